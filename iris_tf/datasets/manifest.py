@@ -1,0 +1,128 @@
+"""The manifest: one table that says which image shows which eye of whom."""
+
+import csv
+import dataclasses
+import io
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from iris_tf.errors import DatasetError
+from iris_tf.files import write_text
+from iris_tf.geometry import Ellipse
+
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class ManifestRow:
+    """One eye image, and after preparation its region-of-interest crop.
+
+    Attributes
+    ----------
+    image : str
+        Path of the eye image, relative to the image folder, with ``/``.
+    dataset : str
+        Name of the layout or set, e.g. ``"casia-thousand"``.
+    subject : str
+        The person.
+    eye : str
+        ``"L"``, ``"R"``, or ``""`` where the layout does not say.
+    identity : str
+        One eye of one subject: the class label.
+    sample : str
+        The image's name within its identity.
+    split : str
+        ``"train"``, ``"val"``, ``"test"``, or ``""`` before splitting.
+    roi : str
+        Path of the crop relative to the manifest's folder, or ``""`` before preparation.
+    note : str
+        What was converted on reading (``"16-bit to 8-bit"``, ``"colour to grey"``).
+    pupil_x, pupil_y, pupil_a, pupil_b, pupil_angle : float or None
+        Pupil ellipse in pixels of the eye image and radians (see `Ellipse`).
+    iris_x, iris_y, iris_a, iris_b, iris_angle : float or None
+        Limbus ellipse, likewise.
+    visible : float or None
+        Share of the ring between the two ellipses that is visible, 0..1.
+    """
+
+    image: str
+    dataset: str
+    subject: str
+    eye: str
+    identity: str
+    sample: str
+    split: str = ""
+    roi: str = ""
+    note: str = ""
+    pupil_x: float | None = None
+    pupil_y: float | None = None
+    pupil_a: float | None = None
+    pupil_b: float | None = None
+    pupil_angle: float | None = None
+    iris_x: float | None = None
+    iris_y: float | None = None
+    iris_a: float | None = None
+    iris_b: float | None = None
+    iris_angle: float | None = None
+    visible: float | None = None
+
+    def with_geometry(self, pupil: Ellipse, iris: Ellipse, visible: float) -> "ManifestRow":
+        """Copy of the row with both ellipses and the visible share filled in."""
+        values = {f"pupil_{k}": v for k, v in dataclasses.asdict(pupil).items()}
+        values |= {f"iris_{k}": v for k, v in dataclasses.asdict(iris).items()}
+        return dataclasses.replace(self, **values, visible=visible)
+
+
+_FLOAT_COLUMNS = {f.name for f in fields(ManifestRow) if f.type == "float | None" or
+                  f.type == (float | None)}
+_COLUMNS = [f.name for f in fields(ManifestRow)]
+
+
+def write_manifest(path: str | Path, rows: Iterable[ManifestRow]) -> None:
+    """Write the table as CSV (UTF-8, header, one line an image), whole or not at all."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(_COLUMNS)
+    for row in rows:
+        writer.writerow(
+            f"{value:.4f}" if isinstance(value, float) else ("" if value is None else value)
+            for value in (getattr(row, name) for name in _COLUMNS)
+        )
+    write_text(path, buffer.getvalue())
+
+
+def read_manifest(path: str | Path) -> list[ManifestRow]:
+    """Read a manifest.
+
+    Raises
+    ------
+    DatasetError
+        When the file is missing, has other columns, or a line does not parse.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise DatasetError(
+            f"{path}: there is no such manifest; make one with `iris-tf prepare --images DIR --out DIR`."
+        )
+    with open(path, newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        missing = [name for name in _COLUMNS[:6] if name not in (reader.fieldnames or [])]
+        if missing:
+            raise DatasetError(
+                f"{path}: the columns {', '.join(missing)} are missing; "
+                "a manifest is written by `iris-tf prepare`."
+            )
+        rows = []
+        for record in reader:
+            values = {name: record.get(name) or "" for name in _COLUMNS}
+            try:
+                for name in _FLOAT_COLUMNS:
+                    values[name] = float(values[name]) if values[name] else None
+            except ValueError:
+                raise DatasetError(
+                    f"{path}, line {reader.line_num}: {name} is {values[name]!r}, not a number; "
+                    "run `iris-tf prepare` again."
+                ) from None
+            rows.append(ManifestRow(**values))
+    return rows
