@@ -63,8 +63,11 @@ class StageProgress:
             self._bar.stop()
         elif exc_info[0] is None:
             seconds = time.monotonic() - self._started
-            print(f"{self.description}: {self.done}/{self.total} in {seconds:.0f} s",
-                  file=sys.stderr, flush=True)
+            print(
+                f"{self.description}: {self.done}/{self.total} in {seconds:.0f} s",
+                file=sys.stderr,
+                flush=True,
+            )
 
     def advance(self, steps: int = 1, note: str = "") -> None:
         """Count `steps` more as done and show `note` (a loss, say) behind the bar."""
@@ -77,8 +80,11 @@ class StageProgress:
             self._last_line = now
             per_step = (now - self._started) / max(self.done - self._already, 1)
             left = per_step * (self.total - self.done)
-            print(f"{self.description}: {self.done}/{self.total}, {left:.0f} s left {note}".rstrip(),
-                  file=sys.stderr, flush=True)
+            print(
+                f"{self.description}: {self.done}/{self.total}, {left:.0f} s left {note}".rstrip(),
+                file=sys.stderr,
+                flush=True,
+            )
 
 
 def track(items: Iterable[T], description: str, total: int) -> Iterator[T]:

@@ -74,8 +74,9 @@ class ManifestRow:
         return dataclasses.replace(self, **values, visible=visible)
 
 
-_FLOAT_COLUMNS = {f.name for f in fields(ManifestRow) if f.type == "float | None" or
-                  f.type == (float | None)}
+_FLOAT_COLUMNS = {
+    f.name for f in fields(ManifestRow) if f.type == "float | None" or f.type == (float | None)
+}
 _COLUMNS = [f.name for f in fields(ManifestRow)]
 
 

@@ -1,0 +1,296 @@
+"""What a recipe may say: one dataclass a section, with the paper's values as defaults.
+
+Symbols and tables in comments are those of the MobiIris paper (Huynh et al., 2026).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from omegaconf import MISSING
+
+Problem = tuple[str, str]  # (key in dots, what is wrong with its value)
+
+
+def _positive(**values: float) -> Iterator[Problem]:
+    for key, value in values.items():
+        if value <= 0:
+            yield key, f"must be above 0, but is {value}"
+
+
+def _between(low: float, high: float, **values: float) -> Iterator[Problem]:
+    for key, value in values.items():
+        if not low <= value <= high:
+            yield key, f"must lie between {low} and {high}, but is {value}"
+
+
+def _one_of(choices: tuple[str, ...], **values: str) -> Iterator[Problem]:
+    for key, value in values.items():
+        if value not in choices:
+            yield key, f"must be one of {', '.join(choices)}, but is {value!r}"
+
+
+def _length(count: int, **values: list) -> Iterator[Problem]:
+    for key, value in values.items():
+        if len(value) != count:
+            yield key, f"must be a list of {count} values, but has {len(value)}"
+
+
+def _under(prefix: str, problems: Iterator[Problem]) -> Iterator[Problem]:
+    for key, problem in problems:
+        yield f"{prefix}.{key}", problem
+
+
+@dataclass
+class NetworkRecipe:
+    """Which network, how large, and from which weights."""
+
+    name: str = "mobilenet_v3_large"
+    input_size: list[int] = field(default_factory=lambda: [224, 224])  # height, width
+    embedding_size: int = 128
+    weights: str = "imagenet"  # imagenet | none | path of a .keras or .weights.h5 file
+    attention: list[str] = field(default_factory=list)  # layers followed by spatial attention
+    attention_kernel: int = 7  # n of Eq. 1
+    pooling: str = "average"  # average | depthwise
+    batchnorm_momentum: float = 0.999
+
+    def problems(self) -> Iterator[Problem]:
+        """Impossible values."""
+        yield from _length(2, input_size=self.input_size)
+        for size in self.input_size:
+            yield from _between(32, 1024, input_size=size)
+        yield from _between(2, 4096, embedding_size=self.embedding_size)
+        yield from _one_of(("average", "depthwise"), pooling=self.pooling)
+        yield from _between(0.0, 0.9999, batchnorm_momentum=self.batchnorm_momentum)
+        if self.attention_kernel < 1 or self.attention_kernel % 2 == 0:
+            yield "attention_kernel", f"must be odd and positive, but is {self.attention_kernel}"
+
+
+@dataclass
+class BatchRecipe:
+    """How images are drawn into a batch."""
+
+    layout: str = "triplet"  # triplet (Algorithm 2) | balanced (groups x images_per_identity)
+    groups: int = 32  # triplets, or identities, a batch
+    images_per_identity: int = 4  # balanced only
+    steps_per_epoch: int | None = None  # none: every image is an anchor once
+
+    def problems(self) -> Iterator[Problem]:
+        """Impossible values."""
+        yield from _one_of(("triplet", "balanced"), layout=self.layout)
+        yield from _between(2, 65536, groups=self.groups)
+        yield from _between(2, 1024, images_per_identity=self.images_per_identity)
+        if self.steps_per_epoch is not None:
+            yield from _positive(steps_per_epoch=self.steps_per_epoch)
+
+    @property
+    def group_size(self) -> int:
+        """Images a group: 3 for a triplet."""
+        return 3 if self.layout == "triplet" else self.images_per_identity
+
+
+@dataclass
+class AugmentationRecipe:
+    """Random geometry of each training crop (the paper's by default)."""
+
+    rotation_degrees: float = 5.0  # +-
+    translation: float = 0.05  # +-, share of the side
+    scale: float = 0.05  # +-
+
+    def problems(self) -> Iterator[Problem]:
+        """Impossible values."""
+        yield from _between(0.0, 180.0, rotation_degrees=self.rotation_degrees)
+        yield from _between(0.0, 0.5, translation=self.translation, scale=self.scale)
+
+
+@dataclass
+class MarginRecipe:
+    """Margin of Eq. 5. The paper gives only the range 0.4-0.5; the course is ours."""
+
+    warm: float = 0.4  # M_warm
+    medi: list[float] = field(default_factory=lambda: [0.4, 0.5])  # M0, M1 of M_medi
+    post: list[float] = field(default_factory=lambda: [0.5, 0.4])  # M0, M1 of M_post
+
+    def problems(self) -> Iterator[Problem]:
+        """Impossible values."""
+        yield from _length(2, medi=self.medi, post=self.post)
+        yield from _between(0.0, 2.0, warm=self.warm)
+        for value in self.medi:
+            yield from _between(0.0, 2.0, medi=value)
+        for value in self.post:
+            yield from _between(0.0, 2.0, post=value)
+
+
+@dataclass
+class MiningRecipe:
+    """Band of Eq. 6 as ratios of the margin, and the fallback."""
+
+    warm_ratios: list[float] = field(default_factory=lambda: [0.2, 1.0])
+    final_ratios: list[float] = field(default_factory=lambda: [0.1, 0.9])
+    hardest: int = 5  # where nothing lies in the band, one of so many hardest
+
+    def problems(self) -> Iterator[Problem]:
+        """Impossible values."""
+        yield from _length(2, warm_ratios=self.warm_ratios, final_ratios=self.final_ratios)
+        for key in ("warm_ratios", "final_ratios"):
+            ratios = getattr(self, key)
+            if len(ratios) == 2 and ratios[0] >= ratios[1]:
+                yield key, f"must rise, but is {ratios}"
+        yield from _positive(hardest=self.hardest)
+
+
+@dataclass
+class DistillationRecipe:
+    """Cosine distillation of Eqs. 7-9."""
+
+    teacher: str | None = None  # run folder or .keras file; none: no distillation
+    weight: float = 0.5  # largest alpha
+
+    def problems(self) -> Iterator[Problem]:
+        """Impossible values."""
+        yield from _between(0.0, 100.0, weight=self.weight)
+
+
+@dataclass
+class ParameterGroupRecipe:
+    """Learning rate (Eq. 12) and weight decay of one parameter group."""
+
+    maximum: float = MISSING
+    minimum: float = MISSING
+    weight_decay: float = MISSING
+
+    def problems(self) -> Iterator[Problem]:
+        """Impossible values."""
+        yield from _positive(maximum=self.maximum)
+        yield from _between(0.0, self.maximum, minimum=self.minimum)
+        yield from _between(0.0, 1.0, weight_decay=self.weight_decay)
+
+
+@dataclass
+class OptimizerRecipe:
+    """AdamW in three parameter groups."""
+
+    backbone: ParameterGroupRecipe = field(
+        default_factory=lambda: ParameterGroupRecipe(5e-4, 1e-5, 1e-4)
+    )
+    attention: ParameterGroupRecipe = field(
+        default_factory=lambda: ParameterGroupRecipe(1e-3, 1e-4, 5e-5)
+    )
+    head: ParameterGroupRecipe = field(
+        default_factory=lambda: ParameterGroupRecipe(5e-3, 5e-4, 5e-5)
+    )
+
+    def problems(self) -> Iterator[Problem]:
+        """Impossible values."""
+        for group in ("backbone", "attention", "head"):
+            yield from _under(group, getattr(self, group).problems())
+
+
+@dataclass
+class TrainRecipe:
+    """One training run."""
+
+    run: str = MISSING  # output folder
+    dataset: str = MISSING  # folder made by `iris-tf prepare`
+    seed: int = 0
+    network: NetworkRecipe = field(default_factory=NetworkRecipe)
+    batch: BatchRecipe = field(default_factory=BatchRecipe)
+    augmentation: AugmentationRecipe = field(default_factory=AugmentationRecipe)
+    epochs: int = 40
+    warm_epochs: int = 8
+    unfreeze_epochs: int = 8  # epochs until the whole backbone learns; 0: from the start
+    margin: MarginRecipe = field(default_factory=MarginRecipe)
+    mining: MiningRecipe = field(default_factory=MiningRecipe)
+    triplet_reduction: str = "mean"  # mean (Eq. 3) | active (over the non-zero losses)
+    distillation: DistillationRecipe = field(default_factory=DistillationRecipe)
+    optimizer: OptimizerRecipe = field(default_factory=OptimizerRecipe)
+    mixed_float16: bool = False
+    xla: bool = False
+    strategy: str = "single"  # single | mirrored (all GPUs found)
+
+    def problems(self) -> Iterator[Problem]:
+        """Impossible values."""
+        for section in (
+            "network",
+            "batch",
+            "augmentation",
+            "margin",
+            "mining",
+            "distillation",
+            "optimizer",
+        ):
+            yield from _under(section, getattr(self, section).problems())
+        yield from _positive(epochs=self.epochs)
+        yield from _between(0, self.epochs, warm_epochs=self.warm_epochs)
+        yield from _between(0, self.epochs, unfreeze_epochs=self.unfreeze_epochs)
+        yield from _between(0, 2**31 - 1, seed=self.seed)
+        yield from _one_of(("mean", "active"), triplet_reduction=self.triplet_reduction)
+        yield from _one_of(("single", "mirrored"), strategy=self.strategy)
+
+
+@dataclass
+class SyntheticRecipe:
+    """Generated eyes."""
+
+    subjects: int = MISSING
+    images: int = MISSING  # an eye
+
+    def problems(self) -> Iterator[Problem]:
+        """Impossible values."""
+        yield from _between(3, 10**6, subjects=self.subjects)
+        yield from _between(2, 10**4, images=self.images)
+
+
+@dataclass
+class DatasetRecipe:
+    """Where the eyes come from and how they are cropped: `synthetic` or `images`, not both."""
+
+    synthetic: SyntheticRecipe | None = None
+    images: str | None = None
+    layout: str = "auto"
+    segmenter: str = "opencv"
+    roi_mode: str = "algorithm1"
+    split_by: str = "person"  # person | identity (the paper's)
+
+    def problems(self) -> Iterator[Problem]:
+        """Impossible values."""
+        if (self.synthetic is None) == (self.images is None):
+            yield "images", "either `images` (a folder) or `synthetic` must be given, not both"
+        if self.synthetic is not None:
+            yield from _under("synthetic", self.synthetic.problems())
+        yield from _one_of(("algorithm1", "aligned", "unrolled"), roi_mode=self.roi_mode)
+        yield from _one_of(("person", "identity"), split_by=self.split_by)
+
+
+@dataclass
+class LatencyRecipe:
+    """Host latency of the exported files."""
+
+    threads: list[int] = field(default_factory=lambda: [1, 2])
+    runs: int = 100
+
+    def problems(self) -> Iterator[Problem]:
+        """Impossible values."""
+        for count in self.threads:
+            yield from _between(1, 256, threads=count)
+        yield from _between(50, 10**6, runs=self.runs)
+
+
+@dataclass
+class PipelineRecipe:
+    """All stages from eyes to report; `training` holds what the models share."""
+
+    run: str = MISSING
+    seed: int = 0
+    dataset: DatasetRecipe = field(default_factory=DatasetRecipe)
+    training: dict[str, Any] = field(default_factory=dict)  # keys of `TrainRecipe`
+    models: dict[str, Any] = MISSING  # name -> keys of `TrainRecipe` that differ
+    precisions: list[str] = field(default_factory=lambda: ["float32", "float16"])
+    latency: LatencyRecipe = field(default_factory=LatencyRecipe)
+
+    def problems(self) -> Iterator[Problem]:
+        """Impossible values."""
+        yield from _under("dataset", self.dataset.problems())
+        yield from _under("latency", self.latency.problems())
+        for precision in self.precisions:
+            yield from _one_of(("float32", "float16"), precisions=precision)
