@@ -1,0 +1,1 @@
+"""Image sets: layouts, manifest, splits, synthetic eyes and the input pipeline."""
