@@ -1,0 +1,1 @@
+"""Scores, verification and identification metrics, confidence intervals, the report."""

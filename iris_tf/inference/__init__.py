@@ -1,0 +1,1 @@
+"""Using exported models: the model card and the TFLite embedder. No TensorFlow."""
