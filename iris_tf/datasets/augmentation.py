@@ -1,0 +1,134 @@
+"""The paper's augmentation: rotation, translation and scale, one resampling a batch."""
+
+import math
+
+import tensorflow as tf
+
+from iris_tf.config.recipe import AugmentationRecipe
+
+
+def augment(
+    images: tf.Tensor, seed: tf.Tensor, settings: AugmentationRecipe, roi_mode: str
+) -> tf.Tensor:
+    """Rotate, shift and scale each image by amounts of its own.
+
+    Crops are turned about their centre. In an ``unrolled`` strip a rotation of
+    the eye is a circular shift along the angle; shift and scale change the
+    radius only. What comes in from outside is 0, like masked pixels.
+
+    Parameters
+    ----------
+    images : tensor of shape (batch, height, width, 1), float32
+        With a static shape.
+    seed : tensor of shape (2,), integer
+        The same seed gives the same result on any device.
+    settings : AugmentationRecipe
+        Ranges; the amounts are uniform within them, the same along both axes.
+    roi_mode : str
+        Name of the ROI mode that made the crops.
+
+    Returns
+    -------
+    tensor of shape (batch, height, width, 1), float32
+        Interpolated bilinearly, within the range of the input.
+    """
+    if not (settings.rotation_degrees or settings.translation or settings.scale):
+        return images
+    # Philox by name, because the default algorithm depends on the device.
+    amounts = tf.random.stateless_uniform(
+        (images.shape[0], 4), seed, minval=-1.0, maxval=1.0, alg="philox"
+    )
+    degrees = amounts[:, 0] * settings.rotation_degrees
+    factors = 1.0 + amounts[:, 1] * settings.scale
+    down = amounts[:, 2] * settings.translation * images.shape[1]
+    right = amounts[:, 3] * settings.translation * images.shape[2]
+    if roi_mode == "unrolled":
+        return warp_strips(images, degrees, factors, down, settings.rotation_degrees)
+    return warp_crops(images, degrees, factors, down, right)
+
+
+def warp_crops(
+    images: tf.Tensor, degrees: tf.Tensor, factors: tf.Tensor, down: tf.Tensor, right: tf.Tensor
+) -> tf.Tensor:
+    """Turn and scale crops about their centres, then shift them.
+
+    Parameters
+    ----------
+    images : tensor of shape (batch, height, width, 1), float32
+    degrees : tensor of shape (batch,), float32
+        Anticlockwise as seen on the screen.
+    factors : tensor of shape (batch,), float32
+        Above 1 enlarges.
+    down, right : tensor of shape (batch,), float32
+        Pixels.
+
+    Returns
+    -------
+    tensor of shape (batch, height, width, 1), float32
+    """
+    _, height, width, _ = images.shape
+    centre_x, centre_y = (width - 1) / 2, (height - 1) / 2
+    radians = degrees * (math.pi / 180)
+    cos, sin = tf.cos(radians) / factors, tf.sin(radians) / factors
+    # The operation asks which input point each output point shows: the inverse map.
+    x0, y0 = centre_x + right, centre_y + down
+    return _transform(
+        images,
+        [cos, -sin, centre_x - cos * x0 + sin * y0, sin, cos, centre_y - sin * x0 - cos * y0],
+    )
+
+
+def warp_strips(
+    images: tf.Tensor,
+    degrees: tf.Tensor,
+    factors: tf.Tensor,
+    down: tf.Tensor,
+    largest_degrees: float,
+) -> tf.Tensor:
+    """Shift unrolled strips around along the angle; scale and shift them along the radius.
+
+    Parameters
+    ----------
+    images : tensor of shape (batch, height, width, 1), float32
+        Rows are radii, the columns make one full turn.
+    degrees : tensor of shape (batch,), float32
+        Rotation of the eye, to the right in the strip.
+    factors : tensor of shape (batch,), float32
+        Scale along the radius about the middle row; above 1 enlarges.
+    down : tensor of shape (batch,), float32
+        Shift along the radius, in rows.
+    largest_degrees : float
+        No rotation is larger, either way.
+
+    Returns
+    -------
+    tensor of shape (batch, height, width, 1), float32
+    """
+    _, height, width, _ = images.shape
+    # The strip is continued at both ends by as much as can come into view.
+    margin = math.ceil(width * largest_degrees / 360) + 1
+    images = tf.concat([images[:, :, -margin:], images, images[:, :, :margin]], axis=2)
+    centre = (height - 1) / 2
+    zero = tf.zeros_like(degrees)
+    shift = margin - degrees * (width / 360)
+    return _transform(
+        images, [zero + 1, zero, shift, zero, 1 / factors, centre - (centre + down) / factors],
+        width,
+    )
+
+
+def _transform(
+    images: tf.Tensor, coefficients: list[tf.Tensor], width: int | None = None
+) -> tf.Tensor:
+    batch, height, full_width, channels = images.shape
+    width = width or full_width
+    zero = tf.zeros_like(coefficients[0])
+    result = tf.raw_ops.ImageProjectiveTransformV3(
+        images=images,
+        transforms=tf.stack([*coefficients, zero, zero], axis=1),
+        output_shape=[height, width],
+        fill_value=0.0,
+        interpolation="BILINEAR",
+        fill_mode="CONSTANT",
+    )
+    return tf.ensure_shape(result, (batch, height, width, channels))
