@@ -194,7 +194,7 @@ def _unknown(schema: type, key: str) -> str:
     names = [f.name for f in fields(known)] if is_dataclass(known) else []
     close = difflib.get_close_matches(last, names, n=1)
     if close:
-        return f"is unknown; did you mean {close[0]}"
+        return f"is unknown (did you mean {close[0]}?)"
     return f"is unknown; known here: {', '.join(names)}" if names else "is unknown"
 
 
