@@ -1,0 +1,177 @@
+"""What hides the iris: lids as parabolas, then lashes and highlights pixel by pixel."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from iris_tf.geometry import Ellipse
+
+# The eye is looked at in a square of one size, so that all lengths below are
+# shares of the iris radius.
+_RADIUS = 80
+_SIDE = 2 * 88 + 1
+_GRID = (np.arange(_SIDE, dtype=np.float32) - _SIDE // 2) / _RADIUS
+_X, _Y = np.meshgrid(_GRID, _GRID)  # in iris radii from its centre
+_COLUMNS = np.arange(_SIDE // 2 - 76, _SIDE // 2 + 77, 4)
+_RINGS = 8
+
+# Height at the middle, slope and curvature of the lids that are tried.
+_HEIGHTS = np.arange(-1.15, 0.5, 0.03)
+_SLOPES = np.linspace(-0.45, 0.45, 7)
+_CURVES = np.linspace(-0.1, 0.7, 6)
+
+
+def _lid_family() -> np.ndarray:
+    """Rows of all upper lids at all columns, int of shape (lids, columns)."""
+    x = _GRID[_COLUMNS]
+    height, slope, curve = (
+        grid.reshape(-1, 1) for grid in np.meshgrid(_HEIGHTS, _SLOPES, _CURVES, indexing="ij")
+    )
+    y = height + slope * x + curve * x * x
+    return np.clip(np.round(y * _RADIUS) + _SIDE // 2, 0, _SIDE - 1).astype(np.int32)
+
+
+_LIDS = _lid_family()
+_LID_PARAMETERS = np.stack(
+    [g.ravel() for g in np.meshgrid(_HEIGHTS, _SLOPES, _CURVES, indexing="ij")], axis=1
+)
+
+
+@dataclass(frozen=True)
+class _IrisModel:
+    """Brightness that an unhidden iris would have at each pixel, and its spread."""
+
+    expected: np.ndarray
+    spread: float
+
+
+def visible_iris(image: np.ndarray, pupil: Ellipse, iris: Ellipse) -> np.ndarray:
+    """Mask the iris pixels that can be seen.
+
+    Parameters
+    ----------
+    image : ndarray of shape (height, width), uint8
+    pupil, iris : Ellipse
+
+    Returns
+    -------
+    ndarray of shape (height, width), bool
+        The ring between both ellipses without lids, lashes and highlights.
+    """
+    ring = iris.mask(image.shape) & ~pupil.mask(image.shape)
+    crop, zoom = _crop(image, iris)
+    depth = _depth(pupil, iris)
+    inner = (depth > 0.0) & (depth < 1.0)
+    model = _model(crop, depth)
+    smooth = cv2.GaussianBlur(crop, (0, 0), 1.5).astype(np.float32)
+    oddness = np.abs(smooth - model.expected) / model.spread
+    slope = cv2.Sobel(smooth, cv2.CV_32F, 0, 1, ksize=3) / 8.0
+
+    hidden = _above_lid(oddness, slope, inner) | _above_lid(
+        oddness[::-1], -slope[::-1], inner[::-1]
+    )[::-1]
+    hidden |= _lashes(crop, model, hidden)
+    hidden |= _highlights(crop, model)
+
+    inverse = np.array(
+        [[1.0 / zoom, 0.0, iris.x - _SIDE // 2 / zoom], [0.0, 1.0 / zoom, iris.y - _SIDE // 2 / zoom]]
+    )
+    back = cv2.warpAffine(
+        hidden.astype(np.float32), inverse, (image.shape[1], image.shape[0]), flags=cv2.INTER_LINEAR
+    )
+    return ring & (back < 0.5)
+
+
+def _crop(image: np.ndarray, iris: Ellipse) -> tuple[np.ndarray, float]:
+    """Cut the square around the iris; return it and its scale."""
+    zoom = _RADIUS / iris.radius
+    middle = _SIDE // 2
+    affine = np.array([[zoom, 0.0, middle - zoom * iris.x], [0.0, zoom, middle - zoom * iris.y]])
+    if zoom < 0.8:
+        image = cv2.GaussianBlur(image, (0, 0), 0.4 / zoom)
+    crop = cv2.warpAffine(
+        image, affine, (_SIDE, _SIDE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    return crop, zoom
+
+
+def _depth(pupil: Ellipse, iris: Ellipse) -> np.ndarray:
+    """Rubber-sheet radius of each pixel: 0 at the pupil's edge, 1 at the limbus."""
+
+    def distance(ellipse: Ellipse) -> np.ndarray:
+        dx = _X + (iris.x - ellipse.x) / iris.radius
+        dy = _Y + (iris.y - ellipse.y) / iris.radius
+        cos, sin = np.cos(ellipse.angle), np.sin(ellipse.angle)
+        u, v = (dx * cos + dy * sin) / ellipse.a, (dy * cos - dx * sin) / ellipse.b
+        return np.sqrt(u * u + v * v).astype(np.float32) * iris.radius
+
+    from_pupil = (distance(pupil) - 1.0) * (pupil.radius / iris.radius)
+    to_limbus = 1.0 - distance(iris)
+    return from_pupil / np.maximum(from_pupil + to_limbus, 0.05)
+
+
+def _model(crop: np.ndarray, depth: np.ndarray) -> _IrisModel:
+    """Learn the iris's brightness by depth from where lids are rare: beside and below."""
+    safe = (depth > 0.04) & (depth < 0.94) & (_Y > -0.35) & (_Y < 0.6)
+    values, at, side = crop[safe].astype(np.float32), depth[safe], _X[safe]
+    if len(values) < 50:
+        return _IrisModel(np.full(crop.shape, float(np.median(crop)), np.float32), 255.0)
+    ring = np.minimum((at * _RINGS).astype(int), _RINGS - 1)
+    overall = float(np.median(values))
+    by_ring = np.array(
+        [np.median(values[ring == r]) if (ring == r).sum() > 20 else overall for r in range(_RINGS)]
+    )
+    centres = (np.arange(_RINGS) + 0.5) / _RINGS
+    residual = values - np.interp(at, centres, by_ring)
+    # Light often falls from one side.
+    left, right = residual[side < -0.3], residual[side > 0.3]
+    tilt = 0.0
+    if len(left) > 50 and len(right) > 50:
+        tilt = float(np.median(right) - np.median(left)) / 1.3
+    residual -= tilt * side
+    spread = 1.4826 * float(np.median(np.abs(residual - np.median(residual))))
+    expected = np.interp(depth, centres, by_ring) + tilt * _X
+    return _IrisModel(expected.astype(np.float32), max(spread, 4.0))
+
+
+def _above_lid(oddness: np.ndarray, slope: np.ndarray, inner: np.ndarray) -> np.ndarray:
+    """Mask what the best upper lid hides; all False where none is needed.
+
+    Every parabola of the family is scored by how unlike the iris the pixels
+    above it and how like it those below are, plus the edge along it.
+    """
+    # Negative votes for iris-like pixels, positive ones for others.
+    votes = np.where(inner, np.clip(oddness - 2.0, -1.0, 1.0), 0.0)[:, _COLUMNS]
+    above = np.cumsum(votes, axis=0, dtype=np.float32)
+    texture = np.abs(slope)[:, _COLUMNS]
+    usual = max(float(np.median(texture[inner[:, _COLUMNS]])) if inner.any() else 1.0, 0.7)
+    edge = np.where(inner[:, _COLUMNS], np.clip(texture / usual - 2.0, -1.0, 3.0), 0.0)
+    columns = np.arange(len(_COLUMNS))
+    score = (2.0 * above + 1.5 * edge)[_LIDS, columns].sum(axis=1)
+    height, tilt, curve = _LID_PARAMETERS[score.argmax()]
+    if score.max() <= 0.0:
+        return np.zeros(oddness.shape, bool)
+    return height + tilt * _X + curve * _X * _X > _Y
+
+
+def _lashes(crop: np.ndarray, model: _IrisModel, lids: np.ndarray) -> np.ndarray:
+    """Mask dark thin strokes that grow out of a lid; dark crypts elsewhere stay."""
+    closed = cv2.morphologyEx(crop, cv2.MORPH_CLOSE, np.ones((9, 9), np.uint8))
+    thin = closed.astype(np.float32) - crop > 1.5 * model.spread + 4.0
+    dark = crop < model.expected - 1.8 * model.spread
+    strokes = (thin & dark) | lids
+    _, labels = cv2.connectedComponents(strokes.astype(np.uint8), connectivity=8)
+    rooted = np.zeros(labels.max() + 1, bool)
+    rooted[labels[lids]] = True
+    rooted[0] = False
+    return rooted[labels]
+
+
+def _highlights(crop: np.ndarray, model: _IrisModel) -> np.ndarray:
+    """Mask reflections of lamps: small spots far brighter than the iris."""
+    opened = cv2.morphologyEx(crop, cv2.MORPH_OPEN, np.ones((15, 15), np.uint8))
+    spot = crop.astype(np.float32) - opened > 4.0 * model.spread + 10.0
+    bright = (crop > model.expected + 4.0 * model.spread) & spot
+    bright |= crop >= 250
+    return cv2.dilate(bright.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)

@@ -1,0 +1,151 @@
+"""Fine search: the ellipses of pupil and limbus, from a coarse idea of both."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from iris_tf.geometry import Ellipse
+from iris_tf.segmentation.polar import (
+    directions,
+    fit_ellipse,
+    inside,
+    sample,
+    step_contrast,
+)
+
+_RAYS = 96
+_ANGLES = directions(_RAYS)
+# Lids hide the upper limbus of almost every eye and the lower one of many, so
+# lateral rays count most (y is down: a positive sine is below).
+_LIMBUS_TRUST = np.clip(
+    1.15 - np.where(np.sin(_ANGLES) < 0, 1.3, 0.75) * np.abs(np.sin(_ANGLES)) ** 1.5, 0.12, 1.0
+)
+_PUPIL_TRUST = np.ones(_RAYS)
+
+
+@dataclass(frozen=True)
+class Outline:
+    """A fitted ellipse and how far the picture supports it.
+
+    Attributes
+    ----------
+    ellipse : Ellipse
+    step : float
+        Median contrast in grey levels across the outline, over trusted rays.
+    support : float
+        Share of trusted rays, 0..1, whose edge lies on the outline.
+    """
+
+    ellipse: Ellipse
+    step: float
+    support: float
+
+
+def fit_pupil(image: np.ndarray, start: Ellipse) -> Outline | None:
+    """Fit the pupil's ellipse near `start`.
+
+    Parameters
+    ----------
+    image : ndarray of shape (height, width), float32
+        Slightly blurred.
+    start : Ellipse
+
+    Returns
+    -------
+    Outline or None
+    """
+    return _fit(image, start, (0.35, 0.2, 0.12), _PUPIL_TRUST, ridge=0.01, window=0.12)
+
+
+def fit_limbus(image: np.ndarray, start: Ellipse) -> Outline | None:
+    """Fit the limbus's ellipse near `start`, trusting lateral rays most."""
+    return _fit(image, start, (0.14, 0.10, 0.07), _LIMBUS_TRUST, ridge=0.06, window=0.06)
+
+
+def find_limbus(image: np.ndarray, pupil: Ellipse, radius: float) -> Ellipse:
+    """Find the limbus as a circle whose centre need not be the pupil's.
+
+    Parameters
+    ----------
+    image : ndarray of shape (height, width), float32
+    pupil : Ellipse
+    radius : float
+        Rough radius of the iris in pixels.
+
+    Returns
+    -------
+    Ellipse
+        A circle.
+    """
+    shifts = np.linspace(-0.15, 0.15, 7) * radius
+    dx, dy = (grid.ravel() for grid in np.meshgrid(shifts, shifts))
+    smallest = max(0.6 * radius, 1.2 * pupil.radius)
+    radii = np.linspace(smallest, 1.25 * radius, 56)
+    rays = slice(None, None, 2)
+    cos, sin = np.cos(_ANGLES[rays])[:, None], np.sin(_ANGLES[rays])[:, None]
+    x = pupil.x + dx[:, None, None] + cos * radii
+    y = pupil.y + dy[:, None, None] + sin * radii
+    step = step_contrast(sample(image, x, y), np.full(len(radii), 5))
+    trust = _LIMBUS_TRUST[rays, None] * inside(image.shape, x, y)
+    # Lid edges and reflections are far stronger than the limbus; capped, they
+    # cannot outvote it.
+    cap = 1.5 * max(float(np.median(np.percentile(step, 90, axis=2))), 3.0)
+    votes = (np.clip(step, -cap, cap) * trust).sum(axis=1) / (trust.sum(axis=1) + 2.0)
+    votes -= (0.8 * cap * (dx**2 + dy**2) / radius**2)[:, None]
+    centre, ring = np.unravel_index(votes.argmax(), votes.shape)
+    r = float(radii[ring])
+    return Ellipse(pupil.x + float(dx[centre]), pupil.y + float(dy[centre]), r, r)
+
+
+def _fit(
+    image: np.ndarray,
+    ellipse: Ellipse,
+    bands: tuple[float, ...],
+    trust: np.ndarray,
+    ridge: float,
+    window: float,
+) -> Outline | None:
+    """Take each ray's strongest step near the ellipse, refit, narrow the band, repeat.
+
+    `bands` and `window` are shares of the radius.
+    """
+    for band in bands:
+        # At least about a pixel between samples, or windows compare noise.
+        half = max(int(round(min(band * ellipse.radius, 24))), 6)
+        scale = 1.0 + np.linspace(-band, band, 2 * half + 1)
+        outline = ellipse.points(_ANGLES)
+        x = ellipse.x + (outline[:, :1] - ellipse.x) * scale
+        y = ellipse.y + (outline[:, 1:] - ellipse.y) * scale
+        spacing = band / half
+        width = max(int(round(window / spacing)), 2)
+        # Windows reach past the band, so that its ends can be chosen too.
+        pad = np.arange(1, width + 1) * spacing
+        full = np.concatenate([scale[0] - pad[::-1], scale, scale[-1] + pad])
+        fx = ellipse.x + (outline[:, :1] - ellipse.x) * full
+        fy = ellipse.y + (outline[:, 1:] - ellipse.y) * full
+        step = step_contrast(sample(image, fx, fy), np.full(len(full), width))
+        step = step[:, width:-width]
+        seen = inside(image.shape, fx, fy).all(axis=1)
+        typical = max(float(np.median(step.max(axis=1)[trust > 0.5])), 1.0)
+        # Nearer is likelier among like steps; none counts above 1.5 times the typical.
+        value = np.clip(step, None, 1.5 * typical) - 0.3 * typical * ((scale - 1.0) / band) ** 2
+        best = value.argmax(axis=1)
+        rows = np.arange(_RAYS)
+        best = np.clip(best, 1, 2 * half - 1)
+        here, before, after = step[rows, best], step[rows, best - 1], step[rows, best + 1]
+        bend = before - 2.0 * here + after
+        shift = np.where(bend < -1e-3, 0.5 * (before - after) / np.where(bend < -1e-3, bend, 1), 0)
+        shift = np.clip(shift, -0.5, 0.5)
+        px = x[rows, best] + shift * (x[:, 1] - x[:, 0])
+        py = y[rows, best] + shift * (y[:, 1] - y[:, 0])
+        weights = trust * seen * np.clip(here / typical, 0.0, 1.0)
+        fitted = fit_ellipse(px, py, weights, ridge)
+        if fitted is None:
+            return None
+        ellipse, miss = fitted
+    trusted = (trust > 0.5) & seen
+    if not trusted.any() or not math.isfinite(ellipse.radius):
+        return None
+    on = (miss < 0.06) & (here > 0.35 * typical)
+    return Outline(ellipse, float(np.median(here[trusted])), float(on[trusted].mean()))

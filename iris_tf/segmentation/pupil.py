@@ -1,0 +1,183 @@
+"""Coarse search: which dark disc in the picture is a pupil, and how large its iris is."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from iris_tf.segmentation.polar import directions, inside, sample, step_contrast
+
+# All lengths are pixels of the search image, whose longer side is SEARCH_SIDE.
+SEARCH_SIDE = 320
+_VOTE_RADII = np.unique(np.round(np.geomspace(4, 100, 22)).astype(int))
+_CANDIDATES = 14  # of each kind
+_RAYS = 32
+_MAX_RADIUS = 150
+PUPIL_RANGE = (3.5, 75.0)
+IRIS_RANGE = (18.0, 125.0)
+RATIO_RANGE = (0.15, 0.72)
+
+
+@dataclass(frozen=True)
+class CoarseEye:
+    """Circles of pupil and iris about one centre, in pixels of the search image.
+
+    `pupil_step` and `iris_step` are the contrasts in grey levels that most rays
+    see at them; `score` ranks candidates.
+    """
+
+    x: float
+    y: float
+    pupil: float
+    iris: float
+    pupil_step: float
+    iris_step: float
+    score: float
+
+
+def find_eye(image: np.ndarray) -> CoarseEye | None:
+    """Find the most convincing pair of pupil and limbus.
+
+    Parameters
+    ----------
+    image : ndarray of shape (height, width), uint8
+        Search image.
+
+    Returns
+    -------
+    CoarseEye or None
+        None where there is no dark disc at all.
+    """
+    smooth = cv2.GaussianBlur(image, (0, 0), 1.5).astype(np.float32)
+    centres = np.concatenate([_voted_centres(smooth), _blob_centres(smooth)])
+    if not len(centres):
+        return None
+    best = None
+    for spread in (0.0, 3.0, 1.0):
+        # Around the best candidates so far, ever finer: a centre off by a few
+        # pixels smears the edges of small pupils.
+        if spread:
+            step = np.array([-1.0, 0.0, 1.0]) * spread
+            shifts = np.stack(np.meshgrid(step, step), axis=-1).reshape(-1, 2)
+            centres = (best[:, None, :2] + shifts).reshape(-1, 2)
+        rated = _rate(smooth, centres)
+        if spread == 0.0 and not len(rated):
+            return None
+        best = rated[np.argsort(-rated[:, -1], kind="stable")[: 4 if spread == 0.0 else 2]]
+    return CoarseEye(*map(float, best[0]))
+
+
+def _voted_centres(smooth: np.ndarray) -> np.ndarray:
+    """Centres on which gradients of dark discs agree (a Hough transform by direction)."""
+    gx = cv2.Scharr(smooth, cv2.CV_32F, 1, 0) / 32.0
+    gy = cv2.Scharr(smooth, cv2.CV_32F, 0, 1) / 32.0
+    magnitude = cv2.magnitude(gx, gy)
+    floor = max(float(np.percentile(magnitude[::2, ::2], 82)), 0.7)
+    rows, columns = np.nonzero(magnitude > floor)
+    if not len(rows):
+        return np.zeros((0, 2))
+    strength = magnitude[rows, columns]
+    ux, uy = gx[rows, columns] / strength, gy[rows, columns] / strength
+    # Half resolution accumulators: votes of a discretised circle meet.
+    height, width = smooth.shape[0] // 2 + 1, smooth.shape[1] // 2 + 1
+    planes = np.zeros((len(_VOTE_RADII), height, width), np.float32)
+    for plane, radius in zip(planes, _VOTE_RADII, strict=True):
+        x = ((columns - radius * ux) / 2.0 + 0.5).astype(np.int32)
+        y = ((rows - radius * uy) / 2.0 + 0.5).astype(np.int32)
+        ok = (x >= 0) & (y >= 0) & (x < width) & (y < height)
+        votes = np.bincount(y[ok] * width + x[ok], minlength=height * width)
+        sigma = 0.7 + 0.035 * radius
+        blurred = cv2.GaussianBlur(
+            votes.reshape(height, width).astype(np.float32), (0, 0), sigma
+        )
+        # Votes per length of circumference, in a spot of the blur's size.
+        plane[:] = blurred * sigma / radius**0.8
+    best = planes.max(axis=0)
+    peaks = (best >= cv2.dilate(best, np.ones((7, 7), np.uint8))) & (best > 0)
+    y, x = np.nonzero(peaks)
+    order = np.argsort(-best[y, x], kind="stable")[:_CANDIDATES]
+    return np.stack([x[order], y[order]], axis=1) * 2.0
+
+
+def _blob_centres(smooth: np.ndarray) -> np.ndarray:
+    """Centres of compact dark blobs at several thresholds, holes filled."""
+    grey = np.clip(smooth, 0, 255).astype(np.uint8)
+    found = []
+    for level in np.unique(np.percentile(grey[::2, ::2], (2, 4, 7, 11, 16, 23, 32))):
+        dark = (grey <= level).astype(np.uint8)
+        dark = cv2.morphologyEx(dark, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
+        contours = cv2.findContours(dark, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[-2]
+        for contour in contours:
+            area = cv2.contourArea(contour)  # of the outline: highlights are filled
+            if not 40 < area < np.pi * PUPIL_RANGE[1] ** 2:
+                continue
+            (x, y), (w, h), _ = cv2.minAreaRect(contour)
+            fill = area / (0.785 * w * h)
+            aspect = min(w, h) / max(w, h)
+            if aspect > 0.5 and fill > 0.6:
+                found.append((aspect * min(fill, 1.0 / fill), x, y))
+    found.sort(reverse=True)
+    return np.array([(x, y) for _, x, y in found[:_CANDIDATES]]).reshape(-1, 2)
+
+
+def _rate(smooth: np.ndarray, centres: np.ndarray) -> np.ndarray:
+    """Best pupil and iris radius about each centre.
+
+    Returns
+    -------
+    ndarray of shape (n, 7)
+        Fields of `CoarseEye`; centres without a plausible pair are left out.
+    """
+    angles = directions(_RAYS)
+    radii = np.arange(1.0, _MAX_RADIUS)
+    cos, sin = np.cos(angles)[:, None], np.sin(angles)[:, None]
+    x = centres[:, 0, None, None] + cos * radii
+    y = centres[:, 1, None, None] + sin * radii
+    rays = sample(smooth, x, y)
+    seen = inside(smooth.shape, x, y)
+
+    narrow = np.clip(np.round(0.15 * radii), 2, 8).astype(int)
+    wide = np.clip(np.round(0.13 * radii), 3, 12).astype(int)
+    pupil_step = step_contrast(rays, narrow)
+    # Two thirds of the rays see at least this much: lids, lashes and
+    # reflections may spoil the others.
+    pupil = np.sort(pupil_step, axis=1)[:, int(0.35 * _RAYS)]
+    dark = np.median(rays, axis=1)  # reflections are few rays at each radius
+    sums = np.cumsum(dark, axis=1)
+    count = np.arange(1, len(radii) + 1)
+    core = (0.6 * count).astype(int).clip(1)
+    rim = (0.9 * count).astype(int).clip(2)
+    core_mean = sums[:, core - 1] / core
+    rim_mean = (sums[:, rim - 1] - sums[:, core - 1]) / np.maximum(rim - core, 1)
+    # A pupil is evenly dark; an iris mistaken for one has a darker middle.
+    uneven = np.maximum(rim_mean - core_mean, 0.0)
+    pupil = pupil - 1.5 * uneven
+
+    iris_step = np.clip(step_contrast(rays, wide), -15.0, 30.0)
+    degrees = np.degrees(angles)
+    right = (degrees <= 45) | (degrees >= 335)
+    left = (degrees >= 135) & (degrees <= 205)
+    sides = []
+    for side in (left, right):
+        visible = seen[:, side].sum(axis=1)
+        mean = (iris_step[:, side] * seen[:, side]).sum(axis=1) / np.maximum(visible, 1)
+        sides.append(np.where(visible >= 0.5 * side.sum(), mean, np.nan))
+    one, other = sides
+    one, other = np.where(np.isnan(one), other * 0.7, one), np.where(np.isnan(other), one * 0.7, other)
+    iris = np.nan_to_num(0.4 * (one + other) / 2.0 + 0.6 * np.minimum(one, other), nan=-10.0)
+
+    p, i = radii[:, None], radii[None, :]
+    allowed = (
+        (p >= PUPIL_RANGE[0]) & (p <= PUPIL_RANGE[1]) & (i >= IRIS_RANGE[0]) & (i <= IRIS_RANGE[1])
+        & (p / i >= RATIO_RANGE[0]) & (p / i <= RATIO_RANGE[1])
+    )
+    ps, is_ = np.nonzero(allowed)
+    score = np.log1p(np.maximum(pupil, 0) / 8.0)[:, ps] + np.log1p(np.maximum(iris, 0) / 4.0)[:, is_]
+    choice = score.argmax(axis=1)
+    rows = np.arange(len(centres))
+    bp, bi = ps[choice], is_[choice]
+    rated = np.stack(
+        [centres[:, 0], centres[:, 1], radii[bp], radii[bi], pupil[rows, bp], iris[rows, bi],
+         score[rows, choice]], axis=1,
+    )
+    return rated[(pupil[rows, bp] > 0) & (iris[rows, bi] > 0)]
