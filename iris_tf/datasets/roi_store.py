@@ -10,12 +10,11 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import cv2
 import numpy as np
 
-from iris_tf.datasets.images import resize_roi
+from iris_tf.datasets.images import read_image, resize_roi
 from iris_tf.datasets.manifest import ManifestRow
-from iris_tf.errors import DatasetError
+from iris_tf.errors import DatasetError, ExtractionError
 from iris_tf.files import atomic_path
 from iris_tf.progress import track
 
@@ -96,13 +95,13 @@ def _state(file: Path) -> str:
 
 
 def _read_crop(file: Path, size: tuple[int, int]) -> np.ndarray:
-    data = np.frombuffer(file.read_bytes(), np.uint8)
-    crop = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE) if data.size else None
-    if crop is None:
+    try:
+        crop = read_image(file).pixels
+    except ExtractionError as error:
         raise DatasetError(
-            f"{file}: this ROI crop is not a readable image; delete it and run "
+            f"{file}: this ROI crop cannot be read ({error}); delete it and run "
             "`iris-tf prepare` again."
-        )
+        ) from error
     return resize_roi(crop, size)
 
 

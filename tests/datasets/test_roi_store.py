@@ -82,9 +82,10 @@ def test_unusable_rows_are_named(tmp_path, crops):
         load_rois([row(0), row(1, roi="")], tmp_path, (24, 32))
     with pytest.raises(DatasetError, match="no crops"):
         load_rois([], tmp_path, (24, 32))
-    for content in (b"", b"not a png"):
+    whole = (tmp_path / "roi/3.png").read_bytes()
+    for content in (b"", b"not a png", whole[: len(whole) // 2]):
         (tmp_path / "roi/3.png").write_bytes(content)
-        with pytest.raises(DatasetError, match=r"3\.png: .*not a readable image"):
+        with pytest.raises(DatasetError, match=r"3\.png: .*cannot be read"):
             load_rois([row(0), row(3)], tmp_path, (24, 32))
         assert packed(tmp_path) == []
 
