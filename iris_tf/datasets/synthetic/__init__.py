@@ -1,0 +1,1 @@
+"""Synthetic near-infrared eye images with exact ground truth."""

@@ -1,0 +1,114 @@
+"""Renders one eye image and its ground truth."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from iris_tf.datasets.synthetic.capture import IMAGE_SHAPE, Capture
+from iris_tf.datasets.synthetic.hair import draw_brow, draw_lashes
+from iris_tf.datasets.synthetic.identity import EyeIdentity
+from iris_tf.datasets.synthetic.iris import draw_iris
+from iris_tf.datasets.synthetic.lids import draw_lids
+from iris_tf.datasets.synthetic.optics import (
+    draw_frame,
+    draw_glare,
+    draw_highlights,
+    expose,
+    light_field,
+)
+from iris_tf.datasets.synthetic.skin import draw_eyeball, draw_skin
+from iris_tf.geometry import Ellipse
+
+_HAIR_LEVEL = 0.10
+_SPOT_LEVEL = 1.6
+_COVERED = 90  # coverage (0..255) from which hair or light hides the iris
+
+
+@dataclass(frozen=True)
+class SyntheticEye:
+    """An eye image with its exact ground truth.
+
+    Attributes
+    ----------
+    image : ndarray of shape `IMAGE_SHAPE`, uint8
+    pupil, iris : Ellipse
+        Outlines from which the image was drawn.
+    visible : ndarray of shape `IMAGE_SHAPE`, bool
+        The ring between the outlines, minus lids, lashes, highlights, glare and frames.
+    """
+
+    image: np.ndarray
+    pupil: Ellipse
+    iris: Ellipse
+    visible: np.ndarray
+
+
+def render_eye(
+    identity: EyeIdentity, capture: Capture, rng: np.random.Generator
+) -> SyntheticEye:
+    """Render one image of an eye.
+
+    Parameters
+    ----------
+    identity : EyeIdentity
+        Whose eye.
+    capture : Capture
+        How it is photographed.
+    rng : numpy.random.Generator
+        For what has no name: single hairs, skin grain, sensor noise.
+
+    Returns
+    -------
+    SyntheticEye
+    """
+    pupil, iris = capture.pupil_ellipse(), capture.iris_ellipse()
+    lids = draw_lids(rng, identity, capture)
+
+    eyeball, shade = draw_eyeball(rng, identity, capture, lids)
+    draw_iris(eyeball, identity.texture, pupil, iris, capture)
+    eyeball *= shade
+
+    opening = np.zeros(IMAGE_SHAPE, np.uint8)
+    outline = np.round(capture.to_image(lids.opening()) * 16).astype(np.int32)
+    cv2.fillPoly(opening, [outline], 255, cv2.LINE_AA, 4)
+    opened = cv2.GaussianBlur(opening, (0, 0), 0.012 * capture.iris_radius + 0.4)
+    scene = draw_skin(rng, identity, capture, lids)
+    _blend(scene, opened, eyeball)
+
+    lashes = draw_lashes(rng, identity, capture, lids)
+    soft_lashes = cv2.GaussianBlur(lashes, (0, 0), 0.006 * capture.iris_radius + 0.3)
+    _blend(scene, soft_lashes, np.float32(_HAIR_LEVEL), 0.85)
+    brow = draw_brow(rng, identity, capture)
+    if brow is not None:
+        _blend(scene, brow, np.float32(_HAIR_LEVEL + 0.05), 0.75)
+    scene *= light_field(capture)
+
+    highlights = draw_highlights(rng, capture, iris)
+    np.minimum(highlights, opening, out=highlights)
+    _blend(scene, highlights, np.float32(_SPOT_LEVEL))
+    hidden = np.maximum(soft_lashes, highlights)
+    if capture.glasses:
+        glare = draw_glare(rng, capture)
+        glow = cv2.GaussianBlur(glare, (0, 0), 0.02 * capture.iris_radius + 0.5)
+        scene += np.float32(rng.uniform(0.0, 0.05))
+        _blend(scene, glow, np.float32(_SPOT_LEVEL))
+        frame = draw_frame(rng, capture)
+        _blend(scene, frame, np.float32(rng.uniform(0.05, 0.35)))
+        hidden = np.maximum(hidden, np.maximum(glow, frame))
+
+    image = expose(rng, capture, scene)
+    ring = iris.mask(IMAGE_SHAPE) & ~pupil.mask(IMAGE_SHAPE)
+    # What covers the iris is as blurred in the image as everything else.
+    hidden = cv2.GaussianBlur(hidden, (0, 0), capture.defocus)
+    visible = ring & (opening > 127) & (hidden < _COVERED)
+    return SyntheticEye(image, pupil, iris, visible)
+
+
+def _blend(
+    scene: np.ndarray, coverage: np.ndarray, top: np.ndarray | np.float32, strength: float = 1.0
+) -> None:
+    """Lay `top` over `scene` in place, as far as `coverage` (uint8) and `strength` say."""
+    alpha = coverage * np.float32(strength / 255.0)
+    alpha *= top - scene
+    scene += alpha

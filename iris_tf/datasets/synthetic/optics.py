@@ -1,0 +1,145 @@
+"""Light and camera: reflections, glasses, blur, sensor."""
+
+import math
+
+import cv2
+import numpy as np
+
+from iris_tf.datasets.synthetic.capture import IMAGE_SHAPE, Capture
+from iris_tf.geometry import Ellipse
+
+_WHITE = 205.0  # grey level of reflectance 1 at gain 1
+
+
+def _led_places(pattern: str) -> np.ndarray:
+    """Centres of the spots around the pattern's middle, in iris radii (n, 2)."""
+    if pattern == "pair":
+        return np.array([[-0.13, 0.0], [0.13, 0.0]])
+    if pattern == "eight":
+        columns = np.linspace(-0.21, 0.21, 4)
+        # Two rows bent towards a ring.
+        bow = 0.035 * np.array([-1.0, 1.0, 1.0, -1.0])
+        upper = np.stack([columns, -0.12 - bow], axis=1)
+        return np.concatenate([upper, upper * (1.0, -1.0)])
+    return np.zeros((1, 2))
+
+
+def _disc(canvas: np.ndarray, x: float, y: float, a: float, b: float, angle: float) -> None:
+    """Fill an antialiased ellipse with 255."""
+    t = np.linspace(0.0, 2 * np.pi, 24, endpoint=False)
+    outline = Ellipse(x, y, a, b, angle).points(t)
+    cv2.fillPoly(canvas, [np.round(outline * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
+
+
+def draw_highlights(rng: np.random.Generator, capture: Capture, iris: Ellipse) -> np.ndarray:
+    """Draw the LEDs' mirror images on the cornea.
+
+    Returns
+    -------
+    ndarray of shape `IMAGE_SHAPE`, uint8
+        Coverage, 0..255.
+    """
+    canvas = np.zeros(IMAGE_SHAPE, np.uint8)
+    scale = 2.6 if capture.led_pattern == "large" else 1.0
+    if capture.led_pattern == "eight":
+        scale = 0.75
+    size = max(capture.led_size * scale * capture.iris_radius, 1.2)
+    places = _led_places(capture.led_pattern) + np.array([capture.led_x, capture.led_y])
+    for place in places @ capture.rotation.T:
+        x, y = place * capture.iris_radius + (iris.x, iris.y)
+        a, b = size * rng.uniform(0.8, 1.2, 2)
+        _disc(canvas, x, y, a, b, rng.uniform(0, math.pi))
+    return canvas
+
+
+def draw_glare(rng: np.random.Generator, capture: Capture) -> np.ndarray:
+    """Draw the light's reflections in the lenses of glasses.
+
+    Returns
+    -------
+    ndarray of shape `IMAGE_SHAPE`, uint8
+        Coverage, 0..255.
+    """
+    canvas = np.zeros(IMAGE_SHAPE, np.uint8)
+    radius = capture.iris_radius
+    for _ in range(capture.glare_spots):
+        # Most reflections fall beside the iris: the camera's user moves until they do.
+        x = capture.socket_x + radius * rng.normal(0.0, 1.5)
+        y = capture.socket_y + radius * rng.normal(0.0, 1.0)
+        size = radius * rng.uniform(0.06, 0.24)
+        for place in _led_places(capture.led_pattern) @ capture.rotation.T:
+            centre = place * radius * 1.3
+            a, b = size * rng.uniform(0.6, 1.3, 2)
+            _disc(canvas, x + centre[0], y + centre[1], a, b, rng.uniform(0, math.pi))
+    return canvas
+
+
+def draw_frame(rng: np.random.Generator, capture: Capture) -> np.ndarray:
+    """Draw the rim of the glasses, out of focus.
+
+    Returns
+    -------
+    ndarray of shape `IMAGE_SHAPE`, uint8
+        Coverage, 0..255.
+    """
+    canvas = np.zeros(IMAGE_SHAPE, np.uint8)
+    half_width, half_height = rng.uniform(3.2, 4.2), rng.uniform(2.2, 3.2)
+    t = np.linspace(0.0, 2 * np.pi, 60, endpoint=False)
+    # A superellipse: between oval and rectangle.
+    power = rng.uniform(0.5, 0.9)
+    x = half_width * np.sign(np.cos(t)) * np.abs(np.cos(t)) ** power
+    y = half_height * np.sign(np.sin(t)) * np.abs(np.sin(t)) ** power
+    outline = np.stack([x, y], axis=1) + rng.normal(0.0, 0.25, 2)
+    points = np.round(capture.to_image(outline) * 16).astype(np.int32)
+    thickness = max(int(capture.iris_radius * rng.uniform(0.06, 0.35)), 2)
+    cv2.polylines(canvas, [points], True, 255, thickness, cv2.LINE_AA, 4)
+    return cv2.GaussianBlur(canvas, (0, 0), 0.03 * capture.iris_radius + 0.5)
+
+
+def light_field(capture: Capture) -> np.ndarray:
+    """Uneven light with vignetting: factors (height, width), float32."""
+    height, width = IMAGE_SHAPE
+    x = np.linspace(-1.0, 1.0, width, dtype=np.float32)[None, :]
+    y = np.linspace(-1.0, 1.0, height, dtype=np.float32)[:, None]
+    across = np.float32(1.0) + np.float32(capture.light_x) * x - 0.06 * x * x
+    down = np.float32(capture.light_y) * y - 0.05 * y * y
+    return across + down
+
+
+def expose(rng: np.random.Generator, capture: Capture, light: np.ndarray) -> np.ndarray:
+    """Blur `light` as lens and motion do and record it as the sensor does.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        For the noise.
+    capture : Capture
+    light : ndarray of shape `IMAGE_SHAPE`, float32
+        1 is white skin; above about 1.25 the sensor saturates. Overwritten.
+
+    Returns
+    -------
+    ndarray of shape `IMAGE_SHAPE`, uint8
+    """
+    light = cv2.GaussianBlur(light, (0, 0), capture.defocus)
+    if capture.motion:
+        light = cv2.filter2D(light, -1, _motion_kernel(capture.motion, capture.motion_angle))
+    np.maximum(light, 0.0, out=light)
+    if capture.gamma != 1.0:
+        light = cv2.pow(light, capture.gamma)
+    light *= np.float32(_WHITE * capture.gain)
+    # Shot noise grows with the light, read noise stays.
+    spread = cv2.sqrt(light * np.float32(0.7 / 120.0) + np.float32(0.3))
+    spread *= np.float32(capture.noise)
+    light += spread * rng.standard_normal(IMAGE_SHAPE, np.float32)
+    return cv2.convertScaleAbs(np.maximum(light, 0.0, out=light))
+
+
+def _motion_kernel(length: float, angle: float) -> np.ndarray:
+    """Line of unit sum, antialiased (n, n), float32."""
+    reach = int(length / 2) + 2
+    kernel = np.zeros((2 * reach + 1, 2 * reach + 1), np.uint8)
+    half = np.array([math.cos(angle), math.sin(angle)]) * length / 2
+    ends = [tuple(int(v) for v in np.round((reach + sign * half) * 16)) for sign in (-1, 1)]
+    cv2.line(kernel, ends[0], ends[1], 255, 1, cv2.LINE_AA, 4)
+    return kernel.astype(np.float32) / kernel.sum()

@@ -1,0 +1,174 @@
+"""Writes a folder of synthetic eyes in the layout of CASIA-Iris-Thousand."""
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+import cv2
+import joblib
+
+from iris_tf.datasets.synthetic.capture import draw_capture
+from iris_tf.datasets.synthetic.eye import render_eye
+from iris_tf.datasets.synthetic.identity import EYES, draw_identity, image_generator
+from iris_tf.datasets.synthetic.truth import geometry_path, mask_path, write_truth
+from iris_tf.errors import DatasetError
+from iris_tf.files import write_bytes, write_json
+from iris_tf.progress import StageProgress
+
+IMAGE_FORMATS = ("jpg", "png")
+SYNTHESIS_FILE = "synthesis.json"
+MAX_SUBJECTS, MAX_IMAGES = 1000, 100  # the layout's names have three and two digits
+
+_GENERATOR = 1  # raised when the same seed gives other images than before
+_JPEG_QUALITY = 92
+
+
+def image_path(out: Path, subject: int, eye: str, sample: int, image_format: str) -> Path:
+    """Path of an image in the layout, e.g. ``out/000/L/S5000L00.jpg``."""
+    name = f"S5{subject:03d}{eye}{sample:02d}.{image_format}"
+    return out / f"{subject:03d}" / eye / name
+
+
+def synthesize(
+    out: str | os.PathLike,
+    subjects: int,
+    images: int,
+    seed: int,
+    jobs: int = -1,
+    image_format: str = "jpg",
+) -> Path:
+    """Generate eye images with ground truth, or finish an interrupted generation.
+
+    Beside each image ``S5000L00.jpg`` lie ``S5000L00.json`` (ellipses, and how
+    the image was drawn) and ``S5000L00_mask.png`` (visible iris, 0 or 255).
+    Images that are there already are not touched. The same arguments give the
+    same bytes, whatever `jobs`.
+
+    Parameters
+    ----------
+    out : path
+        Folder; made when missing, and taken when empty or of the same synthesis.
+    subjects : int
+        Number of persons, 1..1000; each has two eyes, which are two identities.
+    images : int
+        Images of each eye, 1..100.
+    seed : int
+        0 or more.
+    jobs : int, optional
+        Processes; -1 is one for each core.
+    image_format : {"jpg", "png"}, optional
+
+    Returns
+    -------
+    Path
+        `out`.
+
+    Raises
+    ------
+    DatasetError
+        For impossible values, and when `out` holds something else.
+    OSError
+        When a file cannot be written, e.g. on a full disk; nothing half-written stays.
+    """
+    _check_range("subjects", subjects, 1, MAX_SUBJECTS)
+    _check_range("images", images, 1, MAX_IMAGES)
+    if seed < 0:
+        raise DatasetError(f"seed is {seed}; give 0 or more.")
+    if jobs == 0 or jobs < -1:
+        raise DatasetError(f"jobs is {jobs}; give 1 or more, or -1 for one per core.")
+    if image_format not in IMAGE_FORMATS:
+        raise DatasetError(
+            f"image format is {image_format!r}; choose one of {', '.join(IMAGE_FORMATS)}."
+        )
+    out = Path(out)
+    _claim(out, {"generator": _GENERATOR, "subjects": subjects, "images": images,
+                 "seed": seed, "image_format": image_format})
+
+    work = []
+    for subject in range(subjects):
+        for eye in EYES:
+            missing = [
+                sample
+                for sample in range(images)
+                if not _finished(image_path(out, subject, eye, sample, image_format))
+            ]
+            if missing:
+                work.append((subject, eye, missing))
+    total = subjects * len(EYES) * images
+    done = total - sum(len(missing) for _, _, missing in work)
+    with StageProgress("Synthesizing eyes", total, done) as progress:
+        tasks = (
+            joblib.delayed(_write_identity)(out, seed, subject, eye, missing, image_format)
+            for subject, eye, missing in work
+        )
+        for count in joblib.Parallel(n_jobs=jobs, return_as="generator")(tasks):
+            progress.advance(count)
+    return out
+
+
+def _check_range(name: str, value: int, low: int, high: int) -> None:
+    if not low <= value <= high:
+        raise DatasetError(f"{name} is {value}; give {low} to {high}.")
+
+
+def _claim(out: Path, parameters: dict) -> None:
+    """Make `out` the folder of the synthesis with `parameters`, or refuse."""
+    path = out / SYNTHESIS_FILE
+    if out.exists() and not out.is_dir():
+        raise DatasetError(f"{out} is a file; give a folder for the synthetic eyes.")
+    if not path.exists():
+        if out.is_dir() and any(out.iterdir()):
+            raise DatasetError(
+                f"{out} holds files but no {SYNTHESIS_FILE}; give an empty or a new folder."
+            )
+        write_json(path, parameters)
+        return
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"{path} cannot be read ({error}); give another folder.") from error
+    if found != parameters:
+        wanted = ", ".join(
+            f"{name} {found.get(name) if isinstance(found, dict) else None} instead of {value}"
+            for name, value in parameters.items()
+            if not isinstance(found, dict) or found.get(name) != value
+        ) or "unknown parameters"
+        raise DatasetError(
+            f"{out} holds another synthesis ({wanted}); give another folder or remove this one."
+        )
+
+
+def _finished(path: Path) -> bool:
+    return path.exists() and geometry_path(path).exists() and mask_path(path).exists()
+
+
+def _write_identity(
+    out: Path, seed: int, subject: int, eye: str, samples: list[int], image_format: str
+) -> int:
+    """Write images of one eye; one job, because they share the costly texture."""
+    # Processes share the cores already; and one thread sums in one order.
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        identity = draw_identity(seed, subject, eye)
+        for sample in samples:
+            rng = image_generator(seed, subject, eye, sample)
+            capture = draw_capture(rng, identity)
+            rendered = render_eye(identity, capture, rng)
+            path = image_path(out, subject, eye, sample, image_format)
+            parameters = {
+                "subject": subject,
+                "eye": eye,
+                "sample": sample,
+                "texture_contrast": identity.texture.contrast,
+                "texture_level": identity.texture.level,
+                **asdict(capture),
+            }
+            write_truth(path, rendered.pupil, rendered.iris, rendered.visible, parameters)
+            options = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY] if image_format == "jpg" else []
+            encoded = cv2.imencode(f".{image_format}", rendered.image, options)[1]
+            write_bytes(path, encoded.tobytes())
+    finally:
+        cv2.setNumThreads(threads)
+    return len(samples)
