@@ -1,0 +1,1 @@
+"""Distances and losses as pure functions of `keras.ops`."""

@@ -1,0 +1,84 @@
+"""Negatives from a band of distances behind the positive's."""
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+
+class MinedNegatives(NamedTuple):
+    """What the miner found for each anchor.
+
+    Attributes
+    ----------
+    indices : tensor of shape (anchors,)
+        int32 column of the chosen negative; -1 where the anchor has no valid
+        candidate at all (keep the sampled negative there).
+    in_band : tensor of shape (anchors,)
+        bool; False where the band was empty and the choice is a fallback.
+    """
+
+    indices: tf.Tensor
+    in_band: tf.Tensor
+
+
+def mine_negatives(
+    distances, d_ap, valid, d_left, d_right, random_keys, top_k: int = 5
+) -> MinedNegatives:
+    """Choose one negative per anchor (Eq. 6).
+
+    Uniformly at random among the valid candidates with
+    ``d_ap + d_left < d_an < d_ap + d_right`` (warm-hard and semi-hard mining:
+    ``d_left`` and ``d_right`` are the ratios of `MiningSchedule` times the
+    margin). Where no candidate qualifies: uniformly at random among the `top_k`
+    valid candidates of the smallest ``d_an`` (all of them, if fewer), equal
+    distances ranked by column. Runs under XLA, and lets no gradient through.
+
+    Parameters
+    ----------
+    distances : tensor of shape (anchors, candidates)
+        d(a, n) of each anchor to each embedding of the batch, any float type;
+        compared in float32.
+    d_ap : tensor of shape (anchors,)
+        d(a, p).
+    valid : tensor of shape (anchors, candidates)
+        bool; which candidates are negatives of the anchor.
+    d_left, d_right : float or scalar tensor
+        Edges of the band, both excluded, as distances beyond ``d_ap``.
+    random_keys : tensor of shape (anchors, candidates)
+        float32, independent and uniform in [0, 1): of the candidates that
+        qualify, the one with the largest key is taken (of equal keys, the first).
+        The caller draws them, so that a seed determines the choice.
+    top_k : int
+        How many of the hardest the fallback chooses from.
+
+    Returns
+    -------
+    MinedNegatives
+        Indices, and whether they come from the band.
+    """
+    distances = tf.stop_gradient(tf.cast(distances, tf.float32))
+    d_ap = tf.stop_gradient(tf.cast(d_ap, tf.float32))[:, tf.newaxis]
+    random_keys = tf.cast(random_keys, tf.float32)
+
+    above = distances > d_ap + tf.cast(d_left, tf.float32)
+    below = distances < d_ap + tf.cast(d_right, tf.float32)
+    band, in_band = _largest_key(random_keys, valid & above & below)
+
+    # Invalid candidates rank last, at infinite distance.
+    ranked = tf.where(valid, -distances, -float("inf"))
+    k = tf.minimum(top_k, tf.shape(distances)[1])
+    _, hardest = tf.math.top_k(ranked, k)
+    place, any_valid = _largest_key(
+        tf.gather(random_keys, hardest, batch_dims=1),
+        tf.gather(valid, hardest, batch_dims=1),
+    )
+    fallback = tf.gather(hardest, place, batch_dims=1)
+
+    indices = tf.where(in_band, band, tf.where(any_valid, fallback, -1))
+    return MinedNegatives(indices, in_band)
+
+
+def _largest_key(keys, qualifies):
+    """Column of the largest key among those that qualify, and whether any does, per row."""
+    chosen = tf.argmax(tf.where(qualifies, keys, -1.0), axis=1, output_type=tf.int32)
+    return chosen, tf.reduce_any(qualifies, axis=1)

@@ -1,0 +1,1 @@
+"""Keras layers and embedding networks, looked up by name in `networks.registry`."""

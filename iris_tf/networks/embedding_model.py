@@ -1,0 +1,177 @@
+"""Embedding models: a backbone, spatial attention where wanted, and the head."""
+
+import re
+from collections.abc import Sequence
+
+import keras
+
+from iris_tf.errors import ModelError
+from iris_tf.networks.head import POOLINGS, embedding_head
+from iris_tf.networks.parameter_groups import ATTENTION_PREFIX
+from iris_tf.networks.pretrained import IMAGENET, pretrained_backbone
+from iris_tf.networks.registry import close_matches, network_spec
+from iris_tf.networks.roi_normalization import RoiNormalization
+from iris_tf.networks.seeding import layer_seed, seeded_config
+from iris_tf.networks.spatial_attention import SpatialAttention
+from iris_tf.networks.weights import SUFFIXES, load_matching_weights
+
+
+def build_embedding_model(
+    name: str,
+    input_size: tuple[int, int] = (224, 224),
+    embedding_size: int = 128,
+    weights: str = "none",
+    attention: Sequence[str] = (),
+    attention_kernel: int = 7,
+    pooling: str = "average",
+    batchnorm_momentum: float = 0.99,
+    seed: int = 0,
+) -> keras.Model:
+    """Build a network that turns crops into embeddings.
+
+    Parameters
+    ----------
+    name : str
+        A key of `registry.NETWORKS`, and the name of the model.
+    input_size : tuple of int
+        Height and width of the crop in pixels, at least 32 each.
+    embedding_size : int
+        D.
+    weights : str
+        "none" (random), "imagenet" (downloaded by Keras), the path of a
+        ``.keras`` or ``.weights.h5`` file of this project, of which everything
+        with the same layer name and shape is taken (see
+        `weights.load_matching_weights`), or the path of an ``.h5`` file of
+        keras.applications without top.
+    attention : sequence of str
+        Names of backbone layers behind each of which a `SpatialAttention` goes.
+        `registry.NETWORKS[name].attention` are the usual places; empty for none.
+    attention_kernel : int
+        Kernel size of all spatial attention, odd.
+    pooling : {"average", "depthwise"}
+        See `head.embedding_head`.
+    batchnorm_momentum : float
+        Of all batch normalisation, 0..1 exclusive. keras.applications has 0.999
+        in MobileNetV3, with which moving statistics are still near their start
+        after some hundred steps, and inference looks like chance.
+    seed : int
+        Determines all random initial weights, each from the seed and the layer's
+        name alone: models of one seed with and without attention begin with the
+        same backbone. Global seeds have no influence and are not set.
+
+    Returns
+    -------
+    keras.Model
+        Functional, without nested models. Input ``roi``, float32 (batch, height,
+        width, 1) in 0..255; output float32 (batch, D) of unit length, under
+        mixed_float16 too. Layers of attention are named ``spatial_attention_*``,
+        of the head ``head_*``.
+
+    Raises
+    ------
+    ModelError
+        For an unknown network, layer or pooling, an impossible size, or weights
+        that cannot be had.
+    """
+    spec = network_spec(name)
+    _check_settings(spec, name, input_size, embedding_size, attention_kernel, pooling)
+    _check_weights(weights)
+
+    roi = keras.Input((*input_size, 1), name="roi", dtype="float32")
+    normalised = RoiNormalization(name="roi_normalization")(roi)
+    published = weights == IMAGENET or _is_published_file(weights)
+    if published:
+        base = pretrained_backbone(spec, normalised, weights)
+    else:
+        base = spec.build(normalised, None)
+
+    backbone = _rebuild(base, roi, attention, attention_kernel, batchnorm_momentum, seed)
+    if published:
+        names = _stable_names(base)
+        for layer in base.layers:
+            if layer.weights:
+                backbone.get_layer(names[layer.name]).set_weights(layer.get_weights())
+
+    embedding = embedding_head(backbone.output, embedding_size, pooling, batchnorm_momentum, seed)
+    model = keras.Model(roi, embedding, name=name)
+    if weights.endswith(SUFFIXES):
+        load_matching_weights(model, weights)
+    return model
+
+
+def _rebuild(base, roi, attention, attention_kernel, batchnorm_momentum, seed) -> keras.Model:
+    """Copy `base` with attention put in, stable names, seeded weights and another momentum."""
+    names = _stable_names(base)
+    places = set(names.values()) - {"roi", "roi_normalization"}
+    for place in attention:
+        if place not in places:
+            raise ModelError(
+                f"There is no layer {place!r} to put attention behind; "
+                f"near it are {close_matches(place, places)}."
+            )
+
+    def clone_layer(layer):
+        config = {**layer.get_config(), "name": names[layer.name]}
+        if isinstance(layer, keras.layers.BatchNormalization):
+            config["momentum"] = batchnorm_momentum
+        return type(layer).from_config(seeded_config(config, seed))
+
+    def call_layer(layer, *args, **kwargs):
+        output = layer(*args, **kwargs)
+        if layer.name not in attention:
+            return output
+        layer_name = ATTENTION_PREFIX + layer.name
+        kernel = keras.initializers.GlorotUniform(seed=layer_seed(seed, layer_name))
+        return SpatialAttention(attention_kernel, kernel, name=layer_name)(output)
+
+    return keras.models.clone_model(
+        base,
+        input_tensors=keras.tree.map_structure(lambda _: roi, base.input),
+        clone_function=clone_layer,
+        call_function=call_layer,
+    )
+
+
+def _stable_names(model) -> dict[str, str]:
+    """Map layer names to names that do not depend on what this process built before.
+
+    Keras numbers layers without a name of their own (``re_lu_7``) across all
+    models of a process; here they are numbered within the model.
+    """
+    counts: dict[str, int] = {}
+    names = {}
+    for layer in model.operations:  # layers, and bare additions and multiplications
+        stem = re.sub(r"_\d+$", "", layer.name)
+        if stem.replace("_", "") != type(layer).__name__.lower():
+            names[layer.name] = layer.name
+            continue
+        number = counts.get(stem, 0)
+        counts[stem] = number + 1
+        names[layer.name] = f"{stem}_{number}" if number else stem
+    return names
+
+
+def _is_published_file(weights: str) -> bool:
+    return weights.endswith(".h5") and not weights.endswith(SUFFIXES)
+
+
+def _check_weights(weights):
+    if weights not in ("none", IMAGENET) and not weights.endswith((".h5", *SUFFIXES)):
+        raise ModelError(
+            f"weights is {weights!r}; choose `none`, `imagenet`, or the path of a "
+            ".keras, .weights.h5 or .h5 file."
+        )
+
+
+def _check_settings(spec, name, input_size, embedding_size, attention_kernel, pooling):
+    if min(input_size) < spec.minimum_side:
+        raise ModelError(
+            f"input_size is {input_size[0]}x{input_size[1]}; {name} needs at least "
+            f"{spec.minimum_side} pixels a side."
+        )
+    if embedding_size < 1:
+        raise ModelError(f"embedding_size is {embedding_size}; choose at least 1.")
+    if attention_kernel < 1 or attention_kernel % 2 == 0:
+        raise ModelError(f"attention_kernel is {attention_kernel}; choose an odd number.")
+    if pooling not in POOLINGS:
+        raise ModelError(f"pooling is {pooling!r}; choose one of {', '.join(POOLINGS)}.")

@@ -1,0 +1,90 @@
+"""Backbones with published ImageNet weights, made to fit our input normalisation."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from iris_tf.errors import ModelError
+from iris_tf.networks.registry import NetworkSpec, PretrainedInput
+from iris_tf.networks.roi_normalization import IMAGENET_MEAN, IMAGENET_STD
+
+IMAGENET = "imagenet"
+
+
+def pretrained_backbone(spec: NetworkSpec, input_tensor, weights: str) -> keras.Model:
+    """Build a backbone with ImageNet weights.
+
+    Parameters
+    ----------
+    spec : NetworkSpec
+        The network.
+    input_tensor : KerasTensor of shape (batch, height, width, 3)
+        Output of `RoiNormalization`.
+    weights : str
+        "imagenet", which Keras downloads, or the path of such a file without top
+        (``.h5``).
+
+    Returns
+    -------
+    keras.Model
+        With the first layers changed by `fold_input_normalization`.
+
+    Raises
+    ------
+    ModelError
+        If the weights cannot be downloaded, read or fitted.
+    """
+    if weights != IMAGENET and not Path(weights).is_file():
+        raise ModelError(f"There is no weights file {weights}.")
+    try:
+        backbone = spec.build(input_tensor, weights)
+    except Exception as error:  # Keras raises a bare Exception when a download fails
+        if weights == IMAGENET:
+            raise ModelError(
+                "The ImageNet weights could not be downloaded: go online once (Keras keeps "
+                "them), or set `weights` to `none` or to the path of a weights file."
+            ) from error
+        raise ModelError(
+            f"The weights file {weights} does not fit this network's keras.applications "
+            f"backbone without top: {str(error).splitlines()[0]}"
+        ) from error
+    fold_input_normalization(backbone, spec.pretrained_input)
+    return backbone
+
+
+def fold_input_normalization(backbone: keras.Model, trained_with: PretrainedInput) -> None:
+    """Let a backbone take our normalised input in place of the one it was trained with.
+
+    Each network of keras.applications wants another normalisation, ResNet-50 one
+    whose values are some 58 times as large as ours. With u = (x - m) / s the
+    input it wants and z = (x - mean) / std ours, ``u = z * std / s +
+    (mean - m) / s`` per channel: the factor goes into the first kernel, the
+    constant into the first bias or the moving mean of the normalisation behind
+    it. The outputs stay what they were, but for the constant's part in the
+    zero-padded outermost pixels.
+
+    Parameters
+    ----------
+    backbone : keras.Model
+        Changed in place. Its first convolution takes three channels.
+    trained_with : PretrainedInput
+        What it was trained with.
+    """
+    convolution = _first(backbone, keras.layers.Conv2D)
+    order = list(trained_with.channels)
+    kernel = convolution.kernel.numpy()[:, :, order]  # red, green, blue
+    std = np.asarray(trained_with.std)
+    factor = np.asarray(IMAGENET_STD) / std
+    constant = (np.asarray(IMAGENET_MEAN) - np.asarray(trained_with.mean)) / std
+    convolution.kernel.assign(kernel * factor[:, np.newaxis])
+
+    shift = np.einsum("hwco,c->o", kernel, constant)
+    if convolution.use_bias:
+        convolution.bias.assign_add(shift)
+    else:
+        _first(backbone, keras.layers.BatchNormalization).moving_mean.assign_sub(shift)
+
+
+def _first(model, kind):
+    return next(layer for layer in model.layers if isinstance(layer, kind))

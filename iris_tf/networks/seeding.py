@@ -1,0 +1,48 @@
+"""Initial weights that depend on a seed and a layer's name, and on nothing else."""
+
+import zlib
+
+
+def layer_seed(seed: int, layer_name: str) -> int:
+    """Seed of one layer's initial weights.
+
+    A layer's weights then do not depend on what was built before it: networks of
+    one seed with and without attention begin with the same backbone, and Keras's
+    global seed is neither needed nor set.
+
+    Parameters
+    ----------
+    seed : int
+        The model's seed.
+    layer_name : str
+        Name of the layer.
+
+    Returns
+    -------
+    int
+        0 .. 2**31 - 1, the same on every machine.
+    """
+    return zlib.crc32(f"{seed}/{layer_name}".encode()) & 0x7FFFFFFF
+
+
+def seeded_config(config: dict, seed: int) -> dict:
+    """Give the random initialisers in a Keras layer's configuration their seeds.
+
+    Parameters
+    ----------
+    config : dict
+        Of `keras.layers.Layer.get_config`, with the layer's name.
+    seed : int
+        The model's seed.
+
+    Returns
+    -------
+    dict
+        A copy with seeds; `config` is left as it is.
+    """
+    seeded = dict(config)
+    for key, initializer in config.items():
+        if key.endswith("_initializer") and "seed" in (initializer or {}).get("config", {}):
+            options = {**initializer["config"], "seed": layer_seed(seed, config["name"])}
+            seeded[key] = {**initializer, "config": options}
+    return seeded

@@ -1,0 +1,101 @@
+"""Weights from files of this project, matched by layer name and shape."""
+
+import io
+import logging
+import zipfile
+from pathlib import Path
+
+import h5py
+import keras
+import numpy as np
+
+from iris_tf.errors import ModelError
+from iris_tf.networks.parameter_groups import parameter_group
+
+SUFFIXES = (".keras", ".weights.h5")
+
+_log = logging.getLogger(__name__)
+
+
+def load_matching_weights(model: keras.Model, path: str | Path) -> list[str]:
+    """Copy weights into `model` layer by layer, where name and shapes agree.
+
+    The backbone must agree in full. Attention and head may differ, for a recipe
+    may add attention to a trained network or change the embedding size: layers
+    of theirs that the file lacks, or has in other shapes, keep the weights they
+    have, and a warning is logged that names them.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Of `build_embedding_model`; changed in place.
+    path : str or Path
+        A ``.keras`` or ``.weights.h5`` file with a model of `build_embedding_model`
+        in it, possibly inside another model.
+
+    Returns
+    -------
+    list of str
+        Layers of attention and head that kept their weights.
+
+    Raises
+    ------
+    ModelError
+        If the file is missing or of another kind, or a backbone layer does not
+        match; `model` is unchanged then.
+    """
+    stored = _read_layers(Path(path))
+    differing = {}
+    for layer in model.layers:
+        if layer.weights:
+            difference = _difference(layer, stored.get(layer.name))
+            if difference:
+                differing[layer.name] = difference
+
+    backbone = [name for name in differing if parameter_group(name) == "backbone"]
+    if backbone:
+        shown = "; ".join(f"{name} {differing[name]}" for name in backbone[:5])
+        more = f"; and {len(backbone) - 5} more" if len(backbone) > 5 else ""
+        raise ModelError(
+            f"The weights in {path} are not of the network {model.name}: {shown}{more}. "
+            "Choose a file of the same network, or `none`."
+        )
+    if differing:
+        _log.warning("%s: these layers keep fresh weights: %s", path, ", ".join(differing))
+    for layer in model.layers:
+        if layer.weights and layer.name not in differing:
+            layer.set_weights(stored[layer.name])
+    return list(differing)
+
+
+def _difference(layer, arrays) -> str:
+    """How the stored arrays differ from the layer's, in words; empty if they do not."""
+    if arrays is None:
+        return "is missing"
+    expected = [tuple(variable.shape) for variable in layer.weights]
+    found = [array.shape for array in arrays]
+    return "" if found == expected else f"has shapes {found} instead of {expected}"
+
+
+def _read_layers(path: Path) -> dict[str, list[np.ndarray]]:
+    """Arrays of each layer by its name, in the order of `Layer.get_weights`."""
+    if not path.is_file():
+        raise ModelError(f"There is no weights file {path}.")
+    try:
+        if path.suffix == ".keras":
+            with zipfile.ZipFile(path) as archive:
+                source = io.BytesIO(archive.read("model.weights.h5"))
+        else:
+            source = path
+        layers: dict[str, list[np.ndarray]] = {}
+        with h5py.File(source, "r") as file:
+            # Keras files layers under counted class names, with the layer's own
+            # name as an attribute of the group that holds its variables.
+            def collect(_, node):
+                if isinstance(node, h5py.Group) and "name" in node.attrs and len(node):
+                    layers[node.attrs["name"]] = [node[str(i)][()] for i in range(len(node))]
+
+            file.visititems(collect)
+    except (OSError, KeyError, zipfile.BadZipFile) as error:
+        raise ModelError(f"{path} is not a Keras weights file that can be read.") from error
+    return layers
