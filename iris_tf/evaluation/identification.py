@@ -10,7 +10,6 @@ it. The other eye of the probe's person is another identity.
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import sparse
 
 from iris_tf.errors import EvaluationError
 from iris_tf.evaluation.scores import ImageLabels, check_embeddings, similarity_blocks
@@ -24,18 +23,12 @@ class ProbeRanks:
     ----------
     probes : ndarray of shape (n_probes,), int64
         Image index of each probe.
-    ahead : sparse array of shape (n_probes, n_persons), int32
-        Number of identities of each person that rank before the probe's own. Kept by
-        person so that the bootstrap can draw persons.
+    ranks : ndarray of shape (n_probes,), int64
+        Rank of the probe's own identity, from 1.
     """
 
     probes: np.ndarray
-    ahead: sparse.csr_array
-
-    @property
-    def ranks(self) -> np.ndarray:
-        """Rank of each probe's own identity, from 1; shape (n_probes,), int64."""
-        return 1 + np.asarray(self.ahead.sum(axis=1), np.int64).ravel()
+    ranks: np.ndarray
 
 
 def closed_set_ranks(embeddings: np.ndarray, labels: ImageLabels) -> ProbeRanks:
@@ -46,7 +39,7 @@ def closed_set_ranks(embeddings: np.ndarray, labels: ImageLabels) -> ProbeRanks:
     embeddings : ndarray of shape (n, size)
         Unit vectors.
     labels : ImageLabels
-        Identity and person of each image.
+        Identity of each image.
 
     Raises
     ------
@@ -58,33 +51,21 @@ def closed_set_ranks(embeddings: np.ndarray, labels: ImageLabels) -> ProbeRanks:
     # Columns grouped by identity, so that one reduceat finds each identity's best score.
     by_identity = np.argsort(labels.identity, kind="stable")
     first_column = np.searchsorted(labels.identity[by_identity], np.arange(labels.identities))
-    person_of_identity = labels.person[by_identity[first_column]]
     has_mate = np.bincount(labels.identity)[labels.identity] > 1
     if not has_mate.any():
         raise EvaluationError(
             f"none of the {labels.identities} identities has two images, so nothing can be "
             "identified; evaluate a larger split (`--split all`)."
         )
-    probes, ahead_rows, ahead_persons = [], [], []
+    ranks = np.empty(n, np.int64)
     for start, block in similarity_blocks(embeddings):
         rows = np.arange(len(block))
         block[rows, rows + start] = -np.inf  # a probe is not its own mate
         best = np.maximum.reduceat(block[:, by_identity], first_column, axis=1)
-        own = labels.identity[start:start + len(block)]
-        before = best >= best[rows, own, None]
-        before[rows, own] = False
-        kept = np.flatnonzero(has_mate[start:start + len(block)])
-        row, identity = np.nonzero(before[kept])
-        ahead_rows.append(row + sum(map(len, probes)))
-        ahead_persons.append(person_of_identity[identity])
-        probes.append(kept + start)
-    probes = np.concatenate(probes)
-    row, person = np.concatenate(ahead_rows), np.concatenate(ahead_persons)
-    # Repeated (probe, person) entries are added up: two eyes of one person.
-    ahead = sparse.coo_array(
-        (np.ones(len(row), np.int32), (row, person)), shape=(len(probes), labels.persons)
-    ).tocsr()
-    return ProbeRanks(probes, ahead)
+        mate = best[rows, labels.identity[rows + start]]
+        # Counts the own identity too, which makes the rank start from 1.
+        ranks[rows + start] = (best >= mate[:, None]).sum(axis=1)
+    return ProbeRanks(np.flatnonzero(has_mate), ranks[has_mate])
 
 
 def cmc(ranks: np.ndarray, up_to: int) -> np.ndarray:
