@@ -67,7 +67,7 @@ def read_eye(path: str | Path) -> EyeImage:
     if min(height, width) < MIN_SIDE:
         raise ExtractionError(
             FailureReason.TOO_SMALL,
-            f"{width}x{height} pixels; both sides of an eye image must be at least {MIN_SIDE}",
+            f"The image has {width}x{height} pixels; both sides must be at least {MIN_SIDE}.",
         )
     return eye
 
@@ -104,9 +104,9 @@ def read_image(path: str | Path) -> EyeImage:
     try:
         data = Path(path).read_bytes()
     except OSError as error:
-        raise _unreadable(error.strerror or type(error).__name__) from None
+        raise _unreadable(f"The file cannot be read: {error.strerror}.") from None
     if not data:
-        raise _unreadable("the file is empty")
+        raise _unreadable("The file is empty.")
     pixels, notes = _decode(data)
     if pixels.ndim == 3:
         pixels, colour_notes = _drop_channels(pixels)
@@ -178,13 +178,13 @@ def _decode(data: bytes) -> tuple[np.ndarray, list[str]]:
             warnings.simplefilter("ignore")  # odd metadata is no concern of ours
             image = Image.open(io.BytesIO(data), formats=_FORMATS)
     except Image.DecompressionBombError:
-        raise _unreadable("the header claims more pixels than any camera has") from None
+        raise _unreadable("The header claims more pixels than any camera has.") from None
     except Exception:  # broken headers raise whatever the parser trips over
-        raise _unreadable("not a JPEG, PNG, BMP, TIFF or PGM image") from None
+        raise _unreadable("This is not a JPEG, PNG, BMP, TIFF or PGM image.") from None
     # A download cut short but written to its full length ends in zeros, which
     # libjpeg takes for grey: only the end-of-image marker tells.
     if image.format == "JPEG" and data.rfind(_JPEG_END) < data.rfind(_JPEG_START_OF_SCAN):
-        raise _unreadable("truncated: the end of the JPEG data is missing")
+        raise _unreadable("The file is truncated: the end of the JPEG data is missing.")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -201,7 +201,7 @@ def _decode(data: bytes) -> tuple[np.ndarray, list[str]]:
                 image = image.convert("RGBA" if "A" in image.getbands() else "RGB")
             pixels = np.asarray(image)
     except Exception:  # decoders, too, raise whatever they trip over
-        raise _unreadable("truncated or damaged image data") from None
+        raise _unreadable("The file is truncated or damaged.") from None
     notes = ["16-bit to 8-bit"] if deep_channels else []
     if orientation != 1:
         notes.append("turned as its EXIF orientation says")
@@ -222,9 +222,9 @@ def _stores_16_bit_channels(image: Image.Image) -> bool:
 def _as_uint16(pixels: np.ndarray) -> np.ndarray:
     """Pillow's 16- and 32-bit integer grey images as uint16."""
     if pixels.dtype.kind not in "iu":
-        raise _unreadable("floating-point pixels; store grey levels in 8 or 16 bits")
+        raise _unreadable("Pixels are floating-point; store grey levels in 8 or 16 bits.")
     if pixels.min() < 0 or pixels.max() > 65535:
-        raise _unreadable("grey levels beyond 16 bits; store them in 8 or 16 bits")
+        raise _unreadable("Grey levels go beyond 16 bits; store them in 8 or 16 bits.")
     return pixels.astype(np.uint16)
 
 

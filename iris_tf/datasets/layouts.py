@@ -216,8 +216,8 @@ def _mismatch(folder: Path, found: list[str], candidates: tuple[_Layout, ...]) -
     plural = "s" if len(found) != 1 else ""
     return (
         f"{folder}: found {len(found)} image{plural} like {found[len(found) // 2]}; "
-        f"tried {', '.join(fits)}: fewer than {MIN_MATCH:.0%} fit; give the folder that holds the subjects' folders, "
-        "or arrange the images as <identity>/<image> and use the layout folder."
+        f"tried {', '.join(fits)}: fewer than {MIN_MATCH:.0%} fit; give the folder that holds "
+        "the subjects' folders, or arrange the images as <identity>/<image> for the layout folder."
     )
 
 

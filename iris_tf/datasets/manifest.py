@@ -69,19 +69,23 @@ class ManifestRow:
 
     def with_geometry(self, pupil: Ellipse, iris: Ellipse, visible: float) -> "ManifestRow":
         """Copy of the row with both ellipses and the visible share filled in."""
-        values = {f"pupil_{k}": v for k, v in dataclasses.asdict(pupil).items()}
-        values |= {f"iris_{k}": v for k, v in dataclasses.asdict(iris).items()}
-        return dataclasses.replace(self, **values, visible=visible)
+        # NumPy's float32 is no float: it would be written with other digits.
+        values = {f"pupil_{k}": float(v) for k, v in dataclasses.asdict(pupil).items()}
+        values |= {f"iris_{k}": float(v) for k, v in dataclasses.asdict(iris).items()}
+        return dataclasses.replace(self, **values, visible=float(visible))
 
 
-_FLOAT_COLUMNS = {
-    f.name for f in fields(ManifestRow) if f.type == "float | None" or f.type == (float | None)
-}
 _COLUMNS = [f.name for f in fields(ManifestRow)]
+_FLOAT_COLUMNS = _COLUMNS[_COLUMNS.index("pupil_x") :]
+_REQUIRED = ("image", "dataset", "subject", "eye", "identity", "sample")
+_NEVER_EMPTY = ("image", "subject", "identity")
 
 
 def write_manifest(path: str | Path, rows: Iterable[ManifestRow]) -> None:
-    """Write the table as CSV (UTF-8, header, one line an image), whole or not at all."""
+    """Write the table as CSV (UTF-8, header, one line an image), whole or not at all.
+
+    Geometry is written with four decimals.
+    """
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(_COLUMNS)
@@ -99,31 +103,46 @@ def read_manifest(path: str | Path) -> list[ManifestRow]:
     Raises
     ------
     DatasetError
-        When the file is missing, has other columns, or a line does not parse.
+        When the file is missing, is no CSV table, lacks a column, or has a
+        line that does not parse.
     """
     path = Path(path)
     if not path.is_file():
         raise DatasetError(
-            f"{path}: there is no such manifest; make one with `iris-tf prepare --images DIR --out DIR`."
+            f"{path}: there is no such manifest; "
+            "make one with `iris-tf prepare --images DIR --out DIR`."
         )
-    with open(path, newline="", encoding="utf-8") as file:
+    # -sig, because spreadsheets put a byte-order mark in front when they save.
+    with open(path, newline="", encoding="utf-8-sig") as file:
         reader = csv.DictReader(file)
-        missing = [name for name in _COLUMNS[:6] if name not in (reader.fieldnames or [])]
-        if missing:
-            raise DatasetError(
-                f"{path}: the columns {', '.join(missing)} are missing; "
-                "a manifest is written by `iris-tf prepare`."
-            )
-        rows = []
-        for record in reader:
-            values = {name: record.get(name) or "" for name in _COLUMNS}
-            try:
-                for name in _FLOAT_COLUMNS:
-                    values[name] = float(values[name]) if values[name] else None
-            except ValueError:
+        try:
+            missing = [name for name in _REQUIRED if name not in (reader.fieldnames or [])]
+            if missing:
                 raise DatasetError(
-                    f"{path}, line {reader.line_num}: {name} is {values[name]!r}, not a number; "
-                    "run `iris-tf prepare` again."
-                ) from None
-            rows.append(ManifestRow(**values))
-    return rows
+                    f"{path}: no column {', '.join(missing)}; "
+                    "a manifest is written by `iris-tf prepare`."
+                )
+            return [_parse(record, f"{path}, line {reader.line_num}") for record in reader]
+        except (UnicodeDecodeError, csv.Error):
+            raise DatasetError(
+                f"{path}: this is not a CSV table; a manifest is written by `iris-tf prepare`."
+            ) from None
+
+
+def _parse(record: dict[str, str | None], place: str) -> ManifestRow:
+    values = {name: record.get(name) or "" for name in _COLUMNS}
+    for name in _NEVER_EMPTY:
+        if not values[name]:
+            raise DatasetError(f"{place}: {name} is empty; run `iris-tf prepare` again.")
+    if values["split"] not in ("", *SPLITS):
+        raise DatasetError(
+            f"{place}: the split {values['split']!r} is none of {', '.join(SPLITS)}; correct it."
+        )
+    for name in _FLOAT_COLUMNS:
+        try:
+            values[name] = float(values[name]) if values[name] else None
+        except ValueError:
+            raise DatasetError(
+                f"{place}: {name} is {values[name]!r}, not a number; run `iris-tf prepare` again."
+            ) from None
+    return ManifestRow(**values)
