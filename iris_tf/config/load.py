@@ -92,6 +92,16 @@ def recipe_yaml(recipe: TrainRecipe | PipelineRecipe) -> str:
     return OmegaConf.to_yaml(OmegaConf.structured(recipe))
 
 
+def first_difference(old: str, new: str) -> str | None:
+    """Say where two recipes first differ, or None when they are equal."""
+    if old == new:
+        return None
+    for was, now in zip(old.splitlines(), new.splitlines(), strict=False):
+        if was != now:
+            return f"there `{was.strip()}`, here `{now.strip()}`"
+    return "one is longer than the other"
+
+
 class _Source:
     """Where the values came from: finds the line of a key for error messages."""
 

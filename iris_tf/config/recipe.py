@@ -52,7 +52,7 @@ class NetworkRecipe:
     attention: list[str] = field(default_factory=list)  # layers followed by spatial attention
     attention_kernel: int = 7  # n of Eq. 1
     pooling: str = "average"  # average | depthwise
-    batchnorm_momentum: float = 0.999
+    batchnorm_momentum: float = 0.99
 
     def problems(self) -> Iterator[Problem]:
         """Impossible values."""
@@ -144,11 +144,13 @@ class DistillationRecipe:
     """Cosine distillation of Eqs. 7-9."""
 
     teacher: str | None = None  # run folder or .keras file; none: no distillation
-    weight: float = 0.5  # largest alpha
+    weight: list[float] = field(default_factory=lambda: [0.0, 0.5])  # alpha from, to
 
     def problems(self) -> Iterator[Problem]:
         """Impossible values."""
-        yield from _between(0.0, 100.0, weight=self.weight)
+        yield from _length(2, weight=self.weight)
+        for value in self.weight:
+            yield from _between(0.0, 100.0, weight=value)
 
 
 @dataclass

@@ -1,0 +1,79 @@
+"""Any model a user can name: a ``.tflite`` file, a ``.keras`` file or a run folder."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from iris_tf.datasets.images import resize_roi
+from iris_tf.inference.embedder import TFLiteEmbedder
+
+
+class Embedder(Protocol):
+    """What turns crops into embeddings.
+
+    Attributes
+    ----------
+    path : Path
+        The model's file.
+    input_size : tuple of (int, int)
+        Height and width of the crop it works on.
+    embedding_size : int
+        Length of an embedding.
+    """
+
+    path: Path
+    input_size: tuple[int, int]
+    embedding_size: int
+
+    def embed(self, rois: Iterable[np.ndarray]) -> np.ndarray:
+        """Unit vectors (n, embedding_size), float32, of uint8 crops of any size."""
+
+
+class KerasEmbedder:
+    """`Embedder` for a ``.keras`` file. Loads TensorFlow.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+
+    Raises
+    ------
+    ModelError
+        When the file is missing or no model of this project.
+    """
+
+    def __init__(self, path: str | Path):
+        # Here, because `embed` and `verify` on a .tflite must not load TensorFlow.
+        from iris_tf.networks.embed import embed_rois, load_embedding_model
+
+        self.path = Path(path)
+        model = load_embedding_model(self.path)
+        self._embed = lambda rois: embed_rois(model, rois)
+        self.input_size = tuple(model.input_shape[1:3])
+        self.embedding_size = int(model.output_shape[-1])
+
+    def embed(self, rois: Iterable[np.ndarray]) -> np.ndarray:
+        """Embed crops in batches (see `Embedder`)."""
+        resized = [resize_roi(roi, self.input_size) for roi in rois]
+        return self._embed(np.stack(resized))
+
+
+def open_model(path: str | Path) -> Embedder:
+    """Open a ``.tflite`` file, a ``.keras`` file, or a run folder's best checkpoint.
+
+    Raises
+    ------
+    ModelError
+        When there is no such model, or it is not one of this project.
+    """
+    path = Path(path)
+    if path.is_dir():
+        from iris_tf.training.run_folder import RunFolder
+
+        return KerasEmbedder(RunFolder.open(path).best_model())
+    if path.suffix == ".keras":
+        return KerasEmbedder(path)
+    return TFLiteEmbedder(path)

@@ -1,0 +1,87 @@
+"""Stages of a pipeline: each is skipped when its outputs are complete and its inputs unchanged."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from iris_tf.config.load import first_difference
+from iris_tf.errors import RecipeError
+from iris_tf.files import sha256, write_json, write_text
+
+
+class Stages:
+    """Runs the stages of one pipeline in a folder of its own.
+
+    Parameters
+    ----------
+    folder : Path
+        Output folder of the pipeline. Stamps lie in ``.stages/`` inside.
+    recipe : str
+        The resolved recipe as YAML.
+
+    Raises
+    ------
+    RecipeError
+        When the folder belongs to another recipe or holds other files.
+    """
+
+    def __init__(self, folder: Path, recipe: str):
+        self.folder = folder
+        self._console = Console(stderr=True, highlight=False)
+        stored = folder / "recipe.yaml"
+        if not stored.is_file():
+            if folder.is_dir() and any(folder.iterdir()):
+                raise RecipeError(
+                    f"{folder}: is not empty and holds no pipeline; choose an empty folder "
+                    "as `run`."
+                )
+            write_text(stored, recipe)
+        difference = first_difference(stored.read_text("utf-8"), recipe)
+        if difference:
+            raise RecipeError(
+                f"{folder}: belongs to another recipe ({difference}); choose another `run` "
+                "or remove the folder."
+            )
+
+    def run(
+        self, name: str, inputs: dict[str, Any], outputs: list[Path], action: Callable[[], None]
+    ) -> bool:
+        """Do `action` unless its stamp says that it was done on the same inputs.
+
+        Parameters
+        ----------
+        name : str
+            Shown to the user, and the stamp's file name.
+        inputs : dict
+            JSON-able description of all that the stage depends on; a `Path`
+            stands for the content of that file.
+        outputs : list of Path
+            Files that the stage promises.
+        action : callable
+            Does the work. Must itself cope with what an interrupted attempt left.
+
+        Returns
+        -------
+        bool
+            Whether the stage ran.
+        """
+        stamp = self.folder / ".stages" / f"{name.replace(' ', '-')}.json"
+        fingerprint = {
+            key: sha256(value) if isinstance(value, Path) else value
+            for key, value in inputs.items()
+        }
+        fingerprint = json.loads(json.dumps(fingerprint))  # tuples compare as the lists they become
+        complete = all(path.exists() for path in outputs)
+        if complete and stamp.is_file() and json.loads(stamp.read_text("utf-8")) == fingerprint:
+            self._console.print(f"[dim]{name}: done before, inputs unchanged[/dim]")
+            return False
+        self._console.print(f"[bold]{name}[/bold]")
+        action()
+        missing = [str(path) for path in outputs if not path.exists()]
+        if missing:
+            raise FileNotFoundError(f"stage {name} did not write {', '.join(missing)}")
+        write_json(stamp, fingerprint)
+        return True

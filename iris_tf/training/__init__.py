@@ -1,0 +1,1 @@
+"""Training: the trainer with its own step, optimiser groups, callbacks, run folders, resume."""

@@ -1,0 +1,212 @@
+"""What happens between epochs: schedules, unfreezing, validation, checkpoints, logs, warnings."""
+
+import math
+import time
+import warnings
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from iris_tf.evaluation.scores import ImageLabels, all_pairs
+from iris_tf.evaluation.verification import equal_error_rate
+from iris_tf.files import atomic_path
+from iris_tf.networks.embed import embed_rois
+from iris_tf.progress import StageProgress
+from iris_tf.schedules.distillation import DistillationSchedule
+from iris_tf.schedules.margin import MarginSchedule
+from iris_tf.schedules.mining import MiningSchedule
+from iris_tf.training.run_folder import RunFolder, TrainingState
+
+_EPOCHS_BEFORE_COLLAPSE_WARNING = 3
+
+
+class Schedules(keras.callbacks.Callback):
+    """Set margin, mining band and distillation weight at the start of each epoch."""
+
+    def __init__(
+        self, margin: MarginSchedule, mining: MiningSchedule, distillation: DistillationSchedule
+    ):
+        super().__init__()
+        self.margin, self.mining, self.distillation = margin, mining, distillation
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Assign the values of `epoch` (from 0)."""
+        left, right = self.mining(epoch)
+        self.model.margin.assign(self.margin(epoch))
+        self.model.ratio_left.assign(left)
+        self.model.ratio_right.assign(right)
+        self.model.distill_weight.assign(self.distillation(epoch))
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Add the values to the epoch's row of history."""
+        for name in ("margin", "ratio_left", "ratio_right", "distill_weight"):
+            logs[name] = float(getattr(self.model, name).value)
+
+
+def unfrozen_stages(epoch: int, stages: int, unfreeze_epochs: int) -> int:
+    """Number of backbone stages, counted from the output, that learn in `epoch` (from 0).
+
+    The last stage learns from the start, the whole backbone from epoch
+    `unfreeze_epochs` on, and the stages between join evenly.
+    """
+    if epoch >= unfreeze_epochs:
+        return stages
+    return max(1, 1 + math.floor((stages - 1) * epoch / unfreeze_epochs))
+
+
+class GradualUnfreezing(keras.callbacks.Callback):
+    """Let the backbone learn stage by stage, from the head's side to the input's.
+
+    Parameters
+    ----------
+    stages : list of list of keras.Layer
+        From input to output (`networks.groups.backbone_stages`).
+    unfreeze_epochs : int
+        Epoch (from 0) from which on all stages learn.
+    """
+
+    def __init__(self, stages: list[list[keras.Layer]], unfreeze_epochs: int):
+        super().__init__()
+        self.stages, self.unfreeze_epochs = stages, unfreeze_epochs
+        self._unfrozen = len(stages)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Freeze and unfreeze as `epoch` asks, and trace the step anew where that changes."""
+        unfrozen = unfrozen_stages(epoch, len(self.stages), self.unfreeze_epochs)
+        if unfrozen == self._unfrozen:
+            return
+        self._unfrozen = unfrozen
+        for index, stage in enumerate(self.stages):
+            for layer in stage:
+                layer.trainable = index >= len(self.stages) - unfrozen
+        self.model.make_train_function(force=True)
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Add the number of learning stages to the epoch's row of history."""
+        logs["unfrozen_stages"] = self._unfrozen
+
+
+class ValidationEER(keras.callbacks.Callback):
+    """Equal error rate on the validation identities, each epoch.
+
+    Parameters
+    ----------
+    rois : ndarray of shape (n, height, width), uint8
+        Crops of the validation split at the network's input size.
+    labels : ImageLabels
+        Identity of each.
+    """
+
+    def __init__(self, rois: np.ndarray, labels: ImageLabels):
+        super().__init__()
+        self.rois, self.labels = rois, labels
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Add `val_eer` (0..1) to the epoch's row of history."""
+        embeddings = embed_rois(self.model.student, self.rois)
+        scores = all_pairs(embeddings, self.labels)
+        logs["val_eer"] = equal_error_rate(scores.genuine, scores.impostor).rate
+
+
+class CollapseWarning(keras.callbacks.Callback):
+    """Warn when all embeddings fall onto one point and nothing is learnt any more.
+
+    Then every distance is near 0 and the triplet loss stays at the margin.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self._epochs = 0
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Count epochs with negatives no farther away than a tenth of the margin."""
+        margin = float(self.model.margin.value)
+        collapsed = (
+            logs["negative_distance"] < 0.1 * margin
+            and abs(logs["triplet_loss"] - margin) < 0.1 * margin
+        )
+        self._epochs = self._epochs + 1 if collapsed else 0
+        if self._epochs == _EPOCHS_BEFORE_COLLAPSE_WARNING:
+            warnings.warn(
+                f"The embeddings have collapsed: for {self._epochs} epochs the triplet loss "
+                f"({logs['triplet_loss']:.3f}) has stayed at the margin ({margin:.3f}). Lower the "
+                "learning rates, lengthen the warm-up, or enlarge the batch.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+
+
+class Checkpoints(keras.callbacks.Callback):
+    """Keep best and last model, the history, and all that a resumed run needs.
+
+    Must stand behind the callbacks that add to the epoch's row.
+    """
+
+    def __init__(self, run: RunFolder, state: TrainingState):
+        super().__init__()
+        self.run, self.state = run, state
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Start the epoch's clock."""
+        self._started = time.monotonic()
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Write models first and the state last: a kill in between repeats the epoch."""
+        row = {"epoch": epoch + 1, **{k: float(v) for k, v in logs.items()}}
+        row["seconds"] = round(time.monotonic() - self._started, 3)
+        value = row.get("val_eer", row["loss"])
+        if value < self.state.best_value or self.state.best_epoch == 0:
+            self.state.best_epoch, self.state.best_value = epoch + 1, value
+            self._save_student(self.run.best)
+        self._save_student(self.run.last)
+        self.state.history.append(row)
+        self.state.epochs_done = epoch + 1
+        self.run.save_state(self.state, self.model.save_weights)
+
+    def _save_student(self, path) -> None:
+        with atomic_path(path) as temporary:
+            self.model.student.save(temporary)
+
+
+class TensorBoardScalars(keras.callbacks.Callback):
+    """Write each epoch's row of history as TensorBoard scalars."""
+
+    def __init__(self, run: RunFolder):
+        super().__init__()
+        self._writer = tf.summary.create_file_writer(str(run.logs))
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Write all figures of the epoch."""
+        with self._writer.as_default(step=epoch + 1):
+            for name, value in logs.items():
+                tf.summary.scalar(name, value)
+        self._writer.flush()
+
+
+class ProgressBar(keras.callbacks.Callback):
+    """One bar with time left over all epochs of a run."""
+
+    def __init__(self, description: str, steps_per_epoch: int, epochs: int, epochs_done: int):
+        super().__init__()
+        self._progress = StageProgress(
+            description, total=steps_per_epoch * epochs, done=steps_per_epoch * epochs_done
+        )
+        self._note = ""
+
+    def on_train_begin(self, logs=None):
+        """Open the bar."""
+        self._progress.__enter__()
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Count a step."""
+        self._progress.advance(note=f"loss {float(logs['loss']):.3f} {self._note}")
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Show the newest validation figure from now on."""
+        if "val_eer" in logs:
+            self._note = f"epoch {epoch + 1} val EER {100 * logs['val_eer']:.2f} %"
+
+    def on_train_end(self, logs=None):
+        """Close the bar."""
+        self._progress.__exit__(None, None, None)

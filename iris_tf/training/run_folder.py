@@ -1,0 +1,172 @@
+"""The folder of one training run: what lies where, and how a run is opened or gone on with."""
+
+import csv
+import io
+import json
+import math
+import shutil
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from iris_tf.config.load import first_difference, load_recipe, recipe_yaml
+from iris_tf.config.recipe import TrainRecipe
+from iris_tf.errors import ModelError, RecipeError, TrainingError
+from iris_tf.files import write_text
+
+
+@dataclass
+class TrainingState:
+    """What a resumed run needs to know besides the weights.
+
+    Attributes
+    ----------
+    epochs_done : int
+        Number of complete epochs.
+    history : list of dict
+        One row of `history.csv` an epoch.
+    best_epoch : int
+        Number, from 1, of the epoch with the best validation figure so far; 0: none.
+    best_value : float
+        That figure (EER in 0..1, or the loss where no validation split exists).
+    """
+
+    epochs_done: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)
+    best_epoch: int = 0
+    best_value: float = math.inf
+
+
+class RunFolder:
+    """Paths of a run and the state it was left in."""
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        self.recipe_file = self.path / "recipe.yaml"
+        self.manifest = self.path / "manifest.csv"
+        self.dataset_description = self.path / "dataset.json"
+        self.history_file = self.path / "history.csv"
+        self.environment = self.path / "environment.json"
+        self.checkpoints = self.path / "checkpoints"
+        self.best = self.checkpoints / "best.keras"
+        self.last = self.checkpoints / "last.keras"
+        self.logs = self.path / "logs"
+        self.models = self.path / "models"
+
+    @classmethod
+    def create(cls, recipe: TrainRecipe) -> "RunFolder":
+        """Start a run in `recipe.run`.
+
+        Raises
+        ------
+        TrainingError
+            When the folder holds a run already.
+        RecipeError
+            When it belongs to another recipe, or holds other files.
+        """
+        run = cls(recipe.run)
+        if run.recipe_file.is_file():
+            run.check_recipe(recipe)
+            if run.state().epochs_done >= recipe.epochs:
+                raise TrainingError(f"{run.path}: this run is complete; choose another `run`.")
+            raise TrainingError(
+                f"{run.path}: holds an interrupted run; go on with `--resume {run.path}`."
+            )
+        if run.path.is_dir() and any(run.path.iterdir()):
+            raise RecipeError(
+                f"{run.path}: is not empty and holds no run; choose an empty folder as `run`."
+            )
+        write_text(run.recipe_file, recipe_yaml(recipe))
+        return run
+
+    @classmethod
+    def open(cls, path: str | Path) -> "RunFolder":
+        """Open an existing run.
+
+        Raises
+        ------
+        ModelError
+            When there is none.
+        """
+        run = cls(path)
+        if not run.recipe_file.is_file():
+            raise ModelError(f"{run.path}: holds no run (no recipe.yaml); check the path.")
+        return run
+
+    def recipe(self) -> TrainRecipe:
+        """The resolved recipe that the run was started with."""
+        return load_recipe(self.recipe_file, TrainRecipe)
+
+    def check_recipe(self, recipe: TrainRecipe) -> None:
+        """Refuse to mix recipes in one folder.
+
+        Raises
+        ------
+        RecipeError
+            Names the first key that differs.
+        """
+        difference = first_difference(recipe_yaml(self.recipe()), recipe_yaml(recipe))
+        if difference:
+            raise RecipeError(
+                f"{self.path}: belongs to another recipe ({difference}); choose another `run` "
+                "or remove the folder."
+            )
+
+    def is_complete(self) -> bool:
+        """Whether all epochs of the run's recipe are done."""
+        return self.recipe_file.is_file() and self.state().epochs_done >= self.recipe().epochs
+
+    def best_model(self) -> Path:
+        """Path of the best checkpoint.
+
+        Raises
+        ------
+        ModelError
+            When no epoch has ended yet.
+        """
+        if not self.best.is_file():
+            raise ModelError(
+                f"{self.path}: no epoch of this run has ended, so it has no model yet."
+            )
+        return self.best
+
+    def _state_folders(self) -> list[Path]:
+        return sorted(p for p in self.checkpoints.glob("epoch-*") if p.is_dir())
+
+    def state(self) -> TrainingState:
+        """State after the last complete epoch."""
+        folders = self._state_folders()
+        if not folders:
+            return TrainingState()
+        return TrainingState(**json.loads((folders[-1] / "state.json").read_text("utf-8")))
+
+    def state_weights(self) -> Path | None:
+        """Weights of student, optimiser and step counter after the last complete epoch."""
+        folders = self._state_folders()
+        return folders[-1] / "trainer.weights.h5" if folders else None
+
+    def save_state(self, state: TrainingState, save_weights: Callable[[Path], None]) -> None:
+        """Store weights and state as one: a folder that appears by a single rename."""
+        final = self.checkpoints / f"epoch-{state.epochs_done:04d}"
+        temporary = self.checkpoints / f".{final.name}.{uuid.uuid4().hex[:8]}"
+        temporary.mkdir(parents=True)
+        try:
+            save_weights(temporary / "trainer.weights.h5")
+            (temporary / "state.json").write_text(json.dumps(vars(state)), encoding="utf-8")
+            temporary.rename(final)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        for old in [*self._state_folders()[:-1], *self.checkpoints.glob(".epoch-*")]:
+            shutil.rmtree(old, ignore_errors=True)
+        self.write_history(state)
+
+    def write_history(self, state: TrainingState) -> None:
+        """Write `history.csv` anew from the state, so that no row is lost or doubled."""
+        if not state.history:
+            return
+        buffer = io.StringIO()
+        writer = csv.DictWriter(buffer, list(state.history[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(state.history)
+        write_text(self.history_file, buffer.getvalue())

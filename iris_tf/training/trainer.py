@@ -1,0 +1,237 @@
+"""The training step of MobiIris: embed, mine, triplet loss, distillation."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from iris_tf.config.recipe import BatchRecipe
+from iris_tf.losses.distances import euclidean_distances, pairwise_distances
+from iris_tf.losses.distillation import cosine_distillation
+from iris_tf.losses.triplet import triplet_loss
+from iris_tf.mining.band_miner import mine_negatives
+
+
+class TripletIndices(NamedTuple):
+    """Row numbers into a batch that was flattened to (groups * group_size, ...).
+
+    All three are int32 arrays of shape (triplets,); `negative` is what
+    sampling chose, before mining replaces it.
+    """
+
+    anchor: np.ndarray
+    positive: np.ndarray
+    negative: np.ndarray
+
+
+def triplet_indices(layout: str, groups: int, group_size: int) -> TripletIndices:
+    """Triplets that a grouped batch holds.
+
+    Parameters
+    ----------
+    layout : str
+        ``"triplet"``: a group is (anchor, positive, negative), Algorithm 2.
+        ``"balanced"``: a group is `group_size` images of one identity; every
+        ordered pair of them is (anchor, positive), and the negative is the
+        first image of the next group.
+    groups, group_size : int
+        Shape of the batch.
+    """
+    first = np.arange(groups, dtype=np.int32)[:, None] * group_size
+    if layout == "triplet":
+        return TripletIndices(*(first[:, 0] + column for column in range(3)))
+    pairs = [(i, j) for i in range(group_size) for j in range(group_size) if i != j]
+    anchor, positive = np.array(pairs, np.int32).T
+    negative = np.broadcast_to(np.roll(first, -1, axis=0), (groups, len(pairs)))
+    return TripletIndices(
+        (first + anchor).ravel(), (first + positive).ravel(), np.ascontiguousarray(negative.ravel())
+    )
+
+
+class EmbeddingTrainer(keras.Model):
+    """Trains `student` with mined triplets and, where a teacher is given, distillation.
+
+    Total loss (Eqs. 3, 6-9): mean of max(d(a,p) - d(a,n) + margin, 0) plus
+    alpha/3 times the sum over a, p, n of 1 - cos(student, teacher), with n the
+    mined negative in student and teacher alike. The values that follow a
+    schedule are variables, set each epoch by `callbacks.Schedules`.
+
+    Under `tf.distribute.MirroredStrategy` the negatives of all replicas are
+    candidates for each replica's anchors.
+
+    Parameters
+    ----------
+    student : keras.Model
+        Crops ``(batch, height, width, 1)`` in 0..255 to unit embeddings ``(batch, D)``.
+    batch : BatchRecipe
+        Layout and shape of the batches that `fit` will see.
+    hardest : int
+        Of how many hardest negatives the fallback of Eq. 6 chooses.
+    triplet_reduction : str
+        ``"mean"`` (Eq. 3) or ``"active"`` (over the non-zero losses).
+    seed : int
+        Seed of the random choice among qualified negatives.
+    teach : callable, optional
+        Crops to the frozen teacher's unit embeddings. Deliberately a function
+        and not a layer, so that the teacher's weights are neither trained nor
+        saved with the student's.
+    """
+
+    def __init__(
+        self,
+        student: keras.Model,
+        batch: BatchRecipe,
+        hardest: int = 5,
+        triplet_reduction: str = "mean",
+        seed: int = 0,
+        teach: Callable[[tf.Tensor], tf.Tensor] | None = None,
+    ):
+        super().__init__(name="embedding_trainer")
+        self.student = student
+        self.batch = batch
+        self.hardest = hardest
+        self.triplet_reduction = triplet_reduction
+        self.seed = seed
+        self._teach = teach
+        self.margin = self._scheduled("margin")
+        self.ratio_left = self._scheduled("ratio_left")
+        self.ratio_right = self._scheduled("ratio_right")
+        self.distill_weight = self._scheduled("distill_weight")
+        self.step = self.add_weight(
+            name="step", shape=(), dtype="int32", initializer="zeros", trainable=False,
+            aggregation="only_first_replica",
+        )  # fmt: skip
+        names = ["loss", "triplet_loss", "active_share", "fallback_share", "negative_distance"]
+        if teach is not None:
+            names += ["distillation_loss", "teacher_distance"]
+        self._means = {name: keras.metrics.Mean(name=name) for name in names}
+        # Every variable the optimiser will ever see, whatever is frozen right now.
+        self._student_variables = list(student.trainable_variables)
+        self.built = True
+
+    def _scheduled(self, name: str) -> keras.Variable:
+        return self.add_weight(
+            name=name, shape=(), dtype="float32", initializer="zeros", trainable=False,
+            aggregation="only_first_replica",
+        )  # fmt: skip
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """Means over the epoch, reset by `fit`."""
+        return list(self._means.values())
+
+    def call(self, rois, training=False):
+        """Embed crops with the student."""
+        return self.student(rois, training=training)
+
+    def compile(self, optimizer: keras.optimizers.Optimizer, jit_compile: bool = False) -> None:
+        """Set the optimiser and create its state for all of the student's variables."""
+        super().compile(optimizer=optimizer, jit_compile=jit_compile)
+        self.optimizer.build(self._student_variables)
+
+    def train_step(self, data):
+        """One step on ``(images (groups, size, H, W, 1), labels (groups, size))``."""
+        images, labels = data
+        groups, size = images.shape[0], images.shape[1]
+        local = triplet_indices(self.batch.layout, groups, size)
+        images = tf.reshape(images, (groups * size, *images.shape[2:]))
+        labels = tf.reshape(labels, (groups * size,))
+        taught = self._teacher_embeddings(images)
+        with tf.GradientTape() as tape:
+            own = self.student(images, training=True)
+            embeddings, all_labels, taught, offset = _gather_replicas(own, labels, taught)
+            anchor, positive, sampled = (index + offset for index in local)
+            negative, in_band = self._mine(embeddings, all_labels, anchor, positive, sampled)
+            a, p, n = (tf.gather(embeddings, index) for index in (anchor, positive, negative))
+            d_ap, d_an = euclidean_distances(a, p), euclidean_distances(a, n)
+            triplet = triplet_loss(d_ap, d_an, self.margin, self.triplet_reduction)
+            loss = triplet
+            if taught is not None:
+                teacher = [tf.gather(taught, index) for index in (anchor, positive, negative)]
+                distance = tf.add_n(
+                    [
+                        tf.reduce_mean(cosine_distillation(student, target))
+                        for student, target in zip((a, p, n), teacher, strict=True)
+                    ]
+                )
+                distillation = self.distill_weight / 3.0 * distance  # Eq. 7, delta_x = 1
+                loss = loss + distillation
+            replicas = tf.distribute.get_strategy().num_replicas_in_sync
+            # The optimiser sums gradients over replicas.
+            scaled = self.optimizer.scale_loss(loss / replicas)
+        self._apply_gradients(tape, scaled)
+        self.step.assign_add(1)
+
+        values = {
+            "loss": loss,
+            "triplet_loss": triplet,
+            "active_share": tf.reduce_mean(tf.cast(d_ap - d_an + self.margin > 0, tf.float32)),
+            "fallback_share": 1.0 - tf.reduce_mean(tf.cast(in_band, tf.float32)),
+            "negative_distance": tf.reduce_mean(d_an),
+        }
+        if taught is not None:
+            values["distillation_loss"] = distillation
+            values["teacher_distance"] = distance / 3.0
+        for name, value in values.items():
+            self._means[name].update_state(value)
+        return self.get_metrics_result()
+
+    def _mine(self, embeddings, labels, anchor, positive, sampled):
+        """Mined negative of each triplet, or the sampled one where the batch has none."""
+        embeddings = tf.stop_gradient(embeddings)
+        anchors = tf.gather(embeddings, anchor)
+        distances = pairwise_distances(anchors, embeddings)
+        valid = tf.not_equal(tf.gather(labels, anchor)[:, None], labels[None, :])
+        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+        keys = tf.random.stateless_uniform(
+            tf.shape(distances), seed=tf.stack([self.seed + 7919 * replica, self.step.value])
+        )
+        mined = mine_negatives(
+            distances,
+            d_ap=euclidean_distances(anchors, tf.gather(embeddings, positive)),
+            valid=valid,
+            d_left=self.ratio_left * self.margin,
+            d_right=self.ratio_right * self.margin,
+            random_keys=keys,
+            top_k=self.hardest,
+        )
+        return tf.where(mined.indices >= 0, mined.indices, sampled), mined.in_band
+
+    def _teacher_embeddings(self, images):
+        """Teacher's embeddings; zeros while alpha is 0, so that warm-up pays nothing for them."""
+        if self._teach is None:
+            return None
+        shape = (images.shape[0], self.student.output_shape[-1])
+        return tf.cond(
+            self.distill_weight > 0.0,
+            lambda: tf.ensure_shape(self._teach(images), shape),
+            lambda: tf.zeros(shape),
+        )
+
+    def _apply_gradients(self, tape, loss) -> None:
+        # MultiOptimizer wants one entry for every variable it was built with:
+        # frozen ones get None, which leaves value and moments untouched.
+        frozen = {id(v) for v in self._student_variables} - {
+            id(v) for v in self.student.trainable_variables
+        }
+        trainable = [v for v in self._student_variables if id(v) not in frozen]
+        gradients = dict(zip(map(id, trainable), tape.gradient(loss, trainable), strict=True))
+        self.optimizer.apply(
+            [gradients.get(id(v)) for v in self._student_variables], self._student_variables
+        )
+
+
+def _gather_replicas(embeddings, labels, taught):
+    """Embeddings of all replicas, and this replica's first row among them."""
+    context = tf.distribute.get_replica_context()
+    if context.num_replicas_in_sync == 1:
+        return embeddings, labels, taught, 0
+    offset = context.replica_id_in_sync_group * embeddings.shape[0]
+    return (
+        context.all_gather(embeddings, axis=0),
+        context.all_gather(labels, axis=0),
+        None if taught is None else context.all_gather(taught, axis=0),
+        offset,
+    )
