@@ -37,10 +37,11 @@ class OpenCVSegmenter:
     def __call__(self, image: np.ndarray) -> SegmentedEye:
         """Segment one eye; see `Segmenter`."""
         scale = max(max(image.shape) / SEARCH_SIDE, 1.0)
-        small = image
+        matt = _without_reflections(image, scale)
+        small = matt
         if scale > 1.0:
             size = (round(image.shape[1] / scale), round(image.shape[0] / scale))
-            small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+            small = cv2.resize(matt, size, interpolation=cv2.INTER_AREA)
         coarse = find_eye(small)
         if coarse is None:
             raise ExtractionError(
@@ -49,7 +50,7 @@ class OpenCVSegmenter:
         # Pixel centres lie at whole numbers, so scaling shifts by half a pixel.
         x, y = (coarse.x + 0.5) * scale - 0.5, (coarse.y + 0.5) * scale - 0.5
         start = Ellipse(x, y, coarse.pupil * scale, coarse.pupil * scale)
-        smooth = cv2.GaussianBlur(image, (0, 0), max(0.012 * coarse.iris * scale, 0.8))
+        smooth = cv2.GaussianBlur(matt, (0, 0), max(0.012 * coarse.iris * scale, 0.8))
         smooth = smooth.astype(np.float32)
 
         pupil = fit_pupil(smooth, start)
@@ -72,6 +73,24 @@ class OpenCVSegmenter:
                 f"(at least {_MIN_VISIBLE:.0%} are needed).",
             )
         return SegmentedEye(pupil.ellipse, iris.ellipse, visible)
+
+
+def _without_reflections(image: np.ndarray, scale: float) -> np.ndarray:
+    """Fill lamps' reflections with what surrounds them.
+
+    A ring of LEDs in a pupil looks like a small pupil in a bright iris.
+    `scale` is image pixels per pixel of the search image.
+    """
+    filled = image
+    # Large spots only where saturated: strips of sclera are bright and narrow too.
+    for side, level, rise in ((7, 0, 60), (17, 225, 30)):
+        size = round(side * scale)
+        opened = cv2.morphologyEx(filled, cv2.MORPH_OPEN, np.ones((size, size), np.uint8))
+        spots = (filled >= level) & (cv2.subtract(filled, opened) > rise)
+        margin = 2 * round(1.5 * scale) + 1
+        spots = cv2.dilate(spots.astype(np.uint8), np.ones((margin, margin), np.uint8))
+        filled = np.where(spots.astype(bool), opened, filled)
+    return filled
 
 
 def _check_geometry(pupil: Outline, iris: Outline, shape: tuple[int, int]) -> None:

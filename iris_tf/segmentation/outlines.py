@@ -55,7 +55,7 @@ def fit_pupil(image: np.ndarray, start: Ellipse) -> Outline | None:
     -------
     Outline or None
     """
-    return _fit(image, start, (0.35, 0.2, 0.12), _PUPIL_TRUST, ridge=0.01, window=0.12)
+    return _fit(image, start, (0.35, 0.2, 0.12), _PUPIL_TRUST, ridge=0.04, window=0.12)
 
 
 def fit_limbus(image: np.ndarray, start: Ellipse) -> Outline | None:
@@ -87,11 +87,13 @@ def find_limbus(image: np.ndarray, pupil: Ellipse, radius: float) -> Ellipse:
     x = pupil.x + dx[:, None, None] + cos * radii
     y = pupil.y + dy[:, None, None] + sin * radii
     step = step_contrast(sample(image, x, y), np.full(len(radii), 5))
-    trust = _LIMBUS_TRUST[rays, None] * inside(image.shape, x, y)
+    # The pupil's own edge, seen from a shifted centre, is no limbus.
+    beyond_pupil = np.hypot(x - pupil.x, y - pupil.y) > 1.25 * pupil.radius
+    trust = _LIMBUS_TRUST[rays, None] * (inside(image.shape, x, y) & beyond_pupil)
     # Lid edges and reflections are far stronger than the limbus; capped, they
     # cannot outvote it.
     cap = 1.5 * max(float(np.median(np.percentile(step, 90, axis=2))), 3.0)
-    votes = (np.clip(step, -cap, cap) * trust).sum(axis=1) / (trust.sum(axis=1) + 2.0)
+    votes = (np.clip(step, -cap, cap) * trust).sum(axis=1) / (trust.sum(axis=1) + 4.0)
     votes -= (0.8 * cap * (dx**2 + dy**2) / radius**2)[:, None]
     centre, ring = np.unravel_index(votes.argmax(), votes.shape)
     r = float(radii[ring])
