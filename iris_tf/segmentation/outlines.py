@@ -21,7 +21,8 @@ _ANGLES = directions(_RAYS)
 _LIMBUS_TRUST = np.clip(
     1.15 - np.where(np.sin(_ANGLES) < 0, 1.3, 0.75) * np.abs(np.sin(_ANGLES)) ** 1.5, 0.12, 1.0
 )
-_PUPIL_TRUST = np.ones(_RAYS)
+# Lids of tired eyes reach the upper edge of the pupil.
+_PUPIL_TRUST = np.where(np.sin(_ANGLES) < -0.4, 0.4, 1.0)
 
 
 @dataclass(frozen=True)
