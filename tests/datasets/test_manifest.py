@@ -1,0 +1,96 @@
+import csv
+
+import numpy as np
+import pytest
+
+from iris_tf.datasets.manifest import ManifestRow, read_manifest, write_manifest
+from iris_tf.errors import DatasetError
+from iris_tf.geometry import Ellipse
+
+BARE = ManifestRow("001/L/a.jpg", "casia-lamp", "001", "L", "001_L", "a")
+FULL = ManifestRow(
+    "Ana, née \"B\"/x;y.png", "folder", "Ana", "", "Ana", "x;y", "test", "roi/x.png", "16-bit"
+).with_geometry(Ellipse(10, 20.5, 3, 4, 0.25), Ellipse(11, 21, 30, 40, -1.5), 0.75)
+
+
+def written(tmp_path, rows=(BARE, FULL)):
+    write_manifest(tmp_path / "manifest.csv", rows)
+    return tmp_path / "manifest.csv"
+
+
+def edited(tmp_path, old, new):
+    path = written(tmp_path)
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+    return path
+
+
+def test_round_trip(tmp_path):
+    assert read_manifest(written(tmp_path)) == [BARE, FULL]
+
+
+def test_the_table_is_plain_csv(tmp_path):
+    with open(written(tmp_path), newline="", encoding="utf-8") as file:
+        bare, full = csv.DictReader(file)
+    assert bare["image"] == "001/L/a.jpg"
+    assert bare["pupil_x"] == ""
+    assert full["image"] == FULL.image
+    assert full["iris_angle"] == "-1.5000"
+    assert full["visible"] == "0.7500"
+
+
+def test_numpy_floats_are_written_like_floats(tmp_path):
+    third = np.float32(1 / 3)
+    row = BARE.with_geometry(Ellipse(*[third] * 5), Ellipse(*[third] * 5), third)
+    path = written(tmp_path, [row])
+    assert path.read_text().splitlines()[1].endswith(",".join(["0.3333"] * 11))
+
+
+def test_a_byte_order_mark_of_a_spreadsheet_does_not_matter(tmp_path):
+    path = written(tmp_path)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert read_manifest(path) == [BARE, FULL]
+
+
+def test_missing_file_says_how_to_make_one(tmp_path):
+    with pytest.raises(DatasetError, match=r"none\.csv.*iris-tf prepare"):
+        read_manifest(tmp_path / "none.csv")
+
+
+def test_missing_columns_are_named(tmp_path):
+    path = tmp_path / "manifest.csv"
+    path.write_text("image,subject\na,b\n")
+    with pytest.raises(DatasetError, match="dataset, eye, identity, sample"):
+        read_manifest(path)
+
+
+@pytest.mark.parametrize("content", (b"", b"\x89PNG\r\n\x1a\n\x00\xff\xfe", b"image\xff,\n"))
+def test_other_files_are_no_manifest(tmp_path, content):
+    path = tmp_path / "manifest.csv"
+    path.write_bytes(content)
+    with pytest.raises(DatasetError, match=r"manifest\.csv"):
+        read_manifest(path)
+
+
+def test_bad_cells_are_named_with_their_line(tmp_path):
+    with pytest.raises(DatasetError, match="line 3: visible is 'much'"):
+        read_manifest(edited(tmp_path, "0.7500", "much"))
+    with pytest.raises(DatasetError, match="line 3: the split 'exam'"):
+        read_manifest(edited(tmp_path, ",test,", ",exam,"))
+    with pytest.raises(DatasetError, match="line 2: identity is empty"):
+        read_manifest(edited(tmp_path, ",001_L,", ",,"))
+
+
+def test_a_failed_write_leaves_the_old_table(tmp_path):
+    path = written(tmp_path)
+    before = path.read_bytes()
+
+    def rows():
+        yield BARE
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write_manifest(path, rows())
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
