@@ -53,6 +53,8 @@ class Capture:
         Reflections of the light in the lenses.
     light_x, light_y : float
         Relative gain of brightness across half the image's width and height.
+    falloff : float
+        Loss of brightness from the image's centre to its left and right edge.
     gain, gamma : float
         Sensor response ``gain * light ** gamma``.
     defocus : float
@@ -85,6 +87,7 @@ class Capture:
     glare_spots: int
     light_x: float
     light_y: float
+    falloff: float
     gain: float
     gamma: float
     defocus: float
@@ -195,8 +198,9 @@ def draw_capture(rng: np.random.Generator, identity: EyeIdentity) -> Capture:
         led_y=float(rng.normal(0.0, 0.10)),
         glasses=glasses,
         glare_spots=int(rng.poisson(1.3)) if glasses else 0,
-        light_x=float(rng.normal(0.0, 0.10)),
-        light_y=float(rng.normal(0.0, 0.08)),
+        light_x=float(rng.normal(0.0, 0.12)),
+        light_y=float(rng.normal(0.0, 0.10)),
+        falloff=float(rng.uniform(0.02, 0.30)),
         gain=float(np.clip(rng.normal(1.0, 0.10), 0.7, 1.35)),
         gamma=float(np.clip(rng.normal(1.0, 0.10), 0.75, 1.3)),
         defocus=defocus,

@@ -13,6 +13,7 @@ from iris_tf.datasets.synthetic.lids import draw_lids
 from iris_tf.datasets.synthetic.optics import (
     draw_frame,
     draw_glare,
+    draw_glints,
     draw_highlights,
     expose,
     light_field,
@@ -20,7 +21,7 @@ from iris_tf.datasets.synthetic.optics import (
 from iris_tf.datasets.synthetic.skin import draw_eyeball, draw_skin
 from iris_tf.geometry import Ellipse
 
-_HAIR_LEVEL = 0.10
+_HAIR_LEVEL = 0.06
 _SPOT_LEVEL = 1.6
 _COVERED = 90  # coverage (0..255) from which hair or light hides the iris
 
@@ -78,14 +79,15 @@ def render_eye(
 
     lashes = draw_lashes(rng, identity, capture, lids)
     soft_lashes = cv2.GaussianBlur(lashes, (0, 0), 0.006 * capture.iris_radius + 0.3)
-    _blend(scene, soft_lashes, np.float32(_HAIR_LEVEL), 0.85)
+    _blend(scene, soft_lashes, np.float32(_HAIR_LEVEL), 0.92)
     brow = draw_brow(rng, identity, capture)
     if brow is not None:
-        _blend(scene, brow, np.float32(_HAIR_LEVEL + 0.05), 0.75)
+        _blend(scene, brow, np.float32(_HAIR_LEVEL + 0.10), 0.75)
     scene *= light_field(capture)
 
     highlights = draw_highlights(rng, capture, iris)
     np.minimum(highlights, opening, out=highlights)
+    draw_glints(rng, capture, lids, highlights)
     _blend(scene, highlights, np.float32(_SPOT_LEVEL))
     hidden = np.maximum(soft_lashes, highlights)
     if capture.glasses:

@@ -36,15 +36,36 @@ def _strokes(canvas: np.ndarray, spines: np.ndarray, widths: np.ndarray) -> None
         cv2.fillPoly(canvas, [polygon], 255, lineType=cv2.LINE_AA, shift=_FRACTION_BITS)
 
 
-def _curved(roots: np.ndarray, start: np.ndarray, bend: np.ndarray, length: np.ndarray):
-    """Spines (n, `_POINTS`, 2) that leave `roots` at angle `start` and turn by `bend`."""
-    along = np.linspace(0.0, 1.0, _POINTS)[None, :]
-    angle = start[:, None] + bend[:, None] * along
+def _grown(roots: np.ndarray, dx: np.ndarray, dy: np.ndarray, length: np.ndarray) -> np.ndarray:
+    """Spines (n, `_POINTS`, 2) from `roots` along directions `dx`, `dy` (n, `_POINTS`)."""
     step = length[:, None] / (_POINTS - 1)
-    x = np.cumsum(np.cos(angle) * step, axis=1)
-    y = np.cumsum(np.sin(angle) * step, axis=1)
+    x, y = np.cumsum(dx * step, axis=1), np.cumsum(dy * step, axis=1)
     path = np.stack([x - x[:, :1], y - y[:, :1]], axis=2)
     return roots[:, None, :] + path
+
+
+def _lash_spines(
+    roots: np.ndarray, fan: np.ndarray, rise: tuple[np.ndarray, np.ndarray], length: np.ndarray
+) -> np.ndarray:
+    """Lashes as arcs in space, seen from the front.
+
+    Parameters
+    ----------
+    roots : ndarray of shape (n, 2)
+    fan : ndarray of shape (n,)
+        Direction to the side in radians; 0 points at the camera.
+    rise : tuple of ndarray of shape (n,)
+        Angle above the horizontal at the root and at the tip, in radians.
+    length : ndarray of shape (n,)
+        True length; what points at the camera looks shorter.
+
+    Returns
+    -------
+    ndarray of shape (n, `_POINTS`, 2)
+    """
+    along = np.linspace(0.0, 1.0, _POINTS)[None, :]
+    up = rise[0][:, None] + (rise[1] - rise[0])[:, None] * along
+    return _grown(roots, np.cos(up) * np.sin(fan)[:, None], -np.sin(up), length)
 
 
 def _to_pixels(capture: Capture, spines: np.ndarray) -> np.ndarray:
@@ -73,34 +94,39 @@ def draw_lashes(
     left, right = lids.corners
     middle, half = (left + right) / 2, (right - left) / 2
 
-    count = int(rng.normal(95, 12) * face.lashes)
-    place = np.sort(rng.uniform(-0.97, 0.97, count))
-    u = middle + half * place
-    roots = np.stack([u, lids.upper(u) + rng.normal(-0.02, 0.025, count)], axis=1)
-    # Lashes stick together in tufts: neighbours lean alike.
-    tuft = rng.normal(0.0, 0.22, count // 4 + 2)[np.arange(count) // 4]
-    fan = place * 0.75 + tuft + rng.normal(0.0, 0.10, count)
-    # 0 hangs down over the eye, 1 starts outwards and turns up over the lid.
-    curl = np.clip(face.lash_curl + rng.normal(0.0, 0.12, count), 0.0, 1.0)
-    side = np.where(fan >= 0, 1.0, -1.0)
-    start = np.pi / 2 - fan
-    turn = -side * (0.4 + 2.3 * curl)
-    length = face.lash_length * rng.uniform(0.45, 1.1, count) * (1.0 - 0.35 * np.abs(place))
-    # Seen from the front, a lash that points at the camera is short.
-    length = length * (0.45 + 0.55 * np.abs(curl - 0.35) / 0.65)
-    widths = np.maximum(0.030 * capture.iris_radius * rng.uniform(0.6, 1.2, count), 1.1)
-    _strokes(canvas, _to_pixels(capture, _curved(roots, start, turn, length)), widths)
+    # Roots and their shade merge into a dark line along the lid's edge.
+    u = np.linspace(left + 0.12 * half, right - 0.06 * half, 40)
+    line = capture.to_image(np.stack([u, lids.upper(u) - 0.02], axis=1))
+    cv2.polylines(canvas, [np.round(line * 16).astype(np.int32)], False, 150,
+                  max(int(capture.iris_radius * rng.uniform(0.02, 0.07) * face.lashes), 1),
+                  cv2.LINE_AA, _FRACTION_BITS)
 
-    count = int(rng.normal(46, 8) * face.lashes)
-    place = rng.uniform(-0.75, 0.95, count) * (1.0 if identity.eye == "L" else -1.0)
+    count = int(rng.normal(125, 15) * face.lashes)
+    place = np.sort(rng.uniform(-0.96, 0.98, count)) * (1.0 if identity.eye == "L" else -1.0)
     u = middle + half * place
-    roots = np.stack([u, lids.lower(u) + rng.uniform(0.06, 0.14, count)], axis=1)
-    fan = place * 0.8 + rng.normal(0.0, 0.25, count)
-    start = np.pi / 2 - fan
-    length = 0.55 * face.lash_length * rng.uniform(0.4, 1.0, count)
-    turn = np.where(fan >= 0, -1.0, 1.0) * rng.uniform(0.0, 1.2, count)
-    widths = np.maximum(0.018 * capture.iris_radius * rng.uniform(0.6, 1.2, count), 0.8)
-    _strokes(canvas, _to_pixels(capture, _curved(roots, start, turn, length)), widths)
+    roots = np.stack([u, lids.upper(u) + rng.normal(-0.03, 0.03, count)], axis=1)
+    # Lashes stick together in tufts: neighbours lean alike,
+    tuft = np.arange(count) // 4
+    fan = 0.95 * place + rng.normal(0.0, 0.20, count // 4 + 1)[tuft] + rng.normal(0, 0.12, count)
+    # and their tips meet.
+    fan -= 1.2 * (u - np.bincount(tuft, u)[tuft] / np.bincount(tuft)[tuft])
+    curl = face.lash_curl + rng.normal(0.0, 0.10, count // 4 + 1)[tuft]
+    curl = np.clip(curl + rng.normal(0.0, 0.08, count), 0.0, 1.0)
+    rise = np.radians(-62.0 + 40.0 * curl), np.radians(-45.0 + 135.0 * curl)
+    length = face.lash_length * rng.uniform(0.5, 1.1, count) * (1.0 - 0.3 * np.square(place))
+    widths = np.maximum(0.030 * capture.iris_radius * rng.uniform(0.6, 1.3, count), 1.1)
+    _strokes(canvas, _to_pixels(capture, _lash_spines(roots, fan, rise, length)), widths)
+
+    count = int(rng.normal(52, 9) * face.lashes)
+    place = rng.uniform(-0.65, 0.95, count) * (1.0 if identity.eye == "L" else -1.0)
+    u = middle + half * place
+    roots = np.stack([u, lids.lower(u) + rng.uniform(0.08, 0.18, count)], axis=1)
+    tuft = rng.integers(0, count // 3 + 1, count)
+    fan = 1.1 * place + rng.normal(0.0, 0.30, count // 3 + 1)[tuft] + rng.normal(0, 0.15, count)
+    rise = np.radians(rng.normal(-72, 10, count)), np.radians(rng.normal(-8, 20, count))
+    length = 0.75 * face.lash_length * rng.uniform(0.5, 1.1, count)
+    widths = np.maximum(0.014 * capture.iris_radius * rng.uniform(0.6, 1.2, count), 0.7)
+    _strokes(canvas, _to_pixels(capture, _lash_spines(roots, fan, rise, length)), widths)
     return canvas
 
 
@@ -125,12 +151,12 @@ def draw_brow(
     count = 420
     place = rng.uniform(-3.3, 3.3, count)
     thickness = 0.42 * np.clip(1.15 - np.abs(place) / 3.6, 0.15, 1.0)
-    roots = np.stack([place, np.interp(place, u, ridge) + rng.normal(0.0, 0.5, count) * thickness],
-                     axis=1)
-    start = np.where(outwards > 0, -0.5, np.pi + 0.5) + rng.normal(0.0, 0.3, count)
-    start = start + outwards * rng.normal(0.25, 0.2, count)
-    spines = _curved(roots, start, outwards * rng.uniform(0.0, 0.8, count),
-                     rng.uniform(0.3, 0.75, count))
-    widths = np.maximum(0.028 * capture.iris_radius * rng.uniform(0.6, 1.2, count), 1.0)
+    height = np.interp(place, u, ridge) + rng.normal(0.0, 0.5, count) * thickness
+    angle = rng.normal(-0.35, 0.35, count)[:, None] + rng.uniform(0.0, 0.8, count)[:, None] * (
+        np.linspace(0.0, 1.0, _POINTS)[None, :]
+    )
+    spines = _grown(np.stack([place, height], axis=1), outwards * np.cos(angle), np.sin(angle),
+                    rng.uniform(0.3, 0.75, count))
+    widths = np.maximum(0.024 * capture.iris_radius * rng.uniform(0.6, 1.2, count), 0.9)
     _strokes(canvas, _to_pixels(capture, spines), widths)
-    return canvas
+    return cv2.GaussianBlur(canvas, (0, 0), 0.02 * capture.iris_radius + 0.3)

@@ -84,8 +84,8 @@ def image_generator(seed: int, subject: int, eye: str, sample: int) -> np.random
 def draw_face(rng: np.random.Generator) -> Face:
     """Draw what both eyes of a new person share."""
     return Face(
-        skin=float(np.clip(rng.normal(0.66, 0.07), 0.48, 0.82)),
-        sclera=float(np.clip(rng.normal(0.60, 0.05), 0.46, 0.72)),
+        skin=float(np.clip(rng.normal(0.70, 0.06), 0.52, 0.85)),
+        sclera=float(np.clip(rng.normal(0.66, 0.05), 0.50, 0.78)),
         nasal_width=float(rng.normal(2.35, 0.14)),
         temporal_width=float(rng.normal(2.55, 0.16)),
         tilt=float(rng.normal(0.22, 0.12)),
@@ -94,7 +94,7 @@ def draw_face(rng: np.random.Generator) -> Face:
         fold=0.0 if rng.random() < 0.35 else float(rng.uniform(0.25, 0.85)),
         lashes=float(np.clip(rng.lognormal(0.0, 0.35), 0.4, 2.0)),
         lash_curl=float(np.clip(rng.normal(0.5, 0.25), 0.0, 1.0)),
-        lash_length=float(np.clip(rng.normal(0.62, 0.12), 0.35, 0.95)),
+        lash_length=float(np.clip(rng.normal(0.95, 0.18), 0.5, 1.4)),
         brow=float(rng.normal(3.0, 0.3)),
         pupil_ratio=float(np.clip(rng.normal(0.40, 0.07), 0.25, 0.58)),
         wears_glasses=bool(rng.random() < 0.35),

@@ -76,10 +76,13 @@ def draw_lids(rng: np.random.Generator, identity: EyeIdentity, capture: Capture)
     crease += (0.25 - slope) * before + (0.25 + slope) * beyond
 
     place = np.clip((_TABLE - left) / (right - left) * 2.0 - 1.0, -1.0, 1.0)
+    # Towards the nose the opening narrows to the slit that holds the caruncle.
+    slit = np.clip((place + 1.0 if nasal_left else 1.0 - place) / rng.uniform(0.16, 0.30), 0.0, 1.0)
+    slit = 0.25 + 0.75 * slit * slit * (3.0 - 2.0 * slit)
     # The upper arch is highest a little towards the nose, the lower one away from it.
     lean = -0.10 if nasal_left else 0.10
-    upper_arch = _arch(place, lean + rng.normal(0.0, 0.04), rng.uniform(1.9, 2.5))
-    lower_arch = _arch(place, -lean + rng.normal(0.0, 0.04), rng.uniform(2.0, 2.8))
+    upper_arch = _arch(place, lean + rng.normal(0.0, 0.04), rng.uniform(1.9, 2.5)) * slit
+    lower_arch = _arch(place, -lean + rng.normal(0.0, 0.04), rng.uniform(2.0, 2.8)) * slit
     middle = int(np.argmin(np.abs(_TABLE)))
     # Lids follow the eye up and down.
     gaze = 0.6 * float(np.sin(capture.gaze_y))

@@ -6,9 +6,10 @@ import cv2
 import numpy as np
 
 from iris_tf.datasets.synthetic.capture import IMAGE_SHAPE, Capture
+from iris_tf.datasets.synthetic.lids import Lids
 from iris_tf.geometry import Ellipse
 
-_WHITE = 205.0  # grey level of reflectance 1 at gain 1
+_WHITE = 250.0  # grey level of reflectance 1 at gain 1
 
 
 def _led_places(pattern: str) -> np.ndarray:
@@ -52,6 +53,28 @@ def draw_highlights(rng: np.random.Generator, capture: Capture, iris: Ellipse) -
     return canvas
 
 
+def draw_glints(
+    rng: np.random.Generator, capture: Capture, lids: Lids, canvas: np.ndarray
+) -> None:
+    """Add the sparkle of wet lid margins and of oily skin to `canvas` (uint8 coverage)."""
+    radius = capture.iris_radius
+    if rng.random() < 0.6:
+        # The tear film along the lower lid mirrors the LEDs a second time, drawn wide.
+        count = int(rng.integers(1, 4))
+        u = rng.normal(capture.led_x, 0.10, count)
+        v = lids.lower(u) + rng.uniform(-0.05, 0.03)
+        for x, y in capture.to_image(np.stack([u, v], axis=1)):
+            a, b = radius * rng.uniform(0.02, 0.07), radius * rng.uniform(0.008, 0.02)
+            _disc(canvas, x, y, max(a, 1.0), max(b, 0.7), capture.roll)
+    if rng.random() < 0.35:
+        count = int(rng.integers(30, 200))
+        u = rng.normal(rng.normal(0.0, 1.0), 0.5, count)
+        v = lids.upper(u) - rng.gamma(2.0, 0.16, count) - 0.12
+        x, y = np.round(capture.to_image(np.stack([u, v], axis=1))).astype(int).T
+        inside = (x >= 0) & (y >= 0) & (x < canvas.shape[1]) & (y < canvas.shape[0])
+        canvas[y[inside], x[inside]] = rng.integers(40, 200, count)[inside]
+
+
 def draw_glare(rng: np.random.Generator, capture: Capture) -> np.ndarray:
     """Draw the light's reflections in the lenses of glasses.
 
@@ -66,10 +89,10 @@ def draw_glare(rng: np.random.Generator, capture: Capture) -> np.ndarray:
         # Most reflections fall beside the iris: the camera's user moves until they do.
         x = capture.socket_x + radius * rng.normal(0.0, 1.5)
         y = capture.socket_y + radius * rng.normal(0.0, 1.0)
-        size = radius * rng.uniform(0.06, 0.24)
+        size = radius * rng.uniform(0.05, 0.09 if capture.led_pattern == "eight" else 0.22)
         for place in _led_places(capture.led_pattern) @ capture.rotation.T:
-            centre = place * radius * 1.3
-            a, b = size * rng.uniform(0.6, 1.3, 2)
+            centre = place * radius * 1.6
+            a, b = size * rng.uniform(0.5, 1.4, 2)
             _disc(canvas, x + centre[0], y + centre[1], a, b, rng.uniform(0, math.pi))
     return canvas
 
@@ -83,7 +106,7 @@ def draw_frame(rng: np.random.Generator, capture: Capture) -> np.ndarray:
         Coverage, 0..255.
     """
     canvas = np.zeros(IMAGE_SHAPE, np.uint8)
-    half_width, half_height = rng.uniform(3.2, 4.2), rng.uniform(2.2, 3.2)
+    half_width, half_height = rng.uniform(3.4, 4.4), rng.uniform(2.5, 3.6)
     t = np.linspace(0.0, 2 * np.pi, 60, endpoint=False)
     # A superellipse: between oval and rectangle.
     power = rng.uniform(0.5, 0.9)
@@ -91,7 +114,7 @@ def draw_frame(rng: np.random.Generator, capture: Capture) -> np.ndarray:
     y = half_height * np.sign(np.sin(t)) * np.abs(np.sin(t)) ** power
     outline = np.stack([x, y], axis=1) + rng.normal(0.0, 0.25, 2)
     points = np.round(capture.to_image(outline) * 16).astype(np.int32)
-    thickness = max(int(capture.iris_radius * rng.uniform(0.06, 0.35)), 2)
+    thickness = max(int(capture.iris_radius * rng.uniform(0.08, 0.5)), 2)
     cv2.polylines(canvas, [points], True, 255, thickness, cv2.LINE_AA, 4)
     return cv2.GaussianBlur(canvas, (0, 0), 0.03 * capture.iris_radius + 0.5)
 
@@ -101,8 +124,8 @@ def light_field(capture: Capture) -> np.ndarray:
     height, width = IMAGE_SHAPE
     x = np.linspace(-1.0, 1.0, width, dtype=np.float32)[None, :]
     y = np.linspace(-1.0, 1.0, height, dtype=np.float32)[:, None]
-    across = np.float32(1.0) + np.float32(capture.light_x) * x - 0.06 * x * x
-    down = np.float32(capture.light_y) * y - 0.05 * y * y
+    across = np.float32(1.0) + np.float32(capture.light_x) * x - np.float32(capture.falloff) * x * x
+    down = np.float32(capture.light_y) * y - np.float32(0.7 * capture.falloff) * y * y
     return across + down
 
 

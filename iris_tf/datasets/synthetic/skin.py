@@ -18,7 +18,7 @@ def _grain() -> np.ndarray:
     """Skin grain that wraps around, zero mean and unit variance: (1024, 1024) float32."""
     rng = np.random.default_rng(20_11)
     total = np.zeros((_GRAIN, _GRAIN), np.float32)
-    for sigma, amplitude in ((1.2, 0.6), (2.5, 0.8), (6.0, 0.6), (20.0, 0.7)):
+    for sigma, amplitude in ((0.8, 0.8), (1.6, 1.0), (3.5, 0.35)):
         white = rng.standard_normal((_GRAIN, _GRAIN), np.float32)
         margin = int(4 * sigma)
         wrapped = cv2.copyMakeBorder(white, *(margin,) * 4, cv2.BORDER_WRAP)
@@ -74,16 +74,17 @@ def draw_eyeball(
     nasal = left if identity.eye == "L" else right
 
     sclera = np.float32(face.sclera) * (1.05 - 0.045 * np.square(u))
-    sclera += 0.05 * np.clip(v, -1.0, 1.0)
+    sclera += 0.06 * np.clip(v, -1.0, 1.0) + rng.uniform(-0.03, 0.03) * u
+    sclera += 0.010 * cv2.GaussianBlur(grain(rng, u.shape), (0, 0), 2.0)
     # The caruncle fills the inner corner: darker, bumpy, with a wet gleam.
     corner_v = lids.upper(np.array([nasal]))[0]
     from_nose = np.abs(u - nasal)
     caruncle = np.clip(1.2 - from_nose / 0.34, 0.0, 1.0)
-    flesh = 0.52 + 0.06 * grain(rng, u.shape)
+    flesh = 0.56 + 0.06 * grain(rng, u.shape)
     sclera += caruncle * (flesh - sclera)
     sclera += 0.16 * _bump(from_nose - 0.36, 0.05) * _bump(v - corner_v - 0.05, 0.12)
 
-    depth = rng.uniform(0.25, 0.5)
+    depth = rng.uniform(0.15, 0.4)
     shade = 1.0 - depth * np.exp(-np.clip(below_upper, 0.0, None) / rng.uniform(0.10, 0.22))
     shade *= 1.0 - 0.14 * np.exp(-np.clip(above_lower, 0.0, None) / 0.10)
     shade *= 1.0 - 0.18 * np.exp(-np.minimum(u - left, right - u).clip(0.0) / 0.35)
@@ -107,7 +108,11 @@ def draw_skin(
     left, right = lids.corners
     tone = np.float32(face.skin)
 
-    skin = tone * (1.0 + 0.05 * grain(rng, u.shape))
+    # Cheek and brow ridge catch the light, the hollow between brow and lid does not.
+    skin = tone * (1.0 + 0.06 * _bump(v - 2.6, 0.8) + 0.08 * _bump(v + 2.6, 0.6))
+    hollow = u + (0.8 if identity.eye == "L" else -0.8)
+    skin *= 1.0 - rng.uniform(0.05, 0.28) * _bump(v + 1.5, 0.45) * _bump(hollow, 1.3)
+    skin *= 1.0 + rng.uniform(0.02, 0.10) * _bump(u, 1.3)
     # Upper lid: dark at the lashes' roots, bright where it bulges, hollow under the brow.
     upper = 1.0 - 0.40 * _bump(above, 0.10) + 0.13 * _bump(above - 0.45, 0.28)
     upper -= rng.uniform(0.02, 0.16) * _bump(above - 1.4, 0.45)
@@ -119,18 +124,19 @@ def draw_skin(
         upper -= 0.12 * _bump(crease + 0.08, 0.10) * across
         upper += 0.08 * _bump(crease - 0.16, 0.10) * across
     # Lower lid: a wet, bright rim, then a soft bag and its hollow.
-    lower = 1.0 + 0.14 * _bump(below - 0.05, 0.05) - 0.16 * _bump(below - 0.17, 0.07)
+    lower = 1.0 + 0.08 * _bump(below - 0.06, 0.06) - 0.08 * _bump(below - 0.2, 0.08)
     lower += 0.07 * _bump(below - 0.6, 0.25)
     lower -= rng.uniform(0.02, 0.14) * _bump(below - rng.uniform(1.0, 1.5), 0.3)
-    lower += 0.015 * np.sin(below * rng.uniform(12.0, 22.0) + 2.0 * u + rng.uniform(0, 6))
-    skin *= np.where(above > -below, upper, lower)
-    # Crease beyond both corners, and the side of the nose.
+    # Beyond the corners both lids run out into plain skin.
     outside = np.maximum(left - u, u - right)
-    skin *= 1.0 - 0.28 * _bump(np.minimum(np.abs(above), np.abs(below)), 0.06) * np.clip(
-        1.0 - outside / 0.8, 0.0, 1.0) * (outside > -0.05)
+    lid = np.clip(1.0 - outside / 0.7, 0.0, 1.0)
+    skin *= 1.0 + lid * lid * (np.where(above > below, upper, lower) - 1.0)
+    # Crease beyond both corners, and the side of the nose.
+    skin *= 1.0 - 0.12 * _bump(np.minimum(np.abs(above), np.abs(below)), 0.06) * np.clip(
+        1.0 - outside / 0.4, 0.0, 1.0) * (outside > -0.05)
     nose = -u if identity.eye == "L" else u
     skin *= 1.0 + rng.uniform(-0.12, 0.12) * np.clip((nose - 1.8) / 1.6, 0.0, 1.0)
 
     full = _enlarged(skin)
-    full += np.float32(0.022 * rng.uniform(0.5, 1.5)) * grain(rng, IMAGE_SHAPE)
+    full += np.float32(0.012 * rng.uniform(0.5, 1.5)) * grain(rng, IMAGE_SHAPE)
     return full

@@ -8,17 +8,16 @@ import numpy as np
 TEXTURE_SHAPE = (96, 768)
 """Rows from pupil to limbus, columns around the eye from the image's +x towards +y."""
 
+CONTRASTS = (0.02, 0.28)
+"""Standard deviation of the relative pattern, from dark and featureless to rich."""
+
 # Layers of filtered noise: radial sigma, angular sigma (both in pixels of a
-# 64x512 texture) and amplitude. Their sum has nearly the power spectrum of real
-# near-infrared irises, which are finer around the eye and far less drawn out
-# along the radius than "radial fibres" suggests.
-_LAYERS = (
-    (1.6, 1.8, 1.3),
-    (1.2, 2.2, 1.1),
-    (1.2, 1.2, 0.9),
-    (2.5, 10.0, 0.5),
-)
-_FIBRE_LAYERS = ((6.0, 2.0, 0.45), (2.0, 4.0, 0.4), (3.0, 2.0, 0.6))
+# 64x512 texture) and amplitude. Real near-infrared irises are finer around the
+# eye and far less drawn out along the radius than "radial fibres" suggests.
+_GRAIN_LAYERS = ((1.6, 1.8, 1.3), (1.2, 2.2, 1.1), (1.2, 1.2, 0.9), (0.7, 0.6, 0.8))
+_FIBRE_LAYERS = ((6.0, 1.6, 0.5), (2.0, 4.0, 0.4), (3.0, 1.6, 0.9))
+_DASH_LAYER = (2.0, 0.9)
+_BLOTCH_LAYER = (5.0, 14.0)
 _LAYER_SCALE = TEXTURE_SHAPE[0] / 64
 
 
@@ -34,7 +33,7 @@ class IrisTexture:
     level : float
         Mean reflectance of the iris, 0..1.
     contrast : float
-        Standard deviation of `pattern`: 0.02 (dark, almost featureless) to 0.24 (rich).
+        Standard deviation of `pattern` before its extremes are clipped, within `CONTRASTS`.
     """
 
     pattern: np.ndarray
@@ -75,55 +74,102 @@ def _ring_noise(rng: np.random.Generator, sigma: float) -> np.ndarray:
     return (ring / ring.std()).astype(np.float32)
 
 
-def _fibres(rng: np.random.Generator, waviness: float) -> np.ndarray:
-    """Fibres along the radius at several scales, bent sideways by up to a few columns."""
-    straight = np.zeros(TEXTURE_SHAPE, np.float32)
-    for radial, angular, amplitude in _FIBRE_LAYERS:
-        straight += np.float32(amplitude) * wrapped_noise(
+def _bent(
+    pattern: np.ndarray, rng: np.random.Generator, sideways: float, inwards: float
+) -> np.ndarray:
+    """Pattern with smooth displacements of so many pixels (standard deviation) along each axis."""
+    rows, columns = TEXTURE_SHAPE
+    margin = 20
+    padded = cv2.copyMakeBorder(pattern, 0, 0, margin, margin, cv2.BORDER_WRAP)
+    along = wrapped_noise(rng, 7.0, 12.0) * np.float32(sideways)
+    across = wrapped_noise(rng, 6.0, 9.0) * np.float32(inwards)
+    map_x = np.arange(margin, margin + columns, dtype=np.float32)[None, :] + along
+    map_y = np.arange(rows, dtype=np.float32)[:, None] + across
+    return cv2.remap(padded, map_x, map_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+
+
+def _layers(rng: np.random.Generator, layers: tuple, spread: float) -> np.ndarray:
+    """Sum of noise layers, their amplitudes varied by up to `spread`, of unit variance."""
+    total = np.zeros(TEXTURE_SHAPE, np.float32)
+    for radial, angular, amplitude in layers:
+        total += np.float32(amplitude * rng.uniform(1 - spread, 1 + spread)) * wrapped_noise(
             rng, radial * _LAYER_SCALE, angular * _LAYER_SCALE
         )
-    rows, columns = TEXTURE_SHAPE
-    margin = 16
-    padded = cv2.copyMakeBorder(straight, 0, 0, margin, margin, cv2.BORDER_WRAP)
-    bend = np.clip(wrapped_noise(rng, 8.0, 14.0) * np.float32(waviness), -margin + 2, margin - 2)
-    map_x = np.arange(columns, dtype=np.float32)[None, :] + margin + bend
-    map_y = np.repeat(np.arange(rows, dtype=np.float32)[:, None], columns, axis=1)
-    return cv2.remap(padded, map_x, map_y, cv2.INTER_LINEAR)
+    return total / total.std()
 
 
-def _mesh(rng: np.random.Generator, size: float) -> np.ndarray:
-    """Bright threads around dark cells: the zero crossings of smooth noise."""
-    cells = wrapped_noise(rng, size, 1.2 * size)
-    threads = np.exp(-np.square(cells * np.float32(2.6)))
-    return threads - threads.mean()
-
-
-def _stamp_crypts(
-    pattern: np.ndarray, rng: np.random.Generator, count: int, collarette: np.ndarray
+def _stamp(
+    pattern: np.ndarray,
+    centres: np.ndarray,
+    sizes: np.ndarray,
+    floor: np.ndarray,
+    wall: np.ndarray,
+    corners: np.ndarray,
 ) -> None:
-    """Press lens-shaped pits with bright rims into `pattern`, most just outside the collarette."""
+    """Press pits with raised walls into `pattern`.
+
+    Parameters
+    ----------
+    pattern : ndarray of shape `TEXTURE_SHAPE`, float32
+        Changed in place.
+    centres : ndarray of shape (n, 2)
+        Row and column.
+    sizes : ndarray of shape (n, 2)
+        Half length along the radius and half width around it, in texture pixels.
+    floor, wall : ndarray of shape (n,)
+        How dark the pit and how bright its wall is.
+    corners : ndarray of shape (n,)
+        0 gives an oval; larger numbers a lens that points along the radius,
+        because the walls of a crypt are fibres.
+    """
     rows, columns = TEXTURE_SHAPE
-    for _ in range(count):
-        angle = int(rng.integers(columns))
-        outside = rng.gamma(1.6, 0.09)
-        centre = (collarette[angle] + 0.03 + outside) * rows
-        long = rng.uniform(3.0, 9.0)
-        wide = long * rng.uniform(0.5, 1.3)
-        depth, rim = rng.uniform(0.8, 2.2), rng.uniform(0.5, 1.6)
-        reach_r, reach_a = int(1.8 * long) + 1, int(1.8 * wide) + 1
-        first, last = max(int(centre) - reach_r, 0), min(int(centre) + reach_r + 1, rows)
+    for (row, column), (long, wide), dark, bright, pointed in zip(
+        centres, sizes, floor, wall, corners, strict=True
+    ):
+        reach_r, reach_a = int(1.6 * long) + 1, int(1.6 * wide) + 1
+        first, last = max(int(row) - reach_r, 0), min(int(row) + reach_r + 1, rows)
         if last <= first:
             continue
-        r = (np.arange(first, last, dtype=np.float32)[:, None] - centre) / long
+        r = (np.arange(first, last, dtype=np.float32)[:, None] - row) / long
         a = np.arange(-reach_a, reach_a + 1, dtype=np.float32)[None, :] / wide
-        # Pointed along the radius, because the walls of a crypt are two fibres.
-        distance = np.sqrt(r * r + a * a) + 0.25 * np.abs(a * r)
-        pit = np.clip(1.6 * (1.0 - distance), 0.0, 1.0)
-        wall = np.exp(-np.square((distance - 1.05) / 0.2))
-        take = np.arange(angle - reach_a, angle + reach_a + 1) % columns
-        patch = pattern[first:last, take]
-        # Fibres do not run across the floor of a crypt.
-        pattern[first:last, take] = patch * (1.0 - 0.6 * pit) - depth * pit + rim * wall
+        distance = np.sqrt(r * r + a * a) + pointed * np.abs(a * r)
+        pit = np.clip(1.8 * (1.0 - distance), 0.0, 1.0)
+        rim = np.exp(-np.square((distance - 1.1) * (min(long, wide) / 2.2)))
+        take = np.arange(int(column) - reach_a, int(column) + reach_a + 1) % columns
+        pattern[first:last, take] += bright * rim - dark * pit
+
+
+def _pits(pattern: np.ndarray, rng: np.random.Generator, count: int, collarette: np.ndarray):
+    """Stamp small dark pits, densest around the collarette."""
+    rows, columns = TEXTURE_SHAPE
+    angle = rng.uniform(0, columns, count)
+    depth = collarette[angle.astype(int)] + rng.normal(0.0, 0.05, count)
+    scattered = rng.random(count) < rng.uniform(0.2, 0.7)
+    depth = np.where(scattered, rng.uniform(0.1, 0.98, count), depth)
+    size = rng.lognormal(np.log(1.9), 0.35, (count, 1))
+    sizes = size * np.stack([rng.uniform(0.9, 2.0, count), rng.uniform(0.8, 1.3, count)], axis=1)
+    _stamp(pattern, np.stack([depth * rows, angle], 1), sizes, rng.uniform(1.0, 3.5, count),
+           rng.uniform(0.0, 0.8, count), np.full(count, 0.2))
+
+
+def _crypts(
+    pattern: np.ndarray,
+    rng: np.random.Generator,
+    count: int,
+    collarette: np.ndarray,
+    dashes: np.ndarray,
+) -> None:
+    """Stamp large cells with bright walls outside the collarette, torn open inside."""
+    rows, columns = TEXTURE_SHAPE
+    cells = np.zeros(TEXTURE_SHAPE, np.float32)
+    angle = rng.uniform(0, columns, count)
+    sizes = np.stack([rng.uniform(3.5, 13.0, count), rng.uniform(3.0, 11.0, count)], axis=1)
+    depth = collarette[angle.astype(int)] + rng.gamma(1.5, 0.09, count) + 0.6 * sizes[:, 0] / rows
+    centres = np.stack([depth * rows, angle], axis=1)
+    _stamp(cells, centres, sizes, np.ones(count), np.zeros(count), np.full(count, 0.4))
+    pattern += np.clip(-cells, 0.0, 1.0) * (1.2 * dashes - 0.3)
+    _stamp(pattern, centres, sizes, rng.uniform(-0.2, 0.9, count), rng.uniform(0.3, 1.7, count),
+           rng.uniform(0.0, 0.8, count))
 
 
 def _furrows(rng: np.random.Generator, count: int) -> np.ndarray:
@@ -152,33 +198,46 @@ def draw_texture(rng: np.random.Generator) -> IrisTexture:
     -------
     IrisTexture
     """
-    rows, _ = TEXTURE_SHAPE
-    contrast = float(np.clip(rng.lognormal(np.log(0.115), 0.45), 0.02, 0.24))
+    rows = TEXTURE_SHAPE[0]
+    contrast = float(np.clip(rng.lognormal(np.log(0.155), 0.42), *CONTRASTS))
     # Rich irises are bright and open-worked, dark ones smooth and velvety.
-    richness = float(np.clip((contrast - 0.02) / 0.16 + rng.normal(0.0, 0.2), 0.0, 1.2))
-    level = float(np.clip(rng.normal(0.33 + 0.10 * richness, 0.04), 0.22, 0.55))
+    richness = float(np.clip((contrast - 0.02) / 0.20 + rng.normal(0.0, 0.25), 0.0, 1.0))
+    level = float(np.clip(rng.normal(0.38 + 0.07 * richness, 0.04), 0.26, 0.56))
 
     t = (np.arange(rows, dtype=np.float32)[:, None] + 0.5) / rows
-    pattern = _fibres(rng, rng.uniform(1.5, 4.5))
-    for radial, angular, amplitude in _LAYERS:
-        pattern += np.float32(amplitude * rng.uniform(0.7, 1.3)) * wrapped_noise(
-            rng, radial * _LAYER_SCALE, angular * _LAYER_SCALE
-        )
-    pattern *= 1.0 / pattern.std()
-    pattern += (2.2 * richness * rng.uniform(0.3, 1.2)) * _mesh(rng, rng.uniform(3.0, 6.0))
+    collarette = (
+        rng.uniform(0.14, 0.38)
+        + rng.uniform(0.01, 0.03) * _ring_noise(rng, 28.0)
+        + rng.uniform(0.006, 0.02) * _ring_noise(rng, 6.0)
+    ).clip(0.06, 0.6)
+    inside = 1.0 / (1.0 + np.exp((t - collarette - 0.03) / 0.025))
 
-    collarette = rng.uniform(0.16, 0.36) + 0.02 * _ring_noise(rng, 28.0) \
-        + rng.uniform(0.005, 0.018) * _ring_noise(rng, 6.0)
-    _stamp_crypts(pattern, rng, int(rng.poisson(10 + 45 * richness)), collarette)
-    ridge = np.exp(-np.square((t - collarette) / rng.uniform(0.025, 0.05)))
-    inside = 1.0 / (1.0 + np.exp((t - collarette) / 0.02))
-    pattern += rng.uniform(0.2, 1.4) * ridge + rng.normal(0.0, 0.5) * inside
-    pattern += rng.uniform(0.2, 0.9) * _furrows(rng, int(rng.integers(1, 7)))
+    grain = _layers(rng, _GRAIN_LAYERS, 0.3)
+    fibres = _layers(rng, _FIBRE_LAYERS, 0.3)
+    dashes = -1.8 * np.maximum(
+        wrapped_noise(rng, _DASH_LAYER[0] * _LAYER_SCALE, _DASH_LAYER[1] * _LAYER_SCALE) - 0.2, 0.0
+    )
+    # The zone around the pupil is dense; beyond the collarette some irises are
+    # nearly plain and others a web of fibres.
+    outer = rng.uniform(0.25, 0.9)
+    fibrous = rng.uniform(0.0, 1.0) * rng.uniform(0.2, 1.0)
+    pattern = (outer + (1.0 - outer) * inside) * ((1.0 - fibrous) * grain + fibrous * fibres)
+    pattern *= rng.uniform(0.5, 0.9)
+    pattern += rng.uniform(0.4, 1.4) * inside * (dashes + 0.7)
+    pattern += rng.uniform(0.1, 0.4) * wrapped_noise(
+        rng, _BLOTCH_LAYER[0] * _LAYER_SCALE, _BLOTCH_LAYER[1] * _LAYER_SCALE
+    )
+    pattern = np.ascontiguousarray(pattern, np.float32)
+    _crypts(pattern, rng, int(rng.poisson(2 + 26 * richness)), collarette, dashes)
+    _pits(pattern, rng, int(rng.poisson(rng.uniform(30, 60 + 120 * richness))), collarette)
+    # Nothing in an iris is straight or round.
+    pattern = _bent(pattern, rng, rng.uniform(2.0, 4.0), rng.uniform(1.0, 2.0))
+    ridge = np.exp(-np.square((t - collarette) / rng.uniform(0.02, 0.04)))
+    pattern += rng.uniform(0.0, 0.9) * ridge + rng.normal(0.0, 0.3) * inside
+    pattern += rng.uniform(0.1, 0.6) * _furrows(rng, int(rng.integers(1, 6)))
 
     # Texture fades towards the limbus, where the stroma thins out.
-    pattern *= np.interp(t, [0.0, 0.08, 0.5, 0.85, 1.0], [0.8, 1.1, 1.0, 0.75, 0.55]).astype(
-        np.float32
-    )
-    pattern = np.clip(pattern - pattern.mean(), -4.0, 4.0)
+    pattern *= np.interp(t, [0.0, 0.5, 0.85, 1.0], [1.0, 1.0, 0.8, 0.55]).astype(np.float32)
+    pattern -= pattern.mean()
     pattern *= np.float32(contrast / float(pattern.std()))
-    return IrisTexture(np.ascontiguousarray(pattern, np.float32), level, contrast)
+    return IrisTexture(np.clip(pattern, -0.75, 0.75).astype(np.float32), level, contrast)
