@@ -15,6 +15,12 @@ _GRID = (np.arange(_SIDE, dtype=np.float32) - _SIDE // 2) / _RADIUS
 _X, _Y = np.meshgrid(_GRID, _GRID)  # in iris radii from its centre
 _COLUMNS = np.arange(_SIDE // 2 - 76, _SIDE // 2 + 77, 4)
 _RINGS = 8
+_LID_BLUR = 1.2
+_MIN_SPREAD = 8.0
+# From how many spreads of brightness a pixel is no iris. Light from below
+# brightens the lower iris and limbal rings darken it; the skin there is far brighter.
+_BRIGHT_ABOVE, _DARK_ABOVE = 2.7, 2.5
+_BRIGHT_BELOW, _DARK_BELOW = 4.0, 4.5
 
 # Height at the middle, slope and curvature of the lids that are tried.
 _HEIGHTS = np.arange(-1.15, 0.5, 0.03)
@@ -62,15 +68,16 @@ def visible_iris(image: np.ndarray, pupil: Ellipse, iris: Ellipse) -> np.ndarray
     ring = iris.mask(image.shape) & ~pupil.mask(image.shape)
     crop, zoom = _crop(image, iris)
     depth = _depth(pupil, iris)
-    inner = (depth > 0.0) & (depth < 1.0)
-    model = _model(crop, depth)
-    smooth = cv2.GaussianBlur(crop, (0, 0), 1.5).astype(np.float32)
-    oddness = np.abs(smooth - model.expected) / model.spread
-    slope = cv2.Sobel(smooth, cv2.CV_32F, 0, 1, ksize=3) / 8.0
+    inner = (depth > 0.0) & (depth < 0.96)  # the limbus is a soft edge
+    smooth = cv2.GaussianBlur(crop, (0, 0), _LID_BLUR)
+    even = _model(smooth, depth)
+    smooth = smooth.astype(np.float32)
+    deviation = (smooth - even.expected) / even.spread
+    upper = np.maximum(deviation - _BRIGHT_ABOVE, -deviation - _DARK_ABOVE)
+    lower = np.maximum(deviation - _BRIGHT_BELOW, -deviation - _DARK_BELOW)
 
-    hidden = _above_lid(oddness, slope, inner) | _above_lid(
-        oddness[::-1], -slope[::-1], inner[::-1]
-    )[::-1]
+    hidden = _above_lid(upper, inner) | _above_lid(lower[::-1], inner[::-1])[::-1]
+    model = _model(crop, depth)
     hidden |= _lashes(crop, model, hidden)
     hidden |= _highlights(crop, model)
 
@@ -132,23 +139,20 @@ def _model(crop: np.ndarray, depth: np.ndarray) -> _IrisModel:
     residual -= tilt * side
     spread = 1.4826 * float(np.median(np.abs(residual - np.median(residual))))
     expected = np.interp(depth, centres, by_ring) + tilt * _X
-    return _IrisModel(expected.astype(np.float32), max(spread, 4.0))
+    return _IrisModel(expected.astype(np.float32), max(spread, _MIN_SPREAD))
 
 
-def _above_lid(oddness: np.ndarray, slope: np.ndarray, inner: np.ndarray) -> np.ndarray:
+def _above_lid(oddness: np.ndarray, inner: np.ndarray) -> np.ndarray:
     """Mask what the best upper lid hides; all False where none is needed.
 
     Every parabola of the family is scored by how unlike the iris the pixels
-    above it and how like it those below are, plus the edge along it.
+    above it and how like it those below are.
     """
     # Negative votes for iris-like pixels, positive ones for others.
-    votes = np.where(inner, np.clip(oddness - 2.0, -1.0, 1.0), 0.0)[:, _COLUMNS]
+    votes = np.where(inner, np.clip(oddness, -1.0, 1.0), 0.0)[:, _COLUMNS]
     above = np.cumsum(votes, axis=0, dtype=np.float32)
-    texture = np.abs(slope)[:, _COLUMNS]
-    usual = max(float(np.median(texture[inner[:, _COLUMNS]])) if inner.any() else 1.0, 0.7)
-    edge = np.where(inner[:, _COLUMNS], np.clip(texture / usual - 2.0, -1.0, 3.0), 0.0)
     columns = np.arange(len(_COLUMNS))
-    score = (2.0 * above + 1.5 * edge)[_LIDS, columns].sum(axis=1)
+    score = above[_LIDS, columns].sum(axis=1)
     height, tilt, curve = _LID_PARAMETERS[score.argmax()]
     if score.max() <= 0.0:
         return np.zeros(oddness.shape, bool)
@@ -172,6 +176,7 @@ def _highlights(crop: np.ndarray, model: _IrisModel) -> np.ndarray:
     """Mask reflections of lamps: small spots far brighter than the iris."""
     opened = cv2.morphologyEx(crop, cv2.MORPH_OPEN, np.ones((15, 15), np.uint8))
     spot = crop.astype(np.float32) - opened > 4.0 * model.spread + 10.0
-    bright = (crop > model.expected + 4.0 * model.spread) & spot
+    # The brightest texture of the iris stays below skin and sclera.
+    bright = (crop > model.expected + 4.0 * model.spread) & spot & (crop > 0.7 * crop.max())
     bright |= crop >= 250
     return cv2.dilate(bright.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)

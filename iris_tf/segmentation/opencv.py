@@ -12,6 +12,7 @@ from iris_tf.segmentation.segmenter import SegmentedEye
 
 # A confident wrong outline costs more than a failure, so each limit is where
 # right outlines of the development set become rare.
+_SPOT_SIDE, _SPOT_RISE = 17, 40  # pixels of the search image; grey levels
 _MIN_PUPIL_STEP, _MIN_PUPIL_SUPPORT = 6.0, 0.5
 _MIN_IRIS_STEP, _MIN_IRIS_SUPPORT = 3.0, 0.4
 _RATIO = (0.13, 0.75)
@@ -81,16 +82,14 @@ def _without_reflections(image: np.ndarray, scale: float) -> np.ndarray:
     A ring of LEDs in a pupil looks like a small pupil in a bright iris.
     `scale` is image pixels per pixel of the search image.
     """
-    filled = image
-    # Large spots only where saturated: strips of sclera are bright and narrow too.
-    for side, level, rise in ((7, 0, 60), (17, 225, 30)):
-        size = round(side * scale)
-        opened = cv2.morphologyEx(filled, cv2.MORPH_OPEN, np.ones((size, size), np.uint8))
-        spots = (filled >= level) & (cv2.subtract(filled, opened) > rise)
-        margin = 2 * round(1.5 * scale) + 1
-        spots = cv2.dilate(spots.astype(np.uint8), np.ones((margin, margin), np.uint8))
-        filled = np.where(spots.astype(bool), opened, filled)
-    return filled
+    size = round(_SPOT_SIDE * scale)
+    opened = cv2.morphologyEx(image, cv2.MORPH_OPEN, np.ones((size, size), np.uint8))
+    # Only what is among the brightest of the image: texture between dark crypts
+    # stands out from its surroundings as well.
+    spots = (image >= 0.85 * image.max()) & (cv2.subtract(image, opened) > _SPOT_RISE)
+    margin = 2 * round(1.5 * scale) + 1
+    spots = cv2.dilate(spots.astype(np.uint8), np.ones((margin, margin), np.uint8))
+    return np.where(spots.astype(bool), opened, image)
 
 
 def _check_geometry(pupil: Outline, iris: Outline, shape: tuple[int, int]) -> None:
