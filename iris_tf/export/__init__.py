@@ -1,0 +1,1 @@
+"""Trained Keras models to TFLite files."""

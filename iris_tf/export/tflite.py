@@ -1,0 +1,272 @@
+"""Keras to TFLite, with the numbers checked before a file gets its name."""
+
+import contextlib
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from iris_tf.errors import ExportError, ModelError
+from iris_tf.export.operators import foreign_operators
+from iris_tf.files import atomic_path, sha256
+from iris_tf.inference.embedder import INPUT, OUTPUT, SIGNATURE, TFLiteEmbedder
+
+MIN_PARITY_COSINE = 0.9999
+_PARITY_BATCH = 32
+_NARROW_DTYPES = ("mixed_float16", "mixed_bfloat16", "float16", "bfloat16")
+
+
+@dataclass(frozen=True)
+class ExportedFile:
+    """One file of an export.
+
+    Attributes
+    ----------
+    path : Path
+        The ``.tflite`` file.
+    precision : str
+        Key of `PRECISIONS`.
+    bytes : int
+        Size of the file.
+    sha256 : str
+        Hexadecimal SHA-256 of the file.
+    parity_min_cosine : float
+        Least cosine between the file's and the Keras model's embedding of one crop.
+    """
+
+    path: Path
+    precision: str
+    bytes: int
+    sha256: str
+    parity_min_cosine: float
+
+
+def export_model(
+    model: keras.Model,
+    out_dir: str | os.PathLike,
+    name: str,
+    precisions: Sequence[str] = ("float32", "float16"),
+    *,
+    parity_rois: np.ndarray,
+    min_cosine: float = MIN_PARITY_COSINE,
+) -> list[ExportedFile]:
+    """Write an embedding model as ``NAME_PRECISION.tflite`` files.
+
+    The files have the signature ``serving_default`` with input ``roi``, float32
+    ``(1, H, W, 1)`` in 0..255, and output ``embedding``, float32 ``(1, D)``, and
+    use built-in TFLite operations alone. Before a file appears, its embeddings
+    of `parity_rois` are compared with the Keras model's. A model that was
+    trained in mixed precision is rebuilt in float32 first, and that is what the
+    files are compared with.
+
+    Parameters
+    ----------
+    model : keras.Model
+        A Functional model from (None, H, W, 1) to unit vectors (None, D). Not changed.
+    out_dir : path
+        Folder of the files; made when missing.
+    name : str
+        Start of the file names.
+    precisions : sequence of str, optional
+        Keys of `PRECISIONS`: ``"float32"``; ``"float16"``, which stores the weights
+        in half the space and computes in float32 where nothing narrower is asked for.
+    parity_rois : ndarray of shape (n, H, W), uint8
+        Real crops of the model's input size, at least one.
+    min_cosine : float, optional
+        Least cosine similarity that passes for agreement.
+
+    Returns
+    -------
+    list of ExportedFile
+        In the order of `precisions`.
+
+    Raises
+    ------
+    ExportError
+        When a precision is unknown, the model has another input or output, needs
+        operations that are not built in, cannot be converted, or its files do not
+        give the Keras model's embeddings. No file then appears under its name.
+    OSError
+        When a file cannot be written, e.g. on a full disk.
+    """
+    if unknown := [precision for precision in precisions if precision not in PRECISIONS]:
+        raise ExportError(
+            f"{unknown[0]!r} is no precision that {name} can be exported in; "
+            f"choose from {', '.join(PRECISIONS)}."
+        )
+    height, width = _input_size(model, name)
+    if parity_rois.shape[1:] != (height, width) or not len(parity_rois):
+        raise ExportError(
+            f"{name} takes crops of {height}x{width} pixels, but the crops to check the export "
+            f"with have shape {parity_rois.shape}; give at least one of that size."
+        )
+    model = _in_float32(model)
+    expected = _keras_embeddings(model, parity_rois)
+    files = []
+    with tempfile.TemporaryDirectory(prefix="iris_tf_export_") as saved_model:
+        with _quiet():
+            _save(model, (height, width), saved_model)
+        for precision in precisions:
+            path = Path(out_dir) / f"{name}_{precision}.tflite"
+            with atomic_path(path) as temporary:
+                temporary.write_bytes(_convert(saved_model, precision, path))
+                cosine = _checked_parity(temporary, path, parity_rois, expected, min_cosine)
+            size = path.stat().st_size
+            files.append(ExportedFile(path, precision, size, sha256(path), cosine))
+    return files
+
+
+def _float32(converter: tf.lite.TFLiteConverter) -> None:
+    """Nothing to set: weights and arithmetic are the graph's."""
+
+
+def _float16(converter: tf.lite.TFLiteConverter) -> None:
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.target_spec.supported_types = [tf.float16]
+
+
+PRECISIONS: dict[str, Callable[[tf.lite.TFLiteConverter], None]] = {
+    "float32": _float32,
+    "float16": _float16,
+}
+
+
+def _input_size(model: keras.Model, name: str) -> tuple[int, int]:
+    taken, given = model.input_shape, model.output_shape
+    single = isinstance(taken, tuple) and isinstance(given, tuple)
+    if not single or len(taken) != 4 or taken[3] != 1 or None in taken[1:3] or len(given) != 2:
+        raise ExportError(
+            f"{name} goes from {taken} to {given}, but an embedding model goes from "
+            "(None, height, width, 1) to (None, size); build it with build_embedding_model."
+        )
+    return taken[1], taken[2]
+
+
+def _in_float32(model: keras.Model) -> keras.Model:
+    """The model itself, or a float32 copy of one with layers that compute in less."""
+    if all(layer.dtype_policy.name == "float32" for layer in model.layers):
+        return model
+    policy = keras.config.dtype_policy()
+    try:
+        # Layers inside layers take the global policy when they are made.
+        keras.config.set_dtype_policy("float32")
+        copy = type(model).from_config(_widened(model.get_config()))
+    finally:
+        keras.config.set_dtype_policy(policy)
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def _widened(config: Any) -> Any:
+    if isinstance(config, dict):
+        if config.get("class_name") == "DTypePolicy":
+            return config | {"config": {"name": "float32"}}
+        return {
+            key: "float32" if key == "dtype" and value in _NARROW_DTYPES else _widened(value)
+            for key, value in config.items()
+        }
+    if isinstance(config, list | tuple):
+        return type(config)(map(_widened, config))
+    return config
+
+
+def _keras_embeddings(model: keras.Model, rois: np.ndarray) -> np.ndarray:
+    batches = [rois[i:i + _PARITY_BATCH] for i in range(0, len(rois), _PARITY_BATCH)]
+    return np.concatenate(
+        [np.asarray(model(batch[..., None].astype(np.float32), training=False))
+         for batch in batches]
+    )
+
+
+def _save(model: keras.Model, input_size: tuple[int, int], folder: str) -> None:
+    # Not model.export: the names of the signature would be Keras's own, and the
+    # batch size open, which leaves shape arithmetic in the graph.
+    module = tf.Module()
+    # The values, not the model: through Keras objects the converter does not see
+    # that they are constant, and leaves variables in the file that nothing fills.
+    module.variables_of_model = [variable.value for variable in model.variables]
+    crop = tf.TensorSpec((1, *input_size, 1), tf.float32, name=INPUT)
+    function = tf.function(
+        lambda roi: {OUTPUT: model(roi, training=False)}, input_signature=[crop], autograph=False
+    )
+    tf.saved_model.save(
+        module, folder, signatures={SIGNATURE: function.get_concrete_function()}
+    )
+
+
+def _convert(saved_model: str, precision: str, path: Path) -> bytes:
+    converter = tf.lite.TFLiteConverter.from_saved_model(saved_model, signature_keys=[SIGNATURE])
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+    PRECISIONS[precision](converter)
+    try:
+        with _quiet():
+            return converter.convert()
+    except Exception as error:  # the converter's own exception class is not public
+        operators = sorted(set(re.findall(r"'tf\.(\w+)' op", str(error))))
+        if operators:
+            raise _foreign(path, operators) from error
+        first_line = next(iter(str(error).splitlines()), type(error).__name__)
+        raise ExportError(
+            f"{path}: TensorFlow could not convert the model ({first_line}); change the layer "
+            "that it names."
+        ) from error
+
+
+def _foreign(path: Path, operators: list[str]) -> ExportError:
+    return ExportError(
+        f"{path}: the model needs {', '.join(operators)}, which TFLite does not have built in, "
+        "so a phone could not run it; write the layer with other operations."
+    )
+
+
+def _checked_parity(
+    temporary: Path, path: Path, rois: np.ndarray, expected: np.ndarray, min_cosine: float
+) -> float:
+    if operators := foreign_operators(temporary):
+        raise _foreign(path, operators)
+    try:
+        found = TFLiteEmbedder(temporary).embed(rois)
+    except ModelError as error:
+        reason = str(error).removeprefix(f"{temporary}: ").split("; ")[0]
+        raise ExportError(
+            f"{path}: the exported model cannot be used, {reason}; nothing was written, look for "
+            "a layer whose numbers the conversion or the precision cannot hold."
+        ) from error
+    norms = np.linalg.norm(found, axis=1) * np.linalg.norm(expected, axis=1)
+    cosines = (found * expected).sum(axis=1, dtype=np.float64) / norms
+    if not cosines.min() >= min_cosine:  # also when an embedding of Keras is NaN
+        raise ExportError(
+            f"{path}: the exported model's embeddings differ from the Keras model's, the least "
+            f"cosine over {len(rois)} crops is {cosines.min():.6f}, under {min_cosine}; nothing "
+            "was written, look for a layer that the conversion or the precision changes."
+        )
+    return float(min(cosines.min(), 1.0))
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the converter's log, which C++ writes to the descriptors, off the terminal.
+
+    What goes wrong comes as an exception, so nothing is lost with it.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    with open(os.devnull, "wb") as nowhere, contextlib.ExitStack() as restore:
+        for descriptor in (1, 2):
+            saved = os.dup(descriptor)
+            restore.callback(os.close, saved)
+            restore.callback(os.dup2, saved, descriptor)
+            os.dup2(nowhere.fileno(), descriptor)
+        try:
+            yield
+        finally:
+            for stream in (sys.stdout, sys.stderr):
+                stream.flush()
