@@ -1,0 +1,95 @@
+import logging
+
+import keras
+import numpy as np
+import pytest
+
+from iris_tf.errors import ModelError
+from iris_tf.networks.embedding_model import build_embedding_model
+from iris_tf.networks.weights import load_matching_weights
+
+NETWORK = "mobilenet_v3_large"
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A network whose weights no seed gives, and its two files."""
+    folder = tmp_path_factory.mktemp("trained")
+    model = build_embedding_model(NETWORK, (32, 32), embedding_size=16)
+    for value, weight in enumerate(model.weights):
+        weight.assign(np.full(weight.shape, 1 + value / 1000))
+    model.save(folder / "model.keras")
+    model.save_weights(folder / "model.weights.h5")
+    return model, folder
+
+
+def assert_same(model, other, names):
+    for name in names:
+        for a, b in zip(
+            model.get_layer(name).get_weights(), other.get_layer(name).get_weights(), strict=True
+        ):
+            np.testing.assert_array_equal(a, b)
+
+
+def weighted(model):
+    return [layer.name for layer in model.layers if layer.weights]
+
+
+@pytest.mark.parametrize("file", ["model.keras", "model.weights.h5"])
+def test_everything_is_taken_where_everything_fits(trained, file):
+    source, folder = trained
+    model = build_embedding_model(NETWORK, (64, 64), 16, weights=str(folder / file), seed=5)
+    assert_same(model, source, weighted(source))
+
+
+def test_attention_added_and_head_resized_start_fresh(trained, caplog):
+    source, folder = trained
+    places = ["expanded_conv_3_squeeze_excite_mul"]
+    settings = dict(input_size=(32, 32), embedding_size=24, attention=places, seed=5)
+    model = build_embedding_model(NETWORK, **settings)
+    fresh = build_embedding_model(NETWORK, **settings)
+    with caplog.at_level(logging.WARNING):
+        kept = load_matching_weights(model, folder / "model.keras")
+    assert kept == [f"spatial_attention_{places[0]}", "head_dense", "head_batchnorm"]
+    assert all(name in caplog.text for name in kept)
+    assert_same(model, fresh, kept)
+    assert_same(model, source, set(weighted(model)) - set(kept))
+
+
+def test_model_within_a_model(trained, tmp_path):
+    source, _ = trained
+
+    class Trainer(keras.Model):
+        def __init__(self, network):
+            super().__init__()
+            self.network = network
+
+        def call(self, rois):
+            return self.network(rois)
+
+    trainer = Trainer(source)
+    trainer(np.zeros((1, 32, 32, 1), np.float32))
+    trainer.save_weights(tmp_path / "trainer.weights.h5")
+    model = build_embedding_model(NETWORK, (32, 32), embedding_size=16)
+    assert load_matching_weights(model, tmp_path / "trainer.weights.h5") == []
+    assert_same(model, source, weighted(source))
+
+
+def test_another_network_is_refused_and_nothing_changed(trained, teacher):
+    _, folder = trained
+    before = teacher.get_layer("head_batchnorm").get_weights()
+    with pytest.raises(
+        ModelError, match=r"not of the network resnet50: conv1_conv is missing; .* more"
+    ):
+        load_matching_weights(teacher, folder / "model.keras")
+    for a, b in zip(teacher.get_layer("head_batchnorm").get_weights(), before, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("name", ["junk.keras", "junk.weights.h5"])
+def test_junk_and_missing_files(tmp_path, student, name):
+    with pytest.raises(ModelError, match="no weights file"):
+        load_matching_weights(student, tmp_path / name)
+    (tmp_path / name).write_bytes(b"not weights")
+    with pytest.raises(ModelError, match="not a Keras weights file"):
+        load_matching_weights(student, tmp_path / name)
