@@ -97,9 +97,7 @@ _SPECIFIC = (
     _Layout(
         "mmu2",
         "010101.bmp",
-        re.compile(
-            r"(?P<subject>\d{2,3})(?P<eye>0[12])(?P<sample>\d{2})" + _IMAGE, re.IGNORECASE
-        ),
+        re.compile(r"(?P<subject>\d{2,3})(?P<eye>0[12])(?P<sample>\d{2})" + _IMAGE, re.IGNORECASE),
     ),
 )
 _FOLDER = _Layout(
@@ -241,7 +239,8 @@ def _walk(folder: Path) -> Iterator[str]:
     for current, folders, files in os.walk(folder, followlinks=True, onerror=_raise_unlistable):
         real = os.path.realpath(current)
         folders[:] = sorted(
-            name for name in folders
+            name
+            for name in folders
             if not name.startswith(".") and not _leads_back(real, os.path.join(current, name))
         )
         for name in files:

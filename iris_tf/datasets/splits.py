@@ -10,9 +10,7 @@ from iris_tf.errors import DatasetError
 SPLIT_BY = ("person", "identity")
 
 
-def split_rows(
-    rows: Iterable[ManifestRow], by: str = "person", seed: int = 0
-) -> list[ManifestRow]:
+def split_rows(rows: Iterable[ManifestRow], by: str = "person", seed: int = 0) -> list[ManifestRow]:
     """Assign 70:15:15 of the persons (or identities) to train, val and test.
 
     Groups are ordered by a hash of seed and name, and the order is cut: which

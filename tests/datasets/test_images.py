@@ -92,9 +92,7 @@ def test_a_header_that_claims_a_giant_image_is_unreadable(tmp_path):
     assert reason_of(path) is FailureReason.UNREADABLE
 
 
-@pytest.mark.parametrize(
-    "shape", ((1, 1), (MIN_SIDE - 1, 200), (200, MIN_SIDE - 1))
-)
+@pytest.mark.parametrize("shape", ((1, 1), (MIN_SIDE - 1, 200), (200, MIN_SIDE - 1)))
 def test_small_images_are_too_small(tmp_path, shape):
     path = saved(tmp_path / "eye.png", np.full(shape, 90, np.uint8))
     assert reason_of(path) is FailureReason.TOO_SMALL

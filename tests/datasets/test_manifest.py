@@ -9,7 +9,7 @@ from iris_tf.geometry import Ellipse
 
 BARE = ManifestRow("001/L/a.jpg", "casia-lamp", "001", "L", "001_L", "a")
 FULL = ManifestRow(
-    "Ana, née \"B\"/x;y.png", "folder", "Ana", "", "Ana", "x;y", "test", "roi/x.png", "16-bit"
+    'Ana, née "B"/x;y.png', "folder", "Ana", "", "Ana", "x;y", "test", "roi/x.png", "16-bit"
 ).with_geometry(Ellipse(10, 20.5, 3, 4, 0.25), Ellipse(11, 21, 30, 40, -1.5), 0.75)
 
 

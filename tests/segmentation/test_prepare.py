@@ -1,0 +1,441 @@
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from iris_tf.datasets.images import read_image
+from iris_tf.datasets.manifest import read_manifest
+from iris_tf.datasets.splits import split_rows
+from iris_tf.errors import DatasetError, ExtractionError, FailureReason
+from iris_tf.segmentation import segmenter as segmenter_module
+from iris_tf.segmentation.extraction import CHUNK
+from iris_tf.segmentation.prepare import prepare
+from iris_tf.segmentation.roi import crop_roi
+from iris_tf.segmentation.segmenter import segmenter_by_name
+
+PERSONS, IMAGES_PER_EYE = 4, 4
+ROOT = Path(__file__).parents[2]
+
+
+def drawn_eye(seed):
+    """A 320x240 eye without lids, and its centre and radii."""
+    rng = np.random.default_rng(seed)
+    image = np.full((240, 320), 190, np.float32)
+    x, y = 160 + rng.uniform(-15, 15), 120 + rng.uniform(-10, 10)
+    iris, pupil = rng.uniform(70, 85), rng.uniform(25, 35)
+    centre = (round(x * 16), round(y * 16))
+    cv2.circle(image, centre, round(iris * 16), 110, -1, cv2.LINE_AA, 4)
+    image += 30 * cv2.GaussianBlur(rng.normal(0, 4, image.shape), (0, 0), 3)
+    cv2.circle(image, centre, round(pupil * 16), 20, -1, cv2.LINE_AA, 4)
+    image = cv2.GaussianBlur(image, (0, 0), 1) + rng.normal(0, 2, image.shape)
+    return np.clip(image, 0, 255).astype(np.uint8), (x, y, pupil, iris)
+
+
+def draw_folder(folder, persons=PERSONS, images=IMAGES_PER_EYE):
+    """Eyes in the CASIA-Thousand layout; image n is `drawn_eye(n)`."""
+    for i, name in enumerate(image_names(persons, images)):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(folder / name), drawn_eye(i)[0])
+    return folder
+
+
+def image_names(persons=PERSONS, images=IMAGES_PER_EYE):
+    return [
+        f"{p:03d}/{eye}/S5{p:03d}{eye}{i:02d}.png"
+        for p in range(persons)
+        for eye in "LR"
+        for i in range(images)
+    ]
+
+
+def failures_of(out):
+    with open(out / "failures.csv", newline="", encoding="utf-8") as file:
+        return {row["image"]: (row["reason"], row["detail"]) for row in csv.DictReader(file)}
+
+
+def contents(folder):
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+@pytest.fixture(scope="module")
+def eyes(tmp_path_factory):
+    return draw_folder(tmp_path_factory.mktemp("eyes"))
+
+
+@pytest.fixture(scope="module")
+def prepared(eyes, tmp_path_factory):
+    return prepare(eyes, tmp_path_factory.mktemp("prepared") / "out", jobs=1)
+
+
+@pytest.fixture
+def made_segmenter(monkeypatch):
+    """Register a function as the segmenter of the returned name, for this process."""
+
+    def register(function, name):
+        module = type(sys)(f"segmenter_of_a_test_{name}")
+        module.Segmenter = lambda: function
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+        monkeypatch.setitem(segmenter_module.SEGMENTERS, name, (module.__name__, "Segmenter"))
+        return name
+
+    return register
+
+
+# -- What a finished dataset holds ----------------------------------------------------------------
+
+
+def test_every_eye_is_in_the_manifest_with_its_true_geometry(prepared):
+    assert prepared.layout == "casia-thousand"
+    assert [row.image for row in prepared.rows] == image_names()
+    for i, row in enumerate(prepared.rows):
+        x, y, pupil, iris = drawn_eye(i)[1]
+        assert np.hypot(row.pupil_x - x, row.pupil_y - y) < 3
+        assert np.hypot(row.iris_x - x, row.iris_y - y) < 3
+        assert abs(np.sqrt(row.pupil_a * row.pupil_b) - pupil) < 3
+        assert abs(np.sqrt(row.iris_a * row.iris_b) - iris) < 3
+        assert 0.8 < row.visible <= 1.0
+
+
+def test_the_manifest_on_disk_is_what_is_returned(prepared):
+    assert prepared.manifest == prepared.folder / "manifest.csv"
+    assert read_manifest(prepared.manifest) == prepared.rows
+
+
+def test_crops_are_those_of_the_segmenter(prepared, eyes):
+    segment = segmenter_by_name("opencv")
+    for row in prepared.rows[::7]:
+        assert row.roi == f"roi/{row.image}"
+        image = read_image(eyes / row.image).pixels
+        expected = crop_roi(image, segment(image), "algorithm1")
+        np.testing.assert_array_equal(read_image(prepared.folder / row.roi).pixels, expected)
+    crops = {path for path in contents(prepared.folder) if path.startswith("roi/")}
+    assert crops == {row.roi for row in prepared.rows}
+
+
+def test_splits_are_those_of_the_whole_folder(prepared):
+    expected = split_rows(prepared.rows, by="person", seed=0)
+    assert [row.split for row in prepared.rows] == [row.split for row in expected]
+
+
+def test_settings_and_counts_are_written(prepared, eyes):
+    description = json.loads((prepared.folder / "dataset.json").read_text())
+    assert description["complete"] is True
+    assert description["settings"] == {
+        "images": str(eyes),
+        "layout": "casia-thousand",
+        "segmenter": "opencv",
+        "roi_mode": "algorithm1",
+        "split_by": "person",
+        "seed": 0,
+    }
+    assert description["counts"] == prepared.counts
+    eyes_of = {"images": 2 * IMAGES_PER_EYE, "identities": 2, "persons": 1}
+    assert prepared.counts == {
+        "images": 32,
+        "prepared": 32,
+        "failed": 0,
+        "failures": {},
+        "persons": PERSONS,
+        "identities": 2 * PERSONS,
+        "identities_with_one_image": 0,
+        "notes": {},
+        "splits": {
+            "train": {"images": 16, "identities": 4, "persons": 2},
+            "val": eyes_of,
+            "test": eyes_of,
+        },
+        "outside_layout": {"images": 0, "examples": []},
+    }
+
+
+@pytest.mark.parametrize("roi_mode, shape", (("unrolled", (64, 512)), ("aligned", None)))
+def test_other_roi_modes_and_split_by_identity(tmp_path, roi_mode, shape):
+    draw_folder(tmp_path / "eyes", persons=2, images=1)
+    dataset = prepare(
+        tmp_path / "eyes", tmp_path / "out", roi_mode=roi_mode, split_by="identity", jobs=1
+    )
+    assert sorted(row.split for row in dataset.rows) == ["test", "train", "train", "val"]
+    for row in dataset.rows:
+        height, width = read_image(dataset.folder / row.roi).pixels.shape
+        assert (height, width) == (shape or (height, height))
+    assert dataset.counts["identities_with_one_image"] == 4
+
+
+# -- Images that fail, and images that are converted ----------------------------------------------
+
+
+def test_bad_images_are_counted_with_their_reasons_and_the_rest_is_kept(tmp_path):
+    eyes = tmp_path / "eyes"
+    good, _ = drawn_eye(1)
+    for i, person in enumerate("abc"):
+        (eyes / person).mkdir(parents=True)
+        cv2.imwrite(str(eyes / person / "good.png"), drawn_eye(10 + i)[0])
+    png = cv2.imencode(".png", good)[1].tobytes()
+    (eyes / "a" / "zero.png").write_bytes(b"")
+    (eyes / "a" / "cut.png").write_bytes(png[: len(png) // 2])
+    (eyes / "a" / "text.jpg").write_text("no image")
+    cv2.imwrite(str(eyes / "b" / "dot.png"), good[:1, :1])
+    cv2.imwrite(str(eyes / "b" / "grey.png"), np.full((240, 320), 128, np.uint8))
+    shutil.copy(eyes / "a" / "good.png", eyes / "c" / "copy.png")
+    os.symlink(eyes / "gone.png", eyes / "c" / "dangling.png")
+    cv2.imwrite(str(eyes / "b" / "deep.png"), drawn_eye(20)[0].astype(np.uint16) * 257)
+    colour = np.dstack([drawn_eye(21)[0], drawn_eye(21)[0], drawn_eye(21)[0] // 2])
+    cv2.imwrite(str(eyes / "b" / "colour.png"), colour)
+
+    dataset = prepare(eyes, tmp_path / "out", layout="folder", jobs=1)
+
+    reasons = {image: reason for image, (reason, _) in failures_of(dataset.folder).items()}
+    assert reasons.pop("b/grey.png") in ("no_pupil", "no_iris", "implausible_geometry")
+    assert reasons == {
+        "a/zero.png": "unreadable",
+        "a/cut.png": "unreadable",
+        "a/text.jpg": "unreadable",
+        "b/dot.png": "too_small",
+        "c/copy.png": "duplicate",
+        "c/dangling.png": "unreadable",
+    }
+    assert "a/good.png" in failures_of(dataset.folder)["c/copy.png"][1]
+    assert dataset.failures["unreadable"] == 4
+    assert sum(dataset.failures.values()) == dataset.counts["failed"] == 7
+    notes = {row.image: row.note for row in dataset.rows}
+    assert notes == {
+        "a/good.png": "",
+        "b/good.png": "",
+        "b/deep.png": "16-bit to 8-bit",
+        "b/colour.png": "colour to grey",
+        "c/good.png": "",
+    }
+    assert {p for p in contents(dataset.folder) if p.startswith("roi/")} == {
+        row.roi for row in dataset.rows
+    }
+
+
+def test_a_crash_of_the_segmenter_is_one_failure_with_its_message(tmp_path, eyes, made_segmenter):
+    real = segmenter_by_name("opencv")
+    crashing = read_image(eyes / image_names()[5]).pixels
+
+    def segment(image):
+        if np.array_equal(image, crashing):
+            raise ZeroDivisionError("division\nby zero")
+        return real(image)
+
+    dataset = prepare(eyes, tmp_path / "out", segmenter=made_segmenter(segment, "crash"), jobs=1)
+    assert dataset.failures == {"internal": 1}
+    assert failures_of(dataset.folder) == {
+        image_names()[5]: ("internal", "ZeroDivisionError: division by zero")
+    }
+    assert len(dataset.rows) == len(image_names()) - 1
+
+
+def test_splits_do_not_depend_on_what_fails(tmp_path, eyes, prepared, made_segmenter):
+    real = segmenter_by_name("opencv")
+
+    def segment(image):
+        if image.astype(int).sum() % 3 == 0:
+            raise ExtractionError(FailureReason.NO_PUPIL, "For this test.")
+        return real(image)
+
+    name = made_segmenter(segment, "choosy")
+    dataset = prepare(eyes, tmp_path / "out", segmenter=name, jobs=1)
+    split_of = {row.image: row.split for row in prepared.rows}
+    assert 0 < len(dataset.rows) < len(prepared.rows)
+    assert all(row.split == split_of[row.image] for row in dataset.rows)
+
+
+def test_images_of_one_stem_keep_two_crops(tmp_path):
+    eyes = draw_folder(tmp_path / "eyes", persons=3, images=1)
+    cv2.imwrite(str(eyes / "000/L/S5000L00.bmp"), drawn_eye(99)[0])
+    dataset = prepare(eyes, tmp_path / "out", jobs=1)
+    crops = [row.roi for row in dataset.rows if row.identity == "000_L"]
+    assert crops == ["roi/000/L/S5000L00.bmp.png", "roi/000/L/S5000L00.png.png"]
+    assert all((dataset.folder / crop).is_file() for crop in crops)
+
+
+def test_nothing_left_is_an_error_with_the_reasons(tmp_path):
+    for i, person in enumerate("abcd"):
+        (tmp_path / "eyes" / person).mkdir(parents=True)
+        (tmp_path / "eyes" / person / "x.png").write_bytes(b"" if i else b"junk")
+    with pytest.raises(DatasetError, match=r"none of the 4 images.*4 unreadable.*failures\.csv"):
+        prepare(tmp_path / "eyes", tmp_path / "out", jobs=1)
+    assert len(failures_of(tmp_path / "out")) == 4
+    assert not (tmp_path / "out" / "manifest.csv").exists()
+
+
+def test_a_split_without_a_crop_is_an_error(tmp_path):
+    eyes = draw_folder(tmp_path / "eyes", persons=3, images=1)
+    for image in (eyes / "001").rglob("*.png"):
+        image.write_bytes(b"")
+    with pytest.raises(DatasetError, match=r"no image of the split .*2 unreadable"):
+        prepare(eyes, tmp_path / "out", jobs=1)
+
+
+# -- Folders that cannot be used ------------------------------------------------------------------
+
+
+def test_choices_and_folders_are_checked_before_any_work(tmp_path, eyes):
+    out = tmp_path / "out"
+    with pytest.raises(DatasetError, match="aligned"):
+        prepare(eyes, out, roi_mode="square")
+    with pytest.raises(DatasetError, match="opencv"):
+        prepare(eyes, out, segmenter="magic")
+    with pytest.raises(DatasetError, match="person, identity"):
+        prepare(eyes, out, split_by="eye")
+    with pytest.raises(DatasetError, match="no such folder"):
+        prepare(tmp_path / "none", out)
+    with pytest.raises(DatasetError, match="tried mmu1"):
+        prepare(eyes, out, layout="mmu1")
+    with pytest.raises(DatasetError, match="inside the image folder"):
+        prepare(eyes, eyes / "out")
+    assert not out.exists()
+
+
+def test_fewer_than_three_persons_are_an_error(tmp_path):
+    eyes = draw_folder(tmp_path / "eyes", persons=2, images=1)
+    with pytest.raises(DatasetError, match=r"2 persons.*at least 3"):
+        prepare(eyes, tmp_path / "out")
+
+
+def test_a_folder_of_other_things_is_refused_and_left_alone(tmp_path, eyes):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.tex").write_text("years of work")
+    with pytest.raises(DatasetError, match="holds other files"):
+        prepare(eyes, tmp_path / "out")
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["thesis.tex"]
+    with pytest.raises(DatasetError, match="this is a file"):
+        prepare(eyes, tmp_path / "out" / "thesis.tex")
+    (tmp_path / "out" / "dataset.json").write_text("[]")
+    with pytest.raises(DatasetError, match="not written by"):
+        prepare(eyes, tmp_path / "out")
+
+
+def test_a_dataset_of_other_settings_is_refused_and_left_alone(eyes, prepared):
+    before = contents(prepared.folder)
+    with pytest.raises(DatasetError, match=r"\(seed 0 and not 1\); choose another folder"):
+        prepare(eyes, prepared.folder, seed=1)
+    with pytest.raises(DatasetError, match="roi_mode 'algorithm1' and not 'unrolled'"):
+        prepare(eyes, prepared.folder, roi_mode="unrolled")
+    assert contents(prepared.folder) == before
+
+
+# -- Running again --------------------------------------------------------------------------------
+
+
+def test_a_finished_dataset_returns_at_once(eyes, prepared, monkeypatch):
+    def never(*args):
+        raise AssertionError("nothing is to be processed or written")
+
+    for name in ("extract_all", "write_json", "write_text", "write_manifest"):
+        monkeypatch.setattr(f"iris_tf.segmentation.prepare.{name}", never)
+    assert prepare(eyes, prepared.folder) == prepared
+
+
+def test_processes_do_not_change_a_byte(tmp_path, eyes, prepared):
+    prepare(eyes, tmp_path / "out", jobs=2)
+    assert contents(tmp_path / "out") == contents(prepared.folder)
+
+
+def test_changed_removed_and_new_images_are_all_that_is_processed(tmp_path, made_segmenter):
+    eyes = draw_folder(tmp_path / "eyes", persons=3, images=2)
+    real, seen = segmenter_by_name("opencv"), []
+
+    def segment(image):
+        seen.append(image)
+        return real(image)
+
+    name = made_segmenter(segment, "counting")
+    prepare(eyes, tmp_path / "out", segmenter=name, jobs=1)
+    assert len(seen) == 12
+    cv2.imwrite(str(eyes / "000/L/S5000L00.png"), drawn_eye(50)[0])
+    cv2.imwrite(str(eyes / "000/L/S5000L09.png"), drawn_eye(51)[0])
+    (eyes / "001/R/S5001R00.png").unlink()
+    again = prepare(eyes, tmp_path / "out", segmenter=name, jobs=1)
+    assert len(seen) == 14
+    fresh = prepare(eyes, tmp_path / "fresh", segmenter=name, jobs=1)
+    assert again.rows == fresh.rows
+    assert contents(tmp_path / "out") == contents(tmp_path / "fresh")
+
+
+def test_a_lost_crop_is_made_again(tmp_path):
+    eyes = draw_folder(tmp_path / "eyes", persons=3, images=1)
+    first = prepare(eyes, tmp_path / "out", jobs=1)
+    before = contents(first.folder)
+    (first.folder / first.rows[2].roi).unlink()
+    prepare(eyes, tmp_path / "out", jobs=1)
+    assert contents(first.folder) == before
+
+
+@pytest.mark.parametrize("jobs", (1, 2))
+def test_killed_runs_go_on_and_end_the_same(tmp_path, eyes, prepared, jobs):
+    out = tmp_path / "out"
+    code = (
+        "import sys; from iris_tf.segmentation.prepare import prepare; "
+        "prepare(sys.argv[1], sys.argv[2], jobs=int(sys.argv[3]))"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(eyes), str(out), str(jobs)],
+        cwd=ROOT,
+        start_new_session=True,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while not (done := list((out / ".journal").glob("[!.]*.jsonl"))):
+            assert process.poll() is None, "the run ended before it could be killed"
+            assert time.monotonic() < deadline, "the run never finished a chunk"
+            time.sleep(0.01)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    assert not (out / "manifest.csv").exists()
+    assert json.loads((out / "dataset.json").read_text())["complete"] is False
+    kept = {path: path.stat().st_mtime_ns for path in (out / "roi").rglob("[!.]*.png")}
+    assert len(kept) >= CHUNK * len(done)
+
+    prepare(eyes, out, jobs=1)
+    assert contents(out) == contents(prepared.folder)
+    untouched = sum(path.stat().st_mtime_ns == then for path, then in kept.items())
+    assert untouched >= CHUNK * len(done)
+
+
+def test_a_killed_worker_is_one_sentence(tmp_path, eyes, monkeypatch):
+    monkeypatch.setattr("iris_tf.segmentation.extraction._process_chunk", lambda *args: os._exit(1))
+    with pytest.raises(DatasetError, match=r"worker process was killed.*run again"):
+        prepare(eyes, tmp_path / "out", jobs=2)
+
+
+def test_a_full_disk_surfaces_and_the_run_goes_on_when_there_is_room(tmp_path, eyes, prepared):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    size = sum(map(len, contents(prepared.folder).values()))
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size // 2}", "tmpfs", str(disk)]
+    if shutil.which("mount") is None or subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("mounting a small disk takes root")
+    try:
+        for jobs in (2, 1):
+            with pytest.raises(OSError, match="No space left") as caught:
+                prepare(eyes, disk / "out", jobs=jobs)
+            assert not isinstance(caught.value, DatasetError)
+            assert not (disk / "out" / "manifest.csv").exists()
+        crops = list((disk / "out" / "roi").rglob("*.png"))
+        assert crops
+        for crop in crops:
+            name = crop.relative_to(disk / "out").as_posix()
+            assert crop.read_bytes() == contents(prepared.folder)[name]
+        subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True)
+        prepare(eyes, disk / "out", jobs=1)
+        assert contents(disk / "out") == contents(prepared.folder)
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
