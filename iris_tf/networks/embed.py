@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 # Registers the custom layers, so that `load_model` finds them.
-import iris_tf.networks.registry  # noqa: F401
+import iris_tf.networks.embedding_model  # noqa: F401
 from iris_tf.errors import ModelError
 
 _BATCH = 64
