@@ -197,7 +197,7 @@ def draw_capture(rng: np.random.Generator, identity: EyeIdentity) -> Capture:
         led_x=float(rng.normal(0.0, 0.10)),
         led_y=float(rng.normal(0.0, 0.10)),
         glasses=glasses,
-        glare_spots=int(rng.poisson(1.3)) if glasses else 0,
+        glare_spots=int(rng.poisson(0.9)) if glasses else 0,
         light_x=float(rng.normal(0.0, 0.12)),
         light_y=float(rng.normal(0.0, 0.10)),
         falloff=float(rng.uniform(0.02, 0.30)),

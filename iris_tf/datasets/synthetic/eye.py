@@ -92,12 +92,11 @@ def render_eye(
     hidden = np.maximum(soft_lashes, highlights)
     if capture.glasses:
         glare = draw_glare(rng, capture)
-        glow = cv2.GaussianBlur(glare, (0, 0), 0.02 * capture.iris_radius + 0.5)
         scene += np.float32(rng.uniform(0.0, 0.05))
-        _blend(scene, glow, np.float32(_SPOT_LEVEL))
+        _blend(scene, glare, np.float32(_SPOT_LEVEL))
         frame = draw_frame(rng, capture)
         _blend(scene, frame, np.float32(rng.uniform(0.05, 0.35)))
-        hidden = np.maximum(hidden, np.maximum(glow, frame))
+        hidden = np.maximum(hidden, np.maximum(glare, frame))
 
     image = expose(rng, capture, scene)
     ring = iris.mask(IMAGE_SHAPE) & ~pupil.mask(IMAGE_SHAPE)

@@ -11,7 +11,9 @@ _POINTS = 7  # along one hair
 _FRACTION_BITS = 4
 
 
-def _strokes(canvas: np.ndarray, spines: np.ndarray, widths: np.ndarray) -> None:
+def _strokes(
+    canvas: np.ndarray, spines: np.ndarray, widths: np.ndarray, coverage: int = 255
+) -> None:
     """Fill hairs that taper to a point.
 
     Parameters
@@ -22,6 +24,8 @@ def _strokes(canvas: np.ndarray, spines: np.ndarray, widths: np.ndarray) -> None
         Pixels from root to tip.
     widths : ndarray of shape (n,)
         Width at the root in pixels.
+    coverage : int, optional
+        1..255; less for hair that light shines through.
     """
     direction = np.gradient(spines, axis=1)
     direction /= np.maximum(np.linalg.norm(direction, axis=2, keepdims=True), 1e-6)
@@ -33,7 +37,7 @@ def _strokes(canvas: np.ndarray, spines: np.ndarray, widths: np.ndarray) -> None
     low, high = spines.min(axis=1), spines.max(axis=1)
     seen = (high > -2).all(axis=1) & (low < (width + 2, height + 2)).all(axis=1)
     for polygon in fixed[seen]:
-        cv2.fillPoly(canvas, [polygon], 255, lineType=cv2.LINE_AA, shift=_FRACTION_BITS)
+        cv2.fillPoly(canvas, [polygon], coverage, lineType=cv2.LINE_AA, shift=_FRACTION_BITS)
 
 
 def _grown(roots: np.ndarray, dx: np.ndarray, dy: np.ndarray, length: np.ndarray) -> np.ndarray:
@@ -117,7 +121,7 @@ def draw_lashes(
     widths = np.maximum(0.030 * capture.iris_radius * rng.uniform(0.6, 1.3, count), 1.1)
     _strokes(canvas, _to_pixels(capture, _lash_spines(roots, fan, rise, length)), widths)
 
-    count = int(rng.normal(52, 9) * face.lashes)
+    count = int(rng.normal(42, 8) * face.lashes)
     place = rng.uniform(-0.65, 0.95, count) * (1.0 if identity.eye == "L" else -1.0)
     u = middle + half * place
     roots = np.stack([u, lids.lower(u) + rng.uniform(0.08, 0.18, count)], axis=1)
@@ -126,7 +130,9 @@ def draw_lashes(
     rise = np.radians(rng.normal(-72, 10, count)), np.radians(rng.normal(-8, 20, count))
     length = 0.75 * face.lash_length * rng.uniform(0.5, 1.1, count)
     widths = np.maximum(0.014 * capture.iris_radius * rng.uniform(0.6, 1.2, count), 0.7)
-    _strokes(canvas, _to_pixels(capture, _lash_spines(roots, fan, rise, length)), widths)
+    below = np.zeros(IMAGE_SHAPE, np.uint8)
+    _strokes(below, _to_pixels(capture, _lash_spines(roots, fan, rise, length)), widths, 215)
+    np.maximum(canvas, below, out=canvas)
     return canvas
 
 

@@ -41,14 +41,14 @@ def draw_highlights(rng: np.random.Generator, capture: Capture, iris: Ellipse) -
         Coverage, 0..255.
     """
     canvas = np.zeros(IMAGE_SHAPE, np.uint8)
-    scale = 2.6 if capture.led_pattern == "large" else 1.0
+    scale = 2.0 if capture.led_pattern == "large" else 1.0
     if capture.led_pattern == "eight":
         scale = 0.75
     size = max(capture.led_size * scale * capture.iris_radius, 1.2)
     places = _led_places(capture.led_pattern) + np.array([capture.led_x, capture.led_y])
     for place in places @ capture.rotation.T:
         x, y = place * capture.iris_radius + (iris.x, iris.y)
-        a, b = size * rng.uniform(0.8, 1.2, 2)
+        a, b = size * rng.uniform(0.75, 1.25, 2)
         _disc(canvas, x, y, a, b, rng.uniform(0, math.pi))
     return canvas
 
@@ -81,10 +81,11 @@ def draw_glare(rng: np.random.Generator, capture: Capture) -> np.ndarray:
     Returns
     -------
     ndarray of shape `IMAGE_SHAPE`, uint8
-        Coverage, 0..255.
+        Coverage, 0..255, with a soft halo.
     """
     canvas = np.zeros(IMAGE_SHAPE, np.uint8)
     radius = capture.iris_radius
+    strength = rng.uniform(0.55, 1.0)
     for _ in range(capture.glare_spots):
         # Most reflections fall beside the iris: the camera's user moves until they do.
         x = capture.socket_x + radius * rng.normal(0.0, 1.5)
@@ -94,7 +95,15 @@ def draw_glare(rng: np.random.Generator, capture: Capture) -> np.ndarray:
             centre = place * radius * 1.6
             a, b = size * rng.uniform(0.5, 1.4, 2)
             _disc(canvas, x + centre[0], y + centre[1], a, b, rng.uniform(0, math.pi))
-    return canvas
+    if not capture.glare_spots:
+        return canvas
+    core = cv2.GaussianBlur(canvas, (0, 0), 0.02 * radius + 0.5)
+    # The halo is soft: a quarter of the size is enough.
+    height, width = IMAGE_SHAPE
+    small = cv2.resize(canvas, (width // 4, height // 4), interpolation=cv2.INTER_AREA)
+    halo = cv2.GaussianBlur(small, (0, 0), 0.03 * radius)
+    halo = cv2.resize(halo, (width, height), interpolation=cv2.INTER_LINEAR)
+    return cv2.addWeighted(core, strength, halo, 0.3, 0.0)
 
 
 def draw_frame(rng: np.random.Generator, capture: Capture) -> np.ndarray:
@@ -106,7 +115,7 @@ def draw_frame(rng: np.random.Generator, capture: Capture) -> np.ndarray:
         Coverage, 0..255.
     """
     canvas = np.zeros(IMAGE_SHAPE, np.uint8)
-    half_width, half_height = rng.uniform(3.4, 4.4), rng.uniform(2.5, 3.6)
+    half_width, half_height = rng.uniform(3.4, 5.0), rng.uniform(2.6, 4.2)
     t = np.linspace(0.0, 2 * np.pi, 60, endpoint=False)
     # A superellipse: between oval and rectangle.
     power = rng.uniform(0.5, 0.9)

@@ -113,6 +113,11 @@ def draw_skin(
     hollow = u + (0.8 if identity.eye == "L" else -0.8)
     skin *= 1.0 - rng.uniform(0.05, 0.28) * _bump(v + 1.5, 0.45) * _bump(hollow, 1.3)
     skin *= 1.0 + rng.uniform(0.02, 0.10) * _bump(u, 1.3)
+    # Fine lines run along the lids, broad unevenness does not.
+    white = rng.standard_normal((2, *u.shape), np.float32)
+    lines = cv2.GaussianBlur(white[0], (0, 0), sigmaX=7.0, sigmaY=0.7)
+    broad = cv2.GaussianBlur(white[1], (0, 0), 9.0)
+    skin *= 1.0 + rng.uniform(0.01, 0.07) * lines + rng.uniform(0.2, 0.7) * broad
     # Upper lid: dark at the lashes' roots, bright where it bulges, hollow under the brow.
     upper = 1.0 - 0.40 * _bump(above, 0.10) + 0.13 * _bump(above - 0.45, 0.28)
     upper -= rng.uniform(0.02, 0.16) * _bump(above - 1.4, 0.45)

@@ -240,4 +240,4 @@ def draw_texture(rng: np.random.Generator) -> IrisTexture:
     pattern *= np.interp(t, [0.0, 0.5, 0.85, 1.0], [1.0, 1.0, 0.8, 0.55]).astype(np.float32)
     pattern -= pattern.mean()
     pattern *= np.float32(contrast / float(pattern.std()))
-    return IrisTexture(np.clip(pattern, -0.75, 0.75).astype(np.float32), level, contrast)
+    return IrisTexture(np.clip(pattern, -0.65, 0.65).astype(np.float32), level, contrast)
