@@ -1,5 +1,6 @@
 """What became of each image of a dataset run, kept so that a killed run can go on."""
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -51,7 +52,7 @@ class Outcome:
 class Journal:
     """Outcomes on disk, one file a chunk of images, under ``out/.journal``.
 
-    Each file appears whole or not at all, so whatever can be read is true.
+    Each file appears whole or not at all, so a killed writer leaves no lie.
 
     Parameters
     ----------
@@ -69,13 +70,18 @@ class Journal:
         write_text(self._folder / name, _to_lines(outcomes))
 
     def read(self) -> dict[str, Outcome]:
-        """Outcome by image. Of several for one image, the latest chunk's counts."""
+        """Outcome by image. Of several for one image, the latest chunk's counts.
+
+        A file that a power cut, or another version, left unreadable is passed
+        over: its images are processed again.
+        """
         outcomes = {}
         files = [f for f in self._folder.glob("*.jsonl") if not f.name.startswith(".")]
         for file in sorted(files, key=lambda f: f.stat().st_mtime_ns):
-            for line in file.read_text(encoding="utf-8").splitlines():
-                outcome = _from_line(line)
-                outcomes[outcome.image] = outcome
+            with contextlib.suppress(ValueError, KeyError, TypeError):
+                lines = file.read_text(encoding="utf-8").splitlines()
+                chunk = [_from_line(line) for line in lines]
+                outcomes.update((outcome.image, outcome) for outcome in chunk)
         return outcomes
 
     def compact(self, outcomes: Iterable[Outcome]) -> None:

@@ -13,6 +13,8 @@ from iris_tf.segmentation.segmenter import SegmentedEye
 # A confident wrong outline costs more than a failure, so each limit is where
 # right outlines of the development set become rare.
 _SPOT_SIDE, _SPOT_RISE = 17, 40  # pixels of the search image; grey levels
+_MIN_SCORE = 2.0
+_MAX_UNEVENNESS = 0.6  # brightness range in the pupil, as a share of the step at its edge
 _MIN_PUPIL_STEP, _MIN_PUPIL_SUPPORT = 6.0, 0.5
 _MIN_IRIS_STEP, _MIN_IRIS_SUPPORT = 3.0, 0.4
 _RATIO = (0.13, 0.75)
@@ -44,7 +46,7 @@ class OpenCVSegmenter:
             size = (round(image.shape[1] / scale), round(image.shape[0] / scale))
             small = cv2.resize(matt, size, interpolation=cv2.INTER_AREA)
         coarse = find_eye(small)
-        if coarse is None:
+        if coarse is None or coarse.score < _MIN_SCORE:
             raise ExtractionError(
                 FailureReason.NO_PUPIL, "No dark disc with a ring around it was found in the image."
             )
@@ -58,6 +60,10 @@ class OpenCVSegmenter:
         if pupil is None or pupil.step < _MIN_PUPIL_STEP or pupil.support < _MIN_PUPIL_SUPPORT:
             raise ExtractionError(
                 FailureReason.NO_PUPIL, "The darkest disc in the image has no clear round edge."
+            )
+        if _unevenness(smooth, pupil.ellipse) > _MAX_UNEVENNESS * pupil.step:
+            raise ExtractionError(
+                FailureReason.NO_PUPIL, "The disc that stands out most is not evenly dark."
             )
         iris = fit_limbus(smooth, find_limbus(smooth, pupil.ellipse, coarse.iris * scale))
         if iris is None or iris.step < _MIN_IRIS_STEP or iris.support < _MIN_IRIS_SUPPORT:
@@ -90,6 +96,16 @@ def _without_reflections(image: np.ndarray, scale: float) -> np.ndarray:
     margin = 2 * round(1.5 * scale) + 1
     spots = cv2.dilate(spots.astype(np.uint8), np.ones((margin, margin), np.uint8))
     return np.where(spots.astype(bool), opened, image)
+
+
+def _unevenness(image: np.ndarray, pupil: Ellipse) -> float:
+    """Range of brightness in the pupil without its brightest quarter (reflections)."""
+    core = Ellipse(pupil.x, pupil.y, 0.85 * pupil.a, 0.85 * pupil.b, pupil.angle)
+    values = image[core.mask(image.shape)]
+    if not len(values):
+        return np.inf
+    low, high = np.percentile(values, (20, 75))
+    return float(high - low)
 
 
 def _check_geometry(pupil: Outline, iris: Outline, shape: tuple[int, int]) -> None:

@@ -90,11 +90,11 @@ def find_limbus(image: np.ndarray, pupil: Ellipse, radius: float) -> Ellipse:
     step = step_contrast(sample(image, x, y), np.full(len(radii), 5))
     # The pupil's own edge, seen from a shifted centre, is no limbus.
     beyond_pupil = np.hypot(x - pupil.x, y - pupil.y) > 1.25 * pupil.radius
-    trust = _LIMBUS_TRUST[rays, None] * (inside(image.shape, x, y) & beyond_pupil)
+    trust = _LIMBUS_TRUST[rays, None].astype(np.float32) * (inside(image.shape, x, y) & beyond_pupil)
     # Lid edges and reflections are far stronger than the limbus; capped, they
     # cannot outvote it.
-    cap = 1.5 * max(float(np.median(np.percentile(step, 90, axis=2))), 3.0)
-    votes = (np.clip(step, -cap, cap) * trust).sum(axis=1) / (trust.sum(axis=1) + 4.0)
+    cap = 1.3 * max(float(np.median(step.max(axis=2))), 3.0)
+    votes = np.einsum("nar,nar->nr", np.clip(step, -cap, cap), trust) / (trust.sum(axis=1) + 4.0)
     votes -= (0.8 * cap * (dx**2 + dy**2) / radius**2)[:, None]
     centre, ring = np.unravel_index(votes.argmax(), votes.shape)
     r = float(radii[ring])

@@ -65,11 +65,15 @@ def step_contrast(profiles: np.ndarray, windows: np.ndarray) -> np.ndarray:
     sums = np.zeros((*profiles.shape[:-1], m + 1), np.float32)
     np.cumsum(profiles, axis=-1, out=sums[..., 1:])
     middle = np.arange(m)
-    low, high = middle - windows, middle + windows
-    fits = (low >= 0) & (high <= m)
-    low, high = np.clip(low, 0, m), np.clip(high, 0, m)
-    contrast = (sums[..., high] - 2.0 * sums[..., middle] + sums[..., low]) / windows
-    return np.where(fits, contrast, np.float32(0.0))
+    fits = (middle >= windows) & (middle + windows <= m)
+    middle, windows = middle[fits], windows[fits]
+    contrast = np.take(sums, middle + windows, axis=-1)
+    contrast += np.take(sums, middle - windows, axis=-1)
+    contrast -= np.float32(2.0) * np.take(sums, middle, axis=-1)
+    contrast /= windows.astype(np.float32)
+    result = np.zeros(profiles.shape, np.float32)
+    result[..., fits] = contrast
+    return result
 
 
 def fit_ellipse(

@@ -102,7 +102,7 @@ def prepare(
     seed : int
         Of the split.
     jobs : int
-        Processes; -1 for one a core.
+        Processes, at least 1; -1 for one a core.
 
     Returns
     -------
@@ -119,6 +119,8 @@ def prepare(
     images, out = Path(images), Path(out)
     if roi_mode not in ROI_MODES:
         raise DatasetError(f"ROI mode {roi_mode!r} is unknown; choose one of {_listed(ROI_MODES)}.")
+    if jobs == 0:
+        raise DatasetError("0 jobs would do nothing; choose 1 or more, or -1 for one a core.")
     segmenter_by_name(segmenter)  # an unknown one should fail before any work
     _check_apart(images, out)
     scan = scan_layout(images, layout)
@@ -135,7 +137,7 @@ def prepare(
     inputs = hashlib.sha256(json.dumps(stamps, sort_keys=True).encode()).hexdigest()
 
     description = _read_description(out, settings)
-    if description.get("complete") and description["inputs"] == inputs and _is_whole(out):
+    if description.get("complete") and description.get("inputs") == inputs and _is_whole(out):
         return _finished(out, description)
     write_json(out / "dataset.json", {"complete": False, "settings": settings})
     for name in ("manifest.csv", "failures.csv"):
@@ -213,7 +215,12 @@ def _read_description(out: Path, settings: dict[str, Any]) -> dict[str, Any]:
 def _is_whole(out: Path) -> bool:
     if not (out / "failures.csv").is_file() or not (out / "manifest.csv").is_file():
         return False
-    return all((out / row.roi).is_file() for row in read_manifest(out / "manifest.csv"))
+    return all(_is_there(out / row.roi) for row in read_manifest(out / "manifest.csv"))
+
+
+def _is_there(crop: Path) -> bool:
+    # A power cut can leave a name without its bytes.
+    return crop.is_file() and crop.stat().st_size > 0
 
 
 def _finished(out: Path, description: dict[str, Any]) -> PreparedDataset:
@@ -238,7 +245,7 @@ def _still_true(
         outcome = outcomes.get(row.image)
         if outcome is None or outcome.stamp != stamps[row.image]:
             continue
-        if outcome.reason or (out / row.roi).is_file():
+        if outcome.reason or _is_there(out / row.roi):
             kept[row.image] = outcome
     return kept
 

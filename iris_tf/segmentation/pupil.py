@@ -12,7 +12,7 @@ SEARCH_SIDE = 320
 _VOTE_RADII = np.unique(np.round(np.geomspace(4, 100, 22)).astype(int))
 _CANDIDATES = 14  # of each kind
 _RAYS = 32
-_MAX_RADIUS = 150
+_MAX_RADIUS = 138
 PUPIL_RANGE = (3.5, 75.0)
 IRIS_RANGE = (18.0, 125.0)
 RATIO_RANGE = (0.15, 0.72)
@@ -50,6 +50,7 @@ def find_eye(image: np.ndarray) -> CoarseEye | None:
     """
     smooth = cv2.GaussianBlur(image, (0, 0), 1.5).astype(np.float32)
     centres = np.concatenate([_voted_centres(smooth), _blob_centres(smooth)])
+    centres = np.unique(np.round(centres / 3.0), axis=0) * 3.0  # near ones are refined below
     if not len(centres):
         return None
     best = None
@@ -142,7 +143,7 @@ def _rate(smooth: np.ndarray, centres: np.ndarray) -> np.ndarray:
     # Two thirds of the rays see at least this much: lids, lashes and
     # reflections may spoil the others.
     pupil = np.sort(pupil_step, axis=1)[:, int(0.35 * _RAYS)]
-    dark = np.median(rays, axis=1)  # reflections are few rays at each radius
+    dark = np.sort(rays, axis=1)[:, _RAYS // 2]  # the median: reflections are few rays at each radius
     sums = np.cumsum(dark, axis=1)
     count = np.arange(1, len(radii) + 1)
     core = (0.6 * count).astype(int).clip(1)
