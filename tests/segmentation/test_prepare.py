@@ -293,6 +293,8 @@ def test_choices_and_folders_are_checked_before_any_work(tmp_path, eyes):
         prepare(eyes, out, segmenter="magic")
     with pytest.raises(DatasetError, match="person, identity"):
         prepare(eyes, out, split_by="eye")
+    with pytest.raises(DatasetError, match="0 jobs"):
+        prepare(eyes, out, jobs=0)
     with pytest.raises(DatasetError, match="no such folder"):
         prepare(tmp_path / "none", out)
     with pytest.raises(DatasetError, match="tried mmu1"):
@@ -373,6 +375,18 @@ def test_a_lost_crop_is_made_again(tmp_path):
     first = prepare(eyes, tmp_path / "out", jobs=1)
     before = contents(first.folder)
     (first.folder / first.rows[2].roi).unlink()
+    (first.folder / first.rows[3].roi).write_bytes(b"")  # as after a power cut
+    prepare(eyes, tmp_path / "out", jobs=1)
+    assert contents(first.folder) == before
+
+
+def test_a_damaged_journal_costs_only_time(tmp_path):
+    eyes = draw_folder(tmp_path / "eyes", persons=3, images=1)
+    first = prepare(eyes, tmp_path / "out", jobs=1)
+    before = contents(first.folder)
+    (first.folder / ".journal" / "finished.jsonl").write_bytes(b'{"image": "000')
+    (first.folder / ".journal" / "0123.jsonl").write_bytes(bytes(100))
+    first.manifest.unlink()
     prepare(eyes, tmp_path / "out", jobs=1)
     assert contents(first.folder) == before
 
