@@ -1,0 +1,139 @@
+import dataclasses
+import hashlib
+import json
+
+import pytest
+
+from iris_tf.errors import ModelError
+from iris_tf.inference.model_card import ModelCard, ModelFile
+
+MODEL = b"\x00\x01not really a model\xff"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "mobiiris_float16.tflite").write_bytes(MODEL)
+    return tmp_path
+
+
+@pytest.fixture
+def card(folder):
+    return ModelCard(
+        name="mobiiris",
+        network="mobilenet_v3_large",
+        roi_mode="aligned",
+        segmenter="opencv",
+        input_size=(96, 128),
+        embedding_size=128,
+        thresholds={"eer": 0.25, "far_1e-2": 0.5, "far_1e-3": 0.75},
+        thresholds_from={"dataset": "synthetic", "split": "val", "genuine_comparisons": 100,
+                         "impostor_comparisons": 900},
+        files={"mobiiris_float16.tflite": ModelFile.describe(
+            folder / "mobiiris_float16.tflite", "float16")},
+        training_data="Generated eyes, seed 0: 70 persons.",
+        parity={"float16": 0.99999},
+        metrics={"float16": {"eer": 0.05}},
+        created_by="iris_tf 0.1.0",
+    )
+
+
+def change(path, **changes):
+    values = json.loads(path.read_text())
+    for name, value in changes.items():
+        if value is None:
+            del values[name]
+        else:
+            values[name] = value
+    path.write_text(json.dumps(values))
+
+
+def test_file_is_hashed_and_measured(card):
+    entry = card.files["mobiiris_float16.tflite"]
+    assert entry == ModelFile("float16", hashlib.sha256(MODEL).hexdigest(), len(MODEL))
+
+
+def test_round_trip(card, folder):
+    card.write(folder / "model_card.json")
+    assert ModelCard.read(folder / "model_card.json") == card
+    assert ModelCard.beside(folder / "mobiiris_float16.tflite") == card
+
+
+def test_json_that_the_phone_reads(card, folder):
+    card.write(folder / "model_card.json")
+    values = json.loads((folder / "model_card.json").read_text())
+    assert values["schema_version"] == 1
+    assert values["input_size"] == [96, 128]
+    assert values["thresholds"]["far_1e-2"] == 0.5
+    assert values["files"]["mobiiris_float16.tflite"]["bytes"] == len(MODEL)
+
+
+@pytest.mark.parametrize(("similarity", "same"), [(0.5, True), (0.49999, False), (0.9, True)])
+def test_decision_accepts_from_the_threshold_on(card, similarity, same):
+    assert card.decision(similarity, "far_1e-2") is same
+
+
+def test_no_card(folder):
+    with pytest.raises(ModelError, match=r"there is no model card; copy .*`iris-tf export RUN`"):
+        ModelCard.beside(folder / "mobiiris_float16.tflite")
+
+
+def test_no_model(card, folder):
+    card.write(folder / "model_card.json")
+    with pytest.raises(ModelError, match=r"other\.tflite: there is no such model file"):
+        ModelCard.beside(folder / "other.tflite")
+
+
+def test_card_of_other_files(card, folder):
+    card.write(folder / "model_card.json")
+    (folder / "renamed.tflite").write_bytes(MODEL)
+    with pytest.raises(ModelError, match=r"describes mobiiris_float16\.tflite, not renamed"):
+        ModelCard.beside(folder / "renamed.tflite")
+
+
+def test_changed_file(card, folder):
+    card.write(folder / "model_card.json")
+    (folder / "mobiiris_float16.tflite").write_bytes(MODEL + b"!")
+    with pytest.raises(ModelError, match="SHA-256"):
+        ModelCard.beside(folder / "mobiiris_float16.tflite")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1, 2]", "\xff\xfe"])
+def test_not_a_card(folder, text):
+    path = folder / "model_card.json"
+    path.write_text(text, encoding="latin-1")
+    with pytest.raises(ModelError, match=r"model_card\.json: the model card"):
+        ModelCard.read(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"schema_version": 2}, "schema_version is 2, but this program reads 1"),
+        ({"schema_version": None}, "schema_version is None"),
+        ({"segmenter": None}, "field segmenter is missing"),
+        ({"colour": "red"}, "unknown field colour"),
+        ({"roi_mode": 3}, "roi_mode is 3, not a text"),
+        ({"input_size": [96]}, r"input_size is \[96\]"),
+        ({"input_size": [96, -1]}, "input_size"),
+        ({"embedding_size": "128"}, "embedding_size is '128'"),
+        ({"thresholds": {"eer": 0.1, "far_1e-2": 0.2}}, "thresholds.far_1e-3 is None"),
+        ({"thresholds": {"eer": "high", "far_1e-2": 0.2, "far_1e-3": 1}}, "thresholds.eer"),
+        ({"files": {"a.tflite": {"sha256": "00"}}}, "files must give precision, sha256 and bytes"),
+        ({"files": []}, "files is"),
+    ],
+)
+def test_wrong_field_is_named(card, folder, changes, message):
+    path = folder / "model_card.json"
+    card.write(path)
+    change(path, **changes)
+    with pytest.raises(ModelError, match=message):
+        ModelCard.read(path)
+
+
+def test_a_card_that_json_cannot_hold_leaves_the_old_one(card, folder):
+    path = folder / "model_card.json"
+    card.write(path)
+    broken = dataclasses.replace(card, thresholds={"eer": float("nan")})
+    with pytest.raises(ValueError):
+        broken.write(path)
+    assert ModelCard.read(path) == card
