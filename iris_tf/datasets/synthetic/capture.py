@@ -61,6 +61,8 @@ class Capture:
         Sigma of the blur.
     motion, motion_angle : float
         Length and direction of the blur by motion.
+    sharpening : float
+        Strength of the camera's edge enhancement, 0 for none.
     noise : float
         Standard deviation of the sensor's noise at mid-grey, in grey levels.
     """
@@ -93,6 +95,7 @@ class Capture:
     defocus: float
     motion: float
     motion_angle: float
+    sharpening: float
     noise: float
 
     @property
@@ -206,6 +209,7 @@ def draw_capture(rng: np.random.Generator, identity: EyeIdentity) -> Capture:
         defocus=defocus,
         motion=float(rng.uniform(2.0, 9.0)) if rng.random() < 0.08 else 0.0,
         motion_angle=float(rng.uniform(0.0, math.pi)),
+        sharpening=float(rng.uniform(0.2, 1.2)) if rng.random() < 0.4 else 0.0,
         noise=float(np.clip(rng.lognormal(math.log(2.2), 0.4), 0.8, 6.0)),
     )
     return _inside_frame(capture)

@@ -85,7 +85,7 @@ def draw_face(rng: np.random.Generator) -> Face:
     """Draw what both eyes of a new person share."""
     return Face(
         skin=float(np.clip(rng.normal(0.70, 0.06), 0.52, 0.85)),
-        sclera=float(np.clip(rng.normal(0.66, 0.05), 0.50, 0.78)),
+        sclera=float(np.clip(rng.normal(0.71, 0.05), 0.54, 0.82)),
         nasal_width=float(rng.normal(2.35, 0.14)),
         temporal_width=float(rng.normal(2.55, 0.16)),
         tilt=float(rng.normal(0.22, 0.12)),

@@ -10,6 +10,7 @@ from iris_tf.datasets.synthetic.lids import Lids
 from iris_tf.geometry import Ellipse
 
 _WHITE = 250.0  # grey level of reflectance 1 at gain 1
+_SHARPENING_SIGMA = 1.3  # of the unsharp mask in a camera, in pixels
 
 
 def _led_places(pattern: str) -> np.ndarray:
@@ -156,6 +157,9 @@ def expose(rng: np.random.Generator, capture: Capture, light: np.ndarray) -> np.
     light = cv2.GaussianBlur(light, (0, 0), capture.defocus)
     if capture.motion:
         light = cv2.filter2D(light, -1, _motion_kernel(capture.motion, capture.motion_angle))
+    if capture.sharpening:
+        soft = cv2.GaussianBlur(light, (0, 0), _SHARPENING_SIGMA)
+        light = cv2.addWeighted(light, 1.0 + capture.sharpening, soft, -capture.sharpening, 0.0)
     np.maximum(light, 0.0, out=light)
     if capture.gamma != 1.0:
         light = cv2.pow(light, capture.gamma)

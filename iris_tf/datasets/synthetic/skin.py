@@ -73,7 +73,7 @@ def draw_eyeball(
     left, right = lids.corners
     nasal = left if identity.eye == "L" else right
 
-    sclera = np.float32(face.sclera) * (1.05 - 0.045 * np.square(u))
+    sclera = np.float32(face.sclera) * (1.04 - 0.035 * np.square(u))
     sclera += 0.06 * np.clip(v, -1.0, 1.0) + rng.uniform(-0.03, 0.03) * u
     sclera += 0.010 * cv2.GaussianBlur(grain(rng, u.shape), (0, 0), 2.0)
     # The caruncle fills the inner corner: darker, bumpy, with a wet gleam.
@@ -87,7 +87,7 @@ def draw_eyeball(
     depth = rng.uniform(0.15, 0.4)
     shade = 1.0 - depth * np.exp(-np.clip(below_upper, 0.0, None) / rng.uniform(0.10, 0.22))
     shade *= 1.0 - 0.14 * np.exp(-np.clip(above_lower, 0.0, None) / 0.10)
-    shade *= 1.0 - 0.18 * np.exp(-np.minimum(u - left, right - u).clip(0.0) / 0.35)
+    shade *= 1.0 - 0.15 * np.exp(-np.minimum(u - left, right - u).clip(0.0) / 0.35)
     return _enlarged(sclera), _enlarged(shade)
 
 

@@ -223,7 +223,7 @@ def draw_texture(rng: np.random.Generator) -> IrisTexture:
     fibrous = rng.uniform(0.0, 1.0) * rng.uniform(0.2, 1.0)
     pattern = (outer + (1.0 - outer) * inside) * ((1.0 - fibrous) * grain + fibrous * fibres)
     pattern *= rng.uniform(0.5, 0.9)
-    pattern += rng.uniform(0.4, 1.4) * inside * (dashes + 0.7)
+    pattern += rng.uniform(0.5, 1.7) * inside * (dashes + 0.7)
     pattern += rng.uniform(0.1, 0.4) * wrapped_noise(
         rng, _BLOTCH_LAYER[0] * _LAYER_SCALE, _BLOTCH_LAYER[1] * _LAYER_SCALE
     )
