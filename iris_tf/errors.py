@@ -67,3 +67,7 @@ class ExportError(IrisTfError):
 
 class EvaluationError(IrisTfError):
     """Embeddings or scores that cannot be evaluated."""
+
+
+class BenchmarkError(IrisTfError):
+    """A latency measurement that cannot be made, or a result that breaks the schema."""

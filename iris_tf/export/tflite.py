@@ -1,11 +1,9 @@
 """Keras to TFLite, with the numbers checked before a file gets its name."""
 
-import contextlib
 import os
 import re
-import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from iris_tf.errors import ExportError, ModelError
 from iris_tf.export.operators import foreign_operators
 from iris_tf.files import atomic_path, sha256
 from iris_tf.inference.embedder import INPUT, OUTPUT, SIGNATURE, TFLiteEmbedder
+from iris_tf.quiet import quiet
 
 MIN_PARITY_COSINE = 0.9999
 _PARITY_BATCH = 32
@@ -112,7 +111,7 @@ def export_model(
     expected = _keras_embeddings(model, parity_rois)
     files = []
     with tempfile.TemporaryDirectory(prefix="iris_tf_export_") as saved_model:
-        with _quiet():
+        with quiet(1, 2):
             _save(model, (height, width), saved_model)
         for precision in precisions:
             path = Path(out_dir) / f"{name}_{precision}.tflite"
@@ -207,7 +206,7 @@ def _convert(saved_model: str, precision: str, path: Path) -> bytes:
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
     PRECISIONS[precision](converter)
     try:
-        with _quiet():
+        with quiet(1, 2):
             return converter.convert()
     except Exception as error:  # the converter's own exception class is not public
         operators = sorted(set(re.findall(r"'tf\.(\w+)' op", str(error))))
@@ -249,24 +248,3 @@ def _checked_parity(
             "was written, look for a layer that the conversion or the precision changes."
         )
     return float(min(cosines.min(), 1.0))
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the converter's log, which C++ writes to the descriptors, off the terminal.
-
-    What goes wrong comes as an exception, so nothing is lost with it.
-    """
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
-    with open(os.devnull, "wb") as nowhere, contextlib.ExitStack() as restore:
-        for descriptor in (1, 2):
-            saved = os.dup(descriptor)
-            restore.callback(os.close, saved)
-            restore.callback(os.dup2, saved, descriptor)
-            os.dup2(nowhere.fileno(), descriptor)
-        try:
-            yield
-        finally:
-            for stream in (sys.stdout, sys.stderr):
-                stream.flush()

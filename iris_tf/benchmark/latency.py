@@ -1,0 +1,129 @@
+"""How long one embedding takes on this machine, with LiteRT on the CPU."""
+
+import os
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+
+import iris_tf
+from iris_tf.benchmark.schema import SCHEMA, SCHEMA_VERSION, statistics
+from iris_tf.errors import BenchmarkError
+from iris_tf.files import sha256
+from iris_tf.inference.embedder import TFLiteEmbedder
+from iris_tf.machine import machine_description, package_version
+from iris_tf.quiet import quiet
+
+MIN_RUNS = 50  # p95 of fewer would rest on one or two samples
+BACKEND = "cpu-xnnpack"  # LiteRT's default on every CPU that it is built for
+_INITIALISATIONS = 5
+
+
+def measure_latency(
+    model_path: str | os.PathLike,
+    threads: Sequence[int] = (1, 2),
+    runs: int = 100,
+    warmup: int = 10,
+) -> dict[str, Any]:
+    """Time a model's initialisation and inference, once for each number of threads.
+
+    The input is one crop of noise. Nothing else should run on the machine.
+
+    Parameters
+    ----------
+    model_path : path
+        A ``.tflite`` file of `iris_tf.export`.
+    threads : sequence of int, optional
+        Numbers of threads to ask LiteRT for, each at least 1.
+    runs : int, optional
+        Inferences that count, at least 50.
+    warmup : int, optional
+        Inferences before them.
+
+    Returns
+    -------
+    dict
+        JSON values in the form that `iris_tf.benchmark.schema` describes, with a
+        row for each of `threads`; e.g. ``result["rows"][0]["inference"]["median"]``
+        in milliseconds.
+
+    Raises
+    ------
+    ModelError
+        When the file is missing or is not a model of this project.
+    BenchmarkError
+        When `threads`, `runs` or `warmup` are impossible.
+    """
+    if runs < MIN_RUNS:
+        raise BenchmarkError(f"runs is {runs}; at least {MIN_RUNS} are needed for percentiles.")
+    if warmup < 0:
+        raise BenchmarkError(f"warmup is {warmup}; give 0 or more.")
+    if not threads or min(threads) < 1:
+        raise BenchmarkError(f"threads is {list(threads)}; give one number or more, from 1 on.")
+    path = Path(model_path)
+    size = TFLiteEmbedder(path).input_size
+    crop = np.random.default_rng(0).integers(0, 256, (1, *size, 1)).astype(np.float32)
+    model = {"file": path.name, "sha256": sha256(path), "bytes": path.stat().st_size}
+    rows = [
+        {
+            "model": model,
+            "backend_requested": BACKEND,
+            "backend": BACKEND,
+            "threads": count,
+            **_time_starts(path, count, crop),
+            **_time_inferences(path, count, crop, runs, warmup),
+        }
+        for count in threads
+    ]
+    return {
+        "schema": SCHEMA,
+        "schema_version": SCHEMA_VERSION,
+        "created": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "created_by": f"iris_tf {iris_tf.__version__}",
+        "runtime": f"ai-edge-litert {package_version('ai-edge-litert')}",
+        "machine": machine_description(),
+        "rows": rows,
+    }
+
+
+def _milliseconds_since(start: int) -> float:
+    return (time.perf_counter_ns() - start) / 1e6
+
+
+def _start(path: Path, threads: int) -> Interpreter:
+    interpreter = Interpreter(model_path=str(path), num_threads=threads)
+    interpreter.allocate_tensors()
+    return interpreter
+
+
+def _time_starts(path: Path, threads: int, crop: np.ndarray) -> dict[str, Any]:
+    init, first = [], []
+    for _ in range(_INITIALISATIONS):
+        with quiet(2):
+            start = time.perf_counter_ns()
+            interpreter = _start(path, threads)
+            init.append(_milliseconds_since(start))
+        first.append(_time_inference(interpreter, crop))
+    return {"init": statistics(init), "first": statistics(first)}
+
+
+def _time_inferences(
+    path: Path, threads: int, crop: np.ndarray, runs: int, warmup: int
+) -> dict[str, Any]:
+    with quiet(2):
+        interpreter = _start(path, threads)
+    warm = [_time_inference(interpreter, crop) for _ in range(warmup)]
+    samples = [_time_inference(interpreter, crop) for _ in range(runs)]
+    return {"warmup": statistics(warm) if warm else None, "inference": statistics(samples)}
+
+
+def _time_inference(interpreter: Interpreter, crop: np.ndarray) -> float:
+    # Filled anew each time: the interpreter may use the input's memory for other tensors.
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], crop)
+    start = time.perf_counter_ns()
+    interpreter.invoke()
+    return _milliseconds_since(start)

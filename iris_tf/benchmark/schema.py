@@ -1,0 +1,196 @@
+"""The latency result: one JSON object, the same from this package and from the Android app.
+
+Times are milliseconds, sizes bytes. Names of statistics are those of TFLite's
+``benchmark_model``. A reader ignores fields that it does not know, so a writer
+may add some; `SCHEMA_VERSION` changes when a field here changes its meaning.
+
+==============================  ==========================================================
+field                           meaning
+==============================  ==========================================================
+``schema``                      ``"iris_tf.latency"``
+``schema_version``              1
+``created``                     when measured, ISO 8601 in UTC: ``"2026-01-31T12:00:00Z"``
+``created_by``                  program and version, e.g. ``"iris_tf 0.1.0"``
+``runtime``                     interpreter and version, e.g. ``"ai-edge-litert 2.3.0"``
+``machine.cpu``                 model name of the CPU; on a phone the SoC
+``machine.cores``               logical cores
+``machine.os``                  operating system with its version
+``rows``                        one for each model, backend and number of threads; not empty
+``rows[].model.file``           name of the file, without folders
+``rows[].model.sha256``         of its bytes, 64 lower-case hexadecimal digits
+``rows[].model.bytes``          its size
+``rows[].backend_requested``    e.g. ``"cpu-xnnpack"``
+``rows[].backend``              what it ran on; differs after a fallback
+``rows[].threads``              requested, at least 1
+``rows[].init``                 statistics of making an interpreter from the file, up to
+                                allocated tensors; each sample a fresh interpreter
+``rows[].first``                statistics of the first inference of those interpreters
+``rows[].warmup``               statistics of the inferences that only warm up; null if none
+``rows[].inference``            statistics of the inferences that count, in the same
+                                interpreter as the warm-up
+==============================  ==========================================================
+
+Statistics are an object of ``count``, ``avg``, ``min``, ``max``, ``stddev`` (of the
+population: divided by ``count``), ``median``, ``p5``, ``p90``, ``p95``, ``p99`` and
+``samples``, all single times in the order they were measured. The percentile p of n
+sorted samples x[0..n-1] interpolates linearly at the position (n - 1) p / 100, as
+NumPy does by default. An inference is timed from the filled input tensor to the
+filled output tensor; copying crop and embedding is not in it.
+"""
+
+import math
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+
+from iris_tf.errors import BenchmarkError
+
+SCHEMA = "iris_tf.latency"
+SCHEMA_VERSION = 1
+STATISTICS = ("avg", "min", "max", "stddev", "median", "p5", "p90", "p95", "p99")
+_PERCENTILES = {"median": 50, "p5": 5, "p90": 90, "p95": 95, "p99": 99}
+_TOLERANCE = 1e-4  # share of the largest sample, because a writer may round
+
+
+def statistics(samples: Sequence[float]) -> dict[str, Any]:
+    """Statistics of some times, in the form of the schema.
+
+    Parameters
+    ----------
+    samples : sequence of float
+        At least one, in milliseconds.
+    """
+    times = np.asarray(samples, np.float64)
+    values = {
+        "avg": times.mean(), "min": times.min(), "max": times.max(), "stddev": times.std(),
+    } | {
+        name: np.percentile(times, percent, method="linear")
+        for name, percent in _PERCENTILES.items()
+    }
+    return {"count": len(times), **{name: float(value) for name, value in values.items()},
+            "samples": times.tolist()}
+
+
+def validate_result(result: Any) -> None:
+    """Check that a result follows the schema of this module.
+
+    Parameters
+    ----------
+    result : object
+        As ``json.load`` gives it.
+
+    Raises
+    ------
+    BenchmarkError
+        Naming the first field that is missing, of another kind, impossible, or a
+        statistic that does not follow from its samples.
+    """
+    if not isinstance(result, dict):
+        raise _problem("the whole", f"is {result!r:.40}, not an object")
+    if _text(result, "", "schema") != SCHEMA:
+        raise _problem("schema", f"is {result['schema']!r}, not {SCHEMA!r}")
+    if _integer(result, "", "schema_version", 1) != SCHEMA_VERSION:
+        raise _problem(
+            "schema_version", f"is {result['schema_version']}, but this program reads 1"
+        )
+    _check_time(_text(result, "", "created"))
+    _text(result, "", "created_by")
+    _text(result, "", "runtime")
+    machine = _object(result, "", "machine")
+    _text(machine, "machine.", "cpu")
+    _integer(machine, "machine.", "cores", 1)
+    _text(machine, "machine.", "os")
+    rows = _get(result, "", "rows")
+    if not isinstance(rows, list) or not rows:
+        raise _problem("rows", "is not a list of at least one row")
+    for i, row in enumerate(rows):
+        if not isinstance(row, dict):
+            raise _problem(f"rows[{i}]", f"is {row!r:.40}, not an object")
+        _check_row(row, f"rows[{i}].")
+
+
+def _check_row(row: dict, where: str) -> None:
+    model = _object(row, where, "model")
+    file = _text(model, f"{where}model.", "file")
+    if "/" in file or "\\" in file:
+        raise _problem(f"{where}model.file", f"is {file!r}, not a file name without folders")
+    digest = _text(model, f"{where}model.", "sha256")
+    if not re.fullmatch("[0-9a-f]{64}", digest):
+        raise _problem(f"{where}model.sha256", f"is {digest!r}, not 64 hexadecimal digits")
+    _integer(model, f"{where}model.", "bytes", 1)
+    _text(row, where, "backend_requested")
+    _text(row, where, "backend")
+    _integer(row, where, "threads", 1)
+    for name in ("init", "first", "warmup", "inference"):
+        if name == "warmup" and _get(row, where, name) is None:
+            continue
+        _check_statistics(_object(row, where, name), f"{where}{name}.")
+
+
+def _check_statistics(found: dict, where: str) -> None:
+    count = _integer(found, where, "count", 1)
+    samples = _get(found, where, "samples")
+    if not isinstance(samples, list) or not samples or not all(map(_is_time, samples)):
+        raise _problem(f"{where}samples", "is not a list of times in milliseconds")
+    if len(samples) != count:
+        raise _problem(f"{where}count", f"is {count}, but there are {len(samples)} samples")
+    expected = statistics(samples)
+    for name in STATISTICS:
+        value = _get(found, where, name)
+        if not _is_time(value):
+            raise _problem(f"{where}{name}", f"is {value!r:.40}, not a time in milliseconds")
+        if abs(value - expected[name]) > _TOLERANCE * expected["max"]:
+            raise _problem(
+                f"{where}{name}", f"is {value}, but the samples give {expected[name]:.6g}"
+            )
+
+
+def _check_time(created: str) -> None:
+    try:
+        moment = datetime.fromisoformat(created)
+    except ValueError:
+        moment = None
+    if moment is None or moment.utcoffset() is None or moment.utcoffset().total_seconds():
+        raise _problem("created", f"is {created!r}, not a time like '2026-01-31T12:00:00Z'")
+
+
+def _is_time(value: Any) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and math.isfinite(value) and value >= 0
+
+
+def _get(parent: dict, where: str, name: str) -> Any:
+    if name not in parent:
+        raise _problem(f"{where}{name}", "is missing")
+    return parent[name]
+
+
+def _object(parent: dict, where: str, name: str) -> dict:
+    value = _get(parent, where, name)
+    if not isinstance(value, dict):
+        raise _problem(f"{where}{name}", f"is {value!r:.40}, not an object")
+    return value
+
+
+def _text(parent: dict, where: str, name: str) -> str:
+    value = _get(parent, where, name)
+    if not isinstance(value, str) or not value:
+        raise _problem(f"{where}{name}", f"is {value!r:.40}, not a text")
+    return value
+
+
+def _integer(parent: dict, where: str, name: str, least: int) -> int:
+    value = _get(parent, where, name)
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise _problem(f"{where}{name}", f"is {value!r:.40}, not a whole number from {least} on")
+    return value
+
+
+def _problem(field: str, what: str) -> BenchmarkError:
+    return BenchmarkError(
+        f"Latency result: {field} {what}; measure again, or correct the program that wrote it "
+        "(the fields are described in iris_tf/benchmark/schema.py)."
+    )
