@@ -135,8 +135,8 @@ class Report:
         Persons, identities and images of each split, as `count_splits` gives them.
     failures : mapping of str to int
         Images without a crop, by reason.
-    environment : mapping of str to str
-        Machine and versions.
+    environment : mapping
+        Machine and versions, as `iris_tf.machine.machine_description` gives them.
     curves : sequence of TrainingCurve
         One for each trained model.
     crops : sequence of ndarray of shape (height, width), uint8
@@ -153,7 +153,7 @@ class Report:
     rows: Sequence[ReportRow]
     splits: Mapping[str, Mapping[str, int]]
     failures: Mapping[str, int]
-    environment: Mapping[str, str]
+    environment: Mapping[str, Any]
     curves: Sequence[TrainingCurve] = ()
     crops: Sequence[np.ndarray] = ()
     notes: Sequence[str] = ()

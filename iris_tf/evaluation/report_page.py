@@ -2,7 +2,8 @@
 
 import base64
 import html
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -219,12 +220,22 @@ def _data(report: Report) -> Iterable[str]:
     yield (f"<p class=\"caption\">Images without a crop: {failed:,}"
            f"{f' ({reasons})' if reasons else ''}. The figures above are of the others.</p>")
     yield "</div><div><h2>Machine</h2><dl>"
-    for name, value in report.environment.items():
+    for name, value in _environment(report.environment):
         yield f"<dt>{_text(name)}</dt><dd>{_text(value)}</dd>"
     yield "</dl></div></section>"
     yield "<section><h2>Definitions and notes</h2><ul>"
     yield from (f"<li>{_text(sentence)}</li>" for sentence in (*report.notes, *_DEFINITIONS))
     yield "</ul></section>"
+
+
+def _environment(machine: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    for name, value in machine.items():
+        if isinstance(value, Mapping):
+            yield from ((str(key), str(item)) for key, item in value.items())
+        elif value is not None and name.endswith("_bytes"):
+            yield name.removesuffix("_bytes"), f"{value / 2**30:.1f} GiB"
+        elif value is not None:
+            yield name, str(value)
 
 
 def _last_of_each_model(rows: Sequence[ReportRow]) -> list[ReportRow]:

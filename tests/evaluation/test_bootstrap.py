@@ -1,0 +1,120 @@
+import numpy as np
+import pytest
+
+from iris_tf.errors import EvaluationError
+from iris_tf.evaluation import bootstrap as bootstrap_module
+from iris_tf.evaluation.bootstrap import (
+    percentile_interval,
+    person_weights,
+    resample_cmc,
+    resample_verification,
+)
+from iris_tf.evaluation.identification import closed_set_ranks
+from iris_tf.evaluation.scores import all_pairs, label_images
+from iris_tf.evaluation.verification import equal_error_rate, verification_rate
+
+FARS = (0.01, 0.1)
+
+
+def people_drawn(weights):
+    """(person, copy) of each drawn person: one drawn twice is two people."""
+    return [(person, copy) for person, count in enumerate(weights) for copy in range(count)]
+
+
+def resampled_scores(embeddings, labels, weights):
+    """Genuine and impostor scores of the resample, each image of each copy one by one."""
+    unit = embeddings.astype(float)
+    unit /= np.linalg.norm(unit, axis=1, keepdims=True)
+    matrix = (unit @ unit.T).astype(np.float32)
+    images = [(person, copy, i) for person, copy in people_drawn(weights)
+              for i in np.flatnonzero(labels.person == person)]
+    genuine, impostor = [], []
+    for first, (p, c, i) in enumerate(images):
+        for q, d, j in images[first + 1:]:
+            if p == q and c != d:
+                continue  # copies of one person are not compared
+            same = labels.identity[i] == labels.identity[j]
+            (genuine if same else impostor).append(matrix[i, j])
+    return np.array(genuine), np.array(impostor)
+
+
+@pytest.mark.parametrize("floats", [1, 1 << 23])
+@pytest.mark.parametrize("rounded", [False, True], ids=["distinct", "ties"])
+def test_verification_equals_resampling_one_by_one(population, monkeypatch, floats, rounded):
+    embeddings, rows = population(6, 3, noise=1.5, size=4)
+    if rounded:  # vectors from a coarse set, so that many scores are tied
+        embeddings = np.sign(embeddings) / 2
+    labels = label_images(rows)
+    weights = person_weights(6, 25, seed=4)
+    monkeypatch.setattr(bootstrap_module, "_FLOATS_PER_BLOCK", floats)
+    eer, vr = resample_verification(all_pairs(embeddings, labels), labels, weights, FARS)
+    for r, drawn in enumerate(weights):
+        genuine, impostor = resampled_scores(embeddings, labels, drawn)
+        assert eer[r] == pytest.approx(equal_error_rate(genuine, impostor).rate)
+        for f, far in enumerate(FARS):
+            assert vr[f, r] == pytest.approx(verification_rate(genuine, impostor, far).rate)
+
+
+def test_everybody_once_is_the_estimate_itself(population):
+    embeddings, rows = population(5, 4)
+    labels = label_images(rows)
+    scores, ranks = all_pairs(embeddings, labels), closed_set_ranks(embeddings, labels)
+    once = np.ones((1, 5), int)
+    eer, vr = resample_verification(scores, labels, once, FARS)
+    assert eer[0] == pytest.approx(equal_error_rate(scores.genuine, scores.impostor).rate)
+    assert vr[1, 0] == pytest.approx(verification_rate(scores.genuine, scores.impostor, 0.1).rate)
+    assert resample_cmc(ranks, labels, once, (1, 3))[:, 0] == pytest.approx(
+        [(ranks.ranks <= 1).mean(), (ranks.ranks <= 3).mean()])
+
+
+def test_cmc_equals_a_loop_over_drawn_probes(population):
+    embeddings, rows = population(6, 2, noise=2.5)
+    labels = label_images(rows[:-3])
+    ranks = closed_set_ranks(embeddings[:-3], labels)
+    weights = person_weights(labels.persons, 20, seed=1)
+    found = resample_cmc(ranks, labels, weights, (1, 2))
+    for r, drawn in enumerate(weights):
+        drawn_ranks = [rank for person, _ in people_drawn(drawn)
+                       for probe, rank in zip(ranks.probes, ranks.ranks, strict=True)
+                       if labels.person[probe] == person]
+        for i, k in enumerate((1, 2)):
+            assert found[i, r] == pytest.approx(np.mean([rank <= k for rank in drawn_ranks]))
+
+
+def test_resample_without_a_kind_of_comparison_is_nan(rows_of):
+    # b has one image: drawn alone, b gives no genuine comparison; a alone gives no impostor.
+    rows = rows_of([("a", "L"), ("a", "L"), ("b", "L")])
+    labels = label_images(rows)
+    embeddings = np.array([[1, 0], [0.6, 0.8], [0, 1.0]])
+    weights = np.array([[2, 0], [0, 2], [1, 1]])
+    eer, vr = resample_verification(all_pairs(embeddings, labels), labels, weights, (0.1,))
+    assert np.isnan(eer).tolist() == np.isnan(vr[0]).tolist() == [True, True, False]
+    ranks = closed_set_ranks(embeddings, labels)
+    assert np.isnan(resample_cmc(ranks, labels, weights, (1,))[0]).tolist() == [False, True, False]
+
+
+def test_weights_are_draws_with_replacement():
+    weights = person_weights(50, 2000, seed=3)
+    assert weights.shape == (2000, 50)
+    assert (weights.sum(axis=1) == 50).all()
+    assert (weights == 0).mean() == pytest.approx((1 - 1 / 50) ** 50, abs=0.005)
+    np.testing.assert_array_equal(weights, person_weights(50, 2000, seed=3))
+    assert (weights != person_weights(50, 2000, seed=4)).any()
+
+
+def test_interval_is_wide_enough_for_persons_who_differ(rows_of):
+    # Each person is either always right (0) or always wrong; 10 of 40 are wrong. Rates of
+    # resamples are binomial: the 90 % interval of 40 draws at 0.25 is 0.25 -+ 1.645 * 0.0685.
+    weights = person_weights(40, 4000, seed=0)
+    samples = weights @ np.repeat([1.0, 0.0], [10, 30]) / 40
+    low, high = percentile_interval(samples, 0.9)
+    assert low == pytest.approx(0.25 - 1.645 * 0.0685, abs=0.02)
+    assert high == pytest.approx(0.25 + 1.645 * 0.0685, abs=0.02)
+
+
+def test_percentiles():
+    samples = np.append(np.arange(101.0), np.nan)
+    assert percentile_interval(samples, 0.9) == pytest.approx((5, 95))
+    assert percentile_interval(np.array([np.nan, 1.0]), 0.9) is None
+    with pytest.raises(EvaluationError, match="confidence level of 90"):
+        percentile_interval(samples, 90)

@@ -1,0 +1,128 @@
+import json
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score, roc_curve
+
+from iris_tf.errors import EvaluationError
+from iris_tf.evaluation.evaluate import evaluate_embeddings, raw_pixel_embeddings
+
+
+def brute_force(embeddings, rows):
+    truth, scores = [], []
+    for i in range(len(rows)):
+        for j in range(i):
+            truth.append(rows[i].identity == rows[j].identity)
+            scores.append(float(embeddings[i].astype(float) @ embeddings[j].astype(float)))
+    return np.array(truth), np.array(scores)
+
+
+def test_figures_equal_scikit_learn_s(population):
+    embeddings, rows = population(10, 4)
+    found = evaluate_embeddings(embeddings, rows, resamples=20)
+    truth, scores = brute_force(embeddings, rows)
+    fpr, tpr, _ = roc_curve(truth, scores, drop_intermediate=False)
+    assert found["counts"] == {
+        "images": 80, "identities": 20, "persons": 10, "probes": 80,
+        "genuine_comparisons": truth.sum(), "impostor_comparisons": (~truth).sum(),
+    }
+    assert found["metrics"]["vr_far_1e-2"] == pytest.approx(tpr[fpr <= 0.01].max())
+    assert found["metrics"]["vr_far_1e-3"] == pytest.approx(tpr[fpr <= 0.001].max())
+    assert found["metrics"]["auc"] == pytest.approx(roc_auc_score(truth, scores))
+    nearest = np.argmin(np.abs(fpr - (1 - tpr)))
+    assert found["metrics"]["eer"] == pytest.approx(fpr[nearest], abs=0.01)
+
+
+def test_thresholds_give_the_rates(population):
+    embeddings, rows = population(10, 4)
+    found = evaluate_embeddings(embeddings, rows, resamples=0)
+    truth, scores = brute_force(embeddings, rows)
+    for name, far in (("far_1e-2", 0.01), ("far_1e-3", 0.001)):
+        accepted = scores >= found["thresholds"][name]
+        assert accepted[~truth].mean() <= far
+        assert accepted[truth].mean() == pytest.approx(found["metrics"][f"vr_{name}"])
+    accepted = scores >= found["thresholds"]["eer"]
+    assert accepted[~truth].mean() == pytest.approx(found["metrics"]["eer"], abs=0.01)
+
+
+def test_result_is_json_and_order_of_images_does_not_matter(population):
+    embeddings, rows = population(6, 3)
+    found = evaluate_embeddings(embeddings, rows, resamples=10)
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    backwards = evaluate_embeddings(embeddings[::-1], rows[::-1], resamples=10)
+    for part in ("counts", "metrics", "thresholds", "curves"):
+        assert backwards[part] == found[part]
+
+
+def test_intervals_hold_the_estimate_and_depend_on_the_seed_alone(population):
+    embeddings, rows = population(12, 4)
+    found = evaluate_embeddings(embeddings, rows, resamples=100, seed=1)
+    intervals = found["intervals"]
+    assert (intervals["level"], intervals["resamples"], intervals["seed"]) == (0.9, 100, 1)
+    assert set(intervals["bounds"]) == {"eer", "vr_far_1e-2", "vr_far_1e-3", "cmc_1", "cmc_5"}
+    for name, (low, high) in intervals["bounds"].items():
+        assert 0 <= low <= found["metrics"][name] <= high <= 1
+    assert evaluate_embeddings(embeddings, rows, resamples=100, seed=1)["intervals"] == intervals
+    other = evaluate_embeddings(embeddings, rows, resamples=100, seed=2)["intervals"]
+    assert other["bounds"]["eer"] != intervals["bounds"]["eer"]
+
+
+def test_no_resamples_no_intervals(population):
+    assert evaluate_embeddings(*population(3, 3), resamples=0)["intervals"] is None
+
+
+def test_one_person_has_figures_but_no_interval(population):
+    found = evaluate_embeddings(*population(1, 4), resamples=10)
+    assert found["counts"]["persons"] == 1
+    assert set(found["intervals"]["bounds"].values()) == {None}
+
+
+def test_constant_embeddings(rows_of):
+    rows = rows_of([(f"p{i // 3}", "L") for i in range(12)])
+    found = evaluate_embeddings(np.tile([0.6, 0.8], (12, 1)), rows, resamples=5)
+    assert found["metrics"] == {
+        "eer": 0.5, "vr_far_1e-2": 0.0, "vr_far_1e-3": 0.0, "cmc_1": 0.0, "cmc_5": 1.0,
+        "auc": 0.5, "d_prime": None,
+    }
+    assert found["intervals"]["bounds"]["eer"] == [0.5, 0.5]
+
+
+def test_curves_are_points_of_the_whole_curve(population):
+    embeddings, rows = population(15, 5)
+    curves = evaluate_embeddings(embeddings, rows, resamples=0)["curves"]
+    truth, scores = brute_force(embeddings, rows)
+    fpr, tpr, _ = roc_curve(truth, scores.astype(np.float32), drop_intermediate=False)
+    whole = {(round(x, 9), round(1 - y, 9)) for x, y in zip(fpr, tpr, strict=True)}
+    det = list(zip(curves["det"]["fmr"], curves["det"]["fnmr"], strict=True))
+    assert {(round(x, 9), round(y, 9)) for x, y in det} <= whole
+    assert det[0] == (0.0, 1.0)
+    assert det[-1] == (1.0, 0.0)
+    histogram = curves["histogram"]
+    counted, _ = np.histogram(scores[truth], histogram["edges"])
+    np.testing.assert_allclose(histogram["genuine"], counted / truth.sum())
+    assert sum(histogram["impostor"]) == pytest.approx(1)
+    assert curves["cmc"] == sorted(curves["cmc"])
+
+
+def test_refused(population):
+    embeddings, rows = population(2, 2)
+    with pytest.raises(EvaluationError, match="do not belong to 7 images"):
+        evaluate_embeddings(embeddings, rows[:-1])
+    embeddings[0] = np.nan
+    with pytest.raises(EvaluationError, match="NaN"):
+        evaluate_embeddings(embeddings, rows)
+
+
+def test_raw_pixels_are_compared_by_correlation():
+    rois = np.random.default_rng(0).integers(0, 256, (4, 9, 11), dtype=np.uint8)
+    embeddings = raw_pixel_embeddings(rois)
+    assert embeddings.dtype == np.float32
+    np.testing.assert_allclose(
+        embeddings @ embeddings.T, np.corrcoef(rois.reshape(4, -1)), atol=1e-6)
+
+
+def test_a_crop_without_contrast_has_no_direction():
+    rois = np.full((3, 5, 5), 90, np.uint8)
+    rois[:2, 0] = 10
+    with pytest.raises(EvaluationError, match=r"crop 2 .* one grey level"):
+        raw_pixel_embeddings(rois)

@@ -1,0 +1,255 @@
+import base64
+import dataclasses
+import html
+import io
+import re
+from html.parser import HTMLParser
+
+import cv2
+import numpy as np
+import pytest
+from rich.console import Console
+
+from iris_tf.errors import EvaluationError
+from iris_tf.evaluation.evaluate import evaluate_embeddings
+from iris_tf.evaluation.report import (
+    Report,
+    ReportRow,
+    TrainingCurve,
+    count_splits,
+    format_table,
+    verdict,
+    write_report,
+)
+
+SPACE = "\N{NO-BREAK SPACE}"
+
+
+def evaluation(eer, bounds=None, **changes):
+    """As `evaluate_embeddings` gives it, with figures that can be told apart."""
+    every = ("eer", "vr_far_1e-2", "cmc_1")
+    return {
+        "counts": {"images": 1234, "identities": 246, "persons": 123,
+                   "genuine_comparisons": 2468, "impostor_comparisons": 758293},
+        "metrics": {"eer": eer, "vr_far_1e-2": 0.87654, "cmc_1": 0.91234} | changes,
+        "thresholds": {"eer": 0.3},
+        "intervals": bounds and {"level": 0.9, "resamples": 200, "seed": 0,
+                                 "bounds": dict.fromkeys(every, bounds)},
+        "curves": {
+            "det": {"fmr": [0.0, 0.05, 1.0], "fnmr": [1.0, 0.05, 0.0]},
+            "histogram": {"edges": [-1, 0, 0.5, 1], "genuine": [0, 0.1, 0.9],
+                          "impostor": [0.2, 0.8, 0]},
+            "cmc": [0.9, 0.95, 1.0],
+        },
+    }
+
+
+ROWS = [
+    ReportRow("Teacher", "float32", evaluation(0.0212, [0.0101, 0.0303]), 91 * 2**20, 31.46),
+    ReportRow("Student <A&B>", "float32", evaluation(0.0414, [0.031, 0.0505]), 12 * 2**20, 3.99),
+    ReportRow("Student <A&B>", "float16", evaluation(0.0415, [0.031, 0.0505]), 6 * 2**20, 4.01),
+    ReportRow("Untrained network", "float32", evaluation(0.35, [0.33, 0.37]), 12 * 2**20, 3.9,
+              reference=True),
+    ReportRow("Raw pixels", "", evaluation(0.3, [0.28, 0.32]), reference=True),
+]
+CURVES = [TrainingCurve("Teacher", [1, 2, 3], [0.5, 0.3, 0.2], [0.4, 0.2, 0.1]),
+          TrainingCurve("Another", [1, 2], [0.5, 0.4], [])]
+
+
+def make_report(**changes):
+    values = dict(
+        title="Run <1>", dataset="Generated eyes", evaluated_on="test split", synthetic=True,
+        roi_mode="aligned", rows=ROWS,
+        splits={"train": {"persons": 77, "identities": 154, "images": 1540}},
+        failures={"occluded": 5, "no_iris": 3, "unreadable": 0},
+        environment={"cpu": "A Processor", "cores": 2, "memory_bytes": 8 * 2**30,
+                     "packages": {"numpy": "2.4.6"}, "gpu": None},
+        curves=CURVES,
+        crops=[np.full((8, 8), level, np.uint8) for level in (10, 200)],
+        notes=["Trained for 3 epochs."],
+    )
+    return Report(**(values | changes))
+
+
+class Page(HTMLParser):
+    """Collects text, pictures, and whether every tag is closed."""
+
+    def __init__(self, source):
+        super().__init__()
+        self.text, self.images, self.tags, self.open = [], [], set(), []
+        self.feed(source)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.add(tag)
+        if tag == "img":
+            self.images.append(dict(attrs))
+        elif tag != "meta":
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] != "style":
+            self.text.append(data)
+
+
+def written(tmp_path, **changes):
+    path = tmp_path / "run" / "report.html"
+    write_report(path, make_report(**changes))
+    source = path.read_text(encoding="utf-8")
+    page = Page(source)
+    assert page.open == []
+    return source, page, re.sub(r"\s+", " ", " ".join(page.text))
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    return written(tmp_path_factory.mktemp("report"))
+
+
+def test_page_holds_every_figure(whole):
+    _, _, text = whole
+    for figure in ("2.12", "1.01–3.03", "4.14", "4.15", "3.10–5.05", "35.00", "30.00",  # EER
+                   "87.65", "91.23", "91.00", "12.00", "6.00", "31.5", "4.0", "3.9",
+                   "1,234 images", "246 eyes", "123 persons", "2,468 genuine", "758,293 impostor",
+                   "77", "154", "1,540", "8 (no_iris 3, occluded 5)", "A Processor", "8.0 GiB",
+                   "2.4.6", "Trained for 3 epochs.", "Raw pixels (reference)", "aligned"):
+        assert figure in text, figure
+    assert "gpu" not in text
+
+
+def test_page_needs_nothing_else(whole):
+    source, page, _ = whole
+    assert not page.tags & {"script", "link", "iframe", "object"}
+    assert not re.search(r"https?:|@import|url\(", source)
+    # DET, CMC, histograms of 4 models, loss, validation EER, 2 crops.
+    assert len(page.images) == 2 + 4 + 2 + 2
+    for image in page.images:
+        assert image["alt"]
+        head, data = image["src"].split(",")
+        assert head == "data:image/png;base64"
+        assert cv2.imdecode(np.frombuffer(base64.b64decode(data), np.uint8), 0) is not None
+
+
+def test_crops_are_shown_as_they_are(whole):
+    _, page, _ = whole
+    data = base64.b64decode(page.images[-1]["src"].split(",")[1])
+    shown = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    np.testing.assert_array_equal(shown, np.full((8, 8), 200, np.uint8))
+
+
+def test_names_are_text_not_markup(whole):
+    source, _, text = whole
+    assert "Run <1>" in text
+    assert html.escape("Student <A&B>") in source
+    assert "Student <A&B>" not in source
+
+
+def test_synthetic_results_are_labelled(tmp_path, whole):
+    assert "Synthetic eyes: these figures say nothing about real ones" in whole[2]
+    assert "ynthetic" not in written(tmp_path, synthetic=False)[2]
+
+
+def test_verdict_is_in_the_first_section(whole):
+    source, _, _ = whole
+    assert source.index(html.escape(verdict(ROWS))) < source.index("<table")
+
+
+def test_parts_that_a_run_may_lack(tmp_path):
+    rows = [ReportRow("Model", "float16", evaluation(0.1))]
+    _, page, text = written(tmp_path, rows=rows, curves=(), crops=(), splits={}, failures={})
+    assert len(page.images) == 3
+    assert "Images without a crop: 0." in text
+    assert "confidence" not in text
+    assert "10.00" in text
+
+
+def test_perfect_and_constant_models_can_be_drawn(tmp_path, rows_of, recwarn):
+    rows = rows_of([(f"p{i // 2}", "L") for i in range(6)])
+    perfect = evaluate_embeddings(np.repeat(np.eye(3), 2, axis=0), rows)
+    constant = evaluate_embeddings(np.tile([1.0, 0, 0], (6, 1)), rows)
+    lines = [ReportRow("Perfect", "float32", perfect), ReportRow("Constant", "float32", constant)]
+    _, _, text = written(tmp_path, rows=lines)
+    assert "0.00" in text
+    assert "50.00" in text
+    assert [str(warning.message) for warning in recwarn] == []
+
+
+def test_a_report_of_nothing(tmp_path):
+    with pytest.raises(EvaluationError, match="at least one evaluated model"):
+        write_report(tmp_path / "report.html", make_report(rows=[]))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_terminal_table():
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(format_table(ROWS, "Generated eyes, test split"))
+    text = console.export_text()
+    for figure in ("Generated eyes, test split", "Student <A&B>", "4.15", "3.10–5.05", "87.65",
+                   "91.23", "6.00", "4.0", "Raw pixels (reference)", "90 % confidence"):
+        assert figure in text, figure
+
+
+def test_terminal_table_of_a_name_with_brackets():
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(format_table([ReportRow("a [bold] b", "", evaluation(0.1))]))
+    text = console.export_text()
+    assert "a [bold] b" in text
+    assert "confidence" not in text
+
+
+def test_verdict_names_best_and_best_small_model():
+    assert verdict(ROWS) == (
+        f"Lowest error: Teacher, float32, EER 2.12{SPACE}% (90{SPACE}% CI 1.01–3.03) at "
+        f"91.00{SPACE}MiB. Best of the smallest files: Student <A&B>, float16, EER 4.15{SPACE}% "
+        f"(90{SPACE}% CI 3.10–5.05) at 6.00{SPACE}MiB. All trained models are clearly better than "
+        f"the references (Untrained network 35.00{SPACE}% and Raw pixels 30.00{SPACE}%)."
+    )
+
+
+@pytest.mark.parametrize(("bounds", "clause"), [
+    ([0.1, 0.279], "All trained models are clearly better"),
+    ([0.1, 0.281], "1 of 2 lines of trained models are clearly better"),
+])
+def test_clearly_better_means_that_intervals_do_not_touch(bounds, clause):
+    rows = [ROWS[0], ReportRow("B", "float32", evaluation(0.2, bounds)), ROWS[-1]]
+    assert clause in verdict(rows)
+
+
+def test_verdict_without_success_references_or_models():
+    weak = ReportRow("B", "float32", evaluation(0.31))
+    assert "No trained model is clearly better than the references" in verdict([weak, ROWS[-1]])
+    assert verdict([weak]) == f"Lowest error: B, float32, EER 31.00{SPACE}%."
+    assert verdict([ROWS[-1]]) == "No trained model was evaluated."
+
+
+def test_history_is_read(tmp_path):
+    path = tmp_path / "history.csv"
+    path.write_text("epoch,loss,margin,val_eer\n1,0.5,0.4,0.31\n2,0.25,0.4,0.2\n")
+    assert TrainingCurve.read("M", path) == TrainingCurve("M", [1, 2], [0.5, 0.25], [0.31, 0.2])
+    path.write_text("epoch,loss\n1,0.5\n")
+    assert TrainingCurve.read("M", path) == TrainingCurve("M", [1], [0.5], [])
+
+
+@pytest.mark.parametrize("text", ["epoch,los\n1,2\n", "epoch,loss\n1,high\n", "epoch,loss\n1\n"])
+def test_broken_history(tmp_path, text):
+    path = tmp_path / "history.csv"
+    path.write_text(text)
+    with pytest.raises(EvaluationError, match=r"history\.csv: the columns"):
+        TrainingCurve.read("M", path)
+
+
+def test_no_history(tmp_path):
+    with pytest.raises(EvaluationError, match="there is no such history"):
+        TrainingCurve.read("M", tmp_path / "history.csv")
+
+
+def test_splits_are_counted(rows_of):
+    rows = rows_of([("a", "L"), ("a", "R"), ("a", "R"), ("b", "L")])
+    rows = [dataclasses.replace(row, split="test" if row.subject == "b" else "train")
+            for row in rows]
+    assert count_splits(rows) == {
+        "train": {"persons": 1, "identities": 2, "images": 3},
+        "test": {"persons": 1, "identities": 1, "images": 1},
+    }
