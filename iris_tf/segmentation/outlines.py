@@ -21,6 +21,7 @@ _ANGLES = directions(_RAYS)
 _LIMBUS_TRUST = np.clip(
     1.15 - np.where(np.sin(_ANGLES) < 0, 1.3, 0.75) * np.abs(np.sin(_ANGLES)) ** 1.5, 0.12, 1.0
 )
+_LEFT = np.cos(_ANGLES) < 0
 # Lids of tired eyes reach the upper edge of the pupil.
 _PUPIL_TRUST = np.where(np.sin(_ANGLES) < -0.4, 0.4, 1.0)
 
@@ -94,8 +95,14 @@ def find_limbus(image: np.ndarray, pupil: Ellipse, radius: float) -> Ellipse:
     # Lid edges and reflections are far stronger than the limbus; capped, they
     # cannot outvote it.
     cap = 1.3 * max(float(np.median(step.max(axis=2))), 3.0)
-    votes = np.einsum("nar,nar->nr", np.clip(step, -cap, cap), trust) / (trust.sum(axis=1) + 4.0)
-    votes -= (0.8 * cap * (dx**2 + dy**2) / radius**2)[:, None]
+    step = np.clip(step, -cap, cap)
+    left, right = (
+        np.einsum("nar,nar->nr", step[:, side], trust[:, side]) / (trust[:, side].sum(axis=1) + 2.0)
+        for side in (_LEFT[rays], ~_LEFT[rays])
+    )
+    # Both sides must agree: a strong ring inside the iris lures one of them.
+    votes = 0.5 * (left + right) / 2.0 + 0.5 * np.minimum(left, right)
+    votes -= (2.0 * cap * (dx**2 + dy**2) / radius**2)[:, None]
     centre, ring = np.unravel_index(votes.argmax(), votes.shape)
     r = float(radii[ring])
     return Ellipse(pupil.x + float(dx[centre]), pupil.y + float(dy[centre]), r, r)
