@@ -1,8 +1,6 @@
 """Embeddings from an exported ``.tflite`` file, without TensorFlow."""
 
-import contextlib
-import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +8,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 from iris_tf.datasets.images import resize_roi
 from iris_tf.errors import ModelError
+from iris_tf.quiet import quiet
 
 SIGNATURE, INPUT, OUTPUT = "serving_default", "roi", "embedding"
 _FLATBUFFER_IDENTIFIER = b"TFL3"  # bytes 4..8 of every TFLite file
@@ -59,7 +58,7 @@ class TFLiteEmbedder:
             raise ModelError(f"threads is {threads}; LiteRT needs at least 1.")
         _check_is_tflite(self.path)
         try:
-            with _silent_stderr():
+            with quiet(2):
                 # Kept as an attribute: the runner does not keep the interpreter alive.
                 self._interpreter = Interpreter(model_path=str(self.path), num_threads=threads)
                 self._interpreter.allocate_tensors()
@@ -80,8 +79,13 @@ class TFLiteEmbedder:
         taken = self._runner.get_input_details()[INPUT]
         given = self._runner.get_output_details()[OUTPUT]
         shape = tuple(int(n) for n in taken["shape"])
-        if (len(shape) != 4 or shape[0] != 1 or shape[3] != 1 or min(shape) < 1
-                or taken["dtype"] != np.float32):
+        if (
+            len(shape) != 4
+            or shape[0] != 1
+            or shape[3] != 1
+            or min(shape) < 1
+            or taken["dtype"] != np.float32
+        ):
             raise ModelError(
                 f"{self.path}: its input is {np.dtype(taken['dtype']).name} {shape}, but one "
                 "grayscale crop, float32 (1, height, width, 1), is needed; use a file from "
@@ -147,29 +151,10 @@ def _check_is_tflite(path: Path) -> None:
 
 
 def _describe(signatures: dict) -> str:
-    return "; ".join(
-        f"{name}({', '.join(parts['inputs'])}) -> {', '.join(parts['outputs'])}"
-        for name, parts in signatures.items()
-    ) or "none"
-
-
-@contextlib.contextmanager
-def _silent_stderr() -> Iterator[None]:
-    """Send file descriptor 2 nowhere: LiteRT's C++ log has no level to set.
-
-    It writes "INFO: Created TensorFlow Lite XNNPACK delegate for CPU" into the
-    output of every command. Its errors come as exceptions all the same.
-    """
-    try:
-        saved = os.dup(2)
-    except OSError:  # a daemon with stderr closed
-        yield
-        return
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(nowhere)
+    return (
+        "; ".join(
+            f"{name}({', '.join(parts['inputs'])}) -> {', '.join(parts['outputs'])}"
+            for name, parts in signatures.items()
+        )
+        or "none"
+    )

@@ -109,15 +109,18 @@ class ModelCard:
                 "to its folder, or write both again with `iris-tf export RUN`."
             ) from None
         except (OSError, ValueError) as error:
-            raise ModelError(f"{path}: the model card cannot be read ({error}); write it again "
-                             "with `iris-tf export RUN`.") from None
+            raise ModelError(
+                f"{path}: the model card cannot be read ({error}); write it again "
+                "with `iris-tf export RUN`."
+            ) from None
         return cls._from_json(path, values)
 
     @classmethod
     def _from_json(cls, path: Path, values: Any) -> "ModelCard":
         def refuse(problem: str) -> ModelError:
-            return ModelError(f"{path}: {problem}; write the model card again with "
-                              "`iris-tf export RUN`.")
+            return ModelError(
+                f"{path}: {problem}; write the model card again with `iris-tf export RUN`."
+            )
 
         if not isinstance(values, dict):
             raise refuse("the model card is not a JSON object")
@@ -166,8 +169,10 @@ class ModelCard:
         """
         model_path = Path(model_path)
         if not model_path.is_file():
-            raise ModelError(f"{model_path}: there is no such model file; give a .tflite file, for "
-                             "instance one from `iris-tf export RUN`.")
+            raise ModelError(
+                f"{model_path}: there is no such model file; give a .tflite file, for "
+                "instance one from `iris-tf export RUN`."
+            )
         card_path = model_path.with_name(CARD_NAME)
         card = cls.read(card_path)
         entry = card.files.get(model_path.name)
