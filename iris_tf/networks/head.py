@@ -46,7 +46,9 @@ def embedding_head(
             depthwise_initializer=keras.initializers.Constant(1.0 / (height * width)),
             name="head_pool",
         )(features)
-        x = keras.layers.Flatten(name="head_flatten")(x)
+        # Over a single position. Flatten would put shape arithmetic into the exported
+        # graph, at which a TFLite delegate splits it in two.
+        x = keras.layers.GlobalAveragePooling2D(name="head_flatten")(x)
     else:
         x = keras.layers.GlobalAveragePooling2D(name="head_pool")(features)
     kernel = keras.initializers.GlorotUniform(seed=layer_seed(seed, "head_dense"))

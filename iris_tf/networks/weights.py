@@ -31,7 +31,8 @@ def load_matching_weights(model: keras.Model, path: str | Path) -> list[str]:
         Of `build_embedding_model`; changed in place.
     path : str or Path
         A ``.keras`` or ``.weights.h5`` file with a model of `build_embedding_model`
-        in it, possibly inside another model.
+        in it, possibly inside another model (but no second network of ours beside it,
+        for layers are found by name alone).
 
     Returns
     -------
