@@ -66,7 +66,7 @@ def visible_iris(image: np.ndarray, pupil: Ellipse, iris: Ellipse) -> np.ndarray
         The ring between both ellipses without lids, lashes and highlights.
     """
     ring = iris.mask(image.shape) & ~pupil.mask(image.shape)
-    crop, zoom = _crop(image, iris)
+    crop = _crop(image, iris)
     depth = _depth(pupil, iris)
     inner = (depth > 0.0) & (depth < 0.96)  # the limbus is a soft edge
     smooth = cv2.GaussianBlur(crop, (0, 0), _LID_BLUR)
@@ -81,26 +81,38 @@ def visible_iris(image: np.ndarray, pupil: Ellipse, iris: Ellipse) -> np.ndarray
     hidden |= _lashes(crop, model, hidden)
     hidden |= _highlights(crop, model)
 
-    inverse = np.array(
-        [[1.0 / zoom, 0.0, iris.x - _SIDE // 2 / zoom], [0.0, 1.0 / zoom, iris.y - _SIDE // 2 / zoom]]
-    )
-    back = cv2.warpAffine(
-        hidden.astype(np.float32), inverse, (image.shape[1], image.shape[0]), flags=cv2.INTER_LINEAR
-    )
-    return ring & (back < 0.5)
+    return ring & ~_uncrop(hidden, iris, image.shape)
 
 
-def _crop(image: np.ndarray, iris: Ellipse) -> tuple[np.ndarray, float]:
-    """Cut the square around the iris; return it and its scale."""
+def _to_crop(iris: Ellipse) -> np.ndarray:
+    """Affine map from the image to the square around the iris."""
+    zoom, middle = _RADIUS / iris.radius, _SIDE // 2
+    return np.array([[zoom, 0.0, middle - zoom * iris.x], [0.0, zoom, middle - zoom * iris.y]])
+
+
+def _crop(image: np.ndarray, iris: Ellipse) -> np.ndarray:
+    """Cut the square around the iris; the frame's edge is continued outwards."""
     zoom = _RADIUS / iris.radius
-    middle = _SIDE // 2
-    affine = np.array([[zoom, 0.0, middle - zoom * iris.x], [0.0, zoom, middle - zoom * iris.y]])
     if zoom < 0.8:
         image = cv2.GaussianBlur(image, (0, 0), 0.4 / zoom)
-    crop = cv2.warpAffine(
-        image, affine, (_SIDE, _SIDE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    return cv2.warpAffine(
+        image,
+        _to_crop(iris),
+        (_SIDE, _SIDE),
+        flags=cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REPLICATE,
     )
-    return crop, zoom
+
+
+def _uncrop(mask: np.ndarray, iris: Ellipse, shape: tuple[int, int]) -> np.ndarray:
+    """Bring a mask of the square back to the image; False beyond the square."""
+    share = cv2.warpAffine(
+        mask.astype(np.float32),
+        _to_crop(iris),
+        shape[::-1],
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+    )
+    return share >= 0.5
 
 
 def _depth(pupil: Ellipse, iris: Ellipse) -> np.ndarray:

@@ -91,7 +91,8 @@ def find_limbus(image: np.ndarray, pupil: Ellipse, radius: float) -> Ellipse:
     step = step_contrast(sample(image, x, y), np.full(len(radii), 5))
     # The pupil's own edge, seen from a shifted centre, is no limbus.
     beyond_pupil = np.hypot(x - pupil.x, y - pupil.y) > 1.25 * pupil.radius
-    trust = _LIMBUS_TRUST[rays, None].astype(np.float32) * (inside(image.shape, x, y) & beyond_pupil)
+    seen = inside(image.shape, x, y) & beyond_pupil
+    trust = _LIMBUS_TRUST[rays, None].astype(np.float32) * seen
     # Lid edges and reflections are far stronger than the limbus; capped, they
     # cannot outvote it.
     cap = 1.3 * max(float(np.median(step.max(axis=2))), 3.0)
@@ -121,41 +122,58 @@ def _fit(
     `bands` and `window` are shares of the radius.
     """
     for band in bands:
-        # At least about a pixel between samples, or windows compare noise.
-        half = max(int(round(min(band * ellipse.radius, 24))), 6)
-        scale = 1.0 + np.linspace(-band, band, 2 * half + 1)
-        outline = ellipse.points(_ANGLES)
-        x = ellipse.x + (outline[:, :1] - ellipse.x) * scale
-        y = ellipse.y + (outline[:, 1:] - ellipse.y) * scale
-        spacing = band / half
-        width = max(int(round(window / spacing)), 2)
-        # Windows reach past the band, so that its ends can be chosen too.
-        pad = np.arange(1, width + 1) * spacing
-        full = np.concatenate([scale[0] - pad[::-1], scale, scale[-1] + pad])
-        fx = ellipse.x + (outline[:, :1] - ellipse.x) * full
-        fy = ellipse.y + (outline[:, 1:] - ellipse.y) * full
-        step = step_contrast(sample(image, fx, fy), np.full(len(full), width))
-        step = step[:, width:-width]
-        seen = inside(image.shape, fx, fy).all(axis=1)
-        typical = max(float(np.median(step.max(axis=1)[trust > 0.5])), 1.0)
-        # Nearer is likelier among like steps; none counts above 1.5 times the typical.
-        value = np.clip(step, None, 1.5 * typical) - 0.3 * typical * ((scale - 1.0) / band) ** 2
-        best = value.argmax(axis=1)
-        rows = np.arange(_RAYS)
-        best = np.clip(best, 1, 2 * half - 1)
-        here, before, after = step[rows, best], step[rows, best - 1], step[rows, best + 1]
-        bend = before - 2.0 * here + after
-        shift = np.where(bend < -1e-3, 0.5 * (before - after) / np.where(bend < -1e-3, bend, 1), 0)
-        shift = np.clip(shift, -0.5, 0.5)
-        px = x[rows, best] + shift * (x[:, 1] - x[:, 0])
-        py = y[rows, best] + shift * (y[:, 1] - y[:, 0])
-        weights = trust * seen * np.clip(here / typical, 0.0, 1.0)
-        fitted = fit_ellipse(px, py, weights, ridge)
+        edges = _edges(image, ellipse, band, trust, window)
+        weights = trust * edges.seen * np.clip(edges.step / edges.typical, 0.0, 1.0)
+        fitted = fit_ellipse(edges.x, edges.y, weights, ridge)
         if fitted is None:
             return None
         ellipse, miss = fitted
-    trusted = (trust > 0.5) & seen
+    trusted = (trust > 0.5) & edges.seen
     if not trusted.any() or not math.isfinite(ellipse.radius):
         return None
-    on = (miss < 0.06) & (here > 0.35 * typical)
-    return Outline(ellipse, float(np.median(here[trusted])), float(on[trusted].mean()))
+    on = (miss < 0.06) & (edges.step > 0.35 * edges.typical)
+    return Outline(ellipse, float(np.median(edges.step[trusted])), float(on[trusted].mean()))
+
+
+@dataclass(frozen=True)
+class _Edges:
+    """The likeliest edge on each ray: place, contrast, and whether it is in the frame."""
+
+    x: np.ndarray
+    y: np.ndarray
+    step: np.ndarray
+    seen: np.ndarray
+    typical: float  # contrast
+
+
+def _edges(
+    image: np.ndarray, ellipse: Ellipse, band: float, trust: np.ndarray, window: float
+) -> _Edges:
+    # At least about a pixel between samples, or windows compare noise.
+    half = max(round(min(band * ellipse.radius, 24)), 6)
+    spacing = band / half
+    width = max(round(window / spacing), 2)
+    # Windows reach past the band, so that its ends can be chosen too.
+    scale = 1.0 + np.arange(-half - width, half + width + 1) * spacing
+    outline = ellipse.points(_ANGLES)
+    x = ellipse.x + (outline[:, :1] - ellipse.x) * scale
+    y = ellipse.y + (outline[:, 1:] - ellipse.y) * scale
+    step = step_contrast(sample(image, x, y), np.full(len(scale), width))[:, width:-width]
+    seen = inside(image.shape, x, y).all(axis=1)
+    typical = max(float(np.median(step.max(axis=1)[trust > 0.5])), 1.0)
+    # Nearer is likelier among like steps; none counts above 1.5 times the typical.
+    offset = np.arange(-half, half + 1) / half
+    value = np.clip(step, None, 1.5 * typical) - 0.3 * typical * offset**2
+    best = np.clip(value.argmax(axis=1), 1, 2 * half - 1)
+    rows = np.arange(_RAYS)
+    before, here, after = (step[rows, best + shift] for shift in (-1, 0, 1))
+    # The parabola through three samples gives the fraction of one.
+    bend = np.minimum(before - 2.0 * here + after, -1e-3)
+    at = 1.0 + (best - half + np.clip(0.5 * (before - after) / bend, -0.5, 0.5)) * spacing
+    return _Edges(
+        ellipse.x + (outline[:, 0] - ellipse.x) * at,
+        ellipse.y + (outline[:, 1] - ellipse.y) * at,
+        here,
+        seen,
+        typical,
+    )

@@ -12,10 +12,31 @@ SEARCH_SIDE = 320
 _VOTE_RADII = np.unique(np.round(np.geomspace(4, 100, 22)).astype(int))
 _CANDIDATES = 14  # of each kind
 _RAYS = 32
-_MAX_RADIUS = 138
-PUPIL_RANGE = (3.5, 75.0)
-IRIS_RANGE = (18.0, 125.0)
-RATIO_RANGE = (0.15, 0.72)
+_RADII = np.arange(1.0, 138.0)
+_ANGLES = directions(_RAYS)
+# Lids hide little of the iris between a little above and half below the horizontal.
+_RIGHT = np.cos(_ANGLES - np.radians(10)) >= np.cos(np.radians(35))
+_LEFT = _RIGHT[(_RAYS // 2 - np.arange(_RAYS)) % _RAYS]  # mirrored
+_PUPIL_RANGE = (3.5, 75.0)
+_IRIS_RANGE = (18.0, 125.0)
+_RATIO_RANGE = (0.15, 0.72)
+
+
+def _plausible_pairs() -> np.ndarray:
+    """Indices into `_RADII` of pupil and iris, int of shape (2, pairs)."""
+    pupil, iris = _RADII[:, None], _RADII[None, :]
+    plausible = (
+        (pupil >= _PUPIL_RANGE[0])
+        & (pupil <= _PUPIL_RANGE[1])
+        & (iris >= _IRIS_RANGE[0])
+        & (iris <= _IRIS_RANGE[1])
+        & (pupil / iris >= _RATIO_RANGE[0])
+        & (pupil / iris <= _RATIO_RANGE[1])
+    )
+    return np.array(np.nonzero(plausible))
+
+
+_PAIRS = _plausible_pairs()
 
 
 @dataclass(frozen=True)
@@ -88,9 +109,7 @@ def _voted_centres(smooth: np.ndarray) -> np.ndarray:
         ok = (x >= 0) & (y >= 0) & (x < width) & (y < height)
         votes = np.bincount(y[ok] * width + x[ok], minlength=height * width)
         sigma = 0.7 + 0.035 * radius
-        blurred = cv2.GaussianBlur(
-            votes.reshape(height, width).astype(np.float32), (0, 0), sigma
-        )
+        blurred = cv2.GaussianBlur(votes.reshape(height, width).astype(np.float32), (0, 0), sigma)
         # Votes per length of circumference, in a spot of the blur's size.
         plane[:] = blurred * sigma / radius**0.8
     best = planes.max(axis=0)
@@ -110,7 +129,7 @@ def _blob_centres(smooth: np.ndarray) -> np.ndarray:
         contours = cv2.findContours(dark, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[-2]
         for contour in contours:
             area = cv2.contourArea(contour)  # of the outline: highlights are filled
-            if not 40 < area < np.pi * PUPIL_RANGE[1] ** 2:
+            if not 40 < area < np.pi * _PUPIL_RANGE[1] ** 2:
                 continue
             (x, y), (w, h), _ = cv2.minAreaRect(contour)
             fill = area / (0.785 * w * h)
@@ -129,56 +148,52 @@ def _rate(smooth: np.ndarray, centres: np.ndarray) -> np.ndarray:
     ndarray of shape (n, 7)
         Fields of `CoarseEye`; centres without a plausible pair are left out.
     """
-    angles = directions(_RAYS)
-    radii = np.arange(1.0, _MAX_RADIUS)
-    cos, sin = np.cos(angles)[:, None], np.sin(angles)[:, None]
-    x = centres[:, 0, None, None] + cos * radii
-    y = centres[:, 1, None, None] + sin * radii
+    x = centres[:, 0, None, None] + np.cos(_ANGLES)[:, None] * _RADII
+    y = centres[:, 1, None, None] + np.sin(_ANGLES)[:, None] * _RADII
     rays = sample(smooth, x, y)
-    seen = inside(smooth.shape, x, y)
+    pupil = _pupil_evidence(rays)
+    iris = _iris_evidence(rays, inside(smooth.shape, x, y))
+    score = (
+        np.log1p(np.maximum(pupil, 0.0) / 8.0)[:, _PAIRS[0]]
+        + np.log1p(np.maximum(iris, 0.0) / 4.0)[:, _PAIRS[1]]
+    )
+    choice = score.argmax(axis=1)
+    rows, (p, i) = np.arange(len(centres)), _PAIRS[:, choice]
+    rated = np.column_stack(
+        [centres, _RADII[p], _RADII[i], pupil[rows, p], iris[rows, i], score[rows, choice]]
+    )
+    return rated[(pupil[rows, p] > 0) & (iris[rows, i] > 0)]
 
-    narrow = np.clip(np.round(0.15 * radii), 2, 8).astype(int)
-    wide = np.clip(np.round(0.13 * radii), 3, 12).astype(int)
-    pupil_step = step_contrast(rays, narrow)
+
+def _pupil_evidence(rays: np.ndarray) -> np.ndarray:
+    """Contrast of a pupil's edge at each radius, (n, radii), from rays (n, rays, radii)."""
+    windows = np.clip(np.round(0.15 * _RADII), 2, 8).astype(int)
     # Two thirds of the rays see at least this much: lids, lashes and
     # reflections may spoil the others.
-    pupil = np.sort(pupil_step, axis=1)[:, int(0.35 * _RAYS)]
-    dark = np.sort(rays, axis=1)[:, _RAYS // 2]  # the median: reflections are few rays at each radius
-    sums = np.cumsum(dark, axis=1)
-    count = np.arange(1, len(radii) + 1)
-    core = (0.6 * count).astype(int).clip(1)
-    rim = (0.9 * count).astype(int).clip(2)
+    step = np.sort(step_contrast(rays, windows), axis=1)[:, int(0.35 * _RAYS)]
+    # Reflections are few rays at each radius, so the median skips them.
+    brightness = np.sort(rays, axis=1)[:, _RAYS // 2]
+    sums = np.cumsum(brightness, axis=1)
+    count = np.arange(1, len(_RADII) + 1)
+    core, rim = np.maximum((0.6 * count).astype(int), 1), np.maximum((0.9 * count).astype(int), 2)
     core_mean = sums[:, core - 1] / core
     rim_mean = (sums[:, rim - 1] - sums[:, core - 1]) / np.maximum(rim - core, 1)
     # A pupil is evenly dark; an iris mistaken for one has a darker middle.
-    uneven = np.maximum(rim_mean - core_mean, 0.0)
-    pupil = pupil - 1.5 * uneven
+    return step - 1.5 * np.maximum(rim_mean - core_mean, 0.0)
 
-    iris_step = np.clip(step_contrast(rays, wide), -15.0, 30.0)
-    degrees = np.degrees(angles)
-    right = (degrees <= 45) | (degrees >= 335)
-    left = (degrees >= 135) & (degrees <= 205)
-    sides = []
-    for side in (left, right):
-        visible = seen[:, side].sum(axis=1)
-        mean = (iris_step[:, side] * seen[:, side]).sum(axis=1) / np.maximum(visible, 1)
-        sides.append(np.where(visible >= 0.5 * side.sum(), mean, np.nan))
-    one, other = sides
-    one, other = np.where(np.isnan(one), other * 0.7, one), np.where(np.isnan(other), one * 0.7, other)
-    iris = np.nan_to_num(0.4 * (one + other) / 2.0 + 0.6 * np.minimum(one, other), nan=-10.0)
 
-    p, i = radii[:, None], radii[None, :]
-    allowed = (
-        (p >= PUPIL_RANGE[0]) & (p <= PUPIL_RANGE[1]) & (i >= IRIS_RANGE[0]) & (i <= IRIS_RANGE[1])
-        & (p / i >= RATIO_RANGE[0]) & (p / i <= RATIO_RANGE[1])
-    )
-    ps, is_ = np.nonzero(allowed)
-    score = np.log1p(np.maximum(pupil, 0) / 8.0)[:, ps] + np.log1p(np.maximum(iris, 0) / 4.0)[:, is_]
-    choice = score.argmax(axis=1)
-    rows = np.arange(len(centres))
-    bp, bi = ps[choice], is_[choice]
-    rated = np.stack(
-        [centres[:, 0], centres[:, 1], radii[bp], radii[bi], pupil[rows, bp], iris[rows, bi],
-         score[rows, choice]], axis=1,
-    )
-    return rated[(pupil[rows, bp] > 0) & (iris[rows, bi] > 0)]
+def _iris_evidence(rays: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """Contrast of a limbus beside the pupil at each radius, (n, radii)."""
+    windows = np.clip(np.round(0.13 * _RADII), 3, 12).astype(int)
+    # Clipped, because skin and reflections are brighter than any sclera.
+    step = np.clip(step_contrast(rays, windows), -15.0, 30.0)
+    means, known = [], []
+    for side in (_LEFT, _RIGHT):
+        count = seen[:, side].sum(axis=1)
+        means.append((step[:, side] * seen[:, side]).sum(axis=1) / np.maximum(count, 1))
+        known.append(count >= 0.5 * side.sum())
+    left, right = means
+    both = 0.4 * (left + right) / 2.0 + 0.6 * np.minimum(left, right)
+    # Beyond the frame's edge one side must do, and convinces less.
+    one = 0.7 * np.where(known[0], left, right)
+    return np.where(known[0] & known[1], both, np.where(known[0] | known[1], one, -10.0))
