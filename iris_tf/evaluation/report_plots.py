@@ -29,6 +29,7 @@ _STYLE = {
     "axes.grid": True, "grid.color": "#E3E3E3", "grid.linewidth": 0.6, "axes.axisbelow": True,
     "xtick.major.width": 0.7, "ytick.major.width": 0.7, "lines.linewidth": 1.5,
     "legend.frameon": False, "legend.fontsize": 7.5,
+    "text.parse_math": False,  # a name may hold dollar signs
 }
 
 

@@ -139,11 +139,13 @@ def test_crops_are_shown_as_they_are(whole):
     np.testing.assert_array_equal(shown, np.full((8, 8), 200, np.uint8))
 
 
-def test_names_are_text_not_markup(whole):
+def test_names_are_text_not_markup(whole, tmp_path):
     source, _, text = whole
     assert "Run <1>" in text
     assert html.escape("Student <A&B>") in source
     assert "Student <A&B>" not in source
+    dollars = [ReportRow(r"cheap $\frac$ net", "float16", evaluation(0.1))]
+    assert r"cheap $\frac$ net" in written(tmp_path, rows=dollars)[2]
 
 
 def test_synthetic_results_are_labelled(tmp_path, whole):
