@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import io
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -146,3 +147,32 @@ def _parse(record: dict[str, str | None], place: str) -> ManifestRow:
                 f"{place}: {name} is {values[name]!r}, not a number; run `iris-tf prepare` again."
             ) from None
     return ManifestRow(**values)
+
+
+def read_settings(path: str | Path) -> dict[str, str]:
+    """Read how the crops of a dataset were made.
+
+    Parameters
+    ----------
+    path : str or Path
+        ``dataset.json`` beside the manifest, or a run's copy of it.
+
+    Returns
+    -------
+    dict of str to str
+        ``images``, ``layout``, ``segmenter``, ``roi_mode``, ``split_by``, ``seed``.
+
+    Raises
+    ------
+    DatasetError
+        When the file is missing or was not written by `iris-tf prepare`.
+    """
+    path = Path(path)
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))["settings"]
+        settings["roi_mode"], settings["segmenter"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise DatasetError(
+            f"{path}: is missing or not written by `iris-tf prepare`; prepare the dataset again."
+        ) from None
+    return settings

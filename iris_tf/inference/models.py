@@ -71,7 +71,7 @@ def open_model(path: str | Path) -> Embedder:
     """
     path = Path(path)
     if path.is_dir():
-        from iris_tf.training.run_folder import RunFolder
+        from iris_tf.run_folder import RunFolder
 
         return KerasEmbedder(RunFolder.open(path).best_model())
     if path.suffix == ".keras":

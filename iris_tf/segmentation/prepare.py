@@ -22,6 +22,7 @@ from typing import Any
 from iris_tf.datasets.layouts import AUTO, LayoutScan, scan_layout
 from iris_tf.datasets.manifest import SPLITS, ManifestRow, read_manifest, write_manifest
 from iris_tf.datasets.splits import split_rows
+from iris_tf.datasets.synthetic.truth import SYNTHESIS_FILE
 from iris_tf.errors import DatasetError, FailureReason
 from iris_tf.files import write_json, write_text
 from iris_tf.progress import StageProgress
@@ -132,6 +133,8 @@ def prepare(
         "roi_mode": roi_mode,
         "split_by": split_by,
         "seed": seed,
+        # Results on generated eyes are labelled as such wherever they are shown.
+        "synthetic": (images / SYNTHESIS_FILE).is_file(),
     }
     stamps = {row.image: _stamp(images / row.image) for row in rows}
     inputs = hashlib.sha256(json.dumps(stamps, sort_keys=True).encode()).hexdigest()

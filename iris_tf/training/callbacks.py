@@ -13,10 +13,10 @@ from iris_tf.evaluation.verification import equal_error_rate
 from iris_tf.files import atomic_path
 from iris_tf.networks.embed import embed_rois
 from iris_tf.progress import StageProgress
+from iris_tf.run_folder import RunFolder, TrainingState
 from iris_tf.schedules.distillation import DistillationSchedule
 from iris_tf.schedules.margin import MarginSchedule
 from iris_tf.schedules.mining import MiningSchedule
-from iris_tf.training.run_folder import RunFolder, TrainingState
 
 _EPOCHS_BEFORE_COLLAPSE_WARNING = 3
 

@@ -1,10 +1,10 @@
 """`iris-tf train`: from a recipe to a trained run folder."""
 
-import json
-import shutil
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -12,16 +12,17 @@ import tensorflow as tf
 
 from iris_tf.config.recipe import TrainRecipe
 from iris_tf.datasets.batches import BalancedBatches, TripletBatches
-from iris_tf.datasets.manifest import ManifestRow, read_manifest
+from iris_tf.datasets.manifest import ManifestRow, read_manifest, read_settings
 from iris_tf.datasets.pipeline import training_dataset
 from iris_tf.datasets.roi_store import load_rois
 from iris_tf.errors import DatasetError, ModelError, RecipeError
 from iris_tf.evaluation.scores import label_images
-from iris_tf.files import atomic_path, write_json
+from iris_tf.files import write_bytes, write_json
 from iris_tf.machine import machine_description
 from iris_tf.networks.embed import load_embedding_model
 from iris_tf.networks.embedding_model import build_embedding_model
 from iris_tf.networks.parameter_groups import backbone_stages
+from iris_tf.run_folder import RunFolder, TrainingState
 from iris_tf.schedules.distillation import DistillationSchedule
 from iris_tf.schedules.margin import MarginSchedule
 from iris_tf.schedules.mining import MiningSchedule
@@ -35,8 +36,98 @@ from iris_tf.training.callbacks import (
     ValidationEER,
 )
 from iris_tf.training.optimizer import build_optimizer
-from iris_tf.training.run_folder import RunFolder
 from iris_tf.training.trainer import EmbeddingTrainer
+
+
+@dataclass(frozen=True)
+class Training:
+    """All that `fit` needs, built from a recipe.
+
+    Attributes
+    ----------
+    recipe : TrainRecipe
+    rows : dict of str to list of ManifestRow
+        Prepared rows by split.
+    labels : ndarray of shape (n_train,), int32
+        Identity of each training row, numbered from 0.
+    batches : TripletBatches or BalancedBatches
+    trainer : EmbeddingTrainer
+        Compiled.
+    roi_mode : str
+    devices : int
+        Number of replicas.
+    """
+
+    recipe: TrainRecipe
+    rows: dict[str, list[ManifestRow]]
+    labels: np.ndarray
+    batches: TripletBatches | BalancedBatches
+    trainer: EmbeddingTrainer
+    roi_mode: str
+    devices: int
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """Height and width of the crops."""
+        return tuple(self.recipe.network.input_size)
+
+    def dataset(self, initial_epoch: int) -> tf.data.Dataset:
+        """Batches from `initial_epoch` (from 0) to the last."""
+        return training_dataset(
+            load_rois(self.rows["train"], self.recipe.dataset, self.input_size),
+            self.labels,
+            self.batches,
+            self.recipe.augmentation,
+            self.roi_mode,
+            self.recipe.seed,
+            self.recipe.epochs,
+            initial_epoch=initial_epoch,
+        )
+
+
+def prepare_training(recipe: TrainRecipe) -> Training:
+    """Read the dataset and build student, teacher and optimiser; writes nothing to the run.
+
+    Raises
+    ------
+    RecipeError, DatasetError, ModelError
+        When recipe, dataset, weights or teacher cannot be used.
+    """
+    # The graph of an earlier model of this process would stay in memory otherwise.
+    keras.backend.clear_session()
+    rows = _rows(recipe)
+    identities = {
+        name: number for number, name in enumerate(sorted({row.identity for row in rows["train"]}))
+    }
+    labels = np.array([identities[row.identity] for row in rows["train"]], np.int32)
+    batches = _batches(recipe, labels)
+    strategy = _strategy(recipe)
+    devices = strategy.num_replicas_in_sync
+    if recipe.batch.groups % devices:
+        raise RecipeError(
+            f"batch.groups is {recipe.batch.groups}, which cannot be shared evenly by "
+            f"{devices} devices."
+        )
+    keras.config.set_dtype_policy("mixed_float16" if recipe.mixed_float16 else "float32")
+    try:
+        with strategy.scope():
+            teach = _teacher(recipe)
+            trainer = EmbeddingTrainer(
+                build_student(recipe),
+                recipe.batch,
+                hardest=recipe.mining.hardest,
+                triplet_reduction=recipe.triplet_reduction,
+                seed=recipe.seed,
+                teach=teach,
+            )
+            trainer.compile(
+                build_optimizer(recipe.optimizer, batches.steps, recipe.warm_epochs, recipe.epochs),
+                jit_compile=recipe.xla,
+            )
+    finally:
+        keras.config.set_dtype_policy("float32")
+    settings = read_settings(Path(recipe.dataset) / "dataset.json")
+    return Training(recipe, rows, labels, batches, trainer, settings["roi_mode"], devices)
 
 
 def train(recipe: TrainRecipe) -> RunFolder:
@@ -45,13 +136,12 @@ def train(recipe: TrainRecipe) -> RunFolder:
     Raises
     ------
     RecipeError, DatasetError, ModelError, TrainingError
-        When recipe, dataset, weights, teacher or run folder cannot be used;
-        nothing is written then, except the run's folder.
+        When recipe, dataset, weights, teacher or run folder cannot be used.
+        Nothing is written then.
     """
-    rows = _rows(recipe)
-    run = RunFolder.create(recipe)
-    _copy_dataset_description(recipe, run)
-    return _fit(recipe, run, rows)
+    RunFolder(recipe.run).check_unused(recipe)
+    training = prepare_training(recipe)
+    return _fit(training, RunFolder.create(recipe))
 
 
 def resume(path: str | Path, recipe: TrainRecipe | None = None) -> RunFolder:
@@ -68,15 +158,82 @@ def resume(path: str | Path, recipe: TrainRecipe | None = None) -> RunFolder:
     -------
     RunFolder
         Complete; at once when it was already.
+
+    Raises
+    ------
+    ModelError
+        When there is no run.
+    RecipeError
+        When `recipe` is not the run's.
     """
     run = RunFolder.open(path)
     if recipe is not None:
         run.check_recipe(recipe)
-    recipe = run.recipe()
     if run.is_complete():
         return run
-    _copy_dataset_description(recipe, run)
-    return _fit(recipe, run, _rows(recipe))
+    return _fit(prepare_training(run.recipe()), run)
+
+
+def _fit(training: Training, run: RunFolder) -> RunFolder:
+    recipe, trainer = training.recipe, training.trainer
+    state = run.state()
+    for name, target in (
+        ("manifest.csv", run.manifest),
+        ("dataset.json", run.dataset_description),
+    ):
+        # Which images the run saw, and how they were cropped.
+        write_bytes(target, (Path(recipe.dataset) / name).read_bytes())
+    write_json(run.environment, _environment(training))
+    if run.state_weights() is not None:
+        trainer.load_weights(run.state_weights())
+        run.write_history(state)
+    trainer.fit(
+        training.dataset(state.epochs_done),
+        epochs=recipe.epochs,
+        initial_epoch=state.epochs_done,
+        steps_per_epoch=training.batches.steps,
+        verbose=0,
+        callbacks=_callbacks(training, run, state),
+    )
+    return run
+
+
+def _environment(training: Training) -> dict[str, Any]:
+    return machine_description() | {
+        "devices": training.devices,
+        "train_images": len(training.labels),
+        "train_identities": int(training.labels.max()) + 1,
+        "identities_with_one_image": training.batches.single_image_identities,
+        "parameters": training.trainer.student.count_params(),
+    }
+
+
+def _callbacks(
+    training: Training, run: RunFolder, state: TrainingState
+) -> list[keras.callbacks.Callback]:
+    recipe, steps, rows = training.recipe, training.batches.steps, training.rows
+    warm, epochs = recipe.warm_epochs, recipe.epochs
+    margin, mining = recipe.margin, recipe.mining
+    callbacks = [
+        Schedules(
+            MarginSchedule(margin.warm, tuple(margin.medi), tuple(margin.post), warm, epochs),
+            MiningSchedule(
+                *zip(mining.warm_ratios, mining.final_ratios, strict=True), warm, epochs
+            ),
+            DistillationSchedule(*recipe.distillation.weight, warm, epochs),
+        ),
+        GradualUnfreezing(backbone_stages(training.trainer.student), recipe.unfreeze_epochs),
+        CollapseWarning(),
+    ]
+    if _can_validate(rows["val"]):
+        rois = load_rois(rows["val"], recipe.dataset, training.input_size)
+        callbacks.append(ValidationEER(rois, label_images(rows["val"])))
+    return [
+        *callbacks,
+        TensorBoardScalars(run),
+        Checkpoints(run, state),
+        ProgressBar(f"Training {run.path.name}", steps, epochs, state.epochs_done),
+    ]
 
 
 def _rows(recipe: TrainRecipe) -> dict[str, list[ManifestRow]]:
@@ -90,125 +247,6 @@ def _rows(recipe: TrainRecipe) -> dict[str, list[ManifestRow]]:
     if not rows["train"]:
         raise DatasetError(f"{manifest}: no row belongs to the split `train`.")
     return rows
-
-
-def _copy_dataset_description(recipe: TrainRecipe, run: RunFolder) -> None:
-    """Keep with the run which images it saw and how they were cropped."""
-    for name, target in (
-        ("manifest.csv", run.manifest),
-        ("dataset.json", run.dataset_description),
-    ):
-        with atomic_path(target) as temporary:
-            shutil.copyfile(Path(recipe.dataset) / name, temporary)
-
-
-def _fit(recipe: TrainRecipe, run: RunFolder, rows: dict[str, list[ManifestRow]]) -> RunFolder:
-    # A smaller graph of an earlier model would stay in memory otherwise.
-    keras.backend.clear_session()
-    keras.config.set_dtype_policy("mixed_float16" if recipe.mixed_float16 else "float32")
-    try:
-        return _fit_under_policy(recipe, run, rows)
-    finally:
-        keras.config.set_dtype_policy("float32")
-
-
-def _fit_under_policy(recipe, run, rows) -> RunFolder:
-    size = tuple(recipe.network.input_size)
-    state = run.state()
-    labels, identities = label_numbers(rows["train"])
-    batches = _batches(recipe, labels)
-    strategy = _strategy(recipe)
-    if recipe.batch.groups % strategy.num_replicas_in_sync:
-        raise RecipeError(
-            f"batch.groups is {recipe.batch.groups}, which cannot be shared evenly by "
-            f"{strategy.num_replicas_in_sync} devices."
-        )
-    with strategy.scope():
-        teach = _teacher(recipe)
-        student = build_student(recipe)
-        trainer = EmbeddingTrainer(
-            student,
-            recipe.batch,
-            hardest=recipe.mining.hardest,
-            triplet_reduction=recipe.triplet_reduction,
-            seed=recipe.seed,
-            teach=teach,
-        )
-        trainer.compile(
-            build_optimizer(recipe.optimizer, batches.steps, recipe.warm_epochs, recipe.epochs),
-            jit_compile=recipe.xla,
-        )
-        if run.state_weights() is not None:
-            trainer.load_weights(run.state_weights())
-    run.write_history(state)
-    write_json(
-        run.environment,
-        machine_description()
-        | {
-            "tensorflow": tf.__version__,
-            "keras": keras.__version__,
-            "devices": strategy.num_replicas_in_sync,
-            "train_images": len(labels),
-            "train_identities": len(identities),
-            "identities_with_one_image": batches.single_image_identities,
-            "parameters": student.count_params(),
-        },
-    )
-    dataset = training_dataset(
-        load_rois(rows["train"], recipe.dataset, size),
-        labels,
-        batches,
-        recipe.augmentation,
-        _roi_mode(run),
-        recipe.seed,
-        recipe.epochs,
-        initial_epoch=state.epochs_done,
-    )
-    trainer.fit(
-        dataset,
-        epochs=recipe.epochs,
-        initial_epoch=state.epochs_done,
-        steps_per_epoch=batches.steps,
-        verbose=0,
-        callbacks=_callbacks(recipe, run, rows, student, batches.steps, state),
-    )
-    return run
-
-
-def _callbacks(recipe, run, rows, student, steps, state) -> list[keras.callbacks.Callback]:
-    warm, epochs = recipe.warm_epochs, recipe.epochs
-    callbacks = [
-        Schedules(
-            MarginSchedule(
-                recipe.margin.warm, tuple(recipe.margin.medi), tuple(recipe.margin.post),
-                warm, epochs,
-            ),
-            MiningSchedule(
-                *zip(recipe.mining.warm_ratios, recipe.mining.final_ratios, strict=True),
-                warm,
-                epochs,
-            ),
-            DistillationSchedule(*recipe.distillation.weight, warm, epochs),
-        ),
-        GradualUnfreezing(backbone_stages(student), recipe.unfreeze_epochs),
-        CollapseWarning(),
-    ]  # fmt: skip
-    if _can_validate(rows["val"]):
-        rois = load_rois(rows["val"], recipe.dataset, tuple(recipe.network.input_size))
-        callbacks.append(ValidationEER(rois, label_images(rows["val"])))
-    return [
-        *callbacks,
-        TensorBoardScalars(run),
-        Checkpoints(run, state),
-        ProgressBar(f"Training {run.path.name}", steps, epochs, state.epochs_done),
-    ]
-
-
-def label_numbers(rows: list[ManifestRow]) -> tuple[np.ndarray, list[str]]:
-    """Class number of each row, and the identities in the order of the numbers."""
-    identities = sorted({row.identity for row in rows})
-    numbers = {identity: number for number, identity in enumerate(identities)}
-    return np.array([numbers[row.identity] for row in rows], np.int32), identities
 
 
 def build_student(recipe: TrainRecipe) -> keras.Model:
@@ -240,10 +278,6 @@ def _can_validate(rows: list[ManifestRow]) -> bool:
     """Whether the split holds at least one genuine and one impostor comparison."""
     counts = Counter(row.identity for row in rows)
     return len(counts) > 1 and max(counts.values()) > 1
-
-
-def _roi_mode(run: RunFolder) -> str:
-    return json.loads(run.dataset_description.read_text("utf-8"))["roi_mode"]
 
 
 def _strategy(recipe: TrainRecipe) -> tf.distribute.Strategy:

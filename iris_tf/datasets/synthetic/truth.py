@@ -12,6 +12,8 @@ from iris_tf.errors import DatasetError
 from iris_tf.files import write_bytes, write_json
 from iris_tf.geometry import Ellipse
 
+SYNTHESIS_FILE = "synthesis.json"  # at the top of every folder of generated eyes
+
 
 def mask_path(image_path: str | os.PathLike) -> Path:
     """Path of the visible-iris mask that belongs to an image."""

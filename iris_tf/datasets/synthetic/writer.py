@@ -11,13 +11,17 @@ import joblib
 from iris_tf.datasets.synthetic.capture import draw_capture
 from iris_tf.datasets.synthetic.eye import render_eye
 from iris_tf.datasets.synthetic.identity import EYES, draw_identity, image_generator
-from iris_tf.datasets.synthetic.truth import geometry_path, mask_path, write_truth
+from iris_tf.datasets.synthetic.truth import (
+    SYNTHESIS_FILE,
+    geometry_path,
+    mask_path,
+    write_truth,
+)
 from iris_tf.errors import DatasetError
 from iris_tf.files import write_bytes, write_json
 from iris_tf.progress import StageProgress
 
 IMAGE_FORMATS = ("jpg", "png")
-SYNTHESIS_FILE = "synthesis.json"
 MAX_SUBJECTS, MAX_IMAGES = 1000, 100  # the layout's names have three and two digits
 
 _GENERATOR = 1  # raised when the same seed gives other images than before

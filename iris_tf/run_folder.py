@@ -5,7 +5,6 @@ import io
 import json
 import math
 import shutil
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +12,7 @@ from pathlib import Path
 from iris_tf.config.load import first_difference, load_recipe, recipe_yaml
 from iris_tf.config.recipe import TrainRecipe
 from iris_tf.errors import ModelError, RecipeError, TrainingError
-from iris_tf.files import write_text
+from iris_tf.files import replace_folder, write_text
 
 
 @dataclass
@@ -60,25 +59,35 @@ class RunFolder:
 
         Raises
         ------
+        TrainingError, RecipeError
+            See `check_unused`.
+        """
+        run = cls(recipe.run)
+        run.check_unused(recipe)
+        write_text(run.recipe_file, recipe_yaml(recipe))
+        return run
+
+    def check_unused(self, recipe: TrainRecipe) -> None:
+        """Refuse a folder that holds a run or other files.
+
+        Raises
+        ------
         TrainingError
-            When the folder holds a run already.
+            When it holds a run of the same recipe.
         RecipeError
             When it belongs to another recipe, or holds other files.
         """
-        run = cls(recipe.run)
-        if run.recipe_file.is_file():
-            run.check_recipe(recipe)
-            if run.state().epochs_done >= recipe.epochs:
-                raise TrainingError(f"{run.path}: this run is complete; choose another `run`.")
+        if self.recipe_file.is_file():
+            self.check_recipe(recipe)
+            if self.is_complete():
+                raise TrainingError(f"{self.path}: this run is complete; choose another `run`.")
             raise TrainingError(
-                f"{run.path}: holds an interrupted run; go on with `--resume {run.path}`."
+                f"{self.path}: holds an interrupted run; go on with `--resume {self.path}`."
             )
-        if run.path.is_dir() and any(run.path.iterdir()):
+        if self.path.is_dir() and any(self.path.iterdir()):
             raise RecipeError(
-                f"{run.path}: is not empty and holds no run; choose an empty folder as `run`."
+                f"{self.path}: is not empty and holds no run; choose an empty folder as `run`."
             )
-        write_text(run.recipe_file, recipe_yaml(recipe))
-        return run
 
     @classmethod
     def open(cls, path: str | Path) -> "RunFolder":
@@ -148,15 +157,9 @@ class RunFolder:
 
     def save_state(self, state: TrainingState, save_weights: Callable[[Path], None]) -> None:
         """Store weights and state as one: a folder that appears by a single rename."""
-        final = self.checkpoints / f"epoch-{state.epochs_done:04d}"
-        temporary = self.checkpoints / f".{final.name}.{uuid.uuid4().hex[:8]}"
-        temporary.mkdir(parents=True)
-        try:
-            save_weights(temporary / "trainer.weights.h5")
-            (temporary / "state.json").write_text(json.dumps(vars(state)), encoding="utf-8")
-            temporary.rename(final)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+        with replace_folder(self.checkpoints / f"epoch-{state.epochs_done:04d}") as folder:
+            save_weights(folder / "trainer.weights.h5")
+            (folder / "state.json").write_text(json.dumps(vars(state)), encoding="utf-8")
         for old in [*self._state_folders()[:-1], *self.checkpoints.glob(".epoch-*")]:
             shutil.rmtree(old, ignore_errors=True)
         self.write_history(state)

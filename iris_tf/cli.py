@@ -1,0 +1,332 @@
+"""The command line: each verb parses, calls one function, prints."""
+
+import errno
+import json
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import iris_tf
+from iris_tf.errors import IrisTfError
+
+app = typer.Typer(
+    name="iris-tf",
+    help="From near-infrared eye images to small TFLite iris-recognition models.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+benchmark = typer.Typer(no_args_is_help=True, help="Measure speed on this machine.")
+app.add_typer(benchmark, name="benchmark")
+
+Layout = StrEnum(
+    "Layout",
+    [
+        (name.upper().replace("-", "_"), name)
+        for name in (
+            "auto", "casia-thousand", "casia-lamp", "casia-interval", "casia-v1",
+            "iitd", "mmu1", "mmu2", "folder",
+        )
+    ],
+)  # fmt: skip
+RoiMode = StrEnum("RoiMode", ["algorithm1", "aligned", "unrolled"])
+SplitBy = StrEnum("SplitBy", ["person", "identity"])
+Split = StrEnum("Split", ["train", "val", "test", "all"])
+Kind = StrEnum("Kind", ["auto", "eye", "roi"])
+OperatingPoint = StrEnum(
+    "OperatingPoint", [("EER", "eer"), ("FAR_1E_2", "far_1e-2"), ("FAR_1E_3", "far_1e-3")]
+)
+ModelFile = Annotated[Path, typer.Option("--model", help="A .tflite file beside its model card.")]
+
+
+def main() -> None:
+    """Run `iris-tf`; an error a user can mend is one sentence and exit status 2."""
+    try:
+        app()
+    except IrisTfError as error:
+        _fail(str(error))
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        _fail(
+            f"{error.filename or 'The output folder'}: the disk is full; free some space and run "
+            "the same command again, finished work is kept."
+        )
+    except ModuleNotFoundError as error:
+        if error.name not in ("tensorflow", "keras"):
+            raise
+        _fail(
+            "This needs TensorFlow, which is not installed; install the package with an extra: "
+            "iris_tf[cpu] or iris_tf[gpu]."
+        )
+
+
+def _fail(sentence: str) -> None:
+    typer.echo(f"Error: {sentence}", err=True)
+    sys.exit(2)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"iris_tf {iris_tf.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Options of `iris-tf` itself."""
+
+
+@app.command()
+def synthesize(
+    out: Annotated[Path, typer.Option(help="Folder to write to.")],
+    subjects: Annotated[int, typer.Option(help="Persons, 1 to 1000; each has two eyes.")] = 20,
+    images: Annotated[int, typer.Option(help="Images of each eye, 1 to 100.")] = 5,
+    seed: Annotated[int, typer.Option(help="Same seed, same images, byte for byte.")] = 0,
+    jobs: Annotated[int, typer.Option(help="Processes; -1: one a core.")] = -1,
+) -> None:
+    """Generate near-infrared eye images with exact ground truth.
+
+    Writes 640x480 JPEG images in the layout of CASIA-Iris-Thousand; beside each
+    lie the ellipses of pupil and iris (.json) and the visible iris (_mask.png).
+    """
+    from iris_tf.datasets.synthetic.writer import synthesize
+
+    synthesize(out, subjects, images, seed, jobs)
+    typer.echo(f"{2 * subjects * images} images of {2 * subjects} eyes in {out}")
+
+
+@app.command()
+def prepare(
+    images: Annotated[Path, typer.Option(help="Folder of eye images; never written to.")],
+    out: Annotated[Path, typer.Option(help="Dataset folder to write.")],
+    layout: Annotated[Layout, typer.Option(help="How file names say who is who.")] = Layout.AUTO,
+    segmenter: Annotated[str, typer.Option(help="Finds pupil and iris.")] = "opencv",
+    roi_mode: Annotated[
+        RoiMode, typer.Option(help="How to crop; algorithm1 is the paper's.")
+    ] = RoiMode.algorithm1,
+    split_by: Annotated[
+        SplitBy, typer.Option(help="What a split keeps together; identity is the paper's.")
+    ] = SplitBy.person,
+    seed: Annotated[int, typer.Option(help="Seed of the 70:15:15 split.")] = 0,
+    jobs: Annotated[int, typer.Option(help="Processes; -1: one a core.")] = -1,
+) -> None:
+    """Segment and crop a folder of eye images: manifest.csv, roi/, failures.csv.
+
+    An interrupted run goes on where it was. An image that cannot be used is
+    counted with its reason and never stops the run.
+    """
+    from iris_tf.segmentation.prepare import prepare
+
+    dataset = prepare(
+        images, out, layout.value, segmenter, roi_mode.value, split_by.value, seed, jobs
+    )
+    counts = dataset.counts
+    typer.echo(
+        f"{dataset.layout}: {counts['prepared']} of {counts['images']} images cropped, "
+        f"{counts['identities']} identities of {counts['persons']} persons, in {out}"
+    )
+    for reason, count in dataset.failures.items():
+        typer.echo(f"  failed, {reason}: {count} ({100 * count / counts['images']:.1f} %)")
+    for note, count in counts["notes"].items():
+        typer.echo(f"  converted, {note}: {count}")
+    if counts["outside_layout"]["images"]:
+        examples = ", ".join(counts["outside_layout"]["examples"][:3])
+        typer.echo(f"  not in the layout: {counts['outside_layout']['images']} ({examples})")
+
+
+@app.command()
+def train(
+    recipe: Annotated[Path | None, typer.Argument(help="YAML recipe.")] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="key=value, e.g. network.embedding_size=256")
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option(help="Go on with the interrupted run in this folder.")
+    ] = None,
+) -> None:
+    """Train one model as a recipe says, or go on with an interrupted run.
+
+    The run's folder holds the resolved recipe, checkpoints (best and last),
+    history.csv and TensorBoard logs.
+    """
+    _load_tensorflow()
+    from iris_tf.config.load import load_recipe
+    from iris_tf.config.recipe import TrainRecipe
+    from iris_tf.training import run
+
+    if recipe is None and resume is None:
+        raise typer.BadParameter("give a recipe, or --resume RUN")
+    loaded = None if recipe is None else load_recipe(recipe, TrainRecipe, overrides)
+    folder = run.train(loaded) if resume is None else run.resume(resume, loaded)
+    state = folder.state()
+    last = state.history[-1]
+    figure = f", val EER {100 * last['val_eer']:.2f} %" if "val_eer" in last else ""
+    typer.echo(
+        f"{folder.path}: {state.epochs_done} epochs, loss {last['loss']:.4f}{figure}; "
+        f"best epoch {state.best_epoch}, {folder.best}"
+    )
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    precision: Annotated[str, typer.Option(help="Comma-separated.")] = "float32,float16",
+) -> None:
+    """Export a run's best checkpoint as .tflite files with a model card.
+
+    Each file's embeddings are compared with the Keras model's on real crops;
+    where they disagree, the export fails and says by how much.
+    """
+    _load_tensorflow()
+    from iris_tf.export.run import export_run
+
+    folder, card = export_run(run, [part.strip() for part in precision.split(",")])
+    for name, file in card.files.items():
+        typer.echo(
+            f"{folder / name}: {file.bytes / 2**20:.2f} MiB, "
+            f"least cosine with Keras {card.parity[file.precision]:.6f}"
+        )
+
+
+@app.command()
+def evaluate(
+    model: Annotated[Path, typer.Option(help="A .tflite or .keras file, or a run folder.")],
+    manifest: Annotated[Path, typer.Option(help="manifest.csv of a prepared dataset.")],
+    out: Annotated[Path, typer.Option(help="Folder for metrics.json.")],
+    split: Annotated[Split, typer.Option(help="Which rows to compare.")] = Split.test,
+) -> None:
+    """Compare all pairs of a split: EER, VR@FAR, CMC with confidence intervals."""
+    from iris_tf.evaluation.model import evaluate_model
+
+    if model.suffix != ".tflite":
+        _load_tensorflow()
+    result = evaluate_model(model, manifest, out, split.value)["evaluation"]
+    counts, bounds = result["counts"], result["intervals"]["bounds"]
+    typer.echo(
+        f"{counts['images']} images of {counts['identities']} identities: "
+        f"{counts['genuine_comparisons']} genuine, {counts['impostor_comparisons']} impostor "
+        "comparisons"
+    )
+    names = {"eer": "EER", "vr_far_1e-2": "VR@FAR=1%", "vr_far_1e-3": "VR@FAR=0.1%",
+             "cmc_1": "CMC@1", "cmc_5": "CMC@5"}  # fmt: skip
+    for key, name in names.items():
+        interval = ""
+        if bounds[key] is not None:
+            low, high = (100 * bound for bound in bounds[key])
+            interval = f"  (90 % interval {low:.2f} to {high:.2f})"
+        typer.echo(f"{name:<12} {100 * result['metrics'][key]:6.2f} %{interval}")
+    typer.echo(f"written to {out / 'metrics.json'}")
+
+
+@benchmark.command()
+def latency(
+    model: ModelFile,
+    threads: Annotated[str, typer.Option(help="Comma-separated.")] = "1,2",
+    runs: Annotated[int, typer.Option(help="Inferences that count, at least 50.")] = 100,
+    out: Annotated[Path | None, typer.Option(help="JSON file to write.")] = None,
+) -> None:
+    """Time a .tflite model with LiteRT on this machine's CPU."""
+    from iris_tf.benchmark.latency import measure_latency
+    from iris_tf.files import write_json
+
+    result = measure_latency(model, _integers("--threads", threads), runs)
+    typer.echo(f"{model} on {result['machine']['cpu']}, {result['runtime']}; milliseconds")
+    typer.echo("threads   init     min  median     p90     p95")
+    for row in result["rows"]:
+        figures = [
+            row["init"]["median"],
+            *(row["inference"][k] for k in ("min", "median", "p90", "p95")),
+        ]
+        typer.echo(f"{row['threads']:>7}" + "".join(f"{figure:8.2f}" for figure in figures))
+    if out is not None:
+        write_json(out, result)
+        typer.echo(f"written to {out}")
+
+
+@benchmark.command(name="training")
+def benchmark_training(
+    recipe: Annotated[Path, typer.Argument(help="YAML recipe of `iris-tf train`.")],
+    overrides: Annotated[list[str] | None, typer.Argument(help="key=value")] = None,
+    steps: Annotated[int, typer.Option(help="Steps of each measurement.")] = 30,
+) -> None:
+    """Say whether the input pipeline holds training back.
+
+    Trains with the pipeline and with one batch kept in memory, in turns, and
+    prints both speeds and their ratio.
+    """
+    _load_tensorflow()
+    from iris_tf.benchmark.training import measure_training
+    from iris_tf.config.load import load_recipe
+    from iris_tf.config.recipe import TrainRecipe
+
+    result = measure_training(load_recipe(recipe, TrainRecipe, overrides), steps)
+    typer.echo(f"from memory:   {result['memory_images_per_s']:8.1f} images/s")
+    typer.echo(f"from pipeline: {result['pipeline_images_per_s']:8.1f} images/s")
+    typer.echo(f"ratio:         {result['ratio']:8.3f}")
+
+
+@app.command()
+def embed(
+    model: ModelFile,
+    images: Annotated[list[Path], typer.Argument(help="ROI crops or eye images.")],
+    kind: Annotated[Kind, typer.Option(help="What the images are.")] = Kind.auto,
+) -> None:
+    """Print the embedding of each image as a line of JSON."""
+    from iris_tf.inference.embedder import TFLiteEmbedder
+    from iris_tf.inference.model_card import ModelCard
+    from iris_tf.inference.verify import read_roi
+
+    card, embedder = ModelCard.beside(model), TFLiteEmbedder(model)
+    for path in images:
+        embedding = embedder.embed([read_roi(path, card, kind.value)])[0]
+        typer.echo(json.dumps({"image": str(path), "embedding": embedding.tolist()}))
+
+
+@app.command()
+def verify(
+    model: ModelFile,
+    a: Annotated[Path, typer.Argument(help="Eye image or ROI crop.")],
+    b: Annotated[Path, typer.Argument(help="Eye image or ROI crop.")],
+    threshold: Annotated[
+        OperatingPoint, typer.Option(help="Operating point of the model card.")
+    ] = OperatingPoint.FAR_1E_2,
+    kind: Annotated[Kind, typer.Option(help="What the images are.")] = Kind.auto,
+) -> None:
+    """Say whether two images show the same eye. Exit status 0 if so, 1 if not.
+
+    The threshold is the model card's, estimated on validation identities.
+    """
+    from iris_tf.inference.verify import verify
+
+    result = verify(model, a, b, threshold.value, kind.value)
+    typer.echo(
+        f"similarity {result.similarity:.4f}, threshold {result.threshold:.4f} "
+        f"({result.operating_point}): {'same eye' if result.same_eye else 'different eyes'}"
+    )
+    raise typer.Exit(0 if result.same_eye else 1)
+
+
+def _integers(option: str, text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise typer.BadParameter(f"{option} is {text!r}; give numbers, e.g. 1,2") from None
+
+
+def _load_tensorflow() -> None:
+    """Import TensorFlow and start its devices without their log lines."""
+    from iris_tf.quiet import quiet
+
+    with quiet(2):
+        import tensorflow as tf
+
+        tf.constant(0)
