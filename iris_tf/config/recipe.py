@@ -225,6 +225,11 @@ class TrainRecipe:
         yield from _positive(epochs=self.epochs)
         yield from _between(0, self.epochs, warm_epochs=self.warm_epochs)
         yield from _between(0, self.epochs, unfreeze_epochs=self.unfreeze_epochs)
+        if self.unfreeze_epochs and self.network.weights == "none":
+            yield (
+                "unfreeze_epochs",
+                "must be 0 with `weights: none`: layers that have learnt nothing would be frozen",
+            )
         yield from _between(0, 2**31 - 1, seed=self.seed)
         yield from _one_of(("mean", "active"), triplet_reduction=self.triplet_reduction)
         yield from _one_of(("single", "mirrored"), strategy=self.strategy)

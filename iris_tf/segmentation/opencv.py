@@ -99,12 +99,12 @@ def _without_reflections(image: np.ndarray, scale: float) -> np.ndarray:
 
 
 def _unevenness(image: np.ndarray, pupil: Ellipse) -> float:
-    """Range of brightness in the pupil without its brightest quarter (reflections)."""
+    """Range of brightness in the pupil without its brightest part (reflections)."""
     core = Ellipse(pupil.x, pupil.y, 0.85 * pupil.a, 0.85 * pupil.b, pupil.angle)
     values = image[core.mask(image.shape)]
     if not len(values):
         return np.inf
-    low, high = np.percentile(values, (20, 75))
+    low, high = np.percentile(values, (10, 60))
     return float(high - low)
 
 
