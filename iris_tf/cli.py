@@ -3,6 +3,7 @@
 import errno
 import json
 import sys
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -44,9 +45,14 @@ ModelFile = Annotated[Path, typer.Option("--model", help="A .tflite file beside 
 
 
 def main() -> None:
-    """Run `iris-tf`; an error a user can mend is one sentence and exit status 2."""
+    """Run `iris-tf`."""
+    report_errors(app)
+
+
+def report_errors(command: Callable[[], None]) -> None:
+    """Run a command; an error that a user can mend is one sentence and exit status 2."""
     try:
-        app()
+        command()
     except IrisTfError as error:
         _fail(str(error))
     except OSError as error:
@@ -158,7 +164,7 @@ def train(
     The run's folder holds the resolved recipe, checkpoints (best and last),
     history.csv and TensorBoard logs.
     """
-    _load_tensorflow()
+    load_tensorflow()
     from iris_tf.config.load import load_recipe
     from iris_tf.config.recipe import TrainRecipe
     from iris_tf.training import run
@@ -186,7 +192,7 @@ def export(
     Each file's embeddings are compared with the Keras model's on real crops;
     where they disagree, the export fails and says by how much.
     """
-    _load_tensorflow()
+    load_tensorflow()
     from iris_tf.export.run import export_run
 
     folder, card = export_run(run, [part.strip() for part in precision.split(",")])
@@ -208,7 +214,7 @@ def evaluate(
     from iris_tf.evaluation.model import evaluate_model
 
     if model.suffix != ".tflite":
-        _load_tensorflow()
+        load_tensorflow()
     result = evaluate_model(model, manifest, out, split.value)["evaluation"]
     counts, bounds = result["counts"], result["intervals"]["bounds"]
     typer.echo(
@@ -263,7 +269,7 @@ def benchmark_training(
     Trains with the pipeline and with one batch kept in memory, in turns, and
     prints both speeds and their ratio.
     """
-    _load_tensorflow()
+    load_tensorflow()
     from iris_tf.benchmark.training import measure_training
     from iris_tf.config.load import load_recipe
     from iris_tf.config.recipe import TrainRecipe
@@ -322,7 +328,7 @@ def _integers(option: str, text: str) -> list[int]:
         raise typer.BadParameter(f"{option} is {text!r}; give numbers, e.g. 1,2") from None
 
 
-def _load_tensorflow() -> None:
+def load_tensorflow() -> None:
     """Import TensorFlow and start its devices without their log lines."""
     from iris_tf.quiet import quiet
 

@@ -1,0 +1,273 @@
+"""The MobiIris pipeline: eyes, crops, teacher, students, TFLite, evaluation, latency, report.
+
+    python pipelines/mobiiris.py pipelines/demo.yaml
+    python pipelines/mobiiris.py pipelines/mobiiris_paper.yaml dataset.images=CASIA-Iris-Thousand
+
+Stages run in order; one whose outputs are complete and whose inputs are
+unchanged is skipped, and an interrupted training goes on where it was. So the
+same command starts, resumes and repeats.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.console import Console
+
+from iris_tf.benchmark.latency import measure_latency
+from iris_tf.cli import load_tensorflow, report_errors
+from iris_tf.config.load import load_recipe, model_recipes, recipe_yaml
+from iris_tf.config.recipe import PipelineRecipe, TrainRecipe
+from iris_tf.datasets.manifest import ManifestRow, read_manifest
+from iris_tf.datasets.roi_store import load_rois
+from iris_tf.datasets.synthetic.writer import synthesize
+from iris_tf.evaluation.evaluate import evaluate_embeddings, raw_pixel_embeddings
+from iris_tf.evaluation.model import evaluate_model, select_rows
+from iris_tf.evaluation.report import (
+    Report,
+    ReportRow,
+    TrainingCurve,
+    count_splits,
+    format_table,
+    write_report,
+)
+from iris_tf.files import write_json
+from iris_tf.inference.model_card import CARD_NAME
+from iris_tf.machine import machine_description
+from iris_tf.progress import track
+from iris_tf.run_folder import RunFolder
+from iris_tf.segmentation.prepare import prepare
+from iris_tf.stages import Stages
+
+CROPS_SHOWN = 24
+
+
+def main(
+    recipe_file: Annotated[Path, typer.Argument(metavar="RECIPE", help="YAML recipe.")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="key=value, e.g. dataset.images=EYES run=runs/mine")
+    ] = None,
+) -> None:
+    """Run all stages of a MobiIris recipe."""
+    recipe = load_recipe(recipe_file, PipelineRecipe, overrides)
+    stages = Stages(Path(recipe.run), recipe_yaml(recipe))
+    load_tensorflow()
+    Pipeline(recipe, stages).run()
+
+
+class Pipeline:
+    """The stages of one recipe, in one folder."""
+
+    def __init__(self, recipe: PipelineRecipe, stages: Stages):
+        self.recipe, self.stages = recipe, stages
+        self.folder = Path(recipe.run)
+        self.dataset = self.folder / "dataset"
+        self.manifest = self.dataset / "manifest.csv"
+        self.models = model_recipes(recipe)
+
+    def run(self) -> None:
+        """All stages, in order."""
+        self.make_dataset()
+        for name, recipe in self.models.items():
+            self.train(name, recipe)
+        for name in self.models:
+            self.export(name)
+        self.evaluate_references()
+        for name in self.models:
+            for precision in self.recipe.precisions:
+                self.evaluate(name, precision)
+        self.measure_latency()
+        self.report()
+
+    def make_dataset(self) -> None:
+        """Synthesize the eyes, if the recipe says so, and crop them."""
+        settings = self.recipe.dataset
+        images = Path(settings.images) if settings.images else self.folder / "eyes"
+        if settings.synthetic is not None:
+            # Both know what they have finished and return at once, so they need no stamp.
+            synthesize(
+                images, settings.synthetic.subjects, settings.synthetic.images, self.recipe.seed
+            )
+        dataset = prepare(
+            images,
+            self.dataset,
+            layout=settings.layout,
+            segmenter=settings.segmenter,
+            roi_mode=settings.roi_mode,
+            split_by=settings.split_by,
+            seed=self.recipe.seed,
+        )
+        print(
+            f"{dataset.counts['prepared']} of {dataset.counts['images']} images cropped, "
+            f"{dataset.counts['identities']} identities",
+            file=sys.stderr,
+        )
+
+    def train(self, name: str, recipe: TrainRecipe) -> None:
+        """Train a model, or go on with its interrupted run."""
+        from iris_tf.training.run import resume, train
+
+        run = RunFolder(recipe.run)
+        inputs: dict[str, Any] = {"recipe": recipe_yaml(recipe), "manifest": self.manifest}
+        if recipe.distillation.teacher is not None:
+            inputs["teacher"] = RunFolder(recipe.distillation.teacher).best
+        self.stages.run(
+            f"train {name}",
+            inputs,
+            [run.best, run.history_file],
+            lambda: resume(run.path, recipe) if run.recipe_file.is_file() else train(recipe),
+        )
+
+    def export(self, name: str) -> None:
+        """Write a model's ``.tflite`` files and its card."""
+        from iris_tf.export.run import export_run
+
+        run = RunFolder(self.models[name].run)
+        files = [self.model_file(name, precision) for precision in self.recipe.precisions]
+        self.stages.run(
+            f"export {name}",
+            {"model": run.best, "precisions": list(self.recipe.precisions)},
+            [*files, run.models / CARD_NAME],
+            lambda: export_run(run.path, self.recipe.precisions),
+        )
+
+    def model_file(self, name: str, precision: str) -> Path:
+        """Path of an exported model."""
+        return RunFolder(self.models[name].run).models / f"{name}_{precision}.tflite"
+
+    def evaluate(self, name: str, precision: str) -> None:
+        """Evaluate an exported model on the test split."""
+        model, out = self.model_file(name, precision), self.evaluation_folder(name, precision)
+        self.stages.run(
+            f"evaluate {name} {precision}",
+            {"model": model, "manifest": self.manifest},
+            [out / "metrics.json"],
+            lambda: evaluate_model(model, self.manifest, out, "test"),
+        )
+
+    def evaluation_folder(self, name: str, precision: str) -> Path:
+        """Where a model's metrics lie."""
+        return self.folder / name / f"evaluation_{precision}"
+
+    def evaluate_references(self) -> None:
+        """Evaluate what has learnt nothing: the last model untrained, and raw pixels."""
+        from iris_tf.networks.embed import embed_rois
+        from iris_tf.training.run import build_student
+
+        recipe = list(self.models.values())[-1]
+        out = self.folder / "references.json"
+
+        def action() -> None:
+            rows = select_rows(self.manifest, "test")
+            rois = load_rois(rows, self.dataset, tuple(recipe.network.input_size))
+            vectors = {
+                "raw pixels (cosine)": raw_pixel_embeddings(rois),
+                "untrained network": embed_rois(build_student(recipe), rois),
+            }
+            write_json(
+                out, {name: evaluate_embeddings(vector, rows) for name, vector in vectors.items()}
+            )
+
+        self.stages.run(
+            "evaluate references",
+            {"network": recipe_yaml(recipe), "manifest": self.manifest},
+            [out],
+            action,
+        )
+
+    def measure_latency(self) -> None:
+        """Time every exported file on this machine."""
+        files = [
+            self.model_file(name, precision)
+            for name in self.models
+            for precision in self.recipe.precisions
+        ]
+        settings, out = self.recipe.latency, self.folder / "latency.json"
+
+        def action() -> None:
+            results = [
+                measure_latency(path, settings.threads, settings.runs)
+                for path in track(files, "Measuring latency", len(files))
+            ]
+            merged = results[0]
+            merged["rows"] = [row for result in results for row in result["rows"]]
+            write_json(out, merged)
+
+        inputs = {str(path): path for path in files} | {"machine": machine_description()["cpu"]}
+        self.stages.run("measure latency", inputs, [out], action)
+
+    def report(self) -> None:
+        """Write the report and print its table."""
+        rows = self.report_rows()
+        manifest = read_manifest(self.manifest)
+        description = json.loads((self.dataset / "dataset.json").read_text("utf-8"))
+        settings = description["settings"]
+        test = [row for row in manifest if row.split == "test"]
+        path = self.folder / "report.html"
+        write_report(
+            path,
+            Report(
+                title=f"MobiIris: {self.folder.name}",
+                dataset="Synthetic eyes" if settings["synthetic"] else settings["layout"],
+                evaluated_on=f"test split: {settings['split_by']}s not seen in training",
+                synthetic=settings["synthetic"],
+                roi_mode=settings["roi_mode"],
+                rows=rows,
+                splits=count_splits(manifest),
+                failures=description["counts"]["failures"],
+                environment=machine_description(),
+                curves=[
+                    TrainingCurve.read(name, RunFolder(recipe.run).history_file)
+                    for name, recipe in self.models.items()
+                ],
+                crops=self.sample_crops(test),
+                notes=["Latency was measured on this machine's CPU, not on a phone."],
+            ),
+        )
+        Console(width=max(100, Console().width)).print(format_table(rows))
+        print(f"models:  {', '.join(str(RunFolder(r.run).models) for r in self.models.values())}")
+        print(f"report:  {path}")
+
+    def report_rows(self) -> list[ReportRow]:
+        """References first, then every exported file."""
+        references = json.loads((self.folder / "references.json").read_text("utf-8"))
+        latency = json.loads((self.folder / "latency.json").read_text("utf-8"))
+        median = {
+            row["model"]["file"]: row["inference"]["median"]
+            for row in latency["rows"]
+            if row["threads"] == self.recipe.latency.threads[0]
+        }
+        rows = [
+            ReportRow(name, "", evaluation, reference=True)
+            for name, evaluation in references.items()
+        ]
+        for name in self.models:
+            for precision in self.recipe.precisions:
+                metrics = self.evaluation_folder(name, precision) / "metrics.json"
+                file = self.model_file(name, precision)
+                rows.append(
+                    ReportRow(
+                        name,
+                        precision,
+                        json.loads(metrics.read_text("utf-8"))["evaluation"],
+                        bytes=file.stat().st_size,
+                        latency_ms=median[file.name],
+                    )
+                )
+        return rows
+
+    def sample_crops(self, rows: Sequence[ManifestRow]) -> list[np.ndarray]:
+        """Some crops at the size that the networks see."""
+        size = tuple(next(iter(self.models.values())).network.input_size)
+        shown = np.linspace(0, len(rows) - 1, min(CROPS_SHOWN, len(rows))).astype(int)
+        return list(load_rois([rows[i] for i in shown], self.dataset, size))
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    report_errors(lambda: typer.run(main))
