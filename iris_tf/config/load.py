@@ -2,21 +2,24 @@
 
 import difflib
 from collections.abc import Iterator
-from dataclasses import fields, is_dataclass
+from dataclasses import Field, fields, is_dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from types import UnionType
+from typing import Any, TypeVar, get_args, get_origin
 
 import yaml
-from omegaconf import MISSING, OmegaConf
+from omegaconf import OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
-from iris_tf.config.recipe import PipelineRecipe, TrainRecipe
+from iris_tf.config.recipe import PipelineRecipe, Problem, TrainRecipe
 from iris_tf.errors import RecipeError
 
 R = TypeVar("R", TrainRecipe, PipelineRecipe)
 
 # Set per model by the pipeline, so meaningless in its shared sections.
 _OWNED_BY_PIPELINE = ("run", "dataset", "seed")
+_IS_SECTION = "is a section: it holds `key: value` lines"
+_IS_LIST = "is a list: it holds values in brackets, such as [1, 2]"
 
 
 def load_recipe(path: str | Path, schema: type[R], overrides: list[str] | None = None) -> R:
@@ -67,9 +70,7 @@ def model_recipes(
     for name, own in recipe.models.items():
         prefixes = [f"models.{name}", "training"]
         for prefix, section in zip(prefixes, (own or {}, recipe.training), strict=True):
-            for key in _OWNED_BY_PIPELINE:
-                if key in section:
-                    raise source.error(f"{prefix}.{key}", "is set by the pipeline; remove it")
+            _check_shared_section(prefix, section, source)
         values = OmegaConf.merge(
             recipe.training,
             own or {},
@@ -87,19 +88,39 @@ def model_recipes(
     return recipes
 
 
+def _check_shared_section(prefix: str, section: Any, source: "_Source") -> None:
+    """Find what OmegaConf could not merge, and keys that are not the section's to set."""
+    if not isinstance(section, dict):
+        raise source.error(prefix, _IS_SECTION)
+    for key in _OWNED_BY_PIPELINE:
+        if key in section:
+            raise source.error(f"{prefix}.{key}", "is set by the pipeline; remove it")
+    for key, problem in _wrong_containers(TrainRecipe, OmegaConf.create(section)):
+        raise source.error(f"{prefix}.{key}", problem)
+
+
 def recipe_yaml(recipe: TrainRecipe | PipelineRecipe) -> str:
     """The resolved recipe as YAML; `load_recipe` reads it back to an equal one."""
     return OmegaConf.to_yaml(OmegaConf.structured(recipe))
 
 
 def first_difference(old: str, new: str) -> str | None:
-    """Say where two recipes first differ, or None when they are equal."""
-    if old == new:
-        return None
-    for was, now in zip(old.splitlines(), new.splitlines(), strict=False):
+    """Say which key of two recipes, given as YAML, differs first; None when they are equal."""
+    there, here = (dict(_leaves(yaml.safe_load(text))) for text in (old, new))
+    for key in there | here:
+        was, now = there.get(key, "absent"), here.get(key, "absent")
         if was != now:
-            return f"there `{was.strip()}`, here `{now.strip()}`"
-    return "one is longer than the other"
+            return f"{key} is {was} there and {now} here"
+    return None
+
+
+def _leaves(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Keys in dots, and their values; a list is one value."""
+    for name, value in values.items():
+        if isinstance(value, dict) and value:
+            yield from _leaves(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
 
 
 class _Source:
@@ -124,22 +145,31 @@ class _Source:
             key, equals, _ = override.partition("=")
             if not equals or not key:
                 raise RecipeError(f"command line: {override!r} must have the form key=value.")
-        try:
-            return OmegaConf.merge(values, OmegaConf.from_dotlist(self.overrides))
-        except (OmegaConfBaseException, yaml.YAMLError) as error:
-            raise RecipeError(f"command line: {_first_line(error)}.") from None
+            try:
+                values = OmegaConf.merge(values, OmegaConf.from_dotlist([override]))
+            except (OmegaConfBaseException, yaml.YAMLError, TypeError) as error:
+                raise RecipeError(
+                    f"command line: {override!r} is wrong: {_first_line(error)}."
+                ) from None
+        return values
 
     def error(self, key: str, problem: str, candidates: list[str] | None = None) -> RecipeError:
-        for candidate in candidates or [key]:
-            where = self._place(candidate)
-            if where:
-                return RecipeError(f"{where}: {candidate} {problem}.")
+        keys = candidates or [key]
+        # A value may be a default; then its section is the nearest place to look.
+        for wanted in (keys, [k.rpartition(".")[0] for k in keys]):
+            for candidate, place in zip(keys, map(self._place, wanted), strict=True):
+                if place:
+                    return RecipeError(f"{place}: {candidate} {problem}.")
         where = f"{self.path}: " if self.path else ""
         return RecipeError(f"{where}{key} {problem}.")
 
     def _place(self, key: str) -> str | None:
-        if any(override.partition("=")[0] == key for override in self.overrides):
-            return "command line"
+        parts = _parts(key)
+        for override in self.overrides:
+            given = _parts(override.partition("=")[0])
+            # `network.name.x=3` makes network.name wrong, `network.input_size=[a]` an entry of it.
+            if parts[: len(given)] == given[: len(parts)]:
+                return "command line"
         line = self._line(key)
         return f"{self.path}, line {line}" if line else None
 
@@ -148,23 +178,27 @@ class _Source:
             return None
         node = yaml.compose(self.path.read_text(encoding="utf-8"))
         line = None
-        for part in key.replace("[", ".").replace("]", "").split("."):
-            if isinstance(node, yaml.MappingNode):
-                pairs = [(k, v) for k, v in node.value if k.value == part]
-                if not pairs:
-                    return None
-                line, node = pairs[0][0].start_mark.line + 1, pairs[0][1]
-            else:
+        for part in _parts(key):
+            if isinstance(node, yaml.SequenceNode):
                 break
+            pairs = node.value if isinstance(node, yaml.MappingNode) else []
+            pairs = [(k, v) for k, v in pairs if k.value == part]
+            if not pairs:
+                return None
+            line, node = pairs[0][0].start_mark.line + 1, pairs[0][1]
         return line
+
+
+def _parts(key: str) -> list[str]:
+    return key.replace("[", ".").replace("]", "").split(".")
 
 
 def _build(schema: type[R], values: Any, source: _Source, prefixes: list[str] | None = None) -> R:
     def candidates(key: str) -> list[str]:
         return [f"{prefix}.{key}" for prefix in prefixes or []] or [key]
 
-    for key in _sections_without_keys(schema, values):
-        raise source.error(key, "is a section: it holds `key: value` lines", candidates(key))
+    for key, problem in _wrong_containers(schema, values):
+        raise source.error(key, problem, candidates(key))
     try:
         merged = OmegaConf.merge(OmegaConf.structured(schema), values)
         recipe = OmegaConf.to_object(merged)
@@ -182,26 +216,46 @@ def _build(schema: type[R], values: Any, source: _Source, prefixes: list[str] | 
     return recipe
 
 
-def _sections_without_keys(schema: type, values: Any) -> Iterator[str]:
-    """Sections that are given a plain value; OmegaConf's own error would not name them."""
-    for section in fields(schema):
-        if is_dataclass(section.type) and section.name in values:
-            value = values[section.name]
-            if not OmegaConf.is_dict(value):
-                yield section.name
-                continue
-            for key in _sections_without_keys(section.type, value):
-                yield f"{section.name}.{key}"
+def _wrong_containers(schema: type, values: Any) -> Iterator[Problem]:
+    """Sections and lists that are given something else; OmegaConf's errors would not name them."""
+    for field in fields(schema):
+        name, types = field.name, _types(field)
+        if name not in values or OmegaConf.is_missing(values, name):
+            continue
+        if OmegaConf.is_interpolation(values, name):
+            continue
+        value = values[name]
+        if value is None and type(None) in types:
+            continue
+        section = _section(field)
+        if (section or dict in types) and not OmegaConf.is_dict(value):
+            yield name, _IS_SECTION
+        elif list in types and not OmegaConf.is_list(value):
+            yield name, _IS_LIST
+        elif section:
+            for key, problem in _wrong_containers(section, value):
+                yield f"{name}.{key}", problem
+
+
+def _types(field: Field) -> tuple[type, ...]:
+    """``(int, NoneType)`` of ``int | None``, ``(list,)`` of ``list[int]``."""
+    origin = get_origin(field.type)
+    return get_args(field.type) if origin is UnionType else (origin or field.type,)
+
+
+def _section(field: Field) -> type | None:
+    """The dataclass of a field that is a section."""
+    return next(filter(is_dataclass, _types(field)), None)
 
 
 def _unknown(schema: type, key: str) -> str:
     """Say that a key is unknown, and which known one may have been meant."""
     *parents, last = key.split(".")
-    known = schema
+    known: type | None = schema
     for parent in parents:
-        default = getattr(known(), parent, MISSING) if is_dataclass(known) else None
-        known = type(default)
-    names = [f.name for f in fields(known)] if is_dataclass(known) else []
+        sections = {field.name: _section(field) for field in fields(known)} if known else {}
+        known = sections.get(parent)
+    names = [field.name for field in fields(known)] if known else []
     close = difflib.get_close_matches(last, names, n=1)
     if close:
         return f"is unknown (did you mean {close[0]}?)"

@@ -3,6 +3,8 @@
 Symbols and tables in comments are those of the MobiIris paper (Huynh et al., 2026).
 """
 
+import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +16,7 @@ Problem = tuple[str, str]  # (key in dots, what is wrong with its value)
 
 def _positive(**values: float) -> Iterator[Problem]:
     for key, value in values.items():
-        if value <= 0:
+        if not 0 < value < math.inf:  # NaN is not either
             yield key, f"must be above 0, but is {value}"
 
 
@@ -297,7 +299,14 @@ class PipelineRecipe:
 
     def problems(self) -> Iterator[Problem]:
         """Impossible values."""
+        yield from _between(0, 2**31 - 1, seed=self.seed)
         yield from _under("dataset", self.dataset.problems())
         yield from _under("latency", self.latency.problems())
+        if not self.models:
+            yield "models", "must name at least one model"
+        for name in self.models:
+            # Each gets a folder of its name beside the dataset's.
+            if name == "dataset" or not re.fullmatch(r"[\w-]+", name):
+                yield "models", f"has {name!r}; a name has letters, digits, - and _; not `dataset`"
         for precision in self.precisions:
             yield from _one_of(("float32", "float16"), precisions=precision)
