@@ -336,3 +336,5 @@ def load_tensorflow() -> None:
         import tensorflow as tf
 
         tf.constant(0)
+    # Its Python warnings (retracing, say) tell a user of this command nothing.
+    tf.get_logger().setLevel("ERROR")
