@@ -79,6 +79,7 @@ class Stages:
             self._console.print(f"[dim]{name}: done before, inputs unchanged[/dim]")
             return False
         self._console.print(f"[bold]{name}[/bold]")
+        stamp.unlink(missing_ok=True)  # from here on the outputs may be half of something else
         action()
         missing = [str(path) for path in outputs if not path.exists()]
         if missing:

@@ -1,0 +1,120 @@
+import errno
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from iris_tf.files import atomic_path, replace_folder, sha256, write_bytes, write_json, write_text
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_file_appears_when_the_block_ends(tmp_path):
+    target = tmp_path / "deep" / "er" / "scores.tar.gz"
+    with atomic_path(target) as temporary:
+        temporary.write_text("whole")
+        assert not target.exists()
+        assert temporary.parent == target.parent  # a rename across disks is no rename
+        assert temporary.name.endswith(".tar.gz")
+        assert temporary.name.startswith(".")
+    assert target.read_text() == "whole"
+    assert names(target.parent) == ["scores.tar.gz"]
+
+
+def test_an_interrupted_write_leaves_the_earlier_file_and_nothing_else(tmp_path):
+    target = tmp_path / "a.json"
+    target.write_text("earlier")
+    for interruption in (OSError(errno.ENOSPC, "full"), KeyboardInterrupt()):
+        with pytest.raises(type(interruption)), atomic_path(target) as temporary:
+            temporary.write_text("half")
+            raise interruption
+    assert target.read_text() == "earlier"
+    assert names(tmp_path) == ["a.json"]
+
+
+def test_an_interrupted_first_write_leaves_no_file(tmp_path):
+    with pytest.raises(ZeroDivisionError), atomic_path(tmp_path / "a.npy") as temporary:
+        np.save(temporary, np.zeros(3))
+        raise ZeroDivisionError
+    assert names(tmp_path) == []
+
+
+def test_a_writer_killed_midway_leaves_nothing_under_the_final_name(tmp_path):
+    code = (
+        "import sys, time\n"
+        "from iris_tf.files import atomic_path\n"
+        "with atomic_path(sys.argv[1]) as temporary:\n"
+        "    temporary.write_text('half')\n"
+        "    print('written', flush=True)\n"
+        "    time.sleep(60)\n"
+    )
+    target = tmp_path / "a.txt"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(target)], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout.readline() == "written\n"
+        os.kill(process.pid, signal.SIGKILL)
+    assert not target.exists()
+    write_text(target, "whole")  # and the leftover does not stand in the way
+    assert target.read_text() == "whole"
+
+
+def test_long_names_fit_the_file_system(tmp_path):
+    name = "x" * 240 + ".png"
+    write_bytes(tmp_path / name, b"1")
+    assert names(tmp_path) == [name]
+
+
+def test_a_folder_appears_when_the_block_ends(tmp_path):
+    target = tmp_path / "runs" / "models"
+    with replace_folder(target) as folder:
+        (folder / "a").write_text("1")
+        assert not target.exists()
+    assert names(target) == ["a"]
+    assert names(target.parent) == ["models"]
+
+
+def test_a_folder_replaces_the_earlier_one_as_a_whole(tmp_path):
+    target = tmp_path / "models"
+    target.mkdir()
+    (target / "old").write_text("old")
+    with replace_folder(target) as folder:
+        assert names(folder) == []
+        (folder / "new").write_text("new")
+        assert names(target) == ["old"]
+    assert names(target) == ["new"]
+    assert names(tmp_path) == ["models"]
+
+
+def test_an_interrupted_replacement_leaves_the_earlier_folder(tmp_path):
+    target = tmp_path / "models"
+    target.mkdir()
+    (target / "old").write_text("old")
+    with pytest.raises(KeyboardInterrupt), replace_folder(target) as folder:
+        (folder / "new").write_text("new")
+        raise KeyboardInterrupt
+    assert names(target) == ["old"]
+    assert names(tmp_path) == ["models"]
+
+
+def test_json_is_stable_and_strict(tmp_path):
+    write_json(tmp_path / "a.json", {"b": 1.5, "a": [None, "ä"]})
+    text = (tmp_path / "a.json").read_text("utf-8")
+    assert json.loads(text) == {"a": [None, "ä"], "b": 1.5}
+    assert text.index('"a"') < text.index('"b"')
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(tmp_path / "a.json", {"nan": float("nan")})  # no reader must take NaN
+    assert (tmp_path / "a.json").read_text("utf-8") == text
+
+
+def test_sha256_is_that_of_the_bytes(tmp_path):
+    data = bytes(range(256)) * 1000
+    write_bytes(tmp_path / "a", data)
+    assert sha256(tmp_path / "a") == hashlib.sha256(data).hexdigest()
