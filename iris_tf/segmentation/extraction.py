@@ -2,7 +2,6 @@
 
 import functools
 from collections.abc import Iterator, Sequence
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,9 +9,10 @@ import cv2
 import joblib
 
 from iris_tf.datasets.images import read_eye, write_png
-from iris_tf.errors import DatasetError, ExtractionError, FailureReason
+from iris_tf.errors import ExtractionError, FailureReason
 from iris_tf.files import sha256
 from iris_tf.geometry import Ellipse
+from iris_tf.parallel import one_opencv_thread, run_in_processes
 from iris_tf.segmentation.journal import Journal, Outcome
 from iris_tf.segmentation.roi import crop_roi
 from iris_tf.segmentation.segmenter import SegmentedEye, Segmenter, segmenter_by_name
@@ -71,33 +71,22 @@ def extract_all(
         When a crop cannot be written.
     """
     chunks = [tasks[i : i + CHUNK] for i in range(0, len(tasks), CHUNK)]
-    # No backend is named, so that `joblib.parallel_config` can send the work to a cluster.
-    parallel = joblib.Parallel(n_jobs=jobs, return_as="generator")
-    try:
-        yield from parallel(
-            joblib.delayed(_process_chunk)(chunk, images, out, segmenter, roi_mode)
-            for chunk in chunks
-        )
-    except BrokenProcessPool:
-        raise DatasetError(
-            f"{out}: a worker process was killed, often for want of memory; "
-            "run again to go on, with fewer jobs."
-        ) from None
+    calls = (
+        joblib.delayed(_process_chunk)(chunk, images, out, segmenter, roi_mode)
+        for chunk in chunks
+    )
+    yield from run_in_processes(calls, jobs, out)
 
 
 def _process_chunk(
     chunk: Sequence[Task], images: Path, out: Path, segmenter: str, roi_mode: str
 ) -> list[Outcome]:
     segment = _cached_segmenter(segmenter)
-    threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)  # one process a core is parallel enough
-    try:
+    with one_opencv_thread():
         outcomes = [
             _process_image(task, images / task.image, out / task.roi, segment, roi_mode)
             for task in chunk
         ]
-    finally:
-        cv2.setNumThreads(threads)
     Journal(out).write_chunk(outcomes)
     return outcomes
 

@@ -25,6 +25,7 @@ from iris_tf.datasets.splits import split_rows
 from iris_tf.datasets.synthetic.truth import SYNTHESIS_FILE
 from iris_tf.errors import DatasetError, FailureReason
 from iris_tf.files import write_json, write_text
+from iris_tf.parallel import check_jobs
 from iris_tf.progress import StageProgress
 from iris_tf.segmentation.extraction import Task, extract_all
 from iris_tf.segmentation.journal import Journal, Outcome
@@ -113,15 +114,15 @@ def prepare(
     ------
     DatasetError
         For a folder, layout or choice that cannot be used, when `out` holds
-        something else, when no image gives a crop, or when a split stays empty.
+        something else, when a worker process is killed, when no image gives a
+        crop, or when a split stays empty.
     OSError
         When `out` cannot be written, e.g. on a full disk; run again to go on.
     """
     images, out = Path(images), Path(out)
     if roi_mode not in ROI_MODES:
         raise DatasetError(f"ROI mode {roi_mode!r} is unknown; choose one of {_listed(ROI_MODES)}.")
-    if jobs == 0:
-        raise DatasetError("0 jobs would do nothing; choose 1 or more, or -1 for one a core.")
+    check_jobs(jobs)
     segmenter_by_name(segmenter)  # an unknown one should fail before any work
     _check_apart(images, out)
     scan = scan_layout(images, layout)

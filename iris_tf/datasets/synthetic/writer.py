@@ -19,6 +19,7 @@ from iris_tf.datasets.synthetic.truth import (
 )
 from iris_tf.errors import DatasetError
 from iris_tf.files import write_bytes, write_json
+from iris_tf.parallel import check_jobs, one_opencv_thread, run_in_processes
 from iris_tf.progress import StageProgress
 
 IMAGE_FORMATS = ("jpg", "png")
@@ -71,7 +72,8 @@ def synthesize(
     Raises
     ------
     DatasetError
-        For impossible values, and when `out` holds something else.
+        For impossible values, when `out` holds something else, and when a worker
+        process is killed.
     OSError
         When a file cannot be written, e.g. on a full disk; nothing half-written stays.
     """
@@ -79,8 +81,7 @@ def synthesize(
     _check_range("images", images, 1, MAX_IMAGES)
     if seed < 0:
         raise DatasetError(f"seed is {seed}; give 0 or more.")
-    if jobs == 0 or jobs < -1:
-        raise DatasetError(f"jobs is {jobs}; give 1 or more, or -1 for one per core.")
+    check_jobs(jobs)
     if image_format not in IMAGE_FORMATS:
         raise DatasetError(
             f"image format is {image_format!r}; choose one of {', '.join(IMAGE_FORMATS)}."
@@ -102,11 +103,11 @@ def synthesize(
     total = subjects * len(EYES) * images
     done = total - sum(len(missing) for _, _, missing in work)
     with StageProgress("Synthesizing eyes", total, done) as progress:
-        tasks = (
+        calls = (
             joblib.delayed(_write_identity)(out, seed, subject, eye, missing, image_format)
             for subject, eye, missing in work
         )
-        for count in joblib.Parallel(n_jobs=jobs, return_as="generator")(tasks):
+        for count in run_in_processes(calls, jobs, out):
             progress.advance(count)
     return out
 
@@ -151,10 +152,7 @@ def _write_identity(
     out: Path, seed: int, subject: int, eye: str, samples: list[int], image_format: str
 ) -> int:
     """Write images of one eye; one job, because they share the costly texture."""
-    # Processes share the cores already; and one thread sums in one order.
-    threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
+    with one_opencv_thread():
         identity = draw_identity(seed, subject, eye)
         for sample in samples:
             rng = image_generator(seed, subject, eye, sample)
@@ -173,6 +171,4 @@ def _write_identity(
             options = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY] if image_format == "jpg" else []
             encoded = cv2.imencode(f".{image_format}", rendered.image, options)[1]
             write_bytes(path, encoded.tobytes())
-    finally:
-        cv2.setNumThreads(threads)
     return len(samples)
