@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from iris_tf.errors import DatasetError
 from iris_tf.files import write_text
@@ -80,6 +81,7 @@ _COLUMNS = [f.name for f in fields(ManifestRow)]
 _FLOAT_COLUMNS = _COLUMNS[_COLUMNS.index("pupil_x") :]
 _REQUIRED = ("image", "dataset", "subject", "eye", "identity", "sample")
 _NEVER_EMPTY = ("image", "subject", "identity")
+_SETTINGS = {"images", "layout", "segmenter", "roi_mode", "split_by", "seed", "synthetic"}
 
 
 def write_manifest(path: str | Path, rows: Iterable[ManifestRow]) -> None:
@@ -149,7 +151,7 @@ def _parse(record: dict[str, str | None], place: str) -> ManifestRow:
     return ManifestRow(**values)
 
 
-def read_settings(path: str | Path) -> dict[str, str]:
+def read_settings(path: str | Path) -> dict[str, Any]:
     """Read how the crops of a dataset were made.
 
     Parameters
@@ -159,8 +161,9 @@ def read_settings(path: str | Path) -> dict[str, str]:
 
     Returns
     -------
-    dict of str to str
-        ``images``, ``layout``, ``segmenter``, ``roi_mode``, ``split_by``, ``seed``.
+    dict
+        ``images``, ``layout``, ``segmenter``, ``roi_mode`` and ``split_by`` (str),
+        ``seed`` (int), and ``synthetic`` (bool): whether the eyes were generated.
 
     Raises
     ------
@@ -170,9 +173,14 @@ def read_settings(path: str | Path) -> dict[str, str]:
     path = Path(path)
     try:
         settings = json.loads(path.read_text(encoding="utf-8"))["settings"]
-        settings["roi_mode"], settings["segmenter"]
-    except (OSError, ValueError, KeyError, TypeError):
+        missing = _SETTINGS - settings.keys()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise DatasetError(
             f"{path}: is missing or not written by `iris-tf prepare`; prepare the dataset again."
         ) from None
+    if missing:
+        raise DatasetError(
+            f"{path}: {', '.join(sorted(missing))} is missing from the settings; prepare the "
+            "dataset again."
+        )
     return settings

@@ -1,9 +1,10 @@
 import csv
+import json
 
 import numpy as np
 import pytest
 
-from iris_tf.datasets.manifest import ManifestRow, read_manifest, write_manifest
+from iris_tf.datasets.manifest import ManifestRow, read_manifest, read_settings, write_manifest
 from iris_tf.errors import DatasetError
 from iris_tf.geometry import Ellipse
 
@@ -94,3 +95,32 @@ def test_a_failed_write_leaves_the_old_table(tmp_path):
         write_manifest(path, rows())
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+SETTINGS = {
+    "images": "/eyes", "layout": "iitd", "segmenter": "opencv", "roi_mode": "aligned",
+    "split_by": "person", "seed": 0, "synthetic": False,
+}  # fmt: skip
+
+
+def test_settings_are_read_back(tmp_path):
+    path = tmp_path / "dataset.json"
+    path.write_text(json.dumps({"complete": True, "settings": SETTINGS}))
+    assert read_settings(path) == SETTINGS
+
+
+@pytest.mark.parametrize("content", (None, "", "{", "[]", "{}", '{"settings": []}'))
+def test_other_files_hold_no_settings(tmp_path, content):
+    path = tmp_path / "dataset.json"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(DatasetError, match=r"dataset\.json: is missing or not written by"):
+        read_settings(path)
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_missing_setting_is_named(tmp_path, name):
+    path = tmp_path / "dataset.json"
+    path.write_text(json.dumps({"settings": {k: v for k, v in SETTINGS.items() if k != name}}))
+    with pytest.raises(DatasetError, match=f"{name} is missing"):
+        read_settings(path)

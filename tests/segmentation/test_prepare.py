@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from iris_tf.datasets.images import read_image
-from iris_tf.datasets.manifest import read_manifest
+from iris_tf.datasets.manifest import read_manifest, read_settings
 from iris_tf.datasets.splits import split_rows
 from iris_tf.errors import DatasetError, ExtractionError, FailureReason
 from iris_tf.segmentation import segmenter as segmenter_module
@@ -140,6 +140,7 @@ def test_settings_and_counts_are_written(prepared, eyes):
         "roi_mode": "algorithm1",
         "split_by": "person",
         "seed": 0,
+        "synthetic": False,
     }
     assert description["counts"] == prepared.counts
     eyes_of = {"images": 2 * IMAGES_PER_EYE, "identities": 2, "persons": 1}
@@ -282,6 +283,13 @@ def test_a_split_without_a_crop_is_an_error(tmp_path):
         prepare(eyes, tmp_path / "out", jobs=1)
 
 
+def test_generated_eyes_are_labelled_as_such(tmp_path, eyes):
+    shutil.copytree(eyes, tmp_path / "eyes")
+    (tmp_path / "eyes" / "synthesis.json").write_text("{}")
+    dataset = prepare(tmp_path / "eyes", tmp_path / "out", jobs=1)
+    assert read_settings(dataset.folder / "dataset.json")["synthetic"] is True
+
+
 # -- Folders that cannot be used ------------------------------------------------------------------
 
 
@@ -293,7 +301,7 @@ def test_choices_and_folders_are_checked_before_any_work(tmp_path, eyes):
         prepare(eyes, out, segmenter="magic")
     with pytest.raises(DatasetError, match="person, identity"):
         prepare(eyes, out, split_by="eye")
-    with pytest.raises(DatasetError, match="0 jobs"):
+    with pytest.raises(DatasetError, match="jobs is 0"):
         prepare(eyes, out, jobs=0)
     with pytest.raises(DatasetError, match="no such folder"):
         prepare(tmp_path / "none", out)
