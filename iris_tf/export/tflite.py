@@ -16,6 +16,7 @@ from iris_tf.errors import ExportError, ModelError
 from iris_tf.export.operators import foreign_operators
 from iris_tf.files import atomic_path, sha256
 from iris_tf.inference.embedder import INPUT, OUTPUT, SIGNATURE, TFLiteEmbedder
+from iris_tf.networks.embed import is_embedding_model
 from iris_tf.quiet import quiet
 
 MIN_PARITY_COSINE = 0.9999
@@ -101,7 +102,13 @@ def export_model(
             f"{unknown[0]!r} is no precision that {name} can be exported in; "
             f"choose from {', '.join(PRECISIONS)}."
         )
-    height, width = _input_size(model, name)
+    if not is_embedding_model(model):
+        raise ExportError(
+            f"{name} goes from {model.input_shape} to {model.output_shape}, but an embedding model "
+            "goes from (None, height, width, 1) to (None, size); build it with "
+            "build_embedding_model."
+        )
+    height, width = model.input_shape[1:3]
     if parity_rois.shape[1:] != (height, width) or not len(parity_rois):
         raise ExportError(
             f"{name} takes crops of {height}x{width} pixels, but the crops to check the export "
@@ -136,17 +143,6 @@ PRECISIONS: dict[str, Callable[[tf.lite.TFLiteConverter], None]] = {
     "float32": _float32,
     "float16": _float16,
 }
-
-
-def _input_size(model: keras.Model, name: str) -> tuple[int, int]:
-    taken, given = model.input_shape, model.output_shape
-    single = isinstance(taken, tuple) and isinstance(given, tuple)
-    if not single or len(taken) != 4 or taken[3] != 1 or None in taken[1:3] or len(given) != 2:
-        raise ExportError(
-            f"{name} goes from {taken} to {given}, but an embedding model goes from "
-            "(None, height, width, 1) to (None, size); build it with build_embedding_model."
-        )
-    return taken[1], taken[2]
 
 
 def _in_float32(model: keras.Model) -> keras.Model:

@@ -1,5 +1,7 @@
 """Loading Keras embedding models and running them over many crops."""
 
+import zipfile
+import zlib
 from pathlib import Path
 
 import keras
@@ -19,17 +21,38 @@ def load_embedding_model(path: str | Path) -> keras.Model:
     Raises
     ------
     ModelError
-        When the file is missing or is not such a model.
+        When the file is missing, damaged, or holds another kind of model.
     """
     path = Path(path)
     if not path.is_file():
         raise ModelError(f"{path}: there is no such model; check the path.")
-    try:
-        return keras.models.load_model(path, compile=False)
-    except (ValueError, OSError, KeyError, TypeError) as error:
+    # Keras says of a file that is no archive that it was not found.
+    if not zipfile.is_zipfile(path):
         raise ModelError(
-            f"{path}: is not a .keras model of this project ({str(error).splitlines()[0]})."
+            f"{path}: this is not a .keras file, or a damaged one; give one from `iris-tf train`."
+        )
+    try:
+        model = keras.models.load_model(path, compile=False)
+    except (ValueError, OSError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+        first_line = next(iter(str(error).splitlines()), type(error).__name__)
+        raise ModelError(
+            f"{path}: Keras cannot load it ({first_line}); give a .keras file from `iris-tf train`."
         ) from None
+    if not is_embedding_model(model):
+        raise ModelError(
+            f"{path}: its model goes from {model.input_shape} to {model.output_shape}, but an "
+            "embedding model goes from (None, height, width, 1) to (None, size); give a .keras "
+            "file from `iris-tf train`."
+        )
+    return model
+
+
+def is_embedding_model(model: keras.Model) -> bool:
+    """Whether a model goes from grey crops of one size to vectors."""
+    taken, given = model.input_shape, model.output_shape
+    if not (isinstance(taken, tuple) and isinstance(given, tuple)):  # several of them are lists
+        return False
+    return len(taken) == 4 and taken[3] == 1 and None not in taken[1:] and len(given) == 2
 
 
 def embed_rois(model: keras.Model, rois: np.ndarray) -> np.ndarray:
