@@ -2,12 +2,14 @@
 
 import dataclasses
 import json
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from iris_tf.errors import ModelError
 from iris_tf.files import sha256, write_json
+from iris_tf.segmentation.roi import ROI_MODES
 
 CARD_NAME = "model_card.json"
 SCHEMA_VERSION = 1
@@ -31,11 +33,6 @@ class ModelFile:
     precision: str
     sha256: str
     bytes: int
-
-    @classmethod
-    def describe(cls, path: str | Path, precision: str) -> "ModelFile":
-        """Hash and measure the file at `path`."""
-        return cls(precision, sha256(path), Path(path).stat().st_size)
 
 
 @dataclass(frozen=True)
@@ -71,7 +68,8 @@ class ModelCard:
     parity : dict of str to float
         Least cosine between the exported and the Keras model's embeddings, by precision.
     metrics : dict
-        Measured figures, by precision, as `evaluate_embeddings` gives them.
+        Measured figures by what was measured, e.g. ``"validation"``: the metrics of
+        `evaluate_embeddings` on the crops that the thresholds come from.
     created_by : str
         Program and version that wrote the card, e.g. ``"iris_tf 0.1.0"``.
     """
@@ -138,6 +136,11 @@ class ModelCard:
         for name in ("thresholds", "thresholds_from", "files", "parity", "metrics"):
             if not isinstance(values[name], dict):
                 raise refuse(f"{name} is {values[name]!r}, not an object")
+        if values["roi_mode"] not in ROI_MODES:
+            raise refuse(
+                f"roi_mode is {values['roi_mode']!r}, but this program knows "
+                f"{', '.join(ROI_MODES)}"
+            )
         size = values["input_size"]
         if not (isinstance(size, list) and len(size) == 2 and all(map(_is_positive_int, size))):
             raise refuse(f"input_size is {size!r}, not [height, width] in pixels")
@@ -145,7 +148,8 @@ class ModelCard:
             raise refuse(f"embedding_size is {values['embedding_size']!r}, not a positive integer")
         for point in OPERATING_POINTS:
             threshold = values["thresholds"].get(point)
-            if isinstance(threshold, bool) or not isinstance(threshold, int | float):
+            number = isinstance(threshold, int | float) and not isinstance(threshold, bool)
+            if not number or not math.isfinite(threshold):
                 raise refuse(f"thresholds.{point} is {threshold!r}, not a cosine similarity")
         try:
             files = {name: ModelFile(**entry) for name, entry in values["files"].items()}
