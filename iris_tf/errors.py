@@ -71,3 +71,8 @@ class EvaluationError(IrisTfError):
 
 class BenchmarkError(IrisTfError):
     """A latency measurement that cannot be made, or a result that breaks the schema."""
+
+
+def first_line(error: Exception) -> str:
+    """What a library's exception says in its first line, or else its kind."""
+    return next(iter(str(error).splitlines()), type(error).__name__)

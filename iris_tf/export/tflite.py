@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from iris_tf.errors import ExportError, ModelError
+from iris_tf.errors import ExportError, ModelError, first_line
 from iris_tf.export.operators import foreign_operators
 from iris_tf.files import atomic_path, sha256
 from iris_tf.inference.embedder import INPUT, OUTPUT, SIGNATURE, TFLiteEmbedder
@@ -208,10 +208,9 @@ def _convert(saved_model: str, precision: str, path: Path) -> bytes:
         operators = sorted(set(re.findall(r"'tf\.(\w+)' op", str(error))))
         if operators:
             raise _foreign(path, operators) from error
-        first_line = next(iter(str(error).splitlines()), type(error).__name__)
         raise ExportError(
-            f"{path}: TensorFlow could not convert the model ({first_line}); change the layer "
-            "that it names."
+            f"{path}: TensorFlow could not convert the model ({first_line(error)}); change the "
+            "layer that it names."
         ) from error
 
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 # Registers the custom layers, so that `load_model` finds them.
 import iris_tf.networks.embedding_model  # noqa: F401
-from iris_tf.errors import ModelError
+from iris_tf.errors import ModelError, first_line
 
 _BATCH = 64
 
@@ -34,9 +34,9 @@ def load_embedding_model(path: str | Path) -> keras.Model:
     try:
         model = keras.models.load_model(path, compile=False)
     except (ValueError, OSError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
-        first_line = next(iter(str(error).splitlines()), type(error).__name__)
         raise ModelError(
-            f"{path}: Keras cannot load it ({first_line}); give a .keras file from `iris-tf train`."
+            f"{path}: Keras cannot load it ({first_line(error)}); give a .keras file from "
+            "`iris-tf train`."
         ) from None
     if not is_embedding_model(model):
         raise ModelError(

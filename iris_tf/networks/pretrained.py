@@ -5,7 +5,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from iris_tf.errors import ModelError
+from iris_tf.errors import ModelError, first_line
 from iris_tf.networks.registry import NetworkSpec, PretrainedInput
 from iris_tf.networks.roi_normalization import IMAGENET_MEAN, IMAGENET_STD
 
@@ -47,7 +47,7 @@ def pretrained_backbone(spec: NetworkSpec, input_tensor, weights: str) -> keras.
             ) from error
         raise ModelError(
             f"The weights file {weights} does not fit this network's keras.applications "
-            f"backbone without top: {str(error).splitlines()[0]}"
+            f"backbone without top: {first_line(error)}"
         ) from error
     fold_input_normalization(backbone, spec.pretrained_input)
     return backbone
