@@ -155,8 +155,9 @@ class Checkpoints(keras.callbacks.Callback):
         """Write models first and the state last: a kill in between repeats the epoch."""
         row = {"epoch": epoch + 1, **{k: float(v) for k, v in logs.items()}}
         row["seconds"] = round(time.monotonic() - self._started, 3)
-        value = row.get("val_eer", row["loss"])
-        if value < self.state.best_value or self.state.best_epoch == 0:
+        value, best = row.get("val_eer", row["loss"]), self.state.best_value
+        # A loss may be NaN for an epoch: float16 overflows before its scale has settled.
+        if self.state.best_epoch == 0 or value < best or math.isnan(best):
             self.state.best_epoch, self.state.best_value = epoch + 1, value
             self._save_student(self.run.best)
         self._save_student(self.run.last)
@@ -185,18 +186,18 @@ class TensorBoardScalars(keras.callbacks.Callback):
 
 
 class ProgressBar(keras.callbacks.Callback):
-    """One bar with time left over all epochs of a run."""
+    """Count steps, and show the loss and the newest validation figure.
 
-    def __init__(self, description: str, steps_per_epoch: int, epochs: int, epochs_done: int):
+    Parameters
+    ----------
+    progress : StageProgress
+        Entered and left by the caller, so that an error in training closes it, too.
+    """
+
+    def __init__(self, progress: StageProgress):
         super().__init__()
-        self._progress = StageProgress(
-            description, total=steps_per_epoch * epochs, done=steps_per_epoch * epochs_done
-        )
+        self._progress = progress
         self._note = ""
-
-    def on_train_begin(self, logs=None):
-        """Open the bar."""
-        self._progress.__enter__()
 
     def on_train_batch_end(self, batch, logs=None):
         """Count a step."""
@@ -206,7 +207,3 @@ class ProgressBar(keras.callbacks.Callback):
         """Show the newest validation figure from now on."""
         if "val_eer" in logs:
             self._note = f"epoch {epoch + 1} val EER {100 * logs['val_eer']:.2f} %"
-
-    def on_train_end(self, logs=None):
-        """Close the bar."""
-        self._progress.__exit__(None, None, None)

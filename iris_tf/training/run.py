@@ -1,5 +1,6 @@
 """`iris-tf train`: from a recipe to a trained run folder."""
 
+import warnings
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,13 +16,14 @@ from iris_tf.datasets.batches import BalancedBatches, TripletBatches
 from iris_tf.datasets.manifest import ManifestRow, read_manifest, read_settings
 from iris_tf.datasets.pipeline import training_dataset
 from iris_tf.datasets.roi_store import load_rois
-from iris_tf.errors import DatasetError, ModelError, RecipeError
+from iris_tf.errors import DatasetError, ModelError, RecipeError, TrainingError
 from iris_tf.evaluation.scores import label_images
 from iris_tf.files import write_bytes, write_json
 from iris_tf.machine import machine_description
 from iris_tf.networks.embed import load_embedding_model
 from iris_tf.networks.embedding_model import build_embedding_model
 from iris_tf.networks.parameter_groups import backbone_stages
+from iris_tf.progress import StageProgress
 from iris_tf.run_folder import RunFolder, TrainingState
 from iris_tf.schedules.distillation import DistillationSchedule
 from iris_tf.schedules.margin import MarginSchedule
@@ -165,13 +167,26 @@ def resume(path: str | Path, recipe: TrainRecipe | None = None) -> RunFolder:
         When there is no run.
     RecipeError
         When `recipe` is not the run's.
+    TrainingError
+        When the dataset is no longer the one that the run was started on.
     """
     run = RunFolder.open(path)
     if recipe is not None:
         run.check_recipe(recipe)
     if run.is_complete():
         return run
+    _check_same_dataset(run)
     return _fit(prepare_training(run.recipe()), run)
+
+
+def _check_same_dataset(run: RunFolder) -> None:
+    manifest = Path(run.recipe().dataset) / "manifest.csv"
+    both = run.manifest.is_file() and manifest.is_file()
+    if both and run.manifest.read_bytes() != manifest.read_bytes():
+        raise TrainingError(
+            f"{manifest}: has changed since the run in {run.path} was started; train anew "
+            "into another folder."
+        )
 
 
 def _fit(training: Training, run: RunFolder) -> RunFolder:
@@ -187,14 +202,22 @@ def _fit(training: Training, run: RunFolder) -> RunFolder:
     if run.state_weights() is not None:
         trainer.load_weights(run.state_weights())
         run.write_history(state)
-    trainer.fit(
-        training.dataset(state.epochs_done),
-        epochs=recipe.epochs,
-        initial_epoch=state.epochs_done,
-        steps_per_epoch=training.batches.steps,
-        verbose=0,
-        callbacks=_callbacks(training, run, state),
+    steps = training.batches.steps
+    progress = StageProgress(
+        f"Training {run.path.name}", steps * recipe.epochs, done=steps * state.epochs_done
     )
+    callbacks = [*_callbacks(training, run, state), ProgressBar(progress)]
+    with warnings.catch_warnings(), progress:
+        # Frozen stages have none, and Keras lists their variables at every unfreezing.
+        warnings.filterwarnings("ignore", "Gradients do not exist")
+        trainer.fit(
+            training.dataset(state.epochs_done),
+            epochs=recipe.epochs,
+            initial_epoch=state.epochs_done,
+            steps_per_epoch=steps,
+            verbose=0,
+            callbacks=callbacks,
+        )
     return run
 
 
@@ -211,7 +234,7 @@ def _environment(training: Training) -> dict[str, Any]:
 def _callbacks(
     training: Training, run: RunFolder, state: TrainingState
 ) -> list[keras.callbacks.Callback]:
-    recipe, steps, rows = training.recipe, training.batches.steps, training.rows
+    recipe, rows = training.recipe, training.rows
     warm, epochs = recipe.warm_epochs, recipe.epochs
     margin, mining = recipe.margin, recipe.mining
     callbacks = [
@@ -228,12 +251,7 @@ def _callbacks(
     if _can_validate(rows["val"]):
         rois = load_rois(rows["val"], recipe.dataset, training.input_size)
         callbacks.append(ValidationEER(rois, label_images(rows["val"])))
-    return [
-        *callbacks,
-        TensorBoardScalars(run),
-        Checkpoints(run, state),
-        ProgressBar(f"Training {run.path.name}", steps, epochs, state.epochs_done),
-    ]
+    return [*callbacks, TensorBoardScalars(run), Checkpoints(run, state)]
 
 
 def _rows(recipe: TrainRecipe) -> dict[str, list[ManifestRow]]:

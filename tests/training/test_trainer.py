@@ -5,6 +5,8 @@ import pytest
 import tensorflow as tf
 
 from iris_tf.config.recipe import BatchRecipe
+from iris_tf.datasets.manifest import ManifestRow
+from iris_tf.evaluation.evaluate import evaluate_embeddings
 from iris_tf.training.trainer import EmbeddingTrainer, triplet_indices
 
 PIXELS, SIZE, SEED, STEP = (3, 4), 5, 11, 6
@@ -243,6 +245,38 @@ def test_steps_are_counted():
     for _ in range(3):
         trainer.train_step((images, labels))
     assert int(trainer.step.value) == 3
+
+
+def test_training_pulls_eyes_apart():
+    rng = np.random.default_rng(0)
+    eyes = rng.integers(0, 8, (200, 3))
+    eyes[:, 1], eyes[:, 2] = eyes[:, 0], (eyes[:, 0] + rng.integers(1, 8, 200)) % 8
+    # Half of the pixels tell the eye, half are noise that is twice as strong.
+    told = np.zeros((8, *PIXELS, 1))
+    told[:, :, :2] = rng.uniform(-1, 1, (8, 3, 2, 1))
+    noise = np.zeros((200, 3, *PIXELS, 1))
+    noise[..., 2:, :] = rng.uniform(-2, 2, (200, 3, 3, 2, 1))
+    images = (told[eyes] + noise).astype(np.float32)
+    kernel = rng.normal(size=(np.prod(PIXELS), SIZE)).astype(np.float32)
+    trainer = make_trainer(
+        kernel, BatchRecipe(groups=20), optimizer=keras.optimizers.Adam(0.02)
+    )
+    trainer.ratio_left.assign(0.0)
+    trainer.ratio_right.assign(1.0)
+
+    def error():
+        rows = [
+            ManifestRow(str(i), "set", str(eye), "L", str(eye), str(i))
+            for i, eye in enumerate(eyes[:, 0])
+        ]
+        embeddings = np.asarray(trainer.student(images[:, 0]))
+        return evaluate_embeddings(embeddings, rows, resamples=0)["metrics"]["eer"]
+
+    before = error()
+    data = tf.data.Dataset.from_tensor_slices((images, eyes.astype(np.int32)))
+    trainer.fit(data.batch(20, drop_remainder=True).repeat(30), verbose=0)
+    assert before > 0.3
+    assert error() < 0.1, error()
 
 
 # -- The teacher ----------------------------------------------------------------------------------

@@ -1,0 +1,105 @@
+import math
+
+import keras
+import numpy as np
+import pytest
+
+from iris_tf.config.recipe import OptimizerRecipe, ParameterGroupRecipe
+from iris_tf.networks.embedding_model import build_embedding_model
+from iris_tf.training.optimizer import build_optimizer
+
+RECIPE = OptimizerRecipe(
+    backbone=ParameterGroupRecipe(5e-4, 1e-5, 0.1),
+    attention=ParameterGroupRecipe(1e-3, 1e-4, 0.2),
+    head=ParameterGroupRecipe(5e-3, 5e-4, 0.3),
+)
+STEPS, WARM, EPOCHS = 10, 2, 5  # 20 steps of warm-up, 50 in all
+BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-7
+
+
+@pytest.fixture
+def variables(tiny):
+    model = build_embedding_model(tiny, (32, 32), 8, attention=["conv2_relu"])
+    return {variable.path: variable for variable in model.trainable_variables}
+
+
+def group_of(path):
+    """The parameter group by the layer's name, as the design says."""
+    if path.startswith("spatial_attention_"):
+        return RECIPE.attention
+    return RECIPE.head if path.startswith("head_") else RECIPE.backbone
+
+
+def rate(group, step):
+    """Eq. 12 for 20 steps of warm-up and 50 in all."""
+    if step < 20:
+        return group.maximum * step / 20
+    return group.minimum + (group.maximum - group.minimum) / 2 * (
+        1 + math.cos(math.pi * (step - 20) / 30)
+    )
+
+
+def test_the_network_has_all_three_groups(variables):
+    groups = [group_of(path) for path in variables]
+    for group in (RECIPE.backbone, RECIPE.attention, RECIPE.head):
+        assert group in groups
+
+
+@pytest.mark.parametrize("step", [0, 7, 20, 35, 49, 50])
+def test_each_variable_moves_by_its_groups_rate_and_decay(variables, step):
+    optimizer = build_optimizer(RECIPE, STEPS, WARM, EPOCHS)
+    optimizer.build(list(variables.values()))
+    for part in optimizer.optimizers:
+        part.iterations.assign(step)
+    rng = np.random.default_rng(0)
+    before, gradients = {}, {}
+    for path, variable in variables.items():
+        variable.assign(rng.normal(size=variable.shape))
+        before[path] = variable.numpy().astype(np.float64)
+        gradients[path] = rng.normal(size=variable.shape)
+    optimizer.apply(
+        [keras.ops.convert_to_tensor(gradients[path], "float32") for path in variables],
+        list(variables.values()),
+    )
+    for path, variable in variables.items():
+        group, gradient = group_of(path), gradients[path]
+        learning_rate = rate(group, step)
+        expected = before[path]
+        if path.rpartition("/")[2] == "kernel":  # not biases, nor BatchNorm's shift and scale
+            expected = expected * (1 - learning_rate * group.weight_decay)
+        # Adam's first moments, as Keras corrects their bias at this count of steps.
+        first, second = (1 - BETA_1) * gradient, (1 - BETA_2) * gradient**2
+        correction = math.sqrt(1 - BETA_2 ** (step + 1)) / (1 - BETA_1 ** (step + 1))
+        expected = expected - learning_rate * correction * first / (np.sqrt(second) + EPSILON)
+        np.testing.assert_allclose(variable.numpy(), expected, rtol=1e-4, atol=1e-6)
+
+
+def test_a_variable_without_gradient_stays_as_it_is(variables):
+    optimizer = build_optimizer(RECIPE, STEPS, 0, EPOCHS)
+    optimizer.build(list(variables.values()))
+    before = {path: variable.numpy() for path, variable in variables.items()}
+    frozen = {path for path in variables if path.startswith(("conv1", "conv3"))}
+    for _ in range(3):
+        optimizer.apply(
+            [None if path in frozen else keras.ops.ones_like(v) for path, v in variables.items()],
+            list(variables.values()),
+        )
+    for path, variable in variables.items():
+        assert np.array_equal(variable.numpy(), before[path]) == (path in frozen), path
+    moments = [v for part in optimizer.optimizers for v in part.variables if "conv1" in v.path]
+    assert moments
+    for moment in moments:
+        assert not np.any(moment.numpy())
+
+
+def test_all_groups_keep_one_count_of_steps(variables):
+    optimizer = build_optimizer(RECIPE, STEPS, WARM, EPOCHS)
+    optimizer.build(list(variables.values()))
+    # Half of the backbone is frozen, as in gradual unfreezing.
+    gradients = [
+        None if path.startswith("conv1") else keras.ops.ones_like(v)
+        for path, v in variables.items()
+    ]
+    for _ in range(4):
+        optimizer.apply(gradients, list(variables.values()))
+    assert [int(part.iterations.numpy()) for part in optimizer.optimizers] == [4, 4, 4]
