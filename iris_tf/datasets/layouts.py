@@ -116,7 +116,7 @@ class LayoutScan:
     Attributes
     ----------
     name : str
-        The layout.
+        The layout, also where ``auto`` found it.
     rows : list of ManifestRow
         One row an image, sorted by path.
     unmatched : list of str
@@ -128,7 +128,7 @@ class LayoutScan:
     unmatched: list[str]
 
 
-def read_layout(images: str | Path, layout: str = AUTO) -> tuple[str, list[ManifestRow]]:
+def read_layout(images: str | Path, layout: str = AUTO) -> LayoutScan:
     """Table of the eye images in a folder.
 
     Parameters
@@ -141,10 +141,7 @@ def read_layout(images: str | Path, layout: str = AUTO) -> tuple[str, list[Manif
 
     Returns
     -------
-    name : str
-        The layout, also where ``auto`` found it.
-    rows : list of ManifestRow
-        One row an image, sorted by path.
+    LayoutScan
 
     Raises
     ------
@@ -152,12 +149,6 @@ def read_layout(images: str | Path, layout: str = AUTO) -> tuple[str, list[Manif
         When the folder is missing, holds no image, or fewer than `MIN_MATCH`
         of its images fit the layout.
     """
-    scan = scan_layout(images, layout)
-    return scan.name, scan.rows
-
-
-def scan_layout(images: str | Path, layout: str = AUTO) -> LayoutScan:
-    """Like `read_layout`, and lists the images left out as well."""
     if layout not in LAYOUTS:
         raise DatasetError(f"layout {layout!r} is unknown; choose one of {', '.join(LAYOUTS)}.")
     folder = Path(images)

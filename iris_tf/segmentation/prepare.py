@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from iris_tf.datasets.layouts import AUTO, LayoutScan, scan_layout
+from iris_tf.datasets.layouts import AUTO, LayoutScan, read_layout
 from iris_tf.datasets.manifest import SPLITS, ManifestRow, read_manifest, write_manifest
 from iris_tf.datasets.splits import split_rows
 from iris_tf.datasets.synthetic.truth import SYNTHESIS_FILE
@@ -125,7 +125,7 @@ def prepare(
     check_jobs(jobs)
     segmenter_by_name(segmenter)  # an unknown one should fail before any work
     _check_apart(images, out)
-    scan = scan_layout(images, layout)
+    scan = read_layout(images, layout)
     rows = _with_roi_paths(split_rows(scan.rows, split_by, seed))
     settings = {
         "images": str(images.resolve()),

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from iris_tf.datasets.layouts import LAYOUTS, read_layout, scan_layout
+from iris_tf.datasets.layouts import LAYOUTS, read_layout
 from iris_tf.datasets.synthetic.writer import synthesize
 from iris_tf.errors import DatasetError
 
@@ -61,12 +61,13 @@ def touch(folder, names):
 @pytest.mark.parametrize("layout", EXAMPLES)
 def test_each_layout_is_found_and_read(tmp_path, layout, asked):
     touch(tmp_path, EXAMPLES[layout])
-    name, rows = read_layout(tmp_path, "auto" if asked == "auto" else layout)
-    assert name == layout
-    assert {r.image: (r.subject, r.eye, r.identity, r.sample) for r in rows} == EXAMPLES[layout]
-    assert [row.image for row in rows] == sorted(EXAMPLES[layout])
-    assert {row.dataset for row in rows} == {layout}
-    assert {(row.split, row.roi, row.visible) for row in rows} == {("", "", None)}
+    scan = read_layout(tmp_path, "auto" if asked == "auto" else layout)
+    assert scan.name == layout
+    found = {r.image: (r.subject, r.eye, r.identity, r.sample) for r in scan.rows}
+    assert found == EXAMPLES[layout]
+    assert [row.image for row in scan.rows] == sorted(EXAMPLES[layout])
+    assert {row.dataset for row in scan.rows} == {layout}
+    assert {(row.split, row.roi, row.visible) for row in scan.rows} == {("", "", None)}
 
 
 def test_every_layout_has_an_example():
@@ -75,9 +76,9 @@ def test_every_layout_has_an_example():
 
 def test_suffixes_may_be_of_any_case_and_any_image_kind(tmp_path):
     touch(tmp_path, ("000/L/S5000L00.JPG", "000/L/S5000L01.png", "000/L/S5000L02.Bmp"))
-    name, rows = read_layout(tmp_path)
-    assert name == "casia-thousand"
-    assert len(rows) == 3
+    scan = read_layout(tmp_path)
+    assert scan.name == "casia-thousand"
+    assert len(scan.rows) == 3
 
 
 def test_masks_hidden_files_and_other_files_are_no_images(tmp_path):
@@ -93,7 +94,7 @@ def test_masks_hidden_files_and_other_files_are_no_images(tmp_path):
             "synthesis.json",
         ),
     )
-    scan = scan_layout(tmp_path)
+    scan = read_layout(tmp_path)
     assert [row.image for row in scan.rows] == sorted(EXAMPLES["casia-thousand"])
     assert scan.unmatched == []
 
@@ -102,7 +103,7 @@ def test_a_few_strays_neither_break_detection_nor_go_unsaid(tmp_path):
     names = [f"{s:03d}/L/S1{s:03d}L{i:02d}.jpg" for s in range(1, 9) for i in range(1, 3)]
     strays = ["001/L/contact_sheet.jpg", "002/L/S1003L01.jpg", "readme.png"]
     touch(tmp_path, names + strays)
-    scan = scan_layout(tmp_path)
+    scan = read_layout(tmp_path)
     assert scan.name == "casia-interval"
     assert [row.image for row in scan.rows] == names
     assert scan.unmatched == strays
@@ -112,7 +113,7 @@ def test_iitd_leaves_normalised_images_and_stray_jpegs_aside(tmp_path):
     raw = [f"{s:03d}/{i:02d}_L.bmp" for s in range(1, 4) for i in range(1, 11)]
     normalised = [f"Normalized_Images/{s:03d}_{i}.bmp" for s in range(1, 4) for i in range(1, 6)]
     touch(tmp_path, raw + normalised + ["001/11_L.jpg", "001/12_L.jpg"])
-    scan = scan_layout(tmp_path)
+    scan = read_layout(tmp_path)
     assert scan.name == "iitd"
     assert [row.image for row in scan.rows] == raw
     assert scan.unmatched == ["001/11_L.jpg", "001/12_L.jpg"]
@@ -121,15 +122,15 @@ def test_iitd_leaves_normalised_images_and_stray_jpegs_aside(tmp_path):
 def test_folder_takes_what_no_specific_layout_fits(tmp_path):
     # The same names as Interval, but the digit of no CASIA set.
     touch(tmp_path, ("001/S9001L01.jpg", "001/S9001L02.jpg", "002/S9002L01.jpg"))
-    name, rows = read_layout(tmp_path)
-    assert name == "folder"
-    assert [row.identity for row in rows] == ["001", "001", "002"]
+    scan = read_layout(tmp_path)
+    assert scan.name == "folder"
+    assert [row.identity for row in scan.rows] == ["001", "001", "002"]
 
 
 def test_the_specific_layout_wins_over_folder(tmp_path):
     touch(tmp_path, EXAMPLES["iitd"])  # also fits <identity>/<image>
-    assert read_layout(tmp_path)[0] == "iitd"
-    assert read_layout(tmp_path, "folder")[0] == "folder"
+    assert read_layout(tmp_path).name == "iitd"
+    assert read_layout(tmp_path, "folder").name == "folder"
 
 
 def test_links_to_subjects_are_followed_and_rings_of_links_end(tmp_path):
@@ -138,7 +139,7 @@ def test_links_to_subjects_are_followed_and_rings_of_links_end(tmp_path):
     subset.mkdir()
     os.symlink(tmp_path / "all" / "001", subset / "001")
     os.symlink(subset, subset / "again")
-    assert [row.image for row in read_layout(subset)[1]] == ["001/01_L.bmp"]
+    assert [row.image for row in read_layout(subset).rows] == ["001/01_L.bmp"]
 
 
 def test_a_missing_folder(tmp_path):
@@ -200,7 +201,7 @@ def test_names_that_are_not_utf8_are_left_out(tmp_path):
             pass
     except OSError:
         pytest.skip("this file system takes UTF-8 names only")
-    scan = scan_layout(tmp_path)
+    scan = read_layout(tmp_path)
     assert len(scan.rows) == 9
     assert len(scan.unmatched) == 1
 
@@ -208,12 +209,12 @@ def test_names_that_are_not_utf8_are_left_out(tmp_path):
 def test_an_image_is_a_row_whatever_it_holds(tmp_path):
     touch(tmp_path, EXAMPLES["mmu2"])  # zero-byte files
     cv2.imwrite(str(tmp_path / "020101.bmp"), np.zeros((1, 1), np.uint8))
-    assert len(read_layout(tmp_path)[1]) == 4
+    assert len(read_layout(tmp_path).rows) == 4
 
 
 def test_synthetic_eyes_are_casia_thousand(tmp_path):
     out = synthesize(tmp_path / "eyes", subjects=1, images=1, seed=0, jobs=1)
-    scan = scan_layout(out)
+    scan = read_layout(out)
     assert scan.name == "casia-thousand"
     assert [row.image for row in scan.rows] == ["000/L/S5000L00.jpg", "000/R/S5000R00.jpg"]
     assert scan.unmatched == []
