@@ -1,5 +1,6 @@
 """Embedding models: a backbone, spatial attention where wanted, and the head."""
 
+import difflib
 import re
 from collections.abc import Sequence
 
@@ -9,7 +10,7 @@ from iris_tf.errors import ModelError
 from iris_tf.networks.head import POOLINGS, embedding_head
 from iris_tf.networks.parameter_groups import ATTENTION_PREFIX
 from iris_tf.networks.pretrained import IMAGENET, pretrained_backbone
-from iris_tf.networks.registry import close_matches, network_spec
+from iris_tf.networks.registry import network_spec
 from iris_tf.networks.roi_normalization import RoiNormalization
 from iris_tf.networks.seeding import layer_seed, seeded_config
 from iris_tf.networks.spatial_attention import SpatialAttention
@@ -105,9 +106,10 @@ def _rebuild(base, roi, attention, attention_kernel, batchnorm_momentum, seed) -
     places = set(names.values()) - {"roi", "roi_normalization"}
     for place in attention:
         if place not in places:
+            near = difflib.get_close_matches(place, sorted(places), n=5, cutoff=0.0)
             raise ModelError(
-                f"There is no layer {place!r} to put attention behind; "
-                f"near it are {close_matches(place, places)}."
+                f"There is no layer {place!r} to put attention behind; choose from those of the "
+                f"network, such as {', '.join(near)}."
             )
 
     def clone_layer(layer):

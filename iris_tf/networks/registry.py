@@ -1,7 +1,6 @@
 """The networks by name."""
 
-import difflib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import keras
@@ -125,14 +124,3 @@ def network_spec(name: str) -> NetworkSpec:
     if name not in NETWORKS:
         raise ModelError(f"There is no network {name!r}; choose one of {', '.join(NETWORKS)}.")
     return NETWORKS[name]
-
-
-def close_matches(name: str, names: Iterable[str]) -> str:
-    """Name the `names` nearest to `name`, for an error message.
-
-    Returns
-    -------
-    str
-        Up to five names, nearest first, joined by commas.
-    """
-    return ", ".join(difflib.get_close_matches(name, list(names), n=5, cutoff=0.0))

@@ -2,7 +2,7 @@ import keras
 import pytest
 
 from iris_tf.errors import ModelError
-from iris_tf.networks.registry import NETWORKS, close_matches, network_spec
+from iris_tf.networks.registry import NETWORKS, network_spec
 
 
 def test_usual_places_of_attention_are_all_squeeze_excite_outputs():
@@ -15,7 +15,3 @@ def test_usual_places_of_attention_are_all_squeeze_excite_outputs():
 def test_unknown_network_names_those_there_are():
     with pytest.raises(ModelError, match="mobilenet_v3_large, resnet50"):
         network_spec("mobilenet")
-
-
-def test_close_matches_come_nearest_first():
-    assert close_matches("conv_2", ["pool", "conv_20", "dense"]).startswith("conv_20")
