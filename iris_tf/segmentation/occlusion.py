@@ -28,20 +28,20 @@ _SLOPES = np.linspace(-0.45, 0.45, 7)
 _CURVES = np.linspace(-0.1, 0.7, 6)
 
 
-def _lid_family() -> np.ndarray:
+_LID_PARAMETERS = np.stack(
+    [grid.ravel() for grid in np.meshgrid(_HEIGHTS, _SLOPES, _CURVES, indexing="ij")], axis=1
+)
+
+
+def _lid_rows() -> np.ndarray:
     """Rows of all upper lids at all columns, int of shape (lids, columns)."""
     x = _GRID[_COLUMNS]
-    height, slope, curve = (
-        grid.reshape(-1, 1) for grid in np.meshgrid(_HEIGHTS, _SLOPES, _CURVES, indexing="ij")
-    )
+    height, slope, curve = np.hsplit(_LID_PARAMETERS, 3)
     y = height + slope * x + curve * x * x
     return np.clip(np.round(y * _RADIUS) + _SIDE // 2, 0, _SIDE - 1).astype(np.int32)
 
 
-_LIDS = _lid_family()
-_LID_PARAMETERS = np.stack(
-    [g.ravel() for g in np.meshgrid(_HEIGHTS, _SLOPES, _CURVES, indexing="ij")], axis=1
-)
+_LIDS = _lid_rows()
 
 
 @dataclass(frozen=True)
@@ -165,10 +165,10 @@ def _above_lid(oddness: np.ndarray, inner: np.ndarray) -> np.ndarray:
     above = np.cumsum(votes, axis=0, dtype=np.float32)
     columns = np.arange(len(_COLUMNS))
     score = above[_LIDS, columns].sum(axis=1)
-    height, tilt, curve = _LID_PARAMETERS[score.argmax()]
     if score.max() <= 0.0:
         return np.zeros(oddness.shape, bool)
-    return height + tilt * _X + curve * _X * _X > _Y
+    height, slope, curve = _LID_PARAMETERS[score.argmax()]
+    return height + slope * _X + curve * _X * _X > _Y
 
 
 def _lashes(crop: np.ndarray, model: _IrisModel, lids: np.ndarray) -> np.ndarray:

@@ -43,16 +43,13 @@ _PAIRS = _plausible_pairs()
 class CoarseEye:
     """Circles of pupil and iris about one centre, in pixels of the search image.
 
-    `pupil_step` and `iris_step` are the contrasts in grey levels that most rays
-    see at them; `score` ranks candidates.
+    `score` ranks candidates by the contrast at both circles.
     """
 
     x: float
     y: float
     pupil: float
     iris: float
-    pupil_step: float
-    iris_step: float
     score: float
 
 
@@ -145,7 +142,7 @@ def _rate(smooth: np.ndarray, centres: np.ndarray) -> np.ndarray:
 
     Returns
     -------
-    ndarray of shape (n, 7)
+    ndarray of shape (n, 5)
         Fields of `CoarseEye`; centres without a plausible pair are left out.
     """
     x = centres[:, 0, None, None] + np.cos(_ANGLES)[:, None] * _RADII
@@ -159,9 +156,7 @@ def _rate(smooth: np.ndarray, centres: np.ndarray) -> np.ndarray:
     )
     choice = score.argmax(axis=1)
     rows, (p, i) = np.arange(len(centres)), _PAIRS[:, choice]
-    rated = np.column_stack(
-        [centres, _RADII[p], _RADII[i], pupil[rows, p], iris[rows, i], score[rows, choice]]
-    )
+    rated = np.column_stack([centres, _RADII[p], _RADII[i], score[rows, choice]])
     return rated[(pupil[rows, p] > 0) & (iris[rows, i] > 0)]
 
 
