@@ -158,8 +158,8 @@ class BalancedBatches:
     images_per_identity : int
         Images of each (K), at least 2.
     steps : int or None
-        Batches in an epoch; None for about as many images as there are,
-        ``max(1, floor(n_images / (P K)))`` batches.
+        Batches in an epoch; None for about as many images as the n of identities
+        with several images: ``max(1, floor(n / (P K)))`` batches.
     seed : int
         Not negative.
 

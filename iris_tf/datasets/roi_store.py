@@ -111,7 +111,7 @@ def _pack(files: list[Path], size: tuple[int, int], packed: Path) -> None:
     header = {"descr": "|u1", "fortran_order": False, "shape": (len(files), *size)}
     with atomic_path(packed) as temporary, open(temporary, "wb") as out:
         np.lib.format.write_array_header_1_0(out, header)
-        # OpenCV decodes without the GIL, so threads are enough.
+        # Decoding and resizing run without the GIL, so threads are enough.
         with ThreadPoolExecutor() as pool:
             crops = pool.map(lambda file: _read_crop(file, size), files)
             for crop in track(crops, f"Packing crops at {size[0]}x{size[1]}", len(files)):
