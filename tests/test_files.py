@@ -2,6 +2,7 @@ import errno
 import hashlib
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -37,6 +38,16 @@ def test_an_interrupted_write_leaves_the_earlier_file_and_nothing_else(tmp_path)
             raise interruption
     assert target.read_text() == "earlier"
     assert names(tmp_path) == ["a.json"]
+
+
+def test_a_full_disk_is_reported_with_the_file_that_did_not_fit(tmp_path):
+    target = tmp_path / "a.json"
+    with pytest.raises(OSError, match=r"full: .*a\.json") as caught, atomic_path(target):
+        raise OSError(errno.ENOSPC, "full")
+    assert pickle.loads(pickle.dumps(caught.value)).filename == str(target)
+    with pytest.raises(OSError) as caught, atomic_path(target) as temporary:
+        temporary.read_bytes()
+    assert caught.value.filename == str(temporary)
 
 
 def test_an_interrupted_first_write_leaves_no_file(tmp_path):
