@@ -41,7 +41,7 @@ class Schedules(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         """Add the values to the epoch's row of history."""
         for name in ("margin", "ratio_left", "ratio_right", "distill_weight"):
-            logs[name] = float(getattr(self.model, name).value)
+            logs[name] = float(getattr(self.model, name).numpy())
 
 
 def unfrozen_stages(epoch: int, stages: int, unfreeze_epochs: int) -> int:
@@ -121,7 +121,7 @@ class CollapseWarning(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         """Count epochs with negatives no farther away than a tenth of the margin."""
-        margin = float(self.model.margin.value)
+        margin = float(self.model.margin.numpy())
         collapsed = (
             logs["negative_distance"] < 0.1 * margin
             and abs(logs["triplet_loss"] - margin) < 0.1 * margin

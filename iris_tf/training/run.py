@@ -1,5 +1,6 @@
 """`iris-tf train`: from a recipe to a trained run folder."""
 
+import functools
 import warnings
 from collections import Counter
 from collections.abc import Callable
@@ -215,6 +216,7 @@ def _fit(training: Training, run: RunFolder) -> RunFolder:
             epochs=recipe.epochs,
             initial_epoch=state.epochs_done,
             steps_per_epoch=steps,
+            shuffle=False,  # the stream has its order, and Keras warns of its own default
             verbose=0,
             callbacks=callbacks,
         )
@@ -299,8 +301,16 @@ def _can_validate(rows: list[ManifestRow]) -> bool:
 
 
 def _strategy(recipe: TrainRecipe) -> tf.distribute.Strategy:
-    if recipe.strategy == "single":
-        return tf.distribute.get_strategy()
+    return tf.distribute.get_strategy() if recipe.strategy == "single" else mirrored_strategy()
+
+
+@functools.cache
+def mirrored_strategy() -> tf.distribute.MirroredStrategy:
+    """All GPUs, or CPUs where there is none; one object for all models of a process.
+
+    A second object over the same devices would number its collective operations
+    from the same start, and TensorFlow refuses them where shapes differ.
+    """
     # Logical devices, so that one machine's CPU can be split into several for a trial.
     devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
     return tf.distribute.MirroredStrategy([device.name for device in devices])

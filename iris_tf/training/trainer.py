@@ -230,8 +230,14 @@ def _gather_replicas(embeddings, labels, taught):
         return embeddings, labels, taught, 0
     offset = context.replica_id_in_sync_group * embeddings.shape[0]
     return (
-        context.all_gather(embeddings, axis=0),
+        _with_dense_gradient(context.all_gather(embeddings, axis=0)),
         context.all_gather(labels, axis=0),
         None if taught is None else context.all_gather(taught, axis=0),
         offset,
     )
+
+
+@tf.custom_gradient
+def _with_dense_gradient(x):
+    """The same tensor; `all_gather` cannot send back the sparse gradient of `tf.gather`."""
+    return tf.identity(x), tf.convert_to_tensor

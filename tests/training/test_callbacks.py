@@ -212,7 +212,7 @@ def test_a_healthy_training_is_not_warned_of(tiny):
 
 def test_a_recovery_starts_the_count_anew():
     warning = CollapseWarning()
-    warning.set_model(SimpleNamespace(margin=SimpleNamespace(value=0.5)))
+    warning.set_model(SimpleNamespace(margin=keras.Variable(0.5)))
     collapsed = {"negative_distance": 0.01, "triplet_loss": 0.5}
     healthy = {"negative_distance": 0.9, "triplet_loss": 0.2}
     # A large loss of well spread embeddings is no collapse either.

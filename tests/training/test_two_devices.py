@@ -1,0 +1,64 @@
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+MARGIN, ALPHA = 0.4, 0.3
+
+
+@pytest.fixture(scope="module")
+def outcome(small_dataset, tmp_path_factory):
+    program = Path(__file__).with_name("two_devices.py")
+    folder = tmp_path_factory.mktemp("two_devices")
+    done = subprocess.run(
+        [sys.executable, str(program), str(small_dataset), str(folder)],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_negatives_of_the_other_device_are_found(outcome):
+    # Each anchor's only negative in the band lies on the other device.
+    assert outcome["two"]["logs"]["fallback_share"] == 0
+    vectors = np.array(outcome["vectors"])
+    triplets, taught = [], []
+    for group, n in enumerate(outcome["negatives"]):
+        a, p = 3 * group, 3 * group + 1
+        d_ap, d_an = (np.linalg.norm(vectors[a] - vectors[x]) for x in (p, n))
+        triplets.append(max(d_ap - d_an + MARGIN, 0))
+        taught.append(sum(1 - vectors[x] @ vectors[x][::-1] for x in (a, p, n)))
+    logs = outcome["two"]["logs"]
+    assert logs["triplet_loss"] == pytest.approx(np.mean(triplets), abs=1e-5)
+    assert logs["distillation_loss"] == pytest.approx(ALPHA / 3 * np.mean(taught), abs=1e-5)
+
+
+def test_two_devices_make_the_step_of_one(outcome):
+    one, two = outcome["one"], outcome["two"]
+    assert two["logs"] == pytest.approx(one["logs"], abs=1e-5)
+    np.testing.assert_allclose(two["kernel"], one["kernel"], atol=1e-6)
+    assert np.abs(np.array(one["kernel"]) - np.eye(6)).max() > 0.01
+    assert (one["step"], two["step"]) == (1, 1)
+
+
+def test_a_whole_run_works_on_both(outcome):
+    run = outcome["run"]
+    assert run["devices"] == 2
+    assert [row["epoch"] for row in run["history"]] == [1, 2]
+    for row in run["history"]:
+        assert all(math.isfinite(value) for value in row.values())
+        assert 0 <= row["val_eer"] <= 1
+    assert [row["unfrozen_stages"] for row in run["history"]] == [1, 3]
+    assert 0 < run["history"][1]["teacher_distance"] < 2
+    assert run["finite"]
+    assert run["complete"]
+
+
+def test_groups_must_be_shared_evenly(outcome):
+    assert "batch.groups" in outcome["run"]["refusal"]
+    assert "2 devices" in outcome["run"]["refusal"]

@@ -1,0 +1,142 @@
+"""Runs the trainer on two logical CPU devices and prints what came of it as JSON.
+
+A program of its own, because devices must be split before TensorFlow starts:
+``python tests/training/two_devices.py DATASET FOLDER``.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+TESTS = Path(__file__).parents[1]
+sys.path.insert(0, str(TESTS))
+
+import tiny_network  # noqa: E402
+from small_recipes import small_recipe  # noqa: E402
+
+from iris_tf.config.recipe import BatchRecipe  # noqa: E402
+from iris_tf.errors import RecipeError  # noqa: E402
+from iris_tf.networks.embed import load_embedding_model  # noqa: E402
+from iris_tf.training.run import mirrored_strategy, resume, train  # noqa: E402
+from iris_tf.training.trainer import EmbeddingTrainer  # noqa: E402
+
+MARGIN, LEFT, RIGHT = 0.4, 0.2, 1.0
+GROUPS, SIZE, DEVICES = 4, 3, 2
+
+
+def in_band(vectors, labels, anchor, positive):
+    """Rows in the anchor's band of Eq. 6."""
+    distances = np.linalg.norm(vectors - vectors[anchor], axis=1)
+    d_ap = distances[positive]
+    band = (distances > d_ap + LEFT * MARGIN) & (distances < d_ap + RIGHT * MARGIN)
+    return np.flatnonzero(band & (labels != labels[anchor]))
+
+
+def case_with_negatives_on_the_other_device():
+    """Vectors and labels where every anchor has one negative in its band, and not on its device."""
+    rng = np.random.default_rng(0)
+    labels = np.array([[0, 0, 4], [1, 1, 4], [2, 2, 5], [3, 3, 5]]).ravel()
+    half = GROUPS * SIZE // DEVICES
+    while True:
+        vectors = rng.normal(size=(GROUPS, SIZE, 6))
+        vectors[:, 1] = vectors[:, 0] + 0.5 * rng.normal(size=(GROUPS, 6))
+        vectors = (vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)).reshape(-1, 6)
+        bands = [in_band(vectors, labels, 3 * g, 3 * g + 1) for g in range(GROUPS)]
+        if all(
+            len(band) == 1 and (band[0] < half) != (3 * g < half) for g, band in enumerate(bands)
+        ):
+            return vectors, labels, [int(band[0]) for band in bands]
+
+
+def one_step(strategy, images, labels):
+    """Logs, weights and the first moments after one step of a matrix that starts as identity."""
+    with strategy.scope():
+        roi = keras.Input((1, 6, 1))
+        x = keras.layers.Dense(6, use_bias=False, name="head_linear")(
+            keras.layers.Flatten()(roi)
+        )
+        student = keras.Model(roi, keras.layers.UnitNormalization()(x))
+        student.get_layer("head_linear").set_weights([np.eye(6)])
+        trainer = EmbeddingTrainer(
+            student,
+            BatchRecipe(groups=GROUPS),
+            teach=lambda rois: tf.math.l2_normalize(tf.reshape(rois, (-1, 6))[:, ::-1], axis=1),
+        )
+        trainer.compile(keras.optimizers.SGD(1.0))
+        trainer.margin.assign(MARGIN)
+        trainer.ratio_left.assign(LEFT)
+        trainer.ratio_right.assign(RIGHT)
+        trainer.distill_weight.assign(0.3)
+    data = tf.data.Dataset.from_tensors((images, labels))
+    history = trainer.fit(data, verbose=0, shuffle=False).history
+    return {
+        "logs": {name: float(values[0]) for name, values in history.items()},
+        "kernel": student.get_layer("head_linear").get_weights()[0].tolist(),
+        "step": int(trainer.step.numpy()),
+    }
+
+
+def whole_run(dataset, folder):
+    """Train on both devices: a teacher, and a student with all that a recipe can ask for."""
+    tiny_network.NETWORKS[tiny_network.NAME] = tiny_network.SPEC
+
+    def recipe(name, **changes):
+        (folder / name).mkdir()
+        return small_recipe(folder / name, dataset, strategy="mirrored", **changes)
+
+    teacher = train(recipe("teacher", epochs=1))
+    student = recipe(
+        "student",
+        seed=8,
+        mixed_float16=True,
+        network={"weights": str(teacher.best)},
+        distillation={"teacher": str(teacher.path)},
+        batch={"layout": "balanced", "images_per_identity": 2},
+        warm_epochs=0,
+        unfreeze_epochs=1,
+    )
+    run = train(student)
+    model = load_embedding_model(run.last)
+    try:
+        train(recipe("uneven", batch={"groups": 5}))
+        refusal = None
+    except RecipeError as error:
+        refusal = str(error)
+    return {
+        "history": run.state().history,
+        "devices": json.loads(run.environment.read_text())["devices"],
+        "finite": all(bool(np.isfinite(v.numpy()).all()) for v in model.weights),
+        "complete": resume(run.path).is_complete(),
+        "refusal": refusal,
+    }
+
+
+def main(dataset, folder):
+    """Print the outcomes."""
+    tf.config.set_logical_device_configuration(
+        tf.config.list_physical_devices("CPU")[0],
+        [tf.config.LogicalDeviceConfiguration()] * DEVICES,
+    )
+    vectors, labels, negatives = case_with_negatives_on_the_other_device()
+    images = (100 * vectors).reshape(GROUPS, SIZE, 1, 6, 1).astype(np.float32)
+    labels = labels.reshape(GROUPS, SIZE).astype(np.int32)
+    devices = [device.name for device in tf.config.list_logical_devices("CPU")]
+    print(
+        json.dumps(
+            {
+                "vectors": vectors.tolist(),
+                "negatives": negatives,
+                "one": one_step(tf.distribute.OneDeviceStrategy(devices[0]), images, labels),
+                "two": one_step(mirrored_strategy(), images, labels),
+                "run": whole_run(dataset, folder),
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
