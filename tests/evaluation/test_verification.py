@@ -82,8 +82,8 @@ def test_verification_rate_is_the_best_of_all_allowed_thresholds(seed, far):
 def test_eer_of_two_gaussians_is_phi_of_minus_half_d_prime():
     rng = np.random.default_rng(0)
     for distance in (1.0, 2.0, 4.0):
-        genuine = rng.normal(distance, 1, 200_000)
-        impostor = rng.normal(0, 1, 200_000)
+        genuine = rng.normal(distance - 0.7, 1, 200_000)
+        impostor = rng.normal(-0.7, 1, 200_000)
         assert d_prime(genuine, impostor) == pytest.approx(distance, abs=0.02)
         expected = norm.cdf(-distance / 2)
         assert equal_error_rate(genuine, impostor).rate == pytest.approx(expected, abs=0.003)

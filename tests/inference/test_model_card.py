@@ -111,6 +111,7 @@ def test_not_a_card(folder, text):
         ({"roi_mode": "square"}, "'square', but this program knows algorithm1, aligned, unrolled"),
         ({"input_size": [96]}, r"input_size is \[96\]"),
         ({"input_size": [96, -1]}, "input_size"),
+        ({"input_size": [0, 96]}, "input_size"),
         ({"embedding_size": "128"}, "embedding_size is '128'"),
         ({"thresholds": {"eer": 0.1, "far_1e-2": 0.2}}, "thresholds.far_1e-3 is None"),
         ({"thresholds": {"eer": "high", "far_1e-2": 0.2, "far_1e-3": 1}}, "thresholds.eer"),

@@ -106,6 +106,15 @@ class TestAligned:
             [0, 0, 0, 0, 0],
         ]
         np.testing.assert_array_equal(crop, expected)
+        crop = aligned(image, eye(np.ones((5, 5)), iris=Ellipse(4.0, 0.0, 2.0, 2.0)))
+        expected = [
+            [0, 0, 0, 0, 0],
+            [0, 0, 0, 0, 0],
+            [3, 4, 5, 0, 0],
+            [8, 9, 10, 0, 0],
+            [13, 14, 15, 0, 0],
+        ]
+        np.testing.assert_array_equal(crop, expected)
 
     def test_lids_do_not_change_the_square(self):
         image = np.full((60, 80), 100, np.uint8)
