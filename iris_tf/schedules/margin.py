@@ -52,6 +52,6 @@ class MarginSchedule:
         if phases.is_warm(epoch):
             return self.warm
         first, last = phases.first_half
-        if epoch <= last or phases.second_half[0] > phases.second_half[1]:
+        if epoch <= last:
             return cosine_anneal(*self.medi, epoch, first, last)
         return cosine_anneal(*self.post, epoch, *phases.second_half)
