@@ -1,6 +1,5 @@
 """Whether the input pipeline holds training back: a step fed from it and one fed from memory."""
 
-import itertools
 import time
 from collections.abc import Iterator
 
@@ -35,20 +34,26 @@ def measure_training(recipe: TrainRecipe, steps: int = 30) -> dict[str, float]:
         When recipe or dataset cannot be used.
     """
     training = prepare_training(recipe)
-    step = tf.function(training.trainer.train_step)
-    batches = itertools.chain.from_iterable(itertools.repeat(training.dataset(0)))
-    batch = next(batches)
+    trainer = training.trainer
+    trainer.make_train_function()  # the very step of `fit`, with its devices and XLA
+    pipeline = training.dataset(0).repeat()
+    batch = next(iter(pipeline))
+    memory = tf.data.Dataset.from_tensors(batch).repeat()
     images = batch[0].shape[0] * batch[0].shape[1]
+    distribute = trainer.distribute_strategy.experimental_distribute_dataset
 
     def seconds(source: Iterator) -> float:
         for _ in range(_WARMUP_STEPS):
-            step(next(source))
+            logs = trainer.train_function(source)
+        float(logs["loss"])  # waits for the devices
         started = time.perf_counter()
         for _ in range(steps):
-            step(next(source))
+            logs = trainer.train_function(source)
+        float(logs["loss"])
         return time.perf_counter() - started
 
-    rounds = [(seconds(itertools.repeat(batch)), seconds(batches)) for _ in range(_ROUNDS)]
+    sources = [iter(distribute(source)) for source in (memory, pipeline)]
+    rounds = [[seconds(source) for source in sources] for _ in range(_ROUNDS)]
     from_memory, from_pipeline = (
         images * steps / min(column) for column in zip(*rounds, strict=True)
     )

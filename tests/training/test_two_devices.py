@@ -62,3 +62,8 @@ def test_a_whole_run_works_on_both(outcome):
 def test_groups_must_be_shared_evenly(outcome):
     assert "batch.groups" in outcome["run"]["refusal"]
     assert "2 devices" in outcome["run"]["refusal"]
+
+
+def test_training_is_measured_on_both(outcome):
+    speed = outcome["run"]["speed"]
+    assert all(value > 0 for value in speed.values())

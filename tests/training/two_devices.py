@@ -18,6 +18,7 @@ sys.path.insert(0, str(TESTS))
 import tiny_network  # noqa: E402
 from small_recipes import small_recipe  # noqa: E402
 
+from iris_tf.benchmark.training import measure_training  # noqa: E402
 from iris_tf.config.recipe import BatchRecipe  # noqa: E402
 from iris_tf.errors import RecipeError  # noqa: E402
 from iris_tf.networks.embed import load_embedding_model  # noqa: E402
@@ -112,6 +113,7 @@ def whole_run(dataset, folder):
         "finite": all(bool(np.isfinite(v.numpy()).all()) for v in model.weights),
         "complete": resume(run.path).is_complete(),
         "refusal": refusal,
+        "speed": measure_training(teacher.recipe(), steps=2),
     }
 
 
