@@ -138,6 +138,14 @@ def test_floating_point_pixels_are_unreadable(tmp_path):
     assert reason_of(path) is FailureReason.UNREADABLE
 
 
+@pytest.mark.parametrize("channel", range(3))
+def test_one_channel_that_differs_makes_colour(tmp_path, channel):
+    pixels = np.full((70, 70, 3), 100, np.uint8)
+    pixels[5, 5, channel] = 200
+    cv2.imwrite(str(tmp_path / "a.png"), pixels)
+    assert read_eye(tmp_path / "a.png").note == "colour to grey"
+
+
 def test_colour_becomes_luma(tmp_path):
     rgb = np.dstack([texture(seed=1), texture(seed=2), texture(seed=3)])
     eye = read_eye(saved(tmp_path / "eye.png", rgb))

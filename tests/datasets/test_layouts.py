@@ -189,6 +189,13 @@ def test_the_folder_above_is_answered_with_the_right_one(tmp_path, layout):
         read_layout(tmp_path)
 
 
+def test_two_collections_in_one_folder_are_not_answered_with_one_of_them(tmp_path):
+    for collection in ("first", "second"):
+        touch(tmp_path / collection, EXAMPLES["casia-interval"])
+    with pytest.raises(DatasetError, match="fewer than 80% fit"):
+        read_layout(tmp_path)
+
+
 def test_an_unknown_layout_lists_the_known(tmp_path):
     with pytest.raises(DatasetError, match="casia-thousand, casia-lamp"):
         read_layout(tmp_path, "ubiris")
