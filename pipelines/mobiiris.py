@@ -45,6 +45,7 @@ from iris_tf.segmentation.prepare import prepare
 from iris_tf.stages import Stages
 
 CROPS_SHOWN = 24
+UNSEEN = {"person": "persons", "identity": "identities"}
 
 
 def main(
@@ -214,7 +215,7 @@ class Pipeline:
             Report(
                 title=f"MobiIris: {self.folder.name}",
                 dataset="Synthetic eyes" if settings["synthetic"] else settings["layout"],
-                evaluated_on=f"test split: {settings['split_by']}s not seen in training",
+                evaluated_on=f"test split: {UNSEEN[settings['split_by']]} not seen in training",
                 synthetic=settings["synthetic"],
                 roi_mode=settings["roi_mode"],
                 rows=rows,
@@ -230,7 +231,9 @@ class Pipeline:
             ),
         )
         Console(width=max(100, Console().width)).print(format_table(rows))
-        print(f"models:  {', '.join(str(RunFolder(r.run).models) for r in self.models.values())}")
+        print(f"crops:   {self.dataset} (manifest.csv, roi/, failures.csv)")
+        for name, recipe in self.models.items():
+            print(f"model:   {RunFolder(recipe.run).models} ({name})")
         print(f"report:  {path}")
 
     def report_rows(self) -> list[ReportRow]:
@@ -240,7 +243,7 @@ class Pipeline:
         median = {
             row["model"]["file"]: row["inference"]["median"]
             for row in latency["rows"]
-            if row["threads"] == self.recipe.latency.threads[0]
+            if row["threads"] == 1
         }
         rows = [
             ReportRow(name, "", evaluation, reference=True)

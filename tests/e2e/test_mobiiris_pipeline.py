@@ -1,0 +1,113 @@
+"""The shipped demo recipe, shortened, through the command that a user types."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[2]
+SHORTER = (
+    "dataset.synthetic.subjects=14",
+    "dataset.synthetic.images=3",
+    "training.epochs=2",
+    "training.warm_epochs=1",
+    "training.batch.groups=8",
+    "training.batch.steps_per_epoch=2",
+    "models.resnet50.epochs=2",
+    "models.resnet50.warm_epochs=1",
+    "models.resnet50.batch.steps_per_epoch=2",
+    "latency.runs=50",
+)
+MODELS = ("resnet50", "baseline", "mobiiris")
+
+
+def run_pipeline(folder: Path, *overrides: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [
+            sys.executable, PROJECT / "pipelines" / "mobiiris.py",
+            PROJECT / "pipelines" / "demo.yaml", f"run={folder}", *SHORTER, *overrides,
+        ],
+        capture_output=True, text=True, timeout=900, check=False,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "short"
+    return folder, run_pipeline(folder)
+
+
+def test_ends_with_a_table_of_all_models_and_both_references(finished):
+    folder, process = finished
+    assert process.returncode == 0, process.stderr
+    for name in (*MODELS, "raw pixels", "untrained network"):
+        assert name in process.stdout
+    assert str(folder / "report.html") in process.stdout
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_each_model_has_run_files_metrics_and_latency(finished, name):
+    folder, _ = finished
+    card = json.loads((folder / name / "models" / "model_card.json").read_text())
+    assert sorted(card["files"]) == [f"{name}_float16.tflite", f"{name}_float32.tflite"]
+    assert len((folder / name / "history.csv").read_text().splitlines()) == 1 + 2
+    timed = {
+        (row["model"]["sha256"], row["threads"])
+        for row in json.loads((folder / "latency.json").read_text())["rows"]
+    }
+    for file in card["files"].values():
+        assert {(file["sha256"], 1), (file["sha256"], 2)} <= timed
+
+
+def test_distillation_is_in_the_last_model_alone(finished):
+    folder, _ = finished
+    headers = {name: (folder / name / "history.csv").read_text().splitlines()[0] for name in MODELS}
+    assert "teacher_distance" in headers["mobiiris"]
+    assert "teacher_distance" not in headers["baseline"]
+
+
+def test_report_shows_the_measured_figures_and_says_that_they_are_synthetic(finished):
+    folder, _ = finished
+    page = (folder / "report.html").read_text()
+    assert "synthetic" in page.lower()
+    for name in MODELS:
+        for precision in ("float32", "float16"):
+            metrics = json.loads(
+                (folder / name / f"evaluation_{precision}/metrics.json").read_text()
+            )
+            assert f"{100 * metrics['evaluation']['metrics']['eer']:.2f}" in page
+    assert "http://" not in page and "https://" not in page  # nothing is fetched
+
+
+def test_no_test_person_was_seen_in_training(finished):
+    folder, _ = finished
+    splits = {}
+    for line in (folder / "dataset" / "manifest.csv").read_text().splitlines()[1:]:
+        (
+            _,
+            _,
+            subject,
+            *_,
+        ) = fields = line.split(",")
+        splits.setdefault(subject, set()).add(fields[6])
+    assert {frozenset(found) for found in splits.values()} == {
+        frozenset({"train"}), frozenset({"val"}), frozenset({"test"}),
+    }  # fmt: skip
+
+
+def test_a_second_run_repeats_no_stage_and_another_recipe_is_refused(finished):
+    folder, _ = finished
+    stages = ("models", "checkpoints", "evaluation_float16")
+    files = [p for name in MODELS for s in stages for p in (folder / name / s).rglob("*.*")]
+    before = {path: path.stat().st_mtime_ns for path in files}
+    again = run_pipeline(folder)
+    assert again.returncode == 0, again.stderr
+    assert again.stderr.count("done before") == 3 + 3 + 1 + 6 + 1
+    assert {path: path.stat().st_mtime_ns for path in files} == before
+
+    other = run_pipeline(folder, "training.batch.groups=16")
+    assert other.returncode == 2
+    assert "belongs to another recipe" in other.stderr
+    assert "Traceback" not in other.stderr
