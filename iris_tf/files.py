@@ -25,28 +25,37 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
     suffix = "".join(path.suffixes)
     temporary = path.with_name(f".{path.name[:60]}.{uuid.uuid4().hex[:8]}{suffix}")
     try:
-        yield temporary
-        os.replace(temporary, path)
+        with _full_disk_named(path):
+            yield temporary
+            os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _full_disk_named(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         if error.errno == errno.ENOSPC:
             error.filename = str(path)  # a failed write names no file, or the temporary one
         raise
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
 def replace_folder(path: str | os.PathLike) -> Iterator[Path]:
     """Yield an empty temporary folder that takes the place of `path` when the block succeeds.
 
-    When the block raises, an earlier `path` stays as it was.
+    When the block raises, an earlier `path` stays as it was. The error of a full
+    disk names `path`.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     temporary.mkdir()
     try:
-        yield temporary
+        with _full_disk_named(path):
+            yield temporary
         if path.exists():
             # A folder cannot be renamed onto a full one; the moment between the
             # two renames is the only one without `path`.

@@ -153,12 +153,12 @@ class RunFolder:
     def state_weights(self) -> Path | None:
         """Weights of student, optimiser and step counter after the last complete epoch."""
         folders = self._state_folders()
-        return folders[-1] / "trainer.weights.h5" if folders else None
+        return folders[-1] / "trainer.npz" if folders else None
 
     def save_state(self, state: TrainingState, save_weights: Callable[[Path], None]) -> None:
         """Store weights and state as one: a folder that appears by a single rename."""
         with replace_folder(self.checkpoints / f"epoch-{state.epochs_done:04d}") as folder:
-            save_weights(folder / "trainer.weights.h5")
+            save_weights(folder / "trainer.npz")
             (folder / "state.json").write_text(json.dumps(vars(state)), encoding="utf-8")
         for old in [*self._state_folders()[:-1], *self.checkpoints.glob(".epoch-*")]:
             shutil.rmtree(old, ignore_errors=True)

@@ -163,7 +163,7 @@ class Checkpoints(keras.callbacks.Callback):
         self._save_student(self.run.last)
         self.state.history.append(row)
         self.state.epochs_done = epoch + 1
-        self.run.save_state(self.state, self.model.save_weights)
+        self.run.save_state(self.state, self.model.save_state)
 
     def _save_student(self, path) -> None:
         with atomic_path(path) as temporary:

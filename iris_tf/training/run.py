@@ -201,7 +201,7 @@ def _fit(training: Training, run: RunFolder) -> RunFolder:
         write_bytes(target, (Path(recipe.dataset) / name).read_bytes())
     write_json(run.environment, _environment(training))
     if run.state_weights() is not None:
-        trainer.load_weights(run.state_weights())
+        trainer.load_state(run.state_weights())
         run.write_history(state)
     steps = training.batches.steps
     progress = StageProgress(
