@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 import iris_tf
-from iris_tf.errors import IrisTfError
+from iris_tf.errors import BenchmarkError, IrisTfError
 
 app = typer.Typer(
     name="iris-tf",
@@ -325,7 +325,7 @@ def _integers(option: str, text: str) -> list[int]:
     try:
         return [int(part) for part in text.split(",")]
     except ValueError:
-        raise typer.BadParameter(f"{option} is {text!r}; give numbers, e.g. 1,2") from None
+        raise BenchmarkError(f"{option} is {text!r}; give whole numbers, such as 1,2.") from None
 
 
 def load_tensorflow() -> None:

@@ -7,7 +7,7 @@ import numpy as np
 
 from iris_tf.datasets.images import read_image
 from iris_tf.datasets.manifest import SPLITS, ManifestRow, read_manifest
-from iris_tf.errors import DatasetError
+from iris_tf.errors import DatasetError, ExtractionError
 from iris_tf.evaluation.evaluate import evaluate_embeddings
 from iris_tf.files import sha256, write_json
 from iris_tf.inference.models import open_model
@@ -63,13 +63,12 @@ def evaluate_model(
 
     Raises
     ------
-    ModelError, DatasetError, ExtractionError, EvaluationError
+    ModelError, DatasetError, EvaluationError
         When model, manifest or a crop cannot be used.
     """
     rows = select_rows(manifest, split)
     embedder = open_model(model)
-    folder = Path(manifest).parent
-    crops = (read_image(folder / row.roi).pixels for row in rows)
+    crops = (_read_crop(Path(manifest).parent / row.roi) for row in rows)
     embeddings = embedder.embed(track(crops, f"Embedding with {embedder.path.name}", len(rows)))
     result = {
         "model": {
@@ -84,3 +83,13 @@ def evaluate_model(
     }
     write_json(Path(out) / "metrics.json", result)
     return result
+
+
+def _read_crop(path: Path) -> np.ndarray:
+    try:
+        return read_image(path).pixels
+    except ExtractionError as error:
+        reason = str(error).rstrip(".")
+        raise DatasetError(
+            f"{path}: this crop cannot be read ({reason}); run `iris-tf prepare` again."
+        ) from None

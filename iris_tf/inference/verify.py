@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from iris_tf.datasets.images import read_eye, read_image
+from iris_tf.errors import ExtractionError
 from iris_tf.inference.embedder import TFLiteEmbedder
 from iris_tf.inference.model_card import ModelCard
 from iris_tf.segmentation.roi import crop_roi
@@ -73,13 +74,16 @@ def read_roi(path: str | Path, card: ModelCard, kind: str = "auto") -> np.ndarra
     Raises
     ------
     ExtractionError
-        When the picture cannot be read or no iris is found in it.
+        When the picture cannot be read or no iris is found in it; names the file.
     """
-    pixels = read_image(path).pixels
-    if kind == "roi" or (kind == "auto" and looks_like_roi(pixels)):
-        return pixels
-    pixels = read_eye(path).pixels
-    return crop_roi(pixels, segmenter_by_name(card.segmenter)(pixels), card.roi_mode)
+    try:
+        pixels = read_image(path).pixels
+        if kind == "roi" or (kind == "auto" and looks_like_roi(pixels)):
+            return pixels
+        pixels = read_eye(path).pixels
+        return crop_roi(pixels, segmenter_by_name(card.segmenter)(pixels), card.roi_mode)
+    except ExtractionError as error:
+        raise ExtractionError(error.reason, f"{path}: {error}") from None
 
 
 def verify(
