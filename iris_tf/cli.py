@@ -11,7 +11,8 @@ from typing import Annotated
 import typer
 
 import iris_tf
-from iris_tf.errors import BenchmarkError, IrisTfError
+from iris_tf.datasets.layouts import LAYOUTS
+from iris_tf.errors import BenchmarkError, ExtractionError, IrisTfError
 
 app = typer.Typer(
     name="iris-tf",
@@ -24,17 +25,9 @@ app = typer.Typer(
 benchmark = typer.Typer(no_args_is_help=True, help="Measure speed on this machine.")
 app.add_typer(benchmark, name="benchmark")
 
-Layout = StrEnum(
-    "Layout",
-    [
-        (name.upper().replace("-", "_"), name)
-        for name in (
-            "auto", "casia-thousand", "casia-lamp", "casia-interval", "casia-v1",
-            "iitd", "mmu1", "mmu2", "folder",
-        )
-    ],
-)  # fmt: skip
+Layout = StrEnum("Layout", {name.upper().replace("-", "_"): name for name in LAYOUTS})
 RoiMode = StrEnum("RoiMode", ["algorithm1", "aligned", "unrolled"])
+ImageFormat = StrEnum("ImageFormat", ["jpg", "png"])
 SplitBy = StrEnum("SplitBy", ["person", "identity"])
 Split = StrEnum("Split", ["train", "val", "test", "all"])
 Kind = StrEnum("Kind", ["auto", "eye", "roi"])
@@ -56,12 +49,13 @@ def report_errors(command: Callable[[], None]) -> None:
     except IrisTfError as error:
         _fail(str(error))
     except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        _fail(
-            f"{error.filename or 'The output folder'}: the disk is full; free some space and run "
-            "the same command again, finished work is kept."
-        )
+        where = error.filename or "The output folder"
+        if error.errno == errno.ENOSPC:
+            _fail(
+                f"{where}: the disk is full; free some space and run the same command again, "
+                "finished work is kept."
+            )
+        _fail(f"{where}: {error.strerror or error}; check the path and its permissions.")
     except ModuleNotFoundError as error:
         if error.name not in ("tensorflow", "keras"):
             raise
@@ -98,15 +92,16 @@ def synthesize(
     images: Annotated[int, typer.Option(help="Images of each eye, 1 to 100.")] = 5,
     seed: Annotated[int, typer.Option(help="Same seed, same images, byte for byte.")] = 0,
     jobs: Annotated[int, typer.Option(help="Processes; -1: one a core.")] = -1,
+    image_format: Annotated[ImageFormat, typer.Option(help="Lossy or not.")] = ImageFormat.jpg,
 ) -> None:
     """Generate near-infrared eye images with exact ground truth.
 
-    Writes 640x480 JPEG images in the layout of CASIA-Iris-Thousand; beside each
+    Writes 640x480 images in the layout of CASIA-Iris-Thousand; beside each
     lie the ellipses of pupil and iris (.json) and the visible iris (_mask.png).
     """
     from iris_tf.datasets.synthetic.writer import synthesize
 
-    synthesize(out, subjects, images, seed, jobs)
+    synthesize(out, subjects, images, seed, jobs, image_format.value)
     typer.echo(f"{2 * subjects * images} images of {2 * subjects} eyes in {out}")
 
 
@@ -115,7 +110,9 @@ def prepare(
     images: Annotated[Path, typer.Option(help="Folder of eye images; never written to.")],
     out: Annotated[Path, typer.Option(help="Dataset folder to write.")],
     layout: Annotated[Layout, typer.Option(help="How file names say who is who.")] = Layout.AUTO,
-    segmenter: Annotated[str, typer.Option(help="Finds pupil and iris.")] = "opencv",
+    segmenter: Annotated[
+        str, typer.Option(help="Finds pupil and iris; there is: opencv.")
+    ] = "opencv",
     roi_mode: Annotated[
         RoiMode, typer.Option(help="How to crop; algorithm1 is the paper's.")
     ] = RoiMode.algorithm1,
@@ -140,6 +137,11 @@ def prepare(
         f"{dataset.layout}: {counts['prepared']} of {counts['images']} images cropped, "
         f"{counts['identities']} identities of {counts['persons']} persons, in {out}"
     )
+    if counts["identities_with_one_image"]:
+        typer.echo(
+            f"  identities with one image, which give no triplet: "
+            f"{counts['identities_with_one_image']}"
+        )
     for reason, count in dataset.failures.items():
         typer.echo(f"  failed, {reason}: {count} ({100 * count / counts['images']:.1f} %)")
     for note, count in counts["notes"].items():
@@ -189,6 +191,7 @@ def export(
 ) -> None:
     """Export a run's best checkpoint as .tflite files with a model card.
 
+    RUN/models is replaced as a whole, so name all precisions that it shall hold.
     Each file's embeddings are compared with the Keras model's on real crops;
     where they disagree, the export fails and says by how much.
     """
@@ -235,7 +238,7 @@ def evaluate(
 
 @benchmark.command()
 def latency(
-    model: ModelFile,
+    model: Annotated[Path, typer.Option(help="A .tflite file.")],
     threads: Annotated[str, typer.Option(help="Comma-separated.")] = "1,2",
     runs: Annotated[int, typer.Option(help="Inferences that count, at least 50.")] = 100,
     out: Annotated[Path | None, typer.Option(help="JSON file to write.")] = None,
@@ -286,15 +289,27 @@ def embed(
     images: Annotated[list[Path], typer.Argument(help="ROI crops or eye images.")],
     kind: Annotated[Kind, typer.Option(help="What the images are.")] = Kind.auto,
 ) -> None:
-    """Print the embedding of each image as a line of JSON."""
+    """Print the embedding of each image as a line of JSON.
+
+    An image that cannot be used is named on standard error and does not stop
+    the others; the exit status is 2 then.
+    """
     from iris_tf.inference.embedder import TFLiteEmbedder
     from iris_tf.inference.model_card import ModelCard
     from iris_tf.inference.verify import read_roi
 
-    card, embedder = ModelCard.beside(model), TFLiteEmbedder(model)
+    embedder, card = TFLiteEmbedder(model), ModelCard.beside(model)
+    failed = False
     for path in images:
-        embedding = embedder.embed([read_roi(path, card, kind.value)])[0]
+        try:
+            embedding = embedder.embed([read_roi(path, card, kind.value)])[0]
+        except ExtractionError as error:
+            typer.echo(f"Error: {error}", err=True)
+            failed = True
+            continue
         typer.echo(json.dumps({"image": str(path), "embedding": embedding.tolist()}))
+    if failed:
+        raise typer.Exit(2)
 
 
 @app.command()
@@ -315,7 +330,7 @@ def verify(
 
     result = verify(model, a, b, threshold.value, kind.value)
     typer.echo(
-        f"similarity {result.similarity:.4f}, threshold {result.threshold:.4f} "
+        f"similarity {result.similarity:.6f}, threshold {result.threshold:.6f} "
         f"({result.operating_point}): {'same eye' if result.same_eye else 'different eyes'}"
     )
     raise typer.Exit(0 if result.same_eye else 1)

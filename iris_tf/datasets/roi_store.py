@@ -94,15 +94,30 @@ def _state(file: Path) -> str:
     return f"{status.st_size} {status.st_mtime_ns}"
 
 
-def _read_crop(file: Path, size: tuple[int, int]) -> np.ndarray:
+def read_crop(file: Path) -> np.ndarray:
+    """Read one ROI crop of a dataset at its native size.
+
+    Parameters
+    ----------
+    file : Path
+        File that a manifest's `roi` names.
+
+    Returns
+    -------
+    ndarray of shape (height, width), uint8
+
+    Raises
+    ------
+    DatasetError
+        When the file is missing or damaged.
+    """
     try:
-        crop = read_image(file).pixels
+        return read_image(file).pixels
     except ExtractionError as error:
         raise DatasetError(
             f"{file}: this ROI crop cannot be read ({error}); delete it and run "
             "`iris-tf prepare` again."
         ) from error
-    return resize_roi(crop, size)
 
 
 def _pack(files: list[Path], size: tuple[int, int], packed: Path) -> None:
@@ -113,6 +128,6 @@ def _pack(files: list[Path], size: tuple[int, int], packed: Path) -> None:
         np.lib.format.write_array_header_1_0(out, header)
         # Decoding and resizing run without the GIL, so threads are enough.
         with ThreadPoolExecutor() as pool:
-            crops = pool.map(lambda file: _read_crop(file, size), files)
+            crops = pool.map(lambda file: resize_roi(read_crop(file), size), files)
             for crop in track(crops, f"Packing crops at {size[0]}x{size[1]}", len(files)):
                 out.write(np.ascontiguousarray(crop, np.uint8).data)

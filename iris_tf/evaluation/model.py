@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from iris_tf.datasets.images import read_image
-from iris_tf.datasets.manifest import SPLITS, ManifestRow, read_manifest
-from iris_tf.errors import DatasetError, ExtractionError
+from iris_tf.datasets.manifest import SPLITS, ManifestRow, read_manifest, read_settings
+from iris_tf.datasets.roi_store import read_crop
+from iris_tf.errors import DatasetError, ModelError
 from iris_tf.evaluation.evaluate import evaluate_embeddings
 from iris_tf.files import sha256, write_json
-from iris_tf.inference.models import open_model
+from iris_tf.inference.models import crop_settings, open_model
 from iris_tf.machine import machine_description
 from iris_tf.progress import track
 
@@ -68,7 +68,8 @@ def evaluate_model(
     """
     rows = select_rows(manifest, split)
     embedder = open_model(model)
-    crops = (_read_crop(Path(manifest).parent / row.roi) for row in rows)
+    _check_crops(model, manifest)
+    crops = (read_crop(Path(manifest).parent / row.roi) for row in rows)
     embeddings = embedder.embed(track(crops, f"Embedding with {embedder.path.name}", len(rows)))
     result = {
         "model": {
@@ -85,11 +86,19 @@ def evaluate_model(
     return result
 
 
-def _read_crop(path: Path) -> np.ndarray:
-    try:
-        return read_image(path).pixels
-    except ExtractionError as error:
-        reason = str(error).rstrip(".")
-        raise DatasetError(
-            f"{path}: this crop cannot be read ({reason}); run `iris-tf prepare` again."
-        ) from None
+def _check_crops(model: str | Path, manifest: str | Path) -> None:
+    """Refuse crops of another kind than the model's: the figures would mean nothing.
+
+    Says nothing where either side does not know, e.g. of a ``.tflite`` without card.
+    """
+    wanted = crop_settings(model)
+    description = Path(manifest).parent / "dataset.json"
+    if wanted is None or not description.is_file():
+        return
+    found = read_settings(description)
+    for name in ("roi_mode", "segmenter"):
+        if wanted[name] != found[name]:
+            raise ModelError(
+                f"{model}: was trained on crops with {name} {wanted[name]}, but {manifest} holds "
+                f"{found[name]}; prepare the images as the model wants them."
+            )

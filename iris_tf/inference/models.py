@@ -7,7 +7,9 @@ from typing import Protocol
 import numpy as np
 
 from iris_tf.datasets.images import resize_roi
+from iris_tf.datasets.manifest import read_settings
 from iris_tf.inference.embedder import TFLiteEmbedder
+from iris_tf.inference.model_card import CARD_NAME, ModelCard
 
 
 class Embedder(Protocol):
@@ -58,7 +60,36 @@ class KerasEmbedder:
     def embed(self, rois: Iterable[np.ndarray]) -> np.ndarray:
         """Embed crops in batches (see `Embedder`)."""
         resized = [resize_roi(roi, self.input_size) for roi in rois]
+        if not resized:
+            return np.empty((0, self.embedding_size), np.float32)
         return self._embed(np.stack(resized))
+
+
+def crop_settings(path: str | Path) -> dict[str, str] | None:
+    """Which crops a model was trained on.
+
+    Parameters
+    ----------
+    path : str or Path
+        As for `open_model`.
+
+    Returns
+    -------
+    dict or None
+        ``roi_mode`` and ``segmenter``, from the run or the model card; None where
+        neither is at hand.
+    """
+    path = Path(path)
+    if path.is_dir():
+        from iris_tf.run_folder import RunFolder
+
+        settings = read_settings(RunFolder.open(path).dataset_description)
+        return {name: settings[name] for name in ("roi_mode", "segmenter")}
+    card = path.with_name(CARD_NAME)
+    if path.suffix != ".tflite" or not card.is_file():
+        return None
+    known = ModelCard.read(card)
+    return {"roi_mode": known.roi_mode, "segmenter": known.segmenter}
 
 
 def open_model(path: str | Path) -> Embedder:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from iris_tf.datasets.images import read_eye, read_image
-from iris_tf.errors import ExtractionError
+from iris_tf.errors import ExtractionError, FailureReason
 from iris_tf.inference.embedder import TFLiteEmbedder
 from iris_tf.inference.model_card import ModelCard
 from iris_tf.segmentation.roi import crop_roi
@@ -17,6 +17,7 @@ from iris_tf.segmentation.segmenter import segmenter_by_name
 _LEAST_BLACK_SHARE_OF_CROP = 0.15
 # No camera's picture is so wide, and an unrolled strip always is.
 _LEAST_ASPECT_OF_STRIP = 4.0
+_LEAST_SIDE_OF_CROP = 16  # pixels
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,11 @@ def read_roi(path: str | Path, card: ModelCard, kind: str = "auto") -> np.ndarra
     """
     try:
         pixels = read_image(path).pixels
+        if min(pixels.shape) < _LEAST_SIDE_OF_CROP:
+            raise ExtractionError(
+                FailureReason.TOO_SMALL,
+                f"The picture has {pixels.shape[1]}x{pixels.shape[0]} pixels, too few for a crop.",
+            )
         if kind == "roi" or (kind == "auto" and looks_like_roi(pixels)):
             return pixels
         pixels = read_eye(path).pixels
@@ -111,8 +117,8 @@ def verify(
     ModelError, ExtractionError
         When model, card or a picture cannot be used.
     """
-    card = ModelCard.beside(model)
     embedder = TFLiteEmbedder(model)
+    card = ModelCard.beside(model)
     a, b = embedder.embed(read_roi(path, card, kind) for path in (first, second))
     similarity = float(np.clip(np.dot(a, b), -1.0, 1.0))
     return Verification(

@@ -61,7 +61,7 @@ class GradualUnfreezing(keras.callbacks.Callback):
     Parameters
     ----------
     stages : list of list of keras.Layer
-        From input to output (`networks.groups.backbone_stages`).
+        From input to output (`networks.parameter_groups.backbone_stages`).
     unfreeze_epochs : int
         Epoch (from 0) from which on all stages learn.
     """

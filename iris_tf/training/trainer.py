@@ -192,7 +192,10 @@ class EmbeddingTrainer(keras.Model):
         }
         if taught is not None:
             values["distillation_loss"] = distillation
-            values["teacher_distance"] = distance / 3.0
+            # The teacher is not asked while alpha is 0, so there is no distance to report.
+            values["teacher_distance"] = tf.where(
+                self.distill_weight > 0.0, distance / 3.0, float("nan")
+            )
         for name, value in values.items():
             self._means[name].update_state(value)
         return self.get_metrics_result()

@@ -47,7 +47,7 @@ def test_crops_come_resized_in_the_order_of_the_rows(tmp_path, crops):
 def test_crops_are_packed_once(tmp_path, crops, monkeypatch):
     rows = [row(i) for i in range(5)]
     first = np.array(load_rois(rows, tmp_path, (24, 32)))
-    monkeypatch.setattr(roi_store, "_read_crop", None)  # nothing is read again
+    monkeypatch.setattr(roi_store, "read_crop", None)  # nothing is read again
     np.testing.assert_array_equal(load_rois(rows, tmp_path, (24, 32)), first)
     assert len(packed(tmp_path)) == 1
 
