@@ -1,4 +1,7 @@
 import csv
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -54,3 +57,49 @@ def read_history():
             ]
 
     return read
+
+
+@pytest.fixture(scope="session")
+def command():
+    """Path of the installed `iris-tf`."""
+    path = Path(sys.executable).with_name("iris-tf")
+    assert path.is_file(), "install the package: pip install -e ."
+    return path
+
+
+@pytest.fixture(scope="session")
+def trained_run(command, small_dataset, tmp_path_factory):
+    """Folder of two epochs of MobileNetV3-Large at 32x32, by `iris-tf train`. Not to be changed."""
+    folder = tmp_path_factory.mktemp("trained")
+    recipe = folder / "recipe.yaml"
+    recipe.write_text(
+        f"run: {folder / 'mobile'}\n"
+        f"dataset: {small_dataset}\n"
+        "network:\n"
+        "  input_size: [32, 32]\n"
+        "  embedding_size: 16\n"
+        "  weights: none\n"
+        "  attention: [expanded_conv_3_squeeze_excite_mul]\n"
+        "  batchnorm_momentum: 0.5\n"
+        "batch: {groups: 4, steps_per_epoch: 4}\n"
+        "warm_epochs: 1\n"
+        "unfreeze_epochs: 0\n"
+    )
+    done = subprocess.run(
+        [command, "train", recipe, "epochs=2", "seed=5"], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"{folder / 'mobile'}: 2 epochs" in done.stdout
+    # What a log gets: progress, and no chatter of libraries.
+    assert "Training mobile: 8/8" in done.stderr
+    assert "Warning" not in done.stderr
+    return folder / "mobile"
+
+
+@pytest.fixture(scope="session")
+def exported(trained_run):
+    """Folder of the run's .tflite files and their card. Not to be changed."""
+    from iris_tf.export.run import export_run
+
+    folder, _ = export_run(trained_run)
+    return folder
