@@ -174,9 +174,9 @@ def resume(path: str | Path, recipe: TrainRecipe | None = None) -> RunFolder:
     run = RunFolder.open(path)
     if recipe is not None:
         run.check_recipe(recipe)
+    _check_same_dataset(run)
     if run.is_complete():
         return run
-    _check_same_dataset(run)
     return _fit(prepare_training(run.recipe()), run)
 
 
