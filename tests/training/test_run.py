@@ -107,6 +107,8 @@ def test_every_switch_trains_with_teacher_and_unfreezing(
     assert [row["epoch"] for row in rows] == [1, 2]
     assert [row["unfrozen_stages"] for row in rows] == [1, 3]
     assert [row["distill_weight"] for row in rows] == [0.0, 0.5]
+    # The teacher was not asked while its weight was 0.
+    assert np.isnan(rows[0].pop("teacher_distance"))
     assert all(np.isfinite(value) for row in rows for value in row.values())
     second = rows[1]
     assert 0 < second["teacher_distance"] < 2

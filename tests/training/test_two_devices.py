@@ -50,6 +50,7 @@ def test_a_whole_run_works_on_both(outcome):
     run = outcome["run"]
     assert run["devices"] == 2
     assert [row["epoch"] for row in run["history"]] == [1, 2]
+    assert math.isnan(run["history"][0].pop("teacher_distance"))  # not asked while alpha is 0
     for row in run["history"]:
         assert all(math.isfinite(value) for value in row.values())
         assert 0 <= row["val_eer"] <= 1
