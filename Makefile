@@ -11,7 +11,7 @@ EXTRA ?= $(shell command -v nvidia-smi > /dev/null 2>&1 && echo gpu || echo cpu)
 demo: $(VENV)/installed
 	$(BIN)/python pipelines/mobiiris.py pipelines/demo.yaml
 
-test: $(VENV)/installed lint
+test: $(VENV)/installed
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/installed

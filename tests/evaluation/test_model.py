@@ -20,7 +20,7 @@ def unrolled(small_dataset, tmp_path):
 
 def test_crops_of_another_roi_mode_are_refused(unrolled, exported, trained_run, tmp_path):
     for model in (exported / "mobile_float32.tflite", trained_run):
-        with pytest.raises(ModelError, match="roi_mode algorithm1.*unrolled"):
+        with pytest.raises(ModelError, match=r"roi_mode algorithm1.*unrolled"):
             evaluate_model(model, unrolled, tmp_path)
     assert not (tmp_path / "metrics.json").exists()
 
