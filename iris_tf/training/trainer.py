@@ -239,7 +239,13 @@ class EmbeddingTrainer(keras.Model):
             id(v) for v in self.student.trainable_variables
         }
         trainable = [v for v in self._student_variables if id(v) not in frozen]
-        gradients = dict(zip(map(id, trainable), tape.gradient(loss, trainable), strict=True))
+        gradients = tape.gradient(loss, trainable)
+        context = tf.distribute.get_replica_context()
+        if context.num_replicas_in_sync > 1:
+            # Keras asks the first replica alone whether float16 has overflowed; the mean
+            # makes all agree, and the optimiser's sum of it is that of the gradients.
+            gradients = context.all_reduce(tf.distribute.ReduceOp.MEAN, gradients)
+        gradients = dict(zip(map(id, trainable), gradients, strict=True))
         self.optimizer.apply(
             [gradients.get(id(v)) for v in self._student_variables], self._student_variables
         )

@@ -46,6 +46,10 @@ def test_two_devices_make_the_step_of_one(outcome):
     assert (one["step"], two["step"]) == (1, 1)
 
 
+def test_an_overflow_on_the_second_device_skips_the_step_on_both(outcome):
+    np.testing.assert_array_equal(outcome["overflow"], np.eye(6))
+
+
 def test_a_whole_run_works_on_both(outcome):
     run = outcome["run"]
     assert run["devices"] == 2

@@ -37,8 +37,8 @@ def in_band(vectors, labels, anchor, positive):
     return np.flatnonzero(band & (labels != labels[anchor]))
 
 
-def case_with_negatives_on_the_other_device():
-    """Vectors and labels where every anchor has one negative in its band, and not on its device."""
+def case_with_one_negative(on_the_other_device):
+    """Vectors and labels where every anchor has one negative in its band, on a known device."""
     rng = np.random.default_rng(0)
     labels = np.array([[0, 0, 4], [1, 1, 4], [2, 2, 5], [3, 3, 5]]).ravel()
     half = GROUPS * SIZE // DEVICES
@@ -48,13 +48,19 @@ def case_with_negatives_on_the_other_device():
         vectors = (vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)).reshape(-1, 6)
         bands = [in_band(vectors, labels, 3 * g, 3 * g + 1) for g in range(GROUPS)]
         if all(
-            len(band) == 1 and (band[0] < half) != (3 * g < half) for g, band in enumerate(bands)
+            len(band) == 1 and ((band[0] < half) != (3 * g < half)) == on_the_other_device
+            for g, band in enumerate(bands)
         ):
             return vectors, labels, [int(band[0]) for band in bands]
 
 
-def one_step(strategy, images, labels):
-    """Logs, weights and the first moments after one step of a matrix that starts as identity."""
+def reversed_rows(rois):
+    """A teacher."""
+    return tf.math.l2_normalize(tf.reshape(rois, (-1, 6))[:, ::-1], axis=1)
+
+
+def one_step(strategy, images, labels, teach=reversed_rows, optimizer=None):
+    """Logs and weights after one step of a matrix that starts as identity."""
     with strategy.scope():
         roi = keras.Input((1, 6, 1))
         x = keras.layers.Dense(6, use_bias=False, name="head_linear")(
@@ -65,9 +71,9 @@ def one_step(strategy, images, labels):
         trainer = EmbeddingTrainer(
             student,
             BatchRecipe(groups=GROUPS),
-            teach=lambda rois: tf.math.l2_normalize(tf.reshape(rois, (-1, 6))[:, ::-1], axis=1),
+            teach=teach,
         )
-        trainer.compile(keras.optimizers.SGD(1.0))
+        trainer.compile(optimizer or keras.optimizers.SGD(1.0))
         trainer.margin.assign(MARGIN)
         trainer.ratio_left.assign(LEFT)
         trainer.ratio_right.assign(RIGHT)
@@ -79,6 +85,22 @@ def one_step(strategy, images, labels):
         "kernel": student.get_layer("head_linear").get_weights()[0].tolist(),
         "step": int(trainer.step.numpy()),
     }
+
+
+def overflowing_step(strategy):
+    """The matrix after a step that is NaN on the second device alone."""
+    vectors, labels, _ = case_with_one_negative(on_the_other_device=False)
+    images = vectors.reshape(GROUPS, SIZE, 1, 6, 1).astype(np.float32)
+    images[GROUPS // DEVICES :] *= 100  # the student sees directions only
+
+    def teach(rois):
+        bright = tf.reduce_max(tf.abs(rois), axis=(1, 2, 3)) > 10
+        return tf.where(bright[:, None], float("nan"), reversed_rows(rois))
+
+    with strategy.scope():
+        optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(1.0))
+    labels = labels.reshape(GROUPS, SIZE).astype(np.int32)
+    return one_step(strategy, images, labels, teach, optimizer)["kernel"]
 
 
 def whole_run(dataset, folder):
@@ -123,7 +145,7 @@ def main(dataset, folder):
         tf.config.list_physical_devices("CPU")[0],
         [tf.config.LogicalDeviceConfiguration()] * DEVICES,
     )
-    vectors, labels, negatives = case_with_negatives_on_the_other_device()
+    vectors, labels, negatives = case_with_one_negative(on_the_other_device=True)
     images = (100 * vectors).reshape(GROUPS, SIZE, 1, 6, 1).astype(np.float32)
     labels = labels.reshape(GROUPS, SIZE).astype(np.int32)
     devices = [device.name for device in tf.config.list_logical_devices("CPU")]
@@ -134,6 +156,7 @@ def main(dataset, folder):
                 "negatives": negatives,
                 "one": one_step(tf.distribute.OneDeviceStrategy(devices[0]), images, labels),
                 "two": one_step(mirrored_strategy(), images, labels),
+                "overflow": overflowing_step(mirrored_strategy()),
                 "run": whole_run(dataset, folder),
             }
         )
