@@ -71,7 +71,9 @@ class EmbeddingTrainer(keras.Model):
     hardest : int
         Of how many hardest negatives the fallback of Eq. 6 chooses.
     triplet_reduction : str
-        ``"mean"`` (Eq. 3) or ``"active"`` (over the non-zero losses).
+        ``"mean"`` (Eq. 3) or ``"active"`` (over the non-zero losses; of each
+        replica by itself, so several devices weigh triplets a little otherwise
+        than one).
     seed : int
         Seed of the random choice among qualified negatives.
     teach : callable, optional
