@@ -237,10 +237,7 @@ class EmbeddingTrainer(keras.Model):
     def _apply_gradients(self, tape, loss) -> None:
         # MultiOptimizer wants one entry for every variable it was built with:
         # frozen ones get None, which leaves value and moments untouched.
-        frozen = {id(v) for v in self._student_variables} - {
-            id(v) for v in self.student.trainable_variables
-        }
-        trainable = [v for v in self._student_variables if id(v) not in frozen]
+        trainable = self.student.trainable_variables
         gradients = tape.gradient(loss, trainable)
         context = tf.distribute.get_replica_context()
         if context.num_replicas_in_sync > 1:
