@@ -17,6 +17,8 @@ class FailureReason(StrEnum):
     IMPLAUSIBLE_GEOMETRY = "implausible_geometry"  # ratio, size or centres no eye has
     OCCLUDED = "occluded"  # too little of the iris is visible
     ROI_IS_WHOLE_IMAGE = "roi_is_whole_image"  # discarded by Algorithm 1
+    LOW_CONFIDENCE = "low_confidence"  # the segmenter does not trust its own result
+    LOW_QUALITY = "low_quality"  # below a limit that the user gave
     DUPLICATE = "duplicate"  # the same bytes as an earlier image of the set
     INTERNAL = "internal"  # the segmenter raised what it should not; a bug to report
 

@@ -37,6 +37,7 @@ class OpenCVSegmenter:
     """
 
     name = "opencv"
+    version = "2"
 
     def __call__(self, image: np.ndarray) -> SegmentedEye:
         """Segment one eye; see `Segmenter`."""
@@ -80,7 +81,19 @@ class OpenCVSegmenter:
                 f"Only {visible.sum() / ring:.0%} of the iris can be seen "
                 f"(at least {_MIN_VISIBLE:.0%} are needed).",
             )
-        return SegmentedEye(pupil.ellipse, iris.ellipse, visible)
+        return SegmentedEye(pupil.ellipse, iris.ellipse, visible, _confidence(pupil, iris))
+
+
+def _confidence(pupil: Outline, iris: Outline) -> float:
+    """0 at the limits under which an outline is refused, towards 1 with contrast and support."""
+    margins = (
+        1.0 - _MIN_PUPIL_STEP / pupil.step,
+        (pupil.support - _MIN_PUPIL_SUPPORT) / (1.0 - _MIN_PUPIL_SUPPORT),
+        1.0 - _MIN_IRIS_STEP / iris.step,
+        (iris.support - _MIN_IRIS_SUPPORT) / (1.0 - _MIN_IRIS_SUPPORT),
+    )
+    # The weakest link decides: a clear pupil says nothing about the limbus.
+    return float(np.clip(min(margins), 0.0, 1.0))
 
 
 def _without_reflections(image: np.ndarray, scale: float) -> np.ndarray:

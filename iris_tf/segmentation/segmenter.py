@@ -1,7 +1,9 @@
 """What a segmenter takes and gives, and how one is found by name."""
 
+import inspect
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -28,11 +30,19 @@ class SegmentedEye:
     visible : ndarray of shape (height, width), bool
         The iris pixels that can be seen: the ring between both outlines
         without lids, lashes and highlights.
+    confidence : float, optional
+        How far the result can be trusted, 0..1; 1 is for outlines that are
+        known. Comparable among results of one segmenter only.
+    opening : ndarray of shape (height, width), bool, optional
+        Eyeball between the lids: sclera, iris and pupil, whatever lashes lie
+        over it. None where the segmenter does not look for it.
     """
 
     pupil: Ellipse
     iris: Ellipse
     visible: np.ndarray
+    confidence: float = 1.0
+    opening: np.ndarray | None = None
 
 
 class Segmenter(Protocol):
@@ -40,9 +50,18 @@ class Segmenter(Protocol):
 
     Implementations can be pickled (datasets are prepared by several processes)
     and give the same result for the same image.
+
+    Attributes
+    ----------
+    name : str
+        Key of ``SEGMENTERS``.
+    version : str
+        Changes whenever the results change, e.g. with the weights: a dataset
+        prepared by another version is out of date.
     """
 
     name: str
+    version: str
 
     def __call__(self, image: np.ndarray) -> SegmentedEye:
         """Segment one eye.
@@ -65,13 +84,16 @@ class Segmenter(Protocol):
         ...
 
 
-def segmenter_by_name(name: str) -> Segmenter:
+def segmenter_by_name(name: str, model: str | Path | None = None) -> Segmenter:
     """Make the segmenter called `name`.
 
     Parameters
     ----------
     name : str
         A key of ``SEGMENTERS``.
+    model : str or Path, optional
+        File with the segmenter's network, for those that have one; None for
+        the one that comes with it.
 
     Returns
     -------
@@ -80,11 +102,18 @@ def segmenter_by_name(name: str) -> Segmenter:
     Raises
     ------
     DatasetError
-        If there is none of that name.
+        If there is none of that name, or it takes no model file.
+    ModelError
+        If the model file cannot be used.
     """
     if name not in SEGMENTERS:
         raise DatasetError(
             f"There is no segmenter called {name!r}; choose one of {', '.join(sorted(SEGMENTERS))}."
         )
-    module, cls = SEGMENTERS[name]
-    return getattr(import_module(module), cls)()
+    module, class_name = SEGMENTERS[name]
+    cls = getattr(import_module(module), class_name)
+    if model is None:
+        return cls()
+    if "model" not in inspect.signature(cls).parameters:
+        raise DatasetError(f"{model}: the segmenter {name!r} has no network; leave the file out.")
+    return cls(model=Path(model))

@@ -242,3 +242,8 @@ def test_segmenters_by_name():
     assert segmenter_by_name("opencv").name == "opencv"
     with pytest.raises(DatasetError, match="opencv"):
         segmenter_by_name("magic")
+
+
+def test_model_file_is_refused_by_segmenter_without_network():
+    with pytest.raises(DatasetError, match="has no network"):
+        segmenter_by_name("opencv", "weights.tflite")
