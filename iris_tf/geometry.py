@@ -1,4 +1,4 @@
-"""The ellipse, the one shape that generator, segmenter and crop share."""
+"""The ellipse, the one shape that generator, segmenter and crop share, and windows on images."""
 
 import math
 from dataclasses import dataclass
@@ -69,3 +69,82 @@ class Ellipse:
         # fillPoly works in fixed point: 4 fractional bits are a 16th of a pixel.
         cv2.fillPoly(canvas, [np.round(outline * 16).astype(np.int32)], 1, shift=4)
         return canvas.astype(bool)
+
+    def scaled(self, factor: float, shift: tuple[float, float]) -> "Ellipse":
+        """Ellipse after every length is multiplied by `factor` and `shift` (x, y) is added."""
+        return Ellipse(
+            self.x * factor + shift[0],
+            self.y * factor + shift[1],
+            self.a * factor,
+            self.b * factor,
+            self.angle,
+        )
+
+
+@dataclass(frozen=True)
+class Window:
+    """A 4:3 rectangle of whole pixels that is looked at in another resolution.
+
+    It may reach beyond the image; what lies there is black.
+
+    Attributes
+    ----------
+    left, top : int
+        Its first column and row in the image.
+    unit : int
+        A quarter of its width and a third of its height, at least 1.
+    """
+
+    left: int
+    top: int
+    unit: int
+
+    @classmethod
+    def whole(cls, shape: tuple[int, int]) -> "Window":
+        """Smallest window that holds an image of `shape` (height, width), centred on it."""
+        unit = max(math.ceil(shape[0] / 3), math.ceil(shape[1] / 4))
+        return cls((shape[1] - 4 * unit) // 2, (shape[0] - 3 * unit) // 2, unit)
+
+    @classmethod
+    def around(cls, x: float, y: float, height: float) -> "Window":
+        """Window of about `height` pixels whose centre is nearest to (x, y)."""
+        unit = max(round(height / 3), 1)
+        return cls(round(x + 0.5 - 2 * unit), round(y + 0.5 - 1.5 * unit), unit)
+
+    def cut(self, image: np.ndarray, height: int) -> np.ndarray:
+        """The window's content, `height` rows high.
+
+        Parameters
+        ----------
+        image : ndarray of shape (n, m), uint8 or float32
+        height : int
+            A multiple of 3.
+
+        Returns
+        -------
+        ndarray of shape (height, 4 * height / 3), dtype of `image`
+        """
+        top, left = max(self.top, 0), max(self.left, 0)
+        bottom = max(min(self.top + 3 * self.unit, image.shape[0]), top)
+        right = max(min(self.left + 4 * self.unit, image.shape[1]), left)
+        part = np.zeros((3 * self.unit, 4 * self.unit), image.dtype)
+        part[top - self.top : bottom - self.top, left - self.left : right - self.left] = image[
+            top:bottom, left:right
+        ]
+        shrinks = 3 * self.unit > height
+        interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        return cv2.resize(part, (height * 4 // 3, height), interpolation=interpolation)
+
+    def inwards(self, ellipse: Ellipse, height: int) -> Ellipse:
+        """Turn an ellipse of the image into one of the window at `height` rows."""
+        factor = height / (3 * self.unit)
+        # Pixel centres lie at whole numbers, so scaling shifts by half a pixel.
+        shift = ((0.5 - self.left) * factor - 0.5, (0.5 - self.top) * factor - 0.5)
+        return ellipse.scaled(factor, shift)
+
+    def outwards(self, ellipse: Ellipse, height: int) -> Ellipse:
+        """Turn an ellipse of the window at `height` rows into one of the image."""
+        factor = 3 * self.unit / height
+        return ellipse.scaled(
+            factor, (0.5 * factor - 0.5 + self.left, 0.5 * factor - 0.5 + self.top)
+        )

@@ -13,7 +13,7 @@ IMAGE_SHAPE = (480, 640)
 
 IRIS_DIAMETERS = (90.0, 300.0)
 PUPIL_RATIOS = (0.20, 0.65)
-LED_PATTERNS = ("single", "pair", "eight", "large")
+LED_PATTERNS = ("single", "pair", "eight", "large", "ring", "bar", "grid", "scatter")
 
 _PIVOT = 1.7  # from the eyeball's centre of rotation to the iris plane, in iris radii
 _FRAME_MARGIN = 3.0  # the limbus stays this far inside the frame, in pixels
@@ -65,6 +65,22 @@ class Capture:
         Strength of the camera's edge enhancement, 0 for none.
     noise : float
         Standard deviation of the sensor's noise at mid-grey, in grey levels.
+    pupil_level : float
+        Reflectance of the pupil; high for a hazy lens.
+    iris_gain, texture_gain : float
+        Factors of the iris's mean reflectance and of its texture's contrast.
+    limbus_width : float
+        Half width of the limbus's soft step, in iris radii.
+    hair_level : float
+        Reflectance of lashes and brow.
+    lash_width : float
+        Factor of the lashes' width; above 1 for mascara.
+    eyeliner : float
+        Width of a dark line along the upper lid's edge, in iris radii; 0 for none.
+    lens_edge : float
+        Radius of a contact lens's visible edge, in iris radii; 0 for none.
+    strands : int
+        Hairs of the head that hang over the eye.
     """
 
     socket_x: float
@@ -97,6 +113,15 @@ class Capture:
     motion_angle: float
     sharpening: float
     noise: float
+    pupil_level: float = 0.035
+    iris_gain: float = 1.0
+    texture_gain: float = 1.0
+    limbus_width: float = 0.045
+    hair_level: float = 0.06
+    lash_width: float = 1.0
+    eyeliner: float = 0.0
+    lens_edge: float = 0.0
+    strands: int = 0
 
     @property
     def rotation(self) -> np.ndarray:
@@ -195,7 +220,7 @@ def draw_capture(rng: np.random.Generator, identity: EyeIdentity) -> Capture:
         pupil_axis=float(rng.uniform(0.0, math.pi)),
         upper_opening=upper,
         lower_opening=lower,
-        led_pattern=str(rng.choice(LED_PATTERNS, p=(0.25, 0.38, 0.27, 0.10))),
+        led_pattern=str(rng.choice(LED_PATTERNS[:4], p=(0.25, 0.38, 0.27, 0.10))),
         led_size=float(np.clip(rng.lognormal(math.log(0.034), 0.3), 0.018, 0.07)),
         led_x=float(rng.normal(0.0, 0.10)),
         led_y=float(rng.normal(0.0, 0.10)),

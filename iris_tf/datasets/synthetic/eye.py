@@ -5,10 +5,11 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from iris_tf.datasets.synthetic.camera import Camera
 from iris_tf.datasets.synthetic.capture import IMAGE_SHAPE, Capture
-from iris_tf.datasets.synthetic.hair import draw_brow, draw_lashes
+from iris_tf.datasets.synthetic.hair import draw_brow, draw_lashes, draw_strands
 from iris_tf.datasets.synthetic.identity import EyeIdentity
-from iris_tf.datasets.synthetic.iris import draw_iris
+from iris_tf.datasets.synthetic.iris import draw_iris, draw_lens_edge
 from iris_tf.datasets.synthetic.lids import draw_lids
 from iris_tf.datasets.synthetic.optics import (
     draw_frame,
@@ -21,7 +22,6 @@ from iris_tf.datasets.synthetic.optics import (
 from iris_tf.datasets.synthetic.skin import draw_eyeball, draw_skin
 from iris_tf.geometry import Ellipse
 
-_HAIR_LEVEL = 0.06
 _SPOT_LEVEL = 1.6
 _COVERED = 90  # coverage (0..255) from which hair or light hides the iris
 
@@ -32,21 +32,27 @@ class SyntheticEye:
 
     Attributes
     ----------
-    image : ndarray of shape `IMAGE_SHAPE`, uint8
+    image : ndarray of shape (height, width), uint8
     pupil, iris : Ellipse
         Outlines from which the image was drawn.
-    visible : ndarray of shape `IMAGE_SHAPE`, bool
+    visible : ndarray of shape (height, width), bool
         The ring between the outlines, minus lids, lashes, highlights, glare and frames.
+    opening : ndarray of shape (height, width), bool
+        Eyeball between the lids, whatever lashes lie over it.
     """
 
     image: np.ndarray
     pupil: Ellipse
     iris: Ellipse
     visible: np.ndarray
+    opening: np.ndarray
 
 
 def render_eye(
-    identity: EyeIdentity, capture: Capture, rng: np.random.Generator
+    identity: EyeIdentity,
+    capture: Capture,
+    rng: np.random.Generator,
+    camera: Camera | None = None,
 ) -> SyntheticEye:
     """Render one image of an eye.
 
@@ -58,6 +64,8 @@ def render_eye(
         How it is photographed.
     rng : numpy.random.Generator
         For what has no name: single hairs, skin grain, sensor noise.
+    camera : Camera, optional
+        Another camera than the plain one of `IMAGE_SHAPE`.
 
     Returns
     -------
@@ -68,6 +76,8 @@ def render_eye(
 
     eyeball, shade = draw_eyeball(rng, identity, capture, lids)
     draw_iris(eyeball, identity.texture, pupil, iris, capture)
+    if capture.lens_edge:
+        draw_lens_edge(eyeball, iris, capture, float(rng.uniform(-0.12, 0.12)))
     eyeball *= shade
 
     opening = np.zeros(IMAGE_SHAPE, np.uint8)
@@ -79,17 +89,22 @@ def render_eye(
 
     lashes = draw_lashes(rng, identity, capture, lids)
     soft_lashes = cv2.GaussianBlur(lashes, (0, 0), 0.006 * capture.iris_radius + 0.3)
-    _blend(scene, soft_lashes, np.float32(_HAIR_LEVEL), 0.92)
+    _blend(scene, soft_lashes, np.float32(capture.hair_level), 0.92)
     brow = draw_brow(rng, identity, capture)
     if brow is not None:
-        _blend(scene, brow, np.float32(_HAIR_LEVEL + 0.10), 0.75)
+        _blend(scene, brow, np.float32(capture.hair_level + 0.10), 0.75)
+    hidden = soft_lashes
+    if capture.strands:
+        strands = draw_strands(rng, capture)
+        _blend(scene, strands, np.float32(capture.hair_level), 0.92)
+        hidden = np.maximum(hidden, strands)
     scene *= light_field(capture)
 
     highlights = draw_highlights(rng, capture, iris)
     np.minimum(highlights, opening, out=highlights)
     draw_glints(rng, capture, lids, highlights)
     _blend(scene, highlights, np.float32(_SPOT_LEVEL))
-    hidden = np.maximum(soft_lashes, highlights)
+    hidden = np.maximum(hidden, highlights)
     if capture.glasses:
         glare = draw_glare(rng, capture)
         scene += np.float32(rng.uniform(0.0, 0.05))
@@ -98,12 +113,23 @@ def render_eye(
         _blend(scene, frame, np.float32(rng.uniform(0.05, 0.35)))
         hidden = np.maximum(hidden, np.maximum(glare, frame))
 
+    covered = None
+    if camera is not None:
+        scene, opening, hidden = (camera.view(part) for part in (scene, opening, hidden))
+        pupil, iris = camera.outline(pupil), camera.outline(iris)
+        covered = camera.covered()
     image = expose(rng, capture, scene)
-    ring = iris.mask(IMAGE_SHAPE) & ~pupil.mask(IMAGE_SHAPE)
+    if camera is not None:
+        image = camera.record(image, pupil)
+        if camera.painted_pupil >= 0.0:
+            hidden[pupil.mask(camera.shape)] = 0
+    ring = iris.mask(image.shape) & ~pupil.mask(image.shape)
     # What covers the iris is as blurred in the image as everything else.
     hidden = cv2.GaussianBlur(hidden, (0, 0), capture.defocus)
-    visible = ring & (opening > 127) & (hidden < _COVERED)
-    return SyntheticEye(image, pupil, iris, visible)
+    opened = opening > 127
+    if covered is not None:
+        opened &= ~covered
+    return SyntheticEye(image, pupil, iris, ring & opened & (hidden < _COVERED), opened)
 
 
 def _blend(

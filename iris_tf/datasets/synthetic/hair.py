@@ -118,7 +118,8 @@ def draw_lashes(
     curl = np.clip(curl + rng.normal(0.0, 0.08, count), 0.0, 1.0)
     rise = np.radians(-62.0 + 40.0 * curl), np.radians(-45.0 + 135.0 * curl)
     length = face.lash_length * rng.uniform(0.5, 1.1, count) * (1.0 - 0.3 * np.square(place))
-    widths = np.maximum(0.030 * capture.iris_radius * rng.uniform(0.6, 1.3, count), 1.1)
+    thickness = 0.030 * capture.lash_width * capture.iris_radius
+    widths = np.maximum(thickness * rng.uniform(0.6, 1.3, count), 1.1)
     _strokes(canvas, _to_pixels(capture, _lash_spines(roots, fan, rise, length)), widths)
 
     count = int(rng.normal(42, 8) * face.lashes)
@@ -129,10 +130,40 @@ def draw_lashes(
     fan = 1.4 * place + rng.normal(0.0, 0.35, count // 3 + 1)[tuft] + rng.normal(0, 0.15, count)
     rise = np.radians(rng.normal(-72, 10, count)), np.radians(rng.normal(5, 22, count))
     length = 0.85 * face.lash_length * rng.uniform(0.5, 1.1, count)
-    widths = np.maximum(0.0125 * capture.iris_radius * rng.uniform(0.6, 1.2, count), 0.7)
+    thickness = 0.0125 * capture.lash_width * capture.iris_radius
+    widths = np.maximum(thickness * rng.uniform(0.6, 1.2, count), 0.7)
     below = np.zeros(IMAGE_SHAPE, np.uint8)
     _strokes(below, _to_pixels(capture, _lash_spines(roots, fan, rise, length)), widths, 215)
     np.maximum(canvas, below, out=canvas)
+    if capture.eyeliner:
+        u = np.linspace(left, right, 40)
+        line = capture.to_image(np.stack([u, lids.upper(u)], axis=1))
+        cv2.polylines(canvas, [np.round(line * 16).astype(np.int32)], False, 230,
+                      max(int(capture.eyeliner * capture.iris_radius), 1),
+                      cv2.LINE_AA, _FRACTION_BITS)
+    return canvas
+
+
+def draw_strands(rng: np.random.Generator, capture: Capture) -> np.ndarray:
+    """Draw hairs of the head that hang over the eye, from one side of the frame to another.
+
+    Returns
+    -------
+    ndarray of shape `IMAGE_SHAPE`, uint8
+        Coverage, 0..255.
+    """
+    canvas = np.zeros(IMAGE_SHAPE, np.uint8)
+    height, width = IMAGE_SHAPE
+    along = np.linspace(-0.1, 1.1, 20)
+    direction = rng.uniform(-0.6, 0.6)
+    for _ in range(capture.strands):
+        place = rng.uniform(-0.2, 1.2) * width
+        bend = rng.normal(0.0, 0.15 * width)
+        x = place + (direction + rng.normal(0.0, 0.1)) * along * height + bend * along * along
+        points = np.stack([x, along * height], axis=1)
+        thickness = max(int(capture.iris_radius * rng.uniform(0.008, 0.03)), 1)
+        cv2.polylines(canvas, [np.round(points * 16).astype(np.int32)], False, 230, thickness,
+                      cv2.LINE_AA, _FRACTION_BITS)
     return canvas
 
 

@@ -10,7 +10,6 @@ from iris_tf.datasets.synthetic.texture import TEXTURE_SHAPE, IrisTexture
 from iris_tf.geometry import Ellipse
 
 _STEPS = 5  # of the fixed-point iteration in `ring_coordinates`; its error is then under 1e-3
-_PUPIL_LEVEL = 0.035
 
 
 def outline_matrix(ellipse: Ellipse) -> np.ndarray:
@@ -127,7 +126,7 @@ def draw_iris(
     capture : Capture
     """
     height, width = canvas.shape
-    limbus = 0.045 * capture.iris_radius + 1.0  # half width of the soft step
+    limbus = capture.limbus_width * capture.iris_radius + 1.0  # half width of the soft step
     reach = capture.iris_radius + limbus + 2
     left, right = max(int(iris.x - reach), 0), min(int(iris.x + reach) + 2, width)
     top, bottom = max(int(iris.y - reach), 0), min(int(iris.y + reach) + 2, height)
@@ -158,7 +157,8 @@ def draw_iris(
     # The limbus darkens the outer iris, the sphincter's rim the innermost one.
     edge = np.clip((depth - 0.72) / 0.28, 0.0, 1.0)
     shade = 1.0 - 0.22 * edge * edge * (3.0 - 2.0 * edge)
-    tissue = np.float32(texture.level) * (1.0 + pattern) * shade
+    level = np.float32(texture.level * capture.iris_gain)
+    tissue = level * (1.0 + np.float32(capture.texture_gain) * pattern) * shade
 
     x = np.arange(left, right, dtype=np.float32)[None, :]
     y = np.arange(top, bottom, dtype=np.float32)[:, None]
@@ -166,4 +166,25 @@ def draw_iris(
     step = step * step * (3.0 - 2.0 * step)
     view += step * (tissue - view)
     step = np.clip(0.5 - outline_distance(pupil, x, y) / np.float32(2.0), 0.0, 1.0)
-    view += step * (np.float32(_PUPIL_LEVEL) - view)
+    view += step * (np.float32(capture.pupil_level) - view)
+
+
+def draw_lens_edge(canvas: np.ndarray, iris: Ellipse, capture: Capture, level: float) -> None:
+    """Draw the edge of a soft contact lens over sclera and iris.
+
+    Parameters
+    ----------
+    canvas : ndarray of shape (height, width), float32
+        Reflectance; changed in place.
+    iris : Ellipse
+    capture : Capture
+    level : float
+        Contrast of the edge, negative for a dark one.
+    """
+    height, width = canvas.shape
+    x = np.arange(width, dtype=np.float32)[None, :]
+    y = np.arange(height, dtype=np.float32)[:, None]
+    radius = capture.lens_edge * capture.iris_radius
+    edge = Ellipse(iris.x, iris.y, radius, radius)
+    distance = outline_distance(edge, x, y) / np.float32(0.02 * capture.iris_radius + 0.7)
+    canvas *= 1.0 + np.float32(level) * np.exp(-0.5 * np.square(np.clip(distance, -9.0, 9.0)))

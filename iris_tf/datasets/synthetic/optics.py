@@ -13,7 +13,7 @@ _WHITE = 250.0  # grey level of reflectance 1 at gain 1
 _SHARPENING_SIGMA = 1.3  # of the unsharp mask in a camera, in pixels
 
 
-def _led_places(pattern: str) -> np.ndarray:
+def _led_places(rng: np.random.Generator, pattern: str) -> np.ndarray:
     """Centres of the spots around the pattern's middle, in iris radii (n, 2)."""
     if pattern == "pair":
         return np.array([[-0.13, 0.0], [0.13, 0.0]])
@@ -23,6 +23,18 @@ def _led_places(pattern: str) -> np.ndarray:
         bow = 0.035 * np.array([-1.0, 1.0, 1.0, -1.0])
         upper = np.stack([columns, -0.12 - bow], axis=1)
         return np.concatenate([upper, upper * (1.0, -1.0)])
+    if pattern == "ring":
+        count = int(rng.integers(3, 13))
+        turn = np.linspace(0.0, 2 * np.pi, count, endpoint=False) + rng.uniform(0.0, 2 * np.pi)
+        return rng.uniform(0.1, 0.4) * np.stack([np.cos(turn), np.sin(turn)], axis=1)
+    if pattern == "bar":
+        line = np.linspace(-1.0, 1.0, int(rng.integers(3, 8)))
+        return rng.uniform(0.1, 0.4) * np.stack([line, np.zeros_like(line)], axis=1)
+    if pattern == "grid":
+        steps = np.linspace(-1.0, 1.0, int(rng.integers(2, 4)))
+        return rng.uniform(0.06, 0.2) * np.stack(np.meshgrid(steps, steps), -1).reshape(-1, 2)
+    if pattern == "scatter":
+        return rng.normal(0.0, 0.25, (int(rng.integers(2, 7)), 2))
     return np.zeros((1, 2))
 
 
@@ -46,7 +58,7 @@ def draw_highlights(rng: np.random.Generator, capture: Capture, iris: Ellipse) -
     if capture.led_pattern == "eight":
         scale = 0.75
     size = max(capture.led_size * scale * capture.iris_radius, 1.2)
-    places = _led_places(capture.led_pattern) + np.array([capture.led_x, capture.led_y])
+    places = _led_places(rng, capture.led_pattern) + np.array([capture.led_x, capture.led_y])
     for place in places @ capture.rotation.T:
         x, y = place * capture.iris_radius + (iris.x, iris.y)
         a, b = size * rng.uniform(0.75, 1.25, 2)
@@ -92,7 +104,7 @@ def draw_glare(rng: np.random.Generator, capture: Capture) -> np.ndarray:
         x = capture.socket_x + radius * rng.normal(0.0, 1.5)
         y = capture.socket_y + radius * rng.normal(0.0, 1.0)
         size = radius * rng.uniform(0.05, 0.09 if capture.led_pattern == "eight" else 0.22)
-        for place in _led_places(capture.led_pattern) @ capture.rotation.T:
+        for place in _led_places(rng, capture.led_pattern) @ capture.rotation.T:
             centre = place * radius * 1.6
             a, b = size * rng.uniform(0.5, 1.4, 2)
             _disc(canvas, x + centre[0], y + centre[1], a, b, rng.uniform(0, math.pi))
@@ -147,12 +159,12 @@ def expose(rng: np.random.Generator, capture: Capture, light: np.ndarray) -> np.
     rng : numpy.random.Generator
         For the noise.
     capture : Capture
-    light : ndarray of shape `IMAGE_SHAPE`, float32
+    light : ndarray of shape (height, width), float32
         1 is white skin; above about 1.25 the sensor saturates. Overwritten.
 
     Returns
     -------
-    ndarray of shape `IMAGE_SHAPE`, uint8
+    ndarray of shape (height, width), uint8
     """
     light = cv2.GaussianBlur(light, (0, 0), capture.defocus)
     if capture.motion:
@@ -167,7 +179,7 @@ def expose(rng: np.random.Generator, capture: Capture, light: np.ndarray) -> np.
     # Shot noise grows with the light, read noise stays.
     spread = cv2.sqrt(light * np.float32(0.7 / 120.0) + np.float32(0.3))
     spread *= np.float32(capture.noise)
-    light += spread * rng.standard_normal(IMAGE_SHAPE, np.float32)
+    light += spread * rng.standard_normal(light.shape, np.float32)
     return cv2.convertScaleAbs(np.maximum(light, 0.0, out=light))
 
 

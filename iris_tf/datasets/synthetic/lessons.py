@@ -1,0 +1,141 @@
+"""What a segmentation network learns from: windows on varied synthetic eyes with exact masks."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from iris_tf.datasets.synthetic.camera import Camera
+from iris_tf.datasets.synthetic.capture import Capture, draw_capture
+from iris_tf.datasets.synthetic.eye import SyntheticEye, render_eye
+from iris_tf.datasets.synthetic.identity import EYES, EyeIdentity, draw_face
+from iris_tf.datasets.synthetic.iris import outline_distance
+from iris_tf.datasets.synthetic.texture import draw_texture
+from iris_tf.datasets.synthetic.variety import (
+    draw_varied_camera,
+    draw_varied_capture,
+    draw_varied_face,
+)
+from iris_tf.files import atomic_path
+from iris_tf.geometry import Ellipse, Window
+from iris_tf.parallel import one_opencv_thread
+
+INPUT_SIZE = (192, 256)
+"""Height and width of what the network sees, in pixels."""
+
+CHANNELS = ("visible", "pupil", "iris", "opening")
+"""Visible iris; whole pupil; whole iris with pupil; eyeball between the lids."""
+
+_EYES_A_TEXTURE = 6  # drawing a texture takes as long as drawing that many eyes
+_PLAIN_SHARE = 0.15
+_LEAST_VISIBLE = 0.04  # of the ring; nobody can say where an iris is under closed lids
+_STEPS = 15.0  # of coverage, which is kept in half a byte
+
+
+@dataclass(frozen=True)
+class Lessons:
+    """Inputs and targets of the segmentation network.
+
+    Attributes
+    ----------
+    images : ndarray of shape (n, height, width), uint8
+    targets : ndarray of shape (n, height, width, 2), uint8
+        Coverage 0..15 of the four `CHANNELS`, two to a byte: the first and the
+        third in the lower half of the two bytes.
+    """
+
+    images: np.ndarray
+    targets: np.ndarray
+
+
+def draw_varied_eye(rng: np.random.Generator, texture) -> tuple[EyeIdentity, Capture, Camera]:
+    """Draw who is photographed, how, and by which camera, from the whole range of real sets."""
+    face = draw_varied_face(rng, draw_face(rng))
+    identity = EyeIdentity(0, str(rng.choice(EYES)), face, texture)
+    camera = draw_varied_camera(rng)
+    capture = draw_varied_capture(rng, identity, draw_capture(rng, identity), camera)
+    return identity, capture, camera
+
+
+def draw_eyes(seed: int, number: int, eyes: int):
+    """Draw `eyes` varied eyes.
+
+    Parameters
+    ----------
+    seed, number : int
+        Seed and number of this lot; together they alone decide the eyes.
+    eyes : int
+
+    Yields
+    ------
+    eye : SyntheticEye
+    rng : numpy.random.Generator
+        For whatever is done with the eye next.
+    """
+    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(number,)))
+    for index in range(eyes):
+        if index % _EYES_A_TEXTURE == 0:
+            texture = draw_texture(rng)
+        if rng.random() < _PLAIN_SHARE:
+            identity = EyeIdentity(0, str(rng.choice(EYES)), draw_face(rng), texture)
+            eye = render_eye(identity, draw_capture(rng, identity), rng)
+        else:
+            eye = render_eye(*(drawn := draw_varied_eye(rng, texture))[:2], rng, drawn[2])
+        yield eye, rng
+
+
+def lesson(eye: SyntheticEye, window: Window) -> tuple[np.ndarray, np.ndarray]:
+    """Look at an eye through a window.
+
+    Returns
+    -------
+    image : ndarray of shape `INPUT_SIZE`, uint8
+    target : ndarray of shape (height, width, 4), float32
+        Coverage 0..1 of the `CHANNELS`.
+    """
+    height = INPUT_SIZE[0]
+    ring = np.pi * (eye.iris.a * eye.iris.b - eye.pupil.a * eye.pupil.b)
+    found = eye.visible.sum() > _LEAST_VISIBLE * ring
+    outlines = [
+        _coverage(window.inwards(outline, height)) if found else np.zeros(INPUT_SIZE, np.float32)
+        for outline in (eye.pupil, eye.iris)
+    ]
+    visible, opening = (
+        window.cut(mask.astype(np.float32), height) for mask in (eye.visible & found, eye.opening)
+    )
+    target = np.stack([visible, *outlines, opening], axis=-1)
+    return window.cut(eye.image, height), target
+
+
+def _coverage(ellipse: Ellipse) -> np.ndarray:
+    x = np.arange(INPUT_SIZE[1], dtype=np.float32)[None, :]
+    y = np.arange(INPUT_SIZE[0], dtype=np.float32)[:, None]
+    return np.clip(0.5 - outline_distance(ellipse, x, y), 0.0, 1.0)
+
+
+def close_window(rng: np.random.Generator, eye: SyntheticEye) -> Window:
+    """Draw a window in which the iris is large and about central."""
+    radius = eye.iris.radius
+    x, y = (eye.iris.x, eye.iris.y) + rng.normal(0.0, 0.15, 2) * radius
+    return Window.around(float(x), float(y), 2 * radius / rng.uniform(0.45, 0.85))
+
+
+def draw_lessons(seed: int, number: int, eyes: int) -> Lessons:
+    """Draw lessons: of each eye the whole image and a window around the iris."""
+    images, targets = [], []
+    with one_opencv_thread():
+        for eye, rng in draw_eyes(seed, number, eyes):
+            for window in (Window.whole(eye.image.shape), close_window(rng, eye)):
+                image, target = lesson(eye, window)
+                coarse = np.round(target * _STEPS).astype(np.uint8)
+                images.append(image)
+                targets.append(coarse[..., 0::2] | coarse[..., 1::2] << 4)
+    return Lessons(np.stack(images), np.stack(targets))
+
+
+def write_lessons(path: Path, seed: int, number: int, eyes: int) -> int:
+    """Write `draw_lessons` as an ``.npz`` file, whole or not at all; returns their number."""
+    lessons = draw_lessons(seed, number, eyes)
+    with atomic_path(path) as temporary:
+        np.savez(temporary, images=lessons.images, targets=lessons.targets)
+    return len(lessons.images)

@@ -1,0 +1,162 @@
+"""Eyes and cameras as different as real sets are from each other, for training segmenters."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+
+from iris_tf.datasets.synthetic.camera import Camera
+from iris_tf.datasets.synthetic.capture import IMAGE_SHAPE, LED_PATTERNS, Capture
+from iris_tf.datasets.synthetic.identity import EyeIdentity, Face
+
+_SHAPES = ((480, 640), (240, 320), (280, 320), (300, 400), (400, 400))
+_SHAPE_SHARES = (0.34, 0.30, 0.20, 0.08, 0.08)
+_SMALLEST_IRIS = 70.0  # diameter in pixels of the image
+
+
+def draw_varied_face(rng: np.random.Generator, face: Face) -> Face:
+    """Give a face a look from the whole range instead of the usual one.
+
+    Skin, sclera and hair are drawn far apart, and the lids open differently;
+    what is left of `face` is its proportions.
+    """
+    made_up = rng.random() < 0.2
+    return replace(
+        face,
+        skin=float(rng.uniform(0.28, 0.95)),
+        sclera=float(rng.uniform(0.38, 0.95)),
+        nasal_width=float(np.clip(rng.normal(2.3, 0.3), 1.6, 3.2)),
+        temporal_width=float(np.clip(rng.normal(2.5, 0.3), 1.7, 3.4)),
+        tilt=float(rng.normal(0.2, 0.2)),
+        upper_opening=float(np.clip(rng.normal(0.82, 0.18), 0.35, 1.3)),
+        lower_opening=float(np.clip(rng.normal(0.97, 0.12), 0.6, 1.4)),
+        lashes=float(np.clip(rng.lognormal(0.1, 0.6) * (1.6 if made_up else 1.0), 0.15, 3.5)),
+        lash_curl=float(rng.uniform(0.0, 1.0)),
+        lash_length=float(np.clip(rng.normal(1.0, 0.3), 0.4, 1.8)),
+        brow=float(rng.normal(2.8, 0.5)),
+        pupil_ratio=float(np.clip(rng.normal(0.40, 0.11), 0.18, 0.68)),
+        wears_glasses=bool(rng.random() < 0.2),
+    )
+
+
+def draw_varied_camera(rng: np.random.Generator) -> Camera:
+    """Draw a camera: frame, tone, borders, compression."""
+    shape = _SHAPES[int(rng.choice(len(_SHAPES), p=_SHAPE_SHARES))]
+    if rng.random() < 0.1:
+        height = int(rng.integers(180, 481))
+        shape = height, int(np.clip(height * rng.uniform(0.9, 1.6), 180, 640))
+    kind = rng.random()
+    borders, round_mask = np.zeros(4), 0.0
+    if kind < 0.07:
+        borders = rng.uniform(0.01, 0.12, 4) * (rng.random(4) < 0.5)
+    elif kind < 0.10:
+        round_mask = float(rng.uniform(0.72, 0.98))
+    tone = rng.random()
+    return Camera(
+        shape=shape,
+        painted_pupil=float(rng.uniform(0.0, 110.0)) if rng.random() < 0.09 else -1.0,
+        black=float(rng.uniform(0.0, 70.0)) if tone < 0.25 else 0.0,
+        white=float(rng.uniform(130.0, 255.0)) if tone < 0.35 else 255.0,
+        equalisation=float(rng.uniform(1.0, 4.0)) if rng.random() < 0.06 else 0.0,
+        interlace=float(rng.uniform(-3.0, 3.0)) if rng.random() < 0.02 else 0.0,
+        borders=tuple(float(width) for width in borders),
+        border_level=float(rng.choice([0.0, 255.0, rng.uniform(0.0, 255.0)])),
+        round_mask=round_mask,
+        jpeg_quality=int(rng.integers(18, 96)) if rng.random() < 0.5 else 0,
+    )
+
+
+def draw_varied_capture(
+    rng: np.random.Generator, identity: EyeIdentity, usual: Capture, camera: Camera
+) -> Capture:
+    """Change a usual capture into one from the whole range of what real sets hold.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    identity : EyeIdentity
+        With a face of `draw_varied_face`.
+    usual : Capture
+        Of `draw_capture`; what is not changed stays.
+    camera : Camera
+
+    Returns
+    -------
+    Capture
+        Lengths in pixels of the scene, `Camera.reduction` times those of the image.
+    """
+    face = identity.face
+    height, width = camera.shape
+    near = rng.random()
+    low, high = ((0.60, 1.05), (0.38, 0.62), (0.18, 0.40))[0 if near < 0.4 else 1 if near < 0.8 else 2]
+    diameter = max(rng.uniform(low, high) * height, _SMALLEST_IRIS) * camera.reduction
+    radius = diameter / 2
+
+    squint = abs(rng.normal(0.0, 0.35 if rng.random() < 0.25 else 0.06))
+    upper = face.upper_opening + rng.normal(0.02, 0.08) - squint
+    lower = face.lower_opening + rng.normal(0.0, 0.06) - 0.25 * squint
+    if rng.random() < 0.03:  # shut, or nearly
+        upper, lower = rng.uniform(-0.6, 0.0), rng.uniform(0.0, 0.7)
+
+    tight = rng.random() < 0.3  # pupil level and iris level near each other
+    iris_level = identity.texture.level
+    # From irises much darker than the sclera to those that nearly merge with it.
+    target = face.sclera * (rng.uniform(0.75, 1.02) if rng.random() < 0.3 else rng.uniform(0.3, 0.85))
+    if rng.random() < 0.12:
+        target = face.skin * rng.uniform(0.9, 1.1)
+    target = float(np.clip(target, 0.12, 0.85))
+    pupil_level = target * (rng.uniform(0.3, 0.75) if tight else rng.uniform(0.0, 0.3))
+    sharp = rng.random() < 0.6
+    defocus = rng.uniform(0.3, 1.0) if sharp else rng.uniform(0.5, 0.5 + 0.02 * diameter / camera.reduction)
+    pattern = str(rng.choice(LED_PATTERNS, p=(0.2, 0.15, 0.15, 0.14, 0.12, 0.08, 0.08, 0.08)))
+    capture = replace(
+        usual,
+        socket_x=IMAGE_SHAPE[1] / 2 + float(rng.normal(0.0, 0.09)) * width * camera.reduction,
+        socket_y=IMAGE_SHAPE[0] / 2 + float(rng.normal(0.0, 0.09)) * height * camera.reduction,
+        iris_radius=radius,
+        pupil_ratio=float(np.clip(rng.normal(face.pupil_ratio, 0.09), 0.15, 0.72)),
+        roll=float(rng.normal(0.0, math.radians(14.0 if rng.random() < 0.3 else 4.0))),
+        gaze_x=float(rng.normal(0.0, math.radians(14.0 if rng.random() < 0.25 else 4.0))),
+        gaze_y=float(rng.normal(0.0, math.radians(10.0 if rng.random() < 0.25 else 4.0))),
+        pupil_shift_x=float(rng.normal(0.0, 0.035)),
+        pupil_shift_y=float(rng.normal(0.0, 0.03)),
+        pupil_flattening=float(np.clip(abs(rng.normal(0.0, 0.04)), 0.0, 0.13)),
+        upper_opening=float(np.clip(upper, -0.6, 1.5)),
+        lower_opening=float(np.clip(lower, 0.0, 1.5)),
+        led_pattern=pattern,
+        led_size=float(np.clip(rng.lognormal(math.log(0.04), 0.5), 0.012, 0.14)),
+        led_x=float(rng.normal(0.0, 0.3 if rng.random() < 0.3 else 0.1)),
+        led_y=float(rng.normal(0.0, 0.3 if rng.random() < 0.3 else 0.1)),
+        light_x=float(rng.normal(0.0, 0.25)),
+        light_y=float(rng.normal(0.0, 0.2)),
+        falloff=float(rng.uniform(0.0, 0.5)),
+        gain=float(np.clip(rng.normal(0.95, 0.22), 0.4, 1.7)),
+        gamma=float(np.clip(rng.lognormal(0.0, 0.3), 0.5, 1.9)),
+        defocus=float(defocus),
+        motion=float(rng.uniform(1.5, 9.0)) if rng.random() < 0.08 else 0.0,
+        sharpening=float(rng.uniform(0.2, 2.0)) if rng.random() < 0.4 else 0.0,
+        noise=float(np.clip(rng.lognormal(math.log(2.5), 0.6), 0.3, 12.0)),
+        pupil_level=float(pupil_level),
+        iris_gain=target / iris_level,
+        texture_gain=float(np.clip(rng.lognormal(math.log(0.9), 0.5), 0.15, 2.5)),
+        limbus_width=float(rng.uniform(0.01, 0.13)),
+        hair_level=float(rng.uniform(0.02, 0.30)),
+        lash_width=float(np.clip(rng.lognormal(0.0, 0.4), 0.5, 2.6)),
+        eyeliner=float(rng.uniform(0.03, 0.2)) if rng.random() < 0.12 else 0.0,
+        lens_edge=float(rng.uniform(1.04, 1.3)) if rng.random() < 0.08 else 0.0,
+        strands=int(rng.integers(1, 12)) if rng.random() < 0.04 else 0,
+    )
+    return _mostly_in_view(capture, camera)
+
+
+def _mostly_in_view(capture: Capture, camera: Camera) -> Capture:
+    """Move the eye so that the frame cuts off little of the iris, as close-ups do."""
+    iris = capture.iris_ellipse()
+    moved = []
+    for place, corner, side in zip((iris.x, iris.y), camera.corner, camera.shape[::-1], strict=True):
+        extent = side * camera.reduction
+        reach = min(0.85 * capture.iris_radius, extent / 2)
+        moved.append(min(max(place, corner + reach), corner + extent - reach) - place)
+    return replace(
+        capture, socket_x=capture.socket_x + moved[0], socket_y=capture.socket_y + moved[1]
+    )
