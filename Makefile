@@ -3,6 +3,14 @@
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
+# Open-Iris pins old versions of NumPy and OpenCV, so it has an environment of its own.
+OPEN_IRIS_VENV := .venv-open-iris
+OPEN_IRIS_BIN := $(OPEN_IRIS_VENV)/bin
+# What needs Open-Iris, and a sample of what depends most on the versions it brings.
+OPEN_IRIS_TESTS := tests/open_iris tests/test_geometry.py tests/test_files.py \
+	tests/segmentation/test_roi.py tests/segmentation/test_opencv_segmenter.py \
+	tests/datasets/test_images.py tests/datasets/test_manifest.py \
+	tests/datasets/test_augmentation.py
 # TensorFlow for this machine's processor; EXTRA=gpu installs the build for NVIDIA GPUs.
 EXTRA ?= $(shell command -v nvidia-smi > /dev/null 2>&1 && echo gpu || echo cpu)
 
@@ -11,8 +19,9 @@ EXTRA ?= $(shell command -v nvidia-smi > /dev/null 2>&1 && echo gpu || echo cpu)
 demo: $(VENV)/installed
 	$(BIN)/python pipelines/mobiiris.py pipelines/demo.yaml
 
-test: $(VENV)/installed
+test: $(VENV)/installed $(OPEN_IRIS_VENV)/installed
 	$(BIN)/python -m pytest
+	$(OPEN_IRIS_BIN)/python -m pytest $(OPEN_IRIS_TESTS)
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check iris_tf pipelines tests
@@ -24,5 +33,11 @@ $(VENV)/installed: setup.cfg pyproject.toml
 	$(BIN)/python -m pip install --editable ".[$(EXTRA),test]"
 	touch $@
 
+$(OPEN_IRIS_VENV)/installed: setup.cfg pyproject.toml
+	$(PYTHON) -m venv $(OPEN_IRIS_VENV)
+	$(OPEN_IRIS_BIN)/python -m pip install --quiet --upgrade pip
+	$(OPEN_IRIS_BIN)/python -m pip install --editable ".[$(EXTRA),open-iris,test]"
+	touch $@
+
 clean:
-	rm -rf $(VENV) runs
+	rm -rf $(VENV) $(OPEN_IRIS_VENV) runs

@@ -26,9 +26,10 @@ def algorithm1(image: np.ndarray, eye: SegmentedEye) -> np.ndarray:
     it has the size of the whole image.
 
     The paper takes both masks from Open-Iris, whose iris class covers what lids
-    leave of the iris, while lashes and highlights stay in. Here ``iris_mask`` is
-    `SegmentedEye.visible`, so lashes and highlights that the segmenter found
-    are 0 as well.
+    leave of the iris, while lashes and highlights stay in. A segmenter that has
+    these masks gives them as `SegmentedEye.iris_minus_pupil`, and they are taken
+    as they are. With any other, ``iris_mask`` is `SegmentedEye.visible`, so
+    lashes and highlights that the segmenter found are 0 as well.
 
     Parameters
     ----------
@@ -46,7 +47,7 @@ def algorithm1(image: np.ndarray, eye: SegmentedEye) -> np.ndarray:
         ``OCCLUDED`` if no iris pixel is visible, ``ROI_IS_WHOLE_IMAGE`` if the
         crop is as large as the image.
     """
-    roi_mask = _roi_mask(image, eye)
+    roi_mask = _roi_mask(image, eye, eye.iris_minus_pupil)
     roi = image * roi_mask
     mask = roi_mask * np.uint8(255)
     left, top, width, height = cv2.boundingRect(mask)
@@ -155,15 +156,17 @@ def crop_roi(image: np.ndarray, eye: SegmentedEye, mode: str) -> np.ndarray:
     return ROI_MODES[mode](image, eye)
 
 
-def _roi_mask(image: np.ndarray, eye: SegmentedEye) -> np.ndarray:
-    """Return ``iris_mask - pupil_mask`` as uint8 zeros and ones, with something in it."""
+def _roi_mask(
+    image: np.ndarray, eye: SegmentedEye, given: np.ndarray | None = None
+) -> np.ndarray:
+    """Return `given`, or ``iris_mask - pupil_mask``, as uint8 zeros and ones, not all zero."""
     if eye.visible.shape != image.shape:
         raise ValueError(
             f"The mask is {eye.visible.shape} and the image {image.shape}; "
             "segment the very image that is cropped."
         )
     # Subtraction of sets: a pupil that reaches past the iris leaves no -1.
-    roi_mask = eye.visible & ~eye.pupil.mask(image.shape)
+    roi_mask = eye.visible & ~eye.pupil.mask(image.shape) if given is None else given
     if not roi_mask.any():
         raise ExtractionError(
             FailureReason.OCCLUDED, "No pixel of the iris is visible; use an image of an open eye."

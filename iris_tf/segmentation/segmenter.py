@@ -14,6 +14,7 @@ from iris_tf.geometry import Ellipse
 # name -> (module, class). Modules are imported when asked for, because an
 # implementation may need a library that others do without.
 SEGMENTERS = {
+    "open-iris": ("iris_tf.segmentation.open_iris", "OpenIrisSegmenter"),
     "opencv": ("iris_tf.segmentation.opencv", "OpenCVSegmenter"),
 }
 
@@ -36,6 +37,9 @@ class SegmentedEye:
     opening : ndarray of shape (height, width), bool, optional
         Eyeball between the lids: sclera, iris and pupil, whatever lashes lie
         over it. None where the segmenter does not look for it.
+    iris_minus_pupil : ndarray of shape (height, width), bool, optional
+        The mask that Algorithm 1 crops by, for a segmenter that makes the very
+        masks of which the paper speaks. None: `visible` stands for it.
     """
 
     pupil: Ellipse
@@ -43,6 +47,7 @@ class SegmentedEye:
     visible: np.ndarray
     confidence: float = 1.0
     opening: np.ndarray | None = None
+    iris_minus_pupil: np.ndarray | None = None
 
 
 class Segmenter(Protocol):

@@ -51,6 +51,13 @@ class TestAlgorithm1:
                 value = 10 + 7 * (row + 1) + column + 1
                 assert crop[row, column] == (0 if hidden else value)
 
+    def test_a_segmenter_s_own_mask_is_taken_as_it_is(self):
+        visible, ring = np.zeros((6, 7), bool), np.zeros((6, 7), bool)
+        ring[1:4, 2:5] = True
+        visible[2, 3] = True  # the rest is hidden by lashes
+        given = SegmentedEye(Ellipse(3.0, 2.0, 1.2, 1.2), NO_PUPIL, visible, iris_minus_pupil=ring)
+        np.testing.assert_array_equal(algorithm1(self.IMAGE, given), self.IMAGE[1:4, 2:5])
+
     def test_separate_parts_share_one_box(self):
         visible = np.zeros((6, 7), bool)
         visible[0, 6] = visible[4, 1] = True

@@ -1,0 +1,97 @@
+import cv2
+import numpy as np
+import pytest
+
+SKIN, SCLERA, IRIS, PUPIL, LASH = 235, 180, 120, 40, 5
+MEAN, STD = 0.485, 0.229  # of the network's first input channel
+
+
+def filled(shape, x, y, a, b, angle=0.0):
+    """Pixels whose centres lie in an ellipse, by its equation."""
+    dy, dx = np.mgrid[: shape[0], : shape[1]].astype(float)
+    dx, dy = dx - x, dy - y
+    u = dx * np.cos(angle) + dy * np.sin(angle)
+    v = -dx * np.sin(angle) + dy * np.cos(angle)
+    return (u / a) ** 2 + (v / b) ** 2 <= 1
+
+
+@pytest.fixture
+def inside():
+    return filled
+
+
+@pytest.fixture(scope="session")
+def grey_network(tmp_path_factory):
+    """ONNX file with Open-Iris's interface that tells classes by grey level alone.
+
+    From dark to bright: lash, pupil, iris, sclera, skin. A class's probability is a product
+    of two sigmoids of the grey level, one for its upper and one for its lower limit. As in
+    Open-Iris, lashes and pupil are iris too, and all of these eyeball.
+    """
+    onnx = pytest.importorskip("onnx")
+    steepness = 60.0
+    lowest = -300.0  # nothing is darker
+    limits = [  # eyeball, iris, pupil, eyelashes
+        (lowest, (SCLERA + SKIN) / 2),
+        (lowest, (IRIS + SCLERA) / 2),
+        ((LASH + PUPIL) / 2, (PUPIL + IRIS) / 2),
+        (lowest, (LASH + PUPIL) / 2),
+    ]
+    parameters = []
+    for side, sign in ((0, -1.0), (1, 1.0)):
+        weights, biases = np.zeros((4, 3, 1, 1), np.float32), np.zeros(4, np.float32)
+        for i, limit in enumerate(limits):
+            # The library feeds (grey / 255 - mean) / standard deviation.
+            weights[i, 0] = -sign * steepness * STD
+            biases[i] = sign * steepness * (limit[side] / 255 - MEAN)
+        parameters += [(f"weights{side}", weights), (f"biases{side}", biases)]
+    helper, kind = onnx.helper, onnx.TensorProto.FLOAT
+    graph = helper.make_graph(
+        [
+            helper.make_node("Conv", ["input", "weights0", "biases0"], ["above"]),
+            helper.make_node("Conv", ["input", "weights1", "biases1"], ["below"]),
+            helper.make_node("Sigmoid", ["above"], ["p_above"]),
+            helper.make_node("Sigmoid", ["below"], ["p_below"]),
+            helper.make_node("Mul", ["p_above", "p_below"], ["output"]),
+        ],
+        "grey levels",
+        [helper.make_tensor_value_info("input", kind, (1, 3, 480, 640))],
+        [helper.make_tensor_value_info("output", kind, (1, 4, 480, 640))],
+        [onnx.numpy_helper.from_array(values, name) for name, values in parameters],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    path = tmp_path_factory.mktemp("network") / "grey_levels.onnx"
+    onnx.save(model, path)
+    return path
+
+
+@pytest.fixture
+def draw():
+    """Draws an eye of flat grey levels: (pupil, iris, opening) -> image, 0..255.
+
+    pupil and iris are (x, y, a, b, angle); the opening is (x, y, a, b) or None for an eye
+    wide open; lashes are pixels (height, width), bool.
+    """
+
+    def draw(pupil, iris, opening=(320, 240, 260, 170), lashes=None, shape=(480, 640)):
+        image = np.full(shape, SKIN, np.uint8)
+        between = filled(shape, *opening) if opening is not None else np.ones(shape, bool)
+        image[between] = SCLERA
+        if iris is not None:
+            image[between & filled(shape, *iris)] = IRIS
+        if pupil is not None:
+            image[between & filled(shape, *pupil)] = PUPIL
+        if lashes is not None:
+            image[lashes] = LASH
+        return image
+
+    return draw
+
+
+@pytest.fixture
+def lash_lines():
+    """A few lines within an iris of radius 100 around (320, 240), above the pupil."""
+    canvas = np.zeros((480, 640), np.uint8)
+    for x in range(270, 360, 20):
+        cv2.line(canvas, (x, 160), (x + 10, 185), 1, 3)
+    return canvas.astype(bool)
