@@ -46,6 +46,19 @@ class ManifestRow:
         Limbus ellipse, likewise.
     visible : float or None
         Share of the ring between the two ellipses that is visible, 0..1.
+    confidence : float or None
+        How far the segmenter trusts its result, 0..1; None in a manifest of before
+        there was one, as for the quality figures below.
+    usable_iris_area, iris_sclera_contrast, iris_pupil_contrast : float or None
+        Quality figures, 0..100 (see `iris_tf.segmentation.quality.IrisQuality`).
+    grey_scale_utilisation : float or None
+        Likewise, bits, 0..8.
+    iris_radius : float or None
+        Likewise, pixels.
+    pupil_iris_ratio, iris_pupil_concentricity, margin_adequacy : float or None
+        Likewise, percent.
+    sharpness : float or None
+        Likewise, 0..100.
     """
 
     image: str
@@ -68,6 +81,16 @@ class ManifestRow:
     iris_b: float | None = None
     iris_angle: float | None = None
     visible: float | None = None
+    confidence: float | None = None
+    usable_iris_area: float | None = None
+    iris_sclera_contrast: float | None = None
+    iris_pupil_contrast: float | None = None
+    grey_scale_utilisation: float | None = None
+    iris_radius: float | None = None
+    pupil_iris_ratio: float | None = None
+    iris_pupil_concentricity: float | None = None
+    margin_adequacy: float | None = None
+    sharpness: float | None = None
 
     def with_geometry(self, pupil: Ellipse, iris: Ellipse, visible: float) -> "ManifestRow":
         """Copy of the row with both ellipses and the visible share filled in."""
@@ -87,7 +110,7 @@ _SETTINGS = {"images", "layout", "segmenter", "roi_mode", "split_by", "seed", "s
 def write_manifest(path: str | Path, rows: Iterable[ManifestRow]) -> None:
     """Write the table as CSV (UTF-8, header, one line an image), whole or not at all.
 
-    Geometry is written with four decimals.
+    Geometry and quality figures are written with four decimals.
     """
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
@@ -164,6 +187,8 @@ def read_settings(path: str | Path) -> dict[str, Any]:
     dict
         ``images``, ``layout``, ``segmenter``, ``roi_mode`` and ``split_by`` (str),
         ``seed`` (int), and ``synthetic`` (bool): whether the eyes were generated.
+        Datasets of later versions also tell ``segmenter_version`` (str) and
+        ``min_quality`` (dict of figure to limit).
 
     Raises
     ------

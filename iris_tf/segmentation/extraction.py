@@ -1,6 +1,6 @@
 """One image after the other through reader, segmenter and crop, in worker processes."""
 
-import functools
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,12 +8,14 @@ from pathlib import Path
 import cv2
 import joblib
 
-from iris_tf.datasets.images import read_eye, write_png
-from iris_tf.errors import ExtractionError, FailureReason
-from iris_tf.files import sha256
+from iris_tf.datasets.images import EyeImage, read_eye, write_png
+from iris_tf.errors import DatasetError, ExtractionError, FailureReason
+from iris_tf.files import sha256, write_bytes
 from iris_tf.geometry import Ellipse
 from iris_tf.parallel import one_opencv_thread, run_in_processes
 from iris_tf.segmentation.journal import Journal, Outcome
+from iris_tf.segmentation.overlay import draw_overlay
+from iris_tf.segmentation.quality import iris_quality
 from iris_tf.segmentation.roi import crop_roi
 from iris_tf.segmentation.segmenter import SegmentedEye, Segmenter, segmenter_by_name
 
@@ -30,33 +32,58 @@ class Task:
         Path relative to the image folder.
     stamp : str
         See `Outcome`.
-    roi : str
-        Path of the crop, relative to the dataset folder.
+    roi, overlay : str
+        Paths of the crop and the thumbnail, relative to the dataset folder.
     """
 
     image: str
     stamp: str
     roi: str
+    overlay: str
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """How all images of a dataset are cropped.
+
+    Attributes
+    ----------
+    images, out : Path
+        Image folder and dataset folder, absolute: workers of a cluster have
+        working directories of their own.
+    roi_mode, segmenter : str
+        Names, see `iris_tf.segmentation.prepare.prepare`.
+    model : Path or None
+        The segmenter's network, absolute.
+    version : str
+        That the segmenter must have.
+    """
+
+    images: Path
+    out: Path
+    roi_mode: str
+    segmenter: str
+    model: Path | None
+    version: str
 
 
 def extract_all(
-    tasks: Sequence[Task], images: Path, out: Path, segmenter: str, roi_mode: str, jobs: int
+    tasks: Sequence[Task], how: Extraction, jobs: int, scheduler: str | None = None
 ) -> Iterator[list[Outcome]]:
     """Crop all images and yield their outcomes chunk by chunk, in order.
 
-    A chunk's crops and its part of the journal are on disk before it is
-    yielded; no pixels come back to the calling process.
+    A chunk's crops, thumbnails and part of the journal are on disk before it
+    is yielded; no pixels come back to the calling process.
 
     Parameters
     ----------
     tasks : sequence of Task
         The images.
-    images, out : Path
-        Image folder and dataset folder.
-    segmenter, roi_mode : str
-        Names, see `iris_tf.segmentation.prepare.prepare`.
+    how : Extraction
     jobs : int
         Processes; -1 for one a core.
+    scheduler : str, optional
+        Address of a cluster to work instead.
 
     Yields
     ------
@@ -66,61 +93,85 @@ def extract_all(
     Raises
     ------
     DatasetError
-        When a worker process is killed.
+        When a worker process is killed, or does not see the same files.
     OSError
         When a crop cannot be written.
     """
-    chunks = [tasks[i : i + CHUNK] for i in range(0, len(tasks), CHUNK)]
-    calls = (
-        joblib.delayed(_process_chunk)(chunk, images, out, segmenter, roi_mode)
-        for chunk in chunks
-    )
-    yield from run_in_processes(calls, jobs, out)
+    chunks = (tasks[i : i + CHUNK] for i in range(0, len(tasks), CHUNK))
+    calls = (joblib.delayed(_process_chunk)(chunk, how) for chunk in chunks)
+    yield from run_in_processes(calls, jobs, how.out, scheduler)
 
 
-def _process_chunk(
-    chunk: Sequence[Task], images: Path, out: Path, segmenter: str, roi_mode: str
-) -> list[Outcome]:
-    segment = _cached_segmenter(segmenter)
+def _process_chunk(chunk: Sequence[Task], how: Extraction) -> list[Outcome]:
+    if not how.out.is_dir() or not how.images.is_dir():
+        # Every image would be "unreadable", and the crops lie on a disk of the worker's.
+        raise DatasetError(
+            f"{how.out}: a worker process does not see this folder or {how.images}; all machines "
+            "of a cluster must share both under the same paths."
+        )
+    segment = _segmenter(how)
     with one_opencv_thread():
-        outcomes = [
-            _process_image(task, images / task.image, out / task.roi, segment, roi_mode)
-            for task in chunk
-        ]
-    Journal(out).write_chunk(outcomes)
+        outcomes = [_process_image(task, how, segment) for task in chunk]
+    Journal(how.out).write_chunk(outcomes)
     return outcomes
 
 
-@functools.lru_cache(maxsize=1)
-def _cached_segmenter(name: str) -> Segmenter:
-    return segmenter_by_name(name)
+# Per thread, because interpreters of networks are not for several, and a worker
+# of a cluster may have several. Only the one used last is kept.
+_cache = threading.local()
 
 
-def _process_image(
-    task: Task, path: Path, roi_path: Path, segment: Segmenter, roi_mode: str
-) -> Outcome:
+def _segmenter(how: Extraction) -> Segmenter:
+    # The version is part of the key: a file may hold other weights than a while ago.
+    key = (how.segmenter, how.model, how.version)
+    if getattr(_cache, "key", None) != key:
+        segmenter = segmenter_by_name(how.segmenter, how.model)
+        if segmenter.version != how.version:
+            raise DatasetError(
+                f"{how.out}: the segmenter {how.segmenter!r} of a worker process is of version "
+                f"{segmenter.version!r} and not {how.version!r}; install the same package, and "
+                "the same model file, on all machines."
+            )
+        _cache.key, _cache.segmenter = key, segmenter
+    return _cache.segmenter
+
+
+def _process_image(task: Task, how: Extraction, segment: Segmenter) -> Outcome:
+    """Read, segment, crop and judge one image, and write what comes of it."""
+    path = how.images / task.image
     outcome = Outcome(task.image, task.stamp)
+    image: EyeImage | None = None
+    eye: SegmentedEye | None = None
     try:
         image = read_eye(path)
         eye = segment(image.pixels)
-        roi = crop_roi(image.pixels, eye, roi_mode)
-        digest = sha256(path)
+        roi = crop_roi(image.pixels, eye, how.roi_mode)
+        outcome = replace(
+            outcome,
+            sha256=sha256(path),
+            note=image.note,
+            pupil=_plain(eye.pupil),
+            iris=_plain(eye.iris),
+            visible=_visible_share(eye),
+            confidence=float(eye.confidence),
+            quality=iris_quality(image.pixels, eye),
+        )
     except ExtractionError as error:
-        return replace(outcome, reason=str(error.reason), detail=_one_line(str(error)))
+        outcome = replace(outcome, reason=str(error.reason), detail=_one_line(str(error)))
     except Exception as error:
-        return _internal(outcome, error)
+        outcome = _internal(outcome, error)
+    # What is below goes to the disk: that it is full is no failure of the image.
+    if image is not None:
+        thumbnail = draw_overlay(image.pixels, None if outcome.reason else eye)
+        write_bytes(how.out / task.overlay, thumbnail)
+        outcome = replace(outcome, overlay=True)
+    if outcome.reason:
+        return outcome
     try:
-        write_png(roi_path, roi)
-    except (cv2.error, ValueError) as error:  # no image; a full disk is not caught here
-        return _internal(outcome, error)
-    return replace(
-        outcome,
-        sha256=digest,
-        note=image.note,
-        pupil=_plain(eye.pupil),
-        iris=_plain(eye.iris),
-        visible=_visible_share(eye),
-    )
+        write_png(how.out / task.roi, roi)
+    except (cv2.error, ValueError) as error:  # no image
+        return _internal(Outcome(task.image, task.stamp, overlay=True), error)
+    return outcome
 
 
 def _internal(outcome: Outcome, error: Exception) -> Outcome:

@@ -10,12 +10,13 @@ from pathlib import Path
 
 from iris_tf.files import write_text
 from iris_tf.geometry import Ellipse
+from iris_tf.segmentation.quality import IrisQuality
 
 FOLDER = ".journal"
 _COMPACTED = "finished.jsonl"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What became of one eye image.
 
@@ -36,6 +37,12 @@ class Outcome:
         Geometry in pixels of the eye image; None after a failure.
     visible : float
         Visible share of the ring between both, 0..1.
+    confidence : float
+        Of the segmenter in its result, 0..1; 0 after a failure.
+    quality : IrisQuality or None
+        Quality figures; None after a failure.
+    overlay : bool
+        Whether there is a thumbnail, which takes a readable image.
     """
 
     image: str
@@ -47,6 +54,9 @@ class Outcome:
     pupil: Ellipse | None = None
     iris: Ellipse | None = None
     visible: float = 0.0
+    confidence: float = 0.0
+    quality: IrisQuality | None = None
+    overlay: bool = False
 
 
 class Journal:
@@ -102,4 +112,6 @@ def _from_line(line: str) -> Outcome:
     for name in ("pupil", "iris"):
         if values[name] is not None:
             values[name] = Ellipse(**values[name])
+    if values["quality"] is not None:
+        values["quality"] = IrisQuality(**values["quality"])
     return Outcome(**values)

@@ -3,19 +3,20 @@
 ``out/`` then holds:
 
 - ``manifest.csv``: one row an image that gave a crop (see `ManifestRow`);
-- ``roi/``: the crops at native size, PNG, under the names of their images;
+- ``roi/``: the crops at native size, PNG, under the names of their images; also
+  those of images that a quality limit turned away, for when it changes;
 - ``failures.csv``: image, reason (see `FailureReason`) and detail of the rest;
+- ``contact_sheet.html`` and ``overlays/``: a page of thumbnails with outlines;
 - ``dataset.json``: settings and counts, and whether the run is complete;
 - ``.journal/``: what became of each image, from which an interrupted run goes on.
 """
 
 import collections
-import csv
 import hashlib
-import io
 import json
 import os
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +25,20 @@ from iris_tf.datasets.manifest import SPLITS, ManifestRow, read_manifest, write_
 from iris_tf.datasets.splits import split_rows
 from iris_tf.datasets.synthetic.truth import SYNTHESIS_FILE
 from iris_tf.errors import DatasetError, FailureReason
-from iris_tf.files import write_json, write_text
+from iris_tf.files import write_json
 from iris_tf.parallel import check_jobs
 from iris_tf.progress import StageProgress
-from iris_tf.segmentation.extraction import Task, extract_all
+from iris_tf.segmentation import contact_sheet
+from iris_tf.segmentation.description import is_up_to_date, read_description
+from iris_tf.segmentation.extraction import Extraction, Task, extract_all
 from iris_tf.segmentation.journal import Journal, Outcome
+from iris_tf.segmentation.overlay import overlay_path
+from iris_tf.segmentation.quality_rules import check_limits, turned_away
 from iris_tf.segmentation.roi import ROI_MODES
-from iris_tf.segmentation.segmenter import segmenter_by_name
+from iris_tf.segmentation.segmenter import DEFAULT_SEGMENTER, segmenter_by_name
+from iris_tf.segmentation.tables import count_dataset, write_failures
 
-_MAX_EXAMPLES = 10  # of images outside the layout, named in dataset.json
+_TABLES = ("manifest.csv", "failures.csv", contact_sheet.NAME)
 
 
 @dataclass(frozen=True)
@@ -68,11 +74,15 @@ def prepare(
     images: str | Path,
     out: str | Path,
     layout: str = AUTO,
-    segmenter: str = "opencv",
+    segmenter: str = DEFAULT_SEGMENTER,
     roi_mode: str = "algorithm1",
     split_by: str = "person",
     seed: int = 0,
     jobs: int = -1,
+    *,
+    segmenter_model: str | Path | None = None,
+    min_quality: Mapping[str, float] | None = None,
+    scheduler: str | None = None,
 ) -> PreparedDataset:
     """Segment and crop a folder of eye images and split them into train, val and test.
 
@@ -85,7 +95,8 @@ def prepare(
     An interrupted run goes on where it was when called again, and its manifest
     is byte for byte that of an uninterrupted one, whatever `jobs`. A finished
     one returns at once while the image files are unchanged; after a change,
-    only the changed images are processed.
+    only the changed images are processed. Other quality limits are applied to
+    what is known already, without looking at the images again.
 
     Parameters
     ----------
@@ -105,6 +116,17 @@ def prepare(
         Of the split.
     jobs : int
         Processes, at least 1; -1 for one a core.
+    segmenter_model : str or Path, optional
+        File with the segmenter's network, for those that have one; None for
+        the one that comes with it.
+    min_quality : mapping of str to float, optional
+        Least value by quality figure (see `quality_rules.MAXIMA`); an image
+        under one fails as ``low_quality``, or ``low_confidence`` where its
+        confidence is too low.
+    scheduler : str, optional
+        Address ``tcp://host:port`` of a ``dask.distributed`` scheduler, whose
+        workers do the work instead of processes of this machine. They must see
+        `images`, `out` and `segmenter_model` under the same paths.
 
     Returns
     -------
@@ -114,16 +136,22 @@ def prepare(
     ------
     DatasetError
         For a folder, layout or choice that cannot be used, when `out` holds
-        something else, when a worker process is killed, when no image gives a
-        crop, or when a split stays empty.
+        something else, when a worker process is killed, when a cluster cannot be
+        used, when no image gives a crop, or when a split stays empty.
+    ModelError
+        When the segmenter's network cannot be used.
     OSError
         When `out` cannot be written, e.g. on a full disk; run again to go on.
     """
     images, out = Path(images), Path(out)
     if roi_mode not in ROI_MODES:
         raise DatasetError(f"ROI mode {roi_mode!r} is unknown; choose one of {_listed(ROI_MODES)}.")
-    check_jobs(jobs)
-    segmenter_by_name(segmenter)  # an unknown one should fail before any work
+    check_jobs(jobs, scheduler)
+    limits = dict(sorted((min_quality or {}).items()))
+    check_limits(limits)
+    model = None if segmenter_model is None else Path(segmenter_model).resolve()
+    # What cannot be used should fail before any work.
+    version = segmenter_by_name(segmenter, model).version
     _check_apart(images, out)
     scan = read_layout(images, layout)
     rows = _with_roi_paths(split_rows(scan.rows, split_by, seed))
@@ -131,30 +159,34 @@ def prepare(
         "images": str(images.resolve()),
         "layout": scan.name,
         "segmenter": segmenter,
+        "segmenter_version": version,
         "roi_mode": roi_mode,
         "split_by": split_by,
         "seed": seed,
+        "min_quality": limits,
         # Results on generated eyes are labelled as such wherever they are shown.
         "synthetic": (images / SYNTHESIS_FILE).is_file(),
     }
     stamps = {row.image: _stamp(images / row.image) for row in rows}
     inputs = hashlib.sha256(json.dumps(stamps, sort_keys=True).encode()).hexdigest()
 
-    description = _read_description(out, settings)
-    if description.get("complete") and description.get("inputs") == inputs and _is_whole(out):
+    description = read_description(out, settings)
+    if is_up_to_date(description, settings, inputs) and _is_whole(out):
         return _finished(out, description)
     write_json(out / "dataset.json", {"complete": False, "settings": settings})
-    for name in ("manifest.csv", "failures.csv"):
+    for name in _TABLES:
         (out / name).unlink(missing_ok=True)  # crops may now change under them
 
-    journal = Journal(out)
-    outcomes = _still_true(journal.read(), rows, stamps, out)
+    outcomes = _still_true(Journal(out).read(), rows, stamps, out)
     todo = [
-        Task(row.image, stamps[row.image], row.roi) for row in rows if row.image not in outcomes
+        Task(row.image, stamps[row.image], row.roi, overlay_path(row.roi))
+        for row in rows
+        if row.image not in outcomes
     ]
+    how = Extraction(images.resolve(), out.resolve(), roi_mode, segmenter, model, version)
     with StageProgress("Cropping irises", len(rows), done=len(outcomes)) as progress:
         failed = sum(bool(outcome.reason) for outcome in outcomes.values())
-        for chunk in extract_all(todo, images, out, segmenter, roi_mode, jobs):
+        for chunk in extract_all(todo, how, jobs, scheduler) if todo else ():
             outcomes.update((outcome.image, outcome) for outcome in chunk)
             failed += sum(bool(outcome.reason) for outcome in chunk)
             progress.advance(len(chunk), note=f"{failed} failed")
@@ -187,44 +219,15 @@ def _stamp(path: Path) -> str:
     return f"{status.st_size} {status.st_mtime_ns}"
 
 
-def _read_description(out: Path, settings: dict[str, Any]) -> dict[str, Any]:
-    """``dataset.json`` of an earlier run with the same settings, or ``{}`` for a new folder."""
-    if out.exists() and not out.is_dir():
-        raise DatasetError(f"{out}: this is a file; choose a folder for the dataset.")
-    path = out / "dataset.json"
-    if not path.exists():
-        # Hidden files are what a killed run or a file manager leaves behind.
-        if out.exists() and any(not entry.name.startswith(".") for entry in out.iterdir()):
-            raise DatasetError(
-                f"{out}: this folder holds other files than a dataset; choose a new or empty one."
-            )
-        return {}
-    try:
-        description = json.loads(path.read_text(encoding="utf-8"))
-        earlier = description["settings"]
-        differing = [name for name in settings if earlier.get(name) != settings[name]]
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise DatasetError(
-            f"{path}: this was not written by `iris-tf prepare`; choose another folder."
-        ) from None
-    if differing:
-        changes = "; ".join(f"{n} {earlier.get(n)!r} and not {settings[n]!r}" for n in differing)
-        raise DatasetError(
-            f"{out}: this folder holds a dataset of other settings ({changes}); "
-            "choose another folder, or delete this one."
-        )
-    return description
-
-
 def _is_whole(out: Path) -> bool:
     if not (out / "failures.csv").is_file() or not (out / "manifest.csv").is_file():
         return False
     return all(_is_there(out / row.roi) for row in read_manifest(out / "manifest.csv"))
 
 
-def _is_there(crop: Path) -> bool:
+def _is_there(picture: Path) -> bool:
     # A power cut can leave a name without its bytes.
-    return crop.is_file() and crop.stat().st_size > 0
+    return picture.is_file() and picture.stat().st_size > 0
 
 
 def _finished(out: Path, description: dict[str, Any]) -> PreparedDataset:
@@ -243,13 +246,20 @@ def _finished(out: Path, description: dict[str, Any]) -> PreparedDataset:
 def _still_true(
     outcomes: dict[str, Outcome], rows: list[ManifestRow], stamps: dict[str, str], out: Path
 ) -> dict[str, Outcome]:
-    """The journal's outcomes of unchanged images whose crop is there."""
+    """The journal's outcomes of unchanged images whose crop and thumbnail are there."""
+    current = [
+        (row, outcome)
+        for row in rows
+        if (outcome := outcomes.get(row.image)) is not None and outcome.stamp == stamps[row.image]
+    ]
+    # Crops of duplicates are not kept, and so not missed.
+    marked = _mark_duplicates([outcome for _, outcome in current])
     kept = {}
-    for row in rows:
-        outcome = outcomes.get(row.image)
-        if outcome is None or outcome.stamp != stamps[row.image]:
-            continue
-        if outcome.reason or _is_there(out / row.roi):
+    for (row, outcome), mark in zip(current, marked, strict=True):
+        needed = [] if mark.reason else [row.roi]
+        if outcome.overlay:
+            needed.append(overlay_path(row.roi))
+        if all(_is_there(out / path) for path in needed):
             kept[row.image] = outcome
     return kept
 
@@ -263,20 +273,24 @@ def _finish(
     outcomes: list[Outcome],
 ) -> PreparedDataset:
     """Write the tables; ``dataset.json`` last, because it declares the rest complete."""
-    outcomes_with_duplicates = _mark_duplicates(outcomes)
+    marked = _mark_duplicates(outcomes)
+    judged = _judge(marked, settings["min_quality"])
     prepared = [
-        replace(row, note=outcome.note).with_geometry(outcome.pupil, outcome.iris, outcome.visible)
-        for row, outcome in zip(rows, outcomes_with_duplicates, strict=True)
+        _filled(row, outcome)
+        for row, outcome in zip(rows, judged, strict=True)
         if not outcome.reason
     ]
-    failed = [outcome for outcome in outcomes_with_duplicates if outcome.reason]
-    failures = dict(sorted(collections.Counter(o.reason for o in failed).items()))
-    _write_failures(out / "failures.csv", failed)
+    failures = write_failures(out / "failures.csv", judged)
+    overlays = [overlay_path(row.roi) for row in rows]
+    segmenter = f"{settings['segmenter']} {settings['segmenter_version']}"
+    contact_sheet.write_contact_sheet(out, segmenter, judged, overlays)
     _check_survivors(out, prepared, len(rows), failures)
-    _remove_leftovers(out, {row.roi for row in prepared})
+    crops = {row.roi for row, outcome in zip(rows, marked, strict=True) if not outcome.reason}
+    thumbnails = {path for path, outcome in zip(overlays, outcomes, strict=True) if outcome.overlay}
+    _remove_leftovers(out, crops | thumbnails)
     Journal(out).compact(outcomes)
     write_manifest(out / "manifest.csv", prepared)
-    counts = _counts(scan, prepared, failures)
+    counts = count_dataset(scan, prepared, failures)
     description = {"complete": True, "settings": settings, "inputs": inputs, "counts": counts}
     write_json(out / "dataset.json", description)
     return _finished(out, description)
@@ -298,12 +312,18 @@ def _mark_duplicates(outcomes: list[Outcome]) -> list[Outcome]:
     return marked
 
 
-def _write_failures(path: Path, failed: list[Outcome]) -> None:
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(("image", "reason", "detail"))
-    writer.writerows((outcome.image, outcome.reason, outcome.detail) for outcome in failed)
-    write_text(path, buffer.getvalue())
+def _judge(outcomes: list[Outcome], limits: Mapping[str, float]) -> list[Outcome]:
+    judged = []
+    for outcome in outcomes:
+        if not outcome.reason and (verdict := turned_away(outcome, limits)) is not None:
+            outcome = replace(outcome, reason=verdict[0], detail=verdict[1])
+        judged.append(outcome)
+    return judged
+
+
+def _filled(row: ManifestRow, outcome: Outcome) -> ManifestRow:
+    row = replace(row, note=outcome.note, confidence=outcome.confidence, **asdict(outcome.quality))
+    return row.with_geometry(outcome.pupil, outcome.iris, outcome.visible)
 
 
 def _check_survivors(
@@ -323,47 +343,17 @@ def _check_survivors(
         )
 
 
-def _remove_leftovers(out: Path, crops: set[str]) -> None:
-    """Remove all other crops, and what killed writers left behind."""
-    for current, _, files in os.walk(out / "roi"):
-        for name in files:
-            path = Path(current, name)
-            if path.relative_to(out).as_posix() not in crops:
-                path.unlink()
-    for name in ("dataset.json", "manifest.csv", "failures.csv"):
+def _remove_leftovers(out: Path, pictures: set[str]) -> None:
+    """Remove all other crops and thumbnails, and what killed writers left behind."""
+    for folder in ("roi", "overlays"):
+        for current, _, files in os.walk(out / folder):
+            for name in files:
+                path = Path(current, name)
+                if path.relative_to(out).as_posix() not in pictures:
+                    path.unlink()
+    for name in ("dataset.json", *_TABLES):
         for path in out.glob(f".{name}.*"):
             path.unlink()
-
-
-def _counts(
-    scan: LayoutScan, prepared: list[ManifestRow], failures: dict[str, int]
-) -> dict[str, Any]:
-    images_of = collections.Counter(row.identity for row in prepared)
-    failed = sum(failures.values())
-    return {
-        "images": len(scan.rows),
-        "prepared": len(prepared),
-        "failed": failed,
-        "failures": failures,
-        "persons": len({row.subject for row in prepared}),
-        "identities": len(images_of),
-        "identities_with_one_image": sum(n == 1 for n in images_of.values()),
-        "notes": dict(sorted(collections.Counter(r.note for r in prepared if r.note).items())),
-        "splits": {split: _split_counts(prepared, split) for split in SPLITS},
-        "outside_layout": {
-            "images": len(scan.unmatched),
-            "examples": scan.unmatched[:_MAX_EXAMPLES],
-        },
-    }
-
-
-def _split_counts(prepared: list[ManifestRow], split: str) -> dict[str, int]:
-    rows = [row for row in prepared if row.split == split]
-    return {
-        "images": len(rows),
-        "identities": len({row.identity for row in rows}),
-        "persons": len({row.subject for row in rows}),
-    }
 
 
 def _listed(names) -> str:

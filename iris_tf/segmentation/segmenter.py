@@ -17,6 +17,7 @@ SEGMENTERS = {
     "open-iris": ("iris_tf.segmentation.open_iris", "OpenIrisSegmenter"),
     "opencv": ("iris_tf.segmentation.opencv", "OpenCVSegmenter"),
 }
+DEFAULT_SEGMENTER = "opencv"
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 import csv
 import json
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -45,7 +46,25 @@ def test_numpy_floats_are_written_like_floats(tmp_path):
     third = np.float32(1 / 3)
     row = BARE.with_geometry(Ellipse(*[third] * 5), Ellipse(*[third] * 5), third)
     path = written(tmp_path, [row])
-    assert path.read_text().splitlines()[1].endswith(",".join(["0.3333"] * 11))
+    assert ",".join(["0.3333"] * 11) in path.read_text().splitlines()[1]
+
+
+def test_a_manifest_of_before_there_were_quality_figures_is_read(tmp_path):
+    path = written(tmp_path)
+    lines = [line.split(",confidence,")[0] for line in path.read_text().splitlines()]
+    figures = len(fields(ManifestRow)) - len(lines[0].split(","))
+    assert figures == 10
+    old = [lines[0]] + [line.removesuffix("," * figures) for line in lines[1:]]
+    path.write_text("\n".join(old) + "\n")
+    assert read_manifest(path) == [BARE, FULL]
+    assert read_manifest(path)[1].sharpness is None
+
+
+def test_quality_figures_are_written_and_read(tmp_path):
+    row = replace(FULL, confidence=0.25, sharpness=31.5, iris_radius=101.0)
+    (read,) = read_manifest(written(tmp_path, [row]))
+    assert read == row
+    assert (read.confidence, read.sharpness, read.margin_adequacy) == (0.25, 31.5, None)
 
 
 def test_a_byte_order_mark_of_a_spreadsheet_does_not_matter(tmp_path):

@@ -86,6 +86,7 @@ def made_segmenter(monkeypatch):
 
     def register(function, name):
         module = type(sys)(f"segmenter_of_a_test_{name}")
+        function.version = "1"
         module.Segmenter = lambda: function
         monkeypatch.setitem(sys.modules, module.__name__, module)
         monkeypatch.setitem(segmenter_module.SEGMENTERS, name, (module.__name__, "Segmenter"))
@@ -137,9 +138,11 @@ def test_settings_and_counts_are_written(prepared, eyes):
         "images": str(eyes),
         "layout": "casia-thousand",
         "segmenter": "opencv",
+        "segmenter_version": segmenter_by_name("opencv").version,
         "roi_mode": "algorithm1",
         "split_by": "person",
         "seed": 0,
+        "min_quality": {},
         "synthetic": False,
     }
     assert description["counts"] == prepared.counts
@@ -347,7 +350,7 @@ def test_a_finished_dataset_returns_at_once(eyes, prepared, monkeypatch):
     def never(*args):
         raise AssertionError("nothing is to be processed or written")
 
-    for name in ("extract_all", "write_json", "write_text", "write_manifest"):
+    for name in ("extract_all", "write_json", "write_failures", "write_manifest"):
         monkeypatch.setattr(f"iris_tf.segmentation.prepare.{name}", never)
     assert prepare(eyes, prepared.folder) == prepared
 
