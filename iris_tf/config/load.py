@@ -11,10 +11,10 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
-from iris_tf.config.recipe import PipelineRecipe, Problem, TrainRecipe
+from iris_tf.config.recipe import PipelineRecipe, Problem, SegmenterRecipe, TrainRecipe
 from iris_tf.errors import RecipeError
 
-R = TypeVar("R", TrainRecipe, PipelineRecipe)
+R = TypeVar("R", TrainRecipe, PipelineRecipe, SegmenterRecipe)
 
 # Set per model by the pipeline, so meaningless in its shared sections.
 _OWNED_BY_PIPELINE = ("run", "dataset", "seed")
@@ -30,13 +30,13 @@ def load_recipe(path: str | Path, schema: type[R], overrides: list[str] | None =
     path : str or Path
         YAML file.
     schema : type
-        `TrainRecipe` or `PipelineRecipe`.
+        `TrainRecipe`, `PipelineRecipe` or `SegmenterRecipe`.
     overrides : list of str, optional
         ``key=value`` with dots in the key, e.g. ``network.embedding_size=256``.
 
     Returns
     -------
-    TrainRecipe or PipelineRecipe
+    TrainRecipe, PipelineRecipe or SegmenterRecipe
 
     Raises
     ------

@@ -312,3 +312,34 @@ class PipelineRecipe:
                 yield "models", f"has {name!r}; a name has letters, digits, - and _; not `dataset`"
         for precision in self.precisions:
             yield from _one_of(("float32", "float16"), precisions=precision)
+
+
+@dataclass
+class SegmenterRecipe:
+    """Training of the embedded segmentation network on varied synthetic eyes."""
+
+    run: str = MISSING
+    seed: int = 0
+    eyes: int = 15000  # each gives two lessons: the whole image and a window around the iris
+    validation_eyes: int = 500
+    epochs: int = 10
+    batch: int = 16
+    learning_rate: float = 2e-3  # at its highest
+    weight_decay: float = 1e-4
+    warm_steps: int = 300
+    test_eyes: int = 1000  # never trained or validated on
+
+    def problems(self) -> Iterator[Problem]:
+        """Impossible values."""
+        yield from _between(0, 2**31 - 1, seed=self.seed)
+        yield from _positive(
+            eyes=self.eyes,
+            validation_eyes=self.validation_eyes,
+            epochs=self.epochs,
+            batch=self.batch,
+            learning_rate=self.learning_rate,
+            test_eyes=self.test_eyes,
+        )
+        yield from _between(0.0, 1.0, weight_decay=self.weight_decay)
+        steps = self.epochs * (2 * self.eyes // self.batch) if self.batch > 0 else 0
+        yield from _between(0, steps, warm_steps=self.warm_steps)

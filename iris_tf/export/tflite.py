@@ -15,7 +15,8 @@ import tensorflow as tf
 from iris_tf.errors import ExportError, ModelError, first_line
 from iris_tf.export.operators import foreign_operators
 from iris_tf.files import atomic_path, sha256
-from iris_tf.inference.embedder import INPUT, OUTPUT, SIGNATURE, TFLiteEmbedder
+from iris_tf.inference.embedder import INPUT, OUTPUT, TFLiteEmbedder
+from iris_tf.litert import SIGNATURE
 from iris_tf.networks.embed import is_embedding_model
 from iris_tf.quiet import quiet
 

@@ -4,14 +4,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-from ai_edge_litert.interpreter import Interpreter
 
 from iris_tf.datasets.images import resize_roi
 from iris_tf.errors import ModelError
-from iris_tf.quiet import quiet
+from iris_tf.litert import LiteRTModel
 
-SIGNATURE, INPUT, OUTPUT = "serving_default", "roi", "embedding"
-_FLATBUFFER_IDENTIFIER = b"TFL3"  # bytes 4..8 of every TFLite file
+INPUT, OUTPUT = "roi", "embedding"
 _NORM_TOLERANCE = 0.01
 
 
@@ -53,52 +51,10 @@ class TFLiteEmbedder:
     """
 
     def __init__(self, path: str | Path, threads: int = 1):
-        self.path = Path(path)
-        if threads < 1:
-            raise ModelError(f"threads is {threads}; LiteRT needs at least 1.")
-        _check_is_tflite(self.path)
-        try:
-            with quiet(2):
-                # Kept as an attribute: the runner does not keep the interpreter alive.
-                self._interpreter = Interpreter(model_path=str(self.path), num_threads=threads)
-                self._interpreter.allocate_tensors()
-            signatures = self._interpreter.get_signature_list()
-        except (ValueError, RuntimeError) as error:
-            reason = " ".join(str(error).split()).rstrip(".")
-            raise ModelError(
-                f"{self.path}: LiteRT cannot load it ({reason}); the file is damaged or needs "
-                "operations that are not built in, export it again with `iris-tf export RUN`."
-            ) from None
-        found = signatures.get(SIGNATURE)
-        if found is None or set(found["inputs"]) != {INPUT} or set(found["outputs"]) != {OUTPUT}:
-            raise ModelError(
-                f"{self.path}: its signatures are {_describe(signatures)}, but an iris_tf model "
-                f"has {SIGNATURE}({INPUT}) -> {OUTPUT}; use a file from `iris-tf export RUN`."
-            )
-        self._runner = self._interpreter.get_signature_runner(SIGNATURE)
-        taken = self._runner.get_input_details()[INPUT]
-        given = self._runner.get_output_details()[OUTPUT]
-        shape = tuple(int(n) for n in taken["shape"])
-        if (
-            len(shape) != 4
-            or shape[0] != 1
-            or shape[3] != 1
-            or min(shape) < 1
-            or taken["dtype"] != np.float32
-        ):
-            raise ModelError(
-                f"{self.path}: its input is {np.dtype(taken['dtype']).name} {shape}, but one "
-                "grayscale crop, float32 (1, height, width, 1), is needed; use a file from "
-                "`iris-tf export RUN`."
-            )
-        output_shape = tuple(int(n) for n in given["shape"])
-        if len(output_shape) != 2 or output_shape[0] != 1 or given["dtype"] != np.float32:
-            raise ModelError(
-                f"{self.path}: its output is {np.dtype(given['dtype']).name} {output_shape}, but "
-                "one embedding, float32 (1, size), is needed; use a file from `iris-tf export RUN`."
-            )
-        self.input_size = (shape[1], shape[2])
-        self.embedding_size = output_shape[1]
+        self._model = LiteRTModel(path, INPUT, OUTPUT, rank=2, threads=threads)
+        self.path = self._model.path
+        self.input_size = self._model.input_size
+        self.embedding_size = self._model.output_shape[0]
 
     def embed(self, rois: Iterable[np.ndarray]) -> np.ndarray:
         """Embed crops, each resized to `input_size` by `resize_roi` as in training.
@@ -120,8 +76,7 @@ class TFLiteEmbedder:
         """
         embeddings = []
         for number, roi in enumerate(rois):
-            resized = resize_roi(roi, self.input_size).astype(np.float32)
-            output = self._runner(**{INPUT: resized[None, :, :, None]})[OUTPUT][0]
+            output = self._model(resize_roi(roi, self.input_size))
             norm = float(np.linalg.norm(output))
             if not abs(norm - 1.0) <= _NORM_TOLERANCE:  # also true for NaN
                 raise ModelError(
@@ -133,28 +88,3 @@ class TFLiteEmbedder:
         if not embeddings:
             return np.empty((0, self.embedding_size), np.float32)
         return np.stack(embeddings)
-
-
-def _check_is_tflite(path: Path) -> None:
-    if not path.is_file():
-        raise ModelError(
-            f"{path}: there is no such model file; give a .tflite file, for instance one from "
-            "`iris-tf export RUN`."
-        )
-    with open(path, "rb") as file:
-        head = file.read(8)
-    if head[4:8] != _FLATBUFFER_IDENTIFIER:
-        raise ModelError(
-            f"{path}: this is not a TFLite file (no TFL3 mark at its start); give a .tflite file, "
-            "for instance one from `iris-tf export RUN`."
-        )
-
-
-def _describe(signatures: dict) -> str:
-    return (
-        "; ".join(
-            f"{name}({', '.join(parts['inputs'])}) -> {', '.join(parts['outputs'])}"
-            for name, parts in signatures.items()
-        )
-        or "none"
-    )

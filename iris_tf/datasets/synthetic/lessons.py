@@ -1,6 +1,6 @@
 """What a segmentation network learns from: windows on varied synthetic eyes with exact masks."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -29,23 +29,8 @@ CHANNELS = ("visible", "pupil", "iris", "opening")
 _EYES_A_TEXTURE = 6  # drawing a texture takes as long as drawing that many eyes
 _PLAIN_SHARE = 0.15
 _LEAST_VISIBLE = 0.04  # of the ring; nobody can say where an iris is under closed lids
-_STEPS = 15.0  # of coverage, which is kept in half a byte
-
-
-@dataclass(frozen=True)
-class Lessons:
-    """Inputs and targets of the segmentation network.
-
-    Attributes
-    ----------
-    images : ndarray of shape (n, height, width), uint8
-    targets : ndarray of shape (n, height, width, 2), uint8
-        Coverage 0..15 of the four `CHANNELS`, two to a byte: the first and the
-        third in the lower half of the two bytes.
-    """
-
-    images: np.ndarray
-    targets: np.ndarray
+COVERAGE_STEPS = 15
+"""Coverage is kept in half a byte."""
 
 
 def draw_varied_eye(rng: np.random.Generator, texture) -> tuple[EyeIdentity, Capture, Camera]:
@@ -57,7 +42,9 @@ def draw_varied_eye(rng: np.random.Generator, texture) -> tuple[EyeIdentity, Cap
     return identity, capture, camera
 
 
-def draw_eyes(seed: int, number: int, eyes: int):
+def draw_eyes(
+    seed: int, number: int, eyes: int
+) -> Iterator[tuple[SyntheticEye, np.random.Generator]]:
     """Draw `eyes` varied eyes.
 
     Parameters
@@ -80,7 +67,8 @@ def draw_eyes(seed: int, number: int, eyes: int):
             identity = EyeIdentity(0, str(rng.choice(EYES)), draw_face(rng), texture)
             eye = render_eye(identity, draw_capture(rng, identity), rng)
         else:
-            eye = render_eye(*(drawn := draw_varied_eye(rng, texture))[:2], rng, drawn[2])
+            identity, capture, camera = draw_varied_eye(rng, texture)
+            eye = render_eye(identity, capture, rng, camera)
         yield eye, rng
 
 
@@ -120,22 +108,33 @@ def close_window(rng: np.random.Generator, eye: SyntheticEye) -> Window:
     return Window.around(float(x), float(y), 2 * radius / rng.uniform(0.45, 0.85))
 
 
-def draw_lessons(seed: int, number: int, eyes: int) -> Lessons:
-    """Draw lessons: of each eye the whole image and a window around the iris."""
-    images, targets = [], []
+def draw_lessons(seed: int, number: int, eyes: int) -> np.ndarray:
+    """Draw lessons: of each eye the whole image and a window around the iris.
+
+    Parameters
+    ----------
+    seed, number, eyes : int
+        See `draw_eyes`.
+
+    Returns
+    -------
+    ndarray of shape (2 * eyes, height, width, 3), uint8
+        Grey level, then the coverages of the `CHANNELS` as 0..15: visible and
+        pupil in the lower and the upper half of one byte, iris and opening in
+        those of the other.
+    """
+    packed = []
     with one_opencv_thread():
         for eye, rng in draw_eyes(seed, number, eyes):
             for window in (Window.whole(eye.image.shape), close_window(rng, eye)):
                 image, target = lesson(eye, window)
-                coarse = np.round(target * _STEPS).astype(np.uint8)
-                images.append(image)
-                targets.append(coarse[..., 0::2] | coarse[..., 1::2] << 4)
-    return Lessons(np.stack(images), np.stack(targets))
+                coarse = np.round(target * COVERAGE_STEPS).astype(np.uint8)
+                halves = coarse[..., 0::2] | coarse[..., 1::2] << 4
+                packed.append(np.concatenate([image[..., None], halves], axis=-1))
+    return np.stack(packed)
 
 
-def write_lessons(path: Path, seed: int, number: int, eyes: int) -> int:
-    """Write `draw_lessons` as an ``.npz`` file, whole or not at all; returns their number."""
-    lessons = draw_lessons(seed, number, eyes)
+def write_lessons(path: Path, seed: int, number: int, eyes: int) -> None:
+    """Write `draw_lessons` as an ``.npy`` file, whole or not at all."""
     with atomic_path(path) as temporary:
-        np.savez(temporary, images=lessons.images, targets=lessons.targets)
-    return len(lessons.images)
+        np.save(temporary, draw_lessons(seed, number, eyes))

@@ -1,0 +1,234 @@
+"""Training of the embedded segmentation network on lessons of synthetic eyes."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import joblib
+import keras
+import numpy as np
+import tensorflow as tf
+
+from iris_tf.config.recipe import SegmenterRecipe
+from iris_tf.datasets.synthetic.lessons import CHANNELS, COVERAGE_STEPS, INPUT_SIZE, write_lessons
+from iris_tf.files import atomic_path, replace_folder, write_json
+from iris_tf.losses.segmentation import MaskLoss
+from iris_tf.networks.segmentation_network import build_segmentation_network
+from iris_tf.parallel import run_in_processes
+from iris_tf.progress import StageProgress
+from iris_tf.schedules.warmup_cosine import WarmupCosine
+
+_EYES_A_FILE = 250
+_VALIDATION_FILES_FROM = 1_000_000  # file numbers seed the eyes: these are never trained on
+_PREDICT_BATCH = 32
+
+
+def write_lesson_files(
+    folder: Path, seed: int, eyes: int, first: int = 0, jobs: int = -1
+) -> list[Path]:
+    """Draw lessons into files, or finish an interrupted drawing.
+
+    Parameters
+    ----------
+    folder : Path
+    seed, eyes : int
+    first : int, optional
+        Number of the first file; together with `seed` it decides the eyes.
+    jobs : int, optional
+        Processes; -1 for one a core.
+
+    Returns
+    -------
+    list of Path
+        See `iris_tf.datasets.synthetic.lessons.draw_lessons`.
+    """
+    lots = [min(_EYES_A_FILE, eyes - start) for start in range(0, eyes, _EYES_A_FILE)]
+    # The number of eyes is part of the name: a last, smaller lot is no whole one.
+    files = [
+        folder / f"lessons-{seed}-{first + index:07d}-{lot}.npy" for index, lot in enumerate(lots)
+    ]
+    missing = [index for index, file in enumerate(files) if not file.exists()]
+    with StageProgress("Drawing lessons", len(files), len(files) - len(missing)) as progress:
+        calls = (
+            joblib.delayed(write_lessons)(files[index], seed, first + index, lots[index])
+            for index in missing
+        )
+        for _ in run_in_processes(calls, jobs, folder):
+            progress.advance()
+    return files
+
+
+class LessonStore:
+    """Lessons of several files, read from disk as they are needed.
+
+    Parameters
+    ----------
+    files : list of Path
+    """
+
+    def __init__(self, files: list[Path]):
+        self._parts = [np.load(file, mmap_mode="r") for file in files]
+        self._starts = np.cumsum([0, *(len(part) for part in self._parts)])
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def take(self, indices: np.ndarray) -> np.ndarray:
+        """Packed lessons (n, height, width, 3), uint8, by number."""
+        parts = np.searchsorted(self._starts, indices, side="right") - 1
+        return np.stack(
+            [
+                self._parts[part][index - self._starts[part]]
+                for part, index in zip(parts, indices, strict=True)
+            ]
+        )
+
+
+def unpack(packed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Turn packed lessons (n, h, w, 3) into images (n, h, w, 1) and coverages (n, h, w, 4)."""
+    halves = [part for byte in (packed[..., 1], packed[..., 2]) for part in (byte % 16, byte // 16)]
+    targets = tf.stack([tf.cast(half, tf.float32) for half in halves], axis=-1)
+    return tf.cast(packed[..., :1], tf.float32), targets / COVERAGE_STEPS
+
+
+def _lesson_batches(
+    store: LessonStore, batch: int, seed: int, epochs: range
+) -> Iterator[np.ndarray]:
+    for epoch in epochs:
+        rng = np.random.default_rng([seed, epoch])
+        order = rng.permutation(len(store))
+        for start in range(0, len(store) - batch + 1, batch):
+            packed = store.take(order[start : start + batch])
+            mirrored = rng.random(batch) < 0.5
+            packed[mirrored] = packed[mirrored, :, ::-1]
+            yield packed
+
+
+@dataclass
+class SegmenterRun:
+    """Folder of one segmenter's training: recipe's settings, history and newest state."""
+
+    path: Path
+
+    @property
+    def model(self) -> Path:
+        """The network after the last complete epoch."""
+        return self.path / "segmenter.keras"
+
+    @property
+    def state(self) -> Path:
+        """Folder with all that a resumed training needs."""
+        return self.path / "checkpoint"
+
+    def history(self) -> list[dict[str, float]]:
+        """One entry a complete epoch."""
+        file = self.state / "history.json"
+        return json.loads(file.read_text("utf-8")) if file.is_file() else []
+
+
+class _EachEpoch(keras.callbacks.Callback):
+    """Validate, and keep network and optimiser as one folder that appears by a rename."""
+
+    def __init__(self, run: SegmenterRun, validation: np.ndarray, progress: StageProgress):
+        super().__init__()
+        self.run, self.validation, self.progress = run, validation, progress
+        self.rows = run.history()
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.progress.advance(note=f"loss {float(logs['loss']):.4f}")
+
+    def on_epoch_end(self, epoch, logs=None):
+        found = mask_overlap(self.model, self.validation)
+        self.rows.append({"epoch": epoch + 1, "loss": float(logs["loss"]), **found})
+        with replace_folder(self.run.state) as folder:
+            np.savez(folder / "variables.npz", *_values(self.model))
+            write_json(folder / "history.json", self.rows)
+        with atomic_path(self.run.model) as temporary:
+            self.model.save(temporary)
+
+
+def mask_overlap(model: keras.Model, packed: np.ndarray) -> dict[str, float]:
+    """Mean intersection over union of each channel over lessons that show it, 0..1."""
+    overlaps = {name: [] for name in CHANNELS}
+    for start in range(0, len(packed), _PREDICT_BATCH):
+        images, targets = unpack(tf.constant(packed[start : start + _PREDICT_BATCH]))
+        found = model(images, training=False).numpy() > 0.0
+        wanted = targets.numpy() > 0.5
+        for index, name in enumerate(CHANNELS):
+            common = (found & wanted)[..., index].sum(axis=(1, 2))
+            either = (found | wanted)[..., index].sum(axis=(1, 2))
+            shown = wanted[..., index].any(axis=(1, 2))
+            overlaps[name].extend(common[shown] / either[shown])
+    return {f"iou_{name}": float(np.mean(values)) for name, values in overlaps.items()}
+
+
+def _values(model: keras.Model) -> list[np.ndarray]:
+    variables = [*model.variables, *model.optimizer.variables]
+    return [keras.ops.convert_to_numpy(variable) for variable in variables]
+
+
+def train_segmenter(recipe: SegmenterRecipe) -> SegmenterRun:
+    """Train the segmentation network, or go on at the epoch that was running.
+
+    Parameters
+    ----------
+    recipe : SegmenterRecipe
+
+    Returns
+    -------
+    SegmenterRun
+
+    Raises
+    ------
+    DatasetError
+        When a process that draws is killed; run again to go on.
+    OSError
+        When a file cannot be written.
+    """
+    keras.backend.clear_session()
+    run = SegmenterRun(Path(recipe.run))
+    folder = run.path / "lessons"
+    store = LessonStore(write_lesson_files(folder, recipe.seed, recipe.eyes))
+    validation = LessonStore(
+        write_lesson_files(folder, recipe.seed, recipe.validation_eyes, _VALIDATION_FILES_FROM)
+    )
+    validation = validation.take(np.arange(len(validation)))
+    steps = len(store) // recipe.batch
+    model = build_segmentation_network(INPUT_SIZE, len(CHANNELS), recipe.seed)
+    rate = WarmupCosine(
+        recipe.learning_rate, recipe.learning_rate / 100, recipe.warm_steps, steps * recipe.epochs
+    )
+    model.compile(
+        keras.optimizers.AdamW(rate, weight_decay=recipe.weight_decay, clipnorm=1.0),
+        MaskLoss(),
+        jit_compile=False,
+    )
+    model.optimizer.build(model.trainable_variables)
+    done = len(run.history())
+    if done:
+        _restore(model, run.state / "variables.npz")
+    if done >= recipe.epochs:
+        return run
+    batches = tf.data.Dataset.from_generator(
+        lambda: _lesson_batches(store, recipe.batch, recipe.seed, range(done, recipe.epochs)),
+        output_signature=tf.TensorSpec((recipe.batch, *INPUT_SIZE, 3), tf.uint8),
+    ).map(unpack, num_parallel_calls=1)
+    with StageProgress("Training segmenter", steps * recipe.epochs, steps * done) as progress:
+        model.fit(
+            batches.prefetch(4),
+            epochs=recipe.epochs,
+            initial_epoch=done,
+            steps_per_epoch=steps,
+            shuffle=False,
+            verbose=0,
+            callbacks=[_EachEpoch(run, validation, progress)],
+        )
+    return run
+
+
+def _restore(model: keras.Model, path: Path) -> None:
+    variables = [*model.variables, *model.optimizer.variables]
+    with np.load(path) as stored:
+        for variable, name in zip(variables, stored.files, strict=True):
+            variable.assign(stored[name])
