@@ -13,6 +13,7 @@ import typer
 import iris_tf
 from iris_tf.datasets.layouts import LAYOUTS
 from iris_tf.errors import BenchmarkError, ExtractionError, IrisTfError
+from iris_tf.segmentation.segmenter import DEFAULT_SEGMENTER, SEGMENTERS
 
 app = typer.Typer(
     name="iris-tf",
@@ -111,8 +112,18 @@ def prepare(
     out: Annotated[Path, typer.Option(help="Dataset folder to write.")],
     layout: Annotated[Layout, typer.Option(help="How file names say who is who.")] = Layout.AUTO,
     segmenter: Annotated[
-        str, typer.Option(help="Finds pupil and iris; there is: opencv.")
-    ] = "opencv",
+        str, typer.Option(help=f"Finds pupil and iris: {', '.join(sorted(SEGMENTERS))}.")
+    ] = DEFAULT_SEGMENTER,
+    segmenter_model: Annotated[
+        Path | None, typer.Option(help="File with the segmenter's network, if not its own.")
+    ] = None,
+    min_quality: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME=NUMBER,...",
+            help="Turn images away, e.g. sharpness=5,usable_iris_area=60,confidence=0.3.",
+        ),
+    ] = "",
     roi_mode: Annotated[
         RoiMode, typer.Option(help="How to crop; algorithm1 is the paper's.")
     ] = RoiMode.algorithm1,
@@ -121,16 +132,32 @@ def prepare(
     ] = SplitBy.person,
     seed: Annotated[int, typer.Option(help="Seed of the 70:15:15 split.")] = 0,
     jobs: Annotated[int, typer.Option(help="Processes; -1: one a core.")] = -1,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(metavar="tcp://HOST:PORT", help="Work on this dask.distributed cluster."),
+    ] = None,
 ) -> None:
-    """Segment and crop a folder of eye images: manifest.csv, roi/, failures.csv.
+    """Segment and crop a folder of eye images: manifest, crops, failures and contact sheet.
 
     An interrupted run goes on where it was. An image that cannot be used is
-    counted with its reason and never stops the run.
+    counted with its reason and never stops the run. Other --min-quality limits
+    may be given to a finished dataset: no image is segmented again.
     """
     from iris_tf.segmentation.prepare import prepare
+    from iris_tf.segmentation.quality_rules import parse_limits
 
     dataset = prepare(
-        images, out, layout.value, segmenter, roi_mode.value, split_by.value, seed, jobs
+        images,
+        out,
+        layout.value,
+        segmenter,
+        roi_mode.value,
+        split_by.value,
+        seed,
+        jobs,
+        segmenter_model=segmenter_model,
+        min_quality=parse_limits(min_quality),
+        scheduler=scheduler,
     )
     counts = dataset.counts
     typer.echo(
@@ -149,6 +176,7 @@ def prepare(
     if counts["outside_layout"]["images"]:
         examples = ", ".join(counts["outside_layout"]["examples"][:3])
         typer.echo(f"  not in the layout: {counts['outside_layout']['images']} ({examples})")
+    typer.echo(f"  to look through: {out / 'contact_sheet.html'}")
 
 
 @app.command()
