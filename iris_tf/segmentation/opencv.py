@@ -7,6 +7,7 @@ from iris_tf.errors import ExtractionError, FailureReason
 from iris_tf.geometry import Ellipse
 from iris_tf.segmentation.occlusion import visible_iris
 from iris_tf.segmentation.outlines import Outline, find_limbus, fit_limbus, fit_pupil
+from iris_tf.segmentation.plausibility import check_geometry, check_visible
 from iris_tf.segmentation.pupil import SEARCH_SIDE, find_eye
 from iris_tf.segmentation.segmenter import SegmentedEye
 
@@ -18,10 +19,6 @@ _MIN_SCORE = 2.0
 _MAX_UNEVENNESS = 0.6  # brightness range in the pupil, as a share of the step at its edge
 _MIN_PUPIL_STEP, _MIN_PUPIL_SUPPORT = 6.0, 0.5
 _MIN_IRIS_STEP, _MIN_IRIS_SUPPORT = 3.0, 0.4
-_RATIO = (0.13, 0.75)
-_MAX_DECENTRING = 0.3  # of the pupil's centre, in iris radii
-_MIN_ASPECT = 0.7
-_MIN_VISIBLE = 0.2  # of the ring between the ellipses
 
 
 class OpenCVSegmenter:
@@ -72,15 +69,9 @@ class OpenCVSegmenter:
             raise ExtractionError(
                 FailureReason.NO_IRIS, "A pupil was found, but no clear outer edge of the iris."
             )
-        _check_geometry(pupil, iris, image.shape)
+        check_geometry(pupil.ellipse, iris.ellipse, image.shape)
         visible = visible_iris(image, pupil.ellipse, iris.ellipse)
-        ring = np.pi * (iris.ellipse.radius**2 - pupil.ellipse.radius**2)
-        if visible.sum() < _MIN_VISIBLE * ring:
-            raise ExtractionError(
-                FailureReason.OCCLUDED,
-                f"Only {visible.sum() / ring:.0%} of the iris can be seen "
-                f"(at least {_MIN_VISIBLE:.0%} are needed).",
-            )
+        check_visible(pupil.ellipse, iris.ellipse, visible)
         return SegmentedEye(pupil.ellipse, iris.ellipse, visible, _confidence(pupil, iris))
 
 
@@ -120,22 +111,3 @@ def _unevenness(image: np.ndarray, pupil: Ellipse) -> float:
         return np.inf
     low, high = np.percentile(values, (10, 60))
     return float(high - low)
-
-
-def _check_geometry(pupil: Outline, iris: Outline, shape: tuple[int, int]) -> None:
-    """Raise `ExtractionError` for outlines that no eye has."""
-    inner, outer = pupil.ellipse, iris.ellipse
-    ratio = inner.radius / outer.radius
-    decentring = np.hypot(inner.x - outer.x, inner.y - outer.y) / outer.radius
-    aspects = [min(e.a, e.b) / max(e.a, e.b) for e in (inner, outer)]
-    if not _RATIO[0] <= ratio <= _RATIO[1]:
-        problem = f"the pupil has {ratio:.2f} of the iris's radius"
-    elif decentring > _MAX_DECENTRING:
-        problem = f"the pupil lies {decentring:.2f} iris radii off the iris's centre"
-    elif min(aspects) < _MIN_ASPECT:
-        problem = f"an outline is {min(aspects):.2f} times as wide as long"
-    elif not (0 <= outer.x < shape[1] and 0 <= outer.y < shape[0]):
-        problem = "the iris's centre lies outside the image"
-    else:
-        return
-    raise ExtractionError(FailureReason.IMPLAUSIBLE_GEOMETRY, f"No eye looks like this: {problem}.")

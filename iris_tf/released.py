@@ -1,0 +1,55 @@
+"""The models that come with the package."""
+
+import json
+from pathlib import Path
+
+from iris_tf.errors import ModelError
+
+_PACKAGE = Path(__file__).parent
+# In an installed package the models lie inside it, in a checkout beside it.
+FOLDERS = (_PACKAGE / "models", _PACKAGE.parent / "models")
+CARD = "model_card.json"
+
+
+def released_folder(name: str) -> Path:
+    """Folder of a released model, with its card and files.
+
+    Parameters
+    ----------
+    name : str
+        E.g. ``"iris-segmenter"``.
+
+    Raises
+    ------
+    ModelError
+        When the installation lacks it.
+    """
+    for folder in FOLDERS:
+        if (folder / name / CARD).is_file():
+            return folder / name
+    raise ModelError(
+        f"{FOLDERS[-1] / name}: the released model {name!r} is missing from this installation; "
+        "install iris_tf again."
+    )
+
+
+def released_model(name: str, precision: str = "float16") -> Path:
+    """Path of a released model's ``.tflite`` file.
+
+    Parameters
+    ----------
+    name : str
+        E.g. ``"iris-segmenter"``.
+    precision : str, optional
+
+    Raises
+    ------
+    ModelError
+        When the installation lacks it.
+    """
+    folder = released_folder(name)
+    files = json.loads((folder / CARD).read_text("utf-8"))["files"]
+    for file, facts in files.items():
+        if facts["precision"] == precision:
+            return folder / file
+    raise ModelError(f"{folder}: there is no {precision} file of this model; choose another.")

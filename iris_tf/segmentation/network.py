@@ -1,0 +1,178 @@
+"""The embedded segmenter: a small network that was taught by synthetic eyes alone."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from iris_tf.errors import ExtractionError, FailureReason, ModelError
+from iris_tf.files import sha256
+from iris_tf.geometry import Ellipse, Window
+from iris_tf.litert import LiteRTModel
+from iris_tf.released import released_model
+from iris_tf.segmentation.plausibility import check_geometry, check_visible
+from iris_tf.segmentation.polar import directions, fit_ellipse, sample
+from iris_tf.segmentation.segmenter import SegmentedEye
+
+CHANNELS = ("visible", "pupil", "iris", "opening")
+"""What the network's output holds, as probabilities: visible iris; whole pupil;
+whole iris with pupil; eyeball between the lids."""
+
+INPUT, OUTPUT = "image", "masks"
+
+_RAYS = 96
+_ANGLES = directions(_RAYS)
+_FILL = 0.62  # iris diameter in the second window, as a share of its height
+_SMALLEST = 0.06  # diameter of iris or pupil in the window, as a share of its height
+_RIDGE = {"pupil": 0.02, "iris": 0.02}
+_MIN_CONFIDENCE = 0.0
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What the network sees through one window, in the window's pixels."""
+
+    window: Window
+    masks: np.ndarray  # (height, width, 4), probabilities
+    pupil: Ellipse
+    iris: Ellipse
+    fit: float  # how well both masks agree with their ellipses, 0..1
+
+
+class NetworkSegmenter:
+    """Segment eye images with the embedded network.
+
+    The network looks twice: at the whole image, and at a window around the
+    iris that it found there, so that irises of all sizes are outlined at like
+    resolution. Pupil and limbus are robust ellipses through the masks' edges;
+    edges are trusted as far as they are sharp, since the network blurs what it
+    has to guess under lids.
+
+    Parameters
+    ----------
+    model : Path, optional
+        A ``.tflite`` file of `pipelines/iris_segmenter.py`; None for the released one.
+
+    Raises
+    ------
+    ModelError
+        When the file cannot be used.
+    """
+
+    name = "network"
+
+    def __init__(self, model: Path | None = None):
+        self._path = released_model("iris-segmenter") if model is None else model
+        self._model = LiteRTModel(self._path, INPUT, OUTPUT, rank=4)
+        height, width = self._model.input_size
+        if self._model.output_shape != (height, width, len(CHANNELS)) or 3 * width != 4 * height:
+            raise ModelError(
+                f"{self._path}: goes from {self._model.input_size} to {self._model.output_shape}, "
+                "which no iris_tf segmenter does; give a file of `pipelines/iris_segmenter.py`."
+            )
+        self._height = height
+        self.version = sha256(self._path)[:12]
+
+    def __reduce__(self):
+        # LiteRT's interpreter cannot be pickled; each process makes its own.
+        return type(self), (self._path,)
+
+    def __call__(self, image: np.ndarray) -> SegmentedEye:
+        """Segment one eye; see `Segmenter`."""
+        first = self._look(image, Window.whole(image.shape))
+        found = first.window.outwards(first.iris, self._height)
+        window = Window.around(found.x, found.y, 2 * found.radius / _FILL)
+        second = self._look(image, window)
+        pupil, iris = (
+            second.window.outwards(outline, self._height)
+            for outline in (second.pupil, second.iris)
+        )
+        check_geometry(pupil, iris, image.shape)
+        visible, opening = (
+            _outside(second.window, second.masks[..., channel], image.shape)
+            for channel in (CHANNELS.index("visible"), CHANNELS.index("opening"))
+        )
+        visible &= iris.mask(image.shape) & ~pupil.mask(image.shape)
+        check_visible(pupil, iris, visible)
+        agreement = _overlap(iris, found)
+        return SegmentedEye(pupil, iris, visible, second.fit * agreement, opening)
+
+    def _look(self, image: np.ndarray, window: Window) -> _Look:
+        masks = self._model(window.cut(image, self._height))
+        outlines, fits = {}, []
+        for name, reason, what in (
+            ("iris", FailureReason.NO_IRIS, "iris"),
+            ("pupil", FailureReason.NO_PUPIL, "pupil"),
+        ):
+            mask = masks[..., CHANNELS.index(name)]
+            fitted = _outline(mask, _SMALLEST * self._height / 2, _RIDGE[name])
+            if fitted is None:
+                raise ExtractionError(reason, f"The network sees no {what} in the image.")
+            outlines[name] = fitted
+            fits.append(_fit(mask, fitted))
+        return _Look(window, masks, outlines["pupil"], outlines["iris"], min(fits))
+
+
+def _outline(mask: np.ndarray, smallest: float, ridge: float) -> Ellipse | None:
+    """Ellipse through the edge of a mask's largest part, or None."""
+    count, labels, stats, centres = cv2.connectedComponentsWithStats(
+        (mask > 0.5).astype(np.uint8), connectivity=4
+    )
+    if count < 2:
+        return None
+    largest = 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
+    radius = float(np.sqrt(stats[largest, cv2.CC_STAT_AREA] / np.pi))
+    if radius < smallest:
+        return None
+    x, y = (float(value) for value in centres[largest])
+    step = 0.5
+    reach = np.arange(0.3 * radius, 1.8 * radius + 2.0, step)
+    cos, sin = np.cos(_ANGLES)[:, None], np.sin(_ANGLES)[:, None]
+    profile = sample(np.where(labels == largest, mask, np.minimum(mask, 0.5)), x + cos * reach,
+                     y + sin * reach)
+    # The last step from inside to outside: a highlight may leave a hole.
+    falls = (profile[:, :-1] > 0.5) & (profile[:, 1:] <= 0.5)
+    at = falls.shape[1] - 1 - falls[:, ::-1].argmax(axis=1)
+    rays = np.arange(_RAYS)
+    before, after = profile[rays, at], profile[rays, at + 1]
+    slope = np.maximum(before - after, 1e-6)
+    edge = reach[at] + step * np.clip((before - 0.5) / slope, 0.0, 1.0)
+    inner = profile[rays, np.maximum(at - 2, 0)]
+    outer = profile[rays, np.minimum(at + 3, profile.shape[1] - 1)]
+    sharpness = np.clip(inner - outer, 0.02, 1.0)
+    weights = np.where(falls.any(axis=1), sharpness, 0.0)
+    fitted = fit_ellipse(x + edge * cos[:, 0], y + edge * sin[:, 0], weights, ridge)
+    return None if fitted is None else fitted[0]
+
+
+def _fit(mask: np.ndarray, outline: Ellipse) -> float:
+    """Soft overlap of a mask with its ellipse, 0..1: low for a doubtful or crooked mask."""
+    inside = outline.mask(mask.shape)
+    both = float(mask[inside].sum())
+    return both / (float(inside.sum()) + float(mask.sum()) - both + 1e-6)
+
+
+def _overlap(one: Ellipse, other: Ellipse) -> float:
+    """Intersection over union of two ellipses, drawn at a fixed size."""
+    scale = 40.0 / max(one.radius, other.radius)
+    x, y = (one.x + other.x) / 2, (one.y + other.y) / 2
+    masks = [
+        ellipse.scaled(scale, (100.0 - x * scale, 100.0 - y * scale)).mask((201, 201))
+        for ellipse in (one, other)
+    ]
+    return float((masks[0] & masks[1]).sum() / max((masks[0] | masks[1]).sum(), 1))
+
+
+def _outside(window: Window, mask: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Put a window's mask (probabilities) back into an image of `shape`, as bool."""
+    size = (4 * window.unit, 3 * window.unit)
+    enlarged = cv2.resize(mask, size, interpolation=cv2.INTER_LINEAR) > 0.5
+    result = np.zeros(shape, bool)
+    top, left = max(window.top, 0), max(window.left, 0)
+    bottom = max(min(window.top + size[1], shape[0]), top)
+    right = max(min(window.left + size[0], shape[1]), left)
+    result[top:bottom, left:right] = enlarged[
+        top - window.top : bottom - window.top, left - window.left : right - window.left
+    ]
+    return result

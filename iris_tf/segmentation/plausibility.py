@@ -1,0 +1,60 @@
+"""What no eye looks like: checks that segmenters share."""
+
+import numpy as np
+
+from iris_tf.errors import ExtractionError, FailureReason
+from iris_tf.geometry import Ellipse
+
+_RATIO = (0.12, 0.77)  # of the pupil's radius to the iris's
+_MAX_DECENTRING = 0.3  # of the pupil's centre, in iris radii
+_MIN_ASPECT = 0.65
+_MIN_VISIBLE = 0.2  # of the ring between the ellipses
+
+
+def check_geometry(pupil: Ellipse, iris: Ellipse, shape: tuple[int, int]) -> None:
+    """Refuse outlines that no eye has.
+
+    Parameters
+    ----------
+    pupil, iris : Ellipse
+    shape : tuple of int
+        Height and width of the image.
+
+    Raises
+    ------
+    ExtractionError
+    """
+    ratio = pupil.radius / iris.radius
+    decentring = np.hypot(pupil.x - iris.x, pupil.y - iris.y) / iris.radius
+    aspects = [min(e.a, e.b) / max(e.a, e.b) for e in (pupil, iris)]
+    if not _RATIO[0] <= ratio <= _RATIO[1]:
+        problem = f"the pupil has {ratio:.2f} of the iris's radius"
+    elif decentring > _MAX_DECENTRING:
+        problem = f"the pupil lies {decentring:.2f} iris radii off the iris's centre"
+    elif min(aspects) < _MIN_ASPECT:
+        problem = f"an outline is {min(aspects):.2f} times as wide as long"
+    elif not (0 <= iris.x < shape[1] and 0 <= iris.y < shape[0]):
+        problem = "the iris's centre lies outside the image"
+    else:
+        return
+    raise ExtractionError(FailureReason.IMPLAUSIBLE_GEOMETRY, f"No eye looks like this: {problem}.")
+
+
+def check_visible(pupil: Ellipse, iris: Ellipse, visible: np.ndarray) -> None:
+    """Refuse an eye of which too little iris can be seen.
+
+    Parameters
+    ----------
+    pupil, iris : Ellipse
+    visible : ndarray of shape (height, width), bool
+
+    Raises
+    ------
+    ExtractionError
+    """
+    share = visible.sum() / (np.pi * (iris.radius**2 - pupil.radius**2))
+    if share < _MIN_VISIBLE:
+        raise ExtractionError(
+            FailureReason.OCCLUDED,
+            f"Only {share:.0%} of the iris can be seen (at least {_MIN_VISIBLE:.0%} are needed).",
+        )
