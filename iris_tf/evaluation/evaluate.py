@@ -1,6 +1,6 @@
 """From embeddings to every figure of an evaluation."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,14 @@ from iris_tf.evaluation.bootstrap import (
     resample_verification,
 )
 from iris_tf.evaluation.identification import ProbeRanks, closed_set_ranks, cmc
-from iris_tf.evaluation.scores import ImageLabels, PairScores, all_pairs, label_images
+from iris_tf.evaluation.scores import (
+    ImageLabels,
+    PairScores,
+    check_embeddings,
+    label_images,
+    pairs_of_blocks,
+    similarity_blocks,
+)
 from iris_tf.evaluation.verification import (
     ErrorCurve,
     area_under_roc,
@@ -29,6 +36,7 @@ CMC_RANKS = (1, 5)
 CONFIDENCE = 0.9
 _CURVE_POINTS = 400
 _CMC_CURVE_RANKS = 20
+_BLOCK = 1024  # rows of a similarity matrix
 _HISTOGRAM_EDGES = np.linspace(-1.0, 1.0, 101)
 
 
@@ -71,9 +79,50 @@ def evaluate_embeddings(
         genuine or no impostor comparison.
     """
     labels = label_images(rows)
-    scores = all_pairs(embeddings, labels)
+    embeddings = check_embeddings(embeddings, len(rows))
+    return _evaluate(lambda: similarity_blocks(embeddings), labels, resamples, seed)
+
+
+def evaluate_similarities(
+    similarities: np.ndarray, rows: Sequence[ManifestRow], resamples: int = 200, seed: int = 0
+) -> dict[str, Any]:
+    """Evaluate a method that compares otherwise than by the cosine of embeddings.
+
+    Parameters
+    ----------
+    similarities : ndarray of shape (n, n), float32
+        Symmetric, -1..1, larger for more alike; the diagonal is not read.
+    rows, resamples, seed
+        See `evaluate_embeddings`.
+
+    Returns
+    -------
+    dict
+        See `evaluate_embeddings`; the thresholds are similarities.
+
+    Raises
+    ------
+    EvaluationError
+        When there is no genuine or no impostor comparison.
+    """
+
+    def blocks() -> Iterable[tuple[int, np.ndarray]]:
+        for start in range(0, len(similarities), _BLOCK):
+            yield start, similarities[start : start + _BLOCK].copy()
+
+    return _evaluate(blocks, label_images(rows), resamples, seed)
+
+
+def _evaluate(
+    blocks: Callable[[], Iterable[tuple[int, np.ndarray]]],
+    labels: ImageLabels,
+    resamples: int,
+    seed: int,
+) -> dict[str, Any]:
+    """Figures from the similarity matrix, which `blocks` yields block by block when called."""
+    scores = pairs_of_blocks(blocks(), labels)
     curve = error_curve(scores.genuine, scores.impostor)
-    ranks = closed_set_ranks(embeddings, labels)
+    ranks = closed_set_ranks(blocks(), labels)
     rates = cmc(ranks.ranks, max(_CMC_CURVE_RANKS, *CMC_RANKS))
     points = {"eer": eer_of_curve(curve)}
     points |= {name: vr_of_curve(curve, far) for name, far in FARS.items()}
@@ -83,7 +132,7 @@ def evaluate_embeddings(
     metrics |= {"auc": area_under_roc(curve), "d_prime": d_prime(scores.genuine, scores.impostor)}
     return {
         "counts": {
-            "images": len(rows),
+            "images": len(labels.identity),
             "identities": labels.identities,
             "persons": labels.persons,
             "genuine_comparisons": len(scores.genuine),

@@ -7,12 +7,13 @@ counted against the system: an identity with the same best score as the mate ran
 it. The other eye of the probe's person is another identity.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
 from iris_tf.errors import EvaluationError
-from iris_tf.evaluation.scores import ImageLabels, check_embeddings, similarity_blocks
+from iris_tf.evaluation.scores import ImageLabels
 
 
 @dataclass(frozen=True)
@@ -31,23 +32,22 @@ class ProbeRanks:
     ranks: np.ndarray
 
 
-def closed_set_ranks(embeddings: np.ndarray, labels: ImageLabels) -> ProbeRanks:
+def closed_set_ranks(blocks: Iterable[tuple[int, np.ndarray]], labels: ImageLabels) -> ProbeRanks:
     """Rank the own identity of every probe.
 
     Parameters
     ----------
-    embeddings : ndarray of shape (n, size)
-        Unit vectors.
+    blocks : iterable of (int, ndarray of shape (rows, n), float32)
+        The matrix in blocks of rows, as `similarity_blocks` yields them; they are changed.
     labels : ImageLabels
         Identity of each image.
 
     Raises
     ------
     EvaluationError
-        When the embeddings cannot be used or no identity has two images.
+        When no identity has two images.
     """
     n = len(labels.identity)
-    embeddings = check_embeddings(embeddings, n)
     # Columns grouped by identity, so that one reduceat finds each identity's best score.
     by_identity = np.argsort(labels.identity, kind="stable")
     first_column = np.searchsorted(labels.identity[by_identity], np.arange(labels.identities))
@@ -58,7 +58,7 @@ def closed_set_ranks(embeddings: np.ndarray, labels: ImageLabels) -> ProbeRanks:
             "identified; evaluate a larger split (`--split all`)."
         )
     ranks = np.empty(n, np.int64)
-    for start, block in similarity_blocks(embeddings):
+    for start, block in blocks:
         rows = np.arange(len(block))
         block[rows, rows + start] = -np.inf  # a probe is not its own mate
         best = np.maximum.reduceat(block[:, by_identity], first_column, axis=1)

@@ -1,6 +1,6 @@
-"""Comparison scores: the cosine similarity of every pair of images."""
+"""Comparison scores: the similarity of every pair of images."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -145,9 +145,9 @@ class PairScores:
     Attributes
     ----------
     genuine : ndarray of shape (n_genuine,), float32
-        Cosine similarity of pairs of one identity.
+        Similarity of pairs of one identity: the cosine, or what a baseline has instead.
     impostor : ndarray of shape (n_impostor,), float32
-        Cosine similarity of all other pairs. The left and the right eye of one person
+        Similarity of all other pairs. The left and the right eye of one person
         are an impostor comparison, as in the paper.
     genuine_pairs, impostor_pairs : ndarray of shape (n_genuine, 2), (n_impostor, 2), int32
         Indices of the two images, the smaller first.
@@ -177,9 +177,28 @@ def all_pairs(embeddings: np.ndarray, labels: ImageLabels) -> PairScores:
         When the embeddings cannot be used (see `check_embeddings`) or the images give no
         genuine or no impostor comparison.
     """
+    embeddings = check_embeddings(embeddings, len(labels.identity))
+    return pairs_of_blocks(similarity_blocks(embeddings), labels)
+
+
+def pairs_of_blocks(blocks: Iterable[tuple[int, np.ndarray]], labels: ImageLabels) -> PairScores:
+    """Sort a similarity matrix into genuine and impostor comparisons.
+
+    Parameters
+    ----------
+    blocks : iterable of (int, ndarray of shape (rows, n), float32)
+        The matrix in blocks of rows, as `similarity_blocks` yields them; of each pair, the
+        similarity in the row of the smaller index counts.
+    labels : ImageLabels
+        Identity of each image.
+
+    Raises
+    ------
+    EvaluationError
+        When the images give no genuine or no impostor comparison.
+    """
     identity = labels.identity
     n = len(identity)
-    embeddings = check_embeddings(embeddings, n)
     of_identity = np.bincount(identity).astype(np.int64)
     n_genuine = int((of_identity * (of_identity - 1) // 2).sum())
     n_impostor = n * (n - 1) // 2 - n_genuine
@@ -192,7 +211,7 @@ def all_pairs(embeddings: np.ndarray, labels: ImageLabels) -> PairScores:
     scores = {True: np.empty(n_genuine, np.float32), False: np.empty(n_impostor, np.float32)}
     pairs = {kind: np.empty((len(values), 2), np.int32) for kind, values in scores.items()}
     filled = {True: 0, False: 0}
-    for start, block in similarity_blocks(embeddings):
+    for start, block in blocks:
         rows = np.arange(start, start + len(block))
         same = identity[rows, None] == identity[None, :]
         above_diagonal = rows[:, None] < np.arange(n)[None, :]

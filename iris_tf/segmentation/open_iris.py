@@ -103,6 +103,23 @@ def require_open_iris(purpose: str) -> str:
     return version
 
 
+def ir_image(pixels: np.ndarray) -> Any:
+    """Wrap an image as Open-Iris wants it.
+
+    Parameters
+    ----------
+    pixels : ndarray of shape (height, width), uint8
+
+    Returns
+    -------
+    iris.IRImage
+        Said to be of a left eye, which no result but the metadata depends on.
+    """
+    import iris
+
+    return iris.IRImage(img_data=pixels, image_id=None, eye_side="left")
+
+
 def largest_region(mask: np.ndarray) -> np.ndarray:
     """Keep the largest connected region of a mask.
 
@@ -175,7 +192,7 @@ class OpenIrisSegmenter:
         segmentation = self.segmentation_map(image)
         nodes = self._load()
         geometry, lashes = nodes["binarisation"](segmentation)
-        reflections = nodes["reflections"](_ir_image(image))
+        reflections = nodes["reflections"](ir_image(image))
         noise = iris.NoiseMaskUnion()([lashes, reflections]).mask
         filled_iris, opening = geometry.filled_iris_mask, geometry.filled_eyeball_mask
 
@@ -221,7 +238,7 @@ class OpenIrisSegmenter:
         iris.SegmentationMap
             Predictions of shape (height, width, 4): eyeball, iris, pupil, eyelashes.
         """
-        return self._load()["segmentation"](_ir_image(image))
+        return self._load()["segmentation"](ir_image(image))
 
     def _load(self) -> dict[str, Any]:
         """This process's nodes of Open-Iris's pipeline, up to the masks."""
@@ -294,13 +311,6 @@ def _segmentation_node(model: Path) -> Any:
             )
     node.params = node.params.copy(update={"session": session})
     return node
-
-
-def _ir_image(image: np.ndarray) -> Any:
-    import iris
-
-    # Which eye it is does not enter into the masks.
-    return iris.IRImage(img_data=image, image_id=None, eye_side="left")
 
 
 def _outlines(

@@ -5,7 +5,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from iris_tf.errors import EvaluationError
 from iris_tf.evaluation import scores as scores_module
 from iris_tf.evaluation.identification import closed_set_ranks, cmc
-from iris_tf.evaluation.scores import label_images
+from iris_tf.evaluation.scores import label_images, similarity_blocks
 
 
 def naive_ranks(embeddings, rows):
@@ -33,7 +33,7 @@ def test_ranks_equal_a_loop(population, monkeypatch, seed, floats):
     embeddings, rows = population(6, 3, noise=2.0, seed=seed)
     embeddings, rows = embeddings[:-7], rows[:-7]  # some identities are left with one image or none
     monkeypatch.setattr(scores_module, "_FLOATS_PER_BLOCK", floats)
-    found = closed_set_ranks(embeddings, label_images(rows))
+    found = closed_set_ranks(similarity_blocks(embeddings), label_images(rows))
     assert list(zip(found.probes.tolist(), found.ranks.tolist(), strict=True)) == naive_ranks(
         embeddings, rows)
 
@@ -46,7 +46,7 @@ def test_rank_one_is_the_nearest_neighbour_classifier(population):
         rest = np.delete(np.arange(len(rows)), probe)
         model = KNeighborsClassifier(1, metric="cosine").fit(embeddings[rest], identity[rest])
         hits += model.predict(embeddings[probe:probe + 1])[0] == identity[probe]
-    found = cmc(closed_set_ranks(embeddings, label_images(rows)).ranks, 1)[0]
+    found = cmc(closed_set_ranks(similarity_blocks(embeddings), label_images(rows)).ranks, 1)[0]
     assert found == pytest.approx(hits / len(rows))
 
 
@@ -55,7 +55,7 @@ def test_by_hand(rows_of):
     angles = np.radians([0, 40, 10, 90, 200])
     embeddings = np.stack([np.cos(angles), np.sin(angles)], axis=1)
     rows = rows_of([("a", "L"), ("a", "L"), ("b", "L"), ("b", "L"), ("c", "L")])
-    found = closed_set_ranks(embeddings, label_images(rows))
+    found = closed_set_ranks(similarity_blocks(embeddings), label_images(rows))
     assert found.probes.tolist() == [0, 1, 2, 3]
     # a0: mate 40 away, b 10 away -> 2. a40: mate 40, b 30 -> 2. b10: mate 80, a 10 -> 2.
     # b90: mate 80, a 50, c 110 -> 2.
@@ -65,7 +65,7 @@ def test_by_hand(rows_of):
 
 def test_ties_count_against_the_system(rows_of):
     rows = rows_of([("a", "L"), ("a", "L"), ("a", "R"), ("a", "R"), ("b", "L")])
-    found = closed_set_ranks(np.tile([1.0, 0.0], (5, 1)), label_images(rows))
+    found = closed_set_ranks(similarity_blocks(np.tile([1.0, 0.0], (5, 1))), label_images(rows))
     assert found.ranks.tolist() == [3, 3, 3, 3]
 
 
@@ -74,5 +74,6 @@ def test_cmc_counts():
 
 
 def test_nobody_has_two_images(rows_of):
+    labels = label_images(rows_of([("a", "L"), ("b", "L")]))
     with pytest.raises(EvaluationError, match="none of the 2 identities has two images"):
-        closed_set_ranks(np.eye(2), label_images(rows_of([("a", "L"), ("b", "L")])))
+        closed_set_ranks(similarity_blocks(np.eye(2)), labels)

@@ -1,0 +1,279 @@
+"""Open-Iris's IrisCode as a baseline: the peer that comes with no training (extra ``open-iris``).
+
+Geometry, normalisation, Gabor filters and validators are Open-Iris's stock pipeline, on
+the masks of the segmenter that also made the crops. Distances are those of its
+``HammingDistanceMatcher`` with stock parameters, for many pairs at a time.
+"""
+
+import collections
+import functools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+
+from iris_tf.datasets.images import read_eye
+from iris_tf.datasets.manifest import ManifestRow
+from iris_tf.errors import EvaluationError, ExtractionError, IrisTfError
+from iris_tf.parallel import one_opencv_thread, run_in_processes
+from iris_tf.progress import StageProgress
+from iris_tf.segmentation.open_iris import failure_reason, ir_image, require_open_iris
+
+COLUMNS = 256  # of a code, around the eye
+BITS = 64  # of a column: 2 filters, 16 rows, real and imaginary part
+
+# Parameters of Open-Iris's matcher; a test holds them to the library's.
+_SHIFT = 15  # columns by which an eye may be turned, either way
+_NORM_MEAN, _NORM_GRADIENT = 0.45, 0.00005
+
+_CHUNK = 8  # images a task
+_PROBES, _GALLERY = 256, 1024  # codes of a block: 290 MB unpacked
+
+
+@dataclass(frozen=True)
+class IrisCodes:
+    """Templates of images, as packed bits.
+
+    Attributes
+    ----------
+    codes, masks : ndarray of shape (n, 256, 8), uint8
+        Code, and which of its bits can be trusted; each column of the eye is 64 bits.
+    images : ndarray of shape (n,), int64
+        Which of the images given each template belongs to, rising.
+    failures : dict of str to int
+        Images without template, by `FailureReason`.
+    errors : dict of str to int
+        The same images by what Open-Iris itself (or our segmenter) raised.
+    """
+
+    codes: np.ndarray
+    masks: np.ndarray
+    images: np.ndarray
+    failures: dict[str, int]
+    errors: dict[str, int]
+
+
+def pack_template(template: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Pack the bits of an ``iris.IrisTemplate``.
+
+    Parameters
+    ----------
+    template : iris.IrisTemplate
+        Of the stock pipeline: codes and masks of shape (16, 256, 2) for each of 2 filters.
+
+    Returns
+    -------
+    code, mask : ndarray of shape (256, 8), uint8
+    """
+    return tuple(
+        np.packbits(np.stack(bits).transpose(2, 0, 1, 3).reshape(COLUMNS, BITS), axis=1)
+        for bits in (template.iris_codes, template.mask_codes)
+    )
+
+
+def encode_images(
+    rows: Sequence[ManifestRow],
+    images: str | Path,
+    segmenter: str,
+    model: str | None = None,
+    jobs: int = -1,
+) -> IrisCodes:
+    """Run Open-Iris's pipeline on eye images.
+
+    Parameters
+    ----------
+    rows : sequence of ManifestRow
+        Images; `ManifestRow.image` is read.
+    images : str or Path
+        Folder that their paths are relative to.
+    segmenter : str
+        Key of ``SEGMENTERS``; one that finds the lids.
+    model : str, optional
+        File with the segmenter's network.
+    jobs : int
+        Processes; -1 for one a core.
+
+    Returns
+    -------
+    IrisCodes
+
+    Raises
+    ------
+    EvaluationError
+        When the folder is missing or no image gives a template.
+    ModelError, DatasetError
+        When Open-Iris is not installed, the segmenter cannot be used or does not find the
+        lids, or a worker process is killed.
+    """
+    images = Path(images)
+    require_open_iris("The baseline IrisCode")
+    if not images.is_dir():
+        raise EvaluationError(
+            f"{images}: the image folder that the dataset was prepared from is not there, and "
+            "IrisCode is made from whole eye images; put it back, or prepare the dataset again."
+        )
+    paths = [images / row.image for row in rows]
+    calls = (
+        joblib.delayed(_encode_chunk)(paths[start : start + _CHUNK], segmenter, model)
+        for start in range(0, len(paths), _CHUNK)
+    )
+    templates: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+    failed: list[tuple[str, str]] = []
+    with StageProgress("Encoding with Open-Iris", len(paths)) as progress:
+        done = 0
+        for chunk in run_in_processes(calls, jobs, images):
+            for i, result in enumerate(chunk, start=done):
+                if isinstance(result, _Failure):
+                    failed.append((result.reason, result.error))
+                else:
+                    templates[i] = result
+            done += len(chunk)
+            progress.advance(len(chunk), note=f"{len(failed)} failed")
+    failures = _counted(reason for reason, _ in failed)
+    if not templates:
+        reasons = ", ".join(f"{n} {reason}" for reason, n in failures.items())
+        raise EvaluationError(
+            f"{images}: Open-Iris made a template of none of the {len(paths)} images ({reasons}); "
+            "leave the baseline out."
+        )
+    codes, masks = (np.stack(part) for part in zip(*templates.values(), strict=True))
+    errors = _counted(error for _, error in failed)
+    return IrisCodes(codes, masks, np.array(list(templates)), failures, errors)
+
+
+@dataclass(frozen=True)
+class _Failure:
+    reason: str
+    error: str
+
+
+def _counted(names: Iterator[str]) -> dict[str, int]:
+    return dict(sorted(collections.Counter(names).items()))
+
+
+def _encode_chunk(
+    paths: Sequence[Path], segmenter: str, model: str | None
+) -> list[tuple[np.ndarray, np.ndarray] | _Failure]:
+    with one_opencv_thread():
+        pipeline = _cached_pipeline(segmenter, model)
+        return [_encode(path, pipeline) for path in paths]
+
+
+@functools.lru_cache(maxsize=1)
+def _cached_pipeline(segmenter: str, model: str | None) -> Any:
+    # Imports Open-Iris, which only those who ask for this baseline need.
+    from iris_tf.segmentation.open_iris_node import open_iris_pipeline
+
+    return open_iris_pipeline(segmenter, model)
+
+
+def _encode(path: Path, pipeline: Any) -> tuple[np.ndarray, np.ndarray] | _Failure:
+    try:
+        pixels = read_eye(path).pixels
+    except ExtractionError as error:
+        return _Failure(str(error.reason), type(error).__name__)
+    output = pipeline(ir_image(pixels))
+    error = pipeline.call_trace.get_error()
+    if isinstance(error, IrisTfError) and not isinstance(error, ExtractionError):
+        raise error  # the same for every image, so it is no failure of this one
+    if error is not None:
+        return _Failure(str(failure_reason(error)), type(error).__name__)
+    return pack_template(output["iris_template"])
+
+
+def hamming_distances(codes: np.ndarray, masks: np.ndarray) -> np.ndarray:
+    """Distances of all pairs of templates by Open-Iris's ``HammingDistanceMatcher``.
+
+    With disagreeing bits b among m common unmasked bits, a part's normalised distance is
+    max(0, 0.45 - (0.45 - b / m) (0.00005 m + 1/2)). The distance of two templates is the
+    mean of that of the whole code (all bits counted twice, as in the library) and of the
+    mean of its two halves (likewise) weighted with m; then the least over turns by -15 to
+    15 columns, and at most 1.
+
+    The halves are those of the gallery's code, so the library's distance depends, a
+    little, on which image is the probe. Here it is the one with the smaller index, and
+    the distance counts for both directions.
+
+    Parameters
+    ----------
+    codes, masks : ndarray of shape (n, 256, 8), uint8
+        See `IrisCodes`.
+
+    Returns
+    -------
+    ndarray of shape (n, n), float32
+        Symmetric, 0..1; the diagonal is 0.
+    """
+    n = len(codes)
+    distances = np.zeros((n, n), np.float32)
+    pairs = n * (n - 1) // 2
+    with StageProgress("Comparing IrisCodes", pairs) as progress:
+        for right in range(0, n, _GALLERY):
+            gallery = _unpack(codes[right : right + _GALLERY], masks[right : right + _GALLERY])
+            for top in range(0, min(right + _GALLERY, n), _PROBES):
+                part = slice(top, top + _PROBES)
+                block = _block(_unpack(codes[part], masks[part]), gallery)
+                rows = np.arange(top, top + len(block))[:, None]
+                columns = np.arange(right, right + block.shape[1])[None, :]
+                above = rows < columns
+                distances[part, right : right + _GALLERY][above] = block[above]
+                progress.advance(int(above.sum()))
+    return np.maximum(distances, distances.T)
+
+
+def _unpack(codes: np.ndarray, masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Trusted bits as -1 and 1 (0 for others), and the mask as 0 and 1: (n, 256, 64) float32."""
+    mask = np.unpackbits(masks, axis=-1).astype(np.float32)
+    signs = np.unpackbits(codes, axis=-1).astype(np.float32) * 2.0 - 1.0
+    return signs * mask, mask
+
+
+def _block(
+    probes: tuple[np.ndarray, np.ndarray], gallery: tuple[np.ndarray, np.ndarray]
+) -> np.ndarray:
+    """Distances (probes, gallery), float64."""
+    # Repeated columns turn each shift into a window, which needs no copy.
+    probes = tuple(np.concatenate([p[:, -_SHIFT:], p, p[:, :_SHIFT]], axis=1) for p in probes)
+    half = COLUMNS // 2
+    best = np.ones((len(probes[0]), len(gallery[0])))
+    for shift in range(-_SHIFT, _SHIFT + 1):
+        counts = []  # twice the differing and the common bits, of the second and the first half
+        for begin in (half, 0):
+            turned = begin + _SHIFT - shift
+            # Agreeing minus differing bits, and common bits.
+            surplus, common = (
+                _dot(probe[:, turned : turned + half], code[:, begin : begin + half])
+                for probe, code in zip(probes, gallery, strict=True)
+            )
+            counts.append((common - surplus, 2.0 * common))
+        np.minimum(best, _distance(*counts), out=best)
+    return best
+
+
+def _dot(probes: np.ndarray, gallery: np.ndarray) -> np.ndarray:
+    # Whole numbers under 2**24 are exact in float32.
+    product = probes.reshape(len(probes), -1) @ gallery.reshape(len(gallery), -1).T
+    return product.astype(np.float64)
+
+
+def _distance(
+    second: tuple[np.ndarray, np.ndarray], first: tuple[np.ndarray, np.ndarray]
+) -> np.ndarray:
+    """Open-Iris's normalised distance of halves with (differing, common) bits; inf for none."""
+    differing, common = second[0] + first[0], second[1] + first[1]
+    halves = sum(
+        # The library asks the second half alone whether there is anything to compare.
+        np.where(second[1] > 0, _normalised(*part), _NORM_MEAN) * part[1]
+        for part in (second, first)
+    )
+    with np.errstate(invalid="ignore", divide="ignore"):
+        distance = (_normalised(differing, common) + halves / common) / 2.0
+    return np.where(common > 0, distance, np.inf)
+
+
+def _normalised(differing: np.ndarray, common: np.ndarray) -> np.ndarray:
+    share = np.divide(differing, common, out=np.zeros_like(common), where=common > 0)
+    return np.maximum(0.0, _NORM_MEAN - (_NORM_MEAN - share) * (_NORM_GRADIENT * common + 0.5))

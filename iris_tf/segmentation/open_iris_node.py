@@ -1,0 +1,156 @@
+"""Our segmenters as the first node of Open-Iris's pipeline (extra ``open-iris``).
+
+With it Open-Iris's geometry, normalisation, Gabor filters and IrisCode run on
+the masks of any segmenter that finds the lids, without Open-Iris's own network.
+Importing this module needs Open-Iris.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import iris
+import numpy as np
+from iris.io.class_configs import Algorithm
+
+from iris_tf.errors import DatasetError
+from iris_tf.segmentation.open_iris import largest_region
+from iris_tf.segmentation.segmenter import SegmentedEye, segmenter_by_name
+
+_CLASSES = {0: "eyeball", 1: "iris", 2: "pupil", 3: "eyelashes"}
+
+
+class SegmenterNode(Algorithm):
+    """Node that gives Open-Iris the masks of one of our segmenters.
+
+    Parameters
+    ----------
+    segmenter : str
+        Key of ``SEGMENTERS``.
+    model : str, optional
+        File with the segmenter's network.
+
+    Raises
+    ------
+    DatasetError, ModelError
+        See `segmenter_by_name`.
+
+    Examples
+    --------
+    In Open-Iris's pipeline file::
+
+        - name: segmentation
+          algorithm:
+            class_name: iris_tf.segmentation.open_iris_node.SegmenterNode
+            params: {segmenter: network}
+          inputs:
+            - {name: image, source_node: input}
+    """
+
+    class Parameters(Algorithm.Parameters):
+        """Parameters of the node, with the names that Open-Iris reads."""
+
+        segmenter: Any
+
+    __parameters_type__ = Parameters
+
+    def __init__(self, segmenter: str = "network", model: str | None = None):
+        super().__init__(segmenter=segmenter_by_name(segmenter, model))
+
+    def run(self, image: iris.IRImage) -> iris.SegmentationMap:
+        """Segment one eye.
+
+        Parameters
+        ----------
+        image : iris.IRImage
+
+        Returns
+        -------
+        iris.SegmentationMap
+            See `segmentation_map`; from the segmenter ``"open-iris"`` the
+            probabilities of its network as they are.
+
+        Raises
+        ------
+        ExtractionError
+            When the segmenter finds no iris; Open-Iris's pipeline keeps it as
+            the error of the image.
+        DatasetError
+            When the segmenter does not look for the lids.
+        """
+        segmenter = self.params.segmenter
+        if hasattr(segmenter, "segmentation_map"):
+            return segmenter.segmentation_map(image.img_data)
+        eye = segmenter(image.img_data)
+        if eye.opening is None:
+            raise DatasetError(
+                f"The segmenter {segmenter.name!r} does not find the lids, which Open-Iris needs; "
+                "choose the segmenter network or open-iris."
+            )
+        return segmentation_map(eye)
+
+
+def segmentation_map(eye: SegmentedEye) -> iris.SegmentationMap:
+    """Turn a segmented eye into what Open-Iris's own network would give, with certainty.
+
+    Parameters
+    ----------
+    eye : SegmentedEye
+        With an `opening`.
+
+    Returns
+    -------
+    iris.SegmentationMap
+        Predictions of shape (height, width, 4), float32, zeros and ones: 0 the
+        eyeball between the lids, 1 the iris there with the pupil, 2 the pupil
+        there, 3 what hides the iris between the lids: lashes and reflections.
+        The first three are one region each, because Open-Iris refuses several.
+    """
+    shape = eye.visible.shape
+    opening = _region(eye.opening)
+    iris_mask = _region(eye.iris.mask(shape) & opening)
+    pupil_mask = _region(eye.pupil.mask(shape) & iris_mask)
+    hidden = iris_mask & ~eye.pupil.mask(shape) & ~eye.visible
+    classes = np.stack([opening, iris_mask, pupil_mask, hidden], axis=-1)
+    return iris.SegmentationMap(predictions=classes.astype(np.float32), index2class=_CLASSES)
+
+
+def open_iris_pipeline(
+    segmenter: str = "network", model: str | Path | None = None
+) -> iris.IRISPipeline:
+    """Build Open-Iris's stock pipeline with a segmenter of ours in place of its network.
+
+    Parameters
+    ----------
+    segmenter : str
+        Key of ``SEGMENTERS``.
+    model : str or Path, optional
+        File with the segmenter's network.
+
+    Returns
+    -------
+    iris.IRISPipeline
+        Called with an ``IRImage``, it gives ``{"error", "iris_template", "metadata"}``; the
+        exception behind an error is ``pipeline.call_trace.get_error()``. All other
+        nodes, parameters and validators are those of the installed version.
+
+    Raises
+    ------
+    DatasetError, ModelError
+        See `segmenter_by_name`.
+    """
+    config = iris.IRISPipeline.load_config(None)
+    node = next(part for part in config["pipeline"] if part["name"] == "segmentation")
+    params = {"segmenter": segmenter} | ({} if model is None else {"model": str(model)})
+    node["algorithm"] = {
+        "class_name": f"{SegmenterNode.__module__}.{SegmenterNode.__qualname__}",
+        "params": params,
+    }
+    return iris.IRISPipeline(config=config)
+
+
+def _region(mask: np.ndarray) -> np.ndarray:
+    """The largest region without holes."""
+    region = largest_region(mask).astype(np.uint8)
+    contours, _ = cv2.findContours(region, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    return cv2.drawContours(np.zeros_like(region), contours, -1, 1, cv2.FILLED).astype(bool)
