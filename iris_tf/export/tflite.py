@@ -1,24 +1,26 @@
 """Keras to TFLite, with the numbers checked before a file gets its name."""
 
 import os
-import re
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
-from iris_tf.errors import ExportError, ModelError, first_line
+from iris_tf.errors import ExportError, ModelError
+from iris_tf.export.conversion import (
+    PRECISIONS,
+    convert,
+    foreign_operators_error,
+    save_signature,
+)
 from iris_tf.export.operators import foreign_operators
 from iris_tf.files import atomic_path, sha256
 from iris_tf.inference.embedder import INPUT, OUTPUT, TFLiteEmbedder
-from iris_tf.litert import SIGNATURE
 from iris_tf.networks.embed import is_embedding_model
-from iris_tf.quiet import quiet
 
 MIN_PARITY_COSINE = 0.9999
 _PARITY_BATCH = 32
@@ -119,31 +121,15 @@ def export_model(
     expected = _keras_embeddings(model, parity_rois)
     files = []
     with tempfile.TemporaryDirectory(prefix="iris_tf_export_") as saved_model:
-        with quiet(1, 2):
-            _save(model, (height, width), saved_model)
+        save_signature(model, INPUT, OUTPUT, saved_model)
         for precision in precisions:
             path = Path(out_dir) / f"{name}_{precision}.tflite"
             with atomic_path(path) as temporary:
-                temporary.write_bytes(_convert(saved_model, precision, path))
+                temporary.write_bytes(convert(saved_model, precision, path))
                 cosine = _checked_parity(temporary, path, parity_rois, expected, min_cosine)
             size = path.stat().st_size
             files.append(ExportedFile(path, precision, size, sha256(path), cosine))
     return files
-
-
-def _float32(converter: tf.lite.TFLiteConverter) -> None:
-    """Nothing to set: weights and arithmetic are the graph's."""
-
-
-def _float16(converter: tf.lite.TFLiteConverter) -> None:
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.target_spec.supported_types = [tf.float16]
-
-
-PRECISIONS: dict[str, Callable[[tf.lite.TFLiteConverter], None]] = {
-    "float32": _float32,
-    "float16": _float16,
-}
 
 
 def _in_float32(model: keras.Model) -> keras.Model:
@@ -182,51 +168,11 @@ def _keras_embeddings(model: keras.Model, rois: np.ndarray) -> np.ndarray:
     )
 
 
-def _save(model: keras.Model, input_size: tuple[int, int], folder: str) -> None:
-    # Not model.export: the names of the signature would be Keras's own, and the
-    # batch size open, which leaves shape arithmetic in the graph.
-    module = tf.Module()
-    # The values, not the model: through Keras objects the converter does not see
-    # that they are constant, and leaves variables in the file that nothing fills.
-    module.variables_of_model = [variable.value for variable in model.variables]
-    crop = tf.TensorSpec((1, *input_size, 1), tf.float32, name=INPUT)
-    function = tf.function(
-        lambda roi: {OUTPUT: model(roi, training=False)}, input_signature=[crop], autograph=False
-    )
-    tf.saved_model.save(
-        module, folder, signatures={SIGNATURE: function.get_concrete_function()}
-    )
-
-
-def _convert(saved_model: str, precision: str, path: Path) -> bytes:
-    converter = tf.lite.TFLiteConverter.from_saved_model(saved_model, signature_keys=[SIGNATURE])
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-    PRECISIONS[precision](converter)
-    try:
-        with quiet(1, 2):
-            return converter.convert()
-    except Exception as error:  # the converter's own exception class is not public
-        operators = sorted(set(re.findall(r"'tf\.(\w+)' op", str(error))))
-        if operators:
-            raise _foreign(path, operators) from error
-        raise ExportError(
-            f"{path}: TensorFlow could not convert the model ({first_line(error)}); change the "
-            "layer that it names."
-        ) from error
-
-
-def _foreign(path: Path, operators: list[str]) -> ExportError:
-    return ExportError(
-        f"{path}: the model needs {', '.join(operators)}, which TFLite does not have built in, "
-        "so a phone could not run it; write the layer with other operations."
-    )
-
-
 def _checked_parity(
     temporary: Path, path: Path, rois: np.ndarray, expected: np.ndarray, min_cosine: float
 ) -> float:
     if operators := foreign_operators(temporary):
-        raise _foreign(path, operators)
+        raise foreign_operators_error(path, operators)
     try:
         found = TFLiteEmbedder(temporary).embed(rois)
     except ModelError as error:

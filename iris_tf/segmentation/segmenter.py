@@ -15,6 +15,7 @@ from iris_tf.geometry import Ellipse
 # implementation may need a library that others do without.
 SEGMENTERS = {
     "open-iris": ("iris_tf.segmentation.open_iris", "OpenIrisSegmenter"),
+    "network": ("iris_tf.segmentation.network", "NetworkSegmenter"),
     "opencv": ("iris_tf.segmentation.opencv", "OpenCVSegmenter"),
 }
 DEFAULT_SEGMENTER = "opencv"

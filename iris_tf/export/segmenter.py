@@ -1,0 +1,104 @@
+"""The segmentation network as a TFLite file with a card beside it."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from iris_tf.errors import ExportError
+from iris_tf.export.conversion import convert, foreign_operators_error, save_signature
+from iris_tf.export.operators import foreign_operators
+from iris_tf.files import atomic_path, sha256, write_json
+from iris_tf.litert import LiteRTModel
+from iris_tf.released import CARD
+from iris_tf.segmentation.network import CHANNELS, INPUT, OUTPUT
+
+MAX_DIFFERENCE = 0.02
+"""Mean absolute difference of probabilities that passes for agreement."""
+
+
+def export_segmenter(
+    model: keras.Model, out: Path, parity_images: np.ndarray, precision: str = "float16"
+) -> Path:
+    """Write the segmentation network as ``iris_segmenter_PRECISION.tflite``.
+
+    Signature ``serving_default``: input ``image``, float32 ``(1, H, W, 1)`` in
+    0..255; output ``masks``, float32 ``(1, H, W, 4)``, probabilities of
+    `iris_tf.segmentation.network.CHANNELS`.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Of `build_segmentation_network`: its output is logits.
+    out : Path
+        Folder.
+    parity_images : ndarray of shape (n, H, W), uint8
+        Images on which the file must agree with `model`.
+    precision : str, optional
+        Key of `iris_tf.export.conversion.PRECISIONS`.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    ExportError
+        When the model cannot be converted or the file gives other masks. No file
+        appears then.
+    OSError
+        When the file cannot be written.
+    """
+    whole = keras.Model(model.input, keras.layers.Activation("sigmoid")(model.output))
+    path = out / f"iris_segmenter_{precision}.tflite"
+    with tempfile.TemporaryDirectory(prefix="iris_tf_export_") as saved, atomic_path(path) as file:
+        save_signature(whole, INPUT, OUTPUT, saved)
+        file.write_bytes(convert(saved, precision, path))
+        if operators := foreign_operators(file):
+            raise foreign_operators_error(path, operators)
+        exported = LiteRTModel(file, INPUT, OUTPUT, rank=4)
+        for image in parity_images:
+            expected = whole(image[None, ..., None].astype(np.float32), training=False)[0]
+            difference = float(np.abs(exported(image) - np.asarray(expected)).mean())
+            if not difference <= MAX_DIFFERENCE:  # also when a mask is NaN
+                raise ExportError(
+                    f"{path}: the exported network's masks differ from the Keras model's by "
+                    f"{difference:.3f} in the mean; nothing was written, look for a layer that "
+                    "the conversion or the precision changes."
+                )
+    return path
+
+
+def write_segmenter_card(path: Path, facts: dict[str, Any]) -> Path:
+    """Write the card of an exported segmenter beside it.
+
+    Parameters
+    ----------
+    path : Path
+        The ``.tflite`` file, ``..._PRECISION.tflite``.
+    facts : dict
+        JSON values about training and figures.
+
+    Returns
+    -------
+    Path
+    """
+    model = LiteRTModel(path, INPUT, OUTPUT, rank=4)
+    card = {
+        "name": "iris-segmenter",
+        "input": {"name": INPUT, "size": list(model.input_size), "range": [0, 255]},
+        "output": {"name": OUTPUT, "channels": list(CHANNELS), "range": [0, 1]},
+        "files": {
+            path.name: {
+                "precision": path.stem.rpartition("_")[2],
+                "bytes": path.stat().st_size,
+                "sha256": sha256(path),
+            }
+        },
+        **facts,
+    }
+    write_json(path.with_name(CARD), card)
+    return path.with_name(CARD)
