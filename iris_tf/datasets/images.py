@@ -19,10 +19,15 @@ from iris_tf.files import write_bytes
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".pgm")
 MIN_SIDE = 64  # pixels; an iris in a smaller image has no texture left
+# No iris camera has more. A few bytes can claim any size, and decoders believe
+# them: of the sides, Pillow's for run-length coded BMP files allocates 255 rows at once.
+MAX_SIDE, MAX_PIXELS = 2**14, 2**25
+_MAX_BYTES = 2**29  # twice the most that such an image can need
 
 _FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "PPM")
 _EXIF_ORIENTATION = 0x0112
 _BIT_DEPTHS = (8, 10, 12, 14, 16)
+_TOO_LARGE = "The header claims more pixels than an iris camera has."
 _JPEG_START_OF_SCAN, _JPEG_END = b"\xff\xda", b"\xff\xd9"
 
 
@@ -59,7 +64,8 @@ def read_eye(path: str | Path) -> EyeImage:
     Raises
     ------
     ExtractionError
-        ``UNREADABLE`` for a file that is missing, empty, truncated or no image;
+        ``UNREADABLE`` for a file that is missing, empty, truncated, no image, or
+        larger than `MAX_SIDE` and `MAX_PIXELS`;
         ``TOO_SMALL`` when a side is under `MIN_SIDE` pixels.
     """
     eye = read_image(path)
@@ -99,10 +105,14 @@ def read_image(path: str | Path) -> EyeImage:
     Raises
     ------
     ExtractionError
-        ``UNREADABLE`` for a file that is missing, empty, truncated or no image.
+        ``UNREADABLE`` for a file that is missing, empty, truncated, no image, or
+        larger than `MAX_SIDE` and `MAX_PIXELS`.
     """
+    path = Path(path)
     try:
-        data = Path(path).read_bytes()
+        if path.stat().st_size > _MAX_BYTES:
+            raise _unreadable("The file is larger than any image of an eye.")
+        data = path.read_bytes()
     except OSError as error:
         raise _unreadable(f"The file cannot be read: {error.strerror}.") from None
     if not data:
@@ -178,9 +188,13 @@ def _decode(data: bytes) -> tuple[np.ndarray, list[str]]:
             warnings.simplefilter("ignore")  # odd metadata is no concern of ours
             image = Image.open(io.BytesIO(data), formats=_FORMATS)
     except Image.DecompressionBombError:
-        raise _unreadable("The header claims more pixels than any camera has.") from None
+        raise _unreadable(_TOO_LARGE) from None
+    except MemoryError:
+        raise  # nothing is known about the image
     except Exception:  # broken headers raise whatever the parser trips over
         raise _unreadable("This is not a JPEG, PNG, BMP, TIFF or PGM image.") from None
+    if max(image.size) > MAX_SIDE or image.size[0] * image.size[1] > MAX_PIXELS:
+        raise _unreadable(_TOO_LARGE)
     # A download cut short but written to its full length ends in zeros, which
     # libjpeg takes for grey: only the end-of-image marker tells.
     if image.format == "JPEG" and data.rfind(_JPEG_END) < data.rfind(_JPEG_START_OF_SCAN):
@@ -200,6 +214,8 @@ def _decode(data: bytes) -> tuple[np.ndarray, list[str]]:
             elif image.mode not in ("L", "LA", "I", "F") and not image.mode.startswith("I;16"):
                 image = image.convert("RGBA" if "A" in image.getbands() else "RGB")
             pixels = np.asarray(image)
+    except MemoryError:
+        raise
     except Exception:  # decoders, too, raise whatever they trip over
         raise _unreadable("The file is truncated or damaged.") from None
     notes = ["16-bit to 8-bit"] if deep_channels else []

@@ -1,14 +1,17 @@
 import errno
 import io
 import os
+import struct
+import zlib
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile
 
 from iris_tf.datasets import images
-from iris_tf.datasets.images import MIN_SIDE, read_eye, read_image, resize_roi, write_png
+from iris_tf.datasets.images import MAX_SIDE, MIN_SIDE, read_eye, read_image, resize_roi, write_png
 from iris_tf.errors import ExtractionError, FailureReason
 
 FORMATS = ("jpg", "jpeg", "png", "bmp", "tif", "tiff", "pgm")
@@ -240,3 +243,47 @@ def test_a_full_disk_surfaces_and_leaves_nothing(tmp_path, monkeypatch):
     with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
         write_png(tmp_path / "roi.png", texture())
     assert not list(tmp_path.iterdir())
+
+
+# -- Claims of size that nothing may be allocated for ---------------------------------------------
+
+
+def declared_png(width, height):
+    data = bytearray(encoded(np.zeros((70, 70), np.uint8), "png"))
+    data[16:24] = struct.pack(">II", width, height)
+    data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    "size", ((MAX_SIDE + 1, 70), (70, MAX_SIDE + 1), (5800, 5800), (50000, 50000))
+)
+def test_sizes_that_no_camera_has_are_refused_before_decoding(tmp_path, size, monkeypatch):
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda self: pytest.fail("decoded"))
+    (tmp_path / "x.png").write_bytes(declared_png(*size))
+    with pytest.raises(ExtractionError, match="more pixels than an iris camera has") as caught:
+        read_eye(tmp_path / "x.png")
+    assert caught.value.reason == FailureReason.UNREADABLE
+
+
+def test_a_picture_of_a_large_camera_is_read(tmp_path):
+    (tmp_path / "x.png").write_bytes(encoded(np.zeros((4000, 6000), np.uint8), "png"))
+    assert read_eye(tmp_path / "x.png").pixels.shape == (4000, 6000)
+
+
+def test_a_file_that_is_too_large_is_not_read(tmp_path, monkeypatch):
+    with open(tmp_path / "x.bmp", "wb") as file:
+        file.truncate(2**40)  # takes no room on the disk
+    monkeypatch.setattr(Path, "read_bytes", lambda self: pytest.fail("read"))
+    with pytest.raises(ExtractionError, match="larger than any image of an eye"):
+        read_eye(tmp_path / "x.bmp")
+
+
+def test_want_of_memory_is_not_taken_for_a_damaged_file(tmp_path, monkeypatch):
+    def load(self):
+        raise MemoryError
+
+    monkeypatch.setattr(ImageFile.ImageFile, "load", load)
+    (tmp_path / "x.png").write_bytes(encoded(np.zeros((70, 70), np.uint8), "png"))
+    with pytest.raises(MemoryError):
+        read_eye(tmp_path / "x.png")
