@@ -29,8 +29,10 @@ app.add_typer(benchmark, name="benchmark")
 Layout = StrEnum("Layout", {name.upper().replace("-", "_"): name for name in LAYOUTS})
 RoiMode = StrEnum("RoiMode", ["algorithm1", "aligned", "unrolled"])
 ImageFormat = StrEnum("ImageFormat", ["jpg", "png"])
+Cameras = StrEnum("Cameras", ["one", "many"])
 SplitBy = StrEnum("SplitBy", ["person", "identity"])
 Split = StrEnum("Split", ["train", "val", "test", "all"])
+Baseline = StrEnum("Baseline", ["iriscode"])
 Kind = StrEnum("Kind", ["auto", "eye", "roi"])
 OperatingPoint = StrEnum(
     "OperatingPoint", [("EER", "eer"), ("FAR_1E_2", "far_1e-2"), ("FAR_1E_3", "far_1e-3")]
@@ -94,15 +96,19 @@ def synthesize(
     seed: Annotated[int, typer.Option(help="Same seed, same images, byte for byte.")] = 0,
     jobs: Annotated[int, typer.Option(help="Processes; -1: one a core.")] = -1,
     image_format: Annotated[ImageFormat, typer.Option(help="Lossy or not.")] = ImageFormat.jpg,
+    cameras: Annotated[
+        Cameras, typer.Option(help="many: all kinds of images, to test segmenters on.")
+    ] = Cameras.one,
 ) -> None:
     """Generate near-infrared eye images with exact ground truth.
 
-    Writes 640x480 images in the layout of CASIA-Iris-Thousand; beside each
-    lie the ellipses of pupil and iris (.json) and the visible iris (_mask.png).
+    Writes 640x480 images (with --cameras many: of various sizes) in the layout
+    of CASIA-Iris-Thousand; beside each lie the ellipses of pupil and iris
+    (.json) and the visible iris (_mask.png).
     """
     from iris_tf.datasets.synthetic.writer import synthesize
 
-    synthesize(out, subjects, images, seed, jobs, image_format.value)
+    synthesize(out, subjects, images, seed, jobs, image_format.value, cameras.value)
     typer.echo(f"{2 * subjects * images} images of {2 * subjects} eyes in {out}")
 
 
@@ -238,15 +244,31 @@ def export(
 def evaluate(
     model: Annotated[Path, typer.Option(help="A .tflite or .keras file, or a run folder.")],
     manifest: Annotated[Path, typer.Option(help="manifest.csv of a prepared dataset.")],
-    out: Annotated[Path, typer.Option(help="Folder for metrics.json.")],
+    out: Annotated[Path, typer.Option(help="Folder for metrics.json and report.html.")],
     split: Annotated[Split, typer.Option(help="Which rows to compare.")] = Split.test,
+    baseline: Annotated[
+        Baseline | None, typer.Option(help="Compare with Open-Iris's IrisCode on the same images.")
+    ] = None,
+    segmenter_model: Annotated[
+        Path | None, typer.Option(help="The file that prepare was given, for the baseline.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(help="Processes for the baseline; -1: one a core.")] = -1,
 ) -> None:
     """Compare all pairs of a split: EER, VR@FAR, CMC with confidence intervals."""
     from iris_tf.evaluation.model import evaluate_model
 
     if model.suffix != ".tflite":
         load_tensorflow()
-    result = evaluate_model(model, manifest, out, split.value)["evaluation"]
+    results = evaluate_model(
+        model,
+        manifest,
+        out,
+        split.value,
+        None if baseline is None else baseline.value,
+        segmenter_model,
+        jobs,
+    )
+    result = results["evaluation"]
     counts, bounds = result["counts"], result["intervals"]["bounds"]
     typer.echo(
         f"{counts['images']} images of {counts['identities']} identities: "
@@ -261,6 +283,18 @@ def evaluate(
             low, high = (100 * bound for bound in bounds[key])
             interval = f"  (90 % interval {low:.2f} to {high:.2f})"
         typer.echo(f"{name:<12} {100 * result['metrics'][key]:6.2f} %{interval}")
+    for other in results["baselines"]:
+        typer.echo(
+            f"{other['name']} ({other['library']}): templates of {other['templates']} of "
+            f"{counts['images']} images"
+        )
+        for reason, count in other["failures"].items():
+            typer.echo(f"  failed, {reason}: {count}")
+        for key, name in names.items():
+            theirs, ours = (
+                100 * other[part]["metrics"][key] for part in ("evaluation", "model_evaluation")
+            )
+            typer.echo(f"{name:<12} {theirs:6.2f} %  (the model on the same images {ours:.2f} %)")
     typer.echo(f"written to {out / 'metrics.json'}")
 
 

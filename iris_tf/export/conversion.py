@@ -27,9 +27,7 @@ PRECISIONS: dict[str, Callable[[tf.lite.TFLiteConverter], None]] = {
 }
 
 
-def save_signature(
-    model: Callable[..., tf.Tensor], taken: str, given: str, folder: str
-) -> None:
+def save_signature(model: keras.Model, taken: str, given: str, folder: str) -> None:
     """Save a model as a SavedModel with one signature of batch size 1.
 
     Parameters

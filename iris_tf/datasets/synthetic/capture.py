@@ -13,7 +13,8 @@ IMAGE_SHAPE = (480, 640)
 
 IRIS_DIAMETERS = (90.0, 300.0)
 PUPIL_RATIOS = (0.20, 0.65)
-LED_PATTERNS = ("single", "pair", "eight", "large", "ring", "bar", "grid", "scatter")
+LED_PATTERNS = ("single", "pair", "eight", "large")
+OTHER_LED_PATTERNS = ("ring", "bar", "grid", "scatter")
 
 _PIVOT = 1.7  # from the eyeball's centre of rotation to the iris plane, in iris radii
 _FRAME_MARGIN = 3.0  # the limbus stays this far inside the frame, in pixels
@@ -44,7 +45,7 @@ class Capture:
     upper_opening, lower_opening : float
         Height of the lids' edges over and under the socket's centre, in iris radii.
     led_pattern : str
-        One of `LED_PATTERNS`.
+        One of `LED_PATTERNS` or `OTHER_LED_PATTERNS`.
     led_size, led_x, led_y : float
         Radius of a spot, and place of the pattern's centre from the iris centre, in iris radii.
     glasses : bool
@@ -220,7 +221,7 @@ def draw_capture(rng: np.random.Generator, identity: EyeIdentity) -> Capture:
         pupil_axis=float(rng.uniform(0.0, math.pi)),
         upper_opening=upper,
         lower_opening=lower,
-        led_pattern=str(rng.choice(LED_PATTERNS[:4], p=(0.25, 0.38, 0.27, 0.10))),
+        led_pattern=str(rng.choice(LED_PATTERNS, p=(0.25, 0.38, 0.27, 0.10))),
         led_size=float(np.clip(rng.lognormal(math.log(0.034), 0.3), 0.018, 0.07)),
         led_x=float(rng.normal(0.0, 0.10)),
         led_y=float(rng.normal(0.0, 0.10)),

@@ -7,7 +7,7 @@ import numpy as np
 from iris_tf.datasets.synthetic.texture import IrisTexture, draw_texture
 
 EYES = ("L", "R")
-_PERSON, _EYE, _IMAGE = range(3)
+_PERSON, _EYE, _IMAGE, _LOOK = range(4)
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,11 @@ def _generator(seed: int, kind: int, *place: int) -> np.random.Generator:
 def image_generator(seed: int, subject: int, eye: str, sample: int) -> np.random.Generator:
     """Return the generator of everything that is particular to one image."""
     return _generator(seed, _IMAGE, subject, EYES.index(eye), sample)
+
+
+def look_generator(seed: int, subject: int) -> np.random.Generator:
+    """Return the generator of how far a person's looks are from the usual."""
+    return _generator(seed, _LOOK, subject)
 
 
 def draw_face(rng: np.random.Generator) -> Face:

@@ -6,11 +6,20 @@ from dataclasses import replace
 import numpy as np
 
 from iris_tf.datasets.synthetic.camera import Camera
-from iris_tf.datasets.synthetic.capture import IMAGE_SHAPE, LED_PATTERNS, Capture
+from iris_tf.datasets.synthetic.capture import (
+    IMAGE_SHAPE,
+    LED_PATTERNS,
+    OTHER_LED_PATTERNS,
+    Capture,
+)
 from iris_tf.datasets.synthetic.identity import EyeIdentity, Face
 
 _SHAPES = ((480, 640), (240, 320), (280, 320), (300, 400), (400, 400))
 _SHAPE_SHARES = (0.34, 0.30, 0.20, 0.08, 0.08)
+_PATTERNS = (*LED_PATTERNS, *OTHER_LED_PATTERNS)
+_PATTERN_SHARES = (0.2, 0.15, 0.15, 0.14, 0.12, 0.08, 0.08, 0.08)
+_DISTANCES = ((0.60, 1.05), (0.38, 0.62), (0.18, 0.40))  # iris diameters, in image heights
+_DISTANCE_SHARES = (0.4, 0.4, 0.2)
 _SMALLEST_IRIS = 70.0  # diameter in pixels of the image
 
 
@@ -87,10 +96,8 @@ def draw_varied_capture(
     """
     face = identity.face
     height, width = camera.shape
-    near = rng.random()
-    low, high = ((0.60, 1.05), (0.38, 0.62), (0.18, 0.40))[0 if near < 0.4 else 1 if near < 0.8 else 2]
-    diameter = max(rng.uniform(low, high) * height, _SMALLEST_IRIS) * camera.reduction
-    radius = diameter / 2
+    low, high = _DISTANCES[int(rng.choice(len(_DISTANCES), p=_DISTANCE_SHARES))]
+    diameter = max(rng.uniform(low, high) * height, _SMALLEST_IRIS)  # in pixels of the image
 
     squint = abs(rng.normal(0.0, 0.35 if rng.random() < 0.25 else 0.06))
     upper = face.upper_opening + rng.normal(0.02, 0.08) - squint
@@ -98,22 +105,20 @@ def draw_varied_capture(
     if rng.random() < 0.03:  # shut, or nearly
         upper, lower = rng.uniform(-0.6, 0.0), rng.uniform(0.0, 0.7)
 
-    tight = rng.random() < 0.3  # pupil level and iris level near each other
-    iris_level = identity.texture.level
-    # From irises much darker than the sclera to those that nearly merge with it.
-    target = face.sclera * (rng.uniform(0.75, 1.02) if rng.random() < 0.3 else rng.uniform(0.3, 0.85))
+    # From irises much darker than the sclera to those that nearly merge with it,
+    contrast = rng.uniform(0.75, 1.02) if rng.random() < 0.3 else rng.uniform(0.3, 0.85)
+    iris_level = face.sclera * contrast
+    # or with the lids' skin; and from black pupils to hazy ones.
     if rng.random() < 0.12:
-        target = face.skin * rng.uniform(0.9, 1.1)
-    target = float(np.clip(target, 0.12, 0.85))
-    pupil_level = target * (rng.uniform(0.3, 0.75) if tight else rng.uniform(0.0, 0.3))
-    sharp = rng.random() < 0.6
-    defocus = rng.uniform(0.3, 1.0) if sharp else rng.uniform(0.5, 0.5 + 0.02 * diameter / camera.reduction)
-    pattern = str(rng.choice(LED_PATTERNS, p=(0.2, 0.15, 0.15, 0.14, 0.12, 0.08, 0.08, 0.08)))
+        iris_level = face.skin * rng.uniform(0.9, 1.1)
+    iris_level = float(np.clip(iris_level, 0.12, 0.85))
+    haze = rng.uniform(0.3, 0.75) if rng.random() < 0.3 else rng.uniform(0.0, 0.3)
+    softest = 1.0 if rng.random() < 0.6 else 0.5 + 0.02 * diameter
     capture = replace(
         usual,
         socket_x=IMAGE_SHAPE[1] / 2 + float(rng.normal(0.0, 0.09)) * width * camera.reduction,
         socket_y=IMAGE_SHAPE[0] / 2 + float(rng.normal(0.0, 0.09)) * height * camera.reduction,
-        iris_radius=radius,
+        iris_radius=diameter * camera.reduction / 2,
         pupil_ratio=float(np.clip(rng.normal(face.pupil_ratio, 0.09), 0.15, 0.72)),
         roll=float(rng.normal(0.0, math.radians(14.0 if rng.random() < 0.3 else 4.0))),
         gaze_x=float(rng.normal(0.0, math.radians(14.0 if rng.random() < 0.25 else 4.0))),
@@ -123,7 +128,7 @@ def draw_varied_capture(
         pupil_flattening=float(np.clip(abs(rng.normal(0.0, 0.04)), 0.0, 0.13)),
         upper_opening=float(np.clip(upper, -0.6, 1.5)),
         lower_opening=float(np.clip(lower, 0.0, 1.5)),
-        led_pattern=pattern,
+        led_pattern=str(rng.choice(_PATTERNS, p=_PATTERN_SHARES)),
         led_size=float(np.clip(rng.lognormal(math.log(0.04), 0.5), 0.012, 0.14)),
         led_x=float(rng.normal(0.0, 0.3 if rng.random() < 0.3 else 0.1)),
         led_y=float(rng.normal(0.0, 0.3 if rng.random() < 0.3 else 0.1)),
@@ -132,12 +137,12 @@ def draw_varied_capture(
         falloff=float(rng.uniform(0.0, 0.5)),
         gain=float(np.clip(rng.normal(0.95, 0.22), 0.4, 1.7)),
         gamma=float(np.clip(rng.lognormal(0.0, 0.3), 0.5, 1.9)),
-        defocus=float(defocus),
+        defocus=float(rng.uniform(0.3, softest)),
         motion=float(rng.uniform(1.5, 9.0)) if rng.random() < 0.08 else 0.0,
         sharpening=float(rng.uniform(0.2, 2.0)) if rng.random() < 0.4 else 0.0,
         noise=float(np.clip(rng.lognormal(math.log(2.5), 0.6), 0.3, 12.0)),
-        pupil_level=float(pupil_level),
-        iris_gain=target / iris_level,
+        pupil_level=float(iris_level * haze),
+        iris_gain=iris_level / identity.texture.level,
         texture_gain=float(np.clip(rng.lognormal(math.log(0.9), 0.5), 0.15, 2.5)),
         limbus_width=float(rng.uniform(0.01, 0.13)),
         hair_level=float(rng.uniform(0.02, 0.30)),
@@ -153,7 +158,8 @@ def _mostly_in_view(capture: Capture, camera: Camera) -> Capture:
     """Move the eye so that the frame cuts off little of the iris, as close-ups do."""
     iris = capture.iris_ellipse()
     moved = []
-    for place, corner, side in zip((iris.x, iris.y), camera.corner, camera.shape[::-1], strict=True):
+    sides = camera.shape[::-1]
+    for place, corner, side in zip((iris.x, iris.y), camera.corner, sides, strict=True):
         extent = side * camera.reduction
         reach = min(0.85 * capture.iris_radius, extent / 2)
         moved.append(min(max(place, corner + reach), corner + extent - reach) - place)

@@ -2,7 +2,7 @@
 
 import json
 import os
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import cv2
@@ -10,12 +10,22 @@ import joblib
 
 from iris_tf.datasets.synthetic.capture import draw_capture
 from iris_tf.datasets.synthetic.eye import render_eye
-from iris_tf.datasets.synthetic.identity import EYES, draw_identity, image_generator
+from iris_tf.datasets.synthetic.identity import (
+    EYES,
+    draw_identity,
+    image_generator,
+    look_generator,
+)
 from iris_tf.datasets.synthetic.truth import (
     SYNTHESIS_FILE,
     geometry_path,
     mask_path,
     write_truth,
+)
+from iris_tf.datasets.synthetic.variety import (
+    draw_varied_camera,
+    draw_varied_capture,
+    draw_varied_face,
 )
 from iris_tf.errors import DatasetError
 from iris_tf.files import write_bytes, write_json
@@ -23,9 +33,10 @@ from iris_tf.parallel import check_jobs, one_opencv_thread, run_in_processes
 from iris_tf.progress import StageProgress
 
 IMAGE_FORMATS = ("jpg", "png")
+CAMERAS = ("one", "many")
 MAX_SUBJECTS, MAX_IMAGES = 1000, 100  # the layout's names have three and two digits
 
-_GENERATOR = 1  # raised when the same seed gives other images than before
+_GENERATOR = 2  # raised when the same seed gives other images than before
 _JPEG_QUALITY = 92
 
 
@@ -42,6 +53,7 @@ def synthesize(
     seed: int,
     jobs: int = -1,
     image_format: str = "jpg",
+    cameras: str = "one",
 ) -> Path:
     """Generate eye images with ground truth, or finish an interrupted generation.
 
@@ -63,6 +75,10 @@ def synthesize(
     jobs : int, optional
         Processes; -1 is one for each core.
     image_format : {"jpg", "png"}, optional
+    cameras : {"one", "many"}, optional
+        ``"one"``: a camera of 640 x 480 pixels and cooperative persons, as in
+        CASIA-Iris-Thousand. ``"many"``: another camera, distance and light for
+        each image and looks from a far wider range, to test segmenters on.
 
     Returns
     -------
@@ -86,9 +102,11 @@ def synthesize(
         raise DatasetError(
             f"image format is {image_format!r}; choose one of {', '.join(IMAGE_FORMATS)}."
         )
+    if cameras not in CAMERAS:
+        raise DatasetError(f"cameras is {cameras!r}; choose one of {', '.join(CAMERAS)}.")
     out = Path(out)
-    _claim(out, {"generator": _GENERATOR, "subjects": subjects, "images": images,
-                 "seed": seed, "image_format": image_format})
+    _claim(out, {"generator": _GENERATOR, "subjects": subjects, "images": images, "seed": seed,
+                 "image_format": image_format, "cameras": cameras})
 
     work = []
     for subject in range(subjects):
@@ -104,7 +122,7 @@ def synthesize(
     done = total - sum(len(missing) for _, _, missing in work)
     with StageProgress("Synthesizing eyes", total, done) as progress:
         calls = (
-            joblib.delayed(_write_identity)(out, seed, subject, eye, missing, image_format)
+            joblib.delayed(_write_identity)(out, seed, subject, eye, missing, image_format, cameras)
             for subject, eye, missing in work
         )
         for count in run_in_processes(calls, jobs, out):
@@ -149,15 +167,28 @@ def _finished(path: Path) -> bool:
 
 
 def _write_identity(
-    out: Path, seed: int, subject: int, eye: str, samples: list[int], image_format: str
+    out: Path,
+    seed: int,
+    subject: int,
+    eye: str,
+    samples: list[int],
+    image_format: str,
+    cameras: str,
 ) -> int:
     """Write images of one eye; one job, because they share the costly texture."""
     with one_opencv_thread():
         identity = draw_identity(seed, subject, eye)
+        camera = None
+        if cameras == "many":
+            face = draw_varied_face(look_generator(seed, subject), identity.face)
+            identity = replace(identity, face=face)
         for sample in samples:
             rng = image_generator(seed, subject, eye, sample)
             capture = draw_capture(rng, identity)
-            rendered = render_eye(identity, capture, rng)
+            if cameras == "many":
+                camera = draw_varied_camera(rng)
+                capture = draw_varied_capture(rng, identity, capture, camera)
+            rendered = render_eye(identity, capture, rng, camera)
             path = image_path(out, subject, eye, sample, image_format)
             parameters = {
                 "subject": subject,
@@ -166,6 +197,7 @@ def _write_identity(
                 "texture_contrast": identity.texture.contrast,
                 "texture_level": identity.texture.level,
                 **asdict(capture),
+                **({} if camera is None else {"camera": asdict(camera)}),
             }
             write_truth(path, rendered.pupil, rendered.iris, rendered.visible, parameters)
             options = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY] if image_format == "jpg" else []

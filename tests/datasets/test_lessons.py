@@ -1,0 +1,73 @@
+"""Lessons of the segmentation network: what they hold must be the truth of the eye."""
+
+import numpy as np
+import pytest
+
+from iris_tf.datasets.synthetic.eye import SyntheticEye
+from iris_tf.datasets.synthetic.lessons import (
+    CHANNELS,
+    COVERAGE_STEPS,
+    INPUT_SIZE,
+    draw_eyes,
+    draw_lessons,
+    lesson,
+    write_lessons,
+)
+from iris_tf.geometry import Ellipse, Window
+
+
+def _drawn_eye(visible_rows):
+    pupil, iris = Ellipse(160.0, 120.0, 30.0, 30.0), Ellipse(160.0, 120.0, 80.0, 80.0)
+    visible = iris.mask((240, 320)) & ~pupil.mask((240, 320))
+    visible[visible_rows:] = False
+    opening = np.zeros((240, 320), bool)
+    opening[:visible_rows] = True
+    return SyntheticEye(np.full((240, 320), 99, np.uint8), pupil, iris, visible, opening)
+
+
+def test_coverage_sums_to_the_areas():
+    eye = _drawn_eye(240)
+    image, target = lesson(eye, Window.whole(eye.image.shape))
+    assert image.shape == INPUT_SIZE and target.shape == (*INPUT_SIZE, 4)
+    area = dict(zip(CHANNELS, target.sum(axis=(0, 1)) * (240 / INPUT_SIZE[0]) ** 2, strict=True))
+    assert area["pupil"] == pytest.approx(np.pi * 30**2, rel=0.01)
+    assert area["iris"] == pytest.approx(np.pi * 80**2, rel=0.01)
+    assert area["visible"] == pytest.approx(eye.visible.sum(), rel=0.01)
+    assert area["opening"] == pytest.approx(240 * 320, rel=0.01)
+
+
+def test_covered_parts_of_the_discs_stay():
+    eye = _drawn_eye(130)
+    _, target = lesson(eye, Window.whole(eye.image.shape))
+    below = target[round(140 * INPUT_SIZE[0] / 240) :]
+    assert below[..., CHANNELS.index("iris")].sum() > 100
+    assert not below[..., CHANNELS.index("visible")].any()
+
+
+def test_shut_eye_has_neither_iris_nor_pupil():
+    eye = _drawn_eye(40)
+    assert not eye.visible.sum() > 0.04 * np.pi * (80**2 - 30**2)
+    _, target = lesson(eye, Window.whole(eye.image.shape))
+    for name in ("visible", "pupil", "iris"):
+        assert not target[..., CHANNELS.index(name)].any()
+
+
+def test_packed_coverage_is_that_of_the_lesson():
+    packed = draw_lessons(3, 1, 2)
+    assert packed.shape == (4, *INPUT_SIZE, 3) and packed.dtype == np.uint8
+    eyes = [eye for eye, _ in draw_eyes(3, 1, 1)]
+    image, target = lesson(eyes[0], Window.whole(eyes[0].image.shape))
+    np.testing.assert_array_equal(packed[0, ..., 0], image)
+    bytes_of = [(0, 1, 15), (1, 1, 240), (2, 2, 15), (3, 2, 240)]
+    for channel, byte, half in bytes_of:
+        stored = (packed[0, ..., byte] & half) / (half / 15) / COVERAGE_STEPS
+        np.testing.assert_allclose(stored, target[..., channel], atol=0.5 / COVERAGE_STEPS + 1e-6)
+
+
+def test_file_depends_on_seed_and_number_alone(tmp_path):
+    for name, seed, number in (("a", 3, 1), ("b", 3, 1), ("c", 3, 2), ("d", 4, 1)):
+        write_lessons(tmp_path / f"{name}.npy", seed, number, 2)
+    a, b, c, d = (np.load(tmp_path / f"{name}.npy") for name in "abcd")
+    np.testing.assert_array_equal(a, b)
+    assert (a != c).any() and (a != d).any()
+    assert len(list(tmp_path.iterdir())) == 4
