@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -15,7 +15,7 @@ from iris_tf.geometry import Ellipse
 from iris_tf.parallel import one_opencv_thread, run_in_processes
 from iris_tf.segmentation.journal import Journal, Outcome
 from iris_tf.segmentation.overlay import draw_overlay
-from iris_tf.segmentation.quality import iris_quality
+from iris_tf.segmentation.quality import IrisQuality, iris_quality
 from iris_tf.segmentation.roi import crop_roi
 from iris_tf.segmentation.segmenter import SegmentedEye, Segmenter, segmenter_by_name
 
@@ -153,8 +153,8 @@ def _process_image(task: Task, how: Extraction, segment: Segmenter) -> Outcome:
             pupil=_plain(eye.pupil),
             iris=_plain(eye.iris),
             visible=_visible_share(eye),
-            confidence=float(eye.confidence),
-            quality=iris_quality(image.pixels, eye),
+            confidence=_rounded(eye.confidence),
+            quality=_rounded_figures(iris_quality(image.pixels, eye)),
         )
     except ExtractionError as error:
         outcome = replace(outcome, reason=str(error.reason), detail=_one_line(str(error)))
@@ -182,6 +182,15 @@ def _internal(outcome: Outcome, error: Exception) -> Outcome:
 def _plain(ellipse: Ellipse) -> Ellipse:
     """The ellipse with Python's floats, which JSON can hold."""
     return Ellipse(*(float(value) for value in vars(ellipse).values()))
+
+
+# Figures as the manifest shows them, so that none is "20.0000" and yet below 20.
+def _rounded(figure: float) -> float:
+    return round(float(figure), 4)
+
+
+def _rounded_figures(quality: IrisQuality) -> IrisQuality:
+    return IrisQuality(**{name: _rounded(value) for name, value in asdict(quality).items()})
 
 
 def _visible_share(eye: SegmentedEye) -> float:
