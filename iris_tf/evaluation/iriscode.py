@@ -16,11 +16,12 @@ import joblib
 import numpy as np
 
 from iris_tf.datasets.images import read_eye
-from iris_tf.datasets.manifest import ManifestRow
+from iris_tf.datasets.manifest import ManifestRow, read_settings
 from iris_tf.errors import EvaluationError, ExtractionError, IrisTfError
 from iris_tf.parallel import one_opencv_thread, run_in_processes
 from iris_tf.progress import StageProgress
 from iris_tf.segmentation.open_iris import failure_reason, ir_image, require_open_iris
+from iris_tf.segmentation.segmenter import segmenter_by_name
 
 COLUMNS = 256  # of a code, around the eye
 BITS = 64  # of a column: 2 filters, 16 rows, real and imaginary part
@@ -74,6 +75,66 @@ def pack_template(template: Any) -> tuple[np.ndarray, np.ndarray]:
     )
 
 
+@dataclass(frozen=True)
+class IrisCodeBaseline:
+    """Templates of a prepared dataset, and what made them.
+
+    Attributes
+    ----------
+    codes : IrisCodes
+    version : str
+        Of Open-Iris.
+    segmenter, segmenter_version : str
+        What made the masks.
+    """
+
+    codes: IrisCodes
+    version: str
+    segmenter: str
+    segmenter_version: str
+
+
+def iriscode_of_dataset(
+    rows: Sequence[ManifestRow],
+    manifest: str | Path,
+    segmenter_model: str | Path | None = None,
+    jobs: int = -1,
+) -> IrisCodeBaseline:
+    """Encode images of a prepared dataset with the masks that its crops were cut by.
+
+    Parameters
+    ----------
+    rows : sequence of ManifestRow
+        Rows of the dataset.
+    manifest : str or Path
+        Its manifest; the ``dataset.json`` beside it tells the image folder and the segmenter.
+    segmenter_model : str or Path, optional
+        File with the segmenter's network, if it was not its own.
+    jobs : int
+        Processes; -1 for one a core.
+
+    Raises
+    ------
+    EvaluationError
+        When the segmenter is not the one that made the crops, and as `encode_images`.
+    ModelError, DatasetError
+        As `encode_images`.
+    """
+    version = require_open_iris("The baseline IrisCode")
+    settings = read_settings(Path(manifest).with_name("dataset.json"))
+    model = None if segmenter_model is None else str(Path(segmenter_model).resolve())
+    segmenter = segmenter_by_name(settings["segmenter"], model)
+    wanted = settings.get("segmenter_version", segmenter.version)
+    if segmenter.version != wanted:
+        raise EvaluationError(
+            f"{manifest}: the crops were cut by version {wanted} of the segmenter "
+            f"{segmenter.name!r}, but this is {segmenter.version}; name its network with "
+            "`--segmenter-model`, or prepare the dataset again."
+        )
+    codes = encode_images(rows, settings["images"], segmenter.name, model, jobs)
+    return IrisCodeBaseline(codes, version, segmenter.name, wanted)
+
+
 def encode_images(
     rows: Sequence[ManifestRow],
     images: str | Path,
@@ -105,11 +166,10 @@ def encode_images(
     EvaluationError
         When the folder is missing or no image gives a template.
     ModelError, DatasetError
-        When Open-Iris is not installed, the segmenter cannot be used or does not find the
-        lids, or a worker process is killed.
+        When the segmenter cannot be used or does not find the lids, or a worker process is
+        killed.
     """
     images = Path(images)
-    require_open_iris("The baseline IrisCode")
     if not images.is_dir():
         raise EvaluationError(
             f"{images}: the image folder that the dataset was prepared from is not there, and "

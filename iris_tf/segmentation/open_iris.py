@@ -16,6 +16,7 @@ from iris_tf.errors import ExtractionError, FailureReason, ModelError, first_lin
 from iris_tf.files import sha256
 from iris_tf.geometry import Ellipse
 from iris_tf.machine import package_version
+from iris_tf.segmentation.plausibility import check_geometry, check_visible
 from iris_tf.segmentation.polar import fit_ellipse
 from iris_tf.segmentation.segmenter import SegmentedEye
 
@@ -23,11 +24,6 @@ HUB_FILE = "iris_semseg_upp_scse_mobilenetv2.onnx"
 INPUT_SIZE = (640, 480)  # width and height to which the library scales every image
 _CHANNELS = 3
 
-# Open-Iris's own limits, from its pipeline's settings.
-_RATIO = (0.1, 0.7)  # of the diameters of pupil and iris
-_MIN_IRIS_DIAMETER = 50.0
-
-_MIN_VISIBLE = 0.2  # of the ring between the ellipses
 _BUFFER = 0.01  # of the iris's diameter: outline nearer to lids or lashes is theirs
 _MIN_FREE = 0.2  # of the outline's pixels must be clear of lids and lashes
 # Masks of a network are smooth, so the ellipse hardly needs to be held to a circle.
@@ -49,7 +45,7 @@ _REASONS = {
     "BoundingBoxEstimationError": FailureReason.IMPLAUSIBLE_GEOMETRY,
     "NormalizationError": FailureReason.IMPLAUSIBLE_GEOMETRY,
     "OcclusionError": FailureReason.OCCLUDED,
-    "MaskTooSmallError": FailureReason.OCCLUDED,
+    "MaskTooSmallError": FailureReason.LOW_QUALITY,  # occlusion was found tolerable before
     "SharpnessEstimationError": FailureReason.LOW_QUALITY,
 }
 _VECTORIZATION_REASONS = {  # the one error that stands for three findings
@@ -206,16 +202,10 @@ class OpenIrisSegmenter:
                 )
         iris_region, pupil_region = largest_region(filled_iris), largest_region(geometry.pupil_mask)
         pupil, limbus = _outlines(pupil_region, iris_region, opening, noise)
-        _check_geometry(pupil, limbus, image.shape)
+        check_geometry(pupil, limbus, image.shape)
         iris_minus_pupil = filled_iris & ~geometry.pupil_mask
         visible = iris_minus_pupil & ~noise
-        ring = np.pi * (limbus.radius**2 - pupil.radius**2)
-        if visible.sum() < _MIN_VISIBLE * ring:
-            raise ExtractionError(
-                FailureReason.OCCLUDED,
-                f"Only {visible.sum() / ring:.0%} of the iris can be seen "
-                f"(at least {_MIN_VISIBLE:.0%} are needed).",
-            )
+        check_visible(pupil, limbus, visible)
         iris_p, pupil_p = (
             np.clip(segmentation.predictions[..., segmentation.index_of(name)], 0.0, 1.0)
             for name in ("iris", "pupil")
@@ -350,23 +340,6 @@ def _fit_outline(region: np.ndarray, covered: np.ndarray, ridge: float) -> Ellip
     found = fitted[0]
     # The contour runs through the outermost pixels' centres, half a pixel inside the edge.
     return Ellipse(found.x, found.y, found.a + 0.5, found.b + 0.5, found.angle)
-
-
-def _check_geometry(pupil: Ellipse, limbus: Ellipse, shape: tuple[int, int]) -> None:
-    """Raise `ExtractionError` for outlines that Open-Iris would not work with either."""
-    ratio = pupil.radius / limbus.radius
-    offset = float(np.hypot(pupil.x - limbus.x, pupil.y - limbus.y))
-    if 2.0 * limbus.radius < _MIN_IRIS_DIAMETER:
-        problem = f"the iris is only {2.0 * limbus.radius:.0f} pixels across"
-    elif not _RATIO[0] <= ratio <= _RATIO[1]:
-        problem = f"the pupil has {ratio:.2f} of the iris's radius"
-    elif offset + pupil.radius > 1.05 * limbus.radius:
-        problem = "the pupil reaches out of the iris"
-    elif not (0 <= limbus.x < shape[1] and 0 <= limbus.y < shape[0]):
-        problem = "the iris's centre lies outside the image"
-    else:
-        return
-    raise ExtractionError(FailureReason.IMPLAUSIBLE_GEOMETRY, f"No eye looks like this: {problem}.")
 
 
 def _expected_iou(probability: np.ndarray, region: np.ndarray) -> float:

@@ -1,18 +1,10 @@
 import cv2
 import numpy as np
 import pytest
+from drawn_eyes import IRIS, LASH, PUPIL, SCLERA, SKIN, filled
 
-SKIN, SCLERA, IRIS, PUPIL, LASH = 235, 180, 120, 40, 5
 MEAN, STD = 0.485, 0.229  # of the network's first input channel
-
-
-def filled(shape, x, y, a, b, angle=0.0):
-    """Pixels whose centres lie in an ellipse, by its equation."""
-    dy, dx = np.mgrid[: shape[0], : shape[1]].astype(float)
-    dx, dy = dx - x, dy - y
-    u = dx * np.cos(angle) + dy * np.sin(angle)
-    v = -dx * np.sin(angle) + dy * np.cos(angle)
-    return (u / a) ** 2 + (v / b) ** 2 <= 1
+IDENTITIES, IMAGES = 12, 4  # of the synthetic eyes
 
 
 @pytest.fixture
@@ -95,3 +87,44 @@ def lash_lines():
     for x in range(270, 360, 20):
         cv2.line(canvas, (x, 160), (x + 10, 185), 1, 3)
     return canvas.astype(bool)
+
+
+@pytest.fixture(scope="session")
+def true_eyes(tmp_path_factory):
+    """Synthetic eyes of 6 persons with their truth: (folder, rows, [SyntheticEye])."""
+    from iris_tf.datasets.images import write_png
+    from iris_tf.datasets.manifest import ManifestRow
+    from iris_tf.datasets.synthetic.capture import draw_capture
+    from iris_tf.datasets.synthetic.eye import render_eye
+    from iris_tf.datasets.synthetic.identity import draw_identity, image_generator
+
+    folder = tmp_path_factory.mktemp("eyes")
+    rows, eyes = [], []
+    for subject in range(IDENTITIES // 2):
+        for eye in "LR":
+            identity = draw_identity(7, subject, eye)
+            for sample in range(IMAGES):
+                rng = image_generator(7, subject, eye, sample)
+                eyes.append(render_eye(identity, draw_capture(rng, identity), rng))
+                name = f"{subject}{eye}{sample}.png"
+                write_png(folder / name, eyes[-1].image)
+                rows.append(
+                    ManifestRow(name, "set", str(subject), eye, f"{subject}-{eye}", str(sample))
+                )
+    return folder, rows, eyes
+
+
+@pytest.fixture
+def truth(true_eyes, monkeypatch):
+    """Name of a segmenter that knows the synthetic eyes, for one test and this process."""
+    import true_segmenter
+
+    from iris_tf.evaluation.iriscode import _cached_pipeline
+    from iris_tf.segmentation.segmenter import SEGMENTERS, SegmentedEye
+
+    monkeypatch.setitem(SEGMENTERS, true_segmenter.NAME, ("true_segmenter", "TrueSegmenter"))
+    for eye in true_eyes[2]:
+        known = SegmentedEye(eye.pupil, eye.iris, eye.visible, 1.0, eye.opening)
+        monkeypatch.setitem(true_segmenter.KNOWN, eye.image.tobytes(), known)
+    yield true_segmenter.NAME
+    _cached_pipeline.cache_clear()
