@@ -9,7 +9,7 @@ from typing import Any
 import iris_tf
 
 _PACKAGES = (
-    "ai-edge-litert", "keras", "numpy", "opencv-python", "scikit-learn", "scipy",
+    "ai-edge-litert", "keras", "numpy", "open-iris", "opencv-python", "scikit-learn", "scipy",
     "tensorflow", "tensorflow-cpu",
 )
 

@@ -19,7 +19,7 @@ VERBS = {
     "prepare": ["--images", "--layout", "casia-thousand", "--out", "--segmenter", "--jobs"],
     "train": ["RECIPE", "--resume", "key=value"],
     "export": ["RUN", "--precision"],
-    "evaluate": ["--model", "--manifest", "--split", "--out"],
+    "evaluate": ["--model", "--manifest", "--split", "--out", "--baseline", "iriscode"],
     "benchmark": ["latency", "training"],
     "benchmark latency": ["--model", "--threads", "--runs", "--out"],
     "benchmark training": ["RECIPE", "--steps"],

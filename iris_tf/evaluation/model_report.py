@@ -107,7 +107,8 @@ def _notes(
             f"({reasons}). {name} and the model are to be compared on the other {templates:,}, "
             "which have a line of their own."
         )
-    if baseline["segmenter"] == "open-iris" and "thousand" in settings["layout"]:
+    seen = settings["layout"] == "casia-thousand" and not settings["synthetic"]
+    if baseline["segmenter"] == "open-iris" and seen:
         yield (
             "Open-Iris's segmentation network was trained partly on CASIA-Iris-Thousand, so its "
             "masks of that set are better than those of unseen eyes."

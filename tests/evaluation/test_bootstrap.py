@@ -10,7 +10,7 @@ from iris_tf.evaluation.bootstrap import (
     resample_verification,
 )
 from iris_tf.evaluation.identification import closed_set_ranks
-from iris_tf.evaluation.scores import all_pairs, label_images
+from iris_tf.evaluation.scores import all_pairs, label_images, similarity_blocks
 from iris_tf.evaluation.verification import equal_error_rate, verification_rate
 
 FARS = (0.01, 0.1)
@@ -58,7 +58,8 @@ def test_verification_equals_resampling_one_by_one(population, monkeypatch, floa
 def test_everybody_once_is_the_estimate_itself(population):
     embeddings, rows = population(5, 4)
     labels = label_images(rows)
-    scores, ranks = all_pairs(embeddings, labels), closed_set_ranks(embeddings, labels)
+    scores = all_pairs(embeddings, labels)
+    ranks = closed_set_ranks(similarity_blocks(embeddings), labels)
     once = np.ones((1, 5), int)
     eer, vr = resample_verification(scores, labels, once, FARS)
     assert eer[0] == pytest.approx(equal_error_rate(scores.genuine, scores.impostor).rate)
@@ -70,7 +71,7 @@ def test_everybody_once_is_the_estimate_itself(population):
 def test_cmc_equals_a_loop_over_drawn_probes(population):
     embeddings, rows = population(6, 2, noise=2.5)
     labels = label_images(rows[:-3])
-    ranks = closed_set_ranks(embeddings[:-3], labels)
+    ranks = closed_set_ranks(similarity_blocks(embeddings[:-3]), labels)
     weights = person_weights(labels.persons, 20, seed=1)
     found = resample_cmc(ranks, labels, weights, (1, 2))
     for r, drawn in enumerate(weights):
@@ -89,7 +90,7 @@ def test_resample_without_a_kind_of_comparison_is_nan(rows_of):
     weights = np.array([[2, 0], [0, 2], [1, 1]])
     eer, vr = resample_verification(all_pairs(embeddings, labels), labels, weights, (0.1,))
     assert np.isnan(eer).tolist() == np.isnan(vr[0]).tolist() == [True, True, False]
-    ranks = closed_set_ranks(embeddings, labels)
+    ranks = closed_set_ranks(similarity_blocks(embeddings), labels)
     assert np.isnan(resample_cmc(ranks, labels, weights, (1,))[0]).tolist() == [False, True, False]
 
 

@@ -5,7 +5,11 @@ import pytest
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from iris_tf.errors import EvaluationError
-from iris_tf.evaluation.evaluate import evaluate_embeddings, raw_pixel_embeddings
+from iris_tf.evaluation.evaluate import (
+    evaluate_embeddings,
+    evaluate_similarities,
+    raw_pixel_embeddings,
+)
 
 
 def brute_force(embeddings, rows):
@@ -111,6 +115,21 @@ def test_refused(population):
     embeddings[0] = np.nan
     with pytest.raises(EvaluationError, match="NaN"):
         evaluate_embeddings(embeddings, rows)
+
+
+def test_a_similarity_matrix_gives_the_figures_of_its_embeddings(population, monkeypatch):
+    embeddings, rows = population(8, 4)
+    cosine = (embeddings.astype(float) @ embeddings.T.astype(float)).astype(np.float32)
+    before = cosine.copy()
+    wanted = evaluate_embeddings(embeddings, rows, resamples=20)
+    for block in (1024, 7):
+        monkeypatch.setattr("iris_tf.evaluation.evaluate._BLOCK", block)
+        found = evaluate_similarities(cosine, rows, resamples=20)
+        assert found["counts"] == wanted["counts"]
+        assert found["metrics"] == pytest.approx(wanted["metrics"], abs=1e-6)
+        assert found["thresholds"] == pytest.approx(wanted["thresholds"], abs=1e-6)
+        assert found["curves"]["cmc"] == wanted["curves"]["cmc"]
+    np.testing.assert_array_equal(cosine, before)
 
 
 def test_raw_pixels_are_compared_by_correlation():

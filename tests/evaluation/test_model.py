@@ -3,8 +3,9 @@ import shutil
 
 import pytest
 
-from iris_tf.errors import ModelError
+from iris_tf.errors import EvaluationError, ModelError
 from iris_tf.evaluation.model import evaluate_model
+from iris_tf.machine import package_version
 
 
 @pytest.fixture
@@ -29,3 +30,24 @@ def test_a_file_without_a_card_is_evaluated_all_the_same(unrolled, exported, tmp
     model = shutil.copy(exported / "mobile_float32.tflite", tmp_path)
     result = evaluate_model(model, unrolled, tmp_path)
     assert json.loads((tmp_path / "metrics.json").read_text()) == result
+
+
+def test_an_unknown_baseline_is_refused(unrolled, exported, tmp_path):
+    with pytest.raises(EvaluationError, match=r"'daugman' is unknown; choose one of iriscode"):
+        evaluate_model(
+            exported / "mobile_float32.tflite", unrolled, tmp_path, baseline="daugman"
+        )
+
+
+@pytest.mark.skipif(package_version("open-iris") is not None, reason="Open-Iris is installed")
+def test_without_open_iris_a_baseline_is_one_sentence(run_cli, small_dataset, exported, tmp_path):
+    status, _, err = run_cli(
+        "evaluate", "--model", exported / "mobile_float32.tflite", "--out", tmp_path,
+        "--manifest", small_dataset / "manifest.csv", "--baseline", "iriscode",
+    )  # fmt: skip
+    assert status == 2
+    assert err == (
+        "Error: The baseline IrisCode needs the library Open-Iris, which is not installed; "
+        "install the package with its extra, iris_tf[open-iris].\n"
+    )
+    assert not list(tmp_path.iterdir())
