@@ -345,6 +345,41 @@ def benchmark_training(
     typer.echo(f"ratio:         {result['ratio']:8.3f}")
 
 
+@benchmark.command(name="prepare")
+def benchmark_prepare(
+    images: Annotated[Path, typer.Option(help="Folder of eye images, some hundred or more.")],
+    layout: Annotated[Layout, typer.Option(help="How file names say who is who.")] = Layout.AUTO,
+    segmenter: Annotated[
+        str, typer.Option(help=f"Finds pupil and iris: {', '.join(sorted(SEGMENTERS))}.")
+    ] = DEFAULT_SEGMENTER,
+    segmenter_model: Annotated[
+        Path | None, typer.Option(help="File with the segmenter's network, if not its own.")
+    ] = None,
+) -> None:
+    """Time `iris-tf prepare` with one process and with one a core, and watch its memory.
+
+    Both write to temporary folders. Speed is without start-up; the slope says
+    by how much memory would grow with the number of images.
+    """
+    from iris_tf.benchmark.preparation import measure_preparation
+
+    result = measure_preparation(images, segmenter, segmenter_model, layout.value)
+    typer.echo(f"{result['images']} images of {images}, segmenter {segmenter}")
+    typer.echo("                       main process             each worker")
+    typer.echo("processes  images/s    peak MiB  MiB/1,000 im.  peak MiB  MiB/1,000 im.")
+    for row in result["rows"]:
+        memory = [row[f"{name}_{figure}"] for name in ("main", "worker")
+                  for figure in ("peak_mib", "mib_per_1000_images")]  # fmt: skip
+        peak_main, slope_main, peak_worker, slope_worker = (
+            "-" if value is None else f"{value:.2f}" for value in memory
+        )
+        typer.echo(
+            f"{row['processes']:>9}{row['images_per_s']:>10.1f}{peak_main:>12}{slope_main:>15}"
+            f"{peak_worker:>10}{slope_worker:>15}"
+        )
+    typer.echo(f"ratio: {result['ratio']:.2f}")
+
+
 @app.command()
 def embed(
     model: ModelFile,

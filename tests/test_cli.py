@@ -16,13 +16,17 @@ from iris_tf.run_folder import RunFolder
 
 VERBS = {
     "synthesize": ["--out", "--subjects", "--images", "--seed"],
-    "prepare": ["--images", "--layout", "casia-thousand", "--out", "--segmenter", "--jobs"],
+    "prepare": [
+        "--images", "--layout", "casia-thousand", "--out", "--segmenter", "--segmenter-model",
+        "--min-quality", "--jobs", "--scheduler",
+    ],
     "train": ["RECIPE", "--resume", "key=value"],
     "export": ["RUN", "--precision"],
     "evaluate": ["--model", "--manifest", "--split", "--out", "--baseline", "iriscode"],
-    "benchmark": ["latency", "training"],
+    "benchmark": ["latency", "training", "prepare"],
     "benchmark latency": ["--model", "--threads", "--runs", "--out"],
     "benchmark training": ["RECIPE", "--steps"],
+    "benchmark prepare": ["--images", "--layout", "--segmenter", "--segmenter-model"],
     "embed": ["--model", "IMAGES"],
     "verify": ["--model", "--threshold", "far_1e-3"],
 }
@@ -179,6 +183,32 @@ def test_an_unknown_segmenter(refused, small_images, tmp_path):
     message = refused("prepare", *arguments, "--segmenter", "magic")
     assert "magic" in message
     assert "opencv" in message
+
+
+def test_quality_limits_and_model_files_that_cannot_be(refused, small_images, tmp_path):
+    arguments = ("prepare", "--images", small_images, "--out", tmp_path / "out")
+    message = refused(*arguments, "--min-quality", "focus=20")
+    assert "'focus'" in message
+    assert message.endswith("margin_adequacy, sharpness.")
+    assert "sharpness=much" in refused(*arguments, "--min-quality", "sharpness=much")
+    model = tmp_path / "none.tflite"
+    message = refused(*arguments, "--segmenter", "opencv", "--segmenter-model", model)
+    assert str(model) in message
+    message = refused(*arguments, "--jobs", 2, "--scheduler", "tcp://127.0.0.1:9")
+    assert "leave jobs out" in message
+    assert not (tmp_path / "out").exists()
+
+
+def test_limits_of_a_prepared_dataset(run_cli, small_images, small_dataset, tmp_path):
+    shutil.copytree(small_dataset, tmp_path / "out")
+    rows = read_manifest(small_dataset / "manifest.csv")
+    limit = sorted(row.iris_radius for row in rows)[2]
+    arguments = ("prepare", "--images", small_images, "--out", tmp_path / "out")
+    status, out, _ = run_cli(*arguments, "--min-quality", f"iris_radius={limit}")
+    assert status == 0
+    assert "failed, low_quality: 2 " in out
+    assert f"{len(rows) - 2} of " in out
+    assert str(tmp_path / "out" / "contact_sheet.html") in out
 
 
 def test_recipes(refused, tmp_path, small_dataset):
