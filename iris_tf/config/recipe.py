@@ -319,6 +319,7 @@ class SegmenterRecipe:
     """Training of the embedded segmentation network on varied synthetic eyes."""
 
     run: str = MISSING
+    out: str = MISSING  # folder of the exported model and its card
     seed: int = 0
     eyes: int = 15000  # each gives two lessons: the whole image and a window around the iris
     validation_eyes: int = 500

@@ -117,6 +117,11 @@ class SegmenterRun:
         return self.path / "segmenter.keras"
 
     @property
+    def lessons(self) -> Path:
+        """Folder of the lessons, some gigabytes; made anew where it is missing."""
+        return self.path / "lessons"
+
+    @property
     def state(self) -> Path:
         """Folder with all that a resumed training needs."""
         return self.path / "checkpoint"
@@ -186,9 +191,12 @@ def train_segmenter(recipe: SegmenterRecipe) -> SegmenterRun:
     OSError
         When a file cannot be written.
     """
-    keras.backend.clear_session()
     run = SegmenterRun(Path(recipe.run))
-    folder = run.path / "lessons"
+    done = len(run.history())
+    if done >= recipe.epochs:
+        return run
+    keras.backend.clear_session()
+    folder = run.lessons
     store = LessonStore(write_lesson_files(folder, recipe.seed, recipe.eyes))
     validation = LessonStore(
         write_lesson_files(folder, recipe.seed, recipe.validation_eyes, _VALIDATION_FILES_FROM)
@@ -205,11 +213,8 @@ def train_segmenter(recipe: SegmenterRecipe) -> SegmenterRun:
         jit_compile=False,
     )
     model.optimizer.build(model.trainable_variables)
-    done = len(run.history())
     if done:
         _restore(model, run.state / "variables.npz")
-    if done >= recipe.epochs:
-        return run
     batches = tf.data.Dataset.from_generator(
         lambda: _lesson_batches(store, recipe.batch, recipe.seed, range(done, recipe.epochs)),
         output_signature=tf.TensorSpec((recipe.batch, *INPUT_SIZE, 3), tf.uint8),

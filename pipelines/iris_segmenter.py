@@ -1,0 +1,125 @@
+"""The segmentation network: lessons from synthetic eyes, training, TFLite, figures, card.
+
+    python pipelines/iris_segmenter.py pipelines/iris_segmenter.yaml
+
+What is complete is skipped and an interrupted training goes on at its epoch, so
+the same command starts, resumes and repeats.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from iris_tf.cli import load_tensorflow, report_errors
+from iris_tf.config.load import load_recipe, recipe_yaml
+from iris_tf.config.recipe import SegmenterRecipe
+from iris_tf.evaluation.segmentation import score_segmenter, summarise
+from iris_tf.files import sha256, write_json
+from iris_tf.machine import machine_description
+from iris_tf.stages import Stages
+
+# Lot numbers seed the eyes; training and validation use others.
+TEST_EYES_FROM = 2_000_000
+PARITY_IMAGES = 16
+
+
+def main(
+    recipe_file: Annotated[Path, typer.Argument(metavar="RECIPE", help="YAML recipe.")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="key=value, e.g. eyes=2000 run=runs/small")
+    ] = None,
+) -> None:
+    """Train, export and measure the segmentation network."""
+    recipe = load_recipe(recipe_file, SegmenterRecipe, overrides)
+    stages = Stages(Path(recipe.run), recipe_yaml(recipe))
+    load_tensorflow()
+    from iris_tf.training.segmenter import SegmenterRun, train_segmenter
+
+    run = SegmenterRun(Path(recipe.run))
+    file = Path(recipe.out) / "iris_segmenter_float16.tflite"
+    figures = run.path / "figures.json"
+    stages.run(
+        "train segmenter",
+        {"recipe": recipe_yaml(recipe)},
+        [run.model],
+        lambda: train_segmenter(recipe),
+    )
+    stages.run("export segmenter", {"model": run.model}, [file], lambda: export(run, file.parent))
+    stages.run(
+        "score segmenter",
+        {"file": file, "eyes": recipe.test_eyes, "seed": recipe.seed},
+        [figures],
+        lambda: write_json(figures, score(file, recipe)),
+    )
+    stages.run(
+        "write card",
+        {"file": file, "figures": figures},
+        [file.with_name("model_card.json")],
+        lambda: write_card(recipe, run, file, figures),
+    )
+    show(figures, file)
+
+
+def export(run: Any, out: Path) -> None:
+    """Write the ``.tflite`` file."""
+    import keras
+    import numpy as np
+
+    from iris_tf.export.segmenter import export_segmenter
+
+    lessons = np.load(sorted(run.lessons.glob("lessons-*.npy"))[-1], mmap_mode="r")
+    model = keras.saving.load_model(run.model, compile=False)
+    export_segmenter(model, out, np.array(lessons[:PARITY_IMAGES, ..., 0]))
+
+
+def score(file: Path, recipe: SegmenterRecipe) -> dict[str, Any]:
+    """Figures of the network and, beside it, of the classical segmenter on the same eyes."""
+    return {
+        name: summarise(score_segmenter(name, model, recipe.seed, recipe.test_eyes, TEST_EYES_FROM))
+        for name, model in (("network", file), ("opencv", None))
+    }
+
+
+def write_card(recipe: SegmenterRecipe, run: Any, file: Path, figures: Path) -> None:
+    """Say beside the model what it is, what taught it and how good it is."""
+    from iris_tf.export.segmenter import write_segmenter_card
+
+    measured = json.loads(figures.read_text("utf-8"))["network"]
+    write_segmenter_card(
+        file,
+        {
+            "training_data": f"{recipe.eyes} synthetic eyes of varied cameras (seed "
+            f"{recipe.seed}), each as a whole and as a close-up; no real image.",
+            "training_epochs": len(run.history()),
+            "weights_sha256": sha256(run.model),
+            "metrics": {"synthetic eyes, varied cameras, not trained on": measured},
+            "machine": machine_description(),
+        },
+    )
+
+
+def show(figures: Path, file: Path) -> None:
+    """Print the figures as a table."""
+    measured = json.loads(figures.read_text("utf-8"))
+    table = Table(title="Synthetic eyes that were not trained on")
+    table.add_column("figure")
+    for name in measured:
+        table.add_column(name, justify="right")
+    for key in measured["network"]:
+        cells = [measured[name][key] for name in measured]
+        table.add_row(
+            key.replace("_", " "),
+            *(f"{cell:.3f}" if isinstance(cell, float) else str(cell) for cell in cells),
+        )
+    Console(width=max(100, Console().width)).print(table)
+    print(f"model: {file} ({file.stat().st_size / 2**20:.2f} MiB)")
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    report_errors(lambda: typer.run(main))

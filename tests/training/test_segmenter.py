@@ -1,0 +1,139 @@
+"""Training, export and use of the segmentation network, small."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from iris_tf.config.recipe import SegmenterRecipe
+from iris_tf.datasets.synthetic.lessons import (
+    CHANNELS,
+    COVERAGE_STEPS,
+    INPUT_SIZE,
+    draw_lessons,
+)
+from iris_tf.training.segmenter import (
+    LessonStore,
+    SegmenterRun,
+    mask_overlap,
+    train_segmenter,
+    unpack,
+    write_lesson_files,
+)
+
+
+def _recipe(run, **changes):
+    values = {
+        "run": str(run),
+        "out": str(run / "models"),
+        "eyes": 12,
+        "validation_eyes": 2,
+        "epochs": 2,
+        "batch": 8,
+        "warm_steps": 2,
+    }
+    return SegmenterRecipe(**(values | changes))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return train_segmenter(_recipe(tmp_path_factory.mktemp("segmenter") / "run"))
+
+
+def _weights(run):
+    return keras.saving.load_model(run.model, compile=False).get_weights()
+
+
+def test_history_has_loss_and_overlaps(run):
+    rows = run.history()
+    assert [row["epoch"] for row in rows] == [1, 2]
+    assert rows[1]["loss"] < rows[0]["loss"]
+    for name in CHANNELS:
+        assert 0.0 <= rows[1][f"iou_{name}"] <= 1.0
+
+
+def test_interrupted_training_ends_with_the_same_weights(run, tmp_path):
+    interrupted = tmp_path / "run"
+    script = (
+        "from iris_tf.config.recipe import SegmenterRecipe\n"
+        "from iris_tf.training.segmenter import train_segmenter\n"
+        f"train_segmenter(SegmenterRecipe(**{vars(_recipe(interrupted))!r}))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL)
+    state = SegmenterRun(interrupted)
+    deadline = time.monotonic() + 240
+    while not state.history() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert state.history()
+    resumed = train_segmenter(_recipe(interrupted))
+    assert [row["epoch"] for row in resumed.history()] == [1, 2]
+    for one, other in zip(_weights(run), _weights(resumed), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-4)
+
+
+def test_finished_training_is_not_repeated(run):
+    before = run.model.read_bytes()
+    recipe = _recipe(run.path)
+    assert train_segmenter(recipe).model.read_bytes() == before
+
+
+def test_unpacked_lessons_are_the_packed_ones():
+    packed = draw_lessons(5, 0, 1)
+    images, targets = unpack(tf.constant(packed))
+    np.testing.assert_array_equal(images[..., 0], packed[..., 0])
+    expected = [packed[..., 1] & 15, packed[..., 1] >> 4, packed[..., 2] & 15, packed[..., 2] >> 4]
+    np.testing.assert_allclose(
+        targets, np.stack(expected, axis=-1) / COVERAGE_STEPS, rtol=1e-6, atol=1e-7
+    )
+
+
+def test_files_are_drawn_once_and_hold_what_they_say(tmp_path):
+    files = write_lesson_files(tmp_path, seed=1, eyes=3, jobs=1)
+    stamps = [file.stat().st_mtime_ns for file in files]
+    assert write_lesson_files(tmp_path, seed=1, eyes=3, jobs=1) == files
+    assert [file.stat().st_mtime_ns for file in files] == stamps
+    more = write_lesson_files(tmp_path, seed=1, eyes=2, jobs=1, first=9)
+    store = LessonStore([*files, *more])
+    assert len(store) == 10
+    np.testing.assert_array_equal(
+        store.take(np.array([7, 0])), np.stack([np.load(more[0])[1], np.load(files[0])[0]])
+    )
+
+
+def test_overlap_of_perfect_and_of_half_masks():
+    packed = np.zeros((2, *INPUT_SIZE, 3), np.uint8)
+    packed[:, :96, :, 1] = 15 | 15 << 4
+    packed[:, :96, :, 2] = 15 | 15 << 4
+
+    def all_of_it(images, training):
+        return tf.ones((len(images), *INPUT_SIZE, 4))
+
+    found = mask_overlap(all_of_it, packed)
+    assert found == {f"iou_{name}": pytest.approx(0.5) for name in CHANNELS}
+
+
+def test_export_has_the_masks_of_keras_and_a_card(run, tmp_path):
+    from iris_tf.errors import ExportError
+    from iris_tf.export.segmenter import export_segmenter, write_segmenter_card
+    from iris_tf.segmentation.network import NetworkSegmenter
+
+    model = keras.saving.load_model(run.model, compile=False)
+    images = draw_lessons(6, 0, 1)[..., 0]
+    path = export_segmenter(model, tmp_path, images)
+    card = json.loads(write_segmenter_card(path, {"metrics": {}}).read_text())
+    assert card["files"][path.name]["bytes"] == path.stat().st_size < 2**20
+    assert card["input"]["size"] == list(INPUT_SIZE)
+    assert NetworkSegmenter(path).version == card["files"][path.name]["sha256"][:12]
+
+    wrong = keras.Model(model.input, model.output + float("nan"))
+    with pytest.raises(ExportError, match="masks differ"):
+        export_segmenter(wrong, tmp_path / "wrong", images)
+    assert not list((tmp_path / "wrong").glob("*"))
