@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -91,15 +92,27 @@ def _in_rounds(parallel: joblib.Parallel, calls: Iterable, processes: int) -> It
         yield from parallel(some)
 
 
+_opencv_lock = threading.Lock()
+_opencv_blocks, _opencv_threads = 0, 0  # blocks being run, and threads before the first
+
+
 @contextlib.contextmanager
 def one_opencv_thread() -> Iterator[None]:
-    """Keep OpenCV to one thread for the length of a block.
+    """Keep OpenCV to one thread for the length of a block, and of others at the same time.
 
     One process a core is parallel enough, and one thread sums in one order.
     """
-    threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)
+    # A worker of a cluster may run several blocks at once, and OpenCV's number is for all.
+    global _opencv_blocks, _opencv_threads
+    with _opencv_lock:
+        if _opencv_blocks == 0:
+            _opencv_threads = cv2.getNumThreads()
+            cv2.setNumThreads(1)
+        _opencv_blocks += 1
     try:
         yield
     finally:
-        cv2.setNumThreads(threads)
+        with _opencv_lock:
+            _opencv_blocks -= 1
+            if _opencv_blocks == 0:
+                cv2.setNumThreads(_opencv_threads)

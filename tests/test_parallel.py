@@ -44,3 +44,14 @@ def test_opencv_gets_its_threads_back():
         assert cv2.getNumThreads() == 1
         raise ZeroDivisionError
     assert cv2.getNumThreads() == before
+
+
+def test_opencv_keeps_to_one_thread_until_the_last_block_ends():
+    before = cv2.getNumThreads()
+    first, second = one_opencv_thread(), one_opencv_thread()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert cv2.getNumThreads() == 1
+    second.__exit__(None, None, None)
+    assert cv2.getNumThreads() == before

@@ -579,13 +579,15 @@ def test_processes_do_not_change_a_byte(tmp_path, eyes, prepared):
     assert contents(tmp_path / "out") == contents(prepared.folder)
 
 
-def test_a_cluster_of_two_processes_does_not_change_a_byte(tmp_path, eyes, prepared):
+@pytest.mark.parametrize(
+    "workers",
+    ({"n_workers": 2, "threads_per_worker": 1}, {"n_workers": 1, "threads_per_worker": 2}),
+)
+def test_a_cluster_does_not_change_a_byte(tmp_path, eyes, prepared, workers):
     distributed = pytest.importorskip("distributed", reason="the extra dask is not installed")
-    with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
-    ) as cluster:
+    with distributed.LocalCluster(processes=True, dashboard_address=None, **workers) as cluster:
         prepare(eyes, tmp_path / "out", scheduler=cluster.scheduler_address)
-        # A finished one needs no cluster.
+    # A finished one needs no cluster.
     dataset = prepare(eyes, tmp_path / "out", scheduler="tcp://127.0.0.1:9")
     assert dataset.rows == prepared.rows
     assert contents(tmp_path / "out") == contents(prepared.folder)
