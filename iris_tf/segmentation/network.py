@@ -23,7 +23,7 @@ INPUT, OUTPUT = "image", "masks"
 
 _RAYS = 96
 _ANGLES = directions(_RAYS)
-_FILL = 0.62  # iris diameter in the second window, as a share of its height
+_FILL = 0.75  # iris diameter in the second window, as a share of its height
 _SMALLEST = 0.06  # diameter of iris or pupil in the window, as a share of its height
 _RIDGE = {"pupil": 0.02, "iris": 0.02}
 _MIN_CONFIDENCE = 0.0
