@@ -1,10 +1,9 @@
 import sys
 
 import pytest
-from prepared_eyes import draw_folder
+from prepared_eyes import draw_folder, prepare
 
 from iris_tf.segmentation import segmenter as segmenter_module
-from iris_tf.segmentation.prepare import prepare
 
 
 @pytest.fixture(scope="session")

@@ -13,13 +13,13 @@ from prepared_eyes import (
     drawn_eye,
     failures_of,
     image_names,
+    prepare,
 )
 
 from iris_tf.datasets.images import read_image
 from iris_tf.datasets.manifest import read_manifest, read_settings
 from iris_tf.datasets.splits import split_rows
 from iris_tf.errors import DatasetError, ExtractionError, FailureReason
-from iris_tf.segmentation.prepare import prepare
 from iris_tf.segmentation.roi import crop_roi
 from iris_tf.segmentation.segmenter import segmenter_by_name
 

@@ -10,11 +10,10 @@ from pathlib import Path
 
 import cv2
 import pytest
-from prepared_eyes import contents, draw_folder, drawn_eye
+from prepared_eyes import contents, draw_folder, drawn_eye, prepare
 
 from iris_tf.errors import DatasetError
 from iris_tf.segmentation.extraction import CHUNK
-from iris_tf.segmentation.prepare import prepare
 from iris_tf.segmentation.segmenter import segmenter_by_name
 
 ROOT = Path(__file__).parents[2]
@@ -29,7 +28,7 @@ def start_prepare(eyes, out, jobs):
     """Run `prepare` in a process of its own, and wait for its first finished chunk."""
     code = (
         "import sys; from iris_tf.segmentation.prepare import prepare; "
-        "prepare(sys.argv[1], sys.argv[2], jobs=int(sys.argv[3]))"
+        "prepare(sys.argv[1], sys.argv[2], segmenter='opencv', jobs=int(sys.argv[3]))"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", code, str(eyes), str(out), str(jobs)],

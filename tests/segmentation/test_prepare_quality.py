@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 import cv2
 import numpy as np
 import pytest
-from prepared_eyes import contents, draw_folder, failures_of, image_names
+from prepared_eyes import contents, draw_folder, failures_of, image_names, prepare
 
 from iris_tf.datasets.images import read_image
 from iris_tf.datasets.manifest import read_settings
@@ -14,7 +14,6 @@ from iris_tf.errors import DatasetError, ModelError
 from iris_tf.segmentation import extraction
 from iris_tf.segmentation import segmenter as segmenter_module
 from iris_tf.segmentation.extraction import Extraction
-from iris_tf.segmentation.prepare import prepare
 from iris_tf.segmentation.quality import iris_quality
 from iris_tf.segmentation.segmenter import segmenter_by_name
 
