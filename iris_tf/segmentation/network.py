@@ -1,5 +1,6 @@
 """The embedded segmenter: a small network that was taught by synthetic eyes alone."""
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,8 @@ INPUT, OUTPUT = "image", "masks"
 
 _RAYS = 96
 _ANGLES = directions(_RAYS)
+_PART = 0.55  # height of the windows for irises too small in the whole image
+_PARTS = ((0.5, 0.5), (0.3, 0.3), (0.7, 0.3), (0.3, 0.7), (0.7, 0.7))  # their centres
 _FILL = 0.75  # iris diameter in the second window, as a share of its height
 _SMALLEST = 0.06  # diameter of iris or pupil in the window, as a share of its height
 _RIDGE = {"pupil": 0.02, "iris": 0.02}
@@ -80,7 +83,7 @@ class NetworkSegmenter:
 
     def __call__(self, image: np.ndarray) -> SegmentedEye:
         """Segment one eye; see `Segmenter`."""
-        first = self._look(image, Window.whole(image.shape))
+        first = self._find(image)
         found = first.window.outwards(first.iris, self._height)
         window = Window.around(found.x, found.y, 2 * found.radius / _FILL)
         second = self._look(image, window)
@@ -97,6 +100,21 @@ class NetworkSegmenter:
         check_visible(pupil, iris, visible)
         agreement = _overlap(iris, found)
         return SegmentedEye(pupil, iris, visible, second.fit * agreement, opening)
+
+    def _find(self, image: np.ndarray) -> _Look:
+        """Look at the whole image, and if nothing is seen, closer at its parts."""
+        height, width = image.shape
+        try:
+            return self._look(image, Window.whole(image.shape))
+        except ExtractionError as error:
+            looks = []
+            for x, y in _PARTS:
+                window = Window.around(x * width, y * height, _PART * max(height, 0.75 * width))
+                with contextlib.suppress(ExtractionError):
+                    looks.append(self._look(image, window))
+            if not looks:
+                raise error
+            return max(looks, key=lambda look: look.fit)
 
     def _look(self, image: np.ndarray, window: Window) -> _Look:
         masks = self._model(window.cut(image, self._height))
