@@ -37,6 +37,10 @@ Kind = StrEnum("Kind", ["auto", "eye", "roi"])
 OperatingPoint = StrEnum(
     "OperatingPoint", [("EER", "eer"), ("FAR_1E_2", "far_1e-2"), ("FAR_1E_3", "far_1e-3")]
 )
+Scheduler = Annotated[
+    str | None,
+    typer.Option(metavar="tcp://HOST:PORT", help="Work on this dask.distributed cluster."),
+]
 ModelFile = Annotated[Path, typer.Option("--model", help="A .tflite file beside its model card.")]
 
 
@@ -99,6 +103,7 @@ def synthesize(
     cameras: Annotated[
         Cameras, typer.Option(help="many: all kinds of images, to test segmenters on.")
     ] = Cameras.one,
+    scheduler: Scheduler = None,
 ) -> None:
     """Generate near-infrared eye images with exact ground truth.
 
@@ -108,7 +113,7 @@ def synthesize(
     """
     from iris_tf.datasets.synthetic.writer import synthesize
 
-    synthesize(out, subjects, images, seed, jobs, image_format.value, cameras.value)
+    synthesize(out, subjects, images, seed, jobs, image_format.value, cameras.value, scheduler)
     typer.echo(f"{2 * subjects * images} images of {2 * subjects} eyes in {out}")
 
 
@@ -138,10 +143,7 @@ def prepare(
     ] = SplitBy.person,
     seed: Annotated[int, typer.Option(help="Seed of the 70:15:15 split.")] = 0,
     jobs: Annotated[int, typer.Option(help="Processes; -1: one a core.")] = -1,
-    scheduler: Annotated[
-        str | None,
-        typer.Option(metavar="tcp://HOST:PORT", help="Work on this dask.distributed cluster."),
-    ] = None,
+    scheduler: Scheduler = None,
 ) -> None:
     """Segment and crop a folder of eye images: manifest, crops, failures and contact sheet.
 

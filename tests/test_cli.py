@@ -15,7 +15,7 @@ from iris_tf.datasets.manifest import read_manifest, write_manifest
 from iris_tf.run_folder import RunFolder
 
 VERBS = {
-    "synthesize": ["--out", "--subjects", "--images", "--seed"],
+    "synthesize": ["--out", "--subjects", "--images", "--seed", "--scheduler"],
     "prepare": [
         "--images", "--layout", "casia-thousand", "--out", "--segmenter", "--segmenter-model",
         "--min-quality", "--jobs", "--scheduler",

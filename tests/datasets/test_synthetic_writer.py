@@ -59,6 +59,17 @@ def test_same_bytes_whatever_the_jobs(written, tmp_path):
     assert _contents(synthesize(tmp_path / "b", 3, 2, 5, jobs=2)) == _contents(written)
 
 
+def test_same_bytes_from_a_cluster(written, tmp_path):
+    distributed = pytest.importorskip("distributed", reason="the extra dask is not installed")
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+    ) as cluster:
+        synthesize(tmp_path / "b", 3, 2, 5, scheduler=cluster.scheduler_address)
+    # Finished ones need no cluster.
+    out = synthesize(tmp_path / "b", 3, 2, 5, scheduler="tcp://127.0.0.1:9")
+    assert _contents(out) == _contents(written)
+
+
 def test_all_images_differ_and_another_seed_gives_others(written, tmp_path):
     other = synthesize(tmp_path / "c", 3, 2, 6, jobs=1)
     images = [path.read_bytes() for out in (written, other) for path in out.rglob("*.jpg")]

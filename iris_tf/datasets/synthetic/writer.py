@@ -54,6 +54,7 @@ def synthesize(
     jobs: int = -1,
     image_format: str = "jpg",
     cameras: str = "one",
+    scheduler: str | None = None,
 ) -> Path:
     """Generate eye images with ground truth, or finish an interrupted generation.
 
@@ -79,6 +80,10 @@ def synthesize(
         ``"one"``: a camera of 640 x 480 pixels and cooperative persons, as in
         CASIA-Iris-Thousand. ``"many"``: another camera, distance and light for
         each image and looks from a far wider range, to test segmenters on.
+    scheduler : str, optional
+        Address ``tcp://host:port`` of a ``dask.distributed`` scheduler, whose
+        workers draw instead of processes of this machine; they must see `out`
+        under the same path.
 
     Returns
     -------
@@ -97,7 +102,7 @@ def synthesize(
     _check_range("images", images, 1, MAX_IMAGES)
     if seed < 0:
         raise DatasetError(f"seed is {seed}; give 0 or more.")
-    check_jobs(jobs)
+    check_jobs(jobs, scheduler)
     if image_format not in IMAGE_FORMATS:
         raise DatasetError(
             f"image format is {image_format!r}; choose one of {', '.join(IMAGE_FORMATS)}."
@@ -120,12 +125,15 @@ def synthesize(
                 work.append((subject, eye, missing))
     total = subjects * len(EYES) * images
     done = total - sum(len(missing) for _, _, missing in work)
+    folder = out.resolve()  # workers of a cluster have working directories of their own
     with StageProgress("Synthesizing eyes", total, done) as progress:
         calls = (
-            joblib.delayed(_write_identity)(out, seed, subject, eye, missing, image_format, cameras)
+            joblib.delayed(_write_identity)(
+                folder, seed, subject, eye, missing, image_format, cameras
+            )
             for subject, eye, missing in work
         )
-        for count in run_in_processes(calls, jobs, out):
+        for count in run_in_processes(calls, jobs, out, scheduler) if work else ():
             progress.advance(count)
     return out
 
@@ -176,6 +184,11 @@ def _write_identity(
     cameras: str,
 ) -> int:
     """Write images of one eye; one job, because they share the costly texture."""
+    if not (out / SYNTHESIS_FILE).is_file():
+        raise DatasetError(
+            f"{out}: a worker process does not see this folder; all machines of a cluster must "
+            "share it under the same path."
+        )
     with one_opencv_thread():
         identity = draw_identity(seed, subject, eye)
         camera = None
