@@ -27,6 +27,8 @@ _ANGLES = directions(_RAYS)
 _PART = 0.55  # height of the windows for irises too small in the whole image
 _PARTS = ((0.5, 0.5), (0.3, 0.3), (0.7, 0.3), (0.3, 0.7), (0.7, 0.7))  # their centres
 _FILL = 0.75  # iris diameter in the second window, as a share of its height
+_MOST_LOOKS = 3  # through windows around the iris that the look before found,
+_SETTLED = 0.85  # until both agree so far: a small iris is outlined roughly at first
 _SMALLEST = 0.06  # diameter of iris or pupil in the window, as a share of its height
 _RIDGE = {"pupil": 0.02, "iris": 0.02}
 _MIN_CONFIDENCE = 0.0
@@ -42,15 +44,19 @@ class _Look:
     iris: Ellipse
     fit: float  # how well both masks agree with their ellipses, 0..1
 
+    def outwards(self, outline: Ellipse) -> Ellipse:
+        """An outline in the image's pixels."""
+        return self.window.outwards(outline, self.masks.shape[0])
+
 
 class NetworkSegmenter:
     """Segment eye images with the embedded network.
 
-    The network looks twice: at the whole image, and at a window around the
-    iris that it found there, so that irises of all sizes are outlined at like
-    resolution. Pupil and limbus are robust ellipses through the masks' edges;
-    edges are trusted as far as they are sharp, since the network blurs what it
-    has to guess under lids.
+    The network looks at the whole image, and then at a window around the iris
+    that it found there, so that irises of all sizes are outlined at like
+    resolution; where both disagree, again. Pupil and limbus are robust ellipses
+    through the masks' edges; edges are trusted as far as they are sharp, since
+    the network blurs what it has to guess under lids.
 
     Parameters
     ----------
@@ -83,23 +89,23 @@ class NetworkSegmenter:
 
     def __call__(self, image: np.ndarray) -> SegmentedEye:
         """Segment one eye; see `Segmenter`."""
-        first = self._find(image)
-        found = first.window.outwards(first.iris, self._height)
-        window = Window.around(found.x, found.y, 2 * found.radius / _FILL)
-        second = self._look(image, window)
-        pupil, iris = (
-            second.window.outwards(outline, self._height)
-            for outline in (second.pupil, second.iris)
-        )
+        look = self._find(image)
+        iris = look.outwards(look.iris)
+        for _ in range(_MOST_LOOKS):
+            before = iris
+            look = self._look(image, Window.around(before.x, before.y, 2 * before.radius / _FILL))
+            pupil, iris = look.outwards(look.pupil), look.outwards(look.iris)
+            agreement = _overlap(iris, before)
+            if agreement > _SETTLED:
+                break
         check_geometry(pupil, iris, image.shape)
         visible, opening = (
-            _outside(second.window, second.masks[..., channel], image.shape)
+            _outside(look.window, look.masks[..., channel], image.shape)
             for channel in (CHANNELS.index("visible"), CHANNELS.index("opening"))
         )
         visible &= iris.mask(image.shape) & ~pupil.mask(image.shape)
         check_visible(pupil, iris, visible)
-        agreement = _overlap(iris, found)
-        return SegmentedEye(pupil, iris, visible, second.fit * agreement, opening)
+        return SegmentedEye(pupil, iris, visible, look.fit * agreement, opening)
 
     def _find(self, image: np.ndarray) -> _Look:
         """Look at the whole image, and if nothing is seen, closer at its parts."""
