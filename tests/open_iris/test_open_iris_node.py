@@ -6,7 +6,7 @@ import pytest
 
 from iris_tf.errors import DatasetError, ExtractionError, FailureReason
 from iris_tf.evaluation.evaluate import evaluate_similarities
-from iris_tf.evaluation.iriscode import encode_images, hamming_distances
+from iris_tf.evaluation.iriscode import encode_images, hamming_distances, pack_template
 from iris_tf.segmentation.open_iris import failure_reason, ir_image
 
 iris = pytest.importorskip("iris")
@@ -89,6 +89,18 @@ def test_iriscode_tells_synthetic_eyes_apart(true_eyes, truth):
     # Codes of different eyes are independent: their distance is near the matcher's norm.
     identity = np.array([row.identity for row in kept])
     assert 0.43 < np.median(distances[identity[:, None] != identity]) < 0.5
+
+
+def test_the_embedded_network_is_the_node_s_default(true_eyes):
+    pipeline = open_iris_pipeline()
+    assert pipeline.nodes["segmentation"].params.segmenter.name == "network"
+    templates = [pipeline(ir_image(eye.image))["iris_template"] for eye in true_eyes[2][:4]]
+    codes, masks = (
+        np.stack(part)
+        for part in zip(*(pack_template(t) for t in templates if t is not None), strict=True)
+    )
+    assert len(codes) >= 3  # of one eye
+    assert hamming_distances(codes, masks).max() < 0.35
 
 
 def test_failures_of_the_segmenter_come_through(truth):
