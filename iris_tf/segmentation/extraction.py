@@ -1,5 +1,6 @@
 """One image after the other through reader, segmenter and crop, in worker processes."""
 
+import math
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -186,6 +187,8 @@ def _plain(ellipse: Ellipse) -> Ellipse:
 
 # Figures as the manifest shows them, so that none is "20.0000" and yet below 20.
 def _rounded(figure: float) -> float:
+    if not math.isfinite(figure):
+        raise ValueError(f"a figure is {figure}")
     return round(float(figure), 4)
 
 

@@ -1,6 +1,7 @@
 import json
 import os
 import shutil
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -170,6 +171,19 @@ def test_a_crash_of_the_segmenter_is_one_failure_with_its_message(tmp_path, eyes
         image_names()[5]: ("internal", "ZeroDivisionError: division by zero")
     }
     assert len(dataset.rows) == len(image_names()) - 1
+
+
+def test_a_segmenter_without_a_confidence_is_a_failure(tmp_path, eyes, made_segmenter):
+    real = segmenter_by_name("opencv")
+    doubtful = read_image(eyes / image_names()[5]).pixels
+
+    def segment(image):
+        eye = real(image)
+        return replace(eye, confidence=np.nan) if np.array_equal(image, doubtful) else eye
+
+    dataset = prepare(eyes, tmp_path / "out", segmenter=made_segmenter(segment, "nan"), jobs=1)
+    assert dataset.failures == {"internal": 1}
+    assert failures_of(dataset.folder)[image_names()[5]][1] == "ValueError: a figure is nan"
 
 
 def test_splits_do_not_depend_on_what_fails(tmp_path, eyes, prepared, made_segmenter):
