@@ -18,7 +18,7 @@ class FailureReason(StrEnum):
     OCCLUDED = "occluded"  # too little of the iris is visible
     ROI_IS_WHOLE_IMAGE = "roi_is_whole_image"  # discarded by Algorithm 1
     LOW_CONFIDENCE = "low_confidence"  # the segmenter does not trust its own result
-    LOW_QUALITY = "low_quality"  # below a limit that the user gave
+    LOW_QUALITY = "low_quality"  # below a limit of the user, or of Open-Iris
     DUPLICATE = "duplicate"  # the same bytes as an earlier image of the set
     INTERNAL = "internal"  # the segmenter raised what it should not; a bug to report
 

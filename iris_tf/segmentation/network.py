@@ -1,6 +1,7 @@
 """The embedded segmenter: a small network that was taught by synthetic eyes alone."""
 
 import contextlib
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,11 @@ from iris_tf.files import sha256
 from iris_tf.geometry import Ellipse, Window
 from iris_tf.litert import LiteRTModel
 from iris_tf.released import released_model
-from iris_tf.segmentation.plausibility import check_geometry, check_visible
+from iris_tf.segmentation.plausibility import (
+    check_geometry,
+    check_visible,
+    expected_overlap,
+)
 from iris_tf.segmentation.polar import directions, fit_ellipse, sample
 from iris_tf.segmentation.segmenter import SegmentedEye
 
@@ -31,7 +36,6 @@ _MOST_LOOKS = 3  # through windows around the iris that the look before found,
 _SETTLED = 0.85  # until both agree so far: a small iris is outlined roughly at first
 _SMALLEST = 0.06  # diameter of iris or pupil in the window, as a share of its height
 _RIDGE = {"pupil": 0.02, "iris": 0.02}
-_MIN_CONFIDENCE = 0.0
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,11 @@ class _Look:
     masks: np.ndarray  # (height, width, 4), probabilities
     pupil: Ellipse
     iris: Ellipse
-    fit: float  # how well both masks agree with their ellipses, 0..1
+
+    def expected_overlap(self) -> float:
+        """Product of the expected intersections over union of visible iris, pupil and iris."""
+        wanted = [self.masks[..., CHANNELS.index(name)] for name in ("visible", "pupil", "iris")]
+        return math.prod(expected_overlap(mask, mask > 0.5) for mask in wanted)
 
     def outwards(self, outline: Ellipse) -> Ellipse:
         """An outline in the image's pixels."""
@@ -57,6 +65,9 @@ class NetworkSegmenter:
     resolution; where both disagree, again. Pupil and limbus are robust ellipses
     through the masks' edges; edges are trusted as far as they are sharp, since
     the network blurs what it has to guess under lids.
+
+    The confidence is how far the last look's masks overlap with the truth if
+    their probabilities are true, less where the looks disagree.
 
     Parameters
     ----------
@@ -105,7 +116,8 @@ class NetworkSegmenter:
         )
         visible &= iris.mask(image.shape) & ~pupil.mask(image.shape)
         check_visible(pupil, iris, visible)
-        return SegmentedEye(pupil, iris, visible, look.fit * agreement, opening)
+        confidence = look.expected_overlap() * min(agreement / _SETTLED, 1.0)
+        return SegmentedEye(pupil, iris, visible, confidence, opening)
 
     def _find(self, image: np.ndarray) -> _Look:
         """Look at the whole image, and if nothing is seen, closer at its parts."""
@@ -120,11 +132,11 @@ class NetworkSegmenter:
                     looks.append(self._look(image, window))
             if not looks:
                 raise error
-            return max(looks, key=lambda look: look.fit)
+            return max(looks, key=_Look.expected_overlap)
 
     def _look(self, image: np.ndarray, window: Window) -> _Look:
         masks = self._model(window.cut(image, self._height))
-        outlines, fits = {}, []
+        outlines = {}
         for name, reason, what in (
             ("iris", FailureReason.NO_IRIS, "iris"),
             ("pupil", FailureReason.NO_PUPIL, "pupil"),
@@ -134,8 +146,7 @@ class NetworkSegmenter:
             if fitted is None:
                 raise ExtractionError(reason, f"The network sees no {what} in the image.")
             outlines[name] = fitted
-            fits.append(_fit(mask, fitted))
-        return _Look(window, masks, outlines["pupil"], outlines["iris"], min(fits))
+        return _Look(window, masks, outlines["pupil"], outlines["iris"])
 
 
 def _outline(mask: np.ndarray, smallest: float, ridge: float) -> Ellipse | None:
@@ -168,13 +179,6 @@ def _outline(mask: np.ndarray, smallest: float, ridge: float) -> Ellipse | None:
     weights = np.where(falls.any(axis=1), sharpness, 0.0)
     fitted = fit_ellipse(x + edge * cos[:, 0], y + edge * sin[:, 0], weights, ridge)
     return None if fitted is None else fitted[0]
-
-
-def _fit(mask: np.ndarray, outline: Ellipse) -> float:
-    """Soft overlap of a mask with its ellipse, 0..1: low for a doubtful or crooked mask."""
-    inside = outline.mask(mask.shape)
-    both = float(mask[inside].sum())
-    return both / (float(inside.sum()) + float(mask.sum()) - both + 1e-6)
 
 
 def _overlap(one: Ellipse, other: Ellipse) -> float:

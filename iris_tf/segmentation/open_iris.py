@@ -16,7 +16,11 @@ from iris_tf.errors import ExtractionError, FailureReason, ModelError, first_lin
 from iris_tf.files import sha256
 from iris_tf.geometry import Ellipse
 from iris_tf.machine import package_version
-from iris_tf.segmentation.plausibility import check_geometry, check_visible
+from iris_tf.segmentation.plausibility import (
+    check_geometry,
+    check_visible,
+    expected_overlap,
+)
 from iris_tf.segmentation.polar import fit_ellipse
 from iris_tf.segmentation.segmenter import SegmentedEye
 
@@ -211,8 +215,8 @@ class OpenIrisSegmenter:
             for name in ("iris", "pupil")
         )
         confidence = min(
-            _expected_iou(np.maximum(iris_p, pupil_p), iris_region),
-            _expected_iou(pupil_p, pupil_region),
+            expected_overlap(np.maximum(iris_p, pupil_p), iris_region),
+            expected_overlap(pupil_p, pupil_region),
         )
         return SegmentedEye(pupil, limbus, visible, confidence, opening, iris_minus_pupil)
 
@@ -340,9 +344,3 @@ def _fit_outline(region: np.ndarray, covered: np.ndarray, ridge: float) -> Ellip
     found = fitted[0]
     # The contour runs through the outermost pixels' centres, half a pixel inside the edge.
     return Ellipse(found.x, found.y, found.a + 0.5, found.b + 0.5, found.angle)
-
-
-def _expected_iou(probability: np.ndarray, region: np.ndarray) -> float:
-    inside = float(probability[region].sum(dtype=np.float64))
-    outside = float(probability[~region].sum(dtype=np.float64))
-    return inside / (float(region.sum()) + outside)

@@ -1,4 +1,4 @@
-"""What no eye looks like: checks that segmenters share."""
+"""How far results can be trusted, and what no eye looks like: what segmenters share."""
 
 import numpy as np
 
@@ -58,3 +58,27 @@ def check_visible(pupil: Ellipse, iris: Ellipse, visible: np.ndarray) -> None:
             FailureReason.OCCLUDED,
             f"Only {share:.0%} of the iris can be seen (at least {_MIN_VISIBLE:.0%} are needed).",
         )
+
+
+def expected_overlap(probabilities: np.ndarray, region: np.ndarray) -> float:
+    """Intersection over union with the truth that a network's own probabilities promise.
+
+    Were pixels independent: the sum of probabilities in the region over the
+    region's pixels plus the sum of probabilities outside.
+
+    Parameters
+    ----------
+    probabilities : ndarray of shape (height, width), float
+        Of each pixel to belong to the truth, 0..1.
+    region : ndarray of shape (height, width), bool
+        The pixels that were taken.
+
+    Returns
+    -------
+    float
+        0..1; 0 where nothing was taken and nothing is likely.
+    """
+    inside = float(probabilities[region].sum(dtype=np.float64))
+    outside = float(probabilities[~region].sum(dtype=np.float64))
+    either = float(region.sum()) + outside
+    return inside / either if either else 0.0
