@@ -257,7 +257,7 @@ class DatasetRecipe:
     synthetic: SyntheticRecipe | None = None
     images: str | None = None
     layout: str = "auto"
-    segmenter: str = "opencv"
+    segmenter: str = "network"
     roi_mode: str = "algorithm1"
     split_by: str = "person"  # person | identity (the paper's)
 

@@ -27,6 +27,7 @@ whole iris with pupil; eyeball between the lids."""
 
 INPUT, OUTPUT = "image", "masks"
 
+_CODE = 1  # raised when the same masks give other results than before
 _RAYS = 96
 _ANGLES = directions(_RAYS)
 _PART = 0.55  # height of the windows for irises too small in the whole image
@@ -92,7 +93,7 @@ class NetworkSegmenter:
                 "which no iris_tf segmenter does; give a file of `pipelines/iris_segmenter.py`."
             )
         self._height = height
-        self.version = sha256(self._path)[:12]
+        self.version = f"{_CODE}-{sha256(self._path)[:12]}"
 
     def __reduce__(self):
         # LiteRT's interpreter cannot be pickled; each process makes its own.

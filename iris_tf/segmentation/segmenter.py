@@ -18,7 +18,7 @@ SEGMENTERS = {
     "network": ("iris_tf.segmentation.network", "NetworkSegmenter"),
     "opencv": ("iris_tf.segmentation.opencv", "OpenCVSegmenter"),
 }
-DEFAULT_SEGMENTER = "opencv"
+DEFAULT_SEGMENTER = "network"
 
 
 @dataclass(frozen=True)

@@ -112,7 +112,7 @@ def test_export_writes_files_and_a_card_that_fits_them(run_cli, trained_run, exp
     sizes = {file.precision: file.bytes for file in card.files.values()}
     assert 0.45 < sizes["float16"] / sizes["float32"] < 0.6
     assert (card.name, card.network) == ("mobile", "mobilenet_v3_large")
-    assert (card.roi_mode, card.segmenter) == ("algorithm1", "opencv")
+    assert (card.roi_mode, card.segmenter) == ("algorithm1", "network")
     assert (card.input_size, card.embedding_size) == ((32, 32), 16)
     assert all(-1 <= threshold <= 2 for threshold in card.thresholds.values())
     # 4 eyes of 4 images in the validation split: 4 x 6 pairs of one eye, 6 x 16 of two.

@@ -51,7 +51,7 @@ def test_a_dark_photograph_is_no_crop():
 def test_an_eye_is_cropped_as_the_card_says(eyes, card, mode):
     card = dataclasses.replace(card, roi_mode=mode)
     image = read_image(eyes[0]).pixels
-    expected = crop_roi(image, segmenter_by_name("opencv")(image), mode)
+    expected = crop_roi(image, segmenter_by_name(card.segmenter)(image), mode)
     np.testing.assert_array_equal(read_roi(eyes[0], card), expected)
 
 

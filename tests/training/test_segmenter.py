@@ -131,7 +131,7 @@ def test_export_has_the_masks_of_keras_and_a_card(run, tmp_path):
     card = json.loads(write_segmenter_card(path, {"metrics": {}}).read_text())
     assert card["files"][path.name]["bytes"] == path.stat().st_size < 2**20
     assert card["input"]["size"] == list(INPUT_SIZE)
-    assert NetworkSegmenter(path).version == card["files"][path.name]["sha256"][:12]
+    assert NetworkSegmenter(path).version.endswith(card["files"][path.name]["sha256"][:12])
 
     wrong = keras.Model(model.input, model.output + float("nan"))
     with pytest.raises(ExportError, match="masks differ"):
