@@ -8,9 +8,12 @@ the same command starts, resumes and repeats.
 
 import json
 import os
+import statistics
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -20,12 +23,15 @@ from iris_tf.config.load import load_recipe, recipe_yaml
 from iris_tf.config.recipe import SegmenterRecipe
 from iris_tf.evaluation.segmentation import score_segmenter, summarise
 from iris_tf.files import sha256, write_json
+from iris_tf.litert import LiteRTModel
 from iris_tf.machine import machine_description
+from iris_tf.segmentation.network import INPUT, OUTPUT
 from iris_tf.stages import Stages
 
 # Lot numbers seed the eyes; training and validation use others.
 TEST_EYES_FROM = 2_000_000
 PARITY_IMAGES = 16
+TIMED_LOOKS = 100
 
 
 def main(
@@ -68,7 +74,6 @@ def main(
 def export(run: Any, out: Path) -> None:
     """Write the ``.tflite`` file."""
     import keras
-    import numpy as np
 
     from iris_tf.export.segmenter import export_segmenter
 
@@ -85,6 +90,18 @@ def score(file: Path, recipe: SegmenterRecipe) -> dict[str, Any]:
     }
 
 
+def latency(file: Path) -> float:
+    """Median time of one look of the network on one thread, in milliseconds."""
+    network = LiteRTModel(file, INPUT, OUTPUT, rank=4, threads=1)
+    image = np.zeros(network.input_size, np.uint8)
+    times = []
+    for _ in range(TIMED_LOOKS):
+        start = time.perf_counter()
+        network(image)
+        times.append(time.perf_counter() - start)
+    return 1000.0 * statistics.median(times)
+
+
 def write_card(recipe: SegmenterRecipe, run: Any, file: Path, figures: Path) -> None:
     """Say beside the model what it is, what taught it and how good it is."""
     from iris_tf.export.segmenter import write_segmenter_card
@@ -98,6 +115,7 @@ def write_card(recipe: SegmenterRecipe, run: Any, file: Path, figures: Path) -> 
             "training_epochs": len(run.history()),
             "weights_sha256": sha256(run.model),
             "metrics": {"synthetic eyes, varied cameras, not trained on": measured},
+            "latency_ms_one_thread": round(latency(file), 2),
             "machine": machine_description(),
         },
     )
@@ -114,7 +132,7 @@ def show(figures: Path, file: Path) -> None:
         cells = [measured[name][key] for name in measured]
         table.add_row(
             key.replace("_", " "),
-            *(f"{cell:.3f}" if isinstance(cell, float) else str(cell) for cell in cells),
+            *(f"{cell:.4f}" if isinstance(cell, float) else str(cell) for cell in cells),
         )
     Console(width=max(100, Console().width)).print(table)
     print(f"model: {file} ({file.stat().st_size / 2**20:.2f} MiB)")

@@ -1,7 +1,7 @@
 """How well a segmenter does on synthetic eyes, of which the truth is known."""
 
 import collections
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -139,7 +139,7 @@ def summarise(scores: Sequence[SegmentationScore]) -> dict[str, Any]:
     """Turn scores into figures: JSON values, shares and overlaps in 0..1.
 
     Means and percentiles are over eyes that gave a result and of which at least
-    a fifth of the iris can be seen.
+    a fifth of the iris can be seen; None where no eye did.
     """
     shown = [score for score in scores if score.visible_share >= _EXTRACTABLE]
     given = [score for score in shown if not score.reason]
@@ -151,13 +151,17 @@ def summarise(scores: Sequence[SegmentationScore]) -> dict[str, Any]:
         "eyes": len(shown),
         "failures": dict(sorted(collections.Counter(s.reason for s in shown if s.reason).items())),
         "failure_rate": 1.0 - len(given) / max(len(shown), 1),
-        "iou_visible": float(np.mean([score.iou_visible for score in given])),
-        "iou_pupil": float(np.mean([score.iou_pupil for score in given])),
-        "iou_iris": float(np.mean([score.iou_iris for score in given])),
-        "limbus_error_median": float(np.median(errors)),
-        "limbus_error_p95": float(np.percentile(errors, 95)),
+        "iou_visible": _figure(np.mean, [score.iou_visible for score in given]),
+        "iou_pupil": _figure(np.mean, [score.iou_pupil for score in given]),
+        "iou_iris": _figure(np.mean, [score.iou_iris for score in given]),
+        "limbus_error_median": _figure(np.median, errors),
+        "limbus_error_p95": _figure(np.percentile, errors, 95),
         "wrong": sum(score.wrong for score in given),
         "wrong_among_least_confident_5_percent": sum(score.wrong for score in dropped),
         "hidden_eyes": len(hidden),
         "hidden_eyes_given_a_result": sum(not score.reason for score in hidden),
     }
+
+
+def _figure(function: Callable[..., Any], values: list[float], *arguments: float) -> float | None:
+    return float(function(values, *arguments)) if values else None

@@ -66,3 +66,9 @@ def test_summary_by_hand():
     assert found["wrong"] == 1
     assert found["wrong_among_least_confident_5_percent"] == 1
     assert found["hidden_eyes"] == 2 and found["hidden_eyes_given_a_result"] == 1
+
+
+def test_segmenter_that_finds_nothing_has_no_figures():
+    found = summarise([SegmentationScore(0.9, "no_iris")] * 3)
+    assert found["failure_rate"] == 1.0
+    assert found["iou_visible"] is None and found["limbus_error_p95"] is None
