@@ -1,0 +1,38 @@
+package org.iristf.core
+
+import kotlin.math.cos
+import kotlin.math.sin
+
+/**
+ * An ellipse in image coordinates (x to the right, y down), in pixels; pixel centres lie at whole
+ * numbers.
+ *
+ * @property a semi-axis along [angle]
+ * @property b semi-axis across it
+ * @property angle in radians, turning from +x towards +y
+ */
+data class Ellipse(val x: Double, val y: Double, val a: Double, val b: Double, val angle: Double = 0.0) {
+    /** A point of the outline; [at] is measured from +x, not from the ellipse's own axis. */
+    fun point(at: Double): Pair<Double, Double> {
+        val u = cos(at - angle) * a
+        val v = sin(at - angle) * b
+        val cos = cos(angle)
+        val sin = sin(angle)
+        return Pair(x + u * cos - v * sin, y + u * sin + v * cos)
+    }
+
+    /** The filled ellipse, equal to `Ellipse.mask` of `iris_tf/geometry.py`. */
+    fun mask(height: Int, width: Int): Mask {
+        val step = 2.0 * Math.PI / CORNERS
+        val corners = List(CORNERS) { point(it * step) }
+        val fixed = Polygon.ONE.toDouble()
+        return Polygon(
+            LongArray(CORNERS) { Math.rint(corners[it].first * fixed).toLong() },
+            LongArray(CORNERS) { Math.rint(corners[it].second * fixed).toLong() },
+        ).fill(height, width)
+    }
+
+    private companion object {
+        const val CORNERS = 180
+    }
+}

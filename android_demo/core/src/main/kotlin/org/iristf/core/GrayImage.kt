@@ -1,0 +1,43 @@
+package org.iristf.core
+
+/** An 8-bit grey image; row by row, a byte a pixel. */
+class GrayImage(val height: Int, val width: Int, val pixels: ByteArray = ByteArray(height * width)) {
+    init {
+        require(height > 0 && width > 0 && pixels.size == height * width) {
+            "${pixels.size} bytes are no image of $width x $height pixels."
+        }
+    }
+
+    /** Grey level 0..255 at a row and column. */
+    operator fun get(y: Int, x: Int): Int = pixels[y * width + x].toInt() and 0xff
+
+    operator fun set(y: Int, x: Int, value: Int) {
+        pixels[y * width + x] = value.toByte()
+    }
+
+    /** The pixels as a model takes them: float32 in 0..255. */
+    fun toFloats(): FloatArray = FloatArray(pixels.size) { (pixels[it].toInt() and 0xff).toFloat() }
+
+    override fun equals(other: Any?) =
+        other is GrayImage && height == other.height && pixels.contentEquals(other.pixels)
+
+    override fun hashCode() = 31 * height + pixels.contentHashCode()
+}
+
+/** Which pixels of an image belong to something. */
+class Mask(val height: Int, val width: Int, val inside: BooleanArray = BooleanArray(height * width)) {
+    operator fun get(y: Int, x: Int): Boolean = inside[y * width + x]
+
+    operator fun set(y: Int, x: Int, value: Boolean) {
+        inside[y * width + x] = value
+    }
+
+    fun any() = inside.any { it }
+
+    /** This without another mask of the same size. */
+    operator fun minus(other: Mask) =
+        Mask(height, width, BooleanArray(inside.size) { inside[it] && !other.inside[it] })
+}
+
+/** Round to the nearest whole number, ties to the even one: what OpenCV, NumPy and Python do. */
+internal fun roundHalfEven(value: Double): Int = Math.rint(value).toInt()

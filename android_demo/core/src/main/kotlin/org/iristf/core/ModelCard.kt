@@ -1,0 +1,160 @@
+package org.iristf.core
+
+import java.io.InputStream
+import java.security.MessageDigest
+
+/** A model or model card that cannot be used; the message is one sentence. */
+class ModelException(message: String) : Exception(message)
+
+/** One exported file of a card: its precision, SHA-256 and size. */
+data class CardFile(val precision: String, val sha256: String, val bytes: Long)
+
+/** The `model_card.json` beside the model files. */
+sealed class ModelCard {
+    abstract val name: String
+
+    /** The files by name. */
+    abstract val files: Map<String, CardFile>
+
+    /** Name of the signature's input: `roi` or `image`. */
+    abstract val input: String
+
+    /** Name of the signature's output: `embedding` or `masks`. */
+    abstract val output: String
+
+    /** Height and width of the input in pixels. */
+    abstract val inputSize: Pair<Int, Int>
+
+    /** The card's entry for a file, or an error that says which files there are. */
+    @Throws(ModelException::class)
+    fun entry(file: String): CardFile = files[file] ?: throw ModelException(
+        "The card of $name describes ${files.keys.sorted().joinToString().ifEmpty { "no file" }}, not " +
+            "$file; keep a model under its name and beside its own card.",
+    )
+
+    /** Check a file's bytes against the card, and return the file as results name it. */
+    @Throws(ModelException::class)
+    fun check(file: String, content: InputStream): ModelFile {
+        val entry = entry(file)
+        val found = ModelFiles.describe(file, content)
+        if (found.sha256 != entry.sha256) {
+            throw ModelException(
+                "$file: its SHA-256 is not the one in the model card, so the file was changed or " +
+                    "belongs to another card; copy both from one place again.",
+            )
+        }
+        return found
+    }
+
+    companion object {
+        const val FILE = "model_card.json"
+
+        /**
+         * Read a card of a recognition model or of the segmenter.
+         *
+         * @param where for messages, e.g. the name of the model's folder
+         */
+        @Throws(ModelException::class)
+        fun read(text: String, where: String): ModelCard = try {
+            val json = JsonObject.parse(text)
+            // The segmenter's card says what it takes and gives; the others' have one form.
+            if (json.has("output")) SegmenterCard.read(json) else RecognitionCard.read(json)
+        } catch (error: JsonException) {
+            throw ModelException("$where/$FILE: ${error.message}")
+        }
+    }
+}
+
+/** A recognition model: how to crop for it, and from which similarity on two eyes are the same. */
+data class RecognitionCard(
+    override val name: String,
+    override val files: Map<String, CardFile>,
+    override val inputSize: Pair<Int, Int>,
+    val roiMode: RoiMode,
+    val segmenter: String,
+    val embeddingSize: Int,
+    val thresholds: Map<String, Double>,
+) : ModelCard() {
+    override val input get() = "roi"
+    override val output get() = "embedding"
+
+    companion object {
+        private const val SCHEMA_VERSION = 1L
+        private val OPERATING_POINTS = listOf("eer", "far_1e-2", "far_1e-3")
+
+        @Throws(JsonException::class)
+        fun read(json: JsonObject): RecognitionCard {
+            if (json.integer("schema_version", 1) != SCHEMA_VERSION) {
+                throw json.wrong("schema_version", "$SCHEMA_VERSION, which this program reads")
+            }
+            val mode = RoiMode.byId(json.text("roi_mode"))
+                ?: throw json.wrong("roi_mode", "one of ${RoiMode.values().joinToString { it.id }}")
+            val thresholds = json.child("thresholds")
+            return RecognitionCard(
+                json.text("name"), readFiles(json), readSize(json, "input_size"), mode,
+                json.text("segmenter"), json.integer("embedding_size", 1).toInt(),
+                OPERATING_POINTS.associateWith(thresholds::number),
+            )
+        }
+    }
+}
+
+/** The segmenter: eye image to masks. */
+data class SegmenterCard(
+    override val name: String,
+    override val files: Map<String, CardFile>,
+    override val inputSize: Pair<Int, Int>,
+    override val input: String,
+    override val output: String,
+    val channels: List<String>,
+) : ModelCard() {
+    companion object {
+        @Throws(JsonException::class)
+        fun read(json: JsonObject): SegmenterCard {
+            val input = json.child("input")
+            val output = json.child("output")
+            return SegmenterCard(
+                json.text("name"), readFiles(json), readSize(input, "size"), input.text("name"),
+                output.text("name"), output.texts("channels"),
+            )
+        }
+    }
+}
+
+/** What can be said of any model file. */
+object ModelFiles {
+    private const val BUFFER = 1 shl 16
+
+    /** Name, SHA-256 and size of the bytes of a stream, which is read to its end. */
+    fun describe(file: String, content: InputStream): ModelFile {
+        val digest = MessageDigest.getInstance("SHA-256")
+        val buffer = ByteArray(BUFFER)
+        var bytes = 0L
+        while (true) {
+            val read = content.read(buffer)
+            if (read < 0) break
+            digest.update(buffer, 0, read)
+            bytes += read
+        }
+        val hexadecimal = digest.digest().joinToString("") { (it.toInt() and 0xff).toString(16).padStart(2, '0') }
+        return ModelFile(file, hexadecimal, bytes)
+    }
+
+    /** Whether a file starts as TFLite files do: `TFL3` in its bytes 4 to 7. */
+    fun isTFLite(head: ByteArray): Boolean =
+        head.size >= 8 && String(head, 4, 4, Charsets.ISO_8859_1) == "TFL3"
+}
+
+private fun readFiles(json: JsonObject): Map<String, CardFile> {
+    val files = json.child("files")
+    return files.names.associateWith { name ->
+        val entry = files.child(name)
+        CardFile(entry.text("precision"), entry.text("sha256"), entry.integer("bytes", 1))
+    }
+}
+
+private fun readSize(json: JsonObject, name: String): Pair<Int, Int> {
+    val size = json.integers(name, 1)
+    if (size.size != 2) throw json.wrong(name, "[height, width] in pixels")
+    return Pair(size[0].toInt(), size[1].toInt())
+}

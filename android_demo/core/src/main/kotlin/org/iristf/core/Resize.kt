@@ -1,0 +1,146 @@
+package org.iristf.core
+
+import kotlin.math.abs
+import kotlin.math.ceil
+import kotlin.math.floor
+
+/**
+ * Resizing of crops to a model's input, equal to `resize_roi` of `iris_tf/datasets/images.py`
+ * pixel for pixel: an axis that shrinks is averaged over areas, one that grows is interpolated
+ * linearly, with the roundings of OpenCV's `INTER_AREA` and `INTER_LINEAR` on 8-bit images.
+ */
+object Resize {
+    fun roi(image: GrayImage, height: Int, width: Int): GrayImage {
+        val smaller = shrink(image, minOf(image.height, height), minOf(image.width, width))
+        return enlarge(smaller, height, width)
+    }
+
+    /** Average over areas; neither side may grow. */
+    internal fun shrink(image: GrayImage, height: Int, width: Int): GrayImage {
+        if (image.height == height && image.width == width) return image
+        val factorY = wholeFactor(image.height, height)
+        val factorX = wholeFactor(image.width, width)
+        return if (factorY > 0 && factorX > 0) shrinkWhole(image, height, width, factorY, factorX)
+        else shrinkShares(image, height, width)
+    }
+
+    private fun scale(from: Int, to: Int): Double = 1.0 / (to.toDouble() / from)
+
+    private fun wholeFactor(from: Int, to: Int): Int {
+        val scale = scale(from, to)
+        val whole = roundHalfEven(scale)
+        return if (abs(scale - whole) < Math.ulp(1.0)) whole else 0
+    }
+
+    /** Every new pixel covers whole pixels: sums are exact, and rounded once. */
+    private fun shrinkWhole(image: GrayImage, height: Int, width: Int, factorY: Int, factorX: Int): GrayImage {
+        val result = GrayImage(height, width)
+        val share = 1.0f / (factorY * factorX)
+        for (y in 0 until height) for (x in 0 until width) {
+            var sum = 0
+            for (dy in 0 until factorY) for (dx in 0 until factorX) {
+                sum += image[y * factorY + dy, x * factorX + dx]
+            }
+            // Of four pixels, a half is rounded up; of other numbers, to even.
+            result[y, x] = if (factorY == 2 && factorX == 2) (sum + 2) shr 2
+            else roundHalfEven((sum * share).toDouble()).coerceIn(0, 255)
+        }
+        return result
+    }
+
+    /** Which old pixels a new one covers, and how much of each. */
+    private class Cover(val indices: IntArray, val shares: FloatArray)
+
+    private fun covers(from: Int, to: Int): List<Cover> {
+        val scale = scale(from, to)
+        return List(to) { i ->
+            val start = i * scale
+            val end = start + scale
+            val width = minOf(scale, from - start)
+            val last = minOf(floor(end).toInt(), from - 1)
+            val first = minOf(ceil(start).toInt(), last)
+            val indices = ArrayList<Int>()
+            val shares = ArrayList<Float>()
+            // Slivers that only rounding makes are left out.
+            if (first - start > SLIVER) {
+                indices.add(first - 1)
+                shares.add(((first - start) / width).toFloat())
+            }
+            for (whole in first until last) {
+                indices.add(whole)
+                shares.add((1.0 / width).toFloat())
+            }
+            if (end - last > SLIVER) {
+                indices.add(last)
+                shares.add((minOf(minOf(end - last, 1.0), width) / width).toFloat())
+            }
+            Cover(indices.toIntArray(), shares.toFloatArray())
+        }
+    }
+
+    private fun shrinkShares(image: GrayImage, height: Int, width: Int): GrayImage {
+        val result = GrayImage(height, width)
+        val columns = covers(image.width, width)
+        val sums = FloatArray(width)
+        // float32 throughout and in this order: rows of a new pixel one after the other, each
+        // summed over its columns first.
+        for ((y, rows) in covers(image.height, height).withIndex()) {
+            sums.fill(0f)
+            for ((k, row) in rows.indices.withIndex()) for (x in 0 until width) {
+                val cover = columns[x]
+                var sum = 0f
+                for (j in cover.indices.indices) sum += image[row, cover.indices[j]] * cover.shares[j]
+                sums[x] = if (k == 0) rows.shares[k] * sum else sums[x] + rows.shares[k] * sum
+            }
+            for (x in 0 until width) result[y, x] = roundHalfEven(sums[x].toDouble()).coerceIn(0, 255)
+        }
+        return result
+    }
+
+    /** Interpolate linearly in fixed point; neither side may shrink. */
+    internal fun enlarge(image: GrayImage, height: Int, width: Int): GrayImage {
+        if (image.height == height && image.width == width) return image
+        val columns = List(width) { place(it, image.width, width, true) }
+        val result = GrayImage(height, width)
+        for (y in 0 until height) {
+            val row = place(y, image.height, height, false)
+            val above = row.index.coerceIn(0, image.height - 1)
+            val below = (row.index + 1).coerceIn(0, image.height - 1)
+            for (x in 0 until width) {
+                val top = across(image, above, columns[x])
+                val bottom = across(image, below, columns[x])
+                result[y, x] = (((row.first * (top shr 4)) shr 16) +
+                    ((row.second * (bottom shr 4)) shr 16) + 2) shr 2
+            }
+        }
+        return result
+    }
+
+    /** The two old pixels from [index] on that a new one lies between, weights in 2^-11. */
+    private class Place(val index: Int, val first: Int, val second: Int)
+
+    private fun place(i: Int, from: Int, to: Int, stopAtEdges: Boolean): Place {
+        val at = ((i + 0.5) * scale(from, to) - 0.5).toFloat()
+        var index = floor(at).toInt()
+        var fraction = at - index
+        if (stopAtEdges && index < 0) {
+            index = 0
+            fraction = 0f
+        }
+        if (stopAtEdges && index >= from - 1) {
+            index = from - 1
+            fraction = 0f
+        }
+        return Place(index, weight(1f - fraction), weight(fraction))
+    }
+
+    private fun weight(share: Float) = roundHalfEven((share * WEIGHT_ONE).toDouble())
+
+    private fun across(image: GrayImage, row: Int, place: Place): Int {
+        val right = minOf(place.index + 1, image.width - 1)
+        return image[row, place.index] * place.first + image[row, right] * place.second
+    }
+
+    private const val SLIVER = 1e-3
+    private const val WEIGHT_ONE = 2048f
+}

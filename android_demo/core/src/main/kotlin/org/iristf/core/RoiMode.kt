@@ -1,0 +1,128 @@
+package org.iristf.core
+
+import kotlin.math.ceil
+import kotlin.math.floor
+
+/** An eye image that gives no crop; the message is one sentence. */
+class ExtractionException(message: String) : Exception(message)
+
+/**
+ * Where pupil and iris are in one eye image.
+ *
+ * @property visible the iris pixels that can be seen
+ * @property irisMinusPupil the mask that Algorithm 1 crops by, where a segmenter makes one;
+ *   null: [visible] without the pupil stands for it
+ */
+class SegmentedEye(val pupil: Ellipse, val iris: Ellipse, val visible: Mask, val irisMinusPupil: Mask? = null)
+
+/**
+ * How an eye image becomes the crop that a network sees: the functions of
+ * `iris_tf/segmentation/roi.py`, pixel for pixel. What is not visible iris is 0.
+ */
+enum class RoiMode(val id: String) {
+    /** Masked bounding box of the visible iris. */
+    ALGORITHM1("algorithm1") {
+        override fun crop(image: GrayImage, eye: SegmentedEye): GrayImage {
+            val mask = roiMask(image, eye, eye.irisMinusPupil)
+            val rows = (0 until mask.height).filter { y -> (0 until mask.width).any { mask[y, it] } }
+            val columns = (0 until mask.width).filter { x -> rows.any { mask[it, x] } }
+            val height = rows.last() - rows.first() + 1
+            val width = columns.last() - columns.first() + 1
+            if (height == image.height && width == image.width) {
+                throw ExtractionException(
+                    "The iris region is as large as the whole image; use an image that shows more around the eye.",
+                )
+            }
+            return masked(image, mask, rows.first(), columns.first(), height, width)
+        }
+    },
+
+    /** Masked square around the iris ellipse; what lies outside the frame is 0. */
+    ALIGNED("aligned") {
+        override fun crop(image: GrayImage, eye: SegmentedEye): GrayImage {
+            val mask = roiMask(image, eye, null)
+            val radius = ceil(maxOf(eye.iris.a, eye.iris.b)).toInt()
+            val side = 2 * radius + 1
+            return masked(
+                image, mask, roundHalfEven(eye.iris.y) - radius, roundHalfEven(eye.iris.x) - radius, side, side,
+            )
+        }
+    },
+
+    /** Rubber-sheet strip between pupil and limbus, radius by angle. */
+    UNROLLED("unrolled") {
+        override fun crop(image: GrayImage, eye: SegmentedEye): GrayImage {
+            val mask = roiMask(image, eye, null)
+            val strip = GrayImage(STRIP_RADII, STRIP_ANGLES)
+            val step = 2.0 * Math.PI / STRIP_ANGLES
+            for (column in 0 until STRIP_ANGLES) {
+                val inner = eye.pupil.point(column * step)
+                val outer = eye.iris.point(column * step)
+                for (row in 0 until STRIP_RADII) {
+                    val share = (row + 0.5) / STRIP_RADII
+                    val x = ((1.0 - share) * inner.first + share * outer.first).toFloat()
+                    val y = ((1.0 - share) * inner.second + share * outer.second).toFloat()
+                    // The mask is applied after interpolation: zeros of a masked image would bleed.
+                    val nearestX = roundHalfEven(x.toDouble())
+                    val nearestY = roundHalfEven(y.toDouble())
+                    val seen = nearestX in 0 until image.width && nearestY in 0 until image.height &&
+                        mask[nearestY, nearestX]
+                    if (seen) strip[row, column] = interpolate(image, x, y)
+                }
+            }
+            return strip
+        }
+    };
+
+    /** The crop at the image's own resolution. */
+    @Throws(ExtractionException::class)
+    abstract fun crop(image: GrayImage, eye: SegmentedEye): GrayImage
+
+    companion object {
+        private const val STRIP_RADII = 64
+        private const val STRIP_ANGLES = 512
+
+        fun byId(id: String): RoiMode? = values().firstOrNull { it.id == id }
+
+        private fun roiMask(image: GrayImage, eye: SegmentedEye, given: Mask?): Mask {
+            require(eye.visible.height == image.height && eye.visible.width == image.width) {
+                "The mask has another size than the image; segment the very image that is cropped."
+            }
+            val mask = given ?: (eye.visible - eye.pupil.mask(image.height, image.width))
+            if (!mask.any()) {
+                throw ExtractionException("No pixel of the iris is visible; use an image of an open eye.")
+            }
+            return mask
+        }
+
+        private fun masked(
+            image: GrayImage, mask: Mask, top: Int, left: Int, height: Int, width: Int,
+        ): GrayImage {
+            val result = GrayImage(height, width)
+            for (y in maxOf(top, 0) until minOf(top + height, image.height)) {
+                for (x in maxOf(left, 0) until minOf(left + width, image.width)) {
+                    if (mask[y, x]) result[y - top, x - left] = image[y, x]
+                }
+            }
+            return result
+        }
+
+        /** Bilinear between four pixels; the frame's edge is continued outwards. */
+        private fun interpolate(image: GrayImage, x: Float, y: Float): Int {
+            val left = floor(x).toInt()
+            val top = floor(y).toInt()
+            fun pixel(row: Int, column: Int) =
+                image[row.coerceIn(0, image.height - 1), column.coerceIn(0, image.width - 1)].toFloat()
+            val above = between(pixel(top, left), pixel(top, left + 1), x - left)
+            val below = between(pixel(top + 1, left), pixel(top + 1, left + 1), x - left)
+            return roundHalfEven(between(above, below, y - top).toDouble()).coerceIn(0, 255)
+        }
+
+        /**
+         * `a + share (b - a)` as a fused multiply-add of float32, which OpenCV 5 uses: the product
+         * is exact in a double.
+         */
+        private fun between(a: Float, b: Float, share: Float): Float =
+            (a.toDouble() + (b - a).toDouble() * share.toDouble()).toFloat()
+    }
+}

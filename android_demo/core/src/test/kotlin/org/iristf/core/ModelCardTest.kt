@@ -1,0 +1,66 @@
+package org.iristf.core
+
+import org.junit.jupiter.api.Assertions.assertEquals
+import org.junit.jupiter.api.Assertions.assertFalse
+import org.junit.jupiter.api.Assertions.assertThrows
+import org.junit.jupiter.api.Assertions.assertTrue
+import org.junit.jupiter.api.Test
+
+class ModelCardTest {
+    // SHA-256 of "abc", FIPS 180-2, appendix B.1.
+    private val abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+    private val recognition = """{
+        "schema_version": 1, "name": "small", "network": "mobilenet_v3_large", "roi_mode": "aligned",
+        "segmenter": "network", "input_size": [96, 128], "embedding_size": 64,
+        "thresholds": {"eer": 0.5, "far_1e-2": 0.55, "far_1e-3": 1}, "thresholds_from": {},
+        "files": {"m.tflite": {"precision": "float16", "sha256": "$abc", "bytes": 3}},
+        "training_data": "", "parity": {}, "metrics": {}, "created_by": ""}"""
+
+    private val segmenter = """{
+        "name": "iris-segmenter", "files": {"s.tflite": {"precision": "float16", "sha256": "$abc", "bytes": 3}},
+        "input": {"name": "image", "range": [0, 255], "size": [192, 256]},
+        "output": {"name": "masks", "range": [0, 1], "channels": ["visible", "pupil", "iris", "opening"]}}"""
+
+    @Test
+    fun `both kinds are read`() {
+        val card = ModelCard.read(recognition, "small") as RecognitionCard
+        assertEquals(RoiMode.ALIGNED, card.roiMode)
+        assertEquals(96 to 128, card.inputSize)
+        assertEquals(1.0, card.thresholds["far_1e-3"])
+        assertEquals("roi" to "embedding", card.input to card.output)
+        val other = ModelCard.read(segmenter, "iris-segmenter") as SegmenterCard
+        assertEquals("image" to "masks", other.input to other.output)
+        assertEquals(4, other.channels.size)
+    }
+
+    @Test
+    fun `a file must have the SHA-256 of its card`() {
+        val card = ModelCard.read(recognition, "small")
+        assertEquals(ModelFile("m.tflite", abc, 3), card.check("m.tflite", "abc".byteInputStream()))
+        val changed = assertThrows(ModelException::class.java) { card.check("m.tflite", "abd".byteInputStream()) }
+        assertTrue("SHA-256" in changed.message!!)
+        assertThrows(ModelException::class.java) { card.check("n.tflite", "abc".byteInputStream()) }
+    }
+
+    @Test
+    fun `broken cards are refused with a sentence`() {
+        for ((old, new) in listOf(
+            "\"schema_version\": 1" to "\"schema_version\": 2", "aligned" to "round", "[96, 128]" to "[96]",
+            "[96, 128]" to "[96, 0]", "\"eer\": 0.5" to "\"eer\": \"low\"", "\"bytes\": 3" to "\"bytes\": 0",
+            "\"embedding_size\": 64," to "", "{" to "[",
+        )) {
+            val broken = recognition.replace(old, new)
+            assertTrue(broken != recognition, old)
+            val error = assertThrows(ModelException::class.java, { ModelCard.read(broken, "small") }, new)
+            assertTrue(error.message!!.startsWith("small/model_card.json: "))
+        }
+    }
+
+    @Test
+    fun `TFLite files are known by their mark`() {
+        assertTrue(ModelFiles.isTFLite("....TFL3".toByteArray()))
+        assertFalse(ModelFiles.isTFLite("TFL3....".toByteArray()))
+        assertFalse(ModelFiles.isTFLite(ByteArray(0)))
+    }
+}

@@ -1,0 +1,205 @@
+"""Write the files that the tests of :core compare with: what the Python code computes.
+
+Run it in the project's environment (OpenCV 5) from anywhere, after a change of the ROI
+modes, of resizing or of the result schema:
+
+    python android_demo/write_fixtures.py
+
+Eyes are synthetic. The many small cases are kept as checksums; their inputs come from
+`Numbers`, which the tests have, too.
+"""
+
+import json
+import tempfile
+import zlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from iris_tf.benchmark.schema import STATISTICS, statistics, validate_result
+from iris_tf.datasets.images import resize_roi
+from iris_tf.datasets.synthetic.truth import read_truth
+from iris_tf.datasets.synthetic.writer import synthesize
+from iris_tf.geometry import Ellipse
+from iris_tf.segmentation.roi import ROI_MODES, crop_roi
+from iris_tf.segmentation.segmenter import SegmentedEye
+
+RESOURCES = Path(__file__).parent / "core" / "src" / "test" / "resources"
+ELLIPSES, RESIZES, SAMPLES = 300, 200, 101
+SMALL = 4  # the 640x480 eyes are kept at a quarter of their sides
+
+
+class Numbers:
+    """The pseudo-random numbers of C's example implementation of rand."""
+
+    def __init__(self, seed: int):
+        self.state = seed
+
+    def below(self, limit: int) -> int:
+        """Next number, 0 to `limit` - 1 (at most 32768)."""
+        self.state = (self.state * 1103515245 + 12345) % 2**31
+        return (self.state >> 16) % limit
+
+    def image(self, height: int, width: int) -> np.ndarray:
+        """Image of noise."""
+        values = [self.below(256) for _ in range(height * width)]
+        return np.array(values, np.uint8).reshape(height, width)
+
+
+def checksum(image: np.ndarray) -> int:
+    """CRC-32 of the pixels as bytes."""
+    return zlib.crc32(np.ascontiguousarray(image, np.uint8).tobytes())
+
+
+def write_pgm(path: Path, image: np.ndarray) -> None:
+    """Write a binary PGM."""
+    height, width = image.shape
+    path.write_bytes(b"P5\n%d %d\n255\n" % (width, height) + image.tobytes())
+
+
+def ellipses() -> list[int]:
+    """Checksums of ellipse masks, many of which reach beyond the frame."""
+    numbers, found = Numbers(1), []
+    for _ in range(ELLIPSES):
+        height, width = 20 + numbers.below(100), 20 + numbers.below(100)
+        ellipse = Ellipse(
+            numbers.below(16 * width) / 16 * 1.2 - 0.1 * width,
+            numbers.below(16 * height) / 16 * 1.2 - 0.1 * height,
+            1 + numbers.below(900) / 16,
+            1 + numbers.below(900) / 16,
+            numbers.below(314) / 100,
+        )
+        found.append(checksum(ellipse.mask((height, width))))
+    return found
+
+
+def resizes() -> list[int]:
+    """Checksums of resized noise: shrunk, enlarged and both, also by whole factors."""
+    numbers, found = Numbers(2), []
+    for i in range(RESIZES):
+        height, width = 3 + numbers.below(80), 3 + numbers.below(80)
+        if i % 4 == 0:  # by whole factors
+            size = 1 + numbers.below(20), 1 + numbers.below(20)
+            height, width = size[0] * (1 + numbers.below(4)), size[1] * (1 + numbers.below(4))
+        else:
+            size = 1 + numbers.below(120), 1 + numbers.below(120)
+        found.append(checksum(resize_roi(numbers.image(height, width), size)))
+    return found
+
+
+def write_eyes() -> None:
+    """Small synthetic eyes, one of them cut off, with their crops in all modes."""
+    with tempfile.TemporaryDirectory() as folder:
+        synthesize(folder, 2, 1, 7, 1, "png", "one", None)
+        paths = sorted(p for p in Path(folder).rglob("*.png") if not p.stem.endswith("_mask"))
+        for number, path in enumerate(paths[:3]):
+            pupil, iris, visible = read_truth(path)
+            image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)[::SMALL, ::SMALL]
+            visible = visible[::SMALL, ::SMALL]
+            pupil, iris = (outline.scaled(1 / SMALL, (0.0, 0.0)) for outline in (pupil, iris))
+            if number == 2:
+                cut = int(iris.x)  # the frame ends within the iris
+                image, visible = image[:, :cut], visible[:, :cut]
+            write_eye(f"eye{number}", np.ascontiguousarray(image), pupil, iris, visible)
+
+
+def write_eye(name: str, image: np.ndarray, pupil: Ellipse, iris: Ellipse, visible) -> None:
+    """One eye: image, mask, outlines, crops."""
+    eye = SegmentedEye(pupil, iris, np.ascontiguousarray(visible))
+    write_pgm(RESOURCES / f"{name}.pgm", image)
+    write_pgm(RESOURCES / f"{name}_visible.pgm", visible.astype(np.uint8) * np.uint8(255))
+    outlines = {
+        part: [outline.x, outline.y, outline.a, outline.b, outline.angle]
+        for part, outline in (("pupil", pupil), ("iris", iris))
+    }
+    (RESOURCES / f"{name}.json").write_text(
+        json.dumps(outlines, indent=2) + "\n", encoding="utf-8"
+    )
+    for mode in ROI_MODES:
+        write_pgm(RESOURCES / f"{name}_{mode}.pgm", crop_roi(image, eye, mode))
+
+
+def numpy_statistics() -> dict:
+    """Samples and what NumPy says of them."""
+    samples = np.random.default_rng(3).gamma(2.0, 3.0, SAMPLES)
+    percents = {"median": 50, "p5": 5, "p90": 90, "p95": 95, "p99": 99}
+    values = {name: float(np.percentile(samples, p)) for name, p in percents.items()}
+    values |= {"avg": float(samples.mean()), "stddev": float(samples.std())}
+    values |= {"min": float(samples.min()), "max": float(samples.max())}
+    assert values.keys() == set(STATISTICS)
+    return {"samples": samples.tolist(), **values}
+
+
+def host_result() -> dict:
+    """A result as the host writes it, of invented times."""
+    row = {
+        "model": {"file": "m_float16.tflite", "sha256": "0123456789abcdef" * 4, "bytes": 10},
+        "backend_requested": "cpu-xnnpack", "backend": "cpu-xnnpack", "threads": 2,
+        "init": statistics([20.0, 18.0]), "first": statistics([9.0, 8.0]),
+        "warmup": None, "inference": statistics([4.0, 1.0, 3.0, 2.0]),
+    }
+    found = {
+        "schema": "iris_tf.latency", "schema_version": 1, "created": "2026-01-31T12:00:00Z",
+        "created_by": "iris_tf 0.1.0", "runtime": "ai-edge-litert 2.3.0",
+        "machine": {"cpu": "Some CPU", "cores": 8, "os": "Some system 1", "python": "3.11"},
+        "rows": [row, row | {"threads": 1, "warmup": statistics([1.25, 0.1])}],
+    }
+    validate_result(found)
+    return found
+
+
+def phone_result() -> dict:
+    """The same as the phone writes it, with all optional fields, of invented times."""
+    model = {"file": "m_float16.tflite", "sha256": "0123456789abcdef" * 4, "bytes": 10}
+    found = {
+        "schema": "iris_tf.latency", "schema_version": 1, "created": "2026-02-03T04:05:06Z",
+        "created_by": "iris_tf android_demo 0.1.0", "runtime": "LiteRT 1.4.0",
+        "machine": {
+            "cpu": "Some SoC", "cores": 8, "os": "Android 15", "device": 'Maker "Model", 2',
+            "abi": "arm64-v8a", "android_api": 35, "memory_bytes": 8_000_000_000,
+        },
+        "rows": [
+            {
+                "model": model, "backend_requested": "gpu", "backend": "cpu-xnnpack", "threads": 1,
+                "init": statistics([20.0, 18.0]), "first": statistics([9.0, 8.0]),
+                "warmup": None, "inference": statistics([4.0, 1.0, 3.0, 2.0]),
+                "fallback": "The GPU delegate cannot run this model.",
+                "invalid": "The app was in the background.", "memory_bytes": 90_000_000,
+                "conditions_start": {
+                    "thermal": "none", "battery_percent": 81, "charging": False,
+                    "battery_celsius": 31.5,
+                },
+                "conditions_end": {
+                    "thermal": "moderate", "battery_percent": 80, "charging": False,
+                    "battery_celsius": 36.0,
+                },
+            },
+            {
+                "model": model, "backend_requested": "cpu-xnnpack", "backend": "cpu-xnnpack",
+                "threads": 4, "init": statistics([20.0]), "first": statistics([9.0]),
+                "warmup": statistics([8.5, 0.25]), "inference": statistics([1.5, 1.0]),
+            },
+        ],
+        "failures": [
+            {"model": "m_float16.tflite", "backend_requested": "nnapi", "threads": 1,
+             "reason": "This Android version has no NNAPI."},
+        ],
+    }
+    validate_result(found)
+    return found
+
+
+def main() -> None:
+    """Write all fixtures."""
+    RESOURCES.mkdir(parents=True, exist_ok=True)
+    write_eyes()
+    for name, value in (
+        ("ellipses", ellipses()), ("resizes", resizes()), ("statistics", numpy_statistics()),
+        ("host_result", host_result()), ("phone_result", phone_result()),
+    ):
+        (RESOURCES / f"{name}.json").write_text(json.dumps(value) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
