@@ -13,18 +13,33 @@ a person drawn twice counting as two people who look alike in every image:
   gallery too would leave a third of the identities out of each resample, and with fewer to
   be mistaken for every rate would come out too high.
 
-No resample's scores are sorted again: each impostor score is placed once among the
-genuine ones, which is all that ROC-based rates depend on, so the rates are exact.
+No resample's scores are sorted again. Each impostor score is placed once among the genuine
+ones, which is all that ROC-based rates depend on, and counted by its two persons; impostor
+scores below all operating points count as a sum. So the rates are exact, for scores as they
+are counted (see `iris_tf.evaluation.counts`). Only where so many impostor scores lie above
+the EER's threshold that they cannot be held (2**24) is its distribution an approximation:
+genuine scores are then taken together at quantiles, and `Resampled.exact` is False.
 """
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
 
 from iris_tf.errors import EvaluationError
+from iris_tf.evaluation.counts import KEYS, STEP, Comparisons, Pairs, pairs_above
 from iris_tf.evaluation.identification import ProbeRanks
-from iris_tf.evaluation.scores import ImageLabels, PairScores
+from iris_tf.evaluation.scores import ImageLabels
+
+Blocks = Callable[[], Iterable[tuple[int, np.ndarray]]]
 
 _FLOATS_PER_BLOCK = 1 << 23
+_MAX_LEVELS = 1 << 18  # distinct genuine scores told apart
+_MAX_ENTRIES = 1 << 24  # impostor comparisons held one by one
+_MAX_COUNTS = 1 << 26  # where there are more: counts by level and pair of persons
+_FEW = 1 << 18
+_FIRST_SHARE = 0.03  # of the impostor comparisons that are held at first
 
 
 def person_weights(persons: int, resamples: int, seed: int) -> np.ndarray:
@@ -42,60 +57,205 @@ def person_weights(persons: int, resamples: int, seed: int) -> np.ndarray:
     return rng.multinomial(persons, np.full(persons, 1.0 / persons), size=resamples)
 
 
+@dataclass(frozen=True)
+class Resampled:
+    """Rates of every resample.
+
+    Attributes
+    ----------
+    eer : ndarray of shape (resamples,), float64
+        NaN where a resample has no genuine or no impostor comparison.
+    vr : ndarray of shape (len(fars), resamples), float64
+        VR@FAR, 1 - FNMR; likewise.
+    exact : bool
+        False when genuine scores were taken together.
+    """
+
+    eer: np.ndarray
+    vr: np.ndarray
+    exact: bool
+
+
 def resample_verification(
-    scores: PairScores, labels: ImageLabels, weights: np.ndarray, fars: tuple[float, ...]
-) -> tuple[np.ndarray, np.ndarray]:
+    comparisons: Comparisons,
+    blocks: Blocks,
+    labels: ImageLabels,
+    weights: np.ndarray,
+    fars: Sequence[float],
+) -> Resampled:
     """EER and VR@FAR of every resample, as `verification` defines them.
 
     Parameters
     ----------
-    scores : PairScores
-        All comparisons.
+    comparisons : Comparisons
+        What `count_scores` made of the matrix.
+    blocks : callable
+        Gives the same matrix again, block by block; the blocks are not changed.
     labels : ImageLabels
-        Person of each image.
+        Person of each image, and who is compared.
     weights : ndarray of shape (resamples, n_persons), int
         From `person_weights`.
-    fars : tuple of float
+    fars : sequence of float
         False accept rates.
-
-    Returns
-    -------
-    eer : ndarray of shape (resamples,), float64
-        NaN where a resample has no genuine or no impostor comparison.
-    vr : ndarray of shape (len(fars), resamples), float64
-        Likewise.
     """
-    levels = np.unique(scores.genuine)
-    bins = 2 * len(levels) + 1  # odd: tied with a genuine score; even: between two of them
+    share, vr = max(_FIRST_SHARE, 1.5 * max(fars)), None
+    while True:
+        table = _table(comparisons, blocks, labels, share)
+        rates = _resample(table, weights, fars)
+        vr = rates.vr if vr is None and rates.vr_found else vr
+        if vr is not None and rates.eer_found:
+            return Resampled(rates.eer, vr, table.exact)
+        share = 1.0 if share > 0.2 else 4 * share
 
-    def placed(values: np.ndarray) -> np.ndarray:
-        return np.searchsorted(levels, values, "left") + np.searchsorted(levels, values, "right")
 
-    def table(values: np.ndarray, group: np.ndarray, groups: int) -> sparse.csr_array:
-        entries = (np.ones(len(values)), (placed(values), group))
-        return sparse.coo_array(entries, shape=(bins, groups)).tocsr()
+@dataclass(frozen=True)
+class _Table:
+    """Comparisons by place of their score (rows, rising) and by person or pair of persons.
 
-    persons = weights.shape[1]
-    genuine = table(scores.genuine, labels.person[scores.genuine_pairs[:, 0]], persons)
-    pair = np.sort(labels.person[scores.impostor_pairs], axis=1).astype(np.int64)
-    low, high = np.tril_indices(persons)[::-1]  # group number = high (high + 1) / 2 + low
-    impostor = table(scores.impostor, pair[:, 1] * (pair[:, 1] + 1) // 2 + pair[:, 0], len(low))
+    Row 0 holds what lies below all others; impostor comparisons of row 0 are not there, but
+    follow from their total.
+    """
 
-    eer = np.empty(len(weights))
-    vr = np.empty((len(fars), len(weights)))
-    step = max(1, _FLOATS_PER_BLOCK // max(bins, len(low)))
+    genuine: sparse.csr_array
+    impostor: sparse.csr_array | np.ndarray
+    low: np.ndarray  # persons of each column of `impostor`
+    high: np.ndarray
+    images: np.ndarray  # (groups, persons)
+    within: np.ndarray  # (persons,): impostor comparisons among a person's own images
+    whole: bool  # nothing lies in row 0 but what is below every genuine score
+    exact: bool
+
+    def impostor_weight(self, drawn: np.ndarray) -> np.ndarray:
+        """Weight of all impostor comparisons where `drawn` is (persons, resamples)."""
+        between = (self.images @ drawn) ** 2 - self.images**2 @ drawn**2
+        return between.sum(axis=0) / 2.0 + self.within @ drawn
+
+
+def _table(comparisons: Comparisons, blocks: Blocks, labels: ImageLabels, share: float) -> _Table:
+    counts, keys, persons = comparisons.counts, comparisons.genuine.keys, labels.persons
+    n_impostor = counts.n_impostor
+    if n_impostor <= _FEW:  # quicker than to look twice
+        share = 1.0
+    pairs = persons * (persons + 1) // 2
+    one_by_one = share * n_impostor <= _MAX_ENTRIES
+    levels = np.unique(keys)
+    most = _MAX_LEVELS if one_by_one else max(2, _MAX_COUNTS // pairs)
+    exact = len(levels) <= most
+    if not exact:
+        levels = np.unique(np.sort(keys)[np.linspace(0, len(keys) - 1, most).astype(np.int64)])
+    # Row of every key: up to a level, at it, and above it up to the next, which count as
+    # tied with it where not all levels are told apart.
+    place = np.zeros(KEYS + 1, np.int32)
+    place[levels] += 1
+    if exact:
+        place[levels + 1] += 1
+    np.cumsum(place, out=place)
+    whole = share == 1.0
+    if not whole:
+        from_top = np.cumsum(counts.impostor[::-1])
+        cut = counts.levels[::-1][np.searchsorted(from_top, share * n_impostor)]
+        below = place[round((cut + 1.0) / STEP)]
+        whole = below == 0
+        place -= below
+        np.maximum(place, 0, out=place)
+    rows = int(place[-1]) + 1
+    genuine = sparse.coo_array(
+        (np.ones(len(keys)), (place[keys], labels.person[comparisons.genuine.first])),
+        shape=(rows, persons),
+    ).tocsr()
+    impostor, columns = _impostor_table(blocks, labels, place, (rows, pairs), one_by_one)
+    high = ((np.sqrt(8.0 * columns + 1.0) - 1.0) / 2.0).astype(np.int64)
+    return _Table(
+        genuine,
+        impostor,
+        low=columns - high * (high + 1) // 2,
+        high=high,
+        **_numbers_of_comparisons(labels),
+        whole=bool(whole),
+        exact=exact,
+    )
+
+
+def _impostor_table(
+    blocks: Blocks,
+    labels: ImageLabels,
+    place: np.ndarray,
+    shape: tuple[int, int],
+    one_by_one: bool,
+) -> tuple[sparse.csr_array | np.ndarray, np.ndarray]:
+    """Impostor comparisons above row 0, and the number of the pair of persons of each column."""
+    least = int(np.searchsorted(place, 1))
+    counts = np.zeros(0 if one_by_one else shape[0] * shape[1], np.float32)
+    parts: list[tuple[np.ndarray, np.ndarray]] = []
+    for start, block in blocks():
+        found = pairs_above(start, block, labels, least)
+        found = found[labels.identity[found.first] != labels.identity[found.second]]
+        row, column = place[found.keys], _pair_number(found, labels)
+        if one_by_one:
+            parts.append((row, column))
+        else:
+            np.add.at(counts, row.astype(np.int64) * shape[1] + column, np.float32(1))
+    if not one_by_one:
+        return counts.reshape(shape), np.arange(shape[1])
+    row, column = (np.concatenate(part) for part in zip(*parts, strict=True))
+    columns = np.arange(shape[1])
+    if len(column) < shape[1]:
+        columns, column = np.unique(column, return_inverse=True)
+    entries = sparse.coo_array(
+        (np.ones(len(row)), (row, column.astype(np.int32))), shape=(shape[0], len(columns))
+    )
+    return entries.tocsr(), columns
+
+
+def _pair_number(pairs: Pairs, labels: ImageLabels) -> np.ndarray:
+    first, second = labels.person[pairs.first], labels.person[pairs.second]
+    low, high = np.minimum(first, second), np.maximum(first, second).astype(np.int64)
+    return high * (high + 1) // 2 + low
+
+
+def _numbers_of_comparisons(labels: ImageLabels) -> dict[str, np.ndarray]:
+    images = np.zeros((int(labels.group.max()) + 1, labels.persons))
+    np.add.at(images, (labels.group, labels.person), 1.0)
+    eyes, members = np.unique(
+        np.stack([labels.identity, labels.group, labels.person]), axis=1, return_counts=True
+    )
+    within = (images * (images - 1.0) / 2.0).sum(axis=0)
+    np.subtract.at(within, eyes[2], members * (members - 1.0) / 2.0)
+    return {"images": images, "within": within}
+
+
+@dataclass(frozen=True)
+class _Rates:
+    eer: np.ndarray
+    vr: np.ndarray
+    eer_found: bool  # in no resample did it lie in row 0
+    vr_found: bool
+
+
+def _resample(table: _Table, weights: np.ndarray, fars: Sequence[float]) -> _Rates:
+    parts = []
+    rows, columns = table.impostor.shape
+    step = max(1, _FLOATS_PER_BLOCK // max(rows, columns))
+    same = table.low == table.high
+    dtype = table.impostor.dtype
     for start in range(0, len(weights), step):
-        part = slice(start, start + step)
-        drawn = weights[part].T.astype(np.float64)
-        both = np.where((low == high)[:, None], drawn[low], drawn[low] * drawn[high])
-        eer[part], vr[:, part] = _weighted_rates(genuine @ drawn, impostor @ both, fars)
-    return eer, vr
+        drawn = weights[start : start + step].T.astype(np.float64)
+        both = drawn[table.low] * drawn[table.high]
+        both[same] = drawn[table.low[same]]
+        impostor = (table.impostor @ both.astype(dtype, copy=False)).astype(np.float64, copy=False)
+        impostor[0] = np.maximum(table.impostor_weight(drawn) - impostor[1:].sum(axis=0), 0.0)
+        parts.append(_weighted_rates(table.genuine @ drawn, impostor, fars))
+    return _Rates(
+        np.concatenate([part.eer for part in parts]),
+        np.concatenate([part.vr for part in parts], axis=1),
+        table.whole or all(part.eer_found for part in parts),
+        table.whole or all(part.vr_found for part in parts),
+    )
 
 
-def _weighted_rates(
-    genuine: np.ndarray, impostor: np.ndarray, fars: tuple[float, ...]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Rates from weights by bin and resample, both of shape (bins, resamples)."""
+def _weighted_rates(genuine: np.ndarray, impostor: np.ndarray, fars: Sequence[float]) -> _Rates:
+    """Rates from weights by row and resample, both of shape (rows, resamples)."""
+
     def share_accepted(weights: np.ndarray) -> np.ndarray:
         accepted = np.zeros((len(weights) + 1, weights.shape[1]))
         np.cumsum(weights[::-1], axis=0, out=accepted[1:])
@@ -111,8 +271,13 @@ def _weighted_rates(
     f0, f1 = fmr[after - 1, column], fmr[after, column]
     with np.errstate(invalid="ignore", divide="ignore"):
         eer = f0 + d0 / (d0 - d1) * (f1 - f0)
-    vr = np.stack([tmr[(fmr <= far).sum(axis=0) - 1, column] for far in fars])
-    return np.where(usable, eer, np.nan), np.where(usable, vr, np.nan)
+    last = np.stack([(fmr <= far).sum(axis=0) - 1 for far in fars])
+    return _Rates(
+        np.where(usable, eer, np.nan),
+        np.where(usable, tmr[last, column], np.nan),
+        bool((after < len(genuine))[usable].all()),
+        bool((last < len(genuine) - 1)[:, usable].all()),
+    )
 
 
 def resample_cmc(

@@ -32,40 +32,81 @@ class ProbeRanks:
     ranks: np.ndarray
 
 
-def closed_set_ranks(blocks: Iterable[tuple[int, np.ndarray]], labels: ImageLabels) -> ProbeRanks:
-    """Rank the own identity of every probe.
+class RankCounter:
+    """Rank the own identity of every probe, from a similarity matrix block by block.
 
     Parameters
     ----------
-    blocks : iterable of (int, ndarray of shape (rows, n), float32)
-        The matrix in blocks of rows, as `similarity_blocks` yields them; they are changed.
     labels : ImageLabels
-        Identity of each image.
+        Identity of each image, and who is compared.
 
     Raises
     ------
     EvaluationError
         When no identity has two images.
     """
-    n = len(labels.identity)
-    # Columns grouped by identity, so that one reduceat finds each identity's best score.
-    by_identity = np.argsort(labels.identity, kind="stable")
-    first_column = np.searchsorted(labels.identity[by_identity], np.arange(labels.identities))
-    has_mate = np.bincount(labels.identity)[labels.identity] > 1
-    if not has_mate.any():
-        raise EvaluationError(
-            f"none of the {labels.identities} identities has two images, so nothing can be "
-            "identified; evaluate a larger split (`--split all`)."
+
+    def __init__(self, labels: ImageLabels):
+        self._labels = labels
+        # Columns grouped by identity, so that one reduceat finds each identity's best score.
+        self._by_identity = np.argsort(labels.identity, kind="stable")
+        self._column = np.argsort(self._by_identity)
+        self._first = np.searchsorted(
+            labels.identity[self._by_identity], np.arange(labels.identities)
         )
-    ranks = np.empty(n, np.int64)
-    for start, block in blocks:
-        rows = np.arange(len(block))
-        block[rows, rows + start] = -np.inf  # a probe is not its own mate
-        best = np.maximum.reduceat(block[:, by_identity], first_column, axis=1)
+        self._has_mate = np.bincount(labels.identity)[labels.identity] > 1
+        if not self._has_mate.any():
+            raise EvaluationError(
+                f"none of the {labels.identities} identities has two images, so nothing can be "
+                "identified; evaluate a larger split (`--split all`)."
+            )
+        self._ranks = np.empty(len(labels.identity), np.int64)
+
+    def add(self, start: int, block: np.ndarray) -> None:
+        """Rank for the probes ``start...start + rows``.
+
+        Parameters
+        ----------
+        start : int
+            Index of the block's first row.
+        block : ndarray of shape (rows, n), float32
+            Similarity with all images.
+        """
+        labels, rows = self._labels, np.arange(len(block))
+        block = np.take(block, self._by_identity, axis=1)
+        block[rows, self._column[rows + start]] = -np.inf  # a probe is not its own mate
+        best = np.maximum.reduceat(block, self._first, axis=1)
+        if not labels.one_group:
+            group = labels.group[self._by_identity[self._first]]
+            best[labels.group[rows + start, None] != group[None, :]] = -np.inf
         mate = best[rows, labels.identity[rows + start]]
         # Counts the own identity too, which makes the rank start from 1.
-        ranks[rows + start] = (best >= mate[:, None]).sum(axis=1)
-    return ProbeRanks(np.flatnonzero(has_mate), ranks[has_mate])
+        self._ranks[rows + start] = (best >= mate[:, None]).sum(axis=1)
+
+    def ranks(self) -> ProbeRanks:
+        """What was found."""
+        return ProbeRanks(np.flatnonzero(self._has_mate), self._ranks[self._has_mate])
+
+
+def closed_set_ranks(blocks: Iterable[tuple[int, np.ndarray]], labels: ImageLabels) -> ProbeRanks:
+    """Rank the own identity of every probe.
+
+    Parameters
+    ----------
+    blocks : iterable of (int, ndarray of shape (rows, n), float32)
+        The matrix in blocks of rows, as `similarity_blocks` yields them.
+    labels : ImageLabels
+        Identity of each image, and who is compared.
+
+    Raises
+    ------
+    EvaluationError
+        When no identity has two images.
+    """
+    counter = RankCounter(labels)
+    for start, block in blocks:
+        counter.add(start, block)
+    return counter.ranks()
 
 
 def cmc(ranks: np.ndarray, up_to: int) -> np.ndarray:

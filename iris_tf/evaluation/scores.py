@@ -1,6 +1,6 @@
-"""Comparison scores: the similarity of every pair of images."""
+"""Who is compared with whom, and the similarity of every pair of images."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +9,7 @@ from iris_tf.datasets.manifest import ManifestRow
 from iris_tf.errors import EvaluationError
 
 _NORM_TOLERANCE = 0.01
-_FLOATS_PER_BLOCK = 1 << 22
+_FLOATS_PER_BLOCK = 1 << 23
 
 
 @dataclass(frozen=True)
@@ -22,10 +22,26 @@ class ImageLabels:
         One eye of one subject of one dataset, numbered from 0 without gaps.
     person : ndarray of shape (n,), int32
         One subject of one dataset, numbered from 0 without gaps.
+    group : ndarray of shape (n,), int32
+        Only images of one group are compared with each other.
     """
 
     identity: np.ndarray
     person: np.ndarray
+    group: np.ndarray
+
+    @property
+    def one_group(self) -> bool:
+        """Whether every image is compared with every other."""
+        return bool((self.group == self.group[0]).all())
+
+    def select(self, images: np.ndarray) -> "ImageLabels":
+        """Labels of some of the images, numbered anew."""
+        identity, person, group = (
+            np.unique(numbers[images], return_inverse=True)[1].astype(np.int32)
+            for numbers in (self.identity, self.person, self.group)
+        )
+        return ImageLabels(identity, person, group)
 
     @property
     def identities(self) -> int:
@@ -38,19 +54,30 @@ class ImageLabels:
         return int(self.person.max()) + 1
 
 
-def label_images(rows: Sequence[ManifestRow]) -> ImageLabels:
+PROTOCOLS = ("all-pairs", "same-eye")
+
+
+def label_images(rows: Sequence[ManifestRow], protocol: str = "all-pairs") -> ImageLabels:
     """Number the identities and persons of manifest rows.
 
     Parameters
     ----------
     rows : sequence of ManifestRow
         One row an image.
+    protocol : {"all-pairs", "same-eye"}
+        Whether left eyes are compared with right ones, which are other identities, or
+        left with left and right with right only.
 
     Raises
     ------
     EvaluationError
-        When there is no row, or one identity is said to be of two persons.
+        When there is no row, one identity is said to be of two persons, or the protocol
+        asks for eyes that the rows do not tell.
     """
+    if protocol not in PROTOCOLS:
+        raise EvaluationError(
+            f"protocol {protocol!r} is unknown; choose one of {', '.join(PROTOCOLS)}."
+        )
     if not rows:
         raise EvaluationError("there is no image to evaluate; choose a split that has some.")
     people: dict[tuple[str, str], int] = {}
@@ -66,7 +93,15 @@ def label_images(rows: Sequence[ManifestRow]) -> ImageLabels:
                 f"identity {row.identity} of {row.dataset} is given to the subjects "
                 f"{owner[int(identity[i])]} and {row.subject}; correct the manifest."
             )
-    return ImageLabels(identity, person)
+    group = np.zeros(len(rows), np.int32)
+    if protocol == "same-eye":
+        if unknown := [row.image for row in rows if not row.eye]:
+            raise EvaluationError(
+                f"{len(unknown)} of {len(rows)} images, such as {unknown[0]}, are not said to show "
+                "a left or a right eye; use the protocol all-pairs."
+            )
+        group = np.unique([row.eye for row in rows], return_inverse=True)[1].astype(np.int32)
+    return ImageLabels(identity, person, group)
 
 
 def check_embeddings(embeddings: np.ndarray, images: int) -> np.ndarray:
@@ -125,101 +160,21 @@ def similarity_blocks(embeddings: np.ndarray) -> Iterator[tuple[int, np.ndarray]
     """
     n, size = embeddings.shape
     step = max(1, min(1024, _FLOATS_PER_BLOCK // max(n, size)))
+    # Products with a block of long vectors at a time, so that no float64 copy is made of all.
+    width = max(step, _FLOATS_PER_BLOCK // size)
 
     def unit(rows: np.ndarray) -> np.ndarray:
         rows = rows.astype(np.float64)
         return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
+    whole = unit(embeddings) if width >= n else None
     for start in range(0, n, step):
-        left = unit(embeddings[start:start + step])
-        block = np.empty((len(left), n), np.float32)
-        for column in range(0, n, step):
-            block[:, column:column + step] = left @ unit(embeddings[column:column + step]).T
+        block = np.empty((min(step, n - start), n), np.float32)
+        if whole is not None:
+            block[:] = whole[start : start + step] @ whole.T
+        else:
+            left = unit(embeddings[start : start + step])
+            for column in range(0, n, width):
+                part = slice(column, column + width)
+                block[:, part] = left @ unit(embeddings[part]).T
         yield start, np.clip(block, -1.0, 1.0, out=block)
-
-
-@dataclass(frozen=True)
-class PairScores:
-    """All comparisons of a set of images: one for each unordered pair of them.
-
-    Attributes
-    ----------
-    genuine : ndarray of shape (n_genuine,), float32
-        Similarity of pairs of one identity: the cosine, or what a baseline has instead.
-    impostor : ndarray of shape (n_impostor,), float32
-        Similarity of all other pairs. The left and the right eye of one person
-        are an impostor comparison, as in the paper.
-    genuine_pairs, impostor_pairs : ndarray of shape (n_genuine, 2), (n_impostor, 2), int32
-        Indices of the two images, the smaller first.
-    """
-
-    genuine: np.ndarray
-    impostor: np.ndarray
-    genuine_pairs: np.ndarray
-    impostor_pairs: np.ndarray
-
-
-def all_pairs(embeddings: np.ndarray, labels: ImageLabels) -> PairScores:
-    """Compare every image with every other, once.
-
-    Exact, at 12 bytes a comparison: 54 MB for 3,000 images.
-
-    Parameters
-    ----------
-    embeddings : ndarray of shape (n, size)
-        Unit vectors.
-    labels : ImageLabels
-        Identity of each.
-
-    Raises
-    ------
-    EvaluationError
-        When the embeddings cannot be used (see `check_embeddings`) or the images give no
-        genuine or no impostor comparison.
-    """
-    embeddings = check_embeddings(embeddings, len(labels.identity))
-    return pairs_of_blocks(similarity_blocks(embeddings), labels)
-
-
-def pairs_of_blocks(blocks: Iterable[tuple[int, np.ndarray]], labels: ImageLabels) -> PairScores:
-    """Sort a similarity matrix into genuine and impostor comparisons.
-
-    Parameters
-    ----------
-    blocks : iterable of (int, ndarray of shape (rows, n), float32)
-        The matrix in blocks of rows, as `similarity_blocks` yields them; of each pair, the
-        similarity in the row of the smaller index counts.
-    labels : ImageLabels
-        Identity of each image.
-
-    Raises
-    ------
-    EvaluationError
-        When the images give no genuine or no impostor comparison.
-    """
-    identity = labels.identity
-    n = len(identity)
-    of_identity = np.bincount(identity).astype(np.int64)
-    n_genuine = int((of_identity * (of_identity - 1) // 2).sum())
-    n_impostor = n * (n - 1) // 2 - n_genuine
-    if not (n_genuine and n_impostor):
-        raise EvaluationError(
-            f"{n} images of {len(of_identity)} identities give {n_genuine} genuine and "
-            f"{n_impostor} impostor comparisons, but both kinds are needed; add images, or "
-            "evaluate a larger split (`--split all`)."
-        )
-    scores = {True: np.empty(n_genuine, np.float32), False: np.empty(n_impostor, np.float32)}
-    pairs = {kind: np.empty((len(values), 2), np.int32) for kind, values in scores.items()}
-    filled = {True: 0, False: 0}
-    for start, block in blocks:
-        rows = np.arange(start, start + len(block))
-        same = identity[rows, None] == identity[None, :]
-        above_diagonal = rows[:, None] < np.arange(n)[None, :]
-        for kind in (True, False):
-            row, column = np.nonzero((same == kind) & above_diagonal)
-            part = slice(filled[kind], filled[kind] + len(row))
-            scores[kind][part] = block[row, column]
-            pairs[kind][part, 0] = row + start
-            pairs[kind][part, 1] = column
-            filled[kind] = part.stop
-    return PairScores(scores[True], scores[False], pairs[True], pairs[False])

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from iris_tf.errors import EvaluationError
+from iris_tf.evaluation.counts import ScoreCounts
 
 
 @dataclass(frozen=True)
@@ -60,14 +61,19 @@ def error_curve(genuine: np.ndarray, impostor: np.ndarray) -> ErrorCurve:
     EvaluationError
         When either is empty or holds NaN.
     """
-    genuine, impostor = _sorted_scores(genuine, impostor)
-    distinct = np.unique(np.concatenate([genuine, impostor]))[::-1]
-    accepted_genuine = len(genuine) - np.searchsorted(genuine, distinct, side="left")
-    accepted_impostor = len(impostor) - np.searchsorted(impostor, distinct, side="left")
+    return curve_of_counts(ScoreCounts.of_scores(genuine, impostor))
+
+
+def curve_of_counts(counts: ScoreCounts) -> ErrorCurve:
+    """`error_curve` of scores that are counted already."""
+    _check_counts(counts)
+    accepted_genuine, accepted_impostor = (
+        np.concatenate([[0], np.cumsum(kind[::-1])]) for kind in (counts.genuine, counts.impostor)
+    )
     return ErrorCurve(
-        thresholds=np.concatenate([[np.inf], distinct.astype(np.float64)]),
-        fmr=np.concatenate([[0.0], accepted_impostor / len(impostor)]),
-        fnmr=np.concatenate([[1.0], (len(genuine) - accepted_genuine) / len(genuine)]),
+        thresholds=np.concatenate([[np.inf], counts.levels[::-1]]),
+        fmr=accepted_impostor / accepted_impostor[-1],
+        fnmr=(accepted_genuine[-1] - accepted_genuine) / accepted_genuine[-1],
     )
 
 
@@ -134,9 +140,23 @@ def d_prime(genuine: np.ndarray, impostor: np.ndarray) -> float | None:
     d' = (mean_g - mean_i) / sqrt((var_g + var_i) / 2), with population variances; None
     where both variances are zero.
     """
-    genuine, impostor = (np.asarray(s, np.float64) for s in _sorted_scores(genuine, impostor))
-    spread = np.sqrt((genuine.var() + impostor.var()) / 2)
-    return float((genuine.mean() - impostor.mean()) / spread) if spread > 0 else None
+    return d_prime_of_counts(ScoreCounts.of_scores(genuine, impostor))
+
+
+def d_prime_of_counts(counts: ScoreCounts) -> float | None:
+    """`d_prime` of scores that are counted already."""
+    _check_counts(counts)
+    means, variances = [], []
+    for kind in (counts.genuine, counts.impostor):
+        occurring = kind > 0
+        levels, weights = counts.levels[occurring], kind[occurring]
+        # Away from the first level, so that a constant has no variance but 0.
+        offsets = levels - levels[0]
+        mean = np.average(offsets, weights=weights)
+        means.append(levels[0] + mean)
+        variances.append(np.average((offsets - mean) ** 2, weights=weights))
+    spread = np.sqrt(sum(variances) / 2)
+    return float((means[0] - means[1]) / spread) if spread > 0 else None
 
 
 def _halfway_below(thresholds: np.ndarray, index: int) -> float:
@@ -154,13 +174,9 @@ def _halfway_below(thresholds: np.ndarray, index: int) -> float:
     return middle if below < middle <= here else float(here)
 
 
-def _sorted_scores(genuine: np.ndarray, impostor: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    genuine, impostor = np.sort(np.ravel(genuine)), np.sort(np.ravel(impostor))
-    if not (len(genuine) and len(impostor)):
+def _check_counts(counts: ScoreCounts) -> None:
+    if not (counts.n_genuine and counts.n_impostor):
         raise EvaluationError(
-            f"there are {len(genuine)} genuine and {len(impostor)} impostor comparisons, but both "
-            "kinds are needed; evaluate more images."
+            f"there are {counts.n_genuine} genuine and {counts.n_impostor} impostor comparisons, "
+            "but both kinds are needed; evaluate more images."
         )
-    if np.isnan(genuine[-1]) or np.isnan(impostor[-1]):  # NaN sorts last
-        raise EvaluationError("the scores hold NaN; the embeddings they came from are broken.")
-    return genuine, impostor

@@ -8,8 +8,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from iris_tf.evaluation.scores import ImageLabels, all_pairs
-from iris_tf.evaluation.verification import equal_error_rate
+from iris_tf.evaluation.counts import count_scores
+from iris_tf.evaluation.scores import ImageLabels, check_embeddings, similarity_blocks
+from iris_tf.evaluation.verification import curve_of_counts, eer_of_curve
 from iris_tf.files import atomic_path
 from iris_tf.networks.embed import embed_rois
 from iris_tf.progress import StageProgress
@@ -105,8 +106,9 @@ class ValidationEER(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         """Add `val_eer` (0..1) to the epoch's row of history."""
         embeddings = embed_rois(self.model.student, self.rois)
-        scores = all_pairs(embeddings, self.labels)
-        logs["val_eer"] = equal_error_rate(scores.genuine, scores.impostor).rate
+        embeddings = check_embeddings(embeddings, len(self.rois))
+        counts = count_scores(similarity_blocks(embeddings), self.labels).counts
+        logs["val_eer"] = eer_of_curve(curve_of_counts(counts)).rate
 
 
 class CollapseWarning(keras.callbacks.Callback):

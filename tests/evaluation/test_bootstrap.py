@@ -9,11 +9,26 @@ from iris_tf.evaluation.bootstrap import (
     resample_cmc,
     resample_verification,
 )
+from iris_tf.evaluation.counts import count_scores, rounded
 from iris_tf.evaluation.identification import closed_set_ranks
-from iris_tf.evaluation.scores import all_pairs, label_images, similarity_blocks
-from iris_tf.evaluation.verification import equal_error_rate, verification_rate
+from iris_tf.evaluation.scores import label_images, similarity_blocks
+from iris_tf.evaluation.verification import (
+    curve_of_counts,
+    eer_of_curve,
+    equal_error_rate,
+    verification_rate,
+    vr_of_curve,
+)
 
 FARS = (0.01, 0.1)
+
+
+def resample(embeddings, labels, weights, fars=FARS):
+    def blocks():
+        return similarity_blocks(embeddings)
+
+    comparisons = count_scores(blocks(), labels)
+    return resample_verification(comparisons, blocks, labels, weights, fars)
 
 
 def people_drawn(weights):
@@ -25,7 +40,7 @@ def resampled_scores(embeddings, labels, weights):
     """Genuine and impostor scores of the resample, each image of each copy one by one."""
     unit = embeddings.astype(float)
     unit /= np.linalg.norm(unit, axis=1, keepdims=True)
-    matrix = (unit @ unit.T).astype(np.float32)
+    matrix = rounded((unit @ unit.T).astype(np.float32))
     images = [(person, copy, i) for person, copy in people_drawn(weights)
               for i in np.flatnonzero(labels.person == person)]
     genuine, impostor = [], []
@@ -33,37 +48,86 @@ def resampled_scores(embeddings, labels, weights):
         for q, d, j in images[first + 1:]:
             if p == q and c != d:
                 continue  # copies of one person are not compared
+            if labels.group[i] != labels.group[j]:
+                continue
             same = labels.identity[i] == labels.identity[j]
             (genuine if same else impostor).append(matrix[i, j])
     return np.array(genuine), np.array(impostor)
 
 
+def assert_equals_resampling_one_by_one(embeddings, labels, weights, found):
+    for r, drawn in enumerate(weights):
+        genuine, impostor = resampled_scores(embeddings, labels, drawn)
+        if not (len(genuine) and len(impostor)):
+            assert np.isnan(found.eer[r])
+            continue
+        assert found.eer[r] == pytest.approx(equal_error_rate(genuine, impostor).rate)
+        for f, far in enumerate(FARS):
+            assert found.vr[f, r] == pytest.approx(verification_rate(genuine, impostor, far).rate)
+
+
+@pytest.mark.parametrize("protocol", ["all-pairs", "same-eye"])
 @pytest.mark.parametrize("floats", [1, 1 << 23])
 @pytest.mark.parametrize("rounded", [False, True], ids=["distinct", "ties"])
-def test_verification_equals_resampling_one_by_one(population, monkeypatch, floats, rounded):
+def test_verification_equals_resampling_one_by_one(
+    population, monkeypatch, floats, rounded, protocol
+):
     embeddings, rows = population(6, 3, noise=1.5, size=4)
     if rounded:  # vectors from a coarse set, so that many scores are tied
         embeddings = np.sign(embeddings) / 2
-    labels = label_images(rows)
+    labels = label_images(rows, protocol)
     weights = person_weights(6, 25, seed=4)
     monkeypatch.setattr(bootstrap_module, "_FLOATS_PER_BLOCK", floats)
-    eer, vr = resample_verification(all_pairs(embeddings, labels), labels, weights, FARS)
-    for r, drawn in enumerate(weights):
-        genuine, impostor = resampled_scores(embeddings, labels, drawn)
-        assert eer[r] == pytest.approx(equal_error_rate(genuine, impostor).rate)
-        for f, far in enumerate(FARS):
-            assert vr[f, r] == pytest.approx(verification_rate(genuine, impostor, far).rate)
+    found = resample(embeddings, labels, weights)
+    assert found.exact
+    assert_equals_resampling_one_by_one(embeddings, labels, weights, found)
+
+
+@pytest.mark.parametrize("noise", [0.4, 1.5, 20.0])
+def test_low_scores_need_not_be_held(population, monkeypatch, noise):
+    embeddings, rows = population(8, 3, noise=noise)
+    embeddings, rows = embeddings[:-5], rows[:-5]  # persons differ in number of images
+    labels = label_images(rows)
+    weights = person_weights(8, 40, seed=2)
+    monkeypatch.setattr(bootstrap_module, "_FEW", 0)
+    shares = []
+    table = bootstrap_module._table
+
+    def watched(*arguments):
+        shares.append(arguments[-1])
+        return table(*arguments)
+
+    monkeypatch.setattr(bootstrap_module, "_table", watched)
+    found = resample(embeddings, labels, weights)
+    assert shares[0] == pytest.approx(0.15)
+    assert (len(shares) > 1) == (noise > 1)
+    assert_equals_resampling_one_by_one(embeddings, labels, weights, found)
+
+
+def test_too_many_scores_to_hold_are_counted_by_level(population, monkeypatch):
+    embeddings, rows = population(30, 4, noise=1.5)
+    labels = label_images(rows)
+    weights = person_weights(30, 50, seed=2)
+    wanted = resample(embeddings, labels, weights)
+    monkeypatch.setattr(bootstrap_module, "_FEW", 0)
+    monkeypatch.setattr(bootstrap_module, "_MAX_ENTRIES", 6000)  # of 28,320 impostors
+    monkeypatch.setattr(bootstrap_module, "_MAX_COUNTS", 465 * 150)  # of 360 levels
+    found = resample(embeddings, labels, weights)
+    assert wanted.exact
+    assert not found.exact
+    np.testing.assert_allclose(found.eer, wanted.eer, atol=4e-3)
+    np.testing.assert_array_equal(found.vr, wanted.vr)
 
 
 def test_everybody_once_is_the_estimate_itself(population):
     embeddings, rows = population(5, 4)
     labels = label_images(rows)
-    scores = all_pairs(embeddings, labels)
+    curve = curve_of_counts(count_scores(similarity_blocks(embeddings), labels).counts)
     ranks = closed_set_ranks(similarity_blocks(embeddings), labels)
     once = np.ones((1, 5), int)
-    eer, vr = resample_verification(scores, labels, once, FARS)
-    assert eer[0] == pytest.approx(equal_error_rate(scores.genuine, scores.impostor).rate)
-    assert vr[1, 0] == pytest.approx(verification_rate(scores.genuine, scores.impostor, 0.1).rate)
+    found = resample(embeddings, labels, once)
+    assert found.eer[0] == pytest.approx(eer_of_curve(curve).rate)
+    assert found.vr[1, 0] == pytest.approx(vr_of_curve(curve, 0.1).rate)
     assert resample_cmc(ranks, labels, once, (1, 3))[:, 0] == pytest.approx(
         [(ranks.ranks <= 1).mean(), (ranks.ranks <= 3).mean()])
 
@@ -88,8 +152,8 @@ def test_resample_without_a_kind_of_comparison_is_nan(rows_of):
     labels = label_images(rows)
     embeddings = np.array([[1, 0], [0.6, 0.8], [0, 1.0]])
     weights = np.array([[2, 0], [0, 2], [1, 1]])
-    eer, vr = resample_verification(all_pairs(embeddings, labels), labels, weights, (0.1,))
-    assert np.isnan(eer).tolist() == np.isnan(vr[0]).tolist() == [True, True, False]
+    found = resample(embeddings, labels, weights, (0.1,))
+    assert np.isnan(found.eer).tolist() == np.isnan(found.vr[0]).tolist() == [True, True, False]
     ranks = closed_set_ranks(similarity_blocks(embeddings), labels)
     assert np.isnan(resample_cmc(ranks, labels, weights, (1,))[0]).tolist() == [False, True, False]
 

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -5,6 +6,7 @@ import pytest
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from iris_tf.errors import EvaluationError
+from iris_tf.evaluation.counts import rounded
 from iris_tf.evaluation.evaluate import (
     evaluate_embeddings,
     evaluate_similarities,
@@ -54,7 +56,10 @@ def test_result_is_json_and_order_of_images_does_not_matter(population):
     found = evaluate_embeddings(embeddings, rows, resamples=10)
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     backwards = evaluate_embeddings(embeddings[::-1], rows[::-1], resamples=10)
-    for part in ("counts", "metrics", "thresholds", "curves"):
+    for result in (found, backwards):  # who is drawn for a gallery goes by the order
+        for name in ("fnir_fpir_1e-1", "fnir_fpir_1e-2"):
+            del result["metrics"][name]
+    for part in ("counts", "metrics", "thresholds", "operating_points", "curves"):
         assert backwards[part] == found[part]
 
 
@@ -63,9 +68,16 @@ def test_intervals_hold_the_estimate_and_depend_on_the_seed_alone(population):
     found = evaluate_embeddings(embeddings, rows, resamples=100, seed=1)
     intervals = found["intervals"]
     assert (intervals["level"], intervals["resamples"], intervals["seed"]) == (0.9, 100, 1)
-    assert set(intervals["bounds"]) == {"eer", "vr_far_1e-2", "vr_far_1e-3", "cmc_1", "cmc_5"}
-    for name, (low, high) in intervals["bounds"].items():
-        assert 0 <= low <= found["metrics"][name] <= high <= 1
+    assert intervals["exact"]
+    assert set(intervals["bounds"]) == {
+        "eer", "vr_far_1e-2", "vr_far_1e-3", "cmc_1", "cmc_5", "cmc_10",
+        "fnmr_fmr_1e-2", "fnmr_fmr_1e-3", "fnmr_fmr_1e-4", "fnmr_fmr_1e-5",
+    }  # fmt: skip
+    for name, bounds in intervals["bounds"].items():
+        # 4,416 impostor comparisons: 30 errors are to be expected at 1e-2 alone.
+        assert (bounds is None) == (name in ("fnmr_fmr_1e-3", "fnmr_fmr_1e-4", "fnmr_fmr_1e-5"))
+        if bounds is not None:
+            assert 0 <= bounds[0] <= found["metrics"][name] <= bounds[1] <= 1
     assert evaluate_embeddings(embeddings, rows, resamples=100, seed=1)["intervals"] == intervals
     other = evaluate_embeddings(embeddings, rows, resamples=100, seed=2)["intervals"]
     assert other["bounds"]["eer"] != intervals["bounds"]["eer"]
@@ -86,8 +98,10 @@ def test_constant_embeddings(rows_of):
     found = evaluate_embeddings(np.tile([0.6, 0.8], (12, 1)), rows, resamples=5)
     assert found["metrics"] == {
         "eer": 0.5, "vr_far_1e-2": 0.0, "vr_far_1e-3": 0.0, "cmc_1": 0.0, "cmc_5": 1.0,
-        "auc": 0.5, "d_prime": None,
-    }
+        "cmc_10": 1.0, "auc": 0.5, "d_prime": None, "fnir_fpir_1e-1": None,
+        "fnir_fpir_1e-2": None, "fnmr_fmr_1e-2": None, "fnmr_fmr_1e-3": None,
+        "fnmr_fmr_1e-4": None, "fnmr_fmr_1e-5": None,
+    }  # fmt: skip
     assert found["intervals"]["bounds"]["eer"] == [0.5, 0.5]
 
 
@@ -145,3 +159,68 @@ def test_a_crop_without_contrast_has_no_direction():
     rois[:2, 0] = 10
     with pytest.raises(EvaluationError, match=r"crop 2 .* one grey level"):
         raw_pixel_embeddings(rois)
+
+
+def test_operating_points_are_supported_by_thirty_errors(population):
+    embeddings, rows = population(20, 4)
+    found = evaluate_embeddings(embeddings, rows, resamples=0)
+    truth, scores = brute_force(embeddings, rows)
+    scores = rounded(scores)
+    assert (~truth).sum() == 12480
+    for name, fmr in (("fmr_1e-2", 1e-2), ("fmr_1e-3", 1e-3), ("fmr_1e-5", 1e-5)):
+        point = found["operating_points"][name]
+        accepted = scores >= point["threshold"]
+        assert point["false_matches"] == accepted[~truth].sum() <= fmr * 12480
+        assert point["fmr"] == pytest.approx(accepted[~truth].mean())
+        assert point["fnmr"] == pytest.approx((~accepted[truth]).mean())
+        assert point["supported"] == (fmr == 1e-2)  # 124.8 errors, 12.5, 0.1
+        wanted = pytest.approx(point["fnmr"]) if point["supported"] else None
+        assert found["metrics"][f"fnmr_{name}"] == wanted
+
+
+def test_worst_comparisons(population):
+    embeddings, rows = population(8, 3)
+    found = evaluate_embeddings(embeddings, rows, resamples=0)["worst"]
+    loop = {True: [], False: []}
+    for i in range(len(rows)):
+        for j in range(i + 1, len(rows)):
+            score = rounded([embeddings[i].astype(float) @ embeddings[j].astype(float)])[0]
+            same = rows[i].identity == rows[j].identity
+            loop[same].append((score, rows[i].image, rows[j].image))
+    wanted = {"genuine": sorted(loop[True])[:10], "impostor": sorted(loop[False])[:-11:-1]}
+    for kind, pairs in wanted.items():
+        assert [(score, *images) for *images, score in found[kind]] == [
+            (pytest.approx(score, abs=5e-7), *images) for score, *images in pairs
+        ]
+
+
+def test_same_eye_leaves_left_against_right_out(population):
+    embeddings, rows = population(9, 4)
+    found = evaluate_embeddings(embeddings, rows, resamples=0, protocol="same-eye")
+    truth, scores = [], []
+    for i in range(len(rows)):
+        for j in range(i):
+            if rows[i].eye == rows[j].eye:
+                truth.append(rows[i].identity == rows[j].identity)
+                scores.append(float(embeddings[i].astype(float) @ embeddings[j].astype(float)))
+    truth = np.array(truth)
+    assert found["protocol"] == "same-eye"
+    assert found["counts"]["genuine_comparisons"] == truth.sum() == 18 * 6
+    assert found["counts"]["impostor_comparisons"] == (~truth).sum() == 2 * 36 * 16
+    assert found["metrics"]["auc"] == pytest.approx(roc_auc_score(truth, rounded(scores)))
+    left = np.array([row.eye == "L" for row in rows])
+    hits = [
+        evaluate_embeddings(embeddings[eye], [r for r, e in zip(rows, eye, strict=True) if e], 0)
+        for eye in (left, ~left)
+    ]
+    for name in ("cmc_1", "cmc_5"):
+        assert found["metrics"][name] == pytest.approx(np.mean([h["metrics"][name] for h in hits]))
+
+
+def test_protocols_that_cannot_be(population):
+    embeddings, rows = population(2, 2)
+    with pytest.raises(EvaluationError, match="protocol 'all' is unknown"):
+        evaluate_embeddings(embeddings, rows, protocol="all")
+    rows[3] = dataclasses.replace(rows[3], eye="")
+    with pytest.raises(EvaluationError, match=r"1 of 8 images, such as 3\.png, are not said"):
+        evaluate_embeddings(embeddings, rows, protocol="same-eye")

@@ -4,45 +4,7 @@ from sklearn.metrics.pairwise import cosine_similarity
 
 from iris_tf.datasets.manifest import ManifestRow
 from iris_tf.errors import EvaluationError
-from iris_tf.evaluation import scores as scores_module
-from iris_tf.evaluation.scores import all_pairs, check_embeddings, label_images, similarity_blocks
-
-
-def test_pairs_equal_a_double_loop(population):
-    embeddings, rows = population(4, 3)
-    found = all_pairs(embeddings, label_images(rows))
-    expected = {True: {}, False: {}}
-    for i in range(len(rows)):
-        for j in range(i + 1, len(rows)):
-            similarity = sum(float(x) * float(y) for x, y in zip(embeddings[i], embeddings[j],
-                                                                 strict=True))
-            expected[rows[i].identity == rows[j].identity][i, j] = similarity
-    for kind, values, pairs in ((True, found.genuine, found.genuine_pairs),
-                                (False, found.impostor, found.impostor_pairs)):
-        assert len(values) == len(expected[kind])
-        for value, pair in zip(values, pairs.tolist(), strict=True):
-            assert value == pytest.approx(expected[kind][tuple(pair)], abs=1e-6)
-    # 8 eyes of 3 images: 8 * 3 genuine pairs out of 24 * 23 / 2.
-    assert (len(found.genuine), len(found.impostor)) == (24, 276 - 24)
-
-
-def test_the_other_eye_of_a_person_is_an_impostor(rows_of):
-    rows = rows_of([("a", "L"), ("a", "L"), ("a", "R")])
-    found = all_pairs(np.eye(3), label_images(rows))
-    assert found.genuine_pairs.tolist() == [[0, 1]]
-    assert found.impostor_pairs.tolist() == [[0, 2], [1, 2]]
-
-
-@pytest.mark.parametrize("block", [1, 7, 1000])
-def test_block_size_does_not_matter(population, monkeypatch, block):
-    embeddings, rows = population(5, 3, size=4)
-    labels = label_images(rows)
-    whole = all_pairs(embeddings, labels)
-    monkeypatch.setattr(scores_module, "_FLOATS_PER_BLOCK", block * len(rows))
-    blocked = all_pairs(embeddings, labels)
-    order = np.lexsort(blocked.impostor_pairs.T[::-1])
-    np.testing.assert_array_equal(blocked.impostor[order], whole.impostor)
-    np.testing.assert_array_equal(np.sort(blocked.genuine), np.sort(whole.genuine))
+from iris_tf.evaluation.scores import check_embeddings, label_images, similarity_blocks
 
 
 def test_similarity_is_scikit_learn_s_cosine(population):
@@ -52,21 +14,23 @@ def test_similarity_is_scikit_learn_s_cosine(population):
 
 
 def test_cosine_and_euclidean_rank_alike(population):
-    embeddings, rows = population(5, 4)
-    found = all_pairs(embeddings, label_images(rows))
-    first, second = found.impostor_pairs.T
+    embeddings, _ = population(5, 4)
+    matrix = np.concatenate([block for _, block in similarity_blocks(embeddings)])
+    first, second = np.triu_indices(len(matrix), 1)
     unit = embeddings.astype(float)
     unit /= np.linalg.norm(unit, axis=1, keepdims=True)
-    squared = ((unit[first] - unit[second]) ** 2).sum(axis=1)
-    np.testing.assert_allclose(squared, 2 - 2 * found.impostor, atol=1e-6)
+    distance = np.linalg.norm(unit[first] - unit[second], axis=1)
+    cosine = matrix[first, second]
+    np.testing.assert_allclose(distance**2, 2 - 2 * cosine, atol=1e-6)
+    by_distance, by_cosine = np.argsort(distance), np.argsort(-cosine, kind="stable")
+    np.testing.assert_allclose(cosine[by_distance], cosine[by_cosine], atol=1e-6)
 
 
-def test_equal_images_have_equal_scores_everywhere(rows_of):
+def test_equal_images_have_equal_scores_everywhere():
     vector = np.random.default_rng(0).normal(size=33)
     vector /= np.linalg.norm(vector)
-    rows = rows_of([(f"p{i // 2}", "L") for i in range(300)])
-    found = all_pairs(np.tile(vector, (300, 1)).astype(np.float32), label_images(rows))
-    assert set(found.genuine) == set(found.impostor) == {np.float32(1.0)}
+    for _, block in similarity_blocks(np.tile(vector, (300, 1)).astype(np.float32)):
+        assert set(block.ravel()) == {np.float32(1.0)}
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -74,7 +38,7 @@ def test_not_finite(population, value):
     embeddings, rows = population(2, 2)
     embeddings[3, 1] = value
     with pytest.raises(EvaluationError, match=r"1 of 8 embeddings hold NaN or infinite.* 3 "):
-        all_pairs(embeddings, label_images(rows))
+        check_embeddings(embeddings, len(rows))
 
 
 @pytest.mark.parametrize("factor", [0.0, 0.5, 1.02])
@@ -82,34 +46,20 @@ def test_not_unit(population, factor):
     embeddings, rows = population(2, 2)
     embeddings[5] *= factor
     with pytest.raises(EvaluationError, match=r"1 of 8 embeddings are not of unit length.* 5 "):
-        all_pairs(embeddings, label_images(rows))
+        check_embeddings(embeddings, len(rows))
 
 
 def test_slightly_long_vectors_are_brought_to_unit_length(population):
-    embeddings, rows = population(3, 2)
-    labels = label_images(rows)
-    expected = all_pairs(embeddings, labels)
-    found = all_pairs(embeddings * np.float32(1.005), labels)
-    np.testing.assert_allclose(found.impostor, expected.impostor, atol=2e-7)
+    embeddings, _ = population(3, 2)
+    [(_, expected)] = similarity_blocks(embeddings)
+    [(_, found)] = similarity_blocks(embeddings * np.float32(1.005))
+    np.testing.assert_allclose(found, expected, atol=2e-7)
 
 
 @pytest.mark.parametrize("shape", [(7, 4), (8,), (8, 2, 2)])
 def test_other_shape(shape):
     with pytest.raises(EvaluationError, match="do not belong to 8 images"):
         check_embeddings(np.ones(shape), 8)
-
-
-@pytest.mark.parametrize(
-    ("identities", "counts"),
-    [
-        ([("a", "L"), ("b", "L"), ("c", "L")], "3 identities give 0 genuine and 3 impostor"),
-        ([("a", "L")] * 4, "1 identities give 6 genuine and 0 impostor"),
-        ([("a", "L")], "1 identities give 0 genuine and 0 impostor"),
-    ],
-)
-def test_one_kind_of_comparison_only(rows_of, identities, counts):
-    with pytest.raises(EvaluationError, match=counts):
-        all_pairs(np.eye(8)[:len(identities)], label_images(rows_of(identities)))
 
 
 def test_no_images():
