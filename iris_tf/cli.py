@@ -223,7 +223,9 @@ def train(
 @app.command()
 def export(
     run: Annotated[Path, typer.Argument(help="Run folder.")],
-    precision: Annotated[str, typer.Option(help="Comma-separated.")] = "float32,float16",
+    precision: Annotated[
+        str, typer.Option(help="Comma-separated, of float32, float16, int8.")
+    ] = "float32,float16",
 ) -> None:
     """Export a run's best checkpoint as .tflite files with a model card.
 

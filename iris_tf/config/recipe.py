@@ -311,7 +311,7 @@ class PipelineRecipe:
             if name == "dataset" or not re.fullmatch(r"[\w-]+", name):
                 yield "models", f"has {name!r}; a name has letters, digits, - and _; not `dataset`"
         for precision in self.precisions:
-            yield from _one_of(("float32", "float16"), precisions=precision)
+            yield from _one_of(("float32", "float16", "int8"), precisions=precision)
 
 
 @dataclass

@@ -37,7 +37,7 @@ def export_segmenter(
     parity_images : ndarray of shape (n, H, W), uint8
         Images on which the file must agree with `model`.
     precision : str, optional
-        Key of `iris_tf.export.conversion.PRECISIONS`.
+        One of `iris_tf.export.conversion.PRECISIONS`.
 
     Returns
     -------

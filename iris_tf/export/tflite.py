@@ -22,7 +22,9 @@ from iris_tf.files import atomic_path, sha256
 from iris_tf.inference.embedder import INPUT, OUTPUT, TFLiteEmbedder
 from iris_tf.networks.embed import is_embedding_model
 
-MIN_PARITY_COSINE = 0.9999
+MIN_PARITY_COSINE = {"float32": 0.9999, "float16": 0.9999, "int8": 0.95}
+"""Least cosine between the embeddings of file and Keras model that passes for agreement."""
+
 _PARITY_BATCH = 32
 _NARROW_DTYPES = ("mixed_float16", "mixed_bfloat16", "float16", "bfloat16")
 
@@ -36,7 +38,7 @@ class ExportedFile:
     path : Path
         The ``.tflite`` file.
     precision : str
-        Key of `PRECISIONS`.
+        One of `PRECISIONS`.
     bytes : int
         Size of the file.
     sha256 : str
@@ -59,7 +61,7 @@ def export_model(
     precisions: Sequence[str] = ("float32", "float16"),
     *,
     parity_rois: np.ndarray,
-    min_cosine: float = MIN_PARITY_COSINE,
+    min_cosine: float | None = None,
 ) -> list[ExportedFile]:
     """Write an embedding model as ``NAME_PRECISION.tflite`` files.
 
@@ -79,12 +81,12 @@ def export_model(
     name : str
         Start of the file names.
     precisions : sequence of str, optional
-        Keys of `PRECISIONS`: ``"float32"``; ``"float16"``, which stores the weights
-        in half the space and computes in float32 where nothing narrower is asked for.
+        From `iris_tf.export.conversion.PRECISIONS`.
     parity_rois : ndarray of shape (n, H, W), uint8
         Real crops of the model's input size, at least one.
     min_cosine : float, optional
-        Least cosine similarity that passes for agreement.
+        Least cosine similarity that passes for agreement; None for that of
+        `MIN_PARITY_COSINE`.
 
     Returns
     -------
@@ -126,7 +128,8 @@ def export_model(
             path = Path(out_dir) / f"{name}_{precision}.tflite"
             with atomic_path(path) as temporary:
                 temporary.write_bytes(convert(saved_model, precision, path))
-                cosine = _checked_parity(temporary, path, parity_rois, expected, min_cosine)
+                least = MIN_PARITY_COSINE[precision] if min_cosine is None else min_cosine
+                cosine = _checked_parity(temporary, path, parity_rois, expected, least)
             size = path.stat().st_size
             files.append(ExportedFile(path, precision, size, sha256(path), cosine))
     return files

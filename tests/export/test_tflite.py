@@ -178,3 +178,30 @@ def test_mobilenet_with_attention_exports(tmp_path):
     [file] = export_model(model, tmp_path, "mobiiris", ["float16"], parity_rois=rois)
     assert file.parity_min_cosine >= 0.9999
     assert foreign_operators(file.path) == []
+
+
+def test_int8_weights_are_within_half_a_step_of_the_float_ones(tmp_path):
+    # Wide enough that the quantiser finds it worth its while.
+    model = small_model(keras.layers.Conv2D(64, 3, name="wide"))
+    rois = np.random.default_rng(1).integers(0, 256, (8, 24, 32), dtype=np.uint8)
+    float32, int8 = export_model(
+        model, tmp_path, "small", ["float32", "int8"], parity_rois=rois
+    )
+    assert int8.bytes < 0.6 * float32.bytes
+    assert 0.95 <= int8.parity_min_cosine <= 1.0
+    expected = model.get_layer("wide").kernel.numpy().transpose(3, 0, 1, 2)
+    interpreter = Interpreter(model_path=str(int8.path))
+    interpreter.allocate_tensors()
+    stored = [
+        detail for detail in interpreter.get_tensor_details()
+        if detail["dtype"] == np.int8 and tuple(detail["shape"]) == expected.shape
+    ]
+    assert len(stored) == 1
+    scales = stored[0]["quantization_parameters"]["scales"]
+    assert len(scales) == 64, "one scale a channel"
+    weights = interpreter.get_tensor(stored[0]["index"]) * scales[:, None, None, None]
+    assert (np.abs(weights - expected) <= 0.51 * scales[:, None, None, None]).all()
+    # Input, output and norm stay float32.
+    embedding = run(int8.path, rois[0])["embedding"]
+    assert embedding.dtype == np.float32
+    assert np.linalg.norm(embedding) == pytest.approx(1.0, abs=1e-4)
