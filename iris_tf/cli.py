@@ -327,6 +327,22 @@ def latency(
         typer.echo(f"written to {out}")
 
 
+@benchmark.command(name="import")
+def benchmark_import(
+    results: Annotated[list[Path], typer.Argument(help="JSON files of latency results.")],
+    out: Annotated[Path, typer.Option(help="Folder that collects results.")],
+) -> None:
+    """Put latency results of phones and hosts side by side, as latency.csv and latency.html."""
+    from iris_tf.benchmark.collection import PAGE, import_results
+
+    found = import_results(results, out)
+    typer.echo(
+        f"{found.results} results, {found.added} of them new: {found.rows} rows, {found.invalid} "
+        f"invalid, {found.failures} not measured"
+    )
+    typer.echo(f"written to {out / PAGE}")
+
+
 @benchmark.command(name="training")
 def benchmark_training(
     recipe: Annotated[Path, typer.Argument(help="YAML recipe of `iris-tf train`.")],

@@ -30,6 +30,26 @@ field                           meaning
                                 interpreter as the warm-up
 ==============================  ==========================================================
 
+Some writers add fields, the Android app all of these; each may be left out:
+
+==============================  ==========================================================
+``machine.device``              maker and model of a phone
+``machine.abi``                 of the code that ran, e.g. ``"arm64-v8a"``
+``machine.android_api``         API level of the system
+``machine.memory_bytes``        memory of the device
+``rows[].fallback``             why ``backend`` is not ``backend_requested``, one sentence
+``rows[].invalid``              why the times must not be used, one sentence
+``rows[].memory_bytes``         memory of the process after the last inference
+``rows[].conditions_start``     state of the phone before the row: ``thermal`` (``"none"``,
+                                ``"light"``, ``"moderate"``, ``"severe"``, ``"critical"``,
+                                ``"emergency"`` or ``"shutdown"``: how far the system slows
+                                itself down), ``battery_percent``, ``charging``,
+                                ``battery_celsius``; each may be left out
+``rows[].conditions_end``       the same after the row
+``failures``                    rows that could not be measured: objects of ``model`` (the
+                                file's name), ``backend_requested``, ``threads``, ``reason``
+==============================  ==========================================================
+
 Statistics are an object of ``count``, ``avg``, ``min``, ``max``, ``stddev`` (of the
 population: divided by ``count``), ``median``, ``p5``, ``p90``, ``p95``, ``p99`` and
 ``samples``, all single times in the order they were measured. The percentile p of n
@@ -103,6 +123,7 @@ def validate_result(result: Any) -> None:
     _text(machine, "machine.", "cpu")
     _integer(machine, "machine.", "cores", 1)
     _text(machine, "machine.", "os")
+    _check_texts_if_any(machine, "machine.", ("device", "abi"))
     rows = _get(result, "", "rows")
     if not isinstance(rows, list) or not rows:
         raise _problem("rows", "is not a list of at least one row")
@@ -110,6 +131,15 @@ def validate_result(result: Any) -> None:
         if not isinstance(row, dict):
             raise _problem(f"rows[{i}]", f"is {row!r:.40}, not an object")
         _check_row(row, f"rows[{i}].")
+    failures = result.get("failures", [])
+    if not isinstance(failures, list):
+        raise _problem("failures", "is not a list")
+    for i, failure in enumerate(failures):
+        if not isinstance(failure, dict):
+            raise _problem(f"failures[{i}]", f"is {failure!r:.40}, not an object")
+        for name in ("model", "backend_requested", "reason"):
+            _text(failure, f"failures[{i}].", name)
+        _integer(failure, f"failures[{i}].", "threads", 1)
 
 
 def _check_row(row: dict, where: str) -> None:
@@ -128,6 +158,17 @@ def _check_row(row: dict, where: str) -> None:
         if name == "warmup" and _get(row, where, name) is None:
             continue
         _check_statistics(_object(row, where, name), f"{where}{name}.")
+    _check_texts_if_any(row, where, ("fallback", "invalid"))
+    for name in ("conditions_start", "conditions_end"):
+        if row.get(name) is not None:
+            conditions = _object(row, where, name)
+            _check_texts_if_any(conditions, f"{where}{name}.", ("thermal",))
+
+
+def _check_texts_if_any(parent: dict, where: str, names: tuple[str, ...]) -> None:
+    for name in names:
+        if parent.get(name) is not None:
+            _text(parent, where, name)
 
 
 def _check_statistics(found: dict, where: str) -> None:

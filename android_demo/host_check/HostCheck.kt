@@ -1,0 +1,86 @@
+package org.iristf.host
+
+import org.iristf.core.Benchmark
+import org.iristf.core.Backend
+import org.iristf.core.Clock
+import org.iristf.core.Conditions
+import org.iristf.core.Failure
+import org.iristf.core.Json
+import org.iristf.core.LatencyResult
+import org.iristf.core.LatencyRow
+import org.iristf.core.Machine
+import org.iristf.core.ModelCard
+import org.iristf.core.ModelFile
+import org.iristf.core.Plan
+import org.iristf.core.ProgressListener
+import org.iristf.core.Surroundings
+import org.iristf.core.Task
+import java.io.File
+import java.nio.ByteBuffer
+import java.nio.ByteOrder
+import java.time.Instant
+import java.time.temporal.ChronoUnit
+import kotlin.math.abs
+import kotlin.system.exitProcess
+
+private const val TOLERANCE = 1e-5f
+
+private object Quiet : ProgressListener, Surroundings {
+    override fun started(task: Task, index: Int, total: Int) = Unit
+    override fun progressed(done: Int, total: Int) = Unit
+    override fun measured(row: LatencyRow) = Unit
+    override fun failed(failure: Failure) = Unit
+    override fun conditions(): Conditions? = null
+    override fun memoryBytes(): Long? = null
+    override fun invalid(): String? = null
+    override fun reset() = Unit
+}
+
+/**
+ * Run the measuring loop of :core on the released models with LiteRT's C library, and compare its
+ * outputs with Python's. Arguments: the folder `models/`, the folder that `reference.py` wrote,
+ * and where to write the result.
+ */
+fun main(arguments: Array<String>) {
+    val (models, reference, out) = arguments.map(::File)
+    val folders = LinkedHashMap<ModelFile, File>()
+    for (card in models.walk().filter { it.name == ModelCard.FILE }.sorted()) {
+        val read = ModelCard.read(card.readText(), card.parentFile.name)
+        for (file in read.files.keys) {
+            folders[File(card.parentFile, file).inputStream().use { read.check(file, it) }] = card.parentFile
+        }
+    }
+    val engines = LiteRtEngines(File(reference, "library").readText().trim(), folders::getValue)
+    var good = folders.isNotEmpty()
+    for (model in folders.keys) {
+        val expected = floats(File(reference, "${model.file}.output"))
+        val found = engines.open(model, Backend.CPU, 1).use {
+            it.fill(floats(File(reference, "${model.file}.input")))
+            it.invoke()
+            it.output()
+        }
+        val difference = expected.indices.maxOf { abs(expected[it] - found[it]) }
+        println("${model.file}: ${found.size} outputs, at most $difference from Python's")
+        good = good && found.size == expected.size && difference <= TOLERANCE
+    }
+    val names = folders.keys.associateBy { it.file }
+    val outcome = Benchmark(names, engines, Clock(System::nanoTime), Quiet, Quiet) { false }
+        .run(Plan(names.keys.toList(), threads = listOf(1), runs = Plan.MIN_RUNS, warmup = 3, initialisations = 2))
+    outcome.failures.forEach { println("${it.model}: ${it.reason}") }
+    good = good && outcome.failures.isEmpty() && outcome.rows.size == names.size
+    if (good) {
+        val result = LatencyResult(
+            Instant.now().truncatedTo(ChronoUnit.SECONDS).toString(), "android_demo host check", "LiteRT C library",
+            Machine(System.getProperty("os.arch"), Runtime.getRuntime().availableProcessors(),
+                "${System.getProperty("os.name")} ${System.getProperty("os.version")}"),
+            outcome.rows,
+        )
+        out.writeText(Json.write(result.toJson()))
+    }
+    exitProcess(if (good) 0 else 1)
+}
+
+private fun floats(file: File): FloatArray {
+    val buffer = ByteBuffer.wrap(file.readBytes()).order(ByteOrder.nativeOrder()).asFloatBuffer()
+    return FloatArray(buffer.remaining()).also { buffer.get(it) }
+}

@@ -1,0 +1,160 @@
+package org.iristf.host
+
+import com.sun.jna.Library
+import com.sun.jna.Memory
+import com.sun.jna.Native
+import com.sun.jna.Pointer
+import com.sun.jna.ptr.PointerByReference
+import org.iristf.core.Backend
+import org.iristf.core.Engine
+import org.iristf.core.EngineException
+import org.iristf.core.EngineFactory
+import org.iristf.core.ModelFile
+import java.io.File
+
+/** A size_t, which JNA knows only by the platform's width; hosts have 64 bits. */
+private typealias Size = Long
+
+/** The functions of LiteRT 2.3's C library that are used here (`litert/c` in its sources). */
+private interface LiteRt : Library {
+    fun LiteRtCreateEnvironment(options: Int, values: Pointer?, environment: PointerByReference): Int
+    fun LiteRtDestroyEnvironment(environment: Pointer)
+    fun LiteRtCreateModelFromFile(environment: Pointer, file: String, model: PointerByReference): Int
+    fun LiteRtDestroyModel(model: Pointer)
+    fun LiteRtCreateOptions(options: PointerByReference): Int
+    fun LiteRtDestroyOptions(options: Pointer)
+    fun LiteRtSetOptionsHardwareAccelerators(options: Pointer, accelerators: Int): Int
+    fun LiteRtCreateCompiledModel(
+        environment: Pointer, model: Pointer, options: Pointer, compiled: PointerByReference,
+    ): Int
+    fun LiteRtDestroyCompiledModel(compiled: Pointer)
+    fun LiteRtGetModelSignature(model: Pointer, index: Size, signature: PointerByReference): Int
+    fun LiteRtGetSignatureInputTensorByIndex(signature: Pointer, index: Size, tensor: PointerByReference): Int
+    fun LiteRtGetSignatureOutputTensorByIndex(signature: Pointer, index: Size, tensor: PointerByReference): Int
+    fun LiteRtGetRankedTensorType(tensor: Pointer, type: Pointer): Int
+    fun LiteRtGetCompiledModelInputBufferRequirements(
+        compiled: Pointer, signature: Size, index: Size, requirements: PointerByReference,
+    ): Int
+    fun LiteRtGetCompiledModelOutputBufferRequirements(
+        compiled: Pointer, signature: Size, index: Size, requirements: PointerByReference,
+    ): Int
+    fun LiteRtCreateManagedTensorBufferFromRequirements(
+        environment: Pointer, type: Pointer, requirements: Pointer, buffer: PointerByReference,
+    ): Int
+    fun LiteRtDestroyTensorBuffer(buffer: Pointer)
+    fun LiteRtLockTensorBuffer(buffer: Pointer, address: PointerByReference, mode: Int): Int
+    fun LiteRtUnlockTensorBuffer(buffer: Pointer): Int
+    fun LiteRtRunCompiledModel(
+        compiled: Pointer, signature: Size, inputs: Size, inputBuffers: Array<Pointer>, outputs: Size,
+        outputBuffers: Array<Pointer>,
+    ): Int
+}
+
+private const val ON_CPU = 1
+private const val FLOAT32 = 1 // kLiteRtElementTypeFloat32
+private const val TYPE_BYTES = 256L // more than a LiteRtRankedTensorType has
+private const val TO_READ = 0
+private const val TO_WRITE = 1
+
+/** Engines of LiteRT's C library on this machine's CPU, with as many threads as LiteRT chooses. */
+class LiteRtEngines(library: String, private val folder: (ModelFile) -> File) : EngineFactory {
+    private val liteRt = Native.load(library, LiteRt::class.java)
+
+    override fun open(model: ModelFile, backend: Backend, threads: Int): Engine {
+        if (backend != Backend.CPU) throw EngineException("The host has no ${backend.id}.")
+        return LiteRtEngine(liteRt, File(folder(model), model.file).path)
+    }
+}
+
+private class LiteRtEngine(private val liteRt: LiteRt, path: String) : Engine {
+    private val cleanup = ArrayList<() -> Unit>()
+    private val compiled: Pointer
+    private val input: Tensor
+    private val output: Tensor
+
+    private class Tensor(val shape: List<Int>, val buffer: Pointer) {
+        val size = shape.fold(1, Int::times)
+    }
+
+    init {
+        try {
+            val environment = made("environment", liteRt::LiteRtDestroyEnvironment) {
+                liteRt.LiteRtCreateEnvironment(0, null, it)
+            }
+            val model = made("model", liteRt::LiteRtDestroyModel) {
+                liteRt.LiteRtCreateModelFromFile(environment, path, it)
+            }
+            val options = made("options", liteRt::LiteRtDestroyOptions) { liteRt.LiteRtCreateOptions(it) }
+            check("accelerator", liteRt.LiteRtSetOptionsHardwareAccelerators(options, ON_CPU))
+            compiled = made("compiled model", liteRt::LiteRtDestroyCompiledModel) {
+                liteRt.LiteRtCreateCompiledModel(environment, model, options, it)
+            }
+            val signature = got("signature") { liteRt.LiteRtGetModelSignature(model, 0, it) }
+            input = tensor(
+                environment, got("input") { liteRt.LiteRtGetSignatureInputTensorByIndex(signature, 0, it) },
+                got("input") { liteRt.LiteRtGetCompiledModelInputBufferRequirements(compiled, 0, 0, it) },
+            )
+            output = tensor(
+                environment, got("output") { liteRt.LiteRtGetSignatureOutputTensorByIndex(signature, 0, it) },
+                got("output") { liteRt.LiteRtGetCompiledModelOutputBufferRequirements(compiled, 0, 0, it) },
+            )
+        } catch (error: EngineException) {
+            close()
+            throw error
+        }
+    }
+
+    override val backend get() = Backend.CPU.id
+    override val fallback: String? get() = null
+    override val inputShape get() = input.shape
+    override val outputShape get() = output.shape
+
+    override fun fill(input: FloatArray) = locked(this.input, TO_WRITE) { it.write(0, input, 0, this.input.size) }
+
+    override fun invoke() = check(
+        "run",
+        liteRt.LiteRtRunCompiledModel(compiled, 0, 1, arrayOf(input.buffer), 1, arrayOf(output.buffer)),
+    )
+
+    override fun output(): FloatArray = locked(output, TO_READ) { it.getFloatArray(0, output.size) }
+
+    override fun close() {
+        // What was made last may use what was made before.
+        cleanup.asReversed().forEach { it() }
+        cleanup.clear()
+    }
+
+    private fun tensor(environment: Pointer, tensor: Pointer, requirements: Pointer): Tensor {
+        val type = Memory(TYPE_BYTES)
+        check("tensor type", liteRt.LiteRtGetRankedTensorType(tensor, type))
+        if (type.getInt(0) != FLOAT32) throw EngineException("A tensor is not float32.")
+        // Rank in seven bits of a word, then the sizes.
+        val shape = type.getIntArray(8, type.getInt(4) and 0x7f).toList()
+        val buffer = made("buffer", liteRt::LiteRtDestroyTensorBuffer) {
+            liteRt.LiteRtCreateManagedTensorBufferFromRequirements(environment, type, requirements, it)
+        }
+        return Tensor(shape, buffer)
+    }
+
+    private fun <T> locked(tensor: Tensor, mode: Int, use: (Pointer) -> T): T {
+        val address = got("buffer") { liteRt.LiteRtLockTensorBuffer(tensor.buffer, it, mode) }
+        try {
+            return use(address)
+        } finally {
+            check("buffer", liteRt.LiteRtUnlockTensorBuffer(tensor.buffer))
+        }
+    }
+
+    private fun made(what: String, destroy: (Pointer) -> Unit, make: (PointerByReference) -> Int): Pointer =
+        got(what, make).also { cleanup.add { destroy(it) } }
+
+    private fun got(what: String, get: (PointerByReference) -> Int): Pointer {
+        val reference = PointerByReference()
+        check(what, get(reference))
+        return reference.value
+    }
+
+    private fun check(what: String, status: Int) {
+        if (status != 0) throw EngineException("LiteRT failed at the $what with status $status.")
+    }
+}
