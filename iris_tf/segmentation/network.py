@@ -105,7 +105,8 @@ class NetworkSegmenter:
         iris = look.outwards(look.iris)
         for _ in range(_MOST_LOOKS):
             before = iris
-            look = self._look(image, Window.around(before.x, before.y, 2 * before.radius / _FILL))
+            window = Window.around(before.x, before.y, 2 * before.radius / _FILL)
+            look = self._look(image, window, mirrored=True)
             pupil, iris = look.outwards(look.pupil), look.outwards(look.iris)
             agreement = _overlap(iris, before)
             if agreement > _SETTLED:
@@ -135,8 +136,12 @@ class NetworkSegmenter:
                 raise error
             return max(looks, key=_Look.expected_overlap)
 
-    def _look(self, image: np.ndarray, window: Window) -> _Look:
-        masks = self._model(window.cut(image, self._height))
+    def _look(self, image: np.ndarray, window: Window, mirrored: bool = False) -> _Look:
+        """Look through a window; `mirrored` at its mirror image, too, for the mean of both."""
+        seen = window.cut(image, self._height)
+        masks = self._model(seen)
+        if mirrored:
+            masks = (masks + self._model(seen[:, ::-1])[:, ::-1]) / 2
         outlines = {}
         for name, reason, what in (
             ("iris", FailureReason.NO_IRIS, "iris"),
