@@ -128,6 +128,24 @@ class LayoutScan:
     unmatched: list[str]
 
 
+def parse_image(image: str, layout: str) -> ManifestRow | None:
+    """Who is on an image, by its name.
+
+    Parameters
+    ----------
+    image : str
+        Path relative to the image folder, with ``/``.
+    layout : str
+        One of `LAYOUTS` but ``"auto"``.
+
+    Returns
+    -------
+    ManifestRow or None
+        None where the name does not fit the layout.
+    """
+    return _BY_NAME[layout].parse(image)
+
+
 def read_layout(images: str | Path, layout: str = AUTO) -> LayoutScan:
     """Table of the eye images in a folder.
 

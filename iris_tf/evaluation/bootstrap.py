@@ -28,11 +28,13 @@ import numpy as np
 from scipy import sparse
 
 from iris_tf.errors import EvaluationError
-from iris_tf.evaluation.counts import KEYS, STEP, Comparisons, Pairs, pairs_above
+from iris_tf.evaluation.counts import KEYS, STEP, Comparisons, Pairs, ScoreCounts, pairs_above
 from iris_tf.evaluation.identification import ProbeRanks
 from iris_tf.evaluation.scores import ImageLabels
 
 Blocks = Callable[[], Iterable[tuple[int, np.ndarray]]]
+# Weight of all impostor comparisons, by resample, from drawn persons (persons, resamples).
+Total = Callable[[np.ndarray], np.ndarray]
 
 _FLOATS_PER_BLOCK = 1 << 23
 _MAX_LEVELS = 1 << 18  # distinct genuine scores told apart
@@ -98,14 +100,51 @@ def resample_verification(
     fars : sequence of float
         False accept rates.
     """
+
+    def impostors(least: int) -> Iterable[Pairs]:
+        for start, block in blocks():
+            found = pairs_above(start, block, labels, least)
+            yield found[labels.identity[found.first] != labels.identity[found.second]]
+
+    total = _total_of_all_pairs(labels)
     share, vr = max(_FIRST_SHARE, 1.5 * max(fars)), None
     while True:
-        table = _table(comparisons, blocks, labels, share)
+        if comparisons.counts.n_impostor <= _FEW:
+            share = 1.0  # quicker than to look twice
+        table = _table(comparisons, impostors, total, labels, share)
         rates = _resample(table, weights, fars)
         vr = rates.vr if vr is None and rates.vr_found else vr
         if vr is not None and rates.eer_found:
             return Resampled(rates.eer, vr, table.exact)
         share = 1.0 if share > 0.2 else 4 * share
+
+
+def resample_pairs(
+    counts: ScoreCounts,
+    genuine: Pairs,
+    impostor: Pairs,
+    labels: ImageLabels,
+    weights: np.ndarray,
+    fars: Sequence[float],
+) -> Resampled:
+    """`resample_verification` of comparisons that are listed one by one."""
+
+    def impostors(least: int) -> Iterable[Pairs]:
+        yield impostor[impostor.keys >= least]
+
+    first, second = labels.person[impostor.first], labels.person[impostor.second]
+    shape = (labels.persons, labels.persons)
+    ones = np.ones(len(first))
+    between = sparse.coo_array((ones * (first != second), (first, second)), shape=shape).tocsr()
+    within = np.bincount(first[first == second], minlength=labels.persons)
+
+    def total(drawn: np.ndarray) -> np.ndarray:
+        return (drawn * (between @ drawn)).sum(axis=0) + within @ drawn
+
+    none = Pairs.joined([])
+    table = _table(Comparisons(counts, genuine, none), impostors, total, labels, 1.0)
+    rates = _resample(table, weights, fars)
+    return Resampled(rates.eer, rates.vr, table.exact)
 
 
 @dataclass(frozen=True)
@@ -120,22 +159,20 @@ class _Table:
     impostor: sparse.csr_array | np.ndarray
     low: np.ndarray  # persons of each column of `impostor`
     high: np.ndarray
-    images: np.ndarray  # (groups, persons)
-    within: np.ndarray  # (persons,): impostor comparisons among a person's own images
+    total: Total
     whole: bool  # nothing lies in row 0 but what is below every genuine score
     exact: bool
 
-    def impostor_weight(self, drawn: np.ndarray) -> np.ndarray:
-        """Weight of all impostor comparisons where `drawn` is (persons, resamples)."""
-        between = (self.images @ drawn) ** 2 - self.images**2 @ drawn**2
-        return between.sum(axis=0) / 2.0 + self.within @ drawn
 
-
-def _table(comparisons: Comparisons, blocks: Blocks, labels: ImageLabels, share: float) -> _Table:
+def _table(
+    comparisons: Comparisons,
+    impostors: Callable[[int], Iterable[Pairs]],
+    total: Total,
+    labels: ImageLabels,
+    share: float,
+) -> _Table:
     counts, keys, persons = comparisons.counts, comparisons.genuine.keys, labels.persons
     n_impostor = counts.n_impostor
-    if n_impostor <= _FEW:  # quicker than to look twice
-        share = 1.0
     pairs = persons * (persons + 1) // 2
     one_by_one = share * n_impostor <= _MAX_ENTRIES
     levels = np.unique(keys)
@@ -163,33 +200,31 @@ def _table(comparisons: Comparisons, blocks: Blocks, labels: ImageLabels, share:
         (np.ones(len(keys)), (place[keys], labels.person[comparisons.genuine.first])),
         shape=(rows, persons),
     ).tocsr()
-    impostor, columns = _impostor_table(blocks, labels, place, (rows, pairs), one_by_one)
+    found = impostors(int(np.searchsorted(place, 1)))
+    impostor, columns = _impostor_table(found, labels, place, (rows, pairs), one_by_one)
     high = ((np.sqrt(8.0 * columns + 1.0) - 1.0) / 2.0).astype(np.int64)
     return _Table(
         genuine,
         impostor,
         low=columns - high * (high + 1) // 2,
         high=high,
-        **_numbers_of_comparisons(labels),
+        total=total,
         whole=bool(whole),
         exact=exact,
     )
 
 
 def _impostor_table(
-    blocks: Blocks,
+    impostors: Iterable[Pairs],
     labels: ImageLabels,
     place: np.ndarray,
     shape: tuple[int, int],
     one_by_one: bool,
 ) -> tuple[sparse.csr_array | np.ndarray, np.ndarray]:
     """Impostor comparisons above row 0, and the number of the pair of persons of each column."""
-    least = int(np.searchsorted(place, 1))
     counts = np.zeros(0 if one_by_one else shape[0] * shape[1], np.float32)
     parts: list[tuple[np.ndarray, np.ndarray]] = []
-    for start, block in blocks():
-        found = pairs_above(start, block, labels, least)
-        found = found[labels.identity[found.first] != labels.identity[found.second]]
+    for found in impostors:
         row, column = place[found.keys], _pair_number(found, labels)
         if one_by_one:
             parts.append((row, column))
@@ -213,7 +248,7 @@ def _pair_number(pairs: Pairs, labels: ImageLabels) -> np.ndarray:
     return high * (high + 1) // 2 + low
 
 
-def _numbers_of_comparisons(labels: ImageLabels) -> dict[str, np.ndarray]:
+def _total_of_all_pairs(labels: ImageLabels) -> Total:
     images = np.zeros((int(labels.group.max()) + 1, labels.persons))
     np.add.at(images, (labels.group, labels.person), 1.0)
     eyes, members = np.unique(
@@ -221,7 +256,12 @@ def _numbers_of_comparisons(labels: ImageLabels) -> dict[str, np.ndarray]:
     )
     within = (images * (images - 1.0) / 2.0).sum(axis=0)
     np.subtract.at(within, eyes[2], members * (members - 1.0) / 2.0)
-    return {"images": images, "within": within}
+
+    def total(drawn: np.ndarray) -> np.ndarray:
+        between = (images @ drawn) ** 2 - images**2 @ drawn**2
+        return between.sum(axis=0) / 2.0 + within @ drawn
+
+    return total
 
 
 @dataclass(frozen=True)
@@ -243,7 +283,7 @@ def _resample(table: _Table, weights: np.ndarray, fars: Sequence[float]) -> _Rat
         both = drawn[table.low] * drawn[table.high]
         both[same] = drawn[table.low[same]]
         impostor = (table.impostor @ both.astype(dtype, copy=False)).astype(np.float64, copy=False)
-        impostor[0] = np.maximum(table.impostor_weight(drawn) - impostor[1:].sum(axis=0), 0.0)
+        impostor[0] = np.maximum(table.total(drawn) - impostor[1:].sum(axis=0), 0.0)
         parts.append(_weighted_rates(table.genuine @ drawn, impostor, fars))
     return _Rates(
         np.concatenate([part.eer for part in parts]),

@@ -275,6 +275,17 @@ def count_scores(blocks: Iterable[tuple[int, np.ndarray]], labels: ImageLabels) 
     return counter.comparisons()
 
 
+def number_of_comparisons(labels: ImageLabels) -> tuple[int, int]:
+    """Genuine and impostor comparisons that the images give."""
+
+    def pairs(members: np.ndarray) -> int:
+        return int((members.astype(np.int64) * (members - 1) // 2).sum())
+
+    eyes = labels.identity.astype(np.int64) * (labels.group.max() + 1) + labels.group
+    genuine = pairs(np.unique(eyes, return_counts=True)[1])
+    return genuine, pairs(np.bincount(labels.group)) - genuine
+
+
 def check_both_kinds(labels: ImageLabels) -> None:
     """Refuse images that give no genuine or no impostor comparison.
 
@@ -283,13 +294,7 @@ def check_both_kinds(labels: ImageLabels) -> None:
     EvaluationError
         Which says how many there would be.
     """
-
-    def pairs(members: np.ndarray) -> int:
-        return int((members.astype(np.int64) * (members - 1) // 2).sum())
-
-    eyes = labels.identity.astype(np.int64) * (labels.group.max() + 1) + labels.group
-    genuine = pairs(np.unique(eyes, return_counts=True)[1])
-    impostor = pairs(np.bincount(labels.group)) - genuine
+    genuine, impostor = number_of_comparisons(labels)
     if not (genuine and impostor):
         raise EvaluationError(
             f"{len(labels.identity)} images of {labels.identities} identities give {genuine} "

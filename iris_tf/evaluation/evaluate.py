@@ -10,39 +10,27 @@ from iris_tf.datasets.manifest import ManifestRow
 from iris_tf.errors import EvaluationError
 from iris_tf.evaluation.bootstrap import (
     Blocks,
-    percentile_interval,
+    Resampled,
     person_weights,
     resample_cmc,
+    resample_pairs,
     resample_verification,
 )
-from iris_tf.evaluation.counts import Comparisons, Pairs, ScoreCounter, ScoreCounts
+from iris_tf.evaluation.counts import Comparisons, Pairs, ScoreCounter, ScoreCounts, score_keys
+from iris_tf.evaluation.figures import CMC_RANKS, FARS, FMRS, intervals, verification_figures
 from iris_tf.evaluation.identification import RankCounter, cmc
 from iris_tf.evaluation.open_set import FPIRS, OpenSetCounter, draw_galleries
 from iris_tf.evaluation.scores import (
+    ImageLabels,
     check_embeddings,
     label_images,
     similarity_blocks,
 )
-from iris_tf.evaluation.verification import (
-    ErrorCurve,
-    OperatingPoint,
-    area_under_roc,
-    curve_of_counts,
-    d_prime_of_counts,
-    eer_of_curve,
-    vr_of_curve,
-)
 
-FARS = {"far_1e-2": 0.01, "far_1e-3": 0.001}
-FMRS = {"fmr_1e-2": 1e-2, "fmr_1e-3": 1e-3, "fmr_1e-4": 1e-4, "fmr_1e-5": 1e-5}
-CMC_RANKS = (1, 5, 10)
-CONFIDENCE = 0.9
-RULE_OF_30 = 30  # errors, for 90 % confidence that the true rate is within 30 % of the measured
 WORST = 10
-_CURVE_POINTS = 400
 _CMC_CURVE_RANKS = 20
 _BLOCK = 1024  # rows of a similarity matrix
-_HISTOGRAM_EDGES = np.linspace(-1.0, 1.0, 101)
+_PAIRS_AT_ONCE = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -187,95 +175,83 @@ def _evaluate(
     comparisons, ranks, open_set = scores.comparisons(), closed.ranks(), opened.result()
     rates = cmc(ranks.ranks, max(_CMC_CURVE_RANKS, *CMC_RANKS))
     verification = verification_figures(comparisons.counts)
-    samples = {}
+    samples, exact = {}, True
     if resamples and labels.persons > 1:
         weights = person_weights(labels.persons, resamples, seed)
-        names = [name for name, point in verification["operating_points"].items()
-                 if point["supported"]]  # fmt: skip
-        fars = FARS | {name: FMRS[name] for name in names}
+        fars = _resampled_fars(verification)
         resampled = resample_verification(
             comparisons, blocks, labels, weights, tuple(fars.values())
         )
-        vr = dict(zip(fars, resampled.vr, strict=True))
         identified = resample_cmc(ranks, labels, weights, CMC_RANKS)
-        samples = (
-            {"eer": resampled.eer}
-            | {f"vr_{name}": vr[name] for name in FARS}
-            | {f"fnmr_{name}": 1.0 - vr[name] for name in names}
-            | {f"cmc_{k}": hits for k, hits in zip(CMC_RANKS, identified, strict=True)}
-        )
+        samples, exact = _samples(resampled, fars), resampled.exact
+        samples |= {f"cmc_{k}": hits for k, hits in zip(CMC_RANKS, identified, strict=True)}
     result = {
         "protocol": protocol,
-        "counts": {
-            "images": len(labels.identity),
-            "identities": labels.identities,
-            "persons": labels.persons,
-            "genuine_comparisons": comparisons.counts.n_genuine,
-            "impostor_comparisons": comparisons.counts.n_impostor,
-            "probes": len(ranks.probes),
-        },
+        "counts": _counts(labels, comparisons) | {"probes": len(ranks.probes)},
         **verification,
         "open_set": open_set,
-        "intervals": None,
-        "worst": {
-            "genuine": _named(_lowest(comparisons.genuine), rows),
-            "impostor": _named(comparisons.highest_impostor, rows),
-        },
+        "intervals": intervals(samples, resamples, seed, exact) if resamples else None,
+        "worst": _worst(comparisons, rows),
     }
     result["metrics"] |= {f"cmc_{k}": float(rates[k - 1]) for k in CMC_RANKS}
     result["metrics"] |= {f"fnir_{name}": open_set["fnir"][name] for name in FPIRS}
     result["curves"]["cmc"] = rates[:_CMC_CURVE_RANKS].tolist()
-    if resamples:
-        result["intervals"] = _intervals(samples, resamples, seed) | {
-            "exact": not samples or resampled.exact
-        }
     return Evaluation(result, comparisons, samples)
 
 
-def verification_figures(counts: ScoreCounts) -> dict[str, Any]:
-    """Figures that need nothing but the scores.
+def evaluation_of_pairs(
+    embeddings: np.ndarray,
+    rows: Sequence[ManifestRow],
+    genuine: np.ndarray,
+    impostor: np.ndarray,
+    resamples: int = 200,
+    seed: int = 0,
+) -> Evaluation:
+    """Evaluate listed comparisons only; there is no identification then.
 
     Parameters
     ----------
-    counts : ScoreCounts
-        -1..1, of both kinds.
+    embeddings : ndarray of shape (n, size), float
+        Unit vectors, one an image.
+    rows : sequence of n ManifestRow
+        Who is on each image.
+    genuine, impostor : ndarray of shape (n_genuine, 2), (n_impostor, 2), int
+        Images of each comparison, from `read_pairs`.
+    resamples, seed
+        See `evaluate_embeddings`.
 
     Returns
     -------
-    dict
-        Those of ``metrics``, ``thresholds``, ``operating_points`` and ``curves`` of
-        `evaluate_embeddings` that scores alone give.
+    Evaluation
+        With the keys of `evaluate_embeddings`; what belongs to identification is None, the
+        curve of CMC empty. Counts are of images, identities and persons that are listed.
     """
-    curve = curve_of_counts(counts)
-    points = {"eer": eer_of_curve(curve)}
-    points |= {name: vr_of_curve(curve, far) for name, far in FARS.items()}
-    operating = {
-        name: _operating_point(vr_of_curve(curve, fmr), fmr, counts) for name, fmr in FMRS.items()
+    embeddings, labels = check_embeddings(embeddings, len(rows)), label_images(rows)
+    lists = [_listed(embeddings, pairs) for pairs in (genuine, impostor)]
+    counts = ScoreCounts.of_scores(*(pairs.scores for pairs in lists))
+    highest = np.lexsort([lists[1].second, lists[1].first, -lists[1].keys])[:WORST]
+    comparisons = Comparisons(counts, lists[0], lists[1][highest])
+    listed = labels.select(np.unique(np.concatenate([genuine, impostor])))
+    verification = verification_figures(counts)
+    samples, exact = {}, True
+    if resamples and labels.persons > 1:
+        weights = person_weights(labels.persons, resamples, seed)
+        fars = _resampled_fars(verification)
+        resampled = resample_pairs(counts, *lists, labels, weights, tuple(fars.values()))
+        samples, exact = _samples(resampled, fars), resampled.exact
+    result = {
+        "protocol": "pair-lists",
+        "counts": _counts(listed, comparisons) | {"probes": 0},
+        **verification,
+        "open_set": None,
+        "intervals": intervals(samples, resamples, seed, exact) if resamples else None,
+        "worst": _worst(comparisons, rows),
     }
-    metrics = {"eer": points["eer"].rate}
-    metrics |= {f"vr_{name}": points[name].rate for name in FARS}
-    metrics |= {
-        f"fnmr_{name}": point["fnmr"] if point["supported"] else None
-        for name, point in operating.items()
-    }
-    metrics |= {"auc": area_under_roc(curve), "d_prime": d_prime_of_counts(counts)}
-    return {
-        "metrics": metrics,
-        "thresholds": {name: point.threshold for name, point in points.items()},
-        "operating_points": operating,
-        "curves": {"det": _det_points(curve), "histogram": _histogram(counts)},
-    }
-
-
-def _operating_point(point: OperatingPoint, fmr: float, counts: ScoreCounts) -> dict[str, Any]:
-    false_matches = int(counts.impostor[counts.levels >= point.threshold].sum())
-    return {
-        "threshold": point.threshold,
-        "fmr": false_matches / counts.n_impostor,
-        "fnmr": 1.0 - point.rate,
-        "false_matches": false_matches,
-        "supported": fmr * counts.n_impostor >= RULE_OF_30,
-    }
+    result["metrics"] |= dict.fromkeys(
+        [*(f"cmc_{k}" for k in CMC_RANKS), *(f"fnir_{name}" for name in FPIRS)]
+    )
+    result["curves"]["cmc"] = []
+    return Evaluation(result, comparisons, samples)
 
 
 def raw_pixel_embeddings(rois: np.ndarray) -> np.ndarray:
@@ -314,56 +290,51 @@ def raw_pixel_embeddings(rois: np.ndarray) -> np.ndarray:
     return vectors
 
 
-def _lowest(pairs: Pairs) -> Pairs:
-    return pairs[np.lexsort([pairs.second, pairs.first, pairs.keys])[:WORST]]
+def _listed(embeddings: np.ndarray, pairs: np.ndarray) -> Pairs:
+    scores = np.empty(len(pairs), np.float32)
+    for start in range(0, len(pairs), _PAIRS_AT_ONCE):
+        part = pairs[start : start + _PAIRS_AT_ONCE]
+        first, second = (embeddings[part[:, i]].astype(np.float64) for i in (0, 1))
+        lengths = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
+        scores[start : start + len(part)] = np.einsum("ij,ij->i", first, second) / lengths
+    keys = score_keys(np.clip(scores, -1.0, 1.0))
+    return Pairs(keys, *np.sort(pairs, axis=1).T.astype(np.int32))
 
 
-def _named(pairs: Pairs, rows: Sequence[ManifestRow]) -> list[list[Any]]:
-    return [
-        [rows[first].image, rows[second].image, score]
-        for first, second, score in zip(
-            pairs.first.tolist(), pairs.second.tolist(), pairs.scores.tolist(), strict=True
-        )
-    ]
-
-
-def _intervals(
-    samples: Mapping[str, np.ndarray], resamples: int, seed: int
-) -> dict[str, Any]:
-    bounds: dict[str, list[float] | None] = dict.fromkeys(
-        [
-            "eer",
-            *(f"vr_{name}" for name in FARS),
-            *(f"fnmr_{name}" for name in FMRS),
-            *(f"cmc_{k}" for k in CMC_RANKS),
-        ]
-    )
-    for name, values in samples.items():
-        interval = percentile_interval(values, CONFIDENCE)
-        bounds[name] = None if interval is None else list(interval)
+def _counts(labels: ImageLabels, comparisons: Comparisons) -> dict[str, int]:
     return {
-        "level": CONFIDENCE,
-        "resamples": resamples,
-        "seed": seed,
-        "method": "percentiles of a bootstrap over persons",
-        "bounds": bounds,
+        "images": len(labels.identity),
+        "identities": labels.identities,
+        "persons": labels.persons,
+        "genuine_comparisons": comparisons.counts.n_genuine,
+        "impostor_comparisons": comparisons.counts.n_impostor,
     }
 
 
-def _det_points(curve: ErrorCurve) -> dict[str, list[float]]:
-    """The curve thinned to a drawable number of its own points, dense where either is small."""
-    rates = np.geomspace(1e-6, 1.0, _CURVE_POINTS // 2)
-    at_fmr = np.searchsorted(curve.fmr, rates, side="right") - 1
-    at_fnmr = len(curve.fnmr) - np.searchsorted(curve.fnmr[::-1], rates, side="right")
-    kept = np.unique(np.concatenate([at_fmr, at_fnmr, [0, len(curve.fmr) - 1]]))
-    return {"fmr": curve.fmr[kept].tolist(), "fnmr": curve.fnmr[kept].tolist()}
+def _resampled_fars(verification: Mapping[str, Any]) -> dict[str, float]:
+    points = verification["operating_points"]
+    return FARS | {name: FMRS[name] for name, point in points.items() if point["supported"]}
 
 
-def _histogram(counts: ScoreCounts) -> dict[str, list[float]]:
-    shares = {
-        name: (
-            np.histogram(counts.levels, _HISTOGRAM_EDGES, weights=of_level)[0] / of_level.sum()
-        ).tolist()
-        for name, of_level in (("genuine", counts.genuine), ("impostor", counts.impostor))
+def _samples(resampled: Resampled, fars: Mapping[str, float]) -> dict[str, np.ndarray]:
+    samples = {"eer": resampled.eer}
+    for name, rates in zip(fars, resampled.vr, strict=True):
+        if name in FARS:
+            samples[f"vr_{name}"] = rates
+        else:
+            samples[f"fnmr_{name}"] = 1.0 - rates
+    return samples
+
+
+def _worst(comparisons: Comparisons, rows: Sequence[ManifestRow]) -> dict[str, list[list[Any]]]:
+    pairs = comparisons.genuine
+    lowest = pairs[np.lexsort([pairs.second, pairs.first, pairs.keys])[:WORST]]
+    return {
+        kind: [
+            [rows[first].image, rows[second].image, score]
+            for first, second, score in zip(
+                pairs.first.tolist(), pairs.second.tolist(), pairs.scores.tolist(), strict=True
+            )
+        ]
+        for kind, pairs in (("genuine", lowest), ("impostor", comparisons.highest_impostor))
     }
-    return {"edges": _HISTOGRAM_EDGES.tolist()} | shares

@@ -1,0 +1,92 @@
+import dataclasses
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from iris_tf.errors import EvaluationError
+from iris_tf.evaluation.counts import rounded
+from iris_tf.evaluation.evaluate import evaluation_of_embeddings, evaluation_of_pairs
+from iris_tf.evaluation.pair_lists import read_pairs
+
+
+def both_kinds(rows):
+    lists = {True: [], False: []}
+    for i in range(len(rows)):
+        for j in range(i):
+            lists[rows[i].identity == rows[j].identity].append((i, j))
+    return np.array(lists[True]), np.array(lists[False])
+
+
+def test_all_pairs_listed_give_the_figures_of_all_pairs(population):
+    embeddings, rows = population(8, 4)
+    wanted = evaluation_of_embeddings(embeddings, rows, resamples=30)
+    found = evaluation_of_pairs(embeddings, rows, *both_kinds(rows), resamples=30)
+    counts = wanted.result["counts"] | {"probes": 0}
+    assert found.result["counts"] == counts
+    for name in ("thresholds", "operating_points", "worst"):
+        assert found.result[name] == wanted.result[name]
+    for name, value in found.result["metrics"].items():
+        listed = not name.startswith(("cmc", "fnir"))
+        assert value == (wanted.result["metrics"][name] if listed else None)
+    for name, samples in found.samples.items():
+        np.testing.assert_allclose(samples, wanted.samples[name])
+    assert found.result["intervals"]["bounds"]["eer"] is not None
+
+
+def test_some_pairs(population):
+    embeddings, rows = population(8, 4)
+    rng = np.random.default_rng(0)
+    genuine, impostor = (rng.permutation(pairs)[:n] for pairs, n in
+                         zip(both_kinds(rows), (20, 300), strict=True))  # fmt: skip
+    found = evaluation_of_pairs(embeddings, rows, genuine, impostor, resamples=0).result
+    pairs = np.concatenate([genuine, impostor])
+    scores = rounded([embeddings[i].astype(float) @ embeddings[j].astype(float) for i, j in pairs])
+    truth = np.arange(320) < 20
+    assert found["metrics"]["auc"] == pytest.approx(roc_auc_score(truth, scores))
+    assert found["counts"]["images"] == len(np.unique(pairs))
+    assert found["intervals"] is None
+
+
+@pytest.fixture
+def listed(tmp_path, rows_of):
+    rows = rows_of([("a", "L"), ("a", "L"), ("b", "L")])
+    rows = [dataclasses.replace(row, image=f"{row.subject}/{row.image}") for row in rows]
+    rows.append(dataclasses.replace(rows[2], image="c/2.png", identity="c-L", subject="c"))
+
+    def listed(text, genuine=True):
+        path = tmp_path / "pairs.csv"
+        path.write_text(text)
+        return read_pairs(path, rows, genuine).tolist()
+
+    return listed
+
+
+def test_images_are_named_by_path_or_by_unique_file_name(listed):
+    assert listed("a/0.png,1.png\n\n1.png, 0.png\n") == [[0, 1], [1, 0]]
+    assert listed("0.png,b/2.png\n0.png,c/2.png\n", genuine=False) == [[0, 2], [0, 3]]
+    assert listed('\ufeff"0.png","1.png"') == [[0, 1]]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("0.png,2.png\n", r"line 1: several images have the file name '2\.png'"),
+        ("0.png,1.png\n0.png,9.png\n", r"line 2: there is no image '9\.png' among those"),
+        ("0.png,0.png\n", r"line 1: compares a/0\.png with itself"),
+        ("0.png,1.png,1\n", "line 1: has 3 columns"),
+        ("0.png,b/2.png\n", r"a/0\.png shows a-L and b/2\.png shows b-L .* no genuine comparison"),
+        ("\n", "lists no comparison; give at least one genuine pair"),
+        ("\0", "not a CSV table|there is no image|has 1 columns"),
+    ],
+)
+def test_broken_lists(listed, text, message):
+    with pytest.raises(EvaluationError, match=message):
+        listed(text)
+
+
+def test_an_impostor_list_of_one_identity_and_a_missing_one(listed, tmp_path):
+    with pytest.raises(EvaluationError, match="no impostor comparison"):
+        listed("0.png,1.png\n", genuine=False)
+    with pytest.raises(EvaluationError, match=r"none\.csv: there is no such list"):
+        read_pairs(tmp_path / "none.csv", [], True)
