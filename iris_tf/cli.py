@@ -33,6 +33,7 @@ Cameras = StrEnum("Cameras", ["one", "many"])
 SplitBy = StrEnum("SplitBy", ["person", "identity"])
 Split = StrEnum("Split", ["train", "val", "test", "all"])
 Baseline = StrEnum("Baseline", ["iriscode"])
+Protocol = StrEnum("Protocol", [("ALL_PAIRS", "all-pairs"), ("SAME_EYE", "same-eye")])
 Kind = StrEnum("Kind", ["auto", "eye", "roi"])
 OperatingPoint = StrEnum(
     "OperatingPoint", [("EER", "eer"), ("FAR_1E_2", "far_1e-2"), ("FAR_1E_3", "far_1e-3")]
@@ -246,7 +247,10 @@ def export(
 
 @app.command()
 def evaluate(
-    model: Annotated[Path, typer.Option(help="A .tflite or .keras file, or a run folder.")],
+    model: Annotated[
+        list[Path],
+        typer.Option(help="A .tflite or .keras file, or a run folder; give several to compare."),
+    ],
     manifest: Annotated[Path, typer.Option(help="manifest.csv of a prepared dataset.")],
     out: Annotated[Path, typer.Option(help="Folder for metrics.json and report.html.")],
     split: Annotated[Split, typer.Option(help="Which rows to compare.")] = Split.test,
@@ -257,20 +261,46 @@ def evaluate(
         Path | None, typer.Option(help="The file that prepare was given, for the baseline.")
     ] = None,
     jobs: Annotated[int, typer.Option(help="Processes for the baseline; -1: one a core.")] = -1,
+    protocol: Annotated[
+        Protocol, typer.Option(help="same-eye: left with left and right with right only.")
+    ] = Protocol.ALL_PAIRS,
+    genuine: Annotated[
+        Path | None, typer.Option(help="CSV of image pairs to compare, with --impostor.")
+    ] = None,
+    impostor: Annotated[
+        Path | None, typer.Option(help="CSV of image pairs to compare, with --genuine.")
+    ] = None,
+    resamples: Annotated[
+        int, typer.Option(min=1, help="Of the bootstrap over persons, for the intervals.")
+    ] = 1000,
+    scores: Annotated[
+        Path | None, typer.Option(help=".npz file to write: how often each score occurs.")
+    ] = None,
 ) -> None:
-    """Compare all pairs of a split: EER, VR@FAR, CMC with confidence intervals."""
+    """Compare all pairs of a split: EER, FNMR, CMC with confidence intervals.
+
+    Of several models, the first is the one that the others are compared with, on
+    the same resamples of persons.
+    """
     from iris_tf.evaluation.model import evaluate_model
 
-    if model.suffix != ".tflite":
+    if (genuine is None) != (impostor is None):
+        raise typer.BadParameter("give both --genuine and --impostor, or neither")
+    if any(path.suffix != ".tflite" for path in model):
         load_tensorflow()
     results = evaluate_model(
-        model,
+        model[0],
         manifest,
         out,
         split.value,
         None if baseline is None else baseline.value,
         segmenter_model,
         jobs,
+        others=model[1:],
+        protocol=protocol.value,
+        pairs=None if genuine is None else (genuine, impostor),
+        resamples=resamples,
+        scores=scores,
     )
     result = results["evaluation"]
     counts, bounds = result["counts"], result["intervals"]["bounds"]
@@ -281,12 +311,25 @@ def evaluate(
     )
     names = {"eer": "EER", "vr_far_1e-2": "VR@FAR=1%", "vr_far_1e-3": "VR@FAR=0.1%",
              "cmc_1": "CMC@1", "cmc_5": "CMC@5"}  # fmt: skip
+    names = {key: name for key, name in names.items() if result["metrics"][key] is not None}
     for key, name in names.items():
         interval = ""
         if bounds[key] is not None:
             low, high = (100 * bound for bound in bounds[key])
             interval = f"  (90 % interval {low:.2f} to {high:.2f})"
         typer.echo(f"{name:<12} {100 * result['metrics'][key]:6.2f} %{interval}")
+    for other in results["others"]:
+        typer.echo(f"{other['model']['name']}, and its difference to the first:")
+        for key, name in names.items():
+            difference = ""
+            if key in other["differences"]:
+                found = other["differences"][key]
+                difference = f"  {100 * found['difference']:+.2f}"
+                if found["interval"] is not None:
+                    low, high = (100 * bound for bound in found["interval"])
+                    difference += f" (90 % interval {low:+.2f} to {high:+.2f})"
+            rate = 100 * other["evaluation"]["metrics"][key]
+            typer.echo(f"{name:<12} {rate:6.2f} %{difference}")
     for other in results["baselines"]:
         typer.echo(
             f"{other['name']} ({other['library']}): templates of {other['templates']} of "

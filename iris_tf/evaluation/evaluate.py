@@ -27,6 +27,7 @@ from iris_tf.evaluation.scores import (
     similarity_blocks,
 )
 
+RESAMPLES = 1000
 WORST = 10
 _CMC_CURVE_RANKS = 20
 _BLOCK = 1024  # rows of a similarity matrix
@@ -56,7 +57,7 @@ class Evaluation:
 def evaluate_embeddings(
     embeddings: np.ndarray,
     rows: Sequence[ManifestRow],
-    resamples: int = 200,
+    resamples: int = RESAMPLES,
     seed: int = 0,
     protocol: str = "all-pairs",
 ) -> dict[str, Any]:
@@ -119,7 +120,7 @@ def evaluate_embeddings(
 def evaluation_of_embeddings(
     embeddings: np.ndarray,
     rows: Sequence[ManifestRow],
-    resamples: int = 200,
+    resamples: int = RESAMPLES,
     seed: int = 0,
     protocol: str = "all-pairs",
 ) -> Evaluation:
@@ -131,7 +132,7 @@ def evaluation_of_embeddings(
 def evaluate_similarities(
     similarities: np.ndarray,
     rows: Sequence[ManifestRow],
-    resamples: int = 200,
+    resamples: int = RESAMPLES,
     seed: int = 0,
     protocol: str = "all-pairs",
 ) -> dict[str, Any]:
@@ -204,7 +205,7 @@ def evaluation_of_pairs(
     rows: Sequence[ManifestRow],
     genuine: np.ndarray,
     impostor: np.ndarray,
-    resamples: int = 200,
+    resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Evaluation:
     """Evaluate listed comparisons only; there is no identification then.

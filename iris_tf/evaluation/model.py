@@ -1,5 +1,6 @@
-"""`iris-tf evaluate`: one model, and a baseline if wanted, on one split of one manifest."""
+"""`iris-tf evaluate`: models, and a baseline if wanted, on one split of one manifest."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +9,24 @@ import numpy as np
 from iris_tf.datasets.manifest import SPLITS, ManifestRow, read_manifest, read_settings
 from iris_tf.datasets.roi_store import read_crop
 from iris_tf.errors import DatasetError, EvaluationError, ModelError
-from iris_tf.evaluation.evaluate import evaluate_embeddings, evaluate_similarities
+from iris_tf.evaluation.differences import paired_differences
+from iris_tf.evaluation.evaluate import (
+    RESAMPLES,
+    Evaluation,
+    evaluate_embeddings,
+    evaluate_similarities,
+    evaluation_of_embeddings,
+    evaluation_of_pairs,
+)
+from iris_tf.evaluation.failures import failed_images, generalised_rates
 from iris_tf.evaluation.iriscode import IrisCodeBaseline, hamming_distances, iriscode_of_dataset
 from iris_tf.evaluation.model_report import write_model_report
-from iris_tf.files import sha256, write_json
-from iris_tf.inference.models import crop_settings, open_model
+from iris_tf.evaluation.pair_lists import read_pairs
+from iris_tf.evaluation.scores import label_images
+from iris_tf.evaluation.slices import slice_figures
+from iris_tf.files import atomic_path, sha256, write_json
+from iris_tf.inference.model_card import CARD_NAME, ModelCard
+from iris_tf.inference.models import Embedder, crop_settings, open_model
 from iris_tf.machine import machine_description
 from iris_tf.progress import track
 
@@ -52,6 +66,11 @@ def evaluate_model(
     baseline: str | None = None,
     segmenter_model: str | Path | None = None,
     jobs: int = -1,
+    others: Sequence[str | Path] = (),
+    protocol: str = "all-pairs",
+    pairs: tuple[str | Path, str | Path] | None = None,
+    resamples: int = RESAMPLES,
+    scores: str | Path | None = None,
 ) -> dict[str, Any]:
     """Embed a split with a model, evaluate it and write ``metrics.json`` and ``report.html``.
 
@@ -75,12 +94,29 @@ def evaluate_model(
         the baseline segments the eye images again.
     jobs : int
         Processes that encode for the baseline; -1 for one a core.
+    others : sequence of str or Path, optional
+        More models, to be set beside the first on the same images and resamples.
+    protocol : {"all-pairs", "same-eye"}, optional
+        See `label_images`.
+    pairs : tuple of two str or Path, optional
+        Lists of the genuine and the impostor comparisons (see `read_pairs`): no others are
+        made then.
+    resamples : int, optional
+        Resamples of the bootstrap over persons; 0 for no confidence intervals.
+    scores : str or Path, optional
+        ``.npz`` file to write: ``models`` (names), and for the model number i, from 0,
+        ``levels_i`` (distinct scores, rising), ``genuine_i`` and ``impostor_i`` (number of
+        comparisons with each).
 
     Returns
     -------
     dict
-        What was written: ``model`` (file, sha256, bytes), ``manifest``, ``split``,
-        ``evaluation`` (see `evaluate_embeddings`), ``baselines`` and ``machine``. Each
+        What was written: ``model`` (name, file, precision, sha256, bytes), ``manifest``,
+        ``split``, ``evaluation`` (see `evaluate_embeddings`), ``generalised`` (see
+        `generalised_rates`; None where failures are not known, and of listed pairs),
+        ``slices`` (see `slice_figures`), ``others``, ``baselines`` and ``machine``. Each of
+        the others has ``model``, ``evaluation``, ``generalised`` and ``slices`` of its own,
+        and ``differences`` to the first (see `paired_differences`). Each
         baseline has ``name``, ``library``, ``segmenter``, ``segmenter_version``,
         ``templates`` (number of images it could use), ``failures`` (the others by
         `FailureReason`), ``errors`` (the same by the library's own names), ``evaluation``
@@ -89,36 +125,120 @@ def evaluate_model(
     Raises
     ------
     ModelError, DatasetError, EvaluationError
-        When model, manifest or a crop cannot be used.
+        When model, manifest, a list or a crop cannot be used.
     """
     rows = select_rows(manifest, split)
     if baseline not in (None, *BASELINES):
         raise EvaluationError(
             f"baseline {baseline!r} is unknown; choose one of {', '.join(BASELINES)}."
         )
-    embedder = open_model(model)
-    _check_crops(model, manifest)
-    codes = iriscode_of_dataset(rows, manifest, segmenter_model, jobs) if baseline else None
-    crops = (read_crop(Path(manifest).parent / row.roi) for row in rows)
-    embeddings = np.asarray(
-        embedder.embed(track(crops, f"Embedding with {embedder.path.name}", len(rows)))
+    if pairs is not None and (baseline or protocol != "all-pairs"):
+        raise EvaluationError(
+            "lists of pairs say which comparisons there are; leave out the protocol and the "
+            "baseline."
+        )
+    label_images(rows, protocol)  # refused before the work
+    lists = pairs and tuple(
+        read_pairs(path, rows, genuine) for path, genuine in zip(pairs, (True, False), strict=True)
     )
-    evaluation = evaluate_embeddings(embeddings, rows)
+    given = [model, *others]
+    embedders = [open_model(path) for path in given]
+    for path in given:
+        _check_crops(path, manifest)
+    codes = iriscode_of_dataset(rows, manifest, segmenter_model, jobs) if baseline else None
+    failed = None if lists else failed_images(manifest, split)
+    entries, evaluations = [], []
+    for name, embedder in zip(_names(given, embedders), embedders, strict=True):
+        crops = (read_crop(Path(manifest).parent / row.roi) for row in rows)
+        vectors = np.asarray(embedder.embed(track(crops, f"Embedding with {name}", len(rows))))
+        if lists:
+            evaluation = evaluation_of_pairs(vectors, rows, *lists, resamples)
+        else:
+            evaluation = evaluation_of_embeddings(vectors, rows, resamples, protocol=protocol)
+        if not entries:
+            embeddings = vectors
+        evaluations.append(evaluation)
+        entries.append(
+            {
+                "model": _description(name, embedder),
+                "evaluation": evaluation.result,
+                "generalised": _generalised(evaluation, rows, failed, protocol),
+                "slices": slice_figures(vectors, rows, evaluation),
+            }
+        )
+    for entry, evaluation in zip(entries[1:], evaluations[1:], strict=True):
+        entry["differences"] = paired_differences(evaluations[0], evaluation)
     result = {
-        "model": {
-            "file": embedder.path.name,
-            "sha256": sha256(embedder.path),
-            "bytes": embedder.path.stat().st_size,
-        },
+        **entries[0],
+        "others": entries[1:],
         "manifest": str(manifest),
         "split": split,
-        "evaluation": evaluation,
-        "baselines": [] if codes is None else [_beside(codes, evaluation, embeddings, rows)],
+        "baselines": []
+        if codes is None
+        else [_beside(codes, evaluations[0].result, embeddings, rows, protocol, resamples)],
         "machine": machine_description(),
     }
+    if scores is not None:
+        _write_scores(scores, entries, evaluations)
     write_json(Path(out) / "metrics.json", result)
-    write_model_report(Path(out) / "report.html", result, embedder.path, manifest)
+    write_model_report(Path(out) / "report.html", result, manifest)
     return result
+
+
+def _names(given: Sequence[str | Path], embedders: Sequence[Embedder]) -> list[str]:
+    """File names, or what the user typed where they are the same, as of two runs."""
+    files = [embedder.path.name for embedder in embedders]
+    return [
+        file if files.count(file) == 1 else str(path)
+        for path, file in zip(given, files, strict=True)
+    ]
+
+
+def _description(name: str, embedder: Embedder) -> dict[str, Any]:
+    path = embedder.path
+    card = path.with_name(CARD_NAME)
+    known = path.suffix == ".tflite" and card.is_file()
+    file = ModelCard.read(card).files.get(path.name) if known else None
+    return {
+        "name": name,
+        "file": path.name,
+        "precision": "" if file is None else file.precision,
+        "sha256": sha256(path),
+        "bytes": path.stat().st_size,
+    }
+
+
+def _generalised(
+    evaluation: Evaluation,
+    rows: Sequence[ManifestRow],
+    failed: Sequence[tuple[ManifestRow, str]] | None,
+    protocol: str,
+) -> dict[str, Any] | None:
+    if failed is None:
+        return None
+    result = evaluation.result
+    thresholds = {"eer": result["thresholds"]["eer"]} | {
+        name: point["threshold"]
+        for name, point in result["operating_points"].items()
+        if point["supported"]
+    }
+    counts = evaluation.comparisons.counts
+    return generalised_rates(rows, failed, counts, thresholds, protocol)
+
+
+def _write_scores(
+    path: str | Path, entries: Sequence[dict[str, Any]], evaluations: Sequence[Evaluation]
+) -> None:
+    path = Path(path)
+    if path.suffix != ".npz":
+        path = path.with_name(path.name + ".npz")  # as NumPy does, which would miss the rename
+    arrays = {"models": np.array([entry["model"]["name"] for entry in entries])}
+    for i, evaluation in enumerate(evaluations):
+        counts = evaluation.comparisons.counts
+        for name in ("levels", "genuine", "impostor"):
+            arrays[f"{name}_{i}"] = getattr(counts, name)
+    with atomic_path(path) as temporary:
+        np.savez_compressed(temporary, **arrays)
 
 
 def _beside(
@@ -126,13 +246,17 @@ def _beside(
     evaluation: dict[str, Any],
     embeddings: np.ndarray,
     rows: list[ManifestRow],
+    protocol: str,
+    resamples: int,
 ) -> dict[str, Any]:
     """A baseline's entry in ``metrics.json``."""
     usable = baseline.codes.images
     compared = [rows[i] for i in usable]
     similarities = 1.0 - hamming_distances(baseline.codes.codes, baseline.codes.masks)
     if len(compared) < len(rows):
-        evaluation = evaluate_embeddings(embeddings[usable], compared)
+        evaluation = evaluate_embeddings(
+            embeddings[usable], compared, resamples, protocol=protocol
+        )
     return {
         "name": "IrisCode",
         "library": f"Open-Iris {baseline.version}",
@@ -141,7 +265,9 @@ def _beside(
         "templates": len(compared),
         "failures": baseline.codes.failures,
         "errors": baseline.codes.errors,
-        "evaluation": evaluate_similarities(similarities, compared),
+        "evaluation": evaluate_similarities(
+            similarities, compared, resamples, protocol=protocol
+        ),
         "model_evaluation": evaluation,
     }
 

@@ -173,9 +173,9 @@ def count_splits(rows: Sequence[ManifestRow]) -> dict[str, dict[str, int]]:
     return counts
 
 
-def percent(rate: float) -> str:
+def percent(rate: float | None) -> str:
     """A share as per cent with two decimals, without the sign: ``"3.14"``."""
-    return f"{100 * rate:.2f}"
+    return NOTHING if rate is None else f"{100 * rate:.2f}"
 
 
 def interval(row: ReportRow, metric: str) -> str:

@@ -71,7 +71,7 @@ def cmc_plot(rows: Sequence["ReportRow"], colours: Mapping[str, str]) -> bytes:
     with rc_context(_STYLE):
         figure, axes = _new_figure(height=4.1)
         for row in rows:
-            rates = 100 * np.array(row.evaluation["curves"]["cmc"])
+            rates = 100 * np.array(row.evaluation["curves"]["cmc"])  # none of listed pairs
             axes.plot(np.arange(1, len(rates) + 1), rates, color=colours[row.model],
                       linestyle=_line_style(row), marker=".", markersize=3.5)
         axes.set_xlim(0.5, None)

@@ -1,8 +1,10 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 
+from iris_tf.datasets.manifest import read_manifest
 from iris_tf.errors import EvaluationError, ModelError
 from iris_tf.evaluation.model import evaluate_model
 from iris_tf.machine import package_version
@@ -37,6 +39,83 @@ def test_an_unknown_baseline_is_refused(unrolled, exported, tmp_path):
         evaluate_model(
             exported / "mobile_float32.tflite", unrolled, tmp_path, baseline="daugman"
         )
+
+
+def test_models_side_by_side(run_cli, small_dataset, exported, tmp_path):
+    manifest, out = small_dataset / "manifest.csv", tmp_path / "out"
+    models = [exported / f"mobile_{precision}.tflite" for precision in ("float32", "float16")]
+    status, text, _ = run_cli(
+        "evaluate", "--model", models[0], "--model", models[1], "--manifest", manifest,
+        "--out", out, "--split", "all", "--resamples", 50, "--scores", tmp_path / "scores.npz",
+    )  # fmt: skip
+    assert status == 0
+    assert "mobile_float16.tflite, and its difference to the first:" in text
+    found = json.loads((out / "metrics.json").read_text())
+    assert [found["model"]["precision"], found["others"][0]["model"]["precision"]] == [
+        "float32", "float16",
+    ]  # fmt: skip
+    other = found["others"][0]
+    alone = evaluate_model(models[1], manifest, tmp_path, "all", resamples=50)
+    for part in ("model", "evaluation", "generalised", "slices"):
+        assert other[part] == alone[part]
+    difference = other["differences"]["eer"]
+    assert difference["difference"] == pytest.approx(
+        other["evaluation"]["metrics"]["eer"] - found["evaluation"]["metrics"]["eer"]
+    )
+    assert found["generalised"]["failures"] == {}
+    assert found["generalised"]["points"]["eer"]["gfrr"] == pytest.approx(
+        found["evaluation"]["metrics"]["eer"], abs=0.02
+    )
+    scores = np.load(tmp_path / "scores.npz")
+    assert scores["models"].tolist() == ["mobile_float32.tflite", "mobile_float16.tflite"]
+    counts = found["evaluation"]["counts"]
+    assert scores["genuine_0"].sum() == counts["genuine_comparisons"]
+    assert scores["impostor_1"].sum() == counts["impostor_comparisons"]
+    page = (out / "report.html").read_text()
+    assert '<td data-label="precision" class="left">float16</td>' in page
+    assert "minus that of mobile_float32.tflite" in page
+
+
+def test_one_file_name_twice_is_told_apart(small_dataset, exported, tmp_path):
+    copy = shutil.copy(exported / "mobile_float32.tflite", tmp_path)
+    model = exported / "mobile_float32.tflite"
+    manifest = small_dataset / "manifest.csv"
+    found = evaluate_model(model, manifest, tmp_path, others=[copy], resamples=10)
+    assert [found["model"]["name"], found["others"][0]["model"]["name"]] == [str(model), copy]
+    assert found["others"][0]["differences"]["eer"]["difference"] == 0
+
+
+def test_listed_pairs(run_cli, small_dataset, exported, tmp_path):
+    rows = read_manifest(small_dataset / "manifest.csv")
+    first = rows[0]
+    genuine = [row for row in rows[1:] if row.identity == first.identity]
+    impostor = [row for row in rows if row.identity != first.identity][:9]
+    for name, others in (("genuine", genuine), ("imposter", impostor)):
+        lines = [f"{first.image},{row.image}\n" for row in others]
+        (tmp_path / f"{name}.csv").write_text("".join(lines))
+    command = [
+        "evaluate", "--model", exported / "mobile_float32.tflite", "--split", "all",
+        "--manifest", small_dataset / "manifest.csv", "--out", tmp_path / "out",
+        "--genuine", tmp_path / "genuine.csv",
+    ]  # fmt: skip
+    status, text, _ = run_cli(*command, "--impostor", tmp_path / "imposter.csv")
+    assert status == 0
+    assert f"{len(genuine)} genuine, 9 impostor" in text
+    assert "CMC" not in text
+    found = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert found["evaluation"]["protocol"] == "pair-lists"
+    assert found["generalised"] is None
+    (tmp_path / "imposter.csv").write_text("nobody.jpg,0.jpg\n")
+    status, _, err = run_cli(*command, "--impostor", tmp_path / "imposter.csv")
+    assert status == 2
+    assert "imposter.csv, line 1: there is no image 'nobody.jpg'" in err
+    status, _, err = run_cli(*command)
+    assert status == 2
+    assert "--impostor" in err
+    both = [*command, "--impostor", tmp_path / "imposter.csv", "--protocol", "same-eye"]
+    status, _, err = run_cli(*both)
+    assert status == 2
+    assert "leave out the protocol" in err
 
 
 @pytest.mark.skipif(package_version("open-iris") is not None, reason="Open-Iris is installed")

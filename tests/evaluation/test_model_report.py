@@ -1,11 +1,16 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 
-from iris_tf.evaluation.evaluate import evaluate_embeddings
+from iris_tf.evaluation.differences import paired_differences
+from iris_tf.evaluation.evaluate import (
+    evaluate_embeddings,
+    evaluation_of_embeddings,
+    evaluation_of_pairs,
+)
 from iris_tf.evaluation.model_report import report_rows, write_model_report
-from iris_tf.inference.model_card import CARD_NAME
 
 
 @pytest.fixture
@@ -14,7 +19,12 @@ def result(population):
     embeddings, rows = population(6, 4)
     kept = list(range(1, 47))
     return {
-        "model": {"file": "small_float16.tflite", "sha256": "0", "bytes": 3 * 2**20},
+        "model": {
+            "name": "small_float16.tflite", "file": "small_float16.tflite",
+            "precision": "float16", "sha256": "0", "bytes": 3 * 2**20,
+        },
+        "generalised": None,
+        "others": [],
         "split": "test",
         "evaluation": evaluate_embeddings(embeddings, rows, resamples=10),
         "machine": {"cpu": "a processor"},
@@ -46,7 +56,7 @@ def page(small_dataset, tmp_path):
         description["settings"] |= settings
         (tmp_path / "dataset.json").write_text(json.dumps(description))
         write_model_report(
-            tmp_path / "report.html", result, tmp_path / "model.tflite", tmp_path / "manifest.csv"
+            tmp_path / "report.html", result, tmp_path / "manifest.csv"
         )
         return (tmp_path / "report.html").read_text()
 
@@ -55,7 +65,7 @@ def page(small_dataset, tmp_path):
 
 def test_lines_of_model_and_baseline(result):
     baseline = result["baselines"][0]
-    model, paired, other = report_rows(result, "float16")
+    model, paired, other = report_rows(result)
     assert (model.model, model.precision, model.bytes) == (
         "small_float16.tflite", "float16", 3 * 2**20,
     )  # fmt: skip
@@ -95,20 +105,55 @@ def test_nothing_is_said_about_a_baseline_that_is_not_there(page, result):
     assert "IrisCode" not in page(result)
 
 
-def test_precision_comes_from_the_card(exported, small_dataset, result, tmp_path):
-    for name in ("manifest.csv", "dataset.json"):
-        shutil.copy(small_dataset / name, tmp_path)
-    model = exported / "mobile_float16.tflite"
-    assert (exported / CARD_NAME).is_file()
-    write_model_report(tmp_path / "a.html", result, model, tmp_path / "manifest.csv")
-    assert '<td data-label="precision" class="left">float16</td>' in (
-        tmp_path / "a.html"
-    ).read_text()
+def test_another_model_is_one_more_line_with_its_difference(page, result, population):
+    embeddings, rows = population(6, 4)
+    worse = embeddings + 0.8 * np.random.default_rng(0).normal(size=embeddings.shape)
+    worse /= np.linalg.norm(worse, axis=1, keepdims=True)
+    first, second = (
+        evaluation_of_embeddings(vectors, rows, resamples=20) for vectors in (embeddings, worse)
+    )
+    result["baselines"] = []
+    result["evaluation"] = first.result
+    failed = {
+        "failures": {"occluded": 3}, "failure_rate": 0.0312,
+        "points": {"eer": {"gfrr": 0.1234, "gfar": 0.0567}},
+    }  # fmt: skip
+    result["others"] = [
+        {
+            "model": result["model"] | {"name": "large_int8.tflite", "precision": "int8"},
+            "evaluation": second.result,
+            "generalised": failed,
+            "differences": paired_differences(first, second),
+        }
+    ]
+    assert [(row.model, row.precision) for row in report_rows(result)] == [
+        ("small_float16.tflite", "float16"), ("large_int8.tflite", "int8"),
+    ]  # fmt: skip
+    text = page(result)
+    assert "Evaluation of small_float16.tflite, large_int8.tflite" in text
+    difference = 100 * (second.result["metrics"]["eer"] - first.result["metrics"]["eer"])
+    assert f"{difference:+.2f} percentage points" in text
+    assert "small_float16.tflite is better." in text
+    assert "(3.12 % of the images): at its EER threshold GFRR 12.34 % and GFAR 5.67 %" in text
+    assert "No FNMR is given at FMR 1e-2, 1e-3, 1e-4, 1e-5: by the rule of 30" in text
+
+
+def test_a_page_of_listed_pairs_has_no_identification(page, result, population):
+    embeddings, rows = population(6, 4)
+    pairs = np.array([(i, j) for i in range(48) for j in range(i)])
+    same = np.array([rows[i].identity == rows[j].identity for i, j in pairs])
+    result["baselines"] = []
+    result["evaluation"] = evaluation_of_pairs(
+        embeddings, rows, pairs[same], pairs[~same], resamples=10
+    ).result
+    text = page(result)
+    assert "Only the listed comparisons were made" in text
+    assert '<td data-label="CMC@1 (%)">–</td>' in text
 
 
 def test_a_manifest_alone_gives_no_page(small_dataset, result, tmp_path):
     shutil.copy(small_dataset / "manifest.csv", tmp_path)
     write_model_report(
-        tmp_path / "report.html", result, tmp_path / "m.tflite", tmp_path / "manifest.csv"
+        tmp_path / "report.html", result, tmp_path / "manifest.csv"
     )
     assert not (tmp_path / "report.html").exists()
