@@ -24,10 +24,11 @@ VERBS = {
     "export": ["RUN", "--precision"],
     "evaluate": ["--model", "--manifest", "--split", "--out", "--baseline", "iriscode",
                  "--protocol", "--genuine", "--impostor", "--resamples", "--scores"],
-    "benchmark": ["latency", "training", "prepare"],
+    "benchmark": ["latency", "training", "prepare", "evaluation"],
     "benchmark latency": ["--model", "--threads", "--runs", "--out"],
     "benchmark training": ["RECIPE", "--steps"],
     "benchmark prepare": ["--images", "--layout", "--segmenter", "--segmenter-model"],
+    "benchmark evaluation": ["--embeddings", "--out"],
     "embed": ["--model", "IMAGES"],
     "verify": ["--model", "--threshold", "far_1e-3"],
 }
