@@ -111,10 +111,11 @@ private class LiteRtEngine(private val liteRt: LiteRt, path: String) : Engine {
 
     override fun fill(input: FloatArray) = locked(this.input, TO_WRITE) { it.write(0, input, 0, this.input.size) }
 
-    override fun invoke() = check(
-        "run",
-        liteRt.LiteRtRunCompiledModel(compiled, 0, 1, arrayOf(input.buffer), 1, arrayOf(output.buffer)),
-    )
+    override fun invoke(): Long? {
+        val buffers = Pair(arrayOf(input.buffer), arrayOf(output.buffer))
+        check("run", liteRt.LiteRtRunCompiledModel(compiled, 0, 1, buffers.first, 1, buffers.second))
+        return null
+    }
 
     override fun output(): FloatArray = locked(output, TO_READ) { it.getFloatArray(0, output.size) }
 

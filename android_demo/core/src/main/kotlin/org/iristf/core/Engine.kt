@@ -22,8 +22,13 @@ interface Engine : Closeable {
     /** Copy the input into the model. */
     fun fill(input: FloatArray)
 
-    /** Infer: the part that is timed. */
-    fun invoke()
+    /**
+     * Infer, from the filled input to the filled output.
+     *
+     * @return the nanoseconds that this took, where the runtime says so without the copying
+     *   around it; null: the whole call is what is timed
+     */
+    fun invoke(): Long?
 
     /** Copy the output of the last [invoke]. */
     fun output(): FloatArray

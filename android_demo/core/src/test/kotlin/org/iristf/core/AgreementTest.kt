@@ -18,7 +18,7 @@ class AgreementTest {
         override fun fill(input: FloatArray) {
             inputs.add(input.toList())
         }
-        override fun invoke() = Unit
+        override fun invoke(): Long? = null
         override fun output() = answers[inputs.size - 1]
         override fun close() = Unit
     }

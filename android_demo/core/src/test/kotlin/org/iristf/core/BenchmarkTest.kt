@@ -15,6 +15,7 @@ class BenchmarkTest {
         var opened = 0
         var closed = 0
         var background: String? = null
+        var own: Long? = null
         var invocations = 0
         val events = ArrayList<String>()
         val progress = ArrayList<Pair<Int, Int>>()
@@ -37,11 +38,12 @@ class BenchmarkTest {
                     filled = true
                 }
 
-                override fun invoke() {
+                override fun invoke(): Long? {
                     assertTrue(filled, "the input must be filled anew each time")
                     filled = false
                     invocations++
                     now += ++runs * 1_000_000L
+                    return own
                 }
 
                 override fun output() = floatArrayOf(1f)
@@ -99,6 +101,14 @@ class BenchmarkTest {
     }
 
     @Test
+    fun `the time that a runtime says itself counts`() {
+        val laboratory = Laboratory()
+        laboratory.own = 250_000
+        val row = run(laboratory, Plan(listOf("m.tflite"), threads = listOf(1), runs = 50)).rows.single()
+        assertEquals(setOf(0.25), (row.inference.samples + row.first.samples).toSet())
+    }
+
+    @Test
     fun `threads only where a backend takes them, and a fallback is told`() {
         val laboratory = Laboratory()
         val outcome = run(
@@ -137,7 +147,7 @@ class BenchmarkTest {
             override fun open(model: ModelFile, backend: Backend, threads: Int): Engine {
                 val engine = laboratory.open(model, backend, threads)
                 return object : Engine by engine {
-                    override fun invoke() = throw IllegalStateException("native\nlines")
+                    override fun invoke(): Long? = throw IllegalStateException("native\nlines")
                 }
             }
         }

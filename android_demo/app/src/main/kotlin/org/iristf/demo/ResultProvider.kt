@@ -1,0 +1,59 @@
+package org.iristf.demo
+
+import android.content.ContentProvider
+import android.content.ContentValues
+import android.database.Cursor
+import android.database.MatrixCursor
+import android.net.Uri
+import android.os.ParcelFileDescriptor
+import android.provider.OpenableColumns
+import java.io.File
+import java.io.FileNotFoundException
+
+/** Lends the result files, read-only, to the app that the user shares them with. */
+class ResultProvider : ContentProvider() {
+    override fun onCreate() = true
+
+    override fun getType(uri: Uri): String? = TYPES[uri.lastPathSegment]
+
+    override fun openFile(uri: Uri, mode: String): ParcelFileDescriptor =
+        ParcelFileDescriptor.open(file(uri), ParcelFileDescriptor.MODE_READ_ONLY)
+
+    override fun query(
+        uri: Uri, projection: Array<String>?, selection: String?, arguments: Array<String>?, order: String?,
+    ): Cursor {
+        val file = file(uri)
+        val columns = projection ?: arrayOf(OpenableColumns.DISPLAY_NAME, OpenableColumns.SIZE)
+        return MatrixCursor(columns).apply {
+            addRow(columns.map {
+                when (it) {
+                    OpenableColumns.DISPLAY_NAME -> file.name
+                    OpenableColumns.SIZE -> file.length()
+                    else -> null
+                }
+            })
+        }
+    }
+
+    private fun file(uri: Uri): File {
+        val name = uri.lastPathSegment
+        val folder = File(context?.filesDir, Results.FOLDER)
+        return if (name in TYPES) File(folder, name!!) else throw FileNotFoundException("There is no $uri.")
+    }
+
+    override fun insert(uri: Uri, values: ContentValues?): Uri? = throw UnsupportedOperationException("read-only")
+
+    override fun update(uri: Uri, values: ContentValues?, selection: String?, arguments: Array<String>?) =
+        throw UnsupportedOperationException("read-only")
+
+    override fun delete(uri: Uri, selection: String?, arguments: Array<String>?) =
+        throw UnsupportedOperationException("read-only")
+
+    companion object {
+        private val TYPES = mapOf(Results.JSON to "application/json", Results.CSV to "text/csv")
+
+        fun uri(file: String): Uri = Uri.parse("content://org.iristf.demo.results/$file")
+
+        fun type(file: String) = TYPES.getValue(file)
+    }
+}

@@ -1,0 +1,62 @@
+package org.iristf.demo
+
+import org.iristf.core.AgreementResult
+import org.iristf.core.Backend
+import org.iristf.core.Benchmark
+import org.iristf.core.BenchmarkOutcome
+import org.iristf.core.Clock
+import org.iristf.core.EngineException
+import org.iristf.core.ModelException
+import org.iristf.core.Plan
+import org.iristf.core.ProgressListener
+import java.util.concurrent.atomic.AtomicBoolean
+
+/** One agreement row: the least cosine of a model on a backend, or why there is none. */
+class AgreementRow(
+    val model: String, val requested: Backend, val backend: String?, val result: AgreementResult?, val problem: String?,
+)
+
+/** What runs away from the screen's thread. */
+class Work(private val store: ModelStore, private val phone: Phone) {
+    private val stop = AtomicBoolean()
+
+    fun cancel() = stop.set(true)
+
+    fun benchmark(plan: Plan, models: List<StoredModel>, listener: ProgressListener): BenchmarkOutcome {
+        stop.set(false)
+        val stored = models.associateBy { it.file }
+        val files = models.associate { it.file.file to it.file }
+        val engines = LiteRtEngines(stored::getValue)
+        return Benchmark(files, engines, Clock(System::nanoTime), phone, listener, stop::get).run(plan)
+    }
+
+    fun agreement(models: List<StoredModel>, backends: List<Backend>, untested: (String) -> String, show: (AgreementRow) -> Unit) {
+        stop.set(false)
+        val engines = LiteRtEngines(models.associateBy { it.file }::getValue)
+        for (model in models) for (backend in backends) {
+            if (stop.get()) return
+            show(agreement(engines, model, backend, untested))
+        }
+    }
+
+    private fun agreement(
+        engines: LiteRtEngines, model: StoredModel, backend: Backend, untested: (String) -> String,
+    ): AgreementRow {
+        val name = model.file.file
+        fun problem(sentence: String) = AgreementRow(name, backend, null, null, sentence)
+        return try {
+            val test = store.agreement(model.file) ?: return problem(untested(name))
+            engines.open(model.file, backend, 1).use {
+                AgreementRow(name, backend, it.backend, test.run(it), it.fallback)
+            }
+        } catch (error: EngineException) {
+            problem(error.message.orEmpty())
+        } catch (error: ModelException) {
+            problem(error.message.orEmpty())
+        } catch (error: RuntimeException) {
+            problem("The runtime failed (${error.message?.lineSequence()?.first() ?: error.javaClass.simpleName}).")
+        } catch (error: OutOfMemoryError) {
+            problem("The phone has not enough memory for this model; close other apps.")
+        }
+    }
+}

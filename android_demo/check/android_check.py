@@ -1,0 +1,283 @@
+"""Check the Android demo on a machine without Gradle, Google's repositories and a phone.
+
+    python android_demo/check/android_check.py
+
+Each step says whether it passed, failed, or was left out because a tool is missing; the exit
+status is 1 if a step failed. `check/tools.sh` fetches some of the tools and names the others.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+DEMO = Path(__file__).resolve().parents[1]
+MODELS = DEMO.parent / "models"
+BUILD = DEMO / "build" / "check"
+TOOLS = DEMO / "build" / "tools"
+JAVA = Path("/usr/share/java")
+JUNIT = (
+    "junit-jupiter-api", "junit-jupiter-engine", "junit-platform-commons",
+    "junit-platform-console", "junit-platform-engine", "junit-platform-launcher",
+    "junit-platform-reporting", "opentest4j", "opentest4j-reporting-events",
+    "opentest4j-reporting-schema", "apiguardian-api", "picocli", "univocity-parsers",
+)  # fmt: skip
+PACKAGE, MIN_SDK, TARGET_SDK, VERSION = "org.iristf.demo", "24", "36", "0.1.0"
+# dx knows class files up to Java 9 and no invokedynamic.
+KOTLIN_OPTIONS = (
+    "-jvm-target", "1.8", "-Xlambdas=class", "-Xsam-conversions=class",
+    "-Xstring-concat=inline", "-Werror",
+)  # fmt: skip
+
+
+class Missing(Exception):
+    """A tool that this machine lacks."""
+
+
+class Failed(Exception):
+    """A step that did not pass."""
+
+
+def first(name: str, *places: Path) -> Path:
+    """The first of some places that exists."""
+    for place in places:
+        if place.exists():
+            return place
+    raise Missing(name)
+
+
+def program(name: str, *places: Path) -> str:
+    """A program on the path or in one of some places."""
+    found = shutil.which(name)
+    return found if found else str(first(name, *places))
+
+
+def run(command: Sequence[str | Path], **options) -> str:
+    """Run a command; its output is shown only if it fails."""
+    done = subprocess.run(
+        [str(part) for part in command], text=True, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, check=False, **options,
+    )  # fmt: skip
+    if done.returncode != 0:
+        raise Failed(f"{command[0]} ended with status {done.returncode}:\n{done.stdout[-6000:]}")
+    return done.stdout
+
+
+def kotlin_home() -> Path:
+    """Folder of the Kotlin compiler."""
+    found = shutil.which("kotlinc")
+    if found:
+        return Path(found).resolve().parents[1]
+    return first("kotlinc", TOOLS / "npm" / "node_modules" / "kotlin-compiler")
+
+
+def kotlin_library() -> Path:
+    """Kotlin's standard library."""
+    return kotlin_home() / "lib" / "kotlin-stdlib.jar"
+
+
+def compile_kotlin(sources: Path, output: Path, *libraries: Path) -> None:
+    """Compile all Kotlin files below a folder."""
+    program("java")
+    files = sorted(sources.rglob("*.kt"))
+    paths = ["-classpath", os.pathsep.join(map(str, libraries))] if libraries else []
+    environment = os.environ | {"JAVA_OPTS": "-Xmx800m"}
+    compiler = kotlin_home() / "bin" / "kotlinc"
+    run(["bash", compiler, *KOTLIN_OPTIONS, *paths, *files, "-d", output], env=environment)
+
+
+def junit() -> list[Path]:
+    """JUnit 5's archives; only some releases have all of them."""
+    archives = [JAVA / f"{name}.jar" for name in JUNIT]
+    first("junit5", archives[0])
+    return [archive for archive in archives if archive.exists()]
+
+
+def android_jar() -> Path:
+    """The newest android.jar."""
+    homes = [Path(os.environ[name]) for name in ("ANDROID_HOME",) if name in os.environ]
+    homes += [Path("/usr/lib/android-sdk")]
+    jars = [jar for home in homes for jar in home.glob("platforms/android-*/android.jar")]
+    fetched = TOOLS / "root" / "usr" / "share" / "java" / "com.android.android-23.jar"
+    return first("android.jar", *sorted(jars, reverse=True), fetched)
+
+
+def core() -> None:
+    """Compile :core."""
+    compile_kotlin(DEMO / "core" / "src" / "main", BUILD / "core.jar")
+
+
+def core_tests() -> str:
+    """Run the tests of :core with JUnit 5."""
+    libraries = [BUILD / "core.jar", *junit()]
+    tests = DEMO / "core" / "src" / "test"
+    compile_kotlin(tests / "kotlin", BUILD / "core-tests.jar", *libraries)
+    path = [*libraries, BUILD / "core-tests.jar", tests / "resources", kotlin_library()]
+    output = run([
+        "java", "-cp", os.pathsep.join(map(str, path)),
+        "org.junit.platform.console.ConsoleLauncher", "--disable-banner", "--details=tree",
+        "--details-theme=ascii", f"--scan-classpath={BUILD / 'core-tests.jar'}",
+        "--fail-if-no-tests",
+    ])  # fmt: skip
+    return next(line.strip(" []") for line in output.splitlines() if "tests successful" in line)
+
+
+def host() -> str:
+    """Run the measuring loop of :core on the released models, and compare with Python."""
+    jna = first("libjna-java", JAVA / "jna.jar")
+    reference = BUILD / "reference"
+    if subprocess.run([sys.executable, "-c", "import ai_edge_litert"], check=False,
+                      stderr=subprocess.DEVNULL).returncode != 0:  # fmt: skip
+        raise Missing(f"ai-edge-litert of {sys.executable}")
+    run([sys.executable, DEMO / "host_check" / "reference.py", reference])
+    compile_kotlin(DEMO / "host_check", BUILD / "host.jar", BUILD / "core.jar", jna)
+    path = [BUILD / "core.jar", BUILD / "host.jar", jna, kotlin_library()]
+    result = BUILD / "host_result.json"
+    output = run([
+        "java", "-cp", os.pathsep.join(map(str, path)), "org.iristf.host.HostCheckKt", MODELS,
+        reference, result,
+    ])  # fmt: skip
+    check = (
+        "import json, sys; from iris_tf.benchmark.schema import validate_result; "
+        "validate_result(json.load(open(sys.argv[1], encoding='utf-8')))"
+    )
+    run([sys.executable, "-c", check, result], cwd=DEMO.parent)
+    return "; ".join(line for line in output.splitlines() if "from Python's" in line)
+
+
+def resources() -> None:
+    """Compile the resources of :app and link them with the manifest."""
+    aapt2 = program("aapt2")
+    framework = first(
+        "android-framework-res", Path("/usr/share/android-framework-res/framework-res.apk")
+    )
+    main = DEMO / "app" / "src" / "main"
+    # Gradle puts the package and the version into the manifest.
+    manifest = (main / "AndroidManifest.xml").read_text(encoding="utf-8")
+    whole = BUILD / "AndroidManifest.xml"
+    whole.write_text(
+        manifest.replace("<manifest ", f'<manifest package="{PACKAGE}" ', 1), encoding="utf-8"
+    )
+    compiled = BUILD / "resources.zip"
+    run([aapt2, "compile", "--dir", main / "res", "-o", compiled])
+    # This aapt2 is older than the element uses-native-library of Android 12.
+    run([
+        aapt2, "link", "-I", framework, "--manifest", whole, "--warn-manifest-validation",
+        "--min-sdk-version", MIN_SDK, "--target-sdk-version", TARGET_SDK, "--version-code", "1",
+        "--version-name", VERSION, "--java", BUILD / "gen", "-A", assets(), "-0", ".tflite",
+        "-o", BUILD / "linked.apk", compiled,
+    ])  # fmt: skip
+
+
+def assets() -> Path:
+    """Copy the models as Gradle's task does, each checked against its card."""
+    folder = BUILD / "assets"
+    shutil.rmtree(folder, ignore_errors=True)
+    source = DEMO / "app" / "src" / "main" / "assets"
+    if source.is_dir():
+        shutil.copytree(source, folder)
+    for card in sorted(MODELS.glob("*/model_card.json")):
+        target = folder / "models" / card.parent.name
+        target.mkdir(parents=True)
+        shutil.copy(card, target)
+        for name, facts in json.loads(card.read_text("utf-8"))["files"].items():
+            content = (card.parent / name).read_bytes()
+            if hashlib.sha256(content).hexdigest() != facts["sha256"]:
+                raise Failed(f"{card.parent / name}: its SHA-256 is not the one in its card.")
+            (target / name).write_bytes(content)
+    return folder
+
+
+def app() -> None:
+    """Compile :app against android.jar and the stubs of LiteRT."""
+    javac, android = program("javac"), android_jar()
+    first("the resources (see above)", BUILD / "gen")
+    stubs = BUILD / "stubs"
+    shutil.rmtree(stubs, ignore_errors=True)
+    stubs.mkdir()
+    java = ["-nowarn", "-source", "8", "-target", "8", "-bootclasspath", android]
+    run([javac, *java, "-d", stubs, *sorted((DEMO / "check" / "stubs").rglob("*.java"))])
+    generated = BUILD / "generated"
+    shutil.rmtree(generated, ignore_errors=True)
+    generated.mkdir()
+    run([javac, *java, "-d", generated, *sorted((BUILD / "gen").rglob("*.java"))])
+    # The stubs come first: some of Android's classes are newer than this android.jar.
+    compile_kotlin(
+        DEMO / "app" / "src" / "main" / "kotlin", BUILD / "app.jar", stubs, generated, BUILD / "core.jar",
+        android,
+    )  # fmt: skip
+
+
+def package() -> str:
+    """Assemble, align and sign an APK, and read it again."""
+    dx = first("dalvik-exchange", TOOLS / "root" / "usr" / "share" / "java" / "com.android.dx.jar",
+               JAVA / "com.android.dx.jar")  # fmt: skip
+    zipalign, apksigner, keytool = map(program, ("zipalign", "apksigner", "keytool"))
+    first("the compiled app (see above)", BUILD / "app.jar")
+    # Kotlin's own library is left out, because dx knows no invokedynamic: this APK shows that
+    # the parts fit together, and is not to be installed.
+    run([
+        "java", "-Xmx1200m", "-cp", dx, "com.android.dx.command.Main", "--dex",
+        f"--min-sdk-version={MIN_SDK}", f"--output={BUILD / 'classes.dex'}", BUILD / "app.jar",
+        BUILD / "generated", BUILD / "core.jar",
+    ])  # fmt: skip
+    unaligned, apk = BUILD / "unaligned.apk", BUILD / "build-check.apk"
+    shutil.copy(BUILD / "linked.apk", unaligned)
+    with zipfile.ZipFile(unaligned, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(BUILD / "classes.dex", "classes.dex")
+    run([zipalign, "-f", "4", unaligned, apk])
+    key = BUILD / "check.keystore"
+    if not key.exists():
+        run([
+            keytool, "-genkeypair", "-keystore", key, "-storepass", "build-check", "-alias", "key",
+            "-keyalg", "RSA", "-keysize", "2048", "-validity", "10000", "-dname", "CN=build check",
+        ])  # fmt: skip
+    run([apksigner, "sign", "--ks", key, "--ks-pass", "pass:build-check", apk])
+    run([apksigner, "verify", "--min-sdk-version", MIN_SDK, apk])
+    run([zipalign, "-c", "4", apk])
+    with zipfile.ZipFile(apk) as archive:
+        models = [entry for entry in archive.infolist() if entry.filename.endswith(".tflite")]
+        for entry in models:
+            if entry.compress_type != zipfile.ZIP_STORED:
+                raise Failed(f"{entry.filename} is compressed in the APK and cannot be mapped.")
+            original = MODELS.joinpath(*Path(entry.filename).parts[-2:])
+            if archive.read(entry) != original.read_bytes():
+                raise Failed(f"{entry.filename} is not the file in models/.")
+    if len(models) != sum(1 for _ in MODELS.glob("*/*.tflite")):
+        raise Failed("The APK does not hold all models.")
+    return f"{len(models)} model files inside, uncompressed"
+
+
+STEPS: tuple[Callable[[], str | None], ...] = (
+    core, core_tests, host, resources, app, package,
+)  # fmt: skip
+
+
+def main() -> int:
+    """Run all steps."""
+    shutil.rmtree(BUILD / "gen", ignore_errors=True)
+    BUILD.mkdir(parents=True, exist_ok=True)
+    for stale in BUILD.glob("*.jar"):
+        stale.unlink()
+    counts = {"ok": 0, "left out": 0, "FAILED": 0}
+    for step in STEPS:
+        title = step.__doc__.splitlines()[0]
+        try:
+            verdict, detail = "ok", step() or ""
+        except Missing as missing:
+            verdict, detail = "left out", f"missing: {missing}; see {DEMO.name}/check/tools.sh"
+        except Failed as failed:
+            verdict, detail = "FAILED", str(failed)
+        counts[verdict] += 1
+        print(f"{verdict:<8}  {title}{f'  ({detail})' if detail else ''}", flush=True)
+    print(", ".join(f"{count} {verdict}" for verdict, count in counts.items()))
+    return 1 if counts["FAILED"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

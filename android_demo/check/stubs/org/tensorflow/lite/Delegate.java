@@ -1,0 +1,8 @@
+package org.tensorflow.lite;
+
+public interface Delegate extends java.io.Closeable {
+    long getNativeHandle();
+
+    @Override
+    default void close() {}
+}
