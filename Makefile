@@ -15,7 +15,7 @@ OPEN_IRIS_TESTS := tests/open_iris tests/test_geometry.py tests/test_files.py \
 # TensorFlow for this machine's processor; EXTRA=gpu installs the build for NVIDIA GPUs.
 EXTRA ?= $(shell command -v nvidia-smi > /dev/null 2>&1 && echo gpu || echo cpu)
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint clean android-tools android-check
 
 demo: $(VENV)/installed
 	$(BIN)/python pipelines/mobiiris.py pipelines/demo.yaml
@@ -26,6 +26,16 @@ test: $(VENV)/installed $(OPEN_IRIS_VENV)/installed
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check iris_tf pipelines tests
+
+# Compiles and tests the Android demo without Gradle and says which tools are missing; compares
+# with Python where this interpreter has the package.
+ANDROID_PYTHON ?= $(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON))
+
+android-tools:
+	android_demo/check/tools.sh
+
+android-check:
+	$(ANDROID_PYTHON) android_demo/check/android_check.py
 
 # The stamp appears only after a whole installation, so an interrupted one is repeated.
 $(VENV)/installed: setup.cfg pyproject.toml

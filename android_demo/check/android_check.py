@@ -140,14 +140,14 @@ def host() -> str:
     result = BUILD / "host_result.json"
     output = run([
         "java", "-cp", os.pathsep.join(map(str, path)), "org.iristf.host.HostCheckKt", MODELS,
-        reference, result,
+        reference, DEMO / "app" / "src" / "main" / "assets" / "agreement", result,
     ])  # fmt: skip
     check = (
         "import json, sys; from iris_tf.benchmark.schema import validate_result; "
         "validate_result(json.load(open(sys.argv[1], encoding='utf-8')))"
     )
     run([sys.executable, "-c", check, result], cwd=DEMO.parent)
-    return "; ".join(line for line in output.splitlines() if "from Python's" in line)
+    return "; ".join(line for line in output.splitlines() if ".tflite: " in line)
 
 
 def resources() -> None:
@@ -208,8 +208,8 @@ def app() -> None:
     run([javac, *java, "-d", generated, *sorted((BUILD / "gen").rglob("*.java"))])
     # The stubs come first: some of Android's classes are newer than this android.jar.
     compile_kotlin(
-        DEMO / "app" / "src" / "main" / "kotlin", BUILD / "app.jar", stubs, generated, BUILD / "core.jar",
-        android,
+        DEMO / "app" / "src" / "main" / "kotlin", BUILD / "app.jar",
+        stubs, generated, BUILD / "core.jar", android,
     )  # fmt: skip
 
 

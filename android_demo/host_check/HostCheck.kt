@@ -1,7 +1,8 @@
 package org.iristf.host
 
-import org.iristf.core.Benchmark
+import org.iristf.core.Agreement
 import org.iristf.core.Backend
+import org.iristf.core.Benchmark
 import org.iristf.core.Clock
 import org.iristf.core.Conditions
 import org.iristf.core.Failure
@@ -24,6 +25,7 @@ import kotlin.math.abs
 import kotlin.system.exitProcess
 
 private const val TOLERANCE = 1e-5f
+private const val LEAST_COSINE = 0.999999
 
 private object Quiet : ProgressListener, Surroundings {
     override fun started(task: Task, index: Int, total: Int) = Unit
@@ -38,11 +40,11 @@ private object Quiet : ProgressListener, Surroundings {
 
 /**
  * Run the measuring loop of :core on the released models with LiteRT's C library, and compare its
- * outputs with Python's. Arguments: the folder `models/`, the folder that `reference.py` wrote,
- * and where to write the result.
+ * outputs with Python's and with the app's agreement tests. Arguments: the folder `models/`, the
+ * folder that `reference.py` wrote, the folder of agreement tests, and where to write the result.
  */
 fun main(arguments: Array<String>) {
-    val (models, reference, out) = arguments.map(::File)
+    val (models, reference, tests, out) = arguments.map(::File)
     val folders = LinkedHashMap<ModelFile, File>()
     for (card in models.walk().filter { it.name == ModelCard.FILE }.sorted()) {
         val read = ModelCard.read(card.readText(), card.parentFile.name)
@@ -61,7 +63,11 @@ fun main(arguments: Array<String>) {
         }
         val difference = expected.indices.maxOf { abs(expected[it] - found[it]) }
         println("${model.file}: ${found.size} outputs, at most $difference from Python's")
-        good = good && found.size == expected.size && difference <= TOLERANCE
+        val test = Agreement.read(File(tests, "${model.file}.json").readText(), model.file)
+        val agreement = engines.open(model, Backend.CPU, 1).use(test::run)
+        println("${model.file}: least cosine ${agreement.minCosine} of ${agreement.cases} agreement cases")
+        good = good && found.size == expected.size && difference <= TOLERANCE &&
+            test.sha256 == model.sha256 && agreement.minCosine >= LEAST_COSINE
     }
     val names = folders.keys.associateBy { it.file }
     val outcome = Benchmark(names, engines, Clock(System::nanoTime), Quiet, Quiet) { false }

@@ -63,8 +63,13 @@ class MainActivity : Activity() {
         command(intent)
     }
 
+    override fun onStart() {
+        super.onStart()
+        phone.seen(true)
+    }
+
     override fun onStop() {
-        phone.leave()
+        phone.seen(false)
         super.onStop()
     }
 
@@ -93,7 +98,10 @@ class MainActivity : Activity() {
         table = LinearLayout(this).apply { orientation = LinearLayout.VERTICAL }
         column.addView(table)
         busy(false)
-        return ScrollView(this).apply { addView(column) }
+        return ScrollView(this).apply {
+            fitsSystemWindows = true // from Android 15 on, apps are drawn behind the system's bars
+            addView(column)
+        }
     }
 
     private fun button(parent: LinearLayout, text: Int, action: () -> Unit) = Button(this).apply {

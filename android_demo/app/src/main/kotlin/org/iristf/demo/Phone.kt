@@ -15,17 +15,21 @@ import org.iristf.core.Surroundings
 /** What the phone says of itself. */
 class Phone(private val context: Context) : Surroundings {
     @Volatile
-    private var away: String? = null
+    private var visible = false
 
-    /** Tell that the app cannot be seen any more, so that the system may slow it down. */
-    fun leave() {
-        away = context.getString(R.string.left_app)
+    @Volatile
+    private var left = false
+
+    /** Tell whether the app can be seen; if not, the system may slow it down. */
+    fun seen(seen: Boolean) {
+        visible = seen
+        if (!seen) left = true
     }
 
-    override fun invalid(): String? = away
+    override fun invalid(): String? = if (left) context.getString(R.string.left_app) else null
 
     override fun reset() {
-        away = null
+        left = !visible
     }
 
     override fun conditions(): Conditions {

@@ -1,0 +1,90 @@
+import groovy.json.JsonSlurper
+import java.security.MessageDigest
+import org.jetbrains.kotlin.gradle.dsl.JvmTarget
+
+plugins {
+    alias(libs.plugins.android.application)
+    alias(libs.plugins.kotlin.android)
+}
+
+android {
+    namespace = "org.iristf.demo"
+    compileSdk = 36
+
+    defaultConfig {
+        applicationId = "org.iristf.demo"
+        minSdk = 24
+        targetSdk = 36
+        versionCode = 1
+        versionName = "0.1.0"
+    }
+
+    compileOptions {
+        sourceCompatibility = JavaVersion.VERSION_11
+        targetCompatibility = JavaVersion.VERSION_11
+    }
+
+    // A compressed file cannot be mapped into memory.
+    androidResources {
+        noCompress += "tflite"
+    }
+}
+
+kotlin {
+    compilerOptions {
+        jvmTarget = JvmTarget.JVM_11
+        allWarningsAsErrors = true
+    }
+}
+
+dependencies {
+    implementation(project(":core"))
+    implementation(libs.litert)
+    implementation(libs.litert.gpu)
+    implementation(libs.litert.gpu.api)
+}
+
+/** Copies every folder of models/ that has a card, and checks each file against it. */
+abstract class CopyModels : DefaultTask() {
+    @get:InputDirectory
+    @get:PathSensitive(PathSensitivity.RELATIVE)
+    abstract val models: DirectoryProperty
+
+    @get:OutputDirectory
+    abstract val output: DirectoryProperty
+
+    @TaskAction
+    fun copy() {
+        val target = output.get().asFile.resolve("models")
+        target.deleteRecursively()
+        val folders = models.get().asFile.listFiles().orEmpty().filter { it.resolve(CARD).isFile }
+        for (folder in folders) {
+            val card = folder.resolve(CARD)
+            card.copyTo(target.resolve(folder.name).resolve(CARD))
+            val files = (JsonSlurper().parse(card) as Map<*, *>)["files"] as Map<*, *>
+            for ((name, facts) in files) {
+                val file = folder.resolve(name as String)
+                val found = MessageDigest.getInstance("SHA-256").digest(file.readBytes())
+                    .joinToString("") { "%02x".format(it) }
+                if (found != (facts as Map<*, *>)["sha256"]) {
+                    throw GradleException("$file: its SHA-256 is not the one in $CARD; copy both from one place again.")
+                }
+                file.copyTo(target.resolve(folder.name).resolve(name))
+            }
+        }
+    }
+
+    private companion object {
+        const val CARD = "model_card.json"
+    }
+}
+
+val copyModels = tasks.register<CopyModels>("copyModels") {
+    models = rootProject.layout.projectDirectory.dir("../models")
+}
+
+androidComponents {
+    onVariants { variant ->
+        variant.sources.assets?.addGeneratedSourceDirectory(copyModels, CopyModels::output)
+    }
+}
