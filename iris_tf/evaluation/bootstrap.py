@@ -16,9 +16,10 @@ a person drawn twice counting as two people who look alike in every image:
 No resample's scores are sorted again. Each impostor score is placed once among the genuine
 ones, which is all that ROC-based rates depend on, and counted by its two persons; impostor
 scores below all operating points count as a sum. So the rates are exact, for scores as they
-are counted (see `iris_tf.evaluation.counts`). Only where so many impostor scores lie above
-the EER's threshold that they cannot be held (2**24) is its distribution an approximation:
-genuine scores are then taken together at quantiles, and `Resampled.exact` is False.
+are counted (see `iris_tf.evaluation.counts`). Only where so many impostor scores lie near or
+above the EER's threshold that they cannot be held is its distribution an approximation:
+2**24 of them, drawn at random, then stand for all, which moves an EER by some 0.0001, and
+`Resampled.exact` is False.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -38,8 +39,7 @@ Total = Callable[[np.ndarray], np.ndarray]
 
 _FLOATS_PER_BLOCK = 1 << 23
 _MAX_LEVELS = 1 << 18  # distinct genuine scores told apart
-_MAX_ENTRIES = 1 << 24  # impostor comparisons held one by one
-_MAX_COUNTS = 1 << 26  # where there are more: counts by level and pair of persons
+_MAX_ENTRIES = 1 << 24  # impostor comparisons held
 _FEW = 1 << 18
 _FIRST_SHARE = 0.03  # of the impostor comparisons that are held at first
 
@@ -70,7 +70,7 @@ class Resampled:
     vr : ndarray of shape (len(fars), resamples), float64
         VR@FAR, 1 - FNMR; likewise.
     exact : bool
-        False when genuine scores were taken together.
+        False when the EER is an approximation.
     """
 
     eer: np.ndarray
@@ -156,7 +156,7 @@ class _Table:
     """
 
     genuine: sparse.csr_array
-    impostor: sparse.csr_array | np.ndarray
+    impostor: sparse.csr_array
     low: np.ndarray  # persons of each column of `impostor`
     high: np.ndarray
     total: Total
@@ -174,17 +174,17 @@ def _table(
     counts, keys, persons = comparisons.counts, comparisons.genuine.keys, labels.persons
     n_impostor = counts.n_impostor
     pairs = persons * (persons + 1) // 2
-    one_by_one = share * n_impostor <= _MAX_ENTRIES
+    kept = min(1.0, _MAX_ENTRIES / (share * n_impostor))
     levels = np.unique(keys)
-    most = _MAX_LEVELS if one_by_one else max(2, _MAX_COUNTS // pairs)
-    exact = len(levels) <= most
-    if not exact:
-        levels = np.unique(np.sort(keys)[np.linspace(0, len(keys) - 1, most).astype(np.int64)])
+    every_level = len(levels) <= _MAX_LEVELS
+    if not every_level:
+        quantiles = np.linspace(0, len(keys) - 1, _MAX_LEVELS).astype(np.int64)
+        levels = np.unique(np.sort(keys)[quantiles])
     # Row of every key: up to a level, at it, and above it up to the next, which count as
     # tied with it where not all levels are told apart.
     place = np.zeros(KEYS + 1, np.int32)
     place[levels] += 1
-    if exact:
+    if every_level:
         place[levels + 1] += 1
     np.cumsum(place, out=place)
     whole = share == 1.0
@@ -201,7 +201,7 @@ def _table(
         shape=(rows, persons),
     ).tocsr()
     found = impostors(int(np.searchsorted(place, 1)))
-    impostor, columns = _impostor_table(found, labels, place, (rows, pairs), one_by_one)
+    impostor, columns = _impostor_table(found, labels, place, (rows, pairs), kept)
     high = ((np.sqrt(8.0 * columns + 1.0) - 1.0) / 2.0).astype(np.int64)
     return _Table(
         genuine,
@@ -210,7 +210,7 @@ def _table(
         high=high,
         total=total,
         whole=bool(whole),
-        exact=exact,
+        exact=every_level and kept == 1.0,
     )
 
 
@@ -219,25 +219,25 @@ def _impostor_table(
     labels: ImageLabels,
     place: np.ndarray,
     shape: tuple[int, int],
-    one_by_one: bool,
-) -> tuple[sparse.csr_array | np.ndarray, np.ndarray]:
-    """Impostor comparisons above row 0, and the number of the pair of persons of each column."""
-    counts = np.zeros(0 if one_by_one else shape[0] * shape[1], np.float32)
+    kept: float,
+) -> tuple[sparse.csr_array, np.ndarray]:
+    """Impostor comparisons above row 0, and the number of the pair of persons of each column.
+
+    Of the comparisons, the share `kept` is held, each of which stands for ``1 / kept``.
+    """
+    rng = np.random.default_rng(0)
     parts: list[tuple[np.ndarray, np.ndarray]] = []
     for found in impostors:
-        row, column = place[found.keys], _pair_number(found, labels)
-        if one_by_one:
-            parts.append((row, column))
-        else:
-            np.add.at(counts, row.astype(np.int64) * shape[1] + column, np.float32(1))
-    if not one_by_one:
-        return counts.reshape(shape), np.arange(shape[1])
+        if kept < 1.0:
+            found = found[rng.random(len(found.keys)) < kept]
+        parts.append((place[found.keys], _pair_number(found, labels)))
     row, column = (np.concatenate(part) for part in zip(*parts, strict=True))
     columns = np.arange(shape[1])
     if len(column) < shape[1]:
         columns, column = np.unique(column, return_inverse=True)
     entries = sparse.coo_array(
-        (np.ones(len(row)), (row, column.astype(np.int32))), shape=(shape[0], len(columns))
+        (np.full(len(row), 1.0 / kept), (row, column.astype(np.int32))),
+        shape=(shape[0], len(columns)),
     )
     return entries.tocsr(), columns
 
@@ -277,12 +277,11 @@ def _resample(table: _Table, weights: np.ndarray, fars: Sequence[float]) -> _Rat
     rows, columns = table.impostor.shape
     step = max(1, _FLOATS_PER_BLOCK // max(rows, columns))
     same = table.low == table.high
-    dtype = table.impostor.dtype
     for start in range(0, len(weights), step):
         drawn = weights[start : start + step].T.astype(np.float64)
         both = drawn[table.low] * drawn[table.high]
         both[same] = drawn[table.low[same]]
-        impostor = (table.impostor @ both.astype(dtype, copy=False)).astype(np.float64, copy=False)
+        impostor = table.impostor @ both
         impostor[0] = np.maximum(table.total(drawn) - impostor[1:].sum(axis=0), 0.0)
         parts.append(_weighted_rates(table.genuine @ drawn, impostor, fars))
     return _Rates(
