@@ -12,7 +12,6 @@ java {
 kotlin {
     compilerOptions {
         jvmTarget = JvmTarget.JVM_11
-        allWarningsAsErrors = true
     }
 }
 
