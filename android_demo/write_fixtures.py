@@ -9,6 +9,7 @@ Eyes are synthetic. The many small cases are kept as checksums; their inputs com
 `Numbers`, which the tests have, too.
 """
 
+import hashlib
 import json
 import tempfile
 import zlib
@@ -22,6 +23,8 @@ from iris_tf.datasets.images import resize_roi
 from iris_tf.datasets.synthetic.truth import read_truth
 from iris_tf.datasets.synthetic.writer import synthesize
 from iris_tf.geometry import Ellipse
+from iris_tf.inference.model_card import ModelCard
+from iris_tf.inference.model_card import ModelFile as FileFacts
 from iris_tf.segmentation.roi import ROI_MODES, crop_roi
 from iris_tf.segmentation.segmenter import SegmentedEye
 
@@ -190,10 +193,24 @@ def phone_result() -> dict:
     return found
 
 
+def write_card() -> None:
+    """A model card as `iris-tf export` writes it, of invented figures."""
+    sha256 = hashlib.sha256(b"abc").hexdigest()
+    ModelCard(
+        name="small", network="mobilenet_v3_large", roi_mode="unrolled", segmenter="network",
+        input_size=(48, 256), embedding_size=64,
+        thresholds={"eer": 0.25, "far_1e-2": 0.5, "far_1e-3": 0.75},
+        thresholds_from={"dataset": "synthetic", "split": "val"},
+        files={"m.tflite": FileFacts(precision="float16", sha256=sha256, bytes=3)},
+        training_data="synthetic eyes", created_by="iris_tf 0.1.0",
+    ).write(RESOURCES / "recognition_card.json")  # fmt: skip
+
+
 def main() -> None:
     """Write all fixtures."""
     RESOURCES.mkdir(parents=True, exist_ok=True)
     write_eyes()
+    write_card()
     for name, value in (
         ("ellipses", ellipses()), ("resizes", resizes()), ("statistics", numpy_statistics()),
         ("host_result", host_result()), ("phone_result", phone_result()),

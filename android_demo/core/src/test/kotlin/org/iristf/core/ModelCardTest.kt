@@ -35,6 +35,16 @@ class ModelCardTest {
     }
 
     @Test
+    fun `a card that the Python code wrote is read`() {
+        val card = ModelCard.read(Fixtures.text("recognition_card.json"), "small") as RecognitionCard
+        assertEquals(RoiMode.UNROLLED, card.roiMode)
+        assertEquals(48 to 256, card.inputSize)
+        assertEquals(64, card.embeddingSize)
+        assertEquals(mapOf("eer" to 0.25, "far_1e-2" to 0.5, "far_1e-3" to 0.75), card.thresholds)
+        assertEquals(ModelFile("m.tflite", abc, 3), card.check("m.tflite", "abc".byteInputStream()))
+    }
+
+    @Test
     fun `a file must have the SHA-256 of its card`() {
         val card = ModelCard.read(recognition, "small")
         assertEquals(ModelFile("m.tflite", abc, 3), card.check("m.tflite", "abc".byteInputStream()))

@@ -55,6 +55,18 @@ class RoiModeTest {
     }
 
     @Test
+    fun `Algorithm 1 takes the mask of a segmenter that makes one as it is`() {
+        val image = GrayImage(4, 4, ByteArray(16) { (it + 1).toByte() })
+        val given = Mask(4, 4).also {
+            it[1, 1] = true
+            it[2, 3] = true
+        }
+        val eye = SegmentedEye(Ellipse(1.0, 1.0, 9.0, 9.0), Ellipse(1.0, 1.0, 9.0, 9.0), Mask(4, 4), given)
+        // Rows 1 and 2, columns 1 to 3; pixel (y, x) is 4 y + x + 1.
+        assertArrayEquals(byteArrayOf(6, 0, 0, 0, 0, 12), RoiMode.ALGORITHM1.crop(image, eye).pixels)
+    }
+
+    @Test
     fun `Algorithm 1 discards what fills the image, and an eye without iris gives no crop`() {
         val image = GrayImage(8, 8)
         val everywhere = Mask(8, 8, BooleanArray(64) { true })
