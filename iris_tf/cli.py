@@ -33,7 +33,14 @@ Cameras = StrEnum("Cameras", ["one", "many"])
 SplitBy = StrEnum("SplitBy", ["person", "identity"])
 Split = StrEnum("Split", ["train", "val", "test", "all"])
 Baseline = StrEnum("Baseline", ["iriscode"])
-Protocol = StrEnum("Protocol", [("ALL_PAIRS", "all-pairs"), ("SAME_EYE", "same-eye")])
+Protocol = StrEnum(
+    "Protocol",
+    [
+        ("ALL_PAIRS", "all-pairs"),
+        ("SAME_EYE", "same-eye"),
+        ("ACROSS_DATASETS", "across-datasets"),
+    ],
+)
 Kind = StrEnum("Kind", ["auto", "eye", "roi"])
 OperatingPoint = StrEnum(
     "OperatingPoint", [("EER", "eer"), ("FAR_1E_2", "far_1e-2"), ("FAR_1E_3", "far_1e-3")]
@@ -262,7 +269,11 @@ def evaluate(
     ] = None,
     jobs: Annotated[int, typer.Option(help="Processes for the baseline; -1: one a core.")] = -1,
     protocol: Annotated[
-        Protocol, typer.Option(help="same-eye: left with left and right with right only.")
+        Protocol,
+        typer.Option(
+            help="same-eye: left with left and right with right only; across-datasets: images of "
+            "other datasets are impostors too."
+        ),
     ] = Protocol.ALL_PAIRS,
     genuine: Annotated[
         Path | None, typer.Option(help="CSV of image pairs to compare, with --impostor.")
@@ -310,14 +321,21 @@ def evaluate(
         "comparisons"
     )
     names = {"eer": "EER", "vr_far_1e-2": "VR@FAR=1%", "vr_far_1e-3": "VR@FAR=0.1%",
-             "cmc_1": "CMC@1", "cmc_5": "CMC@5"}  # fmt: skip
+             "fnmr_fmr_1e-4": "FNMR@FMR=1e-4", "fnmr_fmr_1e-5": "FNMR@FMR=1e-5",
+             "cmc_1": "CMC@1", "cmc_5": "CMC@5", "fnir_fpir_1e-2": "FNIR@FPIR=1%"}  # fmt: skip
     names = {key: name for key, name in names.items() if result["metrics"][key] is not None}
     for key, name in names.items():
         interval = ""
-        if bounds[key] is not None:
+        if bounds.get(key) is not None:
             low, high = (100 * bound for bound in bounds[key])
             interval = f"  (90 % interval {low:.2f} to {high:.2f})"
-        typer.echo(f"{name:<12} {100 * result['metrics'][key]:6.2f} %{interval}")
+        typer.echo(f"{name:<13} {100 * result['metrics'][key]:6.2f} %{interval}")
+    if results["generalised"] and results["generalised"]["failures"]:
+        failed, point = results["generalised"], results["generalised"]["points"]["eer"]
+        typer.echo(
+            f"with {sum(failed['failures'].values())} failures to extract as non-matches, at the "
+            f"EER threshold: GFRR {100 * point['gfrr']:.2f} %, GFAR {100 * point['gfar']:.2f} %"
+        )
     for other in results["others"]:
         typer.echo(f"{other['model']['name']}, and its difference to the first:")
         for key, name in names.items():
@@ -329,7 +347,7 @@ def evaluate(
                     low, high = (100 * bound for bound in found["interval"])
                     difference += f" (90 % interval {low:+.2f} to {high:+.2f})"
             rate = 100 * other["evaluation"]["metrics"][key]
-            typer.echo(f"{name:<12} {rate:6.2f} %{difference}")
+            typer.echo(f"{name:<13} {rate:6.2f} %{difference}")
     for other in results["baselines"]:
         typer.echo(
             f"{other['name']} ({other['library']}): templates of {other['templates']} of "
@@ -339,9 +357,13 @@ def evaluate(
             typer.echo(f"  failed, {reason}: {count}")
         for key, name in names.items():
             theirs, ours = (
-                100 * other[part]["metrics"][key] for part in ("evaluation", "model_evaluation")
+                other[part]["metrics"][key] for part in ("evaluation", "model_evaluation")
             )
-            typer.echo(f"{name:<12} {theirs:6.2f} %  (the model on the same images {ours:.2f} %)")
+            if theirs is not None and ours is not None:  # it may have fewer comparisons
+                typer.echo(
+                    f"{name:<13} {100 * theirs:6.2f} %  (the model on the same images "
+                    f"{100 * ours:.2f} %)"
+                )
     typer.echo(f"written to {out / 'metrics.json'}")
 
 

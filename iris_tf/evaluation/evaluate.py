@@ -76,7 +76,7 @@ def evaluate_embeddings(
         Resamples of the bootstrap over persons; 0 for no confidence intervals.
     seed : int, optional
         Seed of the bootstrap and of the galleries of open-set identification.
-    protocol : {"all-pairs", "same-eye"}, optional
+    protocol : {"all-pairs", "same-eye", "across-datasets"}, optional
         See `label_images`.
 
     Returns

@@ -96,7 +96,7 @@ def generalised_rates(
         Scores of all comparisons of `rows`.
     thresholds : mapping of str to float
         Least accepted score by name of operating point.
-    protocol : {"all-pairs", "same-eye"}, optional
+    protocol : {"all-pairs", "same-eye", "across-datasets"}, optional
         See `label_images`.
 
     Returns

@@ -96,7 +96,7 @@ def evaluate_model(
         Processes that encode for the baseline; -1 for one a core.
     others : sequence of str or Path, optional
         More models, to be set beside the first on the same images and resamples.
-    protocol : {"all-pairs", "same-eye"}, optional
+    protocol : {"all-pairs", "same-eye", "across-datasets"}, optional
         See `label_images`.
     pairs : tuple of two str or Path, optional
         Lists of the genuine and the impostor comparisons (see `read_pairs`): no others are

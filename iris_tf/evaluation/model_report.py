@@ -91,6 +91,8 @@ def report_rows(result: Mapping[str, Any]) -> list[ReportRow]:
 def _protocol_notes(evaluation: Mapping[str, Any]) -> Iterable[str]:
     if evaluation["protocol"] == "same-eye":
         yield "Left eyes were compared with left eyes and right with right only."
+    if evaluation["protocol"] == "across-datasets":
+        yield "Images of different datasets were compared too, as impostors."
     if evaluation["protocol"] == "pair-lists":
         yield "Only the listed comparisons were made, so there is no identification."
     unsupported = [

@@ -54,7 +54,7 @@ class ImageLabels:
         return int(self.person.max()) + 1
 
 
-PROTOCOLS = ("all-pairs", "same-eye")
+PROTOCOLS = ("all-pairs", "same-eye", "across-datasets")
 
 
 def label_images(rows: Sequence[ManifestRow], protocol: str = "all-pairs") -> ImageLabels:
@@ -64,9 +64,10 @@ def label_images(rows: Sequence[ManifestRow], protocol: str = "all-pairs") -> Im
     ----------
     rows : sequence of ManifestRow
         One row an image.
-    protocol : {"all-pairs", "same-eye"}
-        Whether left eyes are compared with right ones, which are other identities, or
-        left with left and right with right only.
+    protocol : {"all-pairs", "same-eye", "across-datasets"}
+        Who is compared: all images of a dataset with each other, left against right eyes,
+        which are other identities, included; only left with left and right with right
+        eyes; or all images, those of other datasets as impostors too.
 
     Raises
     ------
@@ -93,14 +94,15 @@ def label_images(rows: Sequence[ManifestRow], protocol: str = "all-pairs") -> Im
                 f"identity {row.identity} of {row.dataset} is given to the subjects "
                 f"{owner[int(identity[i])]} and {row.subject}; correct the manifest."
             )
-    group = np.zeros(len(rows), np.int32)
+    groups = ["" if protocol == "across-datasets" else row.dataset for row in rows]
     if protocol == "same-eye":
         if unknown := [row.image for row in rows if not row.eye]:
             raise EvaluationError(
                 f"{len(unknown)} of {len(rows)} images, such as {unknown[0]}, are not said to show "
                 "a left or a right eye; use the protocol all-pairs."
             )
-        group = np.unique([row.eye for row in rows], return_inverse=True)[1].astype(np.int32)
+        groups = [f"{row.eye} {dataset}" for row, dataset in zip(rows, groups, strict=True)]
+    group = np.unique(groups, return_inverse=True)[1].astype(np.int32)
     return ImageLabels(identity, person, group)
 
 

@@ -59,7 +59,7 @@ def slice_figures(
         of = np.array([getattr(row, field) for row in rows])
         names = sorted(set(of.tolist()) - {""})
         parts = {
-            name: _part(embeddings[of == name], _chosen(rows, of == name), thresholds)
+            name: _part(embeddings[of == name], _chosen(rows, of == name), thresholds, protocol)
             for name in names
             if len(names) > 1 and protocol != "pair-lists"
         }
@@ -78,9 +78,12 @@ def _chosen(rows: Sequence[ManifestRow], chosen: np.ndarray) -> list[ManifestRow
 
 
 def _part(
-    embeddings: np.ndarray, rows: Sequence[ManifestRow], thresholds: Mapping[str, float]
+    embeddings: np.ndarray,
+    rows: Sequence[ManifestRow],
+    thresholds: Mapping[str, float],
+    protocol: str,
 ) -> dict[str, Any] | None:
-    labels = label_images(rows)
+    labels = label_images(rows, protocol)
     n_genuine, n_impostor = number_of_comparisons(labels)
     if not (n_genuine and n_impostor):
         return None

@@ -224,3 +224,20 @@ def test_protocols_that_cannot_be(population):
     rows[3] = dataclasses.replace(rows[3], eye="")
     with pytest.raises(EvaluationError, match=r"1 of 8 images, such as 3\.png, are not said"):
         evaluate_embeddings(embeddings, rows, protocol="same-eye")
+
+
+def test_datasets_are_compared_with_each_other_on_request(population):
+    embeddings, rows = population(8, 3)
+    rows = [dataclasses.replace(row, dataset="one" if row.subject < "p5" else "two")
+            for row in rows]  # fmt: skip
+    apart = evaluate_embeddings(embeddings, rows, resamples=0)
+    across = evaluate_embeddings(embeddings, rows, resamples=0, protocol="across-datasets")
+    one, two = (sum(row.dataset == name for row in rows) for name in ("one", "two"))
+    genuine = 16 * 3
+    assert apart["counts"]["impostor_comparisons"] == (
+        one * (one - 1) // 2 + two * (two - 1) // 2 - genuine
+    )
+    assert across["counts"]["impostor_comparisons"] == 48 * 47 // 2 - genuine
+    assert across["metrics"]["cmc_1"] <= apart["metrics"]["cmc_1"]
+    truth, scores = brute_force(embeddings, rows)
+    assert across["metrics"]["auc"] == pytest.approx(roc_auc_score(truth, rounded(scores)))

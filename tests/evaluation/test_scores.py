@@ -4,7 +4,7 @@ from sklearn.metrics.pairwise import cosine_similarity
 
 from iris_tf.datasets.manifest import ManifestRow
 from iris_tf.errors import EvaluationError
-from iris_tf.evaluation.scores import check_embeddings, label_images, similarity_blocks
+from iris_tf.evaluation.scores import PROTOCOLS, check_embeddings, label_images, similarity_blocks
 
 
 def test_similarity_is_scikit_learn_s_cosine(population):
@@ -80,3 +80,17 @@ def test_an_identity_of_two_persons():
     rows = [ManifestRow("a", "one", "1", "L", "x", "0"), ManifestRow("b", "one", "2", "L", "x", "")]
     with pytest.raises(EvaluationError, match=r"identity x of one is given to the subjects 1 and"):
         label_images(rows)
+
+
+def test_who_is_compared():
+    rows = [ManifestRow(str(i), dataset, "1", eye, f"1-{eye}", "0")
+            for i, (dataset, eye) in enumerate([("a", "L"), ("a", "R"), ("b", "L"), ("a", "L")])]
+    compared = {}
+    for protocol in PROTOCOLS:
+        group = label_images(rows, protocol).group
+        compared[protocol] = {(i, j) for j in range(4) for i in range(j) if group[i] == group[j]}
+    assert compared == {
+        "all-pairs": {(0, 1), (0, 3), (1, 3)},
+        "same-eye": {(0, 3)},
+        "across-datasets": {(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)},
+    }

@@ -40,7 +40,9 @@ def described(population):
 
 def test_eyes_and_datasets_are_evaluated_by_themselves(described):
     embeddings, rows, _ = described
-    evaluation = evaluation_of_embeddings(embeddings, rows, resamples=0)
+    evaluation = evaluation_of_embeddings(
+        embeddings, rows, resamples=0, protocol="across-datasets"
+    )
     found = slice_figures(embeddings, rows, evaluation)
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     for field, names in (("eye", ["L", "R"]), ("dataset", ["one", "two"])):
@@ -48,8 +50,9 @@ def test_eyes_and_datasets_are_evaluated_by_themselves(described):
         for name in names:
             members = [i for i, row in enumerate(rows) if getattr(row, field) == name]
             alone = evaluate_embeddings(
-                embeddings[members], [rows[i] for i in members], resamples=0
-            )
+                embeddings[members], [rows[i] for i in members], resamples=0,
+                protocol="across-datasets",
+            )  # fmt: skip
             part = found[field][name]
             assert part["images"] == len(members)
             assert part["eer"] == alone["metrics"]["eer"]
