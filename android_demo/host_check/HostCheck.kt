@@ -63,9 +63,15 @@ fun main(arguments: Array<String>) {
         }
         val difference = expected.indices.maxOf { abs(expected[it] - found[it]) }
         println("${model.file}: ${found.size} outputs, at most $difference from Python's")
-        val test = Agreement.read(File(tests, "${model.file}.json").readText(), model.file)
+        val tested = File(tests, "${model.file}.json")
+        if (!tested.isFile) {
+            println("${model.file}: there is no agreement test; run write_agreement.py.")
+            exitProcess(1)
+        }
+        val test = Agreement.read(tested.readText(), model.file)
         val agreement = engines.open(model, Backend.CPU, 1).use(test::run)
         println("${model.file}: least cosine ${agreement.minCosine} of ${agreement.cases} agreement cases")
+        if (test.sha256 != model.sha256) println("${model.file}: the agreement test is old; run write_agreement.py.")
         good = good && found.size == expected.size && difference <= TOLERANCE &&
             test.sha256 == model.sha256 && agreement.minCosine >= LEAST_COSINE
     }
