@@ -75,7 +75,8 @@ footer { margin-top: 3rem; color: var(--soft); font-size: .82rem; }
 _DEFINITIONS = (
     "Every image is compared with every other once, by the cosine similarity of their "
     "embeddings. A comparison is genuine when both show the same eye; all others are impostor "
-    "comparisons, the left against the right eye of one person included.",
+    "comparisons, the left against the right eye of one person included. Scores are counted at "
+    "a resolution of 2.4e-7, ties together.",
     "EER: error rate where false match rate and false non-match rate, joined by straight lines "
     "between neighbouring scores, are equal.",
     "VR@FAR=1 %: share of genuine comparisons accepted at the most lenient threshold that "
