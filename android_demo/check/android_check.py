@@ -28,6 +28,7 @@ JUNIT = (
     "opentest4j-reporting-schema", "apiguardian-api", "picocli", "univocity-parsers",
 )  # fmt: skip
 PACKAGE, MIN_SDK, TARGET_SDK, VERSION = "org.iristf.demo", "24", "36", "0.1.0"
+LOGGED = ("INFO:", "WARNING:")
 # dx knows class files up to Java 9 and no invokedynamic.
 KOTLIN_OPTIONS = (
     "-jvm-target", "1.8", "-Xlambdas=class", "-Xsam-conversions=class",
@@ -64,7 +65,10 @@ def run(command: Sequence[str | Path], **options) -> str:
         stderr=subprocess.STDOUT, check=False, **options,
     )  # fmt: skip
     if done.returncode != 0:
-        raise Failed(f"{command[0]} ended with status {done.returncode}:\n{done.stdout[-6000:]}")
+        # LiteRT logs much that is no fault.
+        lines = [line for line in done.stdout.splitlines() if not line.startswith(LOGGED)]
+        output = "\n".join(lines)[-6000:]
+        raise Failed(f"{command[0]} ended with status {done.returncode}:\n{output}")
     return done.stdout
 
 
