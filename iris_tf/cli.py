@@ -1,9 +1,6 @@
 """The command line: each verb parses, calls one function, prints."""
 
-import errno
 import json
-import sys
-from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -11,9 +8,10 @@ from typing import Annotated
 import typer
 
 import iris_tf
-from iris_tf.datasets.layouts import LAYOUTS
-from iris_tf.errors import BenchmarkError, ExtractionError, IrisTfError
-from iris_tf.segmentation.segmenter import DEFAULT_SEGMENTER, SEGMENTERS
+from iris_tf.benchmark.commands import benchmark
+from iris_tf.console import Layout, SegmenterName, load_tensorflow, report_errors
+from iris_tf.errors import ExtractionError
+from iris_tf.segmentation.segmenter import DEFAULT_SEGMENTER
 
 app = typer.Typer(
     name="iris-tf",
@@ -23,10 +21,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-benchmark = typer.Typer(no_args_is_help=True, help="Measure speed on this machine.")
 app.add_typer(benchmark, name="benchmark")
 
-Layout = StrEnum("Layout", {name.upper().replace("-", "_"): name for name in LAYOUTS})
 RoiMode = StrEnum("RoiMode", ["algorithm1", "aligned", "unrolled"])
 ImageFormat = StrEnum("ImageFormat", ["jpg", "png"])
 Cameras = StrEnum("Cameras", ["one", "many"])
@@ -55,34 +51,6 @@ ModelFile = Annotated[Path, typer.Option("--model", help="A .tflite file beside 
 def main() -> None:
     """Run `iris-tf`."""
     report_errors(app)
-
-
-def report_errors(command: Callable[[], None]) -> None:
-    """Run a command; an error that a user can mend is one sentence and exit status 2."""
-    try:
-        command()
-    except IrisTfError as error:
-        _fail(str(error))
-    except OSError as error:
-        where = error.filename or "The output folder"
-        if error.errno == errno.ENOSPC:
-            _fail(
-                f"{where}: the disk is full; free some space and run the same command again, "
-                "finished work is kept."
-            )
-        _fail(f"{where}: {error.strerror or error}; check the path and its permissions.")
-    except ModuleNotFoundError as error:
-        if error.name not in ("tensorflow", "keras"):
-            raise
-        _fail(
-            "This needs TensorFlow, which is not installed; install the package with an extra: "
-            "iris_tf[cpu] or iris_tf[gpu]."
-        )
-
-
-def _fail(sentence: str) -> None:
-    typer.echo(f"Error: {sentence}", err=True)
-    sys.exit(2)
 
 
 def _version(wanted: bool) -> None:
@@ -130,9 +98,7 @@ def prepare(
     images: Annotated[Path, typer.Option(help="Folder of eye images; never written to.")],
     out: Annotated[Path, typer.Option(help="Dataset folder to write.")],
     layout: Annotated[Layout, typer.Option(help="How file names say who is who.")] = Layout.AUTO,
-    segmenter: Annotated[
-        str, typer.Option(help=f"Finds pupil and iris: {', '.join(sorted(SEGMENTERS))}.")
-    ] = DEFAULT_SEGMENTER,
+    segmenter: SegmenterName = DEFAULT_SEGMENTER,
     segmenter_model: Annotated[
         Path | None, typer.Option(help="File with the segmenter's network, if not its own.")
     ] = None,
@@ -367,130 +333,6 @@ def evaluate(
     typer.echo(f"written to {out / 'metrics.json'}")
 
 
-@benchmark.command()
-def latency(
-    model: Annotated[Path, typer.Option(help="A .tflite file.")],
-    threads: Annotated[str, typer.Option(help="Comma-separated.")] = "1,2",
-    runs: Annotated[int, typer.Option(help="Inferences that count, at least 50.")] = 100,
-    out: Annotated[Path | None, typer.Option(help="JSON file to write.")] = None,
-) -> None:
-    """Time a .tflite model with LiteRT on this machine's CPU."""
-    from iris_tf.benchmark.latency import measure_latency
-    from iris_tf.files import write_json
-
-    result = measure_latency(model, _integers("--threads", threads), runs)
-    typer.echo(f"{model} on {result['machine']['cpu']}, {result['runtime']}; milliseconds")
-    typer.echo("threads   init     min  median     p90     p95")
-    for row in result["rows"]:
-        figures = [
-            row["init"]["median"],
-            *(row["inference"][k] for k in ("min", "median", "p90", "p95")),
-        ]
-        typer.echo(f"{row['threads']:>7}" + "".join(f"{figure:8.2f}" for figure in figures))
-    if out is not None:
-        write_json(out, result)
-        typer.echo(f"written to {out}")
-
-
-@benchmark.command(name="import")
-def benchmark_import(
-    results: Annotated[list[Path], typer.Argument(help="JSON files of latency results.")],
-    out: Annotated[Path, typer.Option(help="Folder that collects results.")],
-) -> None:
-    """Put latency results of phones and hosts side by side, as latency.csv and latency.html."""
-    from iris_tf.benchmark.collection import PAGE, import_results
-
-    found = import_results(results, out)
-    typer.echo(
-        f"{found.results} results, {found.added} of them new: {found.rows} rows, {found.invalid} "
-        f"invalid, {found.failures} not measured"
-    )
-    typer.echo(f"written to {out / PAGE}")
-
-
-@benchmark.command(name="training")
-def benchmark_training(
-    recipe: Annotated[Path, typer.Argument(help="YAML recipe of `iris-tf train`.")],
-    overrides: Annotated[list[str] | None, typer.Argument(help="key=value")] = None,
-    steps: Annotated[int, typer.Option(help="Steps of each measurement.")] = 30,
-) -> None:
-    """Say whether the input pipeline holds training back.
-
-    Trains with the pipeline and with one batch kept in memory, in turns, and
-    prints both speeds and their ratio.
-    """
-    load_tensorflow()
-    from iris_tf.benchmark.training import measure_training
-    from iris_tf.config.load import load_recipe
-    from iris_tf.config.recipe import TrainRecipe
-
-    result = measure_training(load_recipe(recipe, TrainRecipe, overrides), steps)
-    typer.echo(f"from memory:   {result['memory_images_per_s']:8.1f} images/s")
-    typer.echo(f"from pipeline: {result['pipeline_images_per_s']:8.1f} images/s")
-    typer.echo(f"ratio:         {result['ratio']:8.3f}")
-
-
-@benchmark.command(name="prepare")
-def benchmark_prepare(
-    images: Annotated[Path, typer.Option(help="Folder of eye images, some hundred or more.")],
-    layout: Annotated[Layout, typer.Option(help="How file names say who is who.")] = Layout.AUTO,
-    segmenter: Annotated[
-        str, typer.Option(help=f"Finds pupil and iris: {', '.join(sorted(SEGMENTERS))}.")
-    ] = DEFAULT_SEGMENTER,
-    segmenter_model: Annotated[
-        Path | None, typer.Option(help="File with the segmenter's network, if not its own.")
-    ] = None,
-) -> None:
-    """Time `iris-tf prepare` with one process and with one a core, and watch its memory.
-
-    Both write to temporary folders. Speed is without start-up; the slope says
-    by how much memory would grow with the number of images.
-    """
-    from iris_tf.benchmark.preparation import measure_preparation
-
-    result = measure_preparation(images, segmenter, segmenter_model, layout.value)
-    typer.echo(f"{result['images']} images of {images}, segmenter {segmenter}")
-    typer.echo("                       main process             each worker")
-    typer.echo("processes  images/s    peak MiB  MiB/1,000 im.  peak MiB  MiB/1,000 im.")
-    for row in result["rows"]:
-        memory = [row[f"{name}_{figure}"] for name in ("main", "worker")
-                  for figure in ("peak_mib", "mib_per_1000_images")]  # fmt: skip
-        peak_main, slope_main, peak_worker, slope_worker = (
-            "-" if value is None else f"{value:.2f}" for value in memory
-        )
-        typer.echo(
-            f"{row['processes']:>9}{row['images_per_s']:>10.1f}{peak_main:>12}{slope_main:>15}"
-            f"{peak_worker:>10}{slope_worker:>15}"
-        )
-    typer.echo(f"ratio: {result['ratio']:.2f}")
-
-
-@benchmark.command(name="evaluation")
-def benchmark_evaluation(
-    embeddings: Annotated[int, typer.Option(help="Generated, 10 images an eye.")] = 20_000,
-    out: Annotated[Path | None, typer.Option(help="JSON file to write.")] = None,
-) -> None:
-    """Time the evaluation of all pairs beside scikit-learn's roc_curve in the same memory.
-
-    Both compute cosines, ROC curve and EER. scikit-learn is given the most
-    embeddings that it can do in the peak memory of this library.
-    """
-    from iris_tf.benchmark.evaluation import measure_evaluation
-    from iris_tf.files import write_json
-
-    result = measure_evaluation(embeddings)
-    typer.echo("              embeddings  comparisons  seconds  comparisons/s  peak MiB")
-    for row in result["rows"]:
-        typer.echo(
-            f"{row['name']:<14}{row['embeddings']:>10}{row['comparisons']:>13}"
-            f"{row['seconds']:>9.2f}{row['comparisons_per_s']:>15.0f}{row['peak_mib']:>10.0f}"
-        )
-    typer.echo(f"ratio: {result['ratio']:.2f}, difference of EER {result['eer_difference']:.1e}")
-    if out is not None:
-        write_json(out, result)
-        typer.echo(f"written to {out}")
-
-
 @app.command()
 def embed(
     model: ModelFile,
@@ -542,22 +384,3 @@ def verify(
         f"({result.operating_point}): {'same eye' if result.same_eye else 'different eyes'}"
     )
     raise typer.Exit(0 if result.same_eye else 1)
-
-
-def _integers(option: str, text: str) -> list[int]:
-    try:
-        return [int(part) for part in text.split(",")]
-    except ValueError:
-        raise BenchmarkError(f"{option} is {text!r}; give whole numbers, such as 1,2.") from None
-
-
-def load_tensorflow() -> None:
-    """Import TensorFlow and start its devices without their log lines."""
-    from iris_tf.quiet import quiet
-
-    with quiet(2):
-        import tensorflow as tf
-
-        tf.constant(0)
-    # Its Python warnings (retracing, say) tell a user of this command nothing.
-    tf.get_logger().setLevel("ERROR")

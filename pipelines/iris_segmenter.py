@@ -18,9 +18,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from iris_tf.cli import load_tensorflow, report_errors
 from iris_tf.config.load import load_recipe, recipe_yaml
 from iris_tf.config.recipe import SegmenterRecipe
+from iris_tf.console import load_tensorflow, report_errors
 from iris_tf.evaluation.segmentation import score_segmenter, summarise
 from iris_tf.files import sha256, write_json
 from iris_tf.litert import LiteRTModel

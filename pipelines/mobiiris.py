@@ -20,9 +20,9 @@ import typer
 from rich.console import Console
 
 from iris_tf.benchmark.latency import measure_latency
-from iris_tf.cli import load_tensorflow, report_errors
 from iris_tf.config.load import load_recipe, model_recipes, recipe_yaml
 from iris_tf.config.recipe import PipelineRecipe, TrainRecipe
+from iris_tf.console import load_tensorflow, report_errors
 from iris_tf.datasets.manifest import ManifestRow, read_manifest
 from iris_tf.datasets.roi_store import load_rois
 from iris_tf.datasets.synthetic.writer import synthesize

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from small_recipes import write_recipe
 
-from iris_tf.cli import report_errors
+from iris_tf.console import report_errors
 from iris_tf.datasets.manifest import read_manifest, write_manifest
 from iris_tf.run_folder import RunFolder
 
