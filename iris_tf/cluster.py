@@ -78,6 +78,8 @@ def cluster_backend(scheduler: str, out: Path) -> Iterator[ParallelBackendBase]:
 @contextlib.contextmanager
 def _connected(scheduler: str) -> Iterator[Client]:
     try:
+        if not scheduler:  # dask would start a cluster of its own
+            raise ValueError("the address is empty")
         client = Client(scheduler, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError, TimeoutError) as error:
         raise DatasetError(

@@ -252,7 +252,7 @@ def test_a_mistaken_override_is_found_on_the_command_line(write, override, probl
         ("models:\n  a:\n    distillation: {teacher: a}", 8, "models.a.distillation.teacher",
          "must stand before a"),
         ("seed: -1\nmodels: {a: }", 6, "seed", "between 0"),
-        ("models: {a: }\nprecisions: [int8]", 7, "precisions", "float32, float16"),
+        ("models: {a: }\nprecisions: [int4]", 7, "precisions", "float32, float16, int8"),
         ("models: {a: }\nprecisions: float32", 7, "precisions", "is a list"),
         ("models: {a: }\nlatency:\n  runs: 3", 8, "latency.runs", "between 50"),
         ("models: {a: }\nlatency:\n  threads: [0]", 8, "latency.threads", "between 1"),

@@ -161,7 +161,9 @@ def test_evaluation_of_the_run_and_of_its_files_agree(evaluate, trained_run, exp
     model = results[2]["model"]
     data = (exported / "mobile_float32.tflite").read_bytes()
     assert model == {
+        "name": "mobile_float32.tflite",
         "file": "mobile_float32.tflite",
+        "precision": "float32",
         "sha256": hashlib.sha256(data).hexdigest(),
         "bytes": len(data),
     }

@@ -1,5 +1,6 @@
 import dataclasses
 
+import cv2
 import numpy as np
 import pytest
 
@@ -60,11 +61,15 @@ def test_a_crop_is_taken_as_it_is(small_dataset, card):
     np.testing.assert_array_equal(read_roi(path, card), read_image(path).pixels)
 
 
-def test_what_the_user_says_counts(eyes, small_dataset, card):
+def test_what_the_user_says_counts(eyes, small_dataset, card, tmp_path):
     np.testing.assert_array_equal(read_roi(eyes[0], card, "roi"), read_image(eyes[0]).pixels)
     crop = small_dataset / read_manifest(small_dataset / "manifest.csv")[0].roi
-    with pytest.raises(ExtractionError, match=str(crop)):
-        read_roi(crop, card, "eye")  # no iris with a lid and a white around it
+    eye = segmenter_by_name(card.segmenter)(read_image(crop).pixels)
+    expected = crop_roi(read_image(crop).pixels, eye, card.roi_mode)
+    np.testing.assert_array_equal(read_roi(crop, card, "eye"), expected)
+    cv2.imwrite(str(tmp_path / "grey.png"), np.full((240, 320), 128, np.uint8))
+    with pytest.raises(ExtractionError, match=r"grey\.png"):
+        read_roi(tmp_path / "grey.png", card, "eye")
 
 
 def test_a_picture_that_cannot_be_read_is_named(tmp_path, card):
