@@ -259,6 +259,7 @@ def evaluate(
     Of several models, the first is the one that the others are compared with, on
     the same resamples of persons.
     """
+    from iris_tf.benchmark.cost import model_cost
     from iris_tf.evaluation.model import evaluate_model
 
     if (genuine is None) != (impostor is None):
@@ -278,6 +279,7 @@ def evaluate(
         pairs=None if genuine is None else (genuine, impostor),
         resamples=resamples,
         scores=scores,
+        cost=model_cost,
     )
     result = results["evaluation"]
     counts, bounds = result["counts"], result["intervals"]["bounds"]

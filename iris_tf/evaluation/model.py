@@ -1,6 +1,6 @@
 """`iris-tf evaluate`: models, and a baseline if wanted, on one split of one manifest."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +71,7 @@ def evaluate_model(
     pairs: tuple[str | Path, str | Path] | None = None,
     resamples: int = RESAMPLES,
     scores: str | Path | None = None,
+    cost: Callable[[Path], Any] | None = None,
 ) -> dict[str, Any]:
     """Embed a split with a model, evaluate it and write ``metrics.json`` and ``report.html``.
 
@@ -107,20 +108,24 @@ def evaluate_model(
         ``.npz`` file to write: ``models`` (names), and for the model number i, from 0,
         ``levels_i`` (distinct scores, rising), ``genuine_i`` and ``impostor_i`` (number of
         comparisons with each).
+    cost : callable, optional
+        Counts ``parameters`` and ``macs`` of a ``.tflite`` file, as
+        `iris_tf.benchmark.cost.model_cost` does.
 
     Returns
     -------
     dict
-        What was written: ``model`` (name, file, precision, sha256, bytes), ``manifest``,
-        ``split``, ``evaluation`` (see `evaluate_embeddings`), ``generalised`` (see
-        `generalised_rates`; None where failures are not known, and of listed pairs),
-        ``slices`` (see `slice_figures`), ``others``, ``baselines`` and ``machine``. Each of
-        the others has ``model``, ``evaluation``, ``generalised`` and ``slices`` of its own,
-        and ``differences`` to the first (see `paired_differences`). Each
-        baseline has ``name``, ``library``, ``segmenter``, ``segmenter_version``,
-        ``templates`` (number of images it could use), ``failures`` (the others by
-        `FailureReason`), ``errors`` (the same by the library's own names), ``evaluation``
-        of the baseline, and ``model_evaluation``, of the model on the same images.
+        What was written: ``model`` (name, file, precision, sha256, bytes, and parameters
+        and macs, None where they are not counted), ``manifest``, ``split``, ``evaluation``
+        (see `evaluate_embeddings`), ``generalised`` (see `generalised_rates`; None where
+        failures are not known, and of listed pairs), ``slices`` (see `slice_figures`),
+        ``others``, ``baselines`` and ``machine``. Each of the others has ``model``,
+        ``evaluation``, ``generalised`` and ``slices`` of its own, and ``differences`` to the
+        first (see `paired_differences`). Each baseline has ``name``, ``library``,
+        ``segmenter``, ``segmenter_version``, ``templates`` (number of images it could use),
+        ``failures`` (the others by `FailureReason`), ``errors`` (the same by the library's own
+        names), ``evaluation`` of the baseline, and ``model_evaluation``, of the model on the
+        same images.
 
     Raises
     ------
@@ -160,7 +165,7 @@ def evaluate_model(
         evaluations.append(evaluation)
         entries.append(
             {
-                "model": _description(name, embedder),
+                "model": _description(name, embedder, cost),
                 "evaluation": evaluation.result,
                 "generalised": _generalised(evaluation, rows, failed, protocol),
                 "slices": slice_figures(vectors, rows, evaluation),
@@ -194,8 +199,11 @@ def _names(given: Sequence[str | Path], embedders: Sequence[Embedder]) -> list[s
     ]
 
 
-def _description(name: str, embedder: Embedder) -> dict[str, Any]:
+def _description(
+    name: str, embedder: Embedder, cost: Callable[[Path], Any] | None
+) -> dict[str, Any]:
     path = embedder.path
+    counted = cost(path) if cost is not None and path.suffix == ".tflite" else None
     card = path.with_name(CARD_NAME)
     known = path.suffix == ".tflite" and card.is_file()
     file = ModelCard.read(card).files.get(path.name) if known else None
@@ -205,6 +213,8 @@ def _description(name: str, embedder: Embedder) -> dict[str, Any]:
         "precision": "" if file is None else file.precision,
         "sha256": sha256(path),
         "bytes": path.stat().st_size,
+        "parameters": None if counted is None else counted.parameters,
+        "macs": None if counted is None else counted.macs,
     }
 
 

@@ -6,7 +6,19 @@ from pathlib import Path
 from typing import Any
 
 from iris_tf.datasets.manifest import read_manifest, read_settings
-from iris_tf.evaluation.report import Report, ReportRow, count_splits, write_report
+from iris_tf.datasets.roi_store import read_crop
+from iris_tf.evaluation.report import (
+    ComparedPair,
+    Report,
+    ReportRow,
+    WorstPairs,
+    count_splits,
+    interval,
+    percent,
+    write_report,
+)
+
+_SPACE = "\N{NO-BREAK SPACE}"  # between a number and its unit
 
 
 def write_model_report(
@@ -29,38 +41,120 @@ def write_model_report(
     Raises
     ------
     DatasetError
-        When the dataset's description cannot be read.
+        When the dataset's description, or a crop that is shown, cannot be read.
     """
     description = Path(manifest).with_name("dataset.json")
     if not description.is_file():
         return
     settings = read_settings(description)
     counts = json.loads(description.read_text(encoding="utf-8")).get("counts", {})
-    split = result["split"]
+    split, rows = result["split"], read_manifest(manifest)
+    entries = (result, *result["others"])
+    folder, rois = Path(manifest).parent, {row.image: row.roi for row in rows}
     write_report(
         path,
         Report(
-            title="Evaluation of "
-            + ", ".join(entry["model"]["name"] for entry in (result, *result["others"])),
+            title="Evaluation of " + ", ".join(entry["model"]["name"] for entry in entries),
             dataset="Synthetic eyes" if settings["synthetic"] else settings["layout"],
             evaluated_on="all splits" if split == "all" else f"{split} split",
             synthetic=settings["synthetic"],
             roi_mode=settings["roi_mode"],
             rows=report_rows(result),
-            splits=count_splits(read_manifest(manifest)),
+            splits=count_splits(rows),
             failures=counts.get("failures", {}),
             environment=result["machine"],
             notes=[
                 *_protocol_notes(result["evaluation"]),
-                *_failure_notes(result),
-                *(note for other in result["others"] for note in _difference_notes(result, other)),
                 *(
                     note
                     for baseline in result["baselines"]
                     for note in _notes(baseline, result["evaluation"], settings)
                 ),
             ],
+            conclusion=conclusion(result),
+            differences={
+                other["model"]["name"]: other["differences"] for other in result["others"]
+            },
+            worst=[_worst_pairs(entry, folder, rois) for entry in entries],
         ),
+    )
+
+
+def conclusion(result: Mapping[str, Any]) -> str:
+    """The verdict: what one model reaches, or which of several is better and by how much.
+
+    A model is called better where the interval of the paired difference to the first
+    leaves out 0.
+
+    Parameters
+    ----------
+    result : mapping
+        The content of ``metrics.json``.
+    """
+    first, others = result["model"]["name"], result["others"]
+    sentences = [_against(result, other) for other in others] or [_alone(result)]
+    if len(others) > 1:
+        entries = (result, *others)
+        least = min(entries, key=lambda entry: entry["evaluation"]["metrics"]["eer"])
+        sentences.insert(0, f"Lowest EER: {least['model']['name']}.")
+    for baseline in result["baselines"]:
+        model, other = (
+            percent(baseline[kind]["metrics"]["eer"])
+            for kind in ("model_evaluation", "evaluation")
+        )
+        sentences.append(
+            f"On the same images, {baseline['name']} has an EER of {other}{_SPACE}% and {first} "
+            f"of {model}{_SPACE}%."
+        )
+    return " ".join(sentences)
+
+
+def _alone(result: Mapping[str, Any]) -> str:
+    evaluation = result["evaluation"]
+    row = ReportRow(result["model"]["name"], "", evaluation)
+    parts = [f"{row.model}: EER {_with_interval(row, 'eer')}"]
+    supported = [
+        name for name, point in evaluation["operating_points"].items() if point["supported"]
+    ]
+    if supported:
+        parts.append(
+            f"FNMR {_with_interval(row, 'fnmr_' + supported[-1])} at "
+            f"FMR {supported[-1].removeprefix('fmr_')}"
+        )
+    if evaluation["metrics"]["cmc_1"] is not None:
+        parts.append(f"first rank right for {_with_interval(row, 'cmc_1')} of the probes")
+    return ", ".join(parts) + "."
+
+
+def _with_interval(row: ReportRow, metric: str) -> str:
+    bounds = interval(row, metric)
+    small = f" (90{_SPACE}% CI {bounds})" if bounds else ""
+    return f"{percent(row.evaluation['metrics'][metric])}{_SPACE}%{small}"
+
+
+def _against(result: Mapping[str, Any], other: Mapping[str, Any]) -> str:
+    found = other["differences"].get("eer")
+    entries = [result, other]
+    if (found or {"difference": 0})["difference"] < 0:
+        entries.reverse()
+    (better, worse), (low_eer, high_eer) = (
+        [entry["model"]["name"] for entry in entries],
+        [percent(entry["evaluation"]["metrics"]["eer"]) for entry in entries],
+    )
+    rates = f"EER {low_eer}{_SPACE}% against {high_eer}{_SPACE}%"
+    if found is None or found["interval"] is None:
+        return f"{better} and {worse}: {rates}; the images allow no interval of the difference."
+    sign = -1 if found["difference"] < 0 else 1
+    low, high = sorted(sign * 100 * bound for bound in found["interval"])
+    size = f"{100 * abs(found['difference']):.2f}"
+    between = f"90{_SPACE}% interval {low:.2f} to {high:.2f}, the same persons drawn for both"
+    if found["significant"]:
+        return (
+            f"{better} is better than {worse}: {rates}, {size} percentage points less ({between})."
+        )
+    return (
+        f"Neither {better} nor {worse} is shown to be better: {rates}, {size} percentage points "
+        f"apart ({between})."
     )
 
 
@@ -73,12 +167,33 @@ def report_rows(result: Mapping[str, Any]) -> list[ReportRow]:
         The content of ``metrics.json``.
     """
 
-    def row(model: Mapping[str, Any], evaluation: Mapping[str, Any], where: str = "") -> ReportRow:
+    def row(
+        model: Mapping[str, Any],
+        evaluation: Mapping[str, Any],
+        where: str = "",
+        generalised: Mapping[str, Any] | None = None,
+        slices: Mapping[str, Any] | None = None,
+    ) -> ReportRow:
         return ReportRow(
-            model["name"] + where, model["precision"], evaluation, bytes=model["bytes"]
+            model["name"] + where,
+            model["precision"],
+            evaluation,
+            bytes=model["bytes"],
+            parameters=model["parameters"],
+            macs=model["macs"],
+            generalised=generalised,
+            slices=slices,
         )
 
-    rows = [row(entry["model"], entry["evaluation"]) for entry in (result, *result["others"])]
+    rows = [
+        row(
+            entry["model"],
+            entry["evaluation"],
+            generalised=entry["generalised"],
+            slices=entry["slices"],
+        )
+        for entry in (result, *result["others"])
+    ]
     for baseline in result["baselines"]:
         if baseline["templates"] < result["evaluation"]["counts"]["images"]:
             same = f", on the images of {baseline['name']}"
@@ -95,48 +210,22 @@ def _protocol_notes(evaluation: Mapping[str, Any]) -> Iterable[str]:
         yield "Images of different datasets were compared too, as impostors."
     if evaluation["protocol"] == "pair-lists":
         yield "Only the listed comparisons were made, so there is no identification."
-    unsupported = [
-        name.removeprefix("fmr_")
-        for name, point in evaluation["operating_points"].items()
-        if not point["supported"]
-    ]
-    if unsupported:
-        yield (
-            f"No FNMR is given at FMR {', '.join(unsupported)}: by the rule of 30, at least 30 "
-            f"false matches must be expected, and there are "
-            f"{evaluation['counts']['impostor_comparisons']:,} impostor comparisons."
-        )
 
 
-def _failure_notes(result: Mapping[str, Any]) -> Iterable[str]:
-    for entry in (result, *result["others"]):
-        generalised = entry["generalised"]
-        if generalised is None or not generalised["failures"]:
-            continue
-        point = generalised["points"]["eer"]
-        yield (
-            f"{entry['model']['name']}, with failures to extract counted as non-matches "
-            f"({100 * generalised['failure_rate']:.2f} % of the images): at its EER threshold "
-            f"GFRR {100 * point['gfrr']:.2f} % and GFAR {100 * point['gfar']:.2f} %."
-        )
+def _worst_pairs(
+    entry: Mapping[str, Any], folder: Path, rois: Mapping[str, str]
+) -> WorstPairs:
+    def pairs(kind: str) -> list[ComparedPair]:
+        return [
+            ComparedPair(
+                (first, second),
+                score,
+                (read_crop(folder / rois[first]), read_crop(folder / rois[second])),
+            )
+            for first, second, score in entry["evaluation"]["worst"][kind]
+        ]
 
-
-def _difference_notes(result: Mapping[str, Any], other: Mapping[str, Any]) -> Iterable[str]:
-    eer = other["differences"].get("eer")
-    if eer is None or eer["interval"] is None:
-        return
-    low, high = (100 * bound for bound in eer["interval"])
-    first, second = result["model"]["name"], other["model"]["name"]
-    if eer["significant"]:
-        better = first if eer["difference"] > 0 else second
-        verdict = f"{better} is better"
-    else:
-        verdict = "the interval holds 0, so neither is shown to be better"
-    yield (
-        f"EER of {second} minus that of {first}, on the same resamples of persons: "
-        f"{100 * eer['difference']:+.2f} percentage points (90 % interval {low:+.2f} to "
-        f"{high:+.2f}): {verdict}."
-    )
+    return WorstPairs(entry["model"]["name"], pairs("genuine"), pairs("impostor"))
 
 
 def _notes(

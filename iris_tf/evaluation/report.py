@@ -2,7 +2,7 @@
 
 import csv
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,12 @@ class ReportRow:
         Median time of one crop on one thread of the machine in the report, in milliseconds.
     reference : bool, optional
         True for a line that has learnt nothing (untrained network, raw pixels).
+    parameters, macs : int, optional
+        Constants of the model, and multiply-accumulate operations of one inference.
+    generalised : mapping, optional
+        What `generalised_rates` returned, where failures to extract are known.
+    slices : mapping, optional
+        What `slice_figures` returned.
     """
 
     model: str
@@ -48,6 +54,10 @@ class ReportRow:
     bytes: int | None = None
     latency_ms: float | None = None
     reference: bool = False
+    parameters: int | None = None
+    macs: int | None = None
+    generalised: Mapping[str, Any] | None = None
+    slices: Mapping[str, Any] | None = None
 
     @property
     def eer(self) -> float:
@@ -114,6 +124,44 @@ class TrainingCurve:
 
 
 @dataclass(frozen=True)
+class ComparedPair:
+    """Two images and how alike a model finds them.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Both images' names.
+    score : float
+        Similarity, -1..1.
+    crops : tuple of ndarray of shape (height, width), uint8
+        Both crops.
+    """
+
+    names: tuple[str, str]
+    score: float
+    crops: tuple[np.ndarray, np.ndarray]
+
+
+@dataclass(frozen=True)
+class WorstPairs:
+    """Where one model is most wrong.
+
+    Attributes
+    ----------
+    model : str
+        Name, the same as in the result table.
+    genuine : sequence of ComparedPair
+        Genuine comparisons of the lowest scores, the lowest first.
+    impostor : sequence of ComparedPair
+        Impostor comparisons of the highest scores, the highest first.
+    """
+
+    model: str
+    genuine: Sequence[ComparedPair]
+    impostor: Sequence[ComparedPair]
+
+
+@dataclass(frozen=True)
 class Report:
     """All that the page shows.
 
@@ -143,6 +191,13 @@ class Report:
         Some crops as the networks see them.
     notes : sequence of str
         What a reader must know besides, a sentence each.
+    conclusion : str, optional
+        The verdict; empty for what `verdict` says of the rows.
+    differences : mapping of str to mapping
+        By the name of another model: its differences to the model of the first row, as
+        `paired_differences` gives them.
+    worst : sequence of WorstPairs
+        One for each model of which the pairs shall be shown.
     """
 
     title: str
@@ -157,6 +212,9 @@ class Report:
     curves: Sequence[TrainingCurve] = ()
     crops: Sequence[np.ndarray] = ()
     notes: Sequence[str] = ()
+    conclusion: str = ""
+    differences: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    worst: Sequence[WorstPairs] = ()
 
 
 def count_splits(rows: Sequence[ManifestRow]) -> dict[str, dict[str, int]]:

@@ -1,76 +1,23 @@
-"""The report as HTML: words, tables and styles."""
+"""The report as HTML: sections, figures and words."""
 
 import base64
 import html
-from collections.abc import Iterable, Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import cv2
 import numpy as np
 
 import iris_tf
-from iris_tf.evaluation import report_plots
-from iris_tf.evaluation.report import HEADINGS, Report, ReportRow, table_cells, verdict
+from iris_tf.datasets.images import resize_roi
+from iris_tf.evaluation import report_plots, report_tables
+from iris_tf.evaluation.report import ComparedPair, Report, ReportRow, verdict
+from iris_tf.evaluation.report_style import CSS, SCRIPT
 
-_CSS = """
-:root { color-scheme: light; --ink: #1b1b1b; --soft: #5a5a5a; --line: #c9c9c9; }
-* { box-sizing: border-box; }
-body { margin: 0 auto; padding: 2rem 1.25rem 4rem; max-width: 62rem; color: var(--ink);
-  background: #fff; font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
-h1 { font-size: 1.7rem; line-height: 1.2; margin: 0 0 .25rem; }
-h2 { font-size: 1.15rem; margin: 2.5rem 0 .75rem; }
-p { margin: .5rem 0; }
-.where { color: var(--soft); margin: 0; }
-.synthetic { display: inline-block; font-size: .8rem; font-weight: 600; padding: .1rem .55rem;
-  border: 1px solid #b35900; border-radius: 1rem; color: #8a4500; background: #fff6ec; }
-.verdict { margin: 1.25rem 0; padding: .75rem 1rem; border-left: 4px solid #0072b2;
-  background: #f1f7fb; font-size: 1.08rem; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .92rem; }
-table.wide { width: 100%; }
-thead th { border-top: 1.5px solid var(--ink); border-bottom: 1px solid var(--ink);
-  font-weight: 600; }
-tbody tr:last-child > * { border-bottom: 1.5px solid var(--ink); }
-th, td { padding: .32rem .6rem; text-align: right; vertical-align: top; font-weight: normal; }
-th:first-child, td:first-child, .left { text-align: left; }
-tr.first > * { border-top: 1px solid var(--line); }
-tr.reference > * { color: var(--soft); font-style: italic; }
-.ci { color: var(--soft); font-size: .82rem; white-space: nowrap; }
-.best { font-weight: 700; }
-figcaption, .caption { color: var(--soft); font-size: .86rem; margin: .5rem 0; }
-figcaption b, .caption b { color: var(--ink); }
-figure { margin: 0; }
-.panels { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(21rem, 100%), 1fr));
-  gap: 1rem 1.5rem; }
-.panels img { width: 100%; max-width: 34rem; height: auto; }
-.legend { display: flex; flex-wrap: wrap; gap: .1rem 1.4rem; font-size: .86rem; }
-.legend i { display: inline-block; width: 1.5em; height: 3px; margin-right: .5em;
-  vertical-align: middle; }
-.crops { display: grid; gap: 4px; }
-.crops.square { grid-template-columns: repeat(auto-fill, minmax(5.5rem, 1fr)); }
-.crops.strip { grid-template-columns: repeat(auto-fill, minmax(16rem, 1fr)); }
-.crops img { width: 100%; height: auto; display: block; background: #000; }
-.facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(22rem, 100%), 1fr));
-  gap: 0 2.5rem; }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1rem; margin: 0;
-  font-size: .92rem; }
-dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
-ul { padding-left: 1.2rem; margin: .5rem 0; font-size: .92rem; }
-footer { margin-top: 3rem; color: var(--soft); font-size: .82rem; }
-@media (max-width: 46rem) {
-  body { padding-top: 1.25rem; }
-  table.wide, table.wide tbody { display: block; }
-  table.wide thead { display: none; }
-  table.wide tr { display: grid; grid-template-columns: repeat(3, 1fr); gap: .1rem .5rem;
-    padding: .6rem 0; border-top: 1px solid var(--line); }
-  table.wide tr > * { display: block; padding: .1rem 0; text-align: left; border: 0 !important; }
-  table.wide tr > :first-child { grid-column: 1 / 3; font-weight: 600; }
-  table.wide td::before { content: attr(data-label); display: block; color: var(--soft);
-    font-size: .75rem; font-weight: normal; }
-  table.wide .ci { display: block; }
-}
-@media (min-width: 46.01rem) { table.wide .ci { display: block; } }
-@media print { body { max-width: none; } h2 { break-after: avoid; } }
-"""
+_PAIR_SIDE = 160  # pixels; crops of pairs are shown smaller than that
+_STRIP_WIDTH = 384
+_JPEG_QUALITY = 85
 
 _DEFINITIONS = (
     "Every image is compared with every other once, by the cosine similarity of their "
@@ -96,14 +43,17 @@ def render(report: Report) -> str:
     report : Report
         With at least one row.
     """
+    tables, figures = itertools.count(1), itertools.count(1)
     parts = [
         "<!DOCTYPE html>", '<html lang="en">', "<head>", '<meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f"<title>{_text(report.title)}</title>", f"<style>{_CSS}</style>", "</head>", "<body>",
-        *_head(report), *_results(report), *_figures(report), *_crops(report), *_data(report),
+        f"<title>{_text(report.title)}</title>", f"<style>{CSS}</style>", "</head>", "<body>",
+        *_head(report), *_counts(report), *_results(report, tables),
+        *_curves(report, figures), *_details(report, tables), *_slices(report, tables, figures),
+        *_worst(report), *_training(report, figures), *_crops(report), *_data(report),
         "<footer>Written by iris_tf " + _text(iris_tf.__version__) + ".</footer>",
-        "</body>", "</html>",
-    ]
+        f"<script>{SCRIPT}</script>", "</body>", "</html>",
+    ]  # fmt: skip
     return "\n".join(parts) + "\n"
 
 
@@ -114,87 +64,196 @@ def _head(report: Report) -> Iterable[str]:
     if report.synthetic:
         yield ('<p><span class="synthetic">Synthetic eyes: these figures say nothing about '
                "real ones</span></p>")
-    yield f'<p class="verdict">{_text(verdict(report.rows))}</p>'
+    yield f'<p class="verdict">{_text(report.conclusion or verdict(report.rows))}</p>'
     yield "</header>"
 
 
-def _results(report: Report) -> Iterable[str]:
-    trained = [row for row in report.rows if not row.reference]
-    best = {row.eer for row in [min(trained, key=lambda row: row.eer)]} if trained else set()
+def _counts(report: Report) -> Iterable[str]:
+    counts, generalised = report.rows[0].evaluation["counts"], report.rows[0].generalised
+    items = [
+        (f"{counts['images']:,}", "images"),
+        (f"{counts['identities']:,}", "identities (eyes)"),
+        (f"{counts['persons']:,}", "persons"),
+        (f"{counts['genuine_comparisons']:,}", "genuine comparisons"),
+        (f"{counts['impostor_comparisons']:,}", "impostor comparisons"),
+    ]
+    if generalised:
+        failed, share = generalised["failures"], f"{100 * generalised['failure_rate']:.2f} %"
+        items.append((f"{sum(failed.values()):,}",
+                      f"failures to extract, {share} of the images{_reasons(failed)}"))
+    yield '<section><h2>What was compared</h2><ul class="counts">'
+    yield from (f"<li><b>{number}</b> {_text(label)}</li>" for number, label in items)
+    yield "</ul></section>"
+
+
+def _reasons(failures: Mapping[str, int]) -> str:
+    reasons = ", ".join(f"{reason} {count:,}" for reason, count in sorted(failures.items())
+                        if count)
+    return f" ({reasons})" if reasons else ""
+
+
+def _results(report: Report, tables: Iterator[int]) -> Iterable[str]:
     yield "<section><h2>Results</h2>"
-    yield '<table class="wide"><thead><tr>'
-    yield "".join(f'<th scope="col"{_left(i)}>{_heading(i)}</th>' for i in range(len(HEADINGS)))
-    yield "</tr></thead><tbody>"
-    previous = None
-    for row in report.rows:
-        classes = [name for name, on in (("reference", row.reference),
-                                         ("first", previous not in (None, row.model))) if on]
-        previous = row.model
-        yield f'<tr class="{" ".join(classes)}">' if classes else "<tr>"
-        for i, (value, ci) in enumerate(table_cells(row)):
-            shown = _text(value) + (" (reference)" if i == 0 and row.reference else "")
-            if HEADINGS[i] == "EER (%)" and row.eer in best and not row.reference:
-                shown = f'<span class="best">{shown}</span>'
-            if ci:
-                shown += f' <span class="ci">{_text(ci)}</span>'
-            tag = "th" if i == 0 else "td"
-            extra = ' scope="row"' if i == 0 else f' data-label="{_text(HEADINGS[i])}"'
-            yield f"<{tag}{extra}{_left(i)}>{shown}</{tag}>"
-        yield "</tr>"
-    yield "</tbody></table>"
-    yield f'<p class="caption"><b>Table 1.</b> {_caption(report)}</p></section>'
-
-
-def _caption(report: Report) -> str:
-    counts = report.rows[0].evaluation["counts"]
-    text = (
-        f"{_text(report.dataset)}{' (synthetic)' if report.synthetic else ''}, "
-        f"{_text(report.evaluated_on)}: {counts['images']:,} images of "
-        f"{counts['identities']:,} eyes of {counts['persons']:,} persons, "
-        f"{counts['genuine_comparisons']:,} genuine and {counts['impostor_comparisons']:,} "
-        "impostor comparisons. "
-    )
+    yield report_tables.results_table(report.rows)
+    labelled = not report.synthetic or "synthetic" in report.dataset.lower()
+    text = f"{_text(report.dataset)}{'' if labelled else ' (synthetic)'}, "
+    text += f"{_text(report.evaluated_on)}. "
     if intervals := report.rows[0].evaluation["intervals"]:
         text += (f"Small print under a figure: {100 * intervals['level']:.0f} % confidence "
                  f"interval from {intervals['resamples']:,} bootstrap resamples of persons. ")
-    return text + ("MiB: size of the model file. ms: median time of one crop on the processor "
-                   "named below. Reference lines have learnt nothing.")
+    text += "MiB: size of the model file. "
+    if any(row.latency_ms is not None for row in report.rows):
+        text += "ms: median time of one crop on the processor named below. "
+    if any(row.reference for row in report.rows):
+        text += "Reference lines have learnt nothing. "
+    yield _caption(tables, text + "A click on a heading sorts.")
+    yield "</section>"
+    if report.differences:
+        yield "<section><h2>Differences</h2>"
+        yield report_tables.differences_table(report.differences)
+        yield _caption(tables, "Figure of the model minus that of "
+                       f"{_text(report.rows[0].model)}, in percentage points, with intervals of "
+                       "the paired bootstrap: the same persons are drawn for both. Better or "
+                       "worse is said where the interval leaves out 0.")
+        yield "</section>"
 
 
-def _figures(report: Report) -> Iterable[str]:
+def _details(report: Report, tables: Iterator[int]) -> Iterable[str]:
+    rows = report.rows
+    yield "<section><h2>Verification</h2>"
+    yield report_tables.verification_table(rows)
+    yield _caption(tables, "FNMR at the most lenient threshold whose FMR is at most the one "
+                   "named. A dash: by the rule of 30, at least 30 false matches must be expected "
+                   "at an FMR before a figure is given. AUC: area under the ROC curve. d′: "
+                   "distance of the two means in units of the root mean square of the two "
+                   "standard deviations.")
+    yield report_tables.thresholds_table(rows)
+    yield _caption(tables, "Thresholds (a comparison that scores at least as much is a match) "
+                   "and errors there, as counted. GFAR and GFRR: the same with failures to "
+                   "extract counted as non-matches; a dash where failures are not known.")
+    yield "</section>"
+    if identification := report_tables.identification_table(rows):
+        yield "<section><h2>Identification</h2>"
+        yield identification
+        caption = "CMC: closed set. FNIR@FPIR: open set; "
+        if opened := rows[0].evaluation.get("open_set"):
+            caption += (f"means of {opened['draws']} draws of a gallery of half of the persons "
+                        f"({opened['enrolled']:,.0f} eyes enrolled, "
+                        f"{opened['mated_probes']:,.0f} mated and "
+                        f"{opened['non_mated_probes']:,.0f} non-mated probes). ")
+        yield _caption(tables, caption + "Few probes: fewer than 30 false positives are "
+                       "expected, so the figure is uncertain.")
+        yield "</section>"
+    if cost := report_tables.cost_table(rows):
+        yield "<section><h2>Cost</h2>"
+        yield cost
+        yield _caption(tables, "MiB: size of the file. Parameters: constants that operations "
+                       "compute with. MACs: multiply-accumulate operations of convolutions and "
+                       "matrix products for one crop.")
+        yield "</section>"
+
+
+def _slices(report: Report, tables: Iterator[int], figures: Iterator[int]) -> Iterable[str]:
+    parts, quality = (
+        write(report.rows) for write in (report_tables.slices_table, report_tables.quality_table)
+    )
+    if not parts and not quality:
+        return
+    at = "at the whole set's threshold for an FMR of 1e-2"
+    yield "<section><h2>Slices</h2>"
+    if parts:
+        yield parts
+        yield _caption(tables, f"EER within each slice; FMR and FNMR {at}. Same and different "
+                       "dilation: genuine comparisons parted at the median difference of the "
+                       "ratio of pupil to iris radius.")
+    if quality:
+        yield quality
+        yield _caption(tables, f"FNMR {at}, by quarter of the genuine comparisons; a comparison "
+                       "is as good as the worse of its two images.")
+        yield '<figure><div class="panels">'
+        for row in report.rows:
+            if (row.slices or {}).get("quality"):
+                yield _image(report_plots.discard_plot(row, report_tables.SLICE_THRESHOLD),
+                             f"Error-versus-discard curves of {row.label}")
+        yield ("</div>" + _figcaption(figures, f"Error versus discard: FNMR {at} of the genuine "
+               "comparisons that are left when those of the worst quality are discarded. A "
+               "quality figure that tells hard images from easy ones falls.") + "</figure>")
+    yield "</section>"
+
+
+def _worst(report: Report) -> Iterable[str]:
+    if not report.worst:
+        return
+    yield "<section><h2>The worst comparisons</h2>"
+    eyes = "Synthetic eyes" if report.synthetic else (
+        "Crops of real eyes: mind the terms of the dataset before this page is passed on"
+    )
+    yield (f'<p class="caption">{eyes}, ROI mode <code>{_text(report.roi_mode)}</code>. EER '
+           "thresholds are in the table of operating points.</p>")
+    for number, worst in enumerate(report.worst):
+        for kind, order, pairs in (("Genuine", "lowest", worst.genuine),
+                                   ("Impostor", "highest", worst.impostor)):
+            yield f"<details{' open' if number == 0 else ''}>"
+            yield (f"<summary>{kind} comparisons of the {order} scores, "
+                   f"{_text(worst.model)}</summary>")
+            wide = any(_is_strip(crop) for pair in pairs for crop in pair.crops)
+            yield f'<ol class="pairs {"strip" if wide else "square"}">'
+            for pair in pairs:
+                yield from _pair(pair)
+            yield "</ol></details>"
+    yield "</section>"
+
+
+def _pair(pair: ComparedPair) -> Iterable[str]:
+    yield '<li><div class="both">'
+    for name, crop in zip(pair.names, pair.crops, strict=True):
+        yield _image(_small_jpeg(crop), name, "jpeg")
+    yield (f"</div><p><b>{pair.score:.4f}</b> {_text(pair.names[0])} and "
+           f"{_text(pair.names[1])}</p></li>")
+
+
+def _curves(report: Report, figures: Iterator[int]) -> Iterable[str]:
     colours = report_plots.model_colours(report.rows)
     source = " on synthetic eyes" if report.synthetic else ""
+    identified = any(row.evaluation["curves"]["cmc"] for row in report.rows)
     yield "<section><h2>Error trade-off and identification</h2><figure>"
     yield '<p class="legend">'
     for model, colour in colours.items():
         yield f'<span><i style="background:{colour}"></i>{_text(model)}</span>'
     yield "</p><div class=\"panels\">"
     yield _image(report_plots.det_plot(report.rows, colours), "DET curves: FNMR against FMR")
-    yield _image(report_plots.cmc_plot(report.rows, colours), "CMC curves by rank")
-    yield (f"</div><figcaption><b>Figure 1.</b> First: detection error trade-off{source}, probit "
-           "axes; the thin diagonal is FMR = FNMR. Second: closed-set identification. Solid lines "
-           "are float32, dashed float16; where they coincide, only one is seen.</figcaption>"
-           "</figure></section>")
+    if identified:
+        yield _image(report_plots.cmc_plot(report.rows, colours), "CMC curves by rank")
+    text = f"Detection error trade-off{source}, probit axes; the thin diagonal is FMR = FNMR. "
+    if identified:
+        text += "Beside it: closed-set identification. "
+    yield "</div>" + _figcaption(figures, text + "Solid lines are float32, dashed float16; where "
+                                 "they coincide, only one is seen.") + "</figure></section>"
     yield "<section><h2>Scores</h2><figure><div class=\"panels\">"
     for row in _last_of_each_model(report.rows):
         yield _image(report_plots.histogram_plot(row), f"Score histograms of {row.label}")
-    yield (f"</div><figcaption><b>Figure 2.</b> Scores{source}: genuine and impostor "
-           "comparisons, each adding up to 100 %.</figcaption></figure></section>")
-    if report.curves:
-        yield "<section><h2>Training</h2><figure><div class=\"panels\">"
-        yield _image(report_plots.loss_plot(report.curves, colours), "Training loss by epoch")
-        if any(curve.val_eer for curve in report.curves):
-            yield _image(report_plots.val_eer_plot(report.curves, colours),
-                         "Validation EER by epoch")
-        yield (f"</div><figcaption><b>Figure 3.</b> Training{source}: loss (models with other "
-               "loss terms or margins are not comparable by it) and equal error rate on "
-               "validation identities.</figcaption></figure></section>")
+    yield "</div>" + _figcaption(figures, f"Scores{source}: genuine and impostor comparisons, "
+                                 "each adding up to 100 %.") + "</figure></section>"
+
+
+def _training(report: Report, figures: Iterator[int]) -> Iterable[str]:
+    if not report.curves:
+        return
+    colours = report_plots.model_colours(report.rows)
+    yield "<section><h2>Training</h2><figure><div class=\"panels\">"
+    yield _image(report_plots.loss_plot(report.curves, colours), "Training loss by epoch")
+    if any(curve.val_eer for curve in report.curves):
+        yield _image(report_plots.val_eer_plot(report.curves, colours), "Validation EER by epoch")
+    yield "</div>" + _figcaption(
+        figures, f"Training{' on synthetic eyes' if report.synthetic else ''}: loss (models with "
+        "other loss terms or margins are not comparable by it) and equal error rate on "
+        "validation identities.") + "</figure></section>"
 
 
 def _crops(report: Report) -> Iterable[str]:
     if not report.crops:
         return
-    wide = report.crops[0].shape[1] > 2 * report.crops[0].shape[0]
+    wide = _is_strip(report.crops[0])
     yield "<section><h2>What the networks see</h2><figure>"
     yield f'<div class="crops {"strip" if wide else "square"}">'
     for number, crop in enumerate(report.crops, start=1):
@@ -207,24 +266,15 @@ def _crops(report: Report) -> Iterable[str]:
 def _data(report: Report) -> Iterable[str]:
     yield '<section class="facts"><div><h2>Data</h2>'
     if report.splits:
-        columns = list(next(iter(report.splits.values())))
-        yield "<table><thead><tr><th scope=\"col\">split</th>"
-        yield "".join(f'<th scope="col">{_text(name)}</th>' for name in columns)
-        yield "</tr></thead><tbody>"
-        for split, counts in report.splits.items():
-            cells = "".join(f"<td>{counts[name]:,}</td>" for name in columns)
-            yield f'<tr><th scope="row">{_text(split)}</th>{cells}</tr>'
-        yield "</tbody></table>"
-    failed = sum(report.failures.values())
-    reasons = ", ".join(f"{_text(str(reason))} {count:,}"
-                        for reason, count in sorted(report.failures.items()) if count)
-    yield (f"<p class=\"caption\">Images without a crop: {failed:,}"
-           f"{f' ({reasons})' if reasons else ''}. The figures above are of the others.</p>")
+        yield report_tables.splits_table(report.splits)
+    yield (f"<p class=\"caption\">Images without a crop, all splits: "
+           f"{sum(report.failures.values()):,}{_text(_reasons(report.failures))}. The figures "
+           "above are of the others.</p>")
     yield "</div><div><h2>Machine</h2><dl>"
     for name, value in _environment(report.environment):
         yield f"<dt>{_text(name)}</dt><dd>{_text(value)}</dd>"
     yield "</dl></div></section>"
-    yield "<section><h2>Definitions and notes</h2><ul>"
+    yield '<section><h2>Definitions and notes</h2><ul class="notes">'
     yield from (f"<li>{_text(sentence)}</li>" for sentence in (*report.notes, *_DEFINITIONS))
     yield "</ul></section>"
 
@@ -243,21 +293,33 @@ def _last_of_each_model(rows: Sequence[ReportRow]) -> list[ReportRow]:
     return list({row.model: row for row in rows}.values())
 
 
-def _heading(index: int) -> str:
-    return _text(HEADINGS[index])
+def _caption(tables: Iterator[int], text: str) -> str:
+    return f'<p class="caption"><b>Table {next(tables)}.</b> {text}</p>'
 
 
-def _left(index: int) -> str:
-    return ' class="left"' if index < 2 else ""
+def _figcaption(figures: Iterator[int], text: str) -> str:
+    return f"<figcaption><b>Figure {next(figures)}.</b> {text}</figcaption>"
+
+
+def _is_strip(crop: np.ndarray) -> bool:
+    return crop.shape[1] > 2 * crop.shape[0]
 
 
 def _crop_png(crop: np.ndarray) -> bytes:
     return cv2.imencode(".png", crop)[1].tobytes()
 
 
-def _image(png: bytes, alt: str) -> str:
-    data = base64.b64encode(png).decode("ascii")
-    return f'<img src="data:image/png;base64,{data}" alt="{_text(alt)}">'
+def _small_jpeg(crop: np.ndarray) -> bytes:
+    height, width = crop.shape
+    shrink = min(1.0, (_STRIP_WIDTH if _is_strip(crop) else _PAIR_SIDE) / max(height, width))
+    if shrink < 1.0:
+        crop = resize_roi(crop, (max(1, round(shrink * height)), max(1, round(shrink * width))))
+    return cv2.imencode(".jpg", crop, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])[1].tobytes()
+
+
+def _image(content: bytes, alt: str, kind: str = "png") -> str:
+    data = base64.b64encode(content).decode("ascii")
+    return f'<img src="data:image/{kind};base64,{data}" alt="{_text(alt)}">'
 
 
 def _text(value: str) -> str:

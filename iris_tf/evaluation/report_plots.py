@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _REFERENCE_COLOURS = ("#8A8A8A", "#B4B4B4")
+_MARKERS = "os^Dv*x"
 _LINE_STYLES = {"float32": "-", "float16": (0, (4, 2)), "int8": (0, (1, 1.5))}
 _DET_TICKS = (0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
 _DET_LIMITS = (0.0005, 0.9)
@@ -102,6 +103,24 @@ def histogram_plot(row: "ReportRow") -> bytes:
         axes.set_xlabel("cosine similarity")
         axes.set_ylabel(f"% of comparisons per {edges[1] - edges[0]:.2g}")
         axes.legend(loc="upper right", ncols=3, columnspacing=1.0, handlelength=1.4)
+        return _png(figure)
+
+
+def discard_plot(row: "ReportRow", threshold: str) -> bytes:
+    """Error-versus-discard curve of each quality figure, at a threshold by its name."""
+    with rc_context(_STYLE):
+        figure, axes = _new_figure(height=3.2)
+        for i, (name, found) in enumerate(row.slices["quality"].items()):
+            points = found["discard"]
+            axes.plot([100 * point["discarded"] for point in points],
+                      [100 * point["fnmr"][threshold] for point in points],
+                      color=_COLOURS[i % len(_COLOURS)], marker=_MARKERS[i % len(_MARKERS)],
+                      markersize=4, linewidth=1.2, label=name.replace("_", " "))
+        axes.set_ylim(0, 1.45 * axes.get_ylim()[1])  # legend's room
+        axes.set_title(row.label, loc="left")
+        axes.set_xlabel("discarded (% of genuine comparisons)")
+        axes.set_ylabel("FNMR of the others (%)")
+        axes.legend(loc="upper left", ncols=2, columnspacing=1.0, handlelength=1.6)
         return _png(figure)
 
 

@@ -4,6 +4,7 @@ import shutil
 import numpy as np
 import pytest
 
+from iris_tf.benchmark.cost import model_cost
 from iris_tf.datasets.manifest import read_manifest
 from iris_tf.errors import EvaluationError, ModelError
 from iris_tf.evaluation.model import evaluate_model
@@ -32,6 +33,7 @@ def test_a_file_without_a_card_is_evaluated_all_the_same(unrolled, exported, tmp
     model = shutil.copy(exported / "mobile_float32.tflite", tmp_path)
     result = evaluate_model(model, unrolled, tmp_path)
     assert json.loads((tmp_path / "metrics.json").read_text()) == result
+    assert result["model"]["parameters"] is None  # nobody asked for the cost
 
 
 def test_an_unknown_baseline_is_refused(unrolled, exported, tmp_path):
@@ -55,7 +57,11 @@ def test_models_side_by_side(run_cli, small_dataset, exported, tmp_path):
         "float32", "float16",
     ]  # fmt: skip
     other = found["others"][0]
-    alone = evaluate_model(models[1], manifest, tmp_path, "all", resamples=50)
+    alone = evaluate_model(models[1], manifest, tmp_path, "all", resamples=50, cost=model_cost)
+    counted = model_cost(models[1])
+    assert (other["model"]["parameters"], other["model"]["macs"]) == (
+        counted.parameters, counted.macs,
+    )  # fmt: skip
     for part in ("model", "evaluation", "generalised", "slices"):
         assert other[part] == alone[part]
     difference = other["differences"]["eer"]

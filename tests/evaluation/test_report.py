@@ -13,9 +13,11 @@ from rich.console import Console
 from iris_tf.errors import EvaluationError
 from iris_tf.evaluation.evaluate import evaluate_embeddings
 from iris_tf.evaluation.report import (
+    ComparedPair,
     Report,
     ReportRow,
     TrainingCurve,
+    WorstPairs,
     count_splits,
     format_table,
     verdict,
@@ -90,7 +92,7 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data):
-        if self.open and self.open[-1] != "style":
+        if self.open and self.open[-1] not in ("style", "script"):
             self.text.append(data)
 
 
@@ -112,7 +114,8 @@ def test_page_holds_every_figure(whole):
     _, _, text = whole
     for figure in ("2.12", "1.01–3.03", "4.14", "4.15", "3.10–5.05", "35.00", "30.00",  # EER
                    "87.65", "91.23", "91.00", "12.00", "6.00", "31.5", "4.0", "3.9",
-                   "1,234 images", "246 eyes", "123 persons", "2,468 genuine", "758,293 impostor",
+                   "1,234 images", "246 identities (eyes)", "123 persons", "2,468 genuine",
+                   "758,293 impostor",
                    "77", "154", "1,540", "8 (no_iris 3, occluded 5)", "A Processor", "8.0 GiB",
                    "2.4.6", "Trained for 3 epochs.", "Raw pixels (reference)", "aligned"):
         assert figure in text, figure
@@ -121,8 +124,8 @@ def test_page_holds_every_figure(whole):
 
 def test_page_needs_nothing_else(whole):
     source, page, _ = whole
-    assert not page.tags & {"script", "link", "iframe", "object"}
-    assert not re.search(r"https?:|@import|url\(", source)
+    assert not page.tags & {"link", "iframe", "object"}
+    assert not re.search(r"https?:|@import|url\(|<script [^>]*src|fetch\(|XMLHttp", source)
     # DET, CMC, histograms of 4 models, loss, validation EER, 2 crops.
     assert len(page.images) == 2 + 4 + 2 + 2
     for image in page.images:
@@ -162,7 +165,7 @@ def test_parts_that_a_run_may_lack(tmp_path):
     rows = [ReportRow("Model", "float16", evaluation(0.1))]
     _, page, text = written(tmp_path, rows=rows, curves=(), crops=(), splits={}, failures={})
     assert len(page.images) == 3
-    assert "Images without a crop: 0." in text
+    assert "Images without a crop, all splits: 0." in text
     assert "confidence" not in text
     assert "10.00" in text
 
@@ -199,6 +202,141 @@ def test_terminal_table_of_a_name_with_brackets():
     text = console.export_text()
     assert "a [bold] b" in text
     assert "confidence" not in text
+
+
+@pytest.fixture
+def rich(rows_of, population):
+    """A line with all that can be known of a model."""
+    embeddings, rows = population(6, 4)
+    result = evaluate_embeddings(embeddings, rows, resamples=10)
+    # As with ten thousand times the comparisons: the strictest point only is not supported.
+    for name, point in result["operating_points"].items():
+        point["supported"] = name != "fmr_1e-5"
+        result["metrics"][f"fnmr_{name}"] = point["fnmr"] if point["supported"] else None
+    result["metrics"]["fnmr_fmr_1e-4"] = 0.4321
+    result["open_set"]["rule_of_30"] = {"fpir_1e-1": True, "fpir_1e-2": False}
+    result["metrics"] |= {"fnir_fpir_1e-1": 0.1928, "fnir_fpir_1e-2": 0.5647}
+    result["metrics"] |= {"auc": 0.98765, "d_prime": 2.34567}
+    rates = {"eer": 0.1, "far_1e-2": 0.2468, "far_1e-3": 0.3}
+    part = {"genuine_comparisons": 1357, "eer": 0.0718, "fmr": rates | {"far_1e-2": 0.0093},
+            "fnmr": rates}
+    slices = {
+        "eye": {"L": part, "R": part}, "dataset": {},
+        "dilation": {"median_difference": 0.1, "same": part, "different": part | {"fnmr": None}},
+        "quality": {"usable_iris_area": {
+            "quartiles": [rates | {"far_1e-2": rate} for rate in (0.81, 0.72, 0.63)] + [None],
+            "discard": [{"discarded": share, "fnmr": rates} for share in (0.0, 0.5)],
+        }},
+    }
+    generalised = {
+        "failures": {"occluded": 3, "no_pupil": 4}, "failure_rate": 0.0127,
+        "points": {"eer": {"gfar": 0.0456, "gfrr": 0.0789},
+                   "fmr_1e-4": {"gfar": 0.0001, "gfrr": 0.4444}},
+    }
+    return ReportRow("Model", "int8", result, 2**20, parameters=3_087_654, macs=1_234_560_000,
+                     generalised=generalised, slices=slices)
+
+
+def tables_of(source):
+    """Texts of the cells, by line, by the name of the table."""
+    tables = {}
+    for name, content in re.findall(r'<table [^>]*aria-label="(.*?)">(.*?)</table>', source, re.S):
+        lines = re.findall(r"<tr.*?>(.*?)</tr>", content, re.S)
+        cells = [re.findall(r"<t[hd].*?>(.*?)</t[hd]>", line, re.S) for line in lines]
+        tables[name] = [[re.sub(r"<.*?>", "", cell) for cell in line] for line in cells]
+    return tables
+
+
+def test_tables_of_all_that_is_known(rich, tmp_path):
+    source, page, text = written(tmp_path, rows=[rich], curves=(), crops=())
+    tables = tables_of(source)
+    assert "7 failures to extract, 1.27 % of the images (no_pupil 4, occluded 3)" in text
+    heads, line = tables["Verification"]
+    found = dict(zip(heads, line, strict=True))
+    assert found["FNMR@FMR\n1e-4 (%)"].startswith("43.21")
+    assert (found["FNMR@FMR\n1e-5 (%)"], found["AUC"], found["d′"]) == ("–", "0.9877", "2.346")
+    assert "rule of 30" in text
+    points = {line[2]: line for line in tables["Operating points"][1:]}
+    assert list(points) == ["EER", "FMR 1e-2", "FMR 1e-3", "FMR 1e-4"]
+    assert points["EER"][-2:] == ["4.56", "7.89"]
+    assert points["FMR 1e-2"][-2:] == ["–", "–"]
+    assert points["FMR 1e-4"][-2:] == ["0.01", "44.44"]
+    threshold = rich.evaluation["operating_points"]["fmr_1e-3"]["threshold"]
+    assert points["FMR 1e-3"][3] == f"{threshold:.4f}"
+    assert tables["Identification"][1][-2:] == ["19.28", "56.47 few probes"]
+    assert tables["Cost"][1] == ["Model", "int8", "1.00", "3.088", "1,234.6"]
+    assert [line[2:] for line in tables["Slices"][1:]] == [
+        ["eye: L", "1,357", "7.18", "0.93", "24.68"],
+        ["eye: R", "1,357", "7.18", "0.93", "24.68"],
+        ["dilation: same", "1,357", "7.18", "0.93", "24.68"],
+        ["dilation: different", "1,357", "7.18", "0.93", "–"],
+    ]
+    assert tables["FNMR by quality"][1][2:] == ["usable iris area", "81.00", "72.00", "63.00", "–"]
+    assert len(page.images) == 4  # DET, CMC, histogram, error versus discard
+    assert "ms" not in tables["Results"][0]
+
+
+def test_columns_are_sorted_by_unrounded_numbers(rich, tmp_path):
+    source, _, _ = written(tmp_path, rows=[rich])
+    assert '<th scope="col" data-numeric>EER (%)</th>' in source
+    assert f'data-sort="{rich.evaluation["metrics"]["eer"]!r}"' in source
+    assert 'data-sort="3087654"' in source
+    for text in re.findall(r"<td [^>]*>–", source):
+        assert "data-sort" not in text
+
+
+def test_listed_pairs_have_no_identification(rich, tmp_path):
+    rich.evaluation["metrics"] |= {"cmc_1": None}
+    rich.evaluation["curves"]["cmc"] = []
+    source, _, _ = written(tmp_path, rows=[rich], curves=(), crops=())
+    assert "Identification" not in tables_of(source)
+    assert "CMC curves by rank" not in source
+
+
+def test_differences_say_what_is_better(tmp_path):
+    differences = {"Other": {
+        "eer": {"difference": -0.0123, "interval": [-0.02, -0.01], "significant": True},
+        "cmc_1": {"difference": -0.05, "interval": [-0.09, -0.01], "significant": True},
+        "fnmr_fmr_1e-2": {"difference": 0.01, "interval": [-0.01, 0.03], "significant": False},
+        "cmc_5": {"difference": 0.0, "interval": None, "significant": False},
+    }}
+    source, _, _ = written(tmp_path, differences=differences)
+    assert tables_of(source)["Differences"][1:] == [
+        ["Other", "EER", "-1.23", "-2.00 to -1.00", "better"],
+        ["Other", "CMC@1", "-5.00", "-9.00 to -1.00", "worse"],
+        ["Other", "FNMR@FMR 1e-2", "+1.00", "-1.00 to +3.00", "not shown"],
+        ["Other", "CMC@5", "+0.00", "–", "not shown"],
+    ]
+
+
+@pytest.mark.parametrize("synthetic", [True, False])
+def test_worst_pairs_are_shown_with_score_and_names(tmp_path, synthetic):
+    def pair(score, shape):
+        ramp = np.linspace(0, 255, shape[1]).astype(np.uint8)
+        crop = np.broadcast_to(ramp, shape)
+        return ComparedPair(("a/<1>.png", "b/2.png"), score, (crop, crop[:, ::-1]))
+
+    worst = WorstPairs("Teacher", [pair(-0.12344, (320, 300))], [pair(0.98765, (64, 512))])
+    _, page, text = written(tmp_path, worst=[worst], crops=(), synthetic=synthetic)
+    assert "-0.1234 a/<1>.png and b/2.png" in text
+    assert "0.9877 a/<1>.png" in text
+    assert ("Synthetic eyes, ROI mode" in text) == synthetic
+    assert ("Crops of real eyes: mind the terms" in text) != synthetic
+    pictures = [image for image in page.images if image["src"].startswith("data:image/jpeg")]
+    assert [image["alt"] for image in pictures] == ["a/<1>.png", "b/2.png"] * 2
+    shown = [
+        cv2.imdecode(np.frombuffer(base64.b64decode(image["src"].split(",")[1]), np.uint8), 0)
+        for image in pictures
+    ]
+    assert [crop.shape for crop in shown] == [(160, 150)] * 2 + [(48, 384)] * 2
+    # The second picture of a pair is the second crop: dark to the right.
+    assert shown[0][:, 0].mean() < 20 < 230 < shown[1][:, 0].mean()
+
+
+def test_a_given_conclusion_is_the_verdict(tmp_path):
+    source, _, text = written(tmp_path, conclusion="One is better than <two>.")
+    assert "One is better than <two>." in text
+    assert html.escape(verdict(ROWS)) not in source
 
 
 def test_verdict_names_best_and_best_small_model():
