@@ -73,7 +73,9 @@ def write_model_report(
             ],
             conclusion=conclusion(result),
             differences={
-                other["model"]["name"]: other["differences"] for other in result["others"]
+                other["model"]["name"]: other["differences"]
+                for other in result["others"]
+                if other["differences"]  # none without resamples
             },
             worst=[_worst_pairs(entry, folder, rois) for entry in entries],
         ),

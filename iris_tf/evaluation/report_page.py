@@ -177,7 +177,8 @@ def _slices(report: Report, tables: Iterator[int], figures: Iterator[int]) -> It
                              f"Error-versus-discard curves of {row.label}")
         yield ("</div>" + _figcaption(figures, f"Error versus discard: FNMR {at} of the genuine "
                "comparisons that are left when those of the worst quality are discarded. A "
-               "quality figure that tells hard images from easy ones falls.") + "</figure>")
+               "quality figure that tells hard images from easy ones falls. The scale need not "
+               "start at 0.") + "</figure>")
     yield "</section>"
 
 

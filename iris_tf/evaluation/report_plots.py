@@ -15,6 +15,8 @@ from matplotlib.figure import Figure
 from scipy.special import ndtri
 from sklearn.metrics import DetCurveDisplay
 
+from iris_tf.evaluation.figures import FMRS
+
 if TYPE_CHECKING:
     from iris_tf.evaluation.report import ReportRow, TrainingCurve
 
@@ -22,7 +24,7 @@ _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#
 _REFERENCE_COLOURS = ("#8A8A8A", "#B4B4B4")
 _MARKERS = "os^Dv*x"
 _LINE_STYLES = {"float32": "-", "float16": (0, (4, 2)), "int8": (0, (1, 1.5))}
-_DET_TICKS = (0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
+_DET_TICKS = (1e-5, 1e-4, 0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
 _DET_LIMITS = (0.0005, 0.9)
 _STYLE = {
     "font.family": "sans-serif", "font.size": 8.5, "axes.titlesize": 9, "axes.labelsize": 8.5,
@@ -59,12 +61,23 @@ def det_plot(rows: Sequence["ReportRow"], colours: Mapping[str, str]) -> bytes:
         ticks, labels = ndtri(_DET_TICKS), [f"{100 * t:g}" for t in _DET_TICKS]
         axes.set_xticks(ticks, labels)
         axes.set_yticks(ticks, labels)
-        axes.set_xlim(*ndtri(_DET_LIMITS))
+        axes.set_xlim(*ndtri((det_lower_limit(rows), _DET_LIMITS[1])))
         axes.set_ylim(*ndtri(_DET_LIMITS))
         axes.set_aspect("equal")
         axes.set_xlabel("false match rate, FMR (%)")
         axes.set_ylabel("false non-match rate, FNMR (%)")
         return _png(figure)
+
+
+def det_lower_limit(rows: Sequence["ReportRow"]) -> float:
+    """Least FMR to draw: below the least that the comparisons of a row support."""
+    supported = [
+        FMRS[name]
+        for row in rows
+        for name, point in row.evaluation.get("operating_points", {}).items()
+        if point["supported"]
+    ]
+    return min([_DET_LIMITS[0], *(fmr / 2 for fmr in supported)])
 
 
 def cmc_plot(rows: Sequence["ReportRow"], colours: Mapping[str, str]) -> bytes:
@@ -102,7 +115,8 @@ def histogram_plot(row: "ReportRow") -> bytes:
         axes.set_title(row.label + (" (reference)" if row.reference else ""), loc="left")
         axes.set_xlabel("cosine similarity")
         axes.set_ylabel(f"% of comparisons per {edges[1] - edges[0]:.2g}")
-        axes.legend(loc="upper right", ncols=3, columnspacing=1.0, handlelength=1.4)
+        axes.legend(loc="upper right", ncols=3, columnspacing=1.0, handlelength=1.4,
+                    frameon=True, framealpha=0.9, edgecolor="none")
         return _png(figure)
 
 
@@ -116,11 +130,12 @@ def discard_plot(row: "ReportRow", threshold: str) -> bytes:
                       [100 * point["fnmr"][threshold] for point in points],
                       color=_COLOURS[i % len(_COLOURS)], marker=_MARKERS[i % len(_MARKERS)],
                       markersize=4, linewidth=1.2, label=name.replace("_", " "))
-        axes.set_ylim(0, 1.45 * axes.get_ylim()[1])  # legend's room
-        axes.set_title(row.label, loc="left")
+        low, high = axes.get_ylim()
+        axes.set_ylim(max(low, 0) if low > high / 2 else 0, min(high, 101))
         axes.set_xlabel("discarded (% of genuine comparisons)")
         axes.set_ylabel("FNMR of the others (%)")
-        axes.legend(loc="upper left", ncols=2, columnspacing=1.0, handlelength=1.6)
+        axes.set_title(row.label, loc="left")
+        figure.legend(loc="outside lower left", ncols=3, columnspacing=1.0, handlelength=1.6)
         return _png(figure)
 
 

@@ -231,7 +231,7 @@ def differences_table(differences: Mapping[str, Mapping[str, Any]]) -> str:
         for name, found in metrics.items():
             if name not in _METRIC_NAMES:
                 continue
-            low_high, better = "", "not shown"
+            low_high, better = "", "no difference shown"
             if found["interval"] is not None:
                 low_high = " to ".join(f"{100 * bound:+.2f}" for bound in found["interval"])
             if found["significant"]:

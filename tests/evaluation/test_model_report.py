@@ -222,6 +222,17 @@ def test_the_verdict_on_one_model():
     ).replace("_", SPACE)
 
 
+def test_models_without_resamples_have_no_table_of_differences(page, result, known):
+    evaluation = evaluate_embeddings(*known, resamples=0)
+    other = {"evaluation": evaluation, "differences": {}}
+    result |= {"baselines": [], "evaluation": evaluation}
+    names = ("model", "generalised", "slices")
+    result["others"] = [{name: result[name] for name in names} | other]
+    text = page(result)
+    assert "the images allow no interval" in text
+    assert 'aria-label="Differences"' not in text
+
+
 def test_a_page_of_listed_pairs_has_no_identification(page, result, known):
     embeddings, rows = known
     pairs = np.array([(i, j) for i in range(48) for j in range(i)])

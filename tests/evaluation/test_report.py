@@ -11,6 +11,7 @@ import pytest
 from rich.console import Console
 
 from iris_tf.errors import EvaluationError
+from iris_tf.evaluation import report_plots
 from iris_tf.evaluation.evaluate import evaluate_embeddings
 from iris_tf.evaluation.report import (
     ComparedPair,
@@ -276,6 +277,11 @@ def test_tables_of_all_that_is_known(rich, tmp_path):
     assert "ms" not in tables["Results"][0]
 
 
+def test_the_det_curve_reaches_as_far_as_the_comparisons_support(rich):
+    assert report_plots.det_lower_limit([*ROWS, rich]) == 1e-4 / 2
+    assert report_plots.det_lower_limit(ROWS) == 0.0005
+
+
 def test_columns_are_sorted_by_unrounded_numbers(rich, tmp_path):
     source, _, _ = written(tmp_path, rows=[rich])
     assert '<th scope="col" data-numeric>EER (%)</th>' in source
@@ -304,8 +310,8 @@ def test_differences_say_what_is_better(tmp_path):
     assert tables_of(source)["Differences"][1:] == [
         ["Other", "EER", "-1.23", "-2.00 to -1.00", "better"],
         ["Other", "CMC@1", "-5.00", "-9.00 to -1.00", "worse"],
-        ["Other", "FNMR@FMR 1e-2", "+1.00", "-1.00 to +3.00", "not shown"],
-        ["Other", "CMC@5", "+0.00", "–", "not shown"],
+        ["Other", "FNMR@FMR 1e-2", "+1.00", "-1.00 to +3.00", "no difference shown"],
+        ["Other", "CMC@5", "+0.00", "–", "no difference shown"],
     ]
 
 
