@@ -34,13 +34,13 @@ table { border-collapse: separate; border-spacing: 0;
 table.wide { width: 100%; }
 .scroll { overflow-x: auto; }
 .scroll :is(th, td) { white-space: nowrap; }
-.scroll thead th { white-space: pre-line; }
+.scroll thead th { white-space: pre; }
 .scroll:focus-visible, summary:focus-visible, th button:focus-visible {
   outline: 2px solid var(--mark); outline-offset: 2px; }
-thead th { border-top: 1.5px solid var(--ink); border-bottom: 1px solid var(--ink);
+thead th { border-top: 2px solid var(--ink); border-bottom: 1px solid var(--ink);
   font-weight: 600; vertical-align: bottom; }
-tbody tr:last-child > * { border-bottom: 1.5px solid var(--ink); }
-th, td { padding: .32rem .6rem; text-align: right; vertical-align: top; font-weight: normal; }
+tbody tr:last-child > * { border-bottom: 2px solid var(--ink); }
+th, td { padding: 5px .6rem; text-align: right; vertical-align: top; font-weight: normal; }
 th.left, td.left { text-align: left; }
 tbody th { overflow-wrap: anywhere; }
 th button { font: inherit; color: inherit; text-align: inherit; background: none; border: 0;
@@ -101,6 +101,8 @@ footer { margin-top: 3rem; color: var(--soft); font-size: .82rem; }
   table.wide tbody tr > :first-child { grid-column: 1 / 3; font-weight: 600; }
   table.wide td::before { content: attr(data-label); display: block; color: var(--soft);
     font-size: .75rem; font-weight: normal; }
+  /* Whole pixels, or the column that stays is drawn over its own lower border. */
+  .scroll :is(th, td, .ci) { line-height: round(1.5em, 1px); }
   .scroll th:first-child { position: sticky; left: 0; background: var(--paper);
     padding-left: 0; min-width: 8rem; max-width: 8rem; white-space: normal; }
 }
