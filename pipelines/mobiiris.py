@@ -19,6 +19,7 @@ import numpy as np
 import typer
 from rich.console import Console
 
+from iris_tf.benchmark.cost import model_cost
 from iris_tf.benchmark.latency import measure_latency
 from iris_tf.config.load import load_recipe, model_recipes, recipe_yaml
 from iris_tf.config.recipe import PipelineRecipe, TrainRecipe
@@ -252,14 +253,20 @@ class Pipeline:
         for name in self.models:
             for precision in self.recipe.precisions:
                 metrics = self.evaluation_folder(name, precision) / "metrics.json"
+                found = json.loads(metrics.read_text("utf-8"))
                 file = self.model_file(name, precision)
+                cost = model_cost(file)
                 rows.append(
                     ReportRow(
                         name,
                         precision,
-                        json.loads(metrics.read_text("utf-8"))["evaluation"],
-                        bytes=file.stat().st_size,
+                        found["evaluation"],
+                        bytes=cost.bytes,
                         latency_ms=median[file.name],
+                        parameters=cost.parameters,
+                        macs=cost.macs,
+                        generalised=found["generalised"],
+                        slices=found["slices"],
                     )
                 )
         return rows
