@@ -36,7 +36,8 @@ _FILL = 0.75  # iris diameter in the second window, as a share of its height
 _MOST_LOOKS = 3  # through windows around the iris that the look before found,
 _SETTLED = 0.85  # until both agree so far: a small iris is outlined roughly at first
 _SMALLEST = 0.06  # diameter of iris or pupil in the window, as a share of its height
-_RIDGE = {"pupil": 0.02, "iris": 0.02}
+_RIDGE = 0.02  # pull of the fits to circles
+_LIKE_MASK = (0.6, 1.6)  # radius of an outline, in radii of a disc of the mask's area
 
 
 @dataclass(frozen=True)
@@ -148,15 +149,19 @@ class NetworkSegmenter:
             ("pupil", FailureReason.NO_PUPIL, "pupil"),
         ):
             mask = masks[..., CHANNELS.index(name)]
-            fitted = _outline(mask, _SMALLEST * self._height / 2, _RIDGE[name])
+            fitted = _outline(mask, _SMALLEST * self._height / 2)
             if fitted is None:
                 raise ExtractionError(reason, f"The network sees no {what} in the image.")
             outlines[name] = fitted
         return _Look(window, masks, outlines["pupil"], outlines["iris"])
 
 
-def _outline(mask: np.ndarray, smallest: float, ridge: float) -> Ellipse | None:
-    """Ellipse through the edge of a mask's largest part, or None."""
+def _outline(mask: np.ndarray, smallest: float) -> Ellipse | None:
+    """Ellipse through the edge of a mask's largest part.
+
+    None where there is no part of at least the radius `smallest`, or the
+    ellipse is not like it.
+    """
     count, labels, stats, centres = cv2.connectedComponentsWithStats(
         (mask > 0.5).astype(np.uint8), connectivity=4
     )
@@ -183,8 +188,11 @@ def _outline(mask: np.ndarray, smallest: float, ridge: float) -> Ellipse | None:
     outer = profile[rays, np.minimum(at + 3, profile.shape[1] - 1)]
     sharpness = np.clip(inner - outer, 0.02, 1.0)
     weights = np.where(falls.any(axis=1), sharpness, 0.0)
-    fitted = fit_ellipse(x + edge * cos[:, 0], y + edge * sin[:, 0], weights, ridge)
-    return None if fitted is None else fitted[0]
+    fitted = fit_ellipse(x + edge * cos[:, 0], y + edge * sin[:, 0], weights, _RIDGE)
+    if fitted is None:
+        return None
+    outline = fitted[0]
+    return outline if _LIKE_MASK[0] < outline.radius / radius < _LIKE_MASK[1] else None
 
 
 def _overlap(one: Ellipse, other: Ellipse) -> float:

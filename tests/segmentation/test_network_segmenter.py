@@ -128,30 +128,37 @@ class TestOutline:
             assert got == pytest.approx(getattr(self.ELLIPSE, name), abs=tolerance)
 
     def test_exact_mask(self):
-        self.check(_outline(self.mask(self.ELLIPSE), 5.0, 0.0), 0.3)
+        self.check(_outline(self.mask(self.ELLIPSE), 5.0), 0.3)
 
     def test_noise_and_holes(self):
         mask = self.mask(self.ELLIPSE)
         mask[80:90, 100:130] = 0.1
         noise = cv2.GaussianBlur(np.random.default_rng(0).normal(0, 1, mask.shape), (0, 0), 2)
-        self.check(_outline((mask + 0.5 * noise).clip(0, 1).astype(np.float32), 5.0, 0.0), 1.0)
+        self.check(_outline((mask + 0.5 * noise).clip(0, 1).astype(np.float32), 5.0), 1.0)
 
     def test_missing_arc_where_the_network_only_guesses(self):
         mask = self.mask(self.ELLIPSE)
         guessed = self.mask(Ellipse(120.0, 84.0, 60.0, 50.0, 0.6))
         blurred = cv2.GaussianBlur(guessed, (0, 0), 8.0)
         mask[:62] = blurred[:62]
-        found = _outline(mask, 5.0, 0.02)
+        found = _outline(mask, 5.0)
         assert _overlap(found, self.ELLIPSE) > 0.95
 
     def test_other_spots_do_not_count(self):
         mask = self.mask(self.ELLIPSE)
         mask[5:20, 5:40] = 1.0
-        self.check(_outline(mask, 5.0, 0.0), 0.3)
+        self.check(_outline(mask, 5.0), 0.3)
+
+    def test_crooked_mask_has_no_outline_beyond_it(self):
+        mask = np.zeros((192, 256), np.float32)
+        mask[90:96, 10:250] = 1.0  # a bar
+        mask[20:180, 240:250] = 1.0
+        found = _outline(mask, 5.0)
+        assert found is None or found.radius < 1.6 * np.sqrt(mask.sum() / np.pi)
 
     def test_nothing_or_too_little_is_none(self):
-        assert _outline(np.zeros((192, 256), np.float32), 5.0, 0.0) is None
-        assert _outline(self.mask(Ellipse(50, 50, 3, 3)), 5.0, 0.0) is None
+        assert _outline(np.zeros((192, 256), np.float32), 5.0) is None
+        assert _outline(self.mask(Ellipse(50, 50, 3, 3)), 5.0) is None
 
 
 def test_overlap_of_ellipses_is_that_of_their_masks():
