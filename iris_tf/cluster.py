@@ -3,9 +3,11 @@
 import asyncio
 import concurrent.futures
 import contextlib
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from joblib.parallel import ParallelBackendBase
 
@@ -78,8 +80,13 @@ def cluster_backend(scheduler: str, out: Path) -> Iterator[ParallelBackendBase]:
 @contextlib.contextmanager
 def _connected(scheduler: str) -> Iterator[Client]:
     try:
-        if not scheduler:  # dask would start a cluster of its own
-            raise ValueError("the address is empty")
+        # Asked for first, because a half-made Client, when it is collected while
+        # another one starts, waits for a lock for ever.
+        place = urlsplit(scheduler)
+        if place.scheme != "inproc":  # a cluster of this very process
+            if not place.hostname or not place.port:
+                raise ValueError("it is not of the form tcp://host:port")
+            socket.create_connection((place.hostname, place.port), CONNECT_SECONDS).close()
         client = Client(scheduler, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError, TimeoutError) as error:
         raise DatasetError(
