@@ -7,13 +7,14 @@ from typing import Any
 import keras
 import numpy as np
 
+from iris_tf.datasets.synthetic.lessons import CHANNELS
 from iris_tf.errors import ExportError
 from iris_tf.export.conversion import convert, foreign_operators_error, save_signature
 from iris_tf.export.operators import foreign_operators
 from iris_tf.files import atomic_path, sha256, write_json
 from iris_tf.litert import LiteRTModel
 from iris_tf.released import CARD
-from iris_tf.segmentation.network import CHANNELS, INPUT, OUTPUT
+from iris_tf.segmentation.network import INPUT, OUTPUT
 
 MAX_DIFFERENCE = 0.02
 """Mean absolute difference of probabilities that passes for agreement."""
@@ -26,7 +27,7 @@ def export_segmenter(
 
     Signature ``serving_default``: input ``image``, float32 ``(1, H, W, 1)`` in
     0..255; output ``masks``, float32 ``(1, H, W, 4)``, probabilities of
-    `iris_tf.segmentation.network.CHANNELS`.
+    `iris_tf.datasets.synthetic.lessons.CHANNELS`.
 
     Parameters
     ----------

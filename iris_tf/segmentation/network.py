@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from iris_tf.datasets.synthetic.lessons import CHANNELS
 from iris_tf.errors import ExtractionError, FailureReason, ModelError
 from iris_tf.files import sha256
 from iris_tf.geometry import Ellipse, Window
@@ -20,10 +21,6 @@ from iris_tf.segmentation.plausibility import (
 )
 from iris_tf.segmentation.polar import directions, fit_ellipse, sample
 from iris_tf.segmentation.segmenter import SegmentedEye
-
-CHANNELS = ("visible", "pupil", "iris", "opening")
-"""What the network's output holds, as probabilities: visible iris; whole pupil;
-whole iris with pupil; eyeball between the lids."""
 
 INPUT, OUTPUT = "image", "masks"
 

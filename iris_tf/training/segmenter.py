@@ -18,6 +18,7 @@ from iris_tf.networks.segmentation_network import build_segmentation_network
 from iris_tf.parallel import run_in_processes
 from iris_tf.progress import StageProgress
 from iris_tf.schedules.warmup_cosine import WarmupCosine
+from iris_tf.training.state import load_variables, save_variables
 
 _EYES_A_FILE = 250
 _VALIDATION_FILES_FROM = 1_000_000  # file numbers seed the eyes: these are never trained on
@@ -147,7 +148,7 @@ class _EachEpoch(keras.callbacks.Callback):
         found = mask_overlap(self.model, self.validation)
         self.rows.append({"epoch": epoch + 1, "loss": float(logs["loss"]), **found})
         with replace_folder(self.run.state) as folder:
-            np.savez(folder / "variables.npz", *_values(self.model))
+            save_variables(folder / "variables.npz", _state(self.model))
             write_json(folder / "history.json", self.rows)
         with atomic_path(self.run.model) as temporary:
             self.model.save(temporary)
@@ -168,9 +169,8 @@ def mask_overlap(model: keras.Model, packed: np.ndarray) -> dict[str, float]:
     return {f"iou_{name}": float(np.mean(values)) for name, values in overlaps.items()}
 
 
-def _values(model: keras.Model) -> list[np.ndarray]:
-    variables = [*model.variables, *model.optimizer.variables]
-    return [keras.ops.convert_to_numpy(variable) for variable in variables]
+def _state(model: keras.Model) -> list[keras.Variable]:
+    return [*model.variables, *model.optimizer.variables]
 
 
 def train_segmenter(recipe: SegmenterRecipe) -> SegmenterRun:
@@ -214,7 +214,7 @@ def train_segmenter(recipe: SegmenterRecipe) -> SegmenterRun:
     )
     model.optimizer.build(model.trainable_variables)
     if done:
-        _restore(model, run.state / "variables.npz")
+        load_variables(run.state / "variables.npz", _state(model))
     batches = tf.data.Dataset.from_generator(
         lambda: _lesson_batches(store, recipe.batch, recipe.seed, range(done, recipe.epochs)),
         output_signature=tf.TensorSpec((recipe.batch, *INPUT_SIZE, 3), tf.uint8),
@@ -230,10 +230,3 @@ def train_segmenter(recipe: SegmenterRecipe) -> SegmenterRun:
             callbacks=[_EachEpoch(run, validation, progress)],
         )
     return run
-
-
-def _restore(model: keras.Model, path: Path) -> None:
-    variables = [*model.variables, *model.optimizer.variables]
-    with np.load(path) as stored:
-        for variable, name in zip(variables, stored.files, strict=True):
-            variable.assign(stored[name])

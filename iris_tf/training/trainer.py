@@ -13,6 +13,7 @@ from iris_tf.losses.distances import euclidean_distances, pairwise_distances
 from iris_tf.losses.distillation import cosine_distillation
 from iris_tf.losses.triplet import triplet_loss
 from iris_tf.mining.band_miner import mine_negatives
+from iris_tf.training.state import load_variables, save_variables
 
 
 class TripletIndices(NamedTuple):
@@ -135,19 +136,12 @@ class EmbeddingTrainer(keras.Model):
         self.optimizer.build(self._student_variables)
 
     def save_state(self, path: Path) -> None:
-        """Write all that a resumed training needs as an ``.npz`` file.
-
-        Not `save_weights`, whose HDF5 brings the process down on a full disk and
-        holds every moment of a `MultiOptimizer` twice.
-        """
-        arrays = [keras.ops.convert_to_numpy(variable) for variable in self._state()]
-        np.savez(path, *arrays)
+        """Write all that a resumed training needs as an ``.npz`` file."""
+        save_variables(path, self._state())
 
     def load_state(self, path: Path) -> None:
         """Take back what `save_state` wrote for the same recipe."""
-        with np.load(path) as stored:
-            for variable, name in zip(self._state(), stored.files, strict=True):
-                variable.assign(stored[name])
+        load_variables(path, self._state())
 
     def _state(self) -> list[keras.Variable]:
         return [*self.student.variables, self.step, *self.optimizer.variables]

@@ -5,6 +5,7 @@ import hashlib
 import json
 import shutil
 
+import keras
 import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -159,6 +160,10 @@ def test_evaluation_of_the_run_and_of_its_files_agree(evaluate, trained_run, exp
         # One comparison may fall on the other side of a threshold.
         assert metrics["eer"] == pytest.approx(results[0]["evaluation"]["metrics"]["eer"], abs=0.05)
     model = results[2]["model"]
+    student = keras.saving.load_model(trained_run / "checkpoints" / "best.keras")
+    # The converter folds normalisation into the weights before it.
+    assert 0.97 * student.count_params() < model.pop("parameters") <= student.count_params()
+    assert model.pop("macs") > 0
     data = (exported / "mobile_float32.tflite").read_bytes()
     assert model == {
         "name": "mobile_float32.tflite",
