@@ -100,9 +100,10 @@ def evaluate_embeddings(
         independent, so the bootstrap's intervals are wider).
         ``open_set`` : see `OpenSetCounter.result`.
         ``intervals`` : level, resamples, seed, method, ``exact`` (see `Resampled`), and
-        ``bounds``, [low, high] of eer, vr_far_*, fnmr_fmr_* and cmc_* (None where the
-        images do not allow one, for instance with a single person). The whole is None
-        without resamples.
+        ``bounds``, [low, high] of eer, vr_far_*, fnmr_fmr_*, cmc_* and fnir_fpir_* (None
+        where the images do not allow one, for instance with a single person; those of
+        fnir_fpir_* hold for the galleries that were drawn). The whole is None without
+        resamples.
         ``curves`` : det (fmr, fnmr), histogram (edges, and the share of genuine and
         impostor scores in each bin), cmc (from rank 1).
         ``worst`` : the ten lowest ``genuine`` and ten highest ``impostor`` comparisons, each
@@ -186,6 +187,11 @@ def _evaluate(
         identified = resample_cmc(ranks, labels, weights, CMC_RANKS)
         samples, exact = _samples(resampled, fars), resampled.exact
         samples |= {f"cmc_{k}": hits for k, hits in zip(CMC_RANKS, identified, strict=True)}
+        samples |= {
+            f"fnir_{name}": rates
+            for name, rates in opened.resample(weights).items()
+            if open_set["fnir"][name] is not None
+        }
     result = {
         "protocol": protocol,
         "counts": _counts(labels, comparisons) | {"probes": len(ranks.probes)},

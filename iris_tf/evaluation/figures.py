@@ -7,6 +7,7 @@ import numpy as np
 
 from iris_tf.evaluation.bootstrap import percentile_interval
 from iris_tf.evaluation.counts import ScoreCounts
+from iris_tf.evaluation.open_set import FPIRS
 from iris_tf.evaluation.verification import (
     ErrorCurve,
     OperatingPoint,
@@ -90,6 +91,7 @@ def intervals(
             *(f"vr_{name}" for name in FARS),
             *(f"fnmr_{name}" for name in FMRS),
             *(f"cmc_{k}" for k in CMC_RANKS),
+            *(f"fnir_{name}" for name in FPIRS),
         ]
     )
     for name, values in samples.items():

@@ -11,12 +11,21 @@ without a limit on rank:
 
 FNIR is given at the most lenient threshold whose FPIR is at most the one asked for, and is
 the mean over the draws.
+
+Its bootstrap draws persons as `iris_tf.evaluation.bootstrap` does: each probe has the weight
+of its person, in every draw, and the threshold is found anew in each resample. The galleries
+stay as they were drawn, so that every score of a search is known already. What is left out is
+how the figure would change with other persons enrolled, but for what the mean over the draws
+evens out, so intervals of few persons are somewhat narrow: of 200 simulated sets of 45 persons,
+83 % of the 90 % intervals held the true FNIR, of 200 sets of 150 persons 89 %.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 
 from iris_tf.evaluation.counts import rounded
 from iris_tf.evaluation.scores import ImageLabels
@@ -24,6 +33,7 @@ from iris_tf.evaluation.verification import error_curve, vr_of_curve
 
 FPIRS = {"fpir_1e-1": 0.1, "fpir_1e-2": 0.01}
 DRAWS = 10
+_FLOATS_PER_BLOCK = 1 << 23
 
 
 @dataclass(frozen=True)
@@ -123,11 +133,10 @@ class OpenSetCounter:
         """
         sizes, fnir = [], {name: [] for name in FPIRS}
         for draw, scores in zip(self._draws, self._scores, strict=True):
-            mated = scores[draw.mate >= 0]
-            non_mated = np.maximum(scores[draw.non_mated], -1.0)  # nobody of its group enrolled
+            mated, non_mated = _scores_of_probes(draw, scores)
             sizes.append((len(draw.gallery), len(mated), len(non_mated)))
             if len(mated) and len(non_mated):
-                curve = error_curve(rounded(mated), rounded(non_mated))
+                curve = error_curve(mated, non_mated)
                 for name, fpir in FPIRS.items():
                     if len(non_mated) * fpir >= 1:
                         fnir[name].append(1.0 - vr_of_curve(curve, fpir).rate)
@@ -144,3 +153,75 @@ class OpenSetCounter:
             },
             "rule_of_30": {name: least * fpir >= 30 for name, fpir in FPIRS.items()},
         }
+
+    def resample(self, weights: np.ndarray) -> dict[str, np.ndarray]:
+        """FNIR of every resample of persons, in the galleries that were drawn.
+
+        Parameters
+        ----------
+        weights : ndarray of shape (resamples, n_persons), int
+            From `iris_tf.evaluation.bootstrap.person_weights`.
+
+        Returns
+        -------
+        dict of str to ndarray of shape (resamples,), float64
+            By the names of `FPIRS`, means over the draws; NaN where a draw has no probe of
+            either kind left.
+        """
+        total = {name: np.zeros(len(weights)) for name in FPIRS}
+        person = self._labels.person
+        for draw, scores in zip(self._draws, self._scores, strict=True):
+            mated, non_mated = _scores_of_probes(draw, scores)
+            # Only where a score lies among the non-mated ones matters: a threshold is just
+            # above one of them, or accepts all.
+            levels, place = np.unique(non_mated, return_inverse=True)
+            tables = [
+                _by_place(place, person[draw.non_mated], len(levels), weights.shape[1]),
+                _by_place(
+                    np.searchsorted(levels, mated),  # number of levels that it exceeds
+                    person[draw.mate >= 0],
+                    len(levels) + 1,
+                    weights.shape[1],
+                ),
+            ]
+            step = max(1, _FLOATS_PER_BLOCK // (len(levels) + 1))
+            for start in range(0, len(weights), step):
+                part = slice(start, start + step)
+                drawn = weights[part].T.astype(np.float64)
+                rates = _fnir(*(table @ drawn for table in tables))
+                for name, rate in zip(FPIRS, rates, strict=True):
+                    total[name][part] += rate
+        return {name: sums / len(self._draws) for name, sums in total.items()}
+
+
+def _scores_of_probes(draw: Draw, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    mated, non_mated = scores[draw.mate >= 0], scores[draw.non_mated]
+    return rounded(mated), rounded(np.maximum(non_mated, -1.0))  # nobody of its group enrolled
+
+
+def _by_place(
+    place: np.ndarray, person: np.ndarray, places: int, persons: int
+) -> sparse.csr_array:
+    """Number of probes at each place (rows) by person."""
+    shape = (places, persons)
+    return sparse.coo_array((np.ones(len(place)), (place, person)), shape=shape).tocsr()
+
+
+def _fnir(non_mated: np.ndarray, mated: np.ndarray) -> Iterator[np.ndarray]:
+    """FNIR of each resample at each of `FPIRS`.
+
+    Parameters
+    ----------
+    non_mated : ndarray of shape (levels, resamples)
+        Weight at each score, rising.
+    mated : ndarray of shape (levels + 1, resamples)
+        Weight by number of the levels that are exceeded.
+    """
+    accepted, rejected = np.cumsum(non_mated[::-1], axis=0), np.cumsum(mated, axis=0)
+    column = np.arange(mated.shape[1])
+    with np.errstate(invalid="ignore"):
+        fpir, share = accepted / accepted[-1], rejected / rejected[-1]
+    for asked in FPIRS.values():
+        refused = len(non_mated) - (fpir <= asked).sum(axis=0)  # levels below the threshold
+        fnir = share[np.maximum(refused - 1, 0), column]
+        yield np.where(np.isnan(fpir[-1]), np.nan, fnir)

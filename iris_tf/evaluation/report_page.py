@@ -142,7 +142,8 @@ def _details(report: Report, tables: Iterator[int]) -> Iterable[str]:
                         f"{opened['mated_probes']:,.0f} mated and "
                         f"{opened['non_mated_probes']:,.0f} non-mated probes). ")
         yield _caption(tables, caption + "Few probes: fewer than 30 false positives are "
-                       "expected, so the figure is uncertain.")
+                       "expected, so the figure is uncertain. Intervals of FNIR hold for the "
+                       "galleries that were drawn.")
         yield "</section>"
     if cost := report_tables.cost_table(rows):
         yield "<section><h2>Cost</h2>"

@@ -15,6 +15,7 @@ _METRIC_NAMES = {
     "fnmr_fmr_1e-2": "FNMR@FMR 1e-2", "fnmr_fmr_1e-3": "FNMR@FMR 1e-3",
     "fnmr_fmr_1e-4": "FNMR@FMR 1e-4", "fnmr_fmr_1e-5": "FNMR@FMR 1e-5",
     "cmc_1": "CMC@1", "cmc_5": "CMC@5", "cmc_10": "CMC@10",
+    "fnir_fpir_1e-1": "FNIR@FPIR 1e-1", "fnir_fpir_1e-2": "FNIR@FPIR 1e-2",
 }  # fmt: skip
 _HIGHER_IS_BETTER = ("vr_", "cmc_")
 _MILLION = 1e6
@@ -336,5 +337,6 @@ def _fnir(row: ReportRow, name: str) -> Cell:
     if rate is None:
         return Cell(NOTHING)
     enough = row.evaluation["open_set"]["rule_of_30"][name]
-    return Cell(percent(rate), rate, "" if enough else "few probes")
+    small = [interval(row, f"fnir_{name}"), "" if enough else "few probes"]
+    return Cell(percent(rate), rate, ", ".join(filter(None, small)))
 

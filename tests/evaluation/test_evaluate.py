@@ -72,10 +72,13 @@ def test_intervals_hold_the_estimate_and_depend_on_the_seed_alone(population):
     assert set(intervals["bounds"]) == {
         "eer", "vr_far_1e-2", "vr_far_1e-3", "cmc_1", "cmc_5", "cmc_10",
         "fnmr_fmr_1e-2", "fnmr_fmr_1e-3", "fnmr_fmr_1e-4", "fnmr_fmr_1e-5",
+        "fnir_fpir_1e-1", "fnir_fpir_1e-2",
     }  # fmt: skip
+    # 4,416 impostor comparisons: 30 errors are to be expected at 1e-2 alone. Of 48 non-mated
+    # probes, none is one in a hundred.
+    unsupported = {"fnmr_fmr_1e-3", "fnmr_fmr_1e-4", "fnmr_fmr_1e-5", "fnir_fpir_1e-2"}
     for name, bounds in intervals["bounds"].items():
-        # 4,416 impostor comparisons: 30 errors are to be expected at 1e-2 alone.
-        assert (bounds is None) == (name in ("fnmr_fmr_1e-3", "fnmr_fmr_1e-4", "fnmr_fmr_1e-5"))
+        assert (bounds is None) == (name in unsupported)
         if bounds is not None:
             assert 0 <= bounds[0] <= found["metrics"][name] <= bounds[1] <= 1
     assert evaluate_embeddings(embeddings, rows, resamples=100, seed=1)["intervals"] == intervals

@@ -215,6 +215,7 @@ def rich(rows_of, population):
         point["supported"] = name != "fmr_1e-5"
         result["metrics"][f"fnmr_{name}"] = point["fnmr"] if point["supported"] else None
     result["metrics"]["fnmr_fmr_1e-4"] = 0.4321
+    result["intervals"]["bounds"] |= {"fnir_fpir_1e-1": [0.1512, 0.2134]}
     result["open_set"]["rule_of_30"] = {"fpir_1e-1": True, "fpir_1e-2": False}
     result["metrics"] |= {"fnir_fpir_1e-1": 0.1928, "fnir_fpir_1e-2": 0.5647}
     result["metrics"] |= {"auc": 0.98765, "d_prime": 2.34567}
@@ -264,7 +265,7 @@ def test_tables_of_all_that_is_known(rich, tmp_path):
     assert points["FMR 1e-4"][-2:] == ["0.01", "44.44"]
     threshold = rich.evaluation["operating_points"]["fmr_1e-3"]["threshold"]
     assert points["FMR 1e-3"][3] == f"{threshold:.4f}"
-    assert tables["Identification"][1][-2:] == ["19.28", "56.47 few probes"]
+    assert tables["Identification"][1][-2:] == ["19.28 15.12–21.34", "56.47 few probes"]
     assert tables["Cost"][1] == ["Model", "int8", "1.00", "3.088", "1,234.6"]
     assert [line[2:] for line in tables["Slices"][1:]] == [
         ["eye: L", "1,357", "7.18", "0.93", "24.68"],
