@@ -2,6 +2,7 @@
 
 import json
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -253,6 +254,10 @@ def evaluate(
     scores: Annotated[
         Path | None, typer.Option(help=".npz file to write: how often each score occurs.")
     ] = None,
+    latency_runs: Annotated[
+        int,
+        typer.Option(min=0, help="Timed inferences of each .tflite, at least 50; 0: no timing."),
+    ] = 50,
 ) -> None:
     """Compare all pairs of a split: EER, FNMR, CMC with confidence intervals.
 
@@ -260,6 +265,7 @@ def evaluate(
     the same resamples of persons.
     """
     from iris_tf.benchmark.cost import model_cost
+    from iris_tf.benchmark.latency import measure_latency
     from iris_tf.evaluation.model import evaluate_model
 
     if (genuine is None) != (impostor is None):
@@ -280,6 +286,7 @@ def evaluate(
         resamples=resamples,
         scores=scores,
         cost=model_cost,
+        latency=partial(measure_latency, threads=(1,), runs=latency_runs) if latency_runs else None,
     )
     result = results["evaluation"]
     counts, bounds = result["counts"], result["intervals"]["bounds"]
@@ -332,6 +339,12 @@ def evaluate(
                     f"{name:<13} {100 * theirs:6.2f} %  (the model on the same images "
                     f"{100 * ours:.2f} %)"
                 )
+    for entry in (results, *results["others"]):
+        if latency := entry["model"]["latency"]:
+            typer.echo(
+                f"{entry['model']['name']}: {latency['median']:.2f} ms a crop on one thread (p95 "
+                f"{latency['p95']:.2f} ms, {latency['runs']} runs)"
+            )
     typer.echo(f"written to {out / 'metrics.json'}")
 
 

@@ -241,8 +241,8 @@ class Pipeline:
         """References first, then every exported file."""
         references = json.loads((self.folder / "references.json").read_text("utf-8"))
         latency = json.loads((self.folder / "latency.json").read_text("utf-8"))
-        median = {
-            row["model"]["file"]: row["inference"]["median"]
+        times = {
+            row["model"]["file"]: row["inference"]
             for row in latency["rows"]
             if row["threads"] == 1
         }
@@ -262,7 +262,9 @@ class Pipeline:
                         precision,
                         found["evaluation"],
                         bytes=cost.bytes,
-                        latency_ms=median[file.name],
+                        latency_ms=times[file.name]["median"],
+                        latency_p95_ms=times[file.name]["p95"],
+                        latency_runs=times[file.name]["count"],
                         parameters=cost.parameters,
                         macs=cost.macs,
                         generalised=found["generalised"],

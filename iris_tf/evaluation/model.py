@@ -1,6 +1,6 @@
 """`iris-tf evaluate`: models, and a baseline if wanted, on one split of one manifest."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +72,7 @@ def evaluate_model(
     resamples: int = RESAMPLES,
     scores: str | Path | None = None,
     cost: Callable[[Path], Any] | None = None,
+    latency: Callable[[Path], Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """Embed a split with a model, evaluate it and write ``metrics.json`` and ``report.html``.
 
@@ -111,14 +112,18 @@ def evaluate_model(
     cost : callable, optional
         Counts ``parameters`` and ``macs`` of a ``.tflite`` file, as
         `iris_tf.benchmark.cost.model_cost` does.
+    latency : callable, optional
+        Times a ``.tflite`` file on one thread, as `iris_tf.benchmark.latency.measure_latency`
+        does.
 
     Returns
     -------
     dict
-        What was written: ``model`` (name, file, precision, sha256, bytes, and parameters
-        and macs, None where they are not counted), ``manifest``, ``split``, ``evaluation``
-        (see `evaluate_embeddings`), ``generalised`` (see `generalised_rates`; None where
-        failures are not known, and of listed pairs), ``slices`` (see `slice_figures`),
+        What was written: ``model`` (name, file, precision, sha256, bytes, parameters and
+        macs, None where they are not counted, and latency: median and p95 in milliseconds,
+        runs, threads, runtime; None where it is not measured), ``manifest``, ``split``,
+        ``evaluation`` (see `evaluate_embeddings`), ``generalised`` (see `generalised_rates`;
+        None where failures are not known, and of listed pairs), ``slices`` (see `slice_figures`),
         ``others``, ``baselines`` and ``machine``. Each of the others has ``model``,
         ``evaluation``, ``generalised`` and ``slices`` of its own, and ``differences`` to the
         first (see `paired_differences`). Each baseline has ``name``, ``library``,
@@ -150,12 +155,18 @@ def evaluate_model(
     embedders = [open_model(path) for path in given]
     for path in given:
         _check_crops(path, manifest)
+    # First, so that settings that cannot be are refused before the work.
+    models = [
+        _description(name, embedder.path, cost, latency)
+        for name, embedder in zip(_names(given, embedders), embedders, strict=True)
+    ]
     codes = iriscode_of_dataset(rows, manifest, segmenter_model, jobs) if baseline else None
     failed = None if lists else failed_images(manifest, split)
     entries, evaluations = [], []
-    for name, embedder in zip(_names(given, embedders), embedders, strict=True):
+    for description, embedder in zip(models, embedders, strict=True):
         crops = (read_crop(Path(manifest).parent / row.roi) for row in rows)
-        vectors = np.asarray(embedder.embed(track(crops, f"Embedding with {name}", len(rows))))
+        step = f"Embedding with {description['name']}"
+        vectors = np.asarray(embedder.embed(track(crops, step, len(rows))))
         if lists:
             evaluation = evaluation_of_pairs(vectors, rows, *lists, resamples)
         else:
@@ -165,7 +176,7 @@ def evaluate_model(
         evaluations.append(evaluation)
         entries.append(
             {
-                "model": _description(name, embedder, cost),
+                "model": description,
                 "evaluation": evaluation.result,
                 "generalised": _generalised(evaluation, rows, failed, protocol),
                 "slices": slice_figures(vectors, rows, evaluation),
@@ -200,13 +211,15 @@ def _names(given: Sequence[str | Path], embedders: Sequence[Embedder]) -> list[s
 
 
 def _description(
-    name: str, embedder: Embedder, cost: Callable[[Path], Any] | None
+    name: str,
+    path: Path,
+    cost: Callable[[Path], Any] | None,
+    latency: Callable[[Path], Mapping[str, Any]] | None,
 ) -> dict[str, Any]:
-    path = embedder.path
-    counted = cost(path) if cost is not None and path.suffix == ".tflite" else None
-    card = path.with_name(CARD_NAME)
-    known = path.suffix == ".tflite" and card.is_file()
-    file = ModelCard.read(card).files.get(path.name) if known else None
+    exported, card = path.suffix == ".tflite", path.with_name(CARD_NAME)
+    counted = cost(path) if exported and cost is not None else None
+    timed = latency(path) if exported and latency is not None else None
+    file = ModelCard.read(card).files.get(path.name) if exported and card.is_file() else None
     return {
         "name": name,
         "file": path.name,
@@ -215,6 +228,18 @@ def _description(
         "bytes": path.stat().st_size,
         "parameters": None if counted is None else counted.parameters,
         "macs": None if counted is None else counted.macs,
+        "latency": None if timed is None else _times(timed),
+    }
+
+
+def _times(timed: Mapping[str, Any]) -> dict[str, Any]:
+    (row,) = timed["rows"]
+    return {
+        "median": row["inference"]["median"],
+        "p95": row["inference"]["p95"],
+        "runs": row["inference"]["count"],
+        "threads": row["threads"],
+        "runtime": timed["runtime"],
     }
 
 

@@ -176,11 +176,15 @@ def report_rows(result: Mapping[str, Any]) -> list[ReportRow]:
         generalised: Mapping[str, Any] | None = None,
         slices: Mapping[str, Any] | None = None,
     ) -> ReportRow:
+        latency = model["latency"] or {}
         return ReportRow(
             model["name"] + where,
             model["precision"],
             evaluation,
             bytes=model["bytes"],
+            latency_ms=latency.get("median"),
+            latency_p95_ms=latency.get("p95"),
+            latency_runs=latency.get("runs"),
             parameters=model["parameters"],
             macs=model["macs"],
             generalised=generalised,

@@ -38,6 +38,10 @@ class ReportRow:
         Size of the model file.
     latency_ms : float, optional
         Median time of one crop on one thread of the machine in the report, in milliseconds.
+    latency_p95_ms : float, optional
+        95th percentile of the same times.
+    latency_runs : int, optional
+        Number of them.
     reference : bool, optional
         True for a line that has learnt nothing (untrained network, raw pixels).
     parameters, macs : int, optional
@@ -56,6 +60,8 @@ class ReportRow:
     reference: bool = False
     parameters: int | None = None
     macs: int | None = None
+    latency_p95_ms: float | None = None
+    latency_runs: int | None = None
     generalised: Mapping[str, Any] | None = None
     slices: Mapping[str, Any] | None = None
 

@@ -103,7 +103,7 @@ def _results(report: Report, tables: Iterator[int]) -> Iterable[str]:
                  f"interval from {intervals['resamples']:,} bootstrap resamples of persons. ")
     text += "MiB: size of the model file. "
     if any(row.latency_ms is not None for row in report.rows):
-        text += "ms: median time of one crop on the processor named below. "
+        text += "ms: median time of one crop on one thread of the processor named below. "
     if any(row.reference for row in report.rows):
         text += "Reference lines have learnt nothing. "
     yield _caption(tables, text + "A click on a heading sorts.")
@@ -150,8 +150,19 @@ def _details(report: Report, tables: Iterator[int]) -> Iterable[str]:
         yield cost
         yield _caption(tables, "MiB: size of the file. Parameters: constants that operations "
                        "compute with. MACs: multiply-accumulate operations of convolutions and "
-                       "matrix products for one crop.")
+                       "matrix products for one crop." + _latency_caption(report))
         yield "</section>"
+
+
+def _latency_caption(report: Report) -> str:
+    runs = {row.latency_runs for row in report.rows} - {None}
+    if not runs:
+        return ""
+    machine = report.environment.get("cpu", "the machine named below")
+    counts = " or ".join(f"{count:,}" for count in sorted(runs))
+    return (f" Latency: time of one crop on one thread of this host ({_text(machine)}) with "
+            f"LiteRT, median (p50) and 95th percentile (p95) of {counts} runs after some that "
+            "warm up; a phone has other times.")
 
 
 def _slices(report: Report, tables: Iterator[int], figures: Iterator[int]) -> Iterable[str]:

@@ -204,21 +204,28 @@ def identification_table(rows: Sequence[ReportRow]) -> str:
 
 def cost_table(rows: Sequence[ReportRow]) -> str:
     """What models need; "" where nothing but sizes is known, which the results hold."""
-    rows = [row for row in rows if row.parameters is not None or row.macs is not None]
+    rows = [
+        row for row in rows
+        if {row.parameters, row.macs, row.latency_p95_ms} != {None}
+    ]  # fmt: skip
     if not rows:
         return ""
+    timed = any(row.latency_p95_ms is not None for row in rows)
 
     def cell(number: float | None, unit: float, form: str) -> Cell:
         return Cell(NOTHING) if number is None else Cell(form.format(number / unit), number)
 
     columns = [
         *_MODEL, Column("MiB"), Column("parameters\n(million)"), Column("MACs\n(million)"),
+        *(Column(f"latency\n{name} (ms)") for name in ("p50", "p95") if timed),
     ]  # fmt: skip
     return table(
         columns,
         [
             _line(row, cell(row.bytes, 2**20, "{:.2f}"), cell(row.parameters, _MILLION, "{:.3f}"),
-                  cell(row.macs, _MILLION, "{:,.1f}"))
+                  cell(row.macs, _MILLION, "{:,.1f}"),
+                  *(cell(time, 1, "{:.2f}") for time in (row.latency_ms, row.latency_p95_ms)
+                    if timed))
             for row in rows
         ],
         "Cost",

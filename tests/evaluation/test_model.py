@@ -49,6 +49,7 @@ def test_models_side_by_side(run_cli, small_dataset, exported, tmp_path):
     status, text, _ = run_cli(
         "evaluate", "--model", models[0], "--model", models[1], "--manifest", manifest,
         "--out", out, "--split", "all", "--resamples", 50, "--scores", tmp_path / "scores.npz",
+        "--latency-runs", 0,
     )  # fmt: skip
     assert status == 0
     assert "mobile_float16.tflite, and its difference to the first:" in text
@@ -80,6 +81,28 @@ def test_models_side_by_side(run_cli, small_dataset, exported, tmp_path):
     page = (out / "report.html").read_text()
     assert '<td data-label="precision" class="left">float16</td>' in page
     assert "minus that of mobile_float32.tflite" in page
+
+
+def test_latency_is_measured_on_one_thread(run_cli, small_dataset, exported, tmp_path):
+    def command(runs):
+        return run_cli(
+            "evaluate", "--model", exported / "mobile_float16.tflite", "--out", tmp_path / "out",
+            "--manifest", small_dataset / "manifest.csv", "--latency-runs", runs,
+        )  # fmt: skip
+
+    status, _, err = command(10)
+    assert status == 2
+    assert "runs is 10; at least 50" in err
+    assert not (tmp_path / "out").exists()
+    status, text, _ = command(60)
+    assert status == 0
+    latency = json.loads((tmp_path / "out" / "metrics.json").read_text())["model"]["latency"]
+    assert (latency["runs"], latency["threads"]) == (60, 1)
+    assert 0 < latency["median"] <= latency["p95"]
+    assert f"float16.tflite: {latency['median']:.2f} ms a crop on one thread (p95" in text
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert f"latency\np95 (ms)\" data-sort=\"{latency['p95']!r}\"" in page
+    assert "60 runs" in page
 
 
 def test_one_file_name_twice_is_told_apart(small_dataset, exported, tmp_path):

@@ -37,7 +37,7 @@ def result(known):
         "model": {
             "name": "small_float16.tflite", "file": "small_float16.tflite",
             "precision": "float16", "sha256": "0", "bytes": 3 * 2**20,
-            "parameters": 1_500_000, "macs": None,
+            "parameters": 1_500_000, "macs": None, "latency": None,
         },
         "generalised": None,
         "slices": {"eye": {}, "dataset": {}, "dilation": None, "quality": {}},

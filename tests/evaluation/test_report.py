@@ -276,6 +276,18 @@ def test_tables_of_all_that_is_known(rich, tmp_path):
     assert tables["FNMR by quality"][1][2:] == ["usable iris area", "81.00", "72.00", "63.00", "–"]
     assert len(page.images) == 4  # DET, CMC, histogram, error versus discard
     assert "ms" not in tables["Results"][0]
+    assert "Latency" not in text
+
+
+def test_latency_is_shown_with_its_runs_and_machine(tmp_path):
+    timed = dataclasses.replace(ROWS[0], latency_p95_ms=35.678, latency_runs=1200)
+    source, _, text = written(tmp_path, rows=[timed, dataclasses.replace(ROWS[1], macs=10**6)])
+    heads, first, second = tables_of(source)["Cost"]
+    assert heads[-2:] == ["latency\np50 (ms)", "latency\np95 (ms)"]
+    assert first == ["Teacher", "float32", "91.00", "–", "–", "31.46", "35.68"]
+    assert second[-2:] == ["3.99", "–"]
+    assert "one thread of this host (A Processor) with LiteRT" in text
+    assert "of 1,200 runs" in text
 
 
 def test_the_det_curve_reaches_as_far_as_the_comparisons_support(rich):
