@@ -4,12 +4,13 @@ Run it in the project's environment after a change of models/:
 
     python android_demo/write_agreement.py
 
-The files' form is described in `Agreement.kt`.
+The files' forms are described in `Agreement.kt` and `EyeAgreement.kt`.
 """
 
 import json
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -19,8 +20,11 @@ from ai_edge_litert.interpreter import Interpreter
 from iris_tf.datasets.images import resize_roi
 from iris_tf.datasets.synthetic.truth import read_truth
 from iris_tf.datasets.synthetic.writer import synthesize
+from iris_tf.errors import ExtractionError
 from iris_tf.files import sha256, write_text
-from iris_tf.geometry import Window
+from iris_tf.geometry import Ellipse, Window
+from iris_tf.released import released_model
+from iris_tf.segmentation.network import NetworkSegmenter
 from iris_tf.segmentation.roi import crop_roi
 from iris_tf.segmentation.segmenter import SegmentedEye
 
@@ -29,6 +33,7 @@ OUT = DEMO / "app" / "src" / "main" / "assets" / "agreement"
 CASES = 2
 MOST_POSITIONS = 1024  # of a segmenter's masks; embeddings are kept whole
 DIGITS = 7
+SMALLER = 2  # the app's photographs are kept at half their sides
 
 
 def inputs(card: dict, eyes: Path, size: tuple[int, int]) -> list[np.ndarray]:
@@ -73,8 +78,53 @@ def test_of(path: Path, card: dict, eyes: Path) -> dict:
     }  # fmt: skip
 
 
+def test_of_eyes(images: Sequence[np.ndarray]) -> dict:
+    """What the released segmenter, and the unrolling, make of photographs."""
+    path = released_model("iris-segmenter")
+    segmenter = NetworkSegmenter(path)
+    return {
+        "file": path.name, "sha256": sha256(path),
+        "eyes": [test_of_eye(segmenter, image) for image in images],
+    }  # fmt: skip
+
+
+def test_of_eye(segmenter: NetworkSegmenter, image: np.ndarray) -> dict:
+    """One photograph, and outlines, mask and strip or why there are none."""
+    height, width = image.shape
+    test = {"height": height, "width": width, "pixels": image.tobytes().hex()}
+    try:
+        eye = segmenter(image)
+        strip = crop_roi(image, eye, "unrolled")
+    except ExtractionError as error:
+        return test | {"refusal": str(error)}
+    return test | {
+        "pupil": numbers_of(eye.pupil), "iris": numbers_of(eye.iris),
+        "confidence": eye.confidence, "visible": runs_of(eye.visible),
+        "strip": strip.tobytes().hex(),
+    }  # fmt: skip
+
+
+def numbers_of(outline: Ellipse) -> list[float]:
+    """An outline as x, y, a, b and angle."""
+    return [outline.x, outline.y, outline.a, outline.b, outline.angle]
+
+
+def runs_of(mask: np.ndarray) -> list[int]:
+    """Lengths of a mask's runs row by row, False first."""
+    flat = mask.ravel().astype(np.int8)
+    changes = 1 + np.flatnonzero(np.diff(flat))
+    ends = np.concatenate([[0] if flat[0] else [], changes, [flat.size]]).astype(int)
+    return np.diff(ends, prepend=0).tolist()
+
+
+def eyes_in(folder: Path) -> list[np.ndarray]:
+    """Synthetic photographs."""
+    paths = sorted(p for p in folder.rglob("*.png") if not p.stem.endswith("_mask"))
+    return [cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) for path in paths]
+
+
 def main() -> None:
-    """Write the test of every model in models/."""
+    """Write the test of every model in models/, and that of photographs."""
     shutil.rmtree(OUT, ignore_errors=True)
     with tempfile.TemporaryDirectory() as folder:
         synthesize(folder, 1, 1, 11, 1, "png", "one", None)
@@ -83,6 +133,11 @@ def main() -> None:
             for file in card["files"]:
                 test = test_of(card_path.parent / file, card, Path(folder))
                 write_text(OUT / f"{file}.json", json.dumps(test) + "\n")
+        eyes = [
+            cv2.resize(eye, None, fx=1 / SMALLER, fy=1 / SMALLER, interpolation=cv2.INTER_AREA)
+            for eye in eyes_in(Path(folder))
+        ]
+        write_text(OUT / "eyes.json", json.dumps(test_of_eyes(eyes)) + "\n")
 
 
 if __name__ == "__main__":

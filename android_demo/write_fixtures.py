@@ -1,7 +1,7 @@
 """Write the files that the tests of :core compare with: what the Python code computes.
 
 Run it in the project's environment (OpenCV 5) from anywhere, after a change of the ROI
-modes, of resizing or of the result schema:
+modes, of the network segmenter's geometry, of resizing or of the result schema:
 
     python android_demo/write_fixtures.py
 
@@ -22,14 +22,18 @@ from iris_tf.benchmark.schema import STATISTICS, statistics, validate_result
 from iris_tf.datasets.images import resize_roi
 from iris_tf.datasets.synthetic.truth import read_truth
 from iris_tf.datasets.synthetic.writer import synthesize
-from iris_tf.geometry import Ellipse
+from iris_tf.errors import ExtractionError
+from iris_tf.geometry import Ellipse, Window
 from iris_tf.inference.model_card import ModelCard
 from iris_tf.inference.model_card import ModelFile as FileFacts
+from iris_tf.segmentation.network import CHANNELS, NetworkSegmenter
+from iris_tf.segmentation.polar import fit_ellipse
 from iris_tf.segmentation.roi import ROI_MODES, crop_roi
 from iris_tf.segmentation.segmenter import SegmentedEye
 
 RESOURCES = Path(__file__).parent / "core" / "src" / "test" / "resources"
 ELLIPSES, RESIZES, SAMPLES = 300, 200, 101
+FITS, WINDOWS, DRAWN = 60, 60, 60
 SMALL = 4  # the 640x480 eyes are kept at a quarter of their sides
 
 
@@ -91,6 +95,95 @@ def resizes() -> list[int]:
     return found
 
 
+def fits() -> list[list[float] | None]:
+    """Ellipses through scattered points, some of them far off and some of no weight."""
+    numbers, found = Numbers(4), []
+    for _ in range(FITS):
+        count = 8 + numbers.below(90)
+        ellipse = Ellipse(
+            numbers.below(900) / 9, numbers.below(900) / 9,
+            2 + numbers.below(900) / 16, 2 + numbers.below(900) / 16, numbers.below(314) / 100,
+        )  # fmt: skip
+        x, y, weights = np.empty(count), np.empty(count), np.empty(count)
+        for i in range(count):
+            (point,) = ellipse.points(np.array([numbers.below(6283) / 1000]))
+            off = (numbers.below(100) / 100 - 0.5) * (20 if numbers.below(10) == 0 else 0.5)
+            x[i], y[i], weights[i] = point[0] + off, point[1] - off, numbers.below(5) / 4
+        fitted = fit_ellipse(x, y, weights, 0.02)
+        found.append(None if fitted is None else outline(fitted[0]))
+    return found
+
+
+def windows() -> list[int]:
+    """Checksums of what windows show, many of which reach beyond the image."""
+    numbers, found = Numbers(5), []
+    for _ in range(WINDOWS):
+        image = numbers.image(20 + numbers.below(100), 20 + numbers.below(100))
+        x, y = numbers.below(1400) / 10 - 10, numbers.below(1400) / 10 - 10
+        window = Window.around(x, y, 4 + numbers.below(1500) / 10)
+        found.append(checksum(window.cut(image, 48)))
+        found.append(checksum(Window.whole(image.shape).cut(image, 48)))
+    return found
+
+
+class GreyLevels:
+    """In place of the network: masks that follow from grey levels, wrong where a lid lies."""
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        """Masks (height, width, 4) of an image."""
+        grey = image.astype(np.float32)
+        pupil = np.clip((75 - grey) / 60 + np.float32(0.5), 0, 1)
+        iris = np.clip((160 - grey) / 60 + np.float32(0.5), 0, 1)
+        masks = {"visible": iris * (1 - pupil), "pupil": pupil, "iris": iris}
+        return np.stack([masks.get(name, np.ones_like(iris)) for name in CHANNELS], axis=-1)
+
+
+def draw_eye(numbers: Numbers) -> np.ndarray:
+    """A flat eye with a lid and noise, in which not everything is as it should be."""
+    height, width = 100 + numbers.below(120), 100 + numbers.below(180)
+    radius = 12 + numbers.below(60)
+    iris = Ellipse(
+        0.2 * width + 0.6 * numbers.below(width), 0.3 * height + 0.4 * numbers.below(height),
+        radius, radius * (70 + numbers.below(40)) / 100, numbers.below(314) / 100,
+    )  # fmt: skip
+    share = (20 + numbers.below(50)) / 100
+    pupil = Ellipse(
+        iris.x + (numbers.below(21) - 10) / 100 * radius, iris.y, share * iris.a, share * iris.b,
+        iris.angle,
+    )  # fmt: skip
+    lid = int(iris.y - radius * (20 + numbers.below(110)) / 100)
+    image = np.full((height, width), 200, np.uint8)
+    image[iris.mask(image.shape)] = 110
+    image[pupil.mask(image.shape)] = 30
+    image[: max(lid, 0)] = 190
+    noise = numbers.image(height, width) % 32
+    return image + noise
+
+
+def drawn_eyes() -> list[dict]:
+    """What the network segmenter's geometry makes of drawn eyes."""
+    segmenter = NetworkSegmenter()
+    segmenter._model = GreyLevels()
+    numbers, found = Numbers(6), []
+    for _ in range(DRAWN):
+        image = draw_eye(numbers)
+        try:
+            eye = segmenter(image)
+        except ExtractionError as error:
+            found.append({"refusal": str(error)})
+            continue
+        found.append({
+            "pupil": outline(eye.pupil), "iris": outline(eye.iris), "confidence": eye.confidence,
+            "visible": checksum(eye.visible),
+        })  # fmt: skip
+    return found
+
+
+def outline(ellipse: Ellipse) -> list[float]:
+    """An ellipse as x, y, a, b and angle."""
+    return [ellipse.x, ellipse.y, ellipse.a, ellipse.b, ellipse.angle]
+
+
 def write_eyes() -> None:
     """Small synthetic eyes, one of them cut off, with their crops in all modes."""
     with tempfile.TemporaryDirectory() as folder:
@@ -100,7 +193,7 @@ def write_eyes() -> None:
             pupil, iris, visible = read_truth(path)
             image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)[::SMALL, ::SMALL]
             visible = visible[::SMALL, ::SMALL]
-            pupil, iris = (outline.scaled(1 / SMALL, (0.0, 0.0)) for outline in (pupil, iris))
+            pupil, iris = (found.scaled(1 / SMALL, (0.0, 0.0)) for found in (pupil, iris))
             if number == 2:
                 cut = int(iris.x)  # the frame ends within the iris
                 image, visible = image[:, :cut], visible[:, :cut]
@@ -112,10 +205,7 @@ def write_eye(name: str, image: np.ndarray, pupil: Ellipse, iris: Ellipse, visib
     eye = SegmentedEye(pupil, iris, np.ascontiguousarray(visible))
     write_pgm(RESOURCES / f"{name}.pgm", image)
     write_pgm(RESOURCES / f"{name}_visible.pgm", visible.astype(np.uint8) * np.uint8(255))
-    outlines = {
-        part: [outline.x, outline.y, outline.a, outline.b, outline.angle]
-        for part, outline in (("pupil", pupil), ("iris", iris))
-    }
+    outlines = {"pupil": outline(pupil), "iris": outline(iris)}
     (RESOURCES / f"{name}.json").write_text(
         json.dumps(outlines, indent=2) + "\n", encoding="utf-8"
     )
@@ -213,6 +303,7 @@ def main() -> None:
     write_card()
     for name, value in (
         ("ellipses", ellipses()), ("resizes", resizes()), ("statistics", numpy_statistics()),
+        ("fits", fits()), ("windows", windows()), ("drawn_eyes", drawn_eyes()),
         ("host_result", host_result()), ("phone_result", phone_result()),
     ):
         (RESOURCES / f"{name}.json").write_text(json.dumps(value) + "\n", encoding="utf-8")

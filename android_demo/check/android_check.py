@@ -85,14 +85,17 @@ def kotlin_library() -> Path:
     return kotlin_home() / "lib" / "kotlin-stdlib.jar"
 
 
-def compile_kotlin(sources: Path, output: Path, *libraries: Path) -> None:
+def compile_kotlin(
+    sources: Path, output: Path, *libraries: Path, options: Sequence[str] = ()
+) -> None:
     """Compile all Kotlin files below a folder."""
     program("java")
     files = sorted(sources.rglob("*.kt"))
     paths = ["-classpath", os.pathsep.join(map(str, libraries))] if libraries else []
     environment = os.environ | {"JAVA_OPTS": "-Xmx800m"}
     compiler = kotlin_home() / "bin" / "kotlinc"
-    run(["bash", compiler, *KOTLIN_OPTIONS, *paths, *files, "-d", output], env=environment)
+    arguments = [*KOTLIN_OPTIONS, *options, *paths, *files, "-d", output]
+    run(["bash", compiler, *arguments], env=environment)
 
 
 def junit() -> list[Path]:
@@ -120,7 +123,9 @@ def core_tests() -> str:
     """Run the tests of :core with JUnit 5."""
     libraries = [BUILD / "core.jar", *junit()]
     tests = DEMO / "core" / "src" / "test"
-    compile_kotlin(tests / "kotlin", BUILD / "core-tests.jar", *libraries)
+    # As for Gradle, a module's tests see what is internal to it.
+    friend = f"-Xfriend-paths={BUILD / 'core.jar'}"
+    compile_kotlin(tests / "kotlin", BUILD / "core-tests.jar", *libraries, options=[friend])
     path = [*libraries, BUILD / "core-tests.jar", tests / "resources", kotlin_library()]
     output = run([
         "java", "-cp", os.pathsep.join(map(str, path)),
@@ -135,10 +140,11 @@ def host() -> str:
     """Run the measuring loop of :core on the released models, and compare with Python."""
     jna = first("libjna-java", JAVA / "jna.jar")
     reference = BUILD / "reference"
-    if subprocess.run([sys.executable, "-c", "import ai_edge_litert"], check=False,
+    python = os.environ | {"PYTHONPATH": str(DEMO.parent)}
+    if subprocess.run([sys.executable, "-c", "import iris_tf.litert"], check=False, env=python,
                       stderr=subprocess.DEVNULL).returncode != 0:  # fmt: skip
-        raise Missing(f"ai-edge-litert of {sys.executable}")
-    run([sys.executable, DEMO / "host_check" / "reference.py", reference])
+        raise Missing(f"the project's packages in {sys.executable}")
+    run([sys.executable, DEMO / "host_check" / "reference.py", reference], env=python)
     compile_kotlin(DEMO / "host_check", BUILD / "host.jar", BUILD / "core.jar", jna)
     path = [BUILD / "core.jar", BUILD / "host.jar", jna, kotlin_library()]
     result = BUILD / "host_result.json"
@@ -150,8 +156,9 @@ def host() -> str:
         "import json, sys; from iris_tf.benchmark.schema import validate_result; "
         "validate_result(json.load(open(sys.argv[1], encoding='utf-8')))"
     )
-    run([sys.executable, "-c", check, result], cwd=DEMO.parent)
-    return "; ".join(line for line in output.splitlines() if ".tflite: " in line)
+    run([sys.executable, "-c", check, result], env=python)
+    lines = [line for line in output.splitlines() if not line.startswith(LOGGED)]
+    return "; ".join(line.rstrip(".") for line in lines if ": " in line)
 
 
 def resources() -> None:

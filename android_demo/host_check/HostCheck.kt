@@ -5,6 +5,7 @@ import org.iristf.core.Backend
 import org.iristf.core.Benchmark
 import org.iristf.core.Clock
 import org.iristf.core.Conditions
+import org.iristf.core.EyeAgreement
 import org.iristf.core.Failure
 import org.iristf.core.Json
 import org.iristf.core.LatencyResult
@@ -12,8 +13,10 @@ import org.iristf.core.LatencyRow
 import org.iristf.core.Machine
 import org.iristf.core.ModelCard
 import org.iristf.core.ModelFile
+import org.iristf.core.NetworkSegmenter
 import org.iristf.core.Plan
 import org.iristf.core.ProgressListener
+import org.iristf.core.SegmenterCard
 import org.iristf.core.Surroundings
 import org.iristf.core.Task
 import java.io.File
@@ -26,6 +29,11 @@ import kotlin.system.exitProcess
 
 private const val TOLERANCE = 1e-5f
 private const val LEAST_COSINE = 0.999999
+
+// Both sides run the same model on the same processor.
+private const val LEAST_OVERLAP = 0.999
+private const val MOST_SHIFT = 1e-4
+private const val MOST_DIFFERENCE = 0.05
 
 private object Quiet : ProgressListener, Surroundings {
     override fun started(task: Task, index: Int, total: Int) = Unit
@@ -75,6 +83,7 @@ fun main(arguments: Array<String>) {
         good = good && found.size == expected.size && difference <= TOLERANCE &&
             test.sha256 == model.sha256 && agreement.minCosine >= LEAST_COSINE
     }
+    for (folder in listOf(reference, tests)) good = eyesAgree(folders, engines, File(folder, EyeAgreement.FILE)) && good
     val names = folders.keys.associateBy { it.file }
     val outcome = Benchmark(names, engines, Clock(System::nanoTime), Quiet, Quiet) { false }
         .run(Plan(names.keys.toList(), threads = listOf(1), runs = Plan.MIN_RUNS, warmup = 3, initialisations = 2))
@@ -90,6 +99,25 @@ fun main(arguments: Array<String>) {
         out.writeText(Json.write(result.toJson()))
     }
     exitProcess(if (good) 0 else 1)
+}
+
+/** Whether photographs become the crops that Python makes of them. */
+private fun eyesAgree(folders: Map<ModelFile, File>, engines: LiteRtEngines, tests: File): Boolean {
+    val test = EyeAgreement.read(tests.readText(), tests.name)
+    val model = folders.keys.firstOrNull { it.file == test.file && it.sha256 == test.sha256 }
+    if (model == null) {
+        println("${tests.name}: the test of photographs is old; run write_agreement.py.")
+        return false
+    }
+    val card = ModelCard.read(File(folders.getValue(model), ModelCard.FILE).readText(), model.file) as SegmenterCard
+    val found = engines.open(model, Backend.CPU, 1).use { test.run(NetworkSegmenter(it, card.channels)) }
+    println(
+        "${found.eyes} photographs: ${found.crops} crops and ${found.contradictions} contradictions; visible iris overlaps by " +
+            "at least ${found.leastOverlap}, outlines differ by at most ${found.greatestShift} iris radii, strips by " +
+            "${found.greatestDifference} grey levels",
+    )
+    return found.contradictions == 0 && found.leastOverlap >= LEAST_OVERLAP && found.greatestShift <= MOST_SHIFT &&
+        found.greatestDifference <= MOST_DIFFERENCE
 }
 
 private fun floats(file: File): FloatArray {

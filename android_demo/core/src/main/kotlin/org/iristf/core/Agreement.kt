@@ -73,10 +73,6 @@ class Agreement(val file: String, val sha256: String, val positions: IntArray, v
             throw ModelException("$where: pixels are not hexadecimal digits.")
         }
 
-        private fun hexadecimal(digits: String) = ByteArray(digits.length / 2) {
-            digits.substring(2 * it, 2 * it + 2).toInt(16).toByte()
-        }
-
         /** Cosine of the angle between two vectors, -1..1; not a number if either is zero. */
         fun cosine(one: FloatArray, other: FloatArray): Double {
             var product = 0.0
@@ -90,4 +86,9 @@ class Agreement(val file: String, val sha256: String, val positions: IntArray, v
             return product / sqrt(ones * others)
         }
     }
+}
+
+/** The bytes that hexadecimal digits stand for. */
+internal fun hexadecimal(digits: String) = ByteArray(digits.length / 2) {
+    digits.substring(2 * it, 2 * it + 2).toInt(16).toByte()
 }

@@ -37,6 +37,13 @@ class Mask(val height: Int, val width: Int, val inside: BooleanArray = BooleanAr
     /** This without another mask of the same size. */
     operator fun minus(other: Mask) =
         Mask(height, width, BooleanArray(inside.size) { inside[it] && !other.inside[it] })
+
+    /** Intersection over union with another mask of the same size; 0 where both are empty. */
+    fun overlap(other: Mask): Double {
+        val both = inside.indices.count { inside[it] && other.inside[it] }
+        val either = inside.indices.count { inside[it] || other.inside[it] }
+        return both.toDouble() / maxOf(either, 1)
+    }
 }
 
 /** Round to the nearest whole number, ties to the even one: what OpenCV, NumPy and Python do. */

@@ -1,7 +1,6 @@
 package org.iristf.core
 
 import kotlin.math.ceil
-import kotlin.math.floor
 
 /** An eye image that gives no crop; the message is one sentence. */
 class ExtractionException(message: String) : Exception(message)
@@ -12,8 +11,12 @@ class ExtractionException(message: String) : Exception(message)
  * @property visible the iris pixels that can be seen
  * @property irisMinusPupil the mask that Algorithm 1 crops by, where a segmenter makes one;
  *   null: [visible] without the pupil stands for it
+ * @property confidence how far the result can be trusted, 0..1
  */
-class SegmentedEye(val pupil: Ellipse, val iris: Ellipse, val visible: Mask, val irisMinusPupil: Mask? = null)
+class SegmentedEye(
+    val pupil: Ellipse, val iris: Ellipse, val visible: Mask, val irisMinusPupil: Mask? = null,
+    val confidence: Double = 1.0,
+)
 
 /**
  * How an eye image becomes the crop that a network sees: the functions of
@@ -79,8 +82,8 @@ enum class RoiMode(val id: String) {
     abstract fun crop(image: GrayImage, eye: SegmentedEye): GrayImage
 
     companion object {
-        private const val STRIP_RADII = 64
-        private const val STRIP_ANGLES = 512
+        internal const val STRIP_RADII = 64
+        internal const val STRIP_ANGLES = 512
 
         fun byId(id: String): RoiMode? = values().firstOrNull { it.id == id }
 
@@ -107,22 +110,8 @@ enum class RoiMode(val id: String) {
             return result
         }
 
-        /** Bilinear between four pixels; the frame's edge is continued outwards. */
-        private fun interpolate(image: GrayImage, x: Float, y: Float): Int {
-            val left = floor(x).toInt()
-            val top = floor(y).toInt()
-            fun pixel(row: Int, column: Int) =
-                image[row.coerceIn(0, image.height - 1), column.coerceIn(0, image.width - 1)].toFloat()
-            val above = between(pixel(top, left), pixel(top, left + 1), x - left)
-            val below = between(pixel(top + 1, left), pixel(top + 1, left + 1), x - left)
-            return roundHalfEven(between(above, below, y - top).toDouble()).coerceIn(0, 255)
-        }
-
-        /**
-         * `a + share (b - a)` as a fused multiply-add of float32, which OpenCV 5 uses: the product
-         * is exact in a double.
-         */
-        private fun between(a: Float, b: Float, share: Float): Float =
-            (a.toDouble() + (b - a).toDouble() * share.toDouble()).toFloat()
+        private fun interpolate(image: GrayImage, x: Float, y: Float): Int =
+            roundHalfEven(bilinear(image.height, image.width, x, y) { row, column -> image[row, column].toFloat() }.toDouble())
+                .coerceIn(0, 255)
     }
 }
