@@ -1,6 +1,5 @@
 """The command line: each verb parses, calls one function, prints."""
 
-import json
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -11,7 +10,7 @@ import typer
 import iris_tf
 from iris_tf.benchmark.commands import benchmark
 from iris_tf.console import Layout, SegmenterName, load_tensorflow, report_errors
-from iris_tf.errors import ExtractionError
+from iris_tf.inference.commands import add_verbs
 from iris_tf.segmentation.segmenter import DEFAULT_SEGMENTER
 
 app = typer.Typer(
@@ -38,15 +37,10 @@ Protocol = StrEnum(
         ("ACROSS_DATASETS", "across-datasets"),
     ],
 )
-Kind = StrEnum("Kind", ["auto", "eye", "roi"])
-OperatingPoint = StrEnum(
-    "OperatingPoint", [("EER", "eer"), ("FAR_1E_2", "far_1e-2"), ("FAR_1E_3", "far_1e-3")]
-)
 Scheduler = Annotated[
     str | None,
     typer.Option(metavar="tcp://HOST:PORT", help="Work on this dask.distributed cluster."),
 ]
-ModelFile = Annotated[Path, typer.Option("--model", help="A .tflite file beside its model card.")]
 
 
 def main() -> None:
@@ -348,54 +342,4 @@ def evaluate(
     typer.echo(f"written to {out / 'metrics.json'}")
 
 
-@app.command()
-def embed(
-    model: ModelFile,
-    images: Annotated[list[Path], typer.Argument(help="ROI crops or eye images.")],
-    kind: Annotated[Kind, typer.Option(help="What the images are.")] = Kind.auto,
-) -> None:
-    """Print the embedding of each image as a line of JSON.
-
-    An image that cannot be used is named on standard error and does not stop
-    the others; the exit status is 2 then.
-    """
-    from iris_tf.inference.embedder import TFLiteEmbedder
-    from iris_tf.inference.model_card import ModelCard
-    from iris_tf.inference.verify import read_roi
-
-    embedder, card = TFLiteEmbedder(model), ModelCard.beside(model)
-    failed = False
-    for path in images:
-        try:
-            embedding = embedder.embed([read_roi(path, card, kind.value)])[0]
-        except ExtractionError as error:
-            typer.echo(f"Error: {error}", err=True)
-            failed = True
-            continue
-        typer.echo(json.dumps({"image": str(path), "embedding": embedding.tolist()}))
-    if failed:
-        raise typer.Exit(2)
-
-
-@app.command()
-def verify(
-    model: ModelFile,
-    a: Annotated[Path, typer.Argument(help="Eye image or ROI crop.")],
-    b: Annotated[Path, typer.Argument(help="Eye image or ROI crop.")],
-    threshold: Annotated[
-        OperatingPoint, typer.Option(help="Operating point of the model card.")
-    ] = OperatingPoint.FAR_1E_2,
-    kind: Annotated[Kind, typer.Option(help="What the images are.")] = Kind.auto,
-) -> None:
-    """Say whether two images show the same eye. Exit status 0 if so, 1 if not.
-
-    The threshold is the model card's, estimated on validation identities.
-    """
-    from iris_tf.inference.verify import verify
-
-    result = verify(model, a, b, threshold.value, kind.value)
-    typer.echo(
-        f"similarity {result.similarity:.6f}, threshold {result.threshold:.6f} "
-        f"({result.operating_point}): {'same eye' if result.same_eye else 'different eyes'}"
-    )
-    raise typer.Exit(0 if result.same_eye else 1)
+add_verbs(app)

@@ -30,7 +30,12 @@ VERBS = {
     "benchmark prepare": ["--images", "--layout", "--segmenter", "--segmenter-model"],
     "benchmark evaluation": ["--embeddings", "--out"],
     "embed": ["--model", "IMAGES"],
-    "verify": ["--model", "--threshold", "far_1e-3"],
+    "verify": ["--model", "--threshold", "--operating-point", "far_1e-3", "--calibration"],
+    "identify": [
+        "--model", "--gallery", "--save-gallery", "--top", "--operating-point", "far_1e-3",
+        "--layout", "--calibration",
+    ],
+    "calibrate": ["--model", "--images", "--out", "--layout"],
 }
 
 
@@ -116,12 +121,17 @@ def test_using_a_model_does_not_load_tensorflow(exported, small_images, small_da
     statuses, out, _ = run_without_tensorflow(
         ["embed", "--model", model, crop, eye],
         ["verify", "--model", model, crop, eye],
+        ["identify", "--model", model, "--gallery", eye.parent, eye],
+        ["calibrate", "--model", model, "--images", eye.parent],
         ["evaluate", "--model", model, "--manifest", manifest, "--out", tmp_path],
         ["benchmark", "latency", "--model", model, "--threads", "1", "--runs", "50"],
     )
-    assert statuses[0] == statuses[2] == statuses[3] == 0
+    assert statuses[0] == statuses[4] == statuses[5] == 0
     assert statuses[1] in (0, 1)
     assert "similarity 1.0000" in out
+    assert statuses[2] in (0, 1)
+    assert f"   1  {eye.name} " in out
+    assert statuses[3] == 2  # only a few images
 
 
 def test_training_without_tensorflow_says_what_to_install(trained_run):
@@ -276,6 +286,8 @@ def test_models_that_are_none(refused, exported, manifest, small_dataset, tmp_pa
         assert str(model) in refused("benchmark", "latency", "--model", model)
         assert str(tmp_path) in refused("embed", "--model", model, crop)
         assert str(tmp_path) in refused("verify", "--model", model, crop, crop)
+        assert str(tmp_path) in refused("identify", "--model", model, "--gallery", crop, crop)
+        assert str(tmp_path) in refused("calibrate", "--model", model, "--images", crop.parent)
     assert not (tmp_path / "out").exists()
 
 

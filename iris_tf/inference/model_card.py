@@ -192,18 +192,6 @@ class ModelCard:
             )
         return card
 
-    def decision(self, similarity: float, operating_point: str) -> bool:
-        """Whether two embeddings of this cosine similarity count as the same eye.
-
-        Parameters
-        ----------
-        similarity : float
-            Cosine of the two embeddings, -1..1.
-        operating_point : str
-            Key of `thresholds`.
-        """
-        return similarity >= self.thresholds[operating_point]
-
 
 def _is_positive_int(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value > 0

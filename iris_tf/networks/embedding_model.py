@@ -14,7 +14,12 @@ from iris_tf.networks.registry import network_spec
 from iris_tf.networks.roi_normalization import RoiNormalization
 from iris_tf.networks.seeding import layer_seed, seeded_config
 from iris_tf.networks.spatial_attention import SpatialAttention
+from iris_tf.networks.strip_normalization import StripNormalization
 from iris_tf.networks.weights import SUFFIXES, load_matching_weights
+
+NORMALIZATIONS = ("imagenet", "local_contrast")
+
+_NORMALIZATION = "roi_normalization"
 
 
 def build_embedding_model(
@@ -27,6 +32,8 @@ def build_embedding_model(
     pooling: str = "average",
     batchnorm_momentum: float = 0.99,
     seed: int = 0,
+    normalization: str = "imagenet",
+    reduction: tuple[int, int] = (1, 2),
 ) -> keras.Model:
     """Build a network that turns crops into embeddings.
 
@@ -59,6 +66,10 @@ def build_embedding_model(
         Determines all random initial weights, each from the seed and the layer's
         name alone: models of one seed with and without attention begin with the
         same backbone. Global seeds have no influence and are not set.
+    normalization : {"imagenet", "local_contrast"}
+        `RoiNormalization`, or `StripNormalization` for unrolled strips.
+    reduction : tuple of int
+        Rows and columns that `StripNormalization` averages into one pixel.
 
     Returns
     -------
@@ -75,11 +86,17 @@ def build_embedding_model(
         that cannot be had.
     """
     spec = network_spec(name)
-    _check_settings(spec, name, input_size, embedding_size, attention_kernel, pooling)
+    _check_settings(
+        spec, name, input_size, embedding_size, attention_kernel, pooling, normalization, reduction
+    )
     _check_weights(weights)
 
     roi = keras.Input((*input_size, 1), name="roi", dtype="float32")
-    normalised = RoiNormalization(name="roi_normalization")(roi)
+    if normalization == "imagenet":
+        normalise = RoiNormalization(name=_NORMALIZATION)
+    else:
+        normalise = StripNormalization(*reduction, name=_NORMALIZATION)
+    normalised = normalise(roi)
     published = weights == IMAGENET or _is_published_file(weights)
     if published:
         base = pretrained_backbone(spec, normalised, weights)
@@ -103,7 +120,7 @@ def build_embedding_model(
 def _rebuild(base, roi, attention, attention_kernel, batchnorm_momentum, seed) -> keras.Model:
     """Copy `base` with attention put in, stable names, seeded weights and another momentum."""
     names = _stable_names(base)
-    places = set(names.values()) - {"roi", "roi_normalization"}
+    places = set(names.values()) - {"roi", _NORMALIZATION}
     for place in attention:
         if place not in places:
             near = difflib.get_close_matches(place, sorted(places), n=5, cutoff=0.0)
@@ -165,7 +182,20 @@ def _check_weights(weights):
         )
 
 
-def _check_settings(spec, name, input_size, embedding_size, attention_kernel, pooling):
+def _check_settings(
+    spec, name, input_size, embedding_size, attention_kernel, pooling, normalization, reduction
+):
+    if normalization not in NORMALIZATIONS:
+        raise ModelError(
+            f"normalization is {normalization!r}; choose one of {', '.join(NORMALIZATIONS)}."
+        )
+    if normalization == "local_contrast":
+        if input_size[0] % reduction[0] or input_size[1] % reduction[1]:
+            raise ModelError(
+                f"reduction is {reduction[0]}x{reduction[1]}, which does not divide the input of "
+                f"{input_size[0]}x{input_size[1]}."
+            )
+        input_size = [side // part for side, part in zip(input_size, reduction, strict=True)]
     if min(input_size) < spec.minimum_side:
         raise ModelError(
             f"input_size is {input_size[0]}x{input_size[1]}; {name} needs at least "

@@ -62,11 +62,6 @@ def test_json_that_the_phone_reads(card, folder):
     assert values["files"]["mobiiris_float16.tflite"]["bytes"] == len(MODEL)
 
 
-@pytest.mark.parametrize(("similarity", "same"), [(0.5, True), (0.49999, False), (0.9, True)])
-def test_decision_accepts_from_the_threshold_on(card, similarity, same):
-    assert card.decision(similarity, "far_1e-2") is same
-
-
 def test_no_card(folder):
     with pytest.raises(ModelError, match=r"there is no model card; copy .*`iris-tf export RUN`"):
         ModelCard.beside(folder / "mobiiris_float16.tflite")

@@ -186,13 +186,35 @@ def _furrows(rng: np.random.Generator, count: int) -> np.ndarray:
     return total
 
 
-def draw_texture(rng: np.random.Generator) -> IrisTexture:
+def _web(rng: np.random.Generator) -> np.ndarray:
+    """Nets of bright fibres around dark meshes: the zero lines of noise, of unit variance."""
+    total = np.zeros(TEXTURE_SHAPE, np.float32)
+    for _ in range(int(rng.integers(1, 4))):
+        angular = rng.uniform(1.2, 4.5)
+        noise = wrapped_noise(rng, angular * rng.uniform(1.0, 4.5), angular)
+        width = rng.uniform(0.15, 0.6)
+        total += np.float32(rng.uniform(0.3, 1.0)) * np.exp(-np.square(noise / np.float32(width)))
+    total -= total.mean()
+    return total / total.std()
+
+
+def _varied_stroma(rng: np.random.Generator, usual: np.ndarray) -> np.ndarray:
+    """Mix the usual stroma with a web and with noise of any scale and direction."""
+    own = wrapped_noise(rng, *np.exp(rng.normal(np.log((2.5, 1.8)), (0.7, 0.5))))
+    shares = np.sqrt(rng.dirichlet((1.0, 1.2, 0.6))).astype(np.float32)
+    mixed = shares[0] * usual / usual.std() + shares[1] * _web(rng) + shares[2] * own
+    return mixed * np.float32(usual.std() / mixed.std())
+
+
+def draw_texture(rng: np.random.Generator, varied: bool = False) -> IrisTexture:
     """Draw the iris of a new identity.
 
     Parameters
     ----------
     rng : numpy.random.Generator
         Its state alone decides the texture.
+    varied : bool, optional
+        Draw from a wider range of structures than one population has.
 
     Returns
     -------
@@ -221,7 +243,10 @@ def draw_texture(rng: np.random.Generator) -> IrisTexture:
     # nearly plain and others a web of fibres.
     outer = rng.uniform(0.25, 0.9)
     fibrous = rng.uniform(0.0, 1.0) * rng.uniform(0.2, 1.0)
-    pattern = (outer + (1.0 - outer) * inside) * ((1.0 - fibrous) * grain + fibrous * fibres)
+    stroma = (1.0 - fibrous) * grain + fibrous * fibres
+    if varied:
+        stroma = _varied_stroma(rng, stroma)
+    pattern = (outer + (1.0 - outer) * inside) * stroma
     pattern *= rng.uniform(0.5, 0.9)
     pattern += rng.uniform(0.5, 1.7) * inside * (dashes + 0.7)
     pattern += rng.uniform(0.1, 0.4) * wrapped_noise(

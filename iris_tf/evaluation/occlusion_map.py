@@ -1,0 +1,182 @@
+"""What an embedding looks at: cover a patch of a crop, embed again, see what it changes.
+
+After Zeiler and Fergus (2014), with the cosine similarity in place of a class's score. A
+patch is black, as masked parts of a crop are, so a network has been trained on crops with
+such holes, and to cover what is masked already changes nothing.
+"""
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from iris_tf.datasets.images import resize_roi
+from iris_tf.datasets.manifest import ManifestRow
+from iris_tf.datasets.roi_store import read_crop
+from iris_tf.evaluation.slices import QUALITIES
+from iris_tf.inference.models import Embedder
+from iris_tf.progress import track
+
+_POSITIONS = 256  # of the patch, about
+_LEAST_STEP = 4  # pixels
+
+
+@dataclass(frozen=True)
+class OcclusionMap:
+    """How much each part of a crop carries.
+
+    Attributes
+    ----------
+    image, partner : str
+        Names of the image, and of another of the same eye.
+    crop : ndarray of shape (height, width), uint8
+        The image's crop at the model's input size.
+    similarity : float
+        Cosine of the embeddings of both, with nothing covered.
+    own : ndarray of shape (height, width), float32
+        By how much the cosine with the crop's own embedding falls below 1, as the mean of
+        all patches that cover the pixel.
+    genuine : ndarray of shape (height, width), float32
+        By how much `similarity` falls, likewise; negative where it rises.
+    """
+
+    image: str
+    partner: str
+    crop: np.ndarray
+    similarity: float
+    own: np.ndarray
+    genuine: np.ndarray
+
+    @property
+    def largest(self) -> float:
+        """Largest change of a similarity, in either direction."""
+        return float(max(np.abs(self.own).max(), np.abs(self.genuine).max()))
+
+
+def occlusion_maps(
+    embedder: Embedder, rows: Sequence[ManifestRow], folder: str | Path, eyes: int, seed: int = 0
+) -> list[OcclusionMap]:
+    """Maps of a few eyes, from the worst quality to the best.
+
+    Parameters
+    ----------
+    embedder : Embedder
+        The model.
+    rows : sequence of ManifestRow
+        Images to choose from.
+    folder : str or Path
+        Folder that their crops are relative to.
+    eyes : int
+        Number of maps; fewer where fewer images have another of the same eye.
+    seed : int, optional
+        Of the choice. It does not depend on the model.
+    """
+    chosen = choose_pairs(rows, eyes, seed)
+    maps = []
+    for pair in track(chosen, f"Covering parts of crops with {embedder.path.name}", len(chosen)):
+        image, partner = (rows[i] for i in pair)
+        crops = [read_crop(Path(folder) / row.roi) for row in (image, partner)]
+        crop, similarity, own, genuine = occlude(embedder, *crops)
+        maps.append(OcclusionMap(image.image, partner.image, crop, similarity, own, genuine))
+    return maps
+
+
+def choose_pairs(rows: Sequence[ManifestRow], count: int, seed: int = 0) -> list[tuple[int, int]]:
+    """Draw images that differ in quality, and another image of the same eye for each.
+
+    Images are put in order by the mean of their ranks in the quality figures that all have,
+    and one is drawn from each of `count` equal parts of that order, of different eyes where
+    there are enough.
+
+    Parameters
+    ----------
+    rows : sequence of ManifestRow
+        Identities and quality figures are read.
+    count : int
+        How many to draw.
+    seed : int, optional
+        Of the draw.
+
+    Returns
+    -------
+    list of (int, int)
+        Indices of image and other image, the worst quality first.
+    """
+    rng = np.random.default_rng(seed)
+    _, identity, images = np.unique(
+        [(row.dataset, row.identity) for row in rows],
+        axis=0, return_inverse=True, return_counts=True,
+    )  # fmt: skip
+    identity = identity.ravel()  # NumPy 2.0 gave it the shape of the input
+    candidates = np.flatnonzero(images[identity] > 1)
+    ranks = np.zeros(len(candidates))
+    for name in QUALITIES:
+        values = [getattr(rows[i], name) for i in candidates]
+        if None not in values:
+            levels, place = np.unique(np.array(values, float), return_inverse=True)
+            ranks += place / max(1, len(levels) - 1)
+    order = candidates[np.argsort(ranks, kind="stable")]
+    pairs: list[tuple[int, int]] = []
+    for part in np.array_split(order, count) if count else ():
+        if len(part):
+            used = identity[[image for image, _ in pairs]] if pairs else []
+            unused = part[~np.isin(identity[part], used)]
+            image = rng.choice(unused if len(unused) else part)
+            others = np.flatnonzero(identity == identity[image])
+            pairs.append((int(image), int(rng.choice(others[others != image]))))
+    return pairs
+
+
+def occlude(
+    embedder: Embedder, crop: np.ndarray, partner: np.ndarray
+) -> tuple[np.ndarray, float, np.ndarray, np.ndarray]:
+    """Slide a black square over a crop and see what happens to two similarities.
+
+    The square's side is about an eighth of a square crop's, it moves by half its side, and
+    is at some 256 positions.
+
+    Parameters
+    ----------
+    embedder : Embedder
+        The model.
+    crop, partner : ndarray of shape (height, width), uint8
+        Crops of the same eye, of any size; `partner` stays as it is.
+
+    Returns
+    -------
+    tuple
+        ``crop``, ``similarity``, ``own`` and ``genuine`` of `OcclusionMap`.
+    """
+    crop = resize_roi(crop, embedder.input_size)
+    step = max(_LEAST_STEP, round(math.sqrt(crop.size / _POSITIONS)))
+    side = min(2 * step, *crop.shape)
+    corners = list(itertools.product(*(_starts(length, side, step) for length in crop.shape)))
+    whole, other = np.asarray(embedder.embed([crop, partner]), np.float64)
+    covered = np.asarray(embedder.embed(_covered(crop, corners, side)), np.float64)
+    similarity = float(whole @ other)
+    drops = np.stack([whole @ whole - covered @ whole, similarity - covered @ other])
+    sums, patches = np.zeros((2, *crop.shape)), np.zeros(crop.shape)
+    for (top, left), drop in zip(corners, drops.T, strict=True):
+        under = slice(top, top + side), slice(left, left + side)
+        sums[:, *under] += drop[:, None, None]
+        patches[under] += 1
+    own, genuine = (sums / patches).astype(np.float32)
+    return crop, similarity, own, genuine
+
+
+def _starts(length: int, side: int, step: int) -> list[int]:
+    """Where patches begin along one axis: evenly, the first and the last at its ends."""
+    last = length - side
+    return np.linspace(0, last, math.ceil(last / step) + 1).round().astype(int).tolist()
+
+
+def _covered(
+    crop: np.ndarray, corners: Sequence[tuple[int, int]], side: int
+) -> Iterator[np.ndarray]:
+    for top, left in corners:
+        covered = crop.copy()
+        covered[top : top + side, left : left + side] = 0
+        yield covered

@@ -1,0 +1,304 @@
+"""Adapting a model to a camera: a mean embedding to subtract, and thresholds after it.
+
+On a camera that a model has not seen, its embeddings share a component that has
+nothing to do with the eye, so that even different eyes are similar. The mean over
+unlabelled images of that camera is this component; without it the similarities of
+different eyes lie around zero again, and their spread gives thresholds.
+
+Genuine comparisons take no part: a calibration knows the rate of false matches
+(FMR) of a threshold, and not what it costs in false non-matches.
+"""
+
+import dataclasses
+import hashlib
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import NormalDist
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import iris_tf
+from iris_tf.datasets.layouts import AUTO
+from iris_tf.errors import DatasetError, ModelError
+from iris_tf.files import write_json
+from iris_tf.inference.gallery import FLAT, embed_folder
+from iris_tf.inference.template import unit
+
+if TYPE_CHECKING:
+    from iris_tf.inference.recognizer import IrisRecognizer
+
+SCHEMA_VERSION = 1
+MIN_IMAGES = 50
+FALSE_MATCH_RATES = {"far_1e-2": 1e-2, "far_1e-3": 1e-3}
+
+_MIN_EYES = 10  # fewer say little of how different eyes compare
+_MAX_COMPARED = 1500  # images that are compared with each other: over a million pairs
+# "Rule of 30" (Doddington et al. 2000): with 30 errors, an error rate is known
+# to within 30 % at a confidence of 90 %.
+_MIN_FALSE_MATCHES = 30
+_MAD_TO_DEVIATION = 1.0 / NormalDist().inv_cdf(0.75)
+_SHORTEST = 1e-6
+
+
+@dataclass(frozen=True)
+class ImpostorEstimate:
+    """How different eyes compare after centring.
+
+    Attributes
+    ----------
+    pairs : int
+        Compared pairs of images.
+    median, deviation : float
+        Median cosine of the pairs, and their median absolute deviation times
+        1.4826, which is the standard deviation if they are normally distributed.
+    thresholds : dict of str to float
+        Least cosine that counts as the same eye, by operating point.
+    methods : dict of str to str
+        How each was found: ``"empirical"``, the observed share of pairs; or
+        ``"normal tail"``, of a normal distribution of that median and deviation.
+    """
+
+    pairs: int
+    median: float
+    deviation: float
+    thresholds: dict[str, float]
+    methods: dict[str, str]
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """Adaptation of one model file to one camera, a JSON file.
+
+    The JSON has one object with these fields and ``schema_version`` (1).
+
+    Attributes
+    ----------
+    name : str
+        Of the camera or the image folder.
+    model, model_sha256 : str
+        The model's name and file.
+    mean : ndarray of shape (D,), float32
+        Mean embedding, to be subtracted (a list in JSON).
+    images : int
+        Images that it is the mean of.
+    eyes : int or None
+        Identities among them, whose pairs of images were left out; None when they
+        are not known.
+    failures : dict of str to int
+        Images that could not be used, by reason.
+    impostors : ImpostorEstimate
+        Thresholds, and what they rest on.
+    created_by : str
+        Program and version.
+    """
+
+    name: str
+    model: str
+    model_sha256: str
+    mean: np.ndarray
+    images: int
+    eyes: int | None
+    failures: dict[str, int]
+    impostors: ImpostorEstimate
+    created_by: str = f"iris_tf {iris_tf.__version__}"
+
+    @property
+    def id(self) -> str:
+        """Name and digest of the mean: embeddings with equal ones can be compared."""
+        digest = hashlib.sha256(np.ascontiguousarray(self.mean, "<f4").tobytes()).hexdigest()
+        return f"{self.name} ({digest[:12]})"
+
+    def centre(self, embeddings: np.ndarray) -> np.ndarray:
+        """Subtract the mean from unit vectors (..., D) and bring them to length 1 again."""
+        return unit(embeddings - self.mean)
+
+    def write(self, path: str | Path) -> None:
+        """Write the calibration as JSON, whole or not at all."""
+        values = dataclasses.asdict(self) | {"mean": self.mean.tolist()}
+        write_json(path, {"schema_version": SCHEMA_VERSION} | values)
+
+    @classmethod
+    def read(cls, path: str | Path) -> "Calibration":
+        """Read a calibration.
+
+        Raises
+        ------
+        ModelError
+            When the file is missing or no calibration.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise ModelError(
+                f"{path}: there is no such calibration; make one with `iris-tf calibrate`."
+            )
+        try:
+            return cls._from_json(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            raise ModelError(
+                f"{path}: this is not a calibration that this version reads; make it again with "
+                "`iris-tf calibrate`."
+            ) from None
+
+    @classmethod
+    def _from_json(cls, values: dict[str, Any]) -> "Calibration":
+        if values.pop("schema_version") != SCHEMA_VERSION:
+            raise ValueError
+        mean = np.array(values.pop("mean"), np.float32)
+        impostors = ImpostorEstimate(**values.pop("impostors"))
+        thresholds = [impostors.thresholds[point] for point in FALSE_MATCH_RATES]
+        texts = [values[name] for name in ("name", "model", "model_sha256")]
+        if mean.ndim != 1 or not all(isinstance(text, str) for text in texts):
+            raise ValueError
+        if not (np.isfinite(mean).all() and all(map(math.isfinite, thresholds))):
+            raise ValueError
+        return cls(mean=mean, impostors=impostors, **values)
+
+
+def calibrate(
+    recognizer: "IrisRecognizer", images: str | Path, name: str, layout: str = AUTO
+) -> Calibration:
+    """Calibrate a model for the camera of a folder of images.
+
+    The more eyes, the better: one or two images of each of some hundred eyes. Where
+    the layout tells who is who, pairs of images of one eye are left out. Where it
+    does not, most pairs must be of different eyes.
+
+    Parameters
+    ----------
+    recognizer : IrisRecognizer
+        With no calibration yet.
+    images : str or Path
+        Folder of eye images, as for `embed_folder`.
+    name : str
+        What the calibration is called.
+    layout : str
+        One of `LAYOUTS`. With ``"auto"``, subfolders of no published layout may be
+        anything, a day's images say, and their names are not taken for identities.
+
+    Raises
+    ------
+    DatasetError
+        When fewer than `MIN_IMAGES` images can be used, or they show too few eyes.
+    ModelError
+        When the recogniser is calibrated already.
+    """
+    if recognizer.calibration is not None:
+        raise ModelError(
+            f"The recogniser is calibrated already ({recognizer.calibration.name}); calibrate one "
+            "without."
+        )
+    found = embed_folder(recognizer, images, layout, "Calibrating")
+    if len(found.images) < MIN_IMAGES:
+        raise DatasetError(
+            f"{images}: {len(found.images)} images can be used, but a calibration takes at least "
+            f"{MIN_IMAGES}, better some hundred; add images."
+        )
+    labelled = found.layout != FLAT and not (layout == AUTO and found.layout == "folder")
+    eyes = len(set(found.identities)) if labelled else None
+    if eyes is not None and eyes < _MIN_EYES:
+        raise DatasetError(
+            f"{images}: its images show {eyes} eyes, but a calibration takes at least "
+            f"{_MIN_EYES}; add images of other eyes."
+        )
+    return Calibration(
+        name,
+        recognizer.origin.model,
+        recognizer.origin.model_sha256,
+        found.embeddings.mean(axis=0, dtype=np.float64).astype(np.float32),
+        len(found.images),
+        eyes,
+        found.failures,
+        estimate_impostors(found.embeddings, found.identities if labelled else None),
+    )
+
+
+def estimate_impostors(
+    embeddings: np.ndarray, identities: Sequence[str] | None = None
+) -> ImpostorEstimate:
+    """Estimate how different eyes compare once the mean is subtracted.
+
+    With identities, a threshold is the least one that the stated share of impostor
+    pairs reaches at most, if that share is at least 30 pairs. Otherwise, and always
+    without identities, it is that of a normal distribution with the median and the
+    median absolute deviation of the pairs, on which a few per cent of genuine pairs
+    among them have little influence.
+
+    Parameters
+    ----------
+    embeddings : ndarray of shape (n, D), float
+        Unit vectors, not centred. Of more than 1,500, evenly chosen ones are compared.
+    identities : sequence of str, optional
+        Whose each is; pairs of one identity are left out.
+
+    Raises
+    ------
+    DatasetError
+        When the images are all alike.
+    """
+    chosen = np.unique(np.linspace(0, len(embeddings) - 1, _MAX_COMPARED).astype(int))
+    names = np.arange(len(embeddings)) if identities is None else np.array(identities)
+    groups = np.unique(names[chosen], return_inverse=True)[1]
+    scores = centred_scores(embeddings[chosen], groups)
+    median = float(np.median(scores))
+    deviation = _MAD_TO_DEVIATION * float(np.median(np.abs(scores - median)))
+    thresholds, methods = {}, {}
+    highest_first = np.sort(scores)[::-1]
+    for point, rate in FALSE_MATCH_RATES.items():
+        allowed = int(rate * len(scores))
+        if identities is not None and allowed >= _MIN_FALSE_MATCHES:
+            # Above the first score that must not pass.
+            threshold = float(np.nextafter(highest_first[allowed], np.inf))
+            methods[point] = "empirical"
+        else:
+            threshold = median + NormalDist().inv_cdf(1.0 - rate) * deviation
+            methods[point] = "normal tail"
+        # Two methods could put the stricter point below the other.
+        thresholds[point] = min(max(threshold, *thresholds.values(), -1.0), 1.0)
+    return ImpostorEstimate(len(scores), median, deviation, thresholds, methods)
+
+
+def centred_scores(embeddings: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Cosines of all pairs of different groups, each centred on the mean of all other groups.
+
+    Centred on a mean in which they take part, two eyes would seem less alike than
+    two strangers will be: with K eyes, by about 1 / (K - 1).
+
+    Parameters
+    ----------
+    embeddings : ndarray of shape (n, D), float
+    groups : ndarray of shape (n,), int
+        Numbers from 0 without gaps; at least three.
+
+    Returns
+    -------
+    ndarray of shape (pairs,), float64
+    """
+    e = np.asarray(embeddings, np.float64)
+    n = len(e)
+    counts = np.bincount(groups)
+    sums = np.zeros((len(counts), e.shape[1]))
+    np.add.at(sums, groups, e)
+    total = sums.sum(axis=0)
+    # All that is needed are inner products of the images, of the sums S_i over the
+    # groups, and of the sum S over all; the mean of a pair is m = (S - S_i - S_j) / others.
+    ee, es, ss = e @ e.T, e @ sums.T, sums @ sums.T
+    e_total, s_total = e @ total, sums @ total
+    a, b = np.triu_indices(n, 1)
+    different = groups[a] != groups[b]
+    a, b = a[different], b[different]
+    i, j = groups[a], groups[b]
+    others = n - counts[i] - counts[j]
+    am = (e_total[a] - es[a, i] - es[a, j]) / others
+    bm = (e_total[b] - es[b, i] - es[b, j]) / others
+    mm = total @ total + ss[i, i] + ss[j, j] + 2.0 * (ss[i, j] - s_total[i] - s_total[j])
+    mm /= others**2
+    squared_a, squared_b = ee[a, a] - 2.0 * am + mm, ee[b, b] - 2.0 * bm + mm
+    if not (np.minimum(squared_a, squared_b) > _SHORTEST**2).all():
+        raise DatasetError(
+            "The embeddings of the images are all alike; give images of different eyes."
+        )
+    return np.clip((ee[a, b] - am - bm + mm) / np.sqrt(squared_a * squared_b), -1.0, 1.0)

@@ -1,0 +1,33 @@
+"""In-batch contrastive loss: every other identity of the batch is a negative."""
+
+from keras import ops
+
+
+def contrastive_loss(embeddings, labels, temperature: float = 1.0 / 16.0):
+    """Softmax cross-entropy of finding the images of the same identity in the batch.
+
+    For each ordered pair (a, p) of one identity, ``-log(exp(s_ap / T) / (exp(s_ap
+    / T) + sum_n exp(s_an / T)))`` with cosine similarities s, n all images of
+    other identities: the loss of Sohn (2016, N-pair) and van den Oord et al.
+    (2018, InfoNCE) with the pairs of Khosla et al. (2020, L_out), except that other
+    positives are left out of the denominator.
+
+    Parameters
+    ----------
+    embeddings : tensor of shape (batch, D), float32
+        Of unit length.
+    labels : tensor of shape (batch,), integer
+    temperature : float
+        T, above 0.
+
+    Returns
+    -------
+    tensor of shape (batch,)
+        Mean over the positives of each image; 0 for an image without any.
+    """
+    similarity = ops.matmul(embeddings, ops.transpose(embeddings)) / temperature
+    same = ops.equal(labels[:, None], labels[None, :])
+    positive = ops.cast(ops.logical_and(same, ~ops.eye(len(labels), dtype="bool")), "float32")
+    others = ops.logsumexp(ops.where(same, -1e9, similarity), axis=1, keepdims=True)
+    losses = ops.logaddexp(similarity, others) - similarity
+    return ops.sum(losses * positive, axis=1) / ops.maximum(ops.sum(positive, axis=1), 1.0)

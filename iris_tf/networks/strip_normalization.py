@@ -1,0 +1,92 @@
+"""From a masked unrolled strip to local contrast, inside the graph."""
+
+import keras
+from keras import ops
+
+_LEAST_CONTRAST = 1.0 / 255.0  # one grey level: what is fainter is the sensor's noise
+_LEAST_COVERAGE = 1e-3
+
+
+@keras.saving.register_keras_serializable(package="iris_tf")
+class StripNormalization(keras.layers.Layer):
+    """Local contrast of the visible iris, at two scales, and where it is visible.
+
+    Shading, exposure and a camera's tone differ far more between real images
+    than iris texture does. Here every pixel is compared with the visible pixels
+    around it: ``tanh((x - mean) / std)``, mean and standard deviation taken over
+    a window, hidden pixels (0) left out of all sums. The strip is continued on
+    both sides by its other end, so that the network meets no seam.
+
+    Takes (batch, height, width, 1) in 0..255, 0 where the iris is hidden, and
+    returns (batch, height / rows, width / columns + 2 * wrap, 3): local contrast
+    -1..1 in the small and the large window, and coverage 0..1.
+
+    Parameters
+    ----------
+    rows, columns : int
+        Pixels of the strip, along radius and angle, that are averaged into one first.
+    wrap : int
+        Columns, after that, by which the strip is continued on either side.
+    windows : tuple of tuple of int
+        Height and width of both windows, odd, after that.
+    """
+
+    def __init__(
+        self,
+        rows: int = 1,
+        columns: int = 2,
+        wrap: int = 16,
+        windows: tuple = ((9, 17), (25, 49)),
+        **kwargs,
+    ):
+        super().__init__(**{**kwargs, "dtype": "float32"})
+        self.rows, self.columns, self.wrap = rows, columns, wrap
+        self.windows = tuple(tuple(window) for window in windows)
+
+    def get_config(self):
+        """Arguments of the constructor."""
+        return {
+            **super().get_config(),
+            "rows": self.rows,
+            "columns": self.columns,
+            "wrap": self.wrap,
+            "windows": self.windows,
+        }
+
+    def call(self, inputs):
+        """Normalise `inputs`."""
+        mask = ops.clip(inputs, 0.0, 1.0)  # visible pixels are 1 and more
+        both = _box(ops.concatenate([inputs / 255.0, mask], axis=-1), self.rows, self.columns, True)
+        coverage = both[..., 1:]
+        value = both[..., :1] / ops.maximum(coverage, _LEAST_COVERAGE)
+        margin = self.wrap + max(width for _, width in self.windows) // 2
+        value, coverage = (
+            ops.concatenate([part[:, :, -margin:], part, part[:, :, :margin]], axis=2)
+            for part in (value, coverage)
+        )
+        contrasts = [self._contrast(value, coverage, window) for window in self.windows]
+        spare = margin - self.wrap
+        return ops.concatenate([*contrasts, coverage], axis=-1)[:, :, spare:-spare]
+
+    @staticmethod
+    def _contrast(value, coverage, window):
+        weight = ops.maximum(_box(coverage, *window), _LEAST_COVERAGE)
+        mean = _box(value * coverage, *window) / weight
+        deviation = value - mean
+        variance = _box(ops.square(deviation) * coverage, *window) / weight
+        contrast = deviation / ops.sqrt(variance + _LEAST_CONTRAST**2)
+        return ops.tanh(contrast) * coverage
+
+    def compute_output_shape(self, input_shape):
+        """Reduced, continued, three channels."""
+        batch, height, width, _ = input_shape
+        return (batch, height // self.rows, width // self.columns + 2 * self.wrap, 3)
+
+
+def _box(x, height: int, width: int, reduce: bool = False):
+    """Mean over a window around each pixel, or over each of the tiles."""
+    if reduce:
+        return ops.average_pool(x, (height, width), (height, width), "valid")
+    # One direction after the other: a tall and wide window costs height + width.
+    x = ops.average_pool(x, (height, 1), 1, "same")
+    return ops.average_pool(x, (1, width), 1, "same")

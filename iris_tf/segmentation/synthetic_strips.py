@@ -1,0 +1,210 @@
+"""What the released recognition model learns from: strips of synthetic eyes of many cameras.
+
+The eyes themselves are never written: a strip takes a tenth of the space.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import joblib
+import numpy as np
+
+from iris_tf.datasets.images import write_png
+from iris_tf.datasets.manifest import ManifestRow, write_manifest
+from iris_tf.datasets.synthetic.camera import Camera
+from iris_tf.datasets.synthetic.capture import Capture, draw_capture
+from iris_tf.datasets.synthetic.eye import SyntheticEye, render_eye
+from iris_tf.datasets.synthetic.identity import EYES, EyeIdentity, draw_face
+from iris_tf.datasets.synthetic.texture import draw_texture
+from iris_tf.datasets.synthetic.variety import (
+    draw_varied_camera,
+    draw_varied_capture,
+    draw_varied_face,
+)
+from iris_tf.files import write_json
+from iris_tf.geometry import Ellipse
+from iris_tf.parallel import one_opencv_thread, run_in_processes
+from iris_tf.progress import StageProgress
+from iris_tf.segmentation.roi import unrolled
+from iris_tf.segmentation.segmenter import SegmentedEye
+
+_VARIED_SHARE = 0.7  # of the identities have a texture from the wider range
+_PLAIN_SHARE = 0.25  # of the identities are photographed with the one, good camera
+_LEAST_VISIBLE = 0.25  # of the ring; what shows less is not enrolled anywhere
+_LEAST_TEXTURE_GAIN = 0.45
+_LEAST_GAIN = 0.6
+_MOST_NOISE = 5.0  # grey levels
+_MOST_MOTION = 4.0  # pixels
+_LEAST_JPEG_QUALITY = 50
+
+
+def draw_strips(seed: int, identity: int, views: int) -> np.ndarray:
+    """Draw strips of one identity, cut as imperfectly as segmenters cut them.
+
+    Every image has its own camera, pose, light and pupil, unless the identity is
+    one of those that a single good camera sees.
+
+    Parameters
+    ----------
+    seed, identity : int
+        0 or more; together they alone decide the eye and its images.
+    views : int
+        How many.
+
+    Returns
+    -------
+    ndarray of shape (views, 64, 512), uint8
+        See `iris_tf.segmentation.roi.unrolled`.
+    """
+    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(identity,)))
+    with one_opencv_thread():
+        draw_view = _photographer(rng)
+        return np.stack([_strip(rng, draw_view) for _ in range(views)])
+
+
+def _photographer(rng: np.random.Generator) -> Callable[[], SyntheticEye]:
+    """Draw an identity, and return what draws an image of it."""
+    texture = draw_texture(rng, varied=bool(rng.random() < _VARIED_SHARE))
+    eye = str(rng.choice(EYES))
+    if rng.random() < _PLAIN_SHARE:
+        plain = EyeIdentity(0, eye, draw_face(rng), texture)
+        return lambda: render_eye(plain, draw_capture(rng, plain), rng)
+    varied = EyeIdentity(0, eye, draw_varied_face(rng, draw_face(rng)), texture)
+
+    def draw_view() -> SyntheticEye:
+        camera = draw_varied_camera(rng)
+        capture = draw_varied_capture(rng, varied, draw_capture(rng, varied), camera)
+        return render_eye(varied, _legible(capture), rng, _legible_camera(camera))
+
+    return draw_view
+
+
+def _legible(capture: Capture) -> Capture:
+    """Leave out what buries the texture: a segmenter must bear it, a matcher cannot."""
+    return replace(
+        capture,
+        texture_gain=max(capture.texture_gain, _LEAST_TEXTURE_GAIN),
+        noise=min(capture.noise, _MOST_NOISE),
+        gain=max(capture.gain, _LEAST_GAIN),
+        motion=min(capture.motion, _MOST_MOTION),
+    )
+
+
+def _legible_camera(camera: Camera) -> Camera:
+    if not camera.jpeg_quality:
+        return camera
+    return replace(camera, jpeg_quality=max(camera.jpeg_quality, _LEAST_JPEG_QUALITY))
+
+
+def _strip(rng: np.random.Generator, draw_view: Callable[[], SyntheticEye]) -> np.ndarray:
+    least = _LEAST_VISIBLE
+    while True:
+        eye = draw_view()
+        ring = math.pi * (eye.iris.a * eye.iris.b - eye.pupil.a * eye.pupil.b)
+        if eye.visible.sum() > least * ring:
+            return unrolled(eye.image, mistaken(rng, eye))
+        least *= 0.8  # some people never open their eyes wide
+
+
+def mistaken(rng: np.random.Generator, eye: SyntheticEye) -> SegmentedEye:
+    """Segment an eye by its ground truth, with mistakes of the kind and size of a segmenter's.
+
+    Outlines are shifted and scaled, most by about 1 % of the iris radius and
+    some by 3 %. Single lashes stay in one mask of two, for no segmenter finds
+    them all; other masks hide more than there is to hide.
+    """
+    spread = 0.03 if rng.random() < 0.3 else 0.01
+    iris, pupil = (
+        _moved(rng, outline, spread * eye.iris.radius) for outline in (eye.iris, eye.pupil)
+    )
+    ring = eye.iris.mask(eye.image.shape) & ~eye.pupil.mask(eye.image.shape)
+    seen = (eye.opening & ~(ring & ~eye.visible)).astype(np.uint8)
+    size = 1 + 2 * round(0.03 * eye.iris.radius)
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
+    kind = rng.random()
+    if kind < 0.5:
+        seen = cv2.morphologyEx(seen, cv2.MORPH_CLOSE, kernel)
+    elif kind < 0.7:
+        seen = cv2.erode(seen, kernel)
+    visible = iris.mask(eye.image.shape) & ~pupil.mask(eye.image.shape) & (seen > 0)
+    # A mask that erosion has emptied gives no strip.
+    return SegmentedEye(pupil, iris, visible if visible.any() else eye.visible)
+
+
+def _moved(rng: np.random.Generator, outline: Ellipse, spread: float) -> Ellipse:
+    x, y, a, b = rng.normal(0.0, 0.7 * spread, 4)
+    both = rng.normal(0.0, 0.7 * spread)
+    least = 0.5 * outline.radius
+    return Ellipse(
+        outline.x + float(x),
+        outline.y + float(y),
+        max(outline.a + float(both + 0.5 * a), least),
+        max(outline.b + float(both + 0.5 * b), least),
+        outline.angle,
+    )
+
+
+def write_strip_dataset(
+    out: Path, seed: int, identities: int, views: int, validation: int, jobs: int = -1
+) -> None:
+    """Write strips as a dataset that training takes like one of `iris-tf prepare`.
+
+    What an interrupted call has written is kept.
+
+    Parameters
+    ----------
+    out : Path
+    seed : int
+    identities : int
+        All of them; the last `validation` are the split ``val``, the others ``train``.
+    views : int
+        Strips of each.
+    validation : int
+    jobs : int, optional
+        Processes; -1 for one a core.
+    """
+    out = out.resolve()
+    missing = [n for n in range(identities) if not (out / _roi(n, views - 1)).is_file()]
+    with StageProgress("Drawing strips", identities, identities - len(missing)) as progress:
+        calls = (joblib.delayed(_write_identity)(out, seed, number, views) for number in missing)
+        for _ in run_in_processes(calls, jobs, out):
+            progress.advance()
+    rows = [
+        ManifestRow(
+            image=_roi(number, view),
+            dataset="synthetic",
+            subject=f"{number:06d}",
+            eye="",
+            identity=f"{number:06d}",
+            sample=str(view),
+            split="train" if number < identities - validation else "val",
+            roi=_roi(number, view),
+        )
+        for number in range(identities)
+        for view in range(views)
+    ]
+    write_manifest(out / "manifest.csv", rows)
+    settings = {
+        "images": "drawn as strips",
+        "layout": "synthetic",
+        # These are cut along the ground truth with mistakes; the model is for its crops.
+        "segmenter": "network",
+        "roi_mode": "unrolled",
+        "split_by": "identity",
+        "seed": seed,
+        "synthetic": True,
+    }
+    write_json(out / "dataset.json", {"complete": True, "settings": settings})
+
+
+def _roi(identity: int, view: int) -> str:
+    return f"roi/{identity // 1000:03d}/{identity:06d}-{view}.png"
+
+
+def _write_identity(out: Path, seed: int, identity: int, views: int) -> None:
+    # The last one is written last, and says that all are there.
+    for view, strip in enumerate(draw_strips(seed, identity, views)):
+        write_png(out / _roi(identity, view), strip)

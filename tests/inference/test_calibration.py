@@ -1,0 +1,275 @@
+import json
+from itertools import combinations
+
+import cv2
+import numpy as np
+import pytest
+from scipy import stats
+
+from iris_tf import IrisRecognizer
+from iris_tf.errors import DatasetError, ModelError
+from iris_tf.inference.calibration import (
+    Calibration,
+    ImpostorEstimate,
+    calibrate,
+    centred_scores,
+    estimate_impostors,
+)
+
+
+def unit_rows(rows):
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def cosine(a, b):
+    return float(np.dot(a, b) / np.sqrt(np.dot(a, a) * np.dot(b, b)))
+
+
+def eyes_of_one_camera(rng, eyes, images, size=64, shift=0.7, noise=0.3):
+    """Unit vectors with a shared component, (eyes * images, size), and whose they are."""
+    shared = np.sqrt(size) * shift * unit_rows(rng.normal(size=(1, size)))
+    textures = np.repeat(rng.normal(size=(eyes, size)), images, axis=0)
+    vectors = shared + textures + noise * rng.normal(size=(eyes * images, size))
+    return unit_rows(vectors), np.repeat(np.arange(eyes), images)
+
+
+# -- The estimate ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("images", [1, 3])
+def test_scores_are_those_of_a_naive_loop(images):
+    embeddings, groups = eyes_of_one_camera(np.random.default_rng(1), 7, images, size=5)
+    expected = []
+    for a, b in combinations(range(len(groups)), 2):
+        if groups[a] == groups[b]:
+            continue
+        others = embeddings[(groups != groups[a]) & (groups != groups[b])]
+        mean = others.mean(axis=0)
+        expected.append(cosine(embeddings[a] - mean, embeddings[b] - mean))
+    np.testing.assert_allclose(centred_scores(embeddings, groups), expected, atol=1e-10)
+
+
+def test_few_eyes_do_not_seem_less_alike_than_strangers_will_be():
+    # Twelve eyes, many times over: thresholds are for eyes that the mean does not know.
+    rng = np.random.default_rng(2)
+    estimated, real = [], []
+    for _ in range(60):
+        embeddings, groups = eyes_of_one_camera(rng, 22, 5, noise=0.1)
+        known = groups < 12
+        estimated.append(np.median(centred_scores(embeddings[known], groups[known])))
+        strangers = embeddings[~known][::5] - embeddings[known].mean(axis=0)
+        real.append(np.median([cosine(a, b) for a, b in combinations(strangers, 2)]))
+    assert np.mean(estimated) == pytest.approx(np.mean(real), abs=0.02)
+    assert np.mean(estimated) > 0.03  # where the plain mean would give about -1 / 11
+
+
+def test_thresholds_of_gaussian_embeddings_in_closed_form():
+    # Directions of a standard normal distribution in D dimensions: their cosine c has
+    # (1 + c) / 2 ~ Beta((D - 1) / 2, (D - 1) / 2).
+    size, rng = 128, np.random.default_rng(3)
+    embeddings, _ = eyes_of_one_camera(rng, 400, 1, size, noise=0.0)
+    beta = stats.beta((size - 1) / 2, (size - 1) / 2)
+    for identities, method in ((None, "normal tail"), ([f"{n}" for n in range(400)], "empirical")):
+        found = estimate_impostors(embeddings, identities)
+        assert found.pairs == 400 * 399 // 2
+        assert found.median == pytest.approx(0, abs=0.01)
+        assert found.deviation == pytest.approx(1 / np.sqrt(size), rel=0.03)
+        assert set(found.methods.values()) == {method}
+        for point, rate in (("far_1e-2", 1e-2), ("far_1e-3", 1e-3)):
+            assert found.thresholds[point] == pytest.approx(2 * beta.isf(rate) - 1, rel=0.05)
+
+
+def test_genuine_pairs_hardly_move_the_unlabelled_estimate():
+    # Three images an eye of 100: one pair in 150 is genuine, six times what far_1e-3 allows.
+    embeddings, groups = eyes_of_one_camera(np.random.default_rng(4), 100, 3)
+    labelled = estimate_impostors(embeddings, groups.tolist())
+    unlabelled = estimate_impostors(embeddings)
+    assert unlabelled.pairs == 300 * 299 // 2
+    assert labelled.pairs == unlabelled.pairs - 100 * 3
+    for point, threshold in labelled.thresholds.items():
+        assert unlabelled.thresholds[point] == pytest.approx(threshold, abs=0.05)
+    # A plain quantile of all pairs would be the similarity of genuine ones.
+    assert np.quantile(centred_scores(embeddings, np.arange(300)), 1 - 1e-3) > 0.8
+
+
+def test_an_empirical_threshold_lets_no_more_pass_than_it_says():
+    embeddings, groups = eyes_of_one_camera(np.random.default_rng(5), 300, 1, size=8)
+    found = estimate_impostors(embeddings, groups.tolist())
+    scores = centred_scores(embeddings, groups)
+    for point, rate in (("far_1e-2", 1e-2), ("far_1e-3", 1e-3)):
+        assert found.methods[point] == "empirical"
+        passed = int((scores >= found.thresholds[point]).sum())
+        assert passed == int(rate * len(scores))
+
+
+def test_few_pairs_have_a_normal_tail():
+    embeddings, groups = eyes_of_one_camera(np.random.default_rng(6), 90, 1)
+    found = estimate_impostors(embeddings, groups.tolist())
+    # 4,005 pairs: 40 may pass at 1 %, and 4 at 0.1 %, too few to count.
+    assert found.methods == {"far_1e-2": "empirical", "far_1e-3": "normal tail"}
+    scores = centred_scores(embeddings, groups)
+    mad = stats.median_abs_deviation(scores, scale="normal")
+    expected = stats.norm.isf(1e-3, np.median(scores), mad)
+    assert found.deviation == pytest.approx(mad, rel=1e-4)
+    assert found.thresholds["far_1e-3"] == pytest.approx(expected, abs=1e-4)
+    assert found.thresholds["far_1e-3"] >= found.thresholds["far_1e-2"]
+
+
+def test_of_many_images_some_are_compared():
+    embeddings, _ = eyes_of_one_camera(np.random.default_rng(7), 3000, 1, size=16)
+    assert estimate_impostors(embeddings).pairs == 1500 * 1499 // 2
+
+
+def test_images_that_are_all_alike():
+    with pytest.raises(DatasetError, match="all alike"):
+        estimate_impostors(np.ones((60, 4)) / 2)
+
+
+# -- The file -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def calibration(recognizer):
+    mean = np.random.default_rng(0).normal(0, 0.05, 128).astype(np.float32)
+    impostors = ImpostorEstimate(
+        1225, 0.01, 0.1, {"far_1e-2": 0.25, "far_1e-3": 0.3}, dict.fromkeys(("a",), "normal tail")
+    )
+    origin = recognizer.origin
+    return Calibration(
+        "gate", origin.model, origin.model_sha256, mean, 50, None, {"no_iris": 2}, impostors
+    )
+
+
+def test_round_trip(calibration, tmp_path):
+    calibration.write(tmp_path / "gate.json")
+    read = Calibration.read(tmp_path / "gate.json")
+    np.testing.assert_array_equal(read.mean, calibration.mean)
+    assert read.mean.dtype == np.float32
+    assert read.id == calibration.id
+    for name in ("name", "model", "model_sha256", "images", "eyes", "failures", "impostors"):
+        assert getattr(read, name) == getattr(calibration, name)
+
+
+def test_files_that_are_no_calibrations(calibration, tmp_path):
+    path = tmp_path / "gate.json"
+    calibration.write(path)
+    values = json.loads(path.read_text())
+    bad = [
+        "{", "[]", "3",
+        *(json.dumps({k: v for k, v in values.items() if k != name}) for name in values
+          if name != "created_by"),
+        json.dumps(values | {"schema_version": 2}),
+        json.dumps(values | {"mean": [[1.0]]}),
+        json.dumps(values | {"mean": ["x"]}),
+        json.dumps(values | {"surprise": 1}),
+        json.dumps(values | {"impostors": values["impostors"] | {"thresholds": {"eer": 0.1}}}),
+    ]  # fmt: skip
+    for text in bad:
+        path.write_text(text)
+        with pytest.raises(ModelError, match=r"gate\.json: this is not a calibration"):
+            Calibration.read(path)
+    with pytest.raises(ModelError, match="there is no such calibration"):
+        Calibration.read(tmp_path / "none.json")
+
+
+# -- Its use --------------------------------------------------------------------------------------
+
+
+def test_a_calibrated_recogniser(pixel_model, calibration, noisy_eye, embedding_of, tmp_path):
+    calibration.write(tmp_path / "gate.json")
+    recognizer = IrisRecognizer(pixel_model, calibration=tmp_path / "gate.json")
+    a, b = noisy_eye(0, 0), noisy_eye(5, 0)
+    template = recognizer.enroll(a)
+    centred = [embedding_of(image) - calibration.mean for image in (a, b)]
+    np.testing.assert_allclose(
+        template.embedding, centred[0] / np.linalg.norm(centred[0]), atol=1e-5
+    )
+    np.testing.assert_allclose(np.linalg.norm(recognizer.embed([a, b]), axis=1), 1, atol=1e-6)
+    result = recognizer.verify(template, b)
+    assert result.similarity == pytest.approx(cosine(*centred), abs=1e-5)
+    assert result.threshold == 0.25
+    assert result.calibration == "gate"
+    found = recognizer.identify(b, {"a": template})
+    assert (found.threshold, found.calibration) == (0.3, "gate")
+    with pytest.raises(ModelError, match=r"gate: .*'eer'; choose one of far_1e-2, far_1e-3"):
+        recognizer.verify(template, b, "eer")
+
+
+def test_templates_of_another_calibration(
+    pixel_model, recognizer, calibration, noisy_eye, tmp_path
+):
+    calibration.write(tmp_path / "gate.json")
+    calibrated = IrisRecognizer(pixel_model, calibration=tmp_path / "gate.json")
+    template = recognizer.enroll(noisy_eye(0, 0))
+    with pytest.raises(ModelError, match="made with no calibration, but the calibration gate"):
+        calibrated.verify(template, noisy_eye(0, 1))
+    # The same name, another mean.
+    values = json.loads((tmp_path / "gate.json").read_text())
+    values["mean"][0] += 0.01
+    (tmp_path / "later.json").write_text(json.dumps(values))
+    later = IrisRecognizer(pixel_model, calibration=tmp_path / "later.json")
+    with pytest.raises(ModelError, match="use the same, or enrol"):
+        later.verify(calibrated.enroll(noisy_eye(0, 0)), noisy_eye(0, 1))
+
+
+def test_a_calibration_of_another_model(other_model, calibration, tmp_path):
+    calibration.write(tmp_path / "gate.json")
+    with pytest.raises(ModelError, match=r"gate\.json: this calibration is of another model file"):
+        IrisRecognizer(other_model, calibration=tmp_path / "gate.json")
+
+
+# -- Its making -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def camera(tmp_path_factory, noisy_eye):
+    """Sixty eyes in the IITD layout, and two files that are none."""
+    folder = tmp_path_factory.mktemp("gate")
+    for eye in range(60):
+        path = folder / f"{eye // 2:03d}" / f"01_{'LR'[eye % 2]}.bmp"
+        path.parent.mkdir(exist_ok=True)
+        cv2.imwrite(str(path), noisy_eye(eye, 0))
+    for name in ("02_L.bmp", "03_L.bmp"):
+        (folder / "000" / name).write_text("not an image")
+    return folder
+
+
+def test_a_folder_of_images(recognizer, camera, embedding_of):
+    made = calibrate(recognizer, camera, "gate")
+    usable = [camera / f"{eye // 2:03d}" / f"01_{'LR'[eye % 2]}.bmp" for eye in range(60)]
+    expected = np.mean([embedding_of(path) for path in usable], axis=0)
+    np.testing.assert_allclose(made.mean, expected, atol=1e-5)
+    assert (made.name, made.images, made.eyes) == ("gate", 60, 60)
+    assert made.failures == {"unreadable": 2}
+    assert (made.model, made.model_sha256) == (
+        recognizer.card.name, recognizer.card.files[recognizer.model.name].sha256,
+    )  # fmt: skip
+    assert made.impostors.pairs == 60 * 59 // 2
+
+
+def test_only_known_layouts_tell_who_is_who(recognizer, camera, tmp_path):
+    # A folder a day: most pairs within a day are of different eyes.
+    for number, path in enumerate(sorted(camera.rglob("01_*.bmp"))):
+        day = tmp_path / "days" / f"day{number % 2}"
+        day.mkdir(parents=True, exist_ok=True)
+        (day / f"image {number}.bmp").symlink_to(path)
+    made = calibrate(recognizer, tmp_path / "days", "gate")
+    assert made.eyes is None
+    assert made.impostors.pairs == 60 * 59 // 2
+    with pytest.raises(DatasetError, match="show 2 eyes, but a calibration takes at least 10"):
+        calibrate(recognizer, tmp_path / "days", "gate", "folder")
+
+
+def test_too_few_images(recognizer, camera, tmp_path):
+    for number, path in enumerate(sorted(camera.rglob("*.bmp"))[:51]):
+        (tmp_path / f"{number}.bmp").symlink_to(path)
+    # The two that are no images are among them.
+    with pytest.raises(DatasetError, match="49 images can be used, but a calibration takes at"):
+        calibrate(recognizer, tmp_path, "gate")
+
+
+def test_no_calibration_on_another(pixel_model, calibration, camera, tmp_path):
+    calibration.write(tmp_path / "gate.json")
+    calibrated = IrisRecognizer(pixel_model, calibration=tmp_path / "gate.json")
+    with pytest.raises(ModelError, match="calibrated already"):
+        calibrate(calibrated, camera, "again")
