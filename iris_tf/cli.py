@@ -252,6 +252,9 @@ def evaluate(
         int,
         typer.Option(min=0, help="Timed inferences of each .tflite, at least 50; 0: no timing."),
     ] = 50,
+    occlusion_eyes: Annotated[
+        int, typer.Option(min=0, help="Eyes to map what each model looks at; 0: none.")
+    ] = 4,
 ) -> None:
     """Compare all pairs of a split: EER, FNMR, CMC with confidence intervals.
 
@@ -281,6 +284,7 @@ def evaluate(
         scores=scores,
         cost=model_cost,
         latency=partial(measure_latency, threads=(1,), runs=latency_runs) if latency_runs else None,
+        occlusion_eyes=occlusion_eyes,
     )
     result = results["evaluation"]
     counts, bounds = result["counts"], result["intervals"]["bounds"]

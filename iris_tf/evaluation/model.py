@@ -21,6 +21,7 @@ from iris_tf.evaluation.evaluate import (
 from iris_tf.evaluation.failures import failed_images, generalised_rates
 from iris_tf.evaluation.iriscode import IrisCodeBaseline, hamming_distances, iriscode_of_dataset
 from iris_tf.evaluation.model_report import write_model_report
+from iris_tf.evaluation.occlusion_map import occlusion_maps
 from iris_tf.evaluation.pair_lists import read_pairs
 from iris_tf.evaluation.scores import label_images
 from iris_tf.evaluation.slices import slice_figures
@@ -73,6 +74,7 @@ def evaluate_model(
     scores: str | Path | None = None,
     cost: Callable[[Path], Any] | None = None,
     latency: Callable[[Path], Mapping[str, Any]] | None = None,
+    occlusion_eyes: int = 0,
 ) -> dict[str, Any]:
     """Embed a split with a model, evaluate it and write ``metrics.json`` and ``report.html``.
 
@@ -115,6 +117,9 @@ def evaluate_model(
     latency : callable, optional
         Times a ``.tflite`` file on one thread, as `iris_tf.benchmark.latency.measure_latency`
         does.
+    occlusion_eyes : int, optional
+        Number of eyes of which the report shows what each model's embedding looks at (see
+        `iris_tf.evaluation.occlusion_map`), at the cost of some 250 inferences each.
 
     Returns
     -------
@@ -162,7 +167,7 @@ def evaluate_model(
     ]
     codes = iriscode_of_dataset(rows, manifest, segmenter_model, jobs) if baseline else None
     failed = None if lists else failed_images(manifest, split)
-    entries, evaluations = [], []
+    entries, evaluations, occlusion = [], [], {}
     for description, embedder in zip(models, embedders, strict=True):
         crops = (read_crop(Path(manifest).parent / row.roi) for row in rows)
         step = f"Embedding with {description['name']}"
@@ -174,6 +179,9 @@ def evaluate_model(
         if not entries:
             embeddings = vectors
         evaluations.append(evaluation)
+        occlusion[description["name"]] = occlusion_maps(
+            embedder, rows, Path(manifest).parent, occlusion_eyes
+        )
         entries.append(
             {
                 "model": description,
@@ -197,7 +205,7 @@ def evaluate_model(
     if scores is not None:
         _write_scores(scores, entries, evaluations)
     write_json(Path(out) / "metrics.json", result)
-    write_model_report(Path(out) / "report.html", result, manifest)
+    write_model_report(Path(out) / "report.html", result, manifest, occlusion)
     return result
 
 

@@ -1,12 +1,13 @@
 """The page of `iris-tf evaluate`: models side by side, and baselines beside them."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from iris_tf.datasets.manifest import read_manifest, read_settings
 from iris_tf.datasets.roi_store import read_crop
+from iris_tf.evaluation.occlusion_map import OcclusionMap
 from iris_tf.evaluation.report import (
     ComparedPair,
     Report,
@@ -22,7 +23,10 @@ _SPACE = "\N{NO-BREAK SPACE}"  # between a number and its unit
 
 
 def write_model_report(
-    path: str | Path, result: Mapping[str, Any], manifest: str | Path
+    path: str | Path,
+    result: Mapping[str, Any],
+    manifest: str | Path,
+    occlusion: Mapping[str, Sequence[OcclusionMap]] | None = None,
 ) -> None:
     """Write ``report.html`` for what `evaluate_model` found.
 
@@ -37,6 +41,8 @@ def write_model_report(
         The content of ``metrics.json``.
     manifest : str or Path
         Manifest of the prepared dataset.
+    occlusion : mapping of str to sequence of OcclusionMap, optional
+        By the name of a model, what its embedding of some eyes looks at.
 
     Raises
     ------
@@ -78,6 +84,7 @@ def write_model_report(
                 if other["differences"]  # none without resamples
             },
             worst=[_worst_pairs(entry, folder, rois) for entry in entries],
+            occlusion=occlusion or {},
         ),
     )
 

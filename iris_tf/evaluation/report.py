@@ -13,6 +13,7 @@ from rich.text import Text
 
 from iris_tf.datasets.manifest import SPLITS, ManifestRow
 from iris_tf.errors import EvaluationError
+from iris_tf.evaluation.occlusion_map import OcclusionMap
 from iris_tf.evaluation.scores import label_images
 from iris_tf.files import write_text
 
@@ -204,6 +205,8 @@ class Report:
         `paired_differences` gives them.
     worst : sequence of WorstPairs
         One for each model of which the pairs shall be shown.
+    occlusion : mapping of str to sequence of OcclusionMap
+        By the name of a model, what its embedding of some eyes looks at.
     """
 
     title: str
@@ -221,6 +224,7 @@ class Report:
     conclusion: str = ""
     differences: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     worst: Sequence[WorstPairs] = ()
+    occlusion: Mapping[str, Sequence[OcclusionMap]] = field(default_factory=dict)
 
 
 def count_splits(rows: Sequence[ManifestRow]) -> dict[str, dict[str, int]]:

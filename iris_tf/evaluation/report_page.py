@@ -1,23 +1,24 @@
 """The report as HTML: sections, figures and words."""
 
-import base64
 import html
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-import cv2
-import numpy as np
-
 import iris_tf
-from iris_tf.datasets.images import resize_roi
 from iris_tf.evaluation import report_plots, report_tables
+from iris_tf.evaluation.occlusion_map import OcclusionMap
 from iris_tf.evaluation.report import ComparedPair, Report, ReportRow, verdict
+from iris_tf.evaluation.report_pictures import (
+    FALLS,
+    RISES,
+    crop_png,
+    image_tag,
+    is_strip,
+    overlay_jpeg,
+    small_jpeg,
+)
 from iris_tf.evaluation.report_style import CSS, SCRIPT
-
-_PAIR_SIDE = 160  # pixels; crops of pairs are shown smaller than that
-_STRIP_WIDTH = 384
-_JPEG_QUALITY = 85
 
 _DEFINITIONS = (
     "Every image is compared with every other once, by the cosine similarity of their "
@@ -50,7 +51,8 @@ def render(report: Report) -> str:
         f"<title>{_text(report.title)}</title>", f"<style>{CSS}</style>", "</head>", "<body>",
         *_head(report), *_counts(report), *_results(report, tables),
         *_curves(report, figures), *_details(report, tables), *_slices(report, tables, figures),
-        *_worst(report), *_training(report, figures), *_crops(report), *_data(report),
+        *_worst(report), *_occlusion(report), *_training(report, figures), *_crops(report),
+        *_data(report),
         "<footer>Written by iris_tf " + _text(iris_tf.__version__) + ".</footer>",
         f"<script>{SCRIPT}</script>", "</body>", "</html>",
     ]  # fmt: skip
@@ -185,7 +187,7 @@ def _slices(report: Report, tables: Iterator[int], figures: Iterator[int]) -> It
         yield '<figure><div class="panels">'
         for row in report.rows:
             if (row.slices or {}).get("quality"):
-                yield _image(report_plots.discard_plot(row, report_tables.SLICE_THRESHOLD),
+                yield image_tag(report_plots.discard_plot(row, report_tables.SLICE_THRESHOLD),
                              f"Error-versus-discard curves of {row.label}")
         yield ("</div>" + _figcaption(figures, f"Error versus discard: FNMR {at} of the genuine "
                "comparisons that are left when those of the worst quality are discarded. A "
@@ -209,7 +211,7 @@ def _worst(report: Report) -> Iterable[str]:
             yield f"<details{' open' if number == 0 else ''}>"
             yield (f"<summary>{kind} comparisons of the {order} scores, "
                    f"{_text(worst.model)}</summary>")
-            wide = any(_is_strip(crop) for pair in pairs for crop in pair.crops)
+            wide = any(is_strip(crop) for pair in pairs for crop in pair.crops)
             yield f'<ol class="pairs {"strip" if wide else "square"}">'
             for pair in pairs:
                 yield from _pair(pair)
@@ -220,9 +222,48 @@ def _worst(report: Report) -> Iterable[str]:
 def _pair(pair: ComparedPair) -> Iterable[str]:
     yield '<li><div class="both">'
     for name, crop in zip(pair.names, pair.crops, strict=True):
-        yield _image(_small_jpeg(crop), name, "jpeg")
+        yield image_tag(small_jpeg(crop), name, "jpeg")
     yield (f"</div><p><b>{pair.score:.4f}</b> {_text(pair.names[0])} and "
            f"{_text(pair.names[1])}</p></li>")
+
+
+def _occlusion(report: Report) -> Iterable[str]:
+    if not any(report.occlusion.values()):
+        return
+    yield "<section><h2>What the embedding looks at</h2>"
+    eyes = "Synthetic eyes" if report.synthetic else "Crops of real eyes"
+    yield (f'<p class="caption">{eyes} at the network\'s input size, the worst quality first. A '
+           "black square slides over the crop, and each pixel shows what that changes, as the mean "
+           "of all squares that cover it. First the crop, then the change of its cosine "
+           "similarity with itself uncovered, then with another image of the same eye. What is "
+           "black in the crop cannot be covered.</p>")
+    for number, (model, maps) in enumerate(report.occlusion.items()):
+        full = max((found.largest for found in maps), default=0.0) or 1.0
+        yield f"<details{' open' if number == 0 else ''}>"
+        yield f"<summary>Occlusion maps of {_text(model)}</summary>"
+        yield '<p class="legend">'
+        for colour, change in ((FALLS, "less similar when covered"),
+                               (RISES, "more similar when covered")):
+            yield (f'<span><i class="ramp" style="--end:{colour}"></i>{change}, full colour: by '
+                   f"{full:.3f}</span>")
+        wide = any(is_strip(found.crop) for found in maps)
+        yield f'</p><ol class="pairs maps {"strip" if wide else "square"}">'
+        for found in maps:
+            yield from _map(found, full)
+        yield "</ol></details>"
+    yield "</section>"
+
+
+def _map(found: OcclusionMap, full: float) -> Iterable[str]:
+    yield '<li><div class="both">'
+    yield image_tag(small_jpeg(found.crop), found.image, "jpeg")
+    for drop, what in ((found.own, "itself"), (found.genuine, found.partner)):
+        yield image_tag(overlay_jpeg(found.crop, drop, full),
+                        f"Occlusion map of {found.image} against {what}", "jpeg")
+    yield (f"</div><p>{_text(found.image)}: with itself down by up to "
+           f"<b>{found.own.max():.4f}</b>; with {_text(found.partner)} from "
+           f"<b>{found.similarity:.4f}</b>, down by up to "
+           f"<b>{max(0.0, found.genuine.max()):.4f}</b></p></li>")
 
 
 def _curves(report: Report, figures: Iterator[int]) -> Iterable[str]:
@@ -234,9 +275,9 @@ def _curves(report: Report, figures: Iterator[int]) -> Iterable[str]:
     for model, colour in colours.items():
         yield f'<span><i style="background:{colour}"></i>{_text(model)}</span>'
     yield "</p><div class=\"panels\">"
-    yield _image(report_plots.det_plot(report.rows, colours), "DET curves: FNMR against FMR")
+    yield image_tag(report_plots.det_plot(report.rows, colours), "DET curves: FNMR against FMR")
     if identified:
-        yield _image(report_plots.cmc_plot(report.rows, colours), "CMC curves by rank")
+        yield image_tag(report_plots.cmc_plot(report.rows, colours), "CMC curves by rank")
     text = f"Detection error trade-off{source}, probit axes; the thin diagonal is FMR = FNMR. "
     if identified:
         text += "Beside it: closed-set identification. "
@@ -244,7 +285,7 @@ def _curves(report: Report, figures: Iterator[int]) -> Iterable[str]:
                                  "they coincide, only one is seen.") + "</figure></section>"
     yield "<section><h2>Scores</h2><figure><div class=\"panels\">"
     for row in _last_of_each_model(report.rows):
-        yield _image(report_plots.histogram_plot(row), f"Score histograms of {row.label}")
+        yield image_tag(report_plots.histogram_plot(row), f"Score histograms of {row.label}")
     yield "</div>" + _figcaption(figures, f"Scores{source}: genuine and impostor comparisons, "
                                  "each adding up to 100 %.") + "</figure></section>"
 
@@ -254,9 +295,10 @@ def _training(report: Report, figures: Iterator[int]) -> Iterable[str]:
         return
     colours = report_plots.model_colours(report.rows)
     yield "<section><h2>Training</h2><figure><div class=\"panels\">"
-    yield _image(report_plots.loss_plot(report.curves, colours), "Training loss by epoch")
+    yield image_tag(report_plots.loss_plot(report.curves, colours), "Training loss by epoch")
     if any(curve.val_eer for curve in report.curves):
-        yield _image(report_plots.val_eer_plot(report.curves, colours), "Validation EER by epoch")
+        yield image_tag(report_plots.val_eer_plot(report.curves, colours),
+                        "Validation EER by epoch")
     yield "</div>" + _figcaption(
         figures, f"Training{' on synthetic eyes' if report.synthetic else ''}: loss (models with "
         "other loss terms or margins are not comparable by it) and equal error rate on "
@@ -266,11 +308,11 @@ def _training(report: Report, figures: Iterator[int]) -> Iterable[str]:
 def _crops(report: Report) -> Iterable[str]:
     if not report.crops:
         return
-    wide = _is_strip(report.crops[0])
+    wide = is_strip(report.crops[0])
     yield "<section><h2>What the networks see</h2><figure>"
     yield f'<div class="crops {"strip" if wide else "square"}">'
     for number, crop in enumerate(report.crops, start=1):
-        yield _image(_crop_png(crop), f"Crop {number}")
+        yield image_tag(crop_png(crop), f"Crop {number}")
     yield (f"</div><figcaption><b>Crops</b>{' of synthetic eyes' if report.synthetic else ''}, ROI "
            f"mode <code>{_text(report.roi_mode)}</code>, at the network's input size."
            "</figcaption></figure></section>")
@@ -312,27 +354,6 @@ def _caption(tables: Iterator[int], text: str) -> str:
 
 def _figcaption(figures: Iterator[int], text: str) -> str:
     return f"<figcaption><b>Figure {next(figures)}.</b> {text}</figcaption>"
-
-
-def _is_strip(crop: np.ndarray) -> bool:
-    return crop.shape[1] > 2 * crop.shape[0]
-
-
-def _crop_png(crop: np.ndarray) -> bytes:
-    return cv2.imencode(".png", crop)[1].tobytes()
-
-
-def _small_jpeg(crop: np.ndarray) -> bytes:
-    height, width = crop.shape
-    shrink = min(1.0, (_STRIP_WIDTH if _is_strip(crop) else _PAIR_SIDE) / max(height, width))
-    if shrink < 1.0:
-        crop = resize_roi(crop, (max(1, round(shrink * height)), max(1, round(shrink * width))))
-    return cv2.imencode(".jpg", crop, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])[1].tobytes()
-
-
-def _image(content: bytes, alt: str, kind: str = "png") -> str:
-    data = base64.b64encode(content).decode("ascii")
-    return f'<img src="data:image/{kind};base64,{data}" alt="{_text(alt)}">'
 
 
 def _text(value: str) -> str:

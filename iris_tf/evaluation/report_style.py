@@ -8,7 +8,7 @@ CSS = """
   :root { --paper: #141414; --ink: #ececec; --soft: #a9a9a9; --line: #4a4a4a; --mark: #56b4e9;
     --tint: #16242e; --warn: #ffb870; --warn-line: #b8742c; --warn-tint: #2b1f12; }
   /* Plots are black on white: lightness turns over, hues stay, the legend's too. */
-  .panels img, .legend i { filter: invert(.92) hue-rotate(180deg); }
+  .panels img, .legend i:not(.ramp) { filter: invert(.92) hue-rotate(180deg); }
 }
 * { box-sizing: border-box; }
 body { margin: 0 auto; padding: 2rem 1.25rem 4rem; max-width: 66rem; color: var(--ink);
@@ -76,6 +76,9 @@ summary { cursor: pointer; font-weight: 600; margin: 1rem 0 .5rem; overflow-wrap
 .pairs img { width: 100%; height: auto; display: block; background: #000; }
 .pairs p { margin: .2rem 0 0; font-size: .8rem; color: var(--soft); overflow-wrap: anywhere; }
 .pairs p b { color: var(--ink); font-variant-numeric: tabular-nums; }
+.pairs.maps.square { grid-template-columns: repeat(auto-fill, minmax(min(20rem, 100%), 1fr)); }
+.pairs.maps.square .both { grid-template-columns: repeat(3, 1fr); }
+.legend .ramp { width: 4em; height: .8em; background: linear-gradient(to right, #777, var(--end)); }
 .facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(22rem, 100%), 1fr));
   gap: 0 2.5rem; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1rem; margin: 0;

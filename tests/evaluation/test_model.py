@@ -79,6 +79,7 @@ def test_models_side_by_side(run_cli, small_dataset, exported, tmp_path):
     assert scores["genuine_0"].sum() == counts["genuine_comparisons"]
     assert scores["impostor_1"].sum() == counts["impostor_comparisons"]
     page = (out / "report.html").read_text()
+    assert page.count("Occlusion maps of mobile_float") == 2
     assert '<td data-label="precision" class="left">float16</td>' in page
     assert "minus that of mobile_float32.tflite" in page
 

@@ -13,6 +13,7 @@ from rich.console import Console
 from iris_tf.errors import EvaluationError
 from iris_tf.evaluation import report_plots
 from iris_tf.evaluation.evaluate import evaluate_embeddings
+from iris_tf.evaluation.occlusion_map import OcclusionMap
 from iris_tf.evaluation.report import (
     ComparedPair,
     Report,
@@ -350,6 +351,42 @@ def test_worst_pairs_are_shown_with_score_and_names(tmp_path, synthetic):
     assert [crop.shape for crop in shown] == [(160, 150)] * 2 + [(48, 384)] * 2
     # The second picture of a pair is the second crop: dark to the right.
     assert shown[0][:, 0].mean() < 20 < 230 < shown[1][:, 0].mean()
+
+
+def colours_of(image):
+    data = np.frombuffer(base64.b64decode(image["src"].split(",")[1]), np.uint8)
+    return cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB).astype(int)
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (320, 320), (32, 128)])
+def test_occlusion_maps_lie_over_the_crop(tmp_path, shape):
+    left = slice(None), slice(0, shape[1] // 2)
+    drop = np.zeros(shape, np.float32)
+    drop[left] = 0.25
+    found = OcclusionMap("a/<1>.png", "b/2.png", np.full(shape, 120, np.uint8), 0.81234, drop,
+                         -drop / 2)
+    _, page, text = written(tmp_path, occlusion={"Teacher": [found]}, crops=())
+    assert "What the embedding looks at" in text
+    assert "full colour: by 0.250" in text
+    assert ("a/<1>.png: with itself down by up to 0.2500 ; with b/2.png from 0.8123 , down by up to"
+            " 0.0000") in text
+    crop, own, genuine = (
+        colours_of(image) for image in page.images if image["src"].startswith("data:image/jpeg")
+    )
+    width = own.shape[1]
+    assert own.shape == genuine.shape
+    assert np.ptp(crop) <= 2
+    for picture in (own, genuine):  # nothing to the right
+        assert np.abs(picture[:, 3 * width // 4 :] - 120).max() <= 2
+    # Four fifths of E69F00, two fifths of 56B4E9.
+    assert own[:, : width // 4].mean((0, 1)) == pytest.approx([208, 151.2, 24], abs=3)
+    assert genuine[:, : width // 4].mean((0, 1)) == pytest.approx([106.4, 144, 165.2], abs=3)
+
+
+def test_a_model_that_ignores_its_input_has_maps_all_the_same(tmp_path):
+    zero = np.zeros((16, 16), np.float32)
+    found = OcclusionMap("a", "b", np.full((16, 16), 9, np.uint8), 1.0, zero, zero)
+    assert "0.0000" in written(tmp_path, occlusion={"Teacher": [found]})[2]
 
 
 def test_a_given_conclusion_is_the_verdict(tmp_path):
