@@ -1,0 +1,141 @@
+package org.iristf.core
+
+import java.io.Closeable
+import kotlin.math.abs
+import kotlin.math.sqrt
+
+/** How long the stages from photograph to embedding took, in milliseconds. */
+data class StageTimes(val segmentation: Double, val crop: Double, val embedding: Double?) {
+    val total: Double get() = segmentation + crop + (embedding ?: 0.0)
+}
+
+/**
+ * What became of one photograph.
+ *
+ * @property crop as the model takes it, or without a model at its own resolution
+ * @property embedding null without a recognition model
+ */
+class Enrolled(
+    val image: GrayImage, val eye: SegmentedEye, val crop: GrayImage, val embedding: FloatArray?, val times: StageTimes,
+)
+
+/** Whether two embeddings count as the same eye at one operating point of the model card. */
+data class Decision(val operatingPoint: String, val threshold: Double, val sameEye: Boolean)
+
+/** Two photographs compared. [decision] is the one that `iris-tf verify` makes. */
+data class Comparison(val similarity: Double, val decision: Decision, val others: List<Decision>)
+
+/** A recognition model that is ready to run, with its card. */
+class Recognition(val card: RecognitionCard, val engine: Engine)
+
+/**
+ * From photographs to a decision, as the model card says; `iris_tf/inference/verify.py` on a phone.
+ * Without a recognition model, photographs become crops and are not compared.
+ */
+class Recognizer private constructor(
+    private val segmenterEngine: Engine, private val segmenter: NetworkSegmenter, private val recognition: Recognition?,
+    private val clock: Clock,
+) : Closeable {
+    /** What a user should know of this combination, in one sentence; null: nothing. */
+    val note: String? get() {
+        val card = recognition?.card ?: return "There is no recognition model, so crops are shown and not compared."
+        if (card.segmenter == SEGMENTER) return null
+        return "${card.name} learnt from crops of the segmenter ${card.segmenter}; with the one of this app it may do worse."
+    }
+
+    /** Segment, crop and embed a photograph. */
+    @Throws(ExtractionException::class, EngineException::class)
+    fun enrol(image: GrayImage): Enrolled {
+        val start = clock.nanoseconds()
+        val eye = segmenter.segment(image)
+        val segmented = clock.nanoseconds()
+        val mode = recognition?.card?.roiMode ?: RoiMode.UNROLLED
+        val whole = mode.crop(image, eye)
+        val crop = recognition?.card?.inputSize?.let { (height, width) -> Resize.roi(whole, height, width) } ?: whole
+        val cropped = clock.nanoseconds()
+        val embedding = recognition?.let { embed(it, crop) }
+        val embedded = clock.nanoseconds()
+        val times = StageTimes(
+            milliseconds(start, segmented), milliseconds(segmented, cropped),
+            if (embedding == null) null else milliseconds(cropped, embedded),
+        )
+        return Enrolled(image, eye, crop, embedding, times)
+    }
+
+    /** Compare what two photographs became; null without a recognition model. */
+    fun compare(first: Enrolled, second: Enrolled): Comparison? {
+        val card = recognition?.card ?: return null
+        val (one, other) = listOf(first.embedding ?: return null, second.embedding ?: return null)
+        val similarity = one.indices.sumOf { one[it].toDouble() * other[it] }.coerceIn(-1.0, 1.0)
+        val decisions = card.thresholds.map { (point, threshold) -> Decision(point, threshold, similarity >= threshold) }
+        val (chosen, others) = decisions.partition { it.operatingPoint == OPERATING_POINT }
+        return Comparison(similarity, chosen.single(), others)
+    }
+
+    private fun embed(recognition: Recognition, crop: GrayImage): FloatArray {
+        val embedding = run(recognition.engine, crop.toFloats())
+        val norm = sqrt(embedding.sumOf { it.toDouble() * it })
+        // Also true where it is no number.
+        if (!(abs(norm - 1.0) <= NORM_TOLERANCE)) {
+            throw EngineException("The embedding has length $norm instead of 1; the model is broken, export it again.")
+        }
+        return embedding
+    }
+
+    override fun close() {
+        segmenterEngine.close()
+        recognition?.engine?.close()
+    }
+
+    companion object {
+        private const val SEGMENTER = "network" // the name that cards have for the released segmenter
+        private const val OPERATING_POINT = "far_1e-2" // where `iris-tf verify` decides
+        private const val NORM_TOLERANCE = 0.01
+        private const val NANOSECONDS = 1e6
+
+        private fun milliseconds(start: Long, end: Long) = (end - start) / NANOSECONDS
+
+        private fun run(engine: Engine, input: FloatArray): FloatArray {
+            engine.fill(input)
+            engine.invoke()
+            return engine.output()
+        }
+
+        /**
+         * Load the models and run each once, because the first run takes longer. They run on the CPU
+         * with one thread, as the first row of a benchmark.
+         *
+         * @param recognition file and card of the recognition model, if there is one
+         */
+        @Throws(EngineException::class, ModelException::class)
+        fun open(
+            engines: EngineFactory, segmenter: Pair<ModelFile, SegmenterCard>,
+            recognition: Pair<ModelFile, RecognitionCard>?, clock: Clock,
+        ): Recognizer {
+            val opened = ArrayList<Engine>()
+            try {
+                fun open(model: ModelFile) = engines.open(model, Backend.CPU, 1).also {
+                    opened.add(it)
+                    run(it, FloatArray(it.inputShape.fold(1, Int::times)))
+                }
+                val first = open(segmenter.first)
+                val network = NetworkSegmenter(first, segmenter.second.channels)
+                val second = recognition?.let { (model, card) -> Recognition(card, open(model).also { check(card, it) }) }
+                return Recognizer(first, network, second, clock)
+            } catch (error: Throwable) {
+                opened.forEach { it.close() }
+                throw error
+            }
+        }
+
+        private fun check(card: RecognitionCard, engine: Engine) {
+            val (height, width) = card.inputSize
+            if (engine.inputShape != listOf(1, height, width, 1) || engine.outputShape != listOf(1, card.embeddingSize)) {
+                throw ModelException(
+                    "${card.name}: the file goes from ${engine.inputShape} to ${engine.outputShape}, which is not what " +
+                        "its card says; export both again.",
+                )
+            }
+        }
+    }
+}

@@ -1,0 +1,146 @@
+package org.iristf.core
+
+import org.junit.jupiter.api.Assertions.assertArrayEquals
+import org.junit.jupiter.api.Assertions.assertEquals
+import org.junit.jupiter.api.Assertions.assertNull
+import org.junit.jupiter.api.Assertions.assertThrows
+import org.junit.jupiter.api.Assertions.assertTrue
+import org.junit.jupiter.api.Test
+
+class RecognizerTest {
+    private val segmenterFile = ModelFile("s.tflite", "ab", 1)
+    private val modelFile = ModelFile("m.tflite", "cd", 1)
+    private val channels = SegmenterCard("s", emptyMap(), 192 to 256, "image", "masks", GreyLevels.CHANNELS)
+    private val thresholds = mapOf("eer" to 0.5, "far_1e-2" to 0.7, "far_1e-3" to 0.9)
+
+    private fun card(mode: RoiMode = RoiMode.UNROLLED, segmenter: String = "network") =
+        RecognitionCard("m", emptyMap(), 16 to 128, mode, segmenter, 2, thresholds)
+
+    /** Gives one embedding after another. */
+    private class Embedder(vararg embeddings: FloatArray) : Engine {
+        // The first run is the one that warms up.
+        private val waiting = ArrayDeque(listOf(floatArrayOf(0f, 0f), *embeddings))
+        var input = FloatArray(0)
+        var closed = false
+        override val backend = "cpu-xnnpack"
+        override val fallback: String? = null
+        override val inputShape = listOf(1, 16, 128, 1)
+        override val outputShape = listOf(1, 2)
+        override fun fill(input: FloatArray) {
+            this.input = input
+        }
+        override fun invoke(): Long? = null
+        override fun output() = waiting.removeFirst()
+        override fun close() {
+            closed = true
+        }
+    }
+
+    private class Ticks : Clock {
+        private var time = 0L
+        private var step = 0L
+        override fun nanoseconds(): Long {
+            time += 1_000_000 * step++
+            return time
+        }
+    }
+
+    private fun open(embedder: Embedder?, card: RecognitionCard = card(), segmenter: Engine = GreyLevels()) = Recognizer.open(
+        object : EngineFactory {
+            override fun open(model: ModelFile, backend: Backend, threads: Int): Engine {
+                assertEquals(Backend.CPU to 1, backend to threads)
+                return if (model == segmenterFile) segmenter else embedder!!
+            }
+        },
+        segmenterFile to channels, embedder?.let { modelFile to card }, Ticks(),
+    )
+
+    private val eye = drawEye(Numbers(6))
+
+    @Test
+    fun `a photograph becomes the crop of the card, with the time of each stage`() {
+        val embedder = Embedder(floatArrayOf(0.6f, 0.8f))
+        val found = open(embedder).enrol(eye)
+        val expected = NetworkSegmenter(GreyLevels(), GreyLevels.CHANNELS).segment(eye)
+        assertEquals(Resize.roi(RoiMode.UNROLLED.crop(eye, expected), 16, 128), found.crop)
+        assertArrayEquals(found.crop.toFloats(), embedder.input)
+        // The clock's steps are 0, 1, 2 and 3 ms.
+        assertEquals(StageTimes(1.0, 2.0, 3.0), found.times)
+        assertEquals(6.0, found.times.total)
+    }
+
+    @Test
+    fun `the card decides`() {
+        val one = floatArrayOf(1f, 0f)
+        // Cosines by hand: 0.6, 0.8, -1.
+        for ((other, cosine, same) in listOf(
+            Triple(floatArrayOf(0.6f, 0.8f), 0.6, listOf(false, true, false)),
+            Triple(floatArrayOf(0.8f, -0.6f), 0.8, listOf(true, true, false)),
+            Triple(floatArrayOf(-1f, 0f), -1.0, listOf(false, false, false)),
+        )) {
+            val recognizer = open(Embedder(one, other))
+            val comparison = recognizer.compare(recognizer.enrol(eye), recognizer.enrol(eye))!!
+            assertEquals(cosine, comparison.similarity, 1e-7)
+            assertEquals(Decision("far_1e-2", 0.7, same[0]), comparison.decision)
+            assertEquals(
+                listOf(Decision("eer", 0.5, same[1]), Decision("far_1e-3", 0.9, same[2])), comparison.others,
+            )
+            assertNull(recognizer.note)
+        }
+    }
+
+    @Test
+    fun `without a recognition model there are crops alone`() {
+        val recognizer = open(null)
+        val found = recognizer.enrol(eye)
+        assertEquals(64 to 512, found.crop.height to found.crop.width)
+        assertNull(found.embedding)
+        assertNull(found.times.embedding)
+        assertNull(recognizer.compare(found, found))
+        assertTrue("no recognition model" in recognizer.note!!)
+    }
+
+    @Test
+    fun `crops of another segmenter are told`() {
+        assertTrue("open-iris" in open(Embedder(), card(segmenter = "open-iris")).note!!)
+    }
+
+    @Test
+    fun `an embedding that is not of unit length is refused`() {
+        for (bad in listOf(floatArrayOf(0f, 0f), floatArrayOf(2f, 0f), floatArrayOf(Float.NaN, 0f))) {
+            assertThrows(EngineException::class.java) { open(Embedder(bad)).enrol(eye) }
+        }
+    }
+
+    @Test
+    fun `a photograph without an eye is refused`() {
+        assertThrows(ExtractionException::class.java) { open(Embedder()).enrol(GrayImage(100, 100)) }
+    }
+
+    @Test
+    fun `models that are not what their cards say are refused and closed`() {
+        val embedder = Embedder()
+        val other = card().copy(inputSize = 16 to 64)
+        assertThrows(ModelException::class.java) { open(embedder, other) }
+        assertTrue(embedder.closed)
+        val second = Embedder()
+        assertThrows(ModelException::class.java) { open(null, segmenter = second) }
+        assertTrue(second.closed)
+        val third = Embedder()
+        open(third).close()
+        assertTrue(third.closed)
+    }
+
+    @Test
+    fun `the overlay shows visible iris and both outlines`() {
+        val image = GrayImage(40, 40, ByteArray(1600) { 100 })
+        val visible = Mask(40, 40).also { it[20, 25] = true }
+        val eye = SegmentedEye(Ellipse(20.0, 20.0, 3.0, 3.0), Ellipse(20.0, 20.0, 10.0, 10.0), visible)
+        val found = Overlay.colours(image, eye)
+        fun at(y: Int, x: Int) = "%08x".format(found[y * 40 + x])
+        assertEquals(
+            listOf("ff646464", "ff326432", "ffe69f00", "ff56b4e9"), listOf(at(0, 0), at(20, 25), at(20, 23), at(30, 20)),
+        )
+        assertEquals("ff646464", at(20, 26))
+    }
+}
