@@ -144,7 +144,7 @@ def host() -> str:
     if subprocess.run([sys.executable, "-c", "import iris_tf.litert"], check=False, env=python,
                       stderr=subprocess.DEVNULL).returncode != 0:  # fmt: skip
         raise Missing(f"the project's packages in {sys.executable}")
-    run([sys.executable, DEMO / "host_check" / "reference.py", reference], env=python)
+    run([sys.executable, DEMO / "host_check" / "reference.py", reference, MODELS], env=python)
     compile_kotlin(DEMO / "host_check", BUILD / "host.jar", BUILD / "core.jar", jna)
     path = [BUILD / "core.jar", BUILD / "host.jar", jna, kotlin_library()]
     result = BUILD / "host_result.json"

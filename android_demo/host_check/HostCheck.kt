@@ -16,7 +16,11 @@ import org.iristf.core.ModelFile
 import org.iristf.core.NetworkSegmenter
 import org.iristf.core.Plan
 import org.iristf.core.ProgressListener
+import org.iristf.core.RecognitionCard
+import org.iristf.core.Recognizer
 import org.iristf.core.SegmenterCard
+import org.iristf.core.StageTimes
+import org.iristf.core.Statistics
 import org.iristf.core.Surroundings
 import org.iristf.core.Task
 import java.io.File
@@ -24,6 +28,7 @@ import java.nio.ByteBuffer
 import java.nio.ByteOrder
 import java.time.Instant
 import java.time.temporal.ChronoUnit
+import java.util.Locale
 import kotlin.math.abs
 import kotlin.system.exitProcess
 
@@ -55,7 +60,7 @@ fun main(arguments: Array<String>) {
     val (models, reference, tests, out) = arguments.map(::File)
     val folders = LinkedHashMap<ModelFile, File>()
     for (card in models.walk().filter { it.name == ModelCard.FILE }.sorted()) {
-        val read = ModelCard.read(card.readText(), card.parentFile.name)
+        val read = card(card.parentFile)
         for (file in read.files.keys) {
             folders[File(card.parentFile, file).inputStream().use { read.check(file, it) }] = card.parentFile
         }
@@ -84,6 +89,7 @@ fun main(arguments: Array<String>) {
             test.sha256 == model.sha256 && agreement.minCosine >= LEAST_COSINE
     }
     for (folder in listOf(reference, tests)) good = eyesAgree(folders, engines, File(folder, EyeAgreement.FILE)) && good
+    for (model in folders.keys) good = embeddingsAgree(model, folders, engines, reference) && good
     val names = folders.keys.associateBy { it.file }
     val outcome = Benchmark(names, engines, Clock(System::nanoTime), Quiet, Quiet) { false }
         .run(Plan(names.keys.toList(), threads = listOf(1), runs = Plan.MIN_RUNS, warmup = 3, initialisations = 2))
@@ -109,7 +115,7 @@ private fun eyesAgree(folders: Map<ModelFile, File>, engines: LiteRtEngines, tes
         println("${tests.name}: the test of photographs is old; run write_agreement.py.")
         return false
     }
-    val card = ModelCard.read(File(folders.getValue(model), ModelCard.FILE).readText(), model.file) as SegmenterCard
+    val card = card(folders.getValue(model)) as SegmenterCard
     val found = engines.open(model, Backend.CPU, 1).use { test.run(NetworkSegmenter(it, card.channels)) }
     println(
         "${found.eyes} photographs: ${found.crops} crops and ${found.contradictions} contradictions; visible iris overlaps by " +
@@ -119,6 +125,33 @@ private fun eyesAgree(folders: Map<ModelFile, File>, engines: LiteRtEngines, tes
     return found.contradictions == 0 && found.leastOverlap >= LEAST_OVERLAP && found.greatestShift <= MOST_SHIFT &&
         found.greatestDifference <= MOST_DIFFERENCE
 }
+
+/** Whether photographs get the embeddings that Python computes; true for what is no recognition model. */
+private fun embeddingsAgree(
+    model: ModelFile, folders: Map<ModelFile, File>, engines: LiteRtEngines, reference: File,
+): Boolean {
+    val card = card(folders.getValue(model)) as? RecognitionCard ?: return true
+    val (segmenter, folder) = folders.entries.first { card(it.value) is SegmenterCard }
+    val photographs = EyeAgreement.read(File(reference, EyeAgreement.FILE).readText(), model.file).cases
+    val expected = floats(File(reference, "${model.file}.embeddings"))
+    val opened = Recognizer.open(engines, segmenter to card(folder) as SegmenterCard, model to card, Clock(System::nanoTime))
+    val found = opened.use { recognizer ->
+        photographs.filter { it.refusal == null }.map { recognizer.enrol(it.image) }
+    }
+    if (found.isEmpty() || found.size * card.embeddingSize != expected.size) return false
+    val cosines = found.mapIndexed { i, enrolled ->
+        val start = i * card.embeddingSize
+        Agreement.cosine(expected.copyOfRange(start, start + card.embeddingSize), enrolled.embedding!!)
+    }
+    fun median(time: (StageTimes) -> Double) = "%.1f ms".format(Locale.ROOT, Statistics(found.map { time(it.times) }).median)
+    println(
+        "${model.file}: least cosine ${cosines.minOrNull()} between embeddings of ${found.size} photographs; medians here: " +
+            "segmentation ${median { it.segmentation }}, crop ${median { it.crop }}, embedding ${median { it.embedding!! }}",
+    )
+    return cosines.all { it >= LEAST_COSINE }
+}
+
+private fun card(folder: File) = ModelCard.read(File(folder, ModelCard.FILE).readText(), folder.name)
 
 private fun floats(file: File): FloatArray {
     val buffer = ByteBuffer.wrap(file.readBytes()).order(ByteOrder.nativeOrder()).asFloatBuffer()

@@ -1,12 +1,14 @@
 """Write what Python's LiteRT computes for the released models, for HostCheck to compare with.
 
-    python android_demo/host_check/reference.py FOLDER
+    python android_demo/host_check/reference.py FOLDER MODELS
 
 For each model file: `NAME.input` and `NAME.output`, float32 in the byte order of this
 machine, and `library`, the path of LiteRT's C library. Inputs are noise. `eyes.json`: photographs
-of synthetic eyes of varied cameras, and of no eye, with what Python makes of them.
+of synthetic eyes of varied cameras, and of no eye, with what Python makes of them. For each
+recognition model also `NAME.embeddings`: those of the photographs that gave a crop, float32.
 """
 
+import contextlib
 import json
 import sys
 import tempfile
@@ -18,9 +20,13 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
 from iris_tf.datasets.synthetic.writer import synthesize
+from iris_tf.errors import ExtractionError
+from iris_tf.inference.embedder import TFLiteEmbedder
+from iris_tf.inference.model_card import CARD_NAME
+from iris_tf.segmentation.network import NetworkSegmenter
+from iris_tf.segmentation.roi import crop_roi
 
 DEMO = Path(__file__).resolve().parents[1]
-MODELS = DEMO.parent / "models"
 PERSONS, IMAGES, SEED = 6, 2, 23
 
 sys.path.insert(0, str(DEMO))
@@ -40,12 +46,23 @@ def photographs() -> list[np.ndarray]:
     return [*eyes, *far, *cut, *large, noise, np.full((200, 300), 127, np.uint8)]
 
 
-def main(folder: Path) -> None:
-    """Write the reference of every released model."""
+def embeddings(path: Path, roi_mode: str, images: list[np.ndarray]) -> np.ndarray:
+    """Embeddings of the photographs that give a crop."""
+    segmenter = NetworkSegmenter()
+    crops = []
+    for image in images:
+        with contextlib.suppress(ExtractionError):
+            crops.append(crop_roi(image, segmenter(image), roi_mode))
+    return TFLiteEmbedder(path).embed(crops)
+
+
+def main(folder: Path, models: Path) -> None:
+    """Write the reference of every model file below a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     library = Path(ai_edge_litert.__file__).with_name("libLiteRt.so")
     (folder / "library").write_text(f"{library}\n", encoding="utf-8")
-    for path in sorted(MODELS.glob("*/*.tflite")):
+    images = photographs()
+    for path in sorted(models.glob("*/*.tflite")):
         runner_of = Interpreter(model_path=str(path), num_threads=1)
         runner = runner_of.get_signature_runner("serving_default")
         ((name, details),) = runner.get_input_details().items()
@@ -53,9 +70,13 @@ def main(folder: Path) -> None:
         (output,) = runner(**{name: image}).values()
         image.tofile(folder / f"{path.name}.input")
         output.tofile(folder / f"{path.name}.output")
-    eyes = write_agreement.test_of_eyes(photographs())
+        card = json.loads(path.with_name(CARD_NAME).read_text("utf-8"))
+        if "roi_mode" in card:
+            found = embeddings(path, card["roi_mode"], images)
+            found.tofile(folder / f"{path.name}.embeddings")
+    eyes = write_agreement.test_of_eyes(images)
     (folder / "eyes.json").write_text(json.dumps(eyes), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
