@@ -72,6 +72,10 @@ abstract class CopyModels : DefaultTask() {
                 file.copyTo(target.resolve(folder.name).resolve(name))
             }
         }
+        // Cards of recognition models say how to crop.
+        if (folders.none { "roi_mode" in JsonSlurper().parse(it.resolve(cardName)) as Map<*, *> }) {
+            logger.warn("${models.get().asFile} holds no recognition model, so the app shows crops and compares none.")
+        }
     }
 }
 

@@ -161,7 +161,7 @@ def host() -> str:
     return "; ".join(line.rstrip(".") for line in lines if ": " in line)
 
 
-def resources() -> None:
+def resources() -> str:
     """Compile the resources of :app and link them with the manifest."""
     aapt2 = program("aapt2")
     framework = first(
@@ -183,6 +183,10 @@ def resources() -> None:
         "--version-name", VERSION, "--java", BUILD / "gen", "-A", assets(), "-0", ".tflite",
         "-o", BUILD / "linked.apk", compiled,
     ])  # fmt: skip
+    cards = [json.loads(card.read_text("utf-8")) for card in MODELS.glob("*/model_card.json")]
+    if any("roi_mode" in card for card in cards):
+        return ""
+    return "models/ holds no recognition model, so the app would show crops and compare none"
 
 
 def assets() -> Path:

@@ -54,9 +54,6 @@ class LiteRtEngines(private val models: (ModelFile) -> StoredModel) : EngineFact
     private fun fallback(backend: Backend, error: Throwable) =
         "Ran on the CPU, because ${backend.id} cannot be used (${firstLine(error)})."
 
-    private fun firstLine(error: Throwable) =
-        error.message?.lineSequence()?.firstOrNull()?.trimEnd('.') ?: error.javaClass.simpleName
-
     private companion object {
         const val NNAPI_FROM = 27
     }

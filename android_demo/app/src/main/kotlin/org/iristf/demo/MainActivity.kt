@@ -26,7 +26,7 @@ import java.io.IOException
 import java.util.concurrent.ExecutorService
 import java.util.concurrent.Executors
 
-/** The only screen: choices, buttons, progress, and the rows as they come in. */
+/** The first screen: choices, buttons, progress, and the rows as they come in. */
 class MainActivity : Activity() {
     private lateinit var store: ModelStore
     private lateinit var phone: Phone
@@ -88,6 +88,7 @@ class MainActivity : Activity() {
         startButtons += button(column, R.string.add_model) { chooseModel() }
         startButtons += button(column, R.string.benchmark) { startBenchmark() }
         startButtons += button(column, R.string.agreement) { startAgreement() }
+        startButtons += button(column, R.string.try_it) { startActivity(Intent(this, TryItActivity::class.java)) }
         cancelButton = button(column, R.string.cancel) { work.cancel() }
         shareButtons += button(column, R.string.share_json) { share(Results.JSON) }
         shareButtons += button(column, R.string.share_csv) { share(Results.CSV) }

@@ -5,6 +5,7 @@ import android.net.Uri
 import android.provider.OpenableColumns
 import org.iristf.core.Agreement
 import org.iristf.core.EngineException
+import org.iristf.core.EyeAgreement
 import org.iristf.core.ModelCard
 import org.iristf.core.ModelException
 import org.iristf.core.ModelFile
@@ -101,17 +102,29 @@ class ModelStore(private val context: Context) {
     @Throws(ModelException::class)
     fun agreement(model: ModelFile): Agreement? {
         val name = "${model.file}.json"
-        if (name !in context.assets.list(TESTS).orEmpty()) return null
-        val test = try {
-            Agreement.read(asset("$TESTS/$name"), name)
-        } catch (error: IOException) {
-            throw ModelException("$name: the test cannot be read (${error.message}).")
-        }
-        if (test.sha256 != model.sha256) {
-            throw ModelException("$name: the test was made with another file; run write_agreement.py again.")
-        }
+        val test = test(name)?.let { Agreement.read(it, name) } ?: return null
+        if (test.sha256 != model.sha256) throw old(name)
         return test
     }
+
+    /** The test with photographs for a segmenter, or null if the app holds none. */
+    @Throws(ModelException::class)
+    fun eyeAgreement(model: ModelFile): EyeAgreement? {
+        val name = EyeAgreement.FILE
+        val test = test(name)?.let { EyeAgreement.read(it, name) }
+        if (test == null || test.file != model.file) return null
+        if (test.sha256 != model.sha256) throw old(name)
+        return test
+    }
+
+    private fun test(name: String): String? = try {
+        if (name in context.assets.list(TESTS).orEmpty()) asset("$TESTS/$name") else null
+    } catch (error: IOException) {
+        throw ModelException("$name: the test cannot be read (${error.message}).")
+    }
+
+    private fun old(name: String) =
+        ModelException("$name: the test was made with another file; run write_agreement.py again.")
 
     private fun asset(path: String) = context.assets.open(path).use { String(it.readBytes(), Charsets.UTF_8) }
 

@@ -2,6 +2,7 @@ package org.iristf.demo
 
 import android.content.ContentProvider
 import android.content.ContentValues
+import android.content.Context
 import android.database.Cursor
 import android.database.MatrixCursor
 import android.net.Uri
@@ -10,14 +11,20 @@ import android.provider.OpenableColumns
 import java.io.File
 import java.io.FileNotFoundException
 
-/** Lends the result files, read-only, to the app that the user shares them with. */
+/**
+ * Lends the result files, read-only, to the app that the user shares them with, and a place for a
+ * photograph to the camera's app.
+ */
 class ResultProvider : ContentProvider() {
     override fun onCreate() = true
 
     override fun getType(uri: Uri): String? = TYPES[uri.lastPathSegment]
 
-    override fun openFile(uri: Uri, mode: String): ParcelFileDescriptor =
-        ParcelFileDescriptor.open(file(uri), ParcelFileDescriptor.MODE_READ_ONLY)
+    override fun openFile(uri: Uri, mode: String): ParcelFileDescriptor {
+        val allowed = if (uri.lastPathSegment == PHOTO) ParcelFileDescriptor.parseMode(mode)
+        else ParcelFileDescriptor.MODE_READ_ONLY
+        return ParcelFileDescriptor.open(file(uri), allowed)
+    }
 
     override fun query(
         uri: Uri, projection: Array<String>?, selection: String?, arguments: Array<String>?, order: String?,
@@ -37,6 +44,8 @@ class ResultProvider : ContentProvider() {
 
     private fun file(uri: Uri): File {
         val name = uri.lastPathSegment
+        val context = context
+        if (name == PHOTO && context != null) return photo(context)
         val folder = File(context?.filesDir, Results.FOLDER)
         return if (name in TYPES) File(folder, name!!) else throw FileNotFoundException("There is no $uri.")
     }
@@ -50,7 +59,12 @@ class ResultProvider : ContentProvider() {
         throw UnsupportedOperationException("read-only")
 
     companion object {
-        private val TYPES = mapOf(Results.JSON to "application/json", Results.CSV to "text/csv")
+        const val PHOTO = "photo.jpg"
+        private val TYPES =
+            mapOf(Results.JSON to "application/json", Results.CSV to "text/csv", PHOTO to "image/jpeg")
+
+        /** Where the camera's app leaves a photograph. */
+        fun photo(context: Context) = File(context.cacheDir, PHOTO)
 
         fun uri(file: String): Uri = Uri.parse("content://org.iristf.demo.results/$file")
 

@@ -41,7 +41,15 @@ class Rows(private val context: Context) {
             val line = String.format(Locale.ROOT, "least cosine %.6f of %d inputs on %s", it.minCosine, it.cases, row.backend)
             if (it.agrees) text(line) else warning("$line: the phone computes something else than the desktop.")
         }
-        return block(listOfNotNull(text("${row.model} · ${row.requested.id}"), figure, row.problem?.let(::warning)))
+        val crops = row.eyes?.let {
+            val line = String.format(
+                Locale.ROOT, "%d of %d photographs cropped: visible iris overlaps by %.4f or more, outlines are at most " +
+                    "%.4f iris radii apart, strips %.2f grey levels", it.crops, it.eyes, it.leastOverlap, it.greatestShift,
+                it.greatestDifference,
+            )
+            if (it.agrees) text(line) else warning("$line: the phone makes other crops than the desktop.")
+        }
+        return block(listOfNotNull(text("${row.model} · ${row.requested.id}"), figure, crops, row.problem?.let(::warning)))
     }
 
     fun sentence(sentence: String): View = block(listOf(text(sentence)))

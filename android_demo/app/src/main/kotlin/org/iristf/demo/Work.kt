@@ -5,15 +5,20 @@ import org.iristf.core.Backend
 import org.iristf.core.Benchmark
 import org.iristf.core.BenchmarkOutcome
 import org.iristf.core.Clock
-import org.iristf.core.EngineException
-import org.iristf.core.ModelException
+import org.iristf.core.EyeAgreementResult
+import org.iristf.core.NetworkSegmenter
 import org.iristf.core.Plan
 import org.iristf.core.ProgressListener
+import org.iristf.core.SegmenterCard
 import java.util.concurrent.atomic.AtomicBoolean
 
-/** One agreement row: the least cosine of a model on a backend, or why there is none. */
+/**
+ * One agreement row: the least cosine of a model on a backend, or why there is none; with the
+ * segmenter also how far the crops agree that are made from photographs.
+ */
 class AgreementRow(
     val model: String, val requested: Backend, val backend: String?, val result: AgreementResult?, val problem: String?,
+    val eyes: EyeAgreementResult? = null,
 )
 
 /** What runs away from the screen's thread. */
@@ -46,17 +51,14 @@ class Work(private val store: ModelStore, private val phone: Phone) {
         fun problem(sentence: String) = AgreementRow(name, backend, null, null, sentence)
         return try {
             val test = store.agreement(model.file) ?: return problem(untested(name))
+            val eyes = store.eyeAgreement(model.file)
             engines.open(model.file, backend, 1).use {
-                AgreementRow(name, backend, it.backend, test.run(it), it.fallback)
+                val card = model.card
+                val crops = if (card is SegmenterCard) eyes?.run(NetworkSegmenter(it, card.channels)) else null
+                AgreementRow(name, backend, it.backend, test.run(it), it.fallback, crops)
             }
-        } catch (error: EngineException) {
-            problem(error.message.orEmpty())
-        } catch (error: ModelException) {
-            problem(error.message.orEmpty())
-        } catch (error: RuntimeException) {
-            problem("The runtime failed (${error.message?.lineSequence()?.first() ?: error.javaClass.simpleName}).")
-        } catch (error: OutOfMemoryError) {
-            problem("The phone has not enough memory for this model; close other apps.")
+        } catch (error: Throwable) {
+            problem(sentence(error))
         }
     }
 }
