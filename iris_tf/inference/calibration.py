@@ -16,7 +16,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,8 +39,10 @@ _MAX_COMPARED = 1500  # images that are compared with each other: over a million
 # "Rule of 30" (Doddington et al. 2000): with 30 errors, an error rate is known
 # to within 30 % at a confidence of 90 %.
 _MIN_FALSE_MATCHES = 30
-_MAD_TO_DEVIATION = 1.0 / NormalDist().inv_cdf(0.75)
+_FITTED_AT = 0.9
+_DIMENSIONS = (1.5, 1e5)  # that a fit may find
 _SHORTEST = 1e-6
+_MOST_ALIKE = 1.0 - 1e-9  # cosine that still has a u
 
 
 @dataclass(frozen=True)
@@ -52,19 +53,20 @@ class ImpostorEstimate:
     ----------
     pairs : int
         Compared pairs of images.
-    median, deviation : float
-        Median cosine of the pairs, and their median absolute deviation times
-        1.4826, which is the standard deviation if they are normally distributed.
+    median : float
+        Median cosine of the pairs.
+    dimensions : float
+        Random directions in a space of so many dimensions would spread as much.
     thresholds : dict of str to float
         Least cosine that counts as the same eye, by operating point.
     methods : dict of str to str
         How each was found: ``"empirical"``, the observed share of pairs; or
-        ``"normal tail"``, of a normal distribution of that median and deviation.
+        ``"fitted tail"``, the tail of random directions in `dimensions`.
     """
 
     pairs: int
     median: float
-    deviation: float
+    dimensions: float
     thresholds: dict[str, float]
     methods: dict[str, str]
 
@@ -223,9 +225,12 @@ def estimate_impostors(
 
     With identities, a threshold is the least one that the stated share of impostor
     pairs reaches at most, if that share is at least 30 pairs. Otherwise, and always
-    without identities, it is that of a normal distribution with the median and the
-    median absolute deviation of the pairs, on which a few per cent of genuine pairs
-    among them have little influence.
+    without identities, it lies in the tail of a distribution that is fitted to median
+    and 90 % quantile of the pairs, on which a few per cent of genuine pairs among them
+    have little influence. It is that of random directions: in d dimensions, with u =
+    c / sqrt(1 - c^2) of their cosine c, u sqrt(d - 1) has Student's distribution of
+    d - 1 degrees of freedom. (A normal tail of c would be too short: embeddings vary in
+    far fewer dimensions than they have.)
 
     Parameters
     ----------
@@ -243,8 +248,7 @@ def estimate_impostors(
     names = np.arange(len(embeddings)) if identities is None else np.array(identities)
     groups = np.unique(names[chosen], return_inverse=True)[1]
     scores = centred_scores(embeddings[chosen], groups)
-    median = float(np.median(scores))
-    deviation = _MAD_TO_DEVIATION * float(np.median(np.abs(scores - median)))
+    tail = _Tail.fitted(scores)
     thresholds, methods = {}, {}
     highest_first = np.sort(scores)[::-1]
     for point, rate in FALSE_MATCH_RATES.items():
@@ -254,11 +258,52 @@ def estimate_impostors(
             threshold = float(np.nextafter(highest_first[allowed], np.inf))
             methods[point] = "empirical"
         else:
-            threshold = median + NormalDist().inv_cdf(1.0 - rate) * deviation
-            methods[point] = "normal tail"
+            threshold = tail.threshold(rate)
+            methods[point] = "fitted tail"
         # Two methods could put the stricter point below the other.
-        thresholds[point] = min(max(threshold, *thresholds.values(), -1.0), 1.0)
-    return ImpostorEstimate(len(scores), median, deviation, thresholds, methods)
+        thresholds[point] = max(threshold, *thresholds.values(), -1.0)
+    median = float(np.median(scores))
+    return ImpostorEstimate(len(scores), median, tail.dimensions, thresholds, methods)
+
+
+@dataclass(frozen=True)
+class _Tail:
+    """Distribution of u of random directions, moved to the median that was observed."""
+
+    median: float
+    dimensions: float
+
+    @classmethod
+    def fitted(cls, scores: np.ndarray) -> "_Tail":
+        from scipy.optimize import brentq  # here, because only calibrating needs it
+
+        scores = np.clip(scores, -_MOST_ALIKE, _MOST_ALIKE)
+        median, upper = np.quantile(scores / np.sqrt(1.0 - scores**2), [0.5, _FITTED_AT])
+
+        def excess(dimensions: float) -> float:
+            return _random_direction(dimensions, 1.0 - _FITTED_AT) - float(upper - median)
+
+        least, most = _DIMENSIONS
+        if excess(least) <= 0.0:
+            dimensions = least
+        elif excess(most) >= 0.0:
+            dimensions = most
+        else:
+            dimensions = float(brentq(excess, least, most))
+        return cls(float(median), dimensions)
+
+    def threshold(self, rate: float) -> float:
+        """Cosine that a share `rate` reaches."""
+        u = self.median + _random_direction(self.dimensions, rate)
+        return u / math.sqrt(1.0 + u * u)
+
+
+def _random_direction(dimensions: float, rate: float) -> float:
+    """What u of two random directions reaches at a rate."""
+    from scipy.special import stdtrit
+
+    freedom = dimensions - 1.0
+    return float(stdtrit(freedom, 1.0 - rate)) / math.sqrt(freedom)
 
 
 def centred_scores(embeddings: np.ndarray, groups: np.ndarray) -> np.ndarray:

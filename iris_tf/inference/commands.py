@@ -188,8 +188,8 @@ def calibrate(
     _print_failures(list(made.failures.items()))
     found = made.impostors
     typer.echo(
-        f"{found.pairs} pairs of different eyes: median similarity {found.median:.4f}, "
-        f"deviation {found.deviation:.4f}"
+        f"{found.pairs} pairs: median similarity {found.median:.4f}, spread of "
+        f"{found.dimensions:.1f} dimensions"
     )
     for point, threshold in found.thresholds.items():
         typer.echo(

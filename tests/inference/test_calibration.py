@@ -63,20 +63,22 @@ def test_few_eyes_do_not_seem_less_alike_than_strangers_will_be():
     assert np.mean(estimated) > 0.03  # where the plain mean would give about -1 / 11
 
 
-def test_thresholds_of_gaussian_embeddings_in_closed_form():
-    # Directions of a standard normal distribution in D dimensions: their cosine c has
-    # (1 + c) / 2 ~ Beta((D - 1) / 2, (D - 1) / 2).
-    size, rng = 128, np.random.default_rng(3)
-    embeddings, _ = eyes_of_one_camera(rng, 400, 1, size, noise=0.0)
-    beta = stats.beta((size - 1) / 2, (size - 1) / 2)
-    for identities, method in ((None, "normal tail"), ([f"{n}" for n in range(400)], "empirical")):
+@pytest.mark.parametrize("size", [9, 129])
+def test_thresholds_of_gaussian_embeddings_in_closed_form(size):
+    # Beside a large shared component, centred embeddings are directions of a normal
+    # distribution in the d = size - 1 dimensions across it: of their cosine c,
+    # (1 + c) / 2 ~ Beta((d - 1) / 2, (d - 1) / 2).
+    embeddings, _ = eyes_of_one_camera(np.random.default_rng(3), 400, 1, size, shift=100, noise=0)
+    d = size - 1
+    beta = stats.beta((d - 1) / 2, (d - 1) / 2)
+    for identities, method in ((None, "fitted tail"), ([f"{n}" for n in range(400)], "empirical")):
         found = estimate_impostors(embeddings, identities)
         assert found.pairs == 400 * 399 // 2
         assert found.median == pytest.approx(0, abs=0.01)
-        assert found.deviation == pytest.approx(1 / np.sqrt(size), rel=0.03)
+        assert found.dimensions == pytest.approx(d, rel=0.03)
         assert set(found.methods.values()) == {method}
         for point, rate in (("far_1e-2", 1e-2), ("far_1e-3", 1e-3)):
-            assert found.thresholds[point] == pytest.approx(2 * beta.isf(rate) - 1, rel=0.05)
+            assert found.thresholds[point] == pytest.approx(2 * beta.isf(rate) - 1, rel=0.02)
 
 
 def test_genuine_pairs_hardly_move_the_unlabelled_estimate():
@@ -102,17 +104,31 @@ def test_an_empirical_threshold_lets_no_more_pass_than_it_says():
         assert passed == int(rate * len(scores))
 
 
-def test_few_pairs_have_a_normal_tail():
+def test_few_pairs_have_a_fitted_tail():
     embeddings, groups = eyes_of_one_camera(np.random.default_rng(6), 90, 1)
     found = estimate_impostors(embeddings, groups.tolist())
     # 4,005 pairs: 40 may pass at 1 %, and 4 at 0.1 %, too few to count.
-    assert found.methods == {"far_1e-2": "empirical", "far_1e-3": "normal tail"}
+    assert found.methods == {"far_1e-2": "empirical", "far_1e-3": "fitted tail"}
     scores = centred_scores(embeddings, groups)
-    mad = stats.median_abs_deviation(scores, scale="normal")
-    expected = stats.norm.isf(1e-3, np.median(scores), mad)
-    assert found.deviation == pytest.approx(mad, rel=1e-4)
-    assert found.thresholds["far_1e-3"] == pytest.approx(expected, abs=1e-4)
+    assert found.median == pytest.approx(np.median(scores), abs=1e-9)
+    u, d = scores / np.sqrt(1 - scores**2), found.dimensions
+    threshold = found.thresholds["far_1e-3"]
+    for reached, rate in (
+        (np.quantile(u, 0.9), 0.1),
+        (threshold / np.sqrt(1 - threshold**2), 1e-3),
+    ):
+        above = (reached - np.median(u)) * np.sqrt(d - 1)
+        assert stats.t.sf(above, d - 1) == pytest.approx(rate, rel=1e-6)
     assert found.thresholds["far_1e-3"] >= found.thresholds["far_1e-2"]
+
+
+@pytest.mark.parametrize(("spread", "dimensions"), [(1e-4, 1e5), (0.9999, 1.5)])
+def test_spreads_that_no_directions_have(monkeypatch, spread, dimensions):
+    scores = np.tile([-spread, 0.0, spread], 500)
+    monkeypatch.setattr("iris_tf.inference.calibration.centred_scores", lambda *_: scores)
+    found = estimate_impostors(np.eye(60))
+    assert found.dimensions == dimensions
+    assert 0 < found.thresholds["far_1e-2"] <= found.thresholds["far_1e-3"] <= 1
 
 
 def test_of_many_images_some_are_compared():
@@ -132,7 +148,7 @@ def test_images_that_are_all_alike():
 def calibration(recognizer):
     mean = np.random.default_rng(0).normal(0, 0.05, 128).astype(np.float32)
     impostors = ImpostorEstimate(
-        1225, 0.01, 0.1, {"far_1e-2": 0.25, "far_1e-3": 0.3}, dict.fromkeys(("a",), "normal tail")
+        1225, 0.01, 0.1, {"far_1e-2": 0.25, "far_1e-3": 0.3}, dict.fromkeys(("a",), "fitted tail")
     )
     origin = recognizer.origin
     return Calibration(

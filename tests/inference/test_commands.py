@@ -172,7 +172,7 @@ def test_calibrate_and_use_it(run_cli, released, camera, eyes):
     assert f"written to {written}" in out
     made = Calibration.read(written)
     threshold = made.impostors.thresholds["far_1e-2"]
-    assert f"far_1e-2: threshold {threshold:.6f} (normal tail), without calibration 0.8" in out
+    assert f"far_1e-2: threshold {threshold:.6f} (fitted tail), without calibration 0.8" in out
     first, second = sorted((eyes / "ann").iterdir())
     status, out, _ = run_cli("verify", first, second, "--calibration", written)
     a, b = IrisRecognizer(released).embed([first, second]).astype(float) - made.mean
