@@ -92,6 +92,8 @@ def evaluate_embeddings(
         fnir_fpir_1e-2 (None with too few probes), auc, d_prime (None when all scores are
         the same).
         ``thresholds`` : cosine similarity at eer, far_1e-2, far_1e-3.
+        ``eer_point`` : ``threshold``, and the ``fmr``, ``fnmr`` and ``false_matches`` counted
+        there; the EER itself lies between neighbouring thresholds.
         ``operating_points`` : by fmr_1e-2...fmr_1e-5: ``threshold``, the ``fmr`` and
         ``fnmr`` that it gives, ``false_matches``, and ``supported``: whether at least 30
         false matches are expected at the rate asked for (the rule of 30 of ISO/IEC

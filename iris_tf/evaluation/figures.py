@@ -38,8 +38,8 @@ def verification_figures(counts: ScoreCounts) -> dict[str, Any]:
     Returns
     -------
     dict
-        Those of ``metrics``, ``thresholds``, ``operating_points`` and ``curves`` of
-        `evaluate_embeddings` that scores alone give.
+        Those of ``metrics``, ``thresholds``, ``eer_point``, ``operating_points`` and ``curves``
+        of `evaluate_embeddings` that scores alone give.
     """
     curve = curve_of_counts(counts)
     points = {"eer": eer_of_curve(curve)}
@@ -57,18 +57,27 @@ def verification_figures(counts: ScoreCounts) -> dict[str, Any]:
     return {
         "metrics": metrics,
         "thresholds": {name: point.threshold for name, point in points.items()},
+        "eer_point": _counted(points["eer"].threshold, counts),
         "operating_points": operating,
         "curves": {"det": _det_points(curve), "histogram": _histogram(counts)},
     }
 
 
-def _operating_point(point: OperatingPoint, fmr: float, counts: ScoreCounts) -> dict[str, Any]:
-    false_matches = int(counts.impostor[counts.levels >= point.threshold].sum())
+def _counted(threshold: float, counts: ScoreCounts) -> dict[str, Any]:
+    """Errors at a threshold."""
+    accepted = counts.levels >= threshold
+    false_matches = int(counts.impostor[accepted].sum())
     return {
-        "threshold": point.threshold,
+        "threshold": threshold,
         "fmr": false_matches / counts.n_impostor,
-        "fnmr": 1.0 - point.rate,
+        "fnmr": 1.0 - int(counts.genuine[accepted].sum()) / counts.n_genuine,
         "false_matches": false_matches,
+    }
+
+
+def _operating_point(point: OperatingPoint, fmr: float, counts: ScoreCounts) -> dict[str, Any]:
+    return _counted(point.threshold, counts) | {
+        "fnmr": 1.0 - point.rate,
         "supported": fmr * counts.n_impostor >= RULE_OF_30,
     }
 

@@ -70,12 +70,9 @@ def write_model_report(
             failures=counts.get("failures", {}),
             environment=result["machine"],
             notes=[
-                *_protocol_notes(result["evaluation"]),
-                *(
-                    note
-                    for baseline in result["baselines"]
-                    for note in _notes(baseline, result["evaluation"], settings)
-                ),
+                note
+                for baseline in result["baselines"]
+                for note in _notes(baseline, result["evaluation"], settings)
             ],
             conclusion=conclusion(result),
             differences={
@@ -214,15 +211,6 @@ def report_rows(result: Mapping[str, Any]) -> list[ReportRow]:
         title = f"{baseline['name']} ({baseline['library']})"
         rows.append(ReportRow(title, "", baseline["evaluation"]))
     return rows
-
-
-def _protocol_notes(evaluation: Mapping[str, Any]) -> Iterable[str]:
-    if evaluation["protocol"] == "same-eye":
-        yield "Left eyes were compared with left eyes and right with right only."
-    if evaluation["protocol"] == "across-datasets":
-        yield "Images of different datasets were compared too, as impostors."
-    if evaluation["protocol"] == "pair-lists":
-        yield "Only the listed comparisons were made, so there is no identification."
 
 
 def _worst_pairs(

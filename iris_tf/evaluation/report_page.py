@@ -20,11 +20,19 @@ from iris_tf.evaluation.report_pictures import (
 )
 from iris_tf.evaluation.report_style import CSS, SCRIPT
 
+_COMPARED = {
+    "all-pairs": "Every image was compared with every other of its dataset once, left with right "
+    "eyes included.",
+    "same-eye": "Every image was compared with every other of its dataset once, but left with left "
+    "and right with right eyes only.",
+    "across-datasets": "Every image was compared with every other once, those of other datasets as "
+    "impostors included.",
+    "pair-lists": "Only the listed comparisons were made, so there is no identification.",
+}
 _DEFINITIONS = (
-    "Every image is compared with every other once, by the cosine similarity of their "
-    "embeddings. A comparison is genuine when both show the same eye; all others are impostor "
-    "comparisons, the left against the right eye of one person included. Scores are counted at "
-    "a resolution of 2.4e-7, ties together.",
+    "A comparison is genuine when both images show the same eye; all others are impostor "
+    "comparisons. Scores are cosine similarities of embeddings, counted at a resolution of 2.4e-7, "
+    "ties together.",
     "EER: error rate where false match rate and false non-match rate, joined by straight lines "
     "between neighbouring scores, are equal.",
     "VR@FAR=1 %: share of genuine comparisons accepted at the most lenient threshold that "
@@ -32,7 +40,6 @@ _DEFINITIONS = (
     "CMC@1: closed-set identification, each image against all others; share of probes whose own "
     "identity has the best score, ties counted as errors. Identities with one image are not "
     "probes.",
-    "Raw pixels: correlation of the grey levels of two crops, nothing learnt.",
 )
 
 
@@ -164,7 +171,7 @@ def _latency_caption(report: Report) -> str:
     counts = " or ".join(f"{count:,}" for count in sorted(runs))
     return (f" Latency: time of one crop on one thread of this host ({_text(machine)}) with "
             f"LiteRT, median (p50) and 95th percentile (p95) of {counts} runs after some that "
-            "warm up; a phone has other times.")
+            "warm up. A p95 far above the median tells of a busy machine; a phone has other times.")
 
 
 def _slices(report: Report, tables: Iterator[int], figures: Iterator[int]) -> Iterable[str]:
@@ -211,7 +218,9 @@ def _worst(report: Report) -> Iterable[str]:
             yield f"<details{' open' if number == 0 else ''}>"
             yield (f"<summary>{kind} comparisons of the {order} scores, "
                    f"{_text(worst.model)}</summary>")
-            wide = any(is_strip(crop) for pair in pairs for crop in pair.crops)
+            # Algorithm 1 cuts a strip out of some eyes whose lids hide most of the iris.
+            strips = [is_strip(crop) for pair in pairs for crop in pair.crops]
+            wide = 2 * sum(strips) > len(strips)
             yield f'<ol class="pairs {"strip" if wide else "square"}">'
             for pair in pairs:
                 yield from _pair(pair)
@@ -235,35 +244,35 @@ def _occlusion(report: Report) -> Iterable[str]:
     yield (f'<p class="caption">{eyes} at the network\'s input size, the worst quality first. A '
            "black square slides over the crop, and each pixel shows what that changes, as the mean "
            "of all squares that cover it. First the crop, then the change of its cosine "
-           "similarity with itself uncovered, then with another image of the same eye. What is "
-           "black in the crop cannot be covered.</p>")
+           "similarity with itself uncovered, then with another image of the same eye; the full "
+           "colour is the largest change of that eye. A square changes nothing where the crop is "
+           "black.</p>")
     for number, (model, maps) in enumerate(report.occlusion.items()):
-        full = max((found.largest for found in maps), default=0.0) or 1.0
         yield f"<details{' open' if number == 0 else ''}>"
         yield f"<summary>Occlusion maps of {_text(model)}</summary>"
         yield '<p class="legend">'
         for colour, change in ((FALLS, "less similar when covered"),
                                (RISES, "more similar when covered")):
-            yield (f'<span><i class="ramp" style="--end:{colour}"></i>{change}, full colour: by '
-                   f"{full:.3f}</span>")
+            yield f'<span><i class="ramp" style="--end:{colour}"></i>{change}</span>'
         wide = any(is_strip(found.crop) for found in maps)
         yield f'</p><ol class="pairs maps {"strip" if wide else "square"}">'
         for found in maps:
-            yield from _map(found, full)
+            yield from _map(found)
         yield "</ol></details>"
     yield "</section>"
 
 
-def _map(found: OcclusionMap, full: float) -> Iterable[str]:
+def _map(found: OcclusionMap) -> Iterable[str]:
     yield '<li><div class="both">'
     yield image_tag(small_jpeg(found.crop), found.image, "jpeg")
     for drop, what in ((found.own, "itself"), (found.genuine, found.partner)):
-        yield image_tag(overlay_jpeg(found.crop, drop, full),
+        yield image_tag(overlay_jpeg(found.crop, drop, found.largest or 1.0),
                         f"Occlusion map of {found.image} against {what}", "jpeg")
-    yield (f"</div><p>{_text(found.image)}: with itself down by up to "
-           f"<b>{found.own.max():.4f}</b>; with {_text(found.partner)} from "
+    yield (f"</div><p>{_text(found.image)}: with itself 1, down by up to "
+           f"<b>{found.own.max():.4f}</b>; with {_text(found.partner)} "
            f"<b>{found.similarity:.4f}</b>, down by up to "
-           f"<b>{max(0.0, found.genuine.max()):.4f}</b></p></li>")
+           f"<b>{max(0.0, found.genuine.max()):.4f}</b>, up by up to "
+           f"<b>{max(0.0, -found.genuine.min()):.4f}</b></p></li>")
 
 
 def _curves(report: Report, figures: Iterator[int]) -> Iterable[str]:
@@ -281,8 +290,9 @@ def _curves(report: Report, figures: Iterator[int]) -> Iterable[str]:
     text = f"Detection error trade-off{source}, probit axes; the thin diagonal is FMR = FNMR. "
     if identified:
         text += "Beside it: closed-set identification. "
-    yield "</div>" + _figcaption(figures, text + "Solid lines are float32, dashed float16; where "
-                                 "they coincide, only one is seen.") + "</figure></section>"
+    yield "</div>" + _figcaption(figures, text + "Solid lines are float32, dashed float16, "
+                                 "dotted int8; where they coincide, only one is seen.")
+    yield "</figure></section>"
     yield "<section><h2>Scores</h2><figure><div class=\"panels\">"
     for row in _last_of_each_model(report.rows):
         yield image_tag(report_plots.histogram_plot(row), f"Score histograms of {row.label}")
@@ -330,7 +340,11 @@ def _data(report: Report) -> Iterable[str]:
         yield f"<dt>{_text(name)}</dt><dd>{_text(value)}</dd>"
     yield "</dl></div></section>"
     yield '<section><h2>Definitions and notes</h2><ul class="notes">'
-    yield from (f"<li>{_text(sentence)}</li>" for sentence in (*report.notes, *_DEFINITIONS))
+    compared = _COMPARED[report.rows[0].evaluation["protocol"]]
+    sentences = [compared, *report.notes, *_DEFINITIONS]
+    if any(row.reference for row in report.rows):
+        sentences.append("Raw pixels: correlation of the grey levels of two crops, nothing learnt.")
+    yield from (f"<li>{_text(sentence)}</li>" for sentence in sentences)
     yield "</ul></section>"
 
 

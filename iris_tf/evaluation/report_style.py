@@ -32,7 +32,10 @@ p { margin: .5rem 0; }
 table { border-collapse: separate; border-spacing: 0;
   font-variant-numeric: tabular-nums; font-size: .92rem; }
 table.wide { width: 100%; }
-.scroll { overflow-x: auto; }
+/* A shadow at the edge beyond which columns are hidden: a cover of paper scrolls over it. */
+.scroll { overflow-x: auto; background:
+  linear-gradient(to left, var(--paper) 40%, transparent) right / 3rem 100% no-repeat local,
+  linear-gradient(to left, var(--line), transparent) right / .9rem 100% no-repeat scroll; }
 .scroll :is(th, td) { white-space: nowrap; }
 .scroll thead th { white-space: pre; }
 .scroll:focus-visible, summary:focus-visible, th button:focus-visible {
@@ -76,7 +79,7 @@ summary { cursor: pointer; font-weight: 600; margin: 1rem 0 .5rem; overflow-wrap
 .pairs img { width: 100%; height: auto; display: block; background: #000; }
 .pairs p { margin: .2rem 0 0; font-size: .8rem; color: var(--soft); overflow-wrap: anywhere; }
 .pairs p b { color: var(--ink); font-variant-numeric: tabular-nums; }
-.pairs.maps.square { grid-template-columns: repeat(auto-fill, minmax(min(20rem, 100%), 1fr)); }
+.pairs.maps { grid-template-columns: repeat(auto-fill, minmax(min(26rem, 100%), 1fr)); }
 .pairs.maps.square .both { grid-template-columns: repeat(3, 1fr); }
 .legend .ramp { width: 4em; height: .8em; background: linear-gradient(to right, #777, var(--end)); }
 .facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(22rem, 100%), 1fr));

@@ -158,10 +158,9 @@ def thresholds_table(rows: Sequence[ReportRow]) -> str:
     lines = []
     for row in rows:
         evaluation, generalised = row.evaluation, row.generalised
-        eer = {"threshold": evaluation["thresholds"]["eer"]} | {
-            name: evaluation["metrics"]["eer"] for name in ("fmr", "fnmr")
-        }
-        points = {"eer": eer} | {
+        # A metrics.json of an earlier version has no such point.
+        points = {"eer": evaluation["eer_point"]} if "eer_point" in evaluation else {}
+        points |= {
             name: point
             for name, point in evaluation.get("operating_points", {}).items()
             if point["supported"]

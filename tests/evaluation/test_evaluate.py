@@ -51,6 +51,19 @@ def test_thresholds_give_the_rates(population):
     assert accepted[~truth].mean() == pytest.approx(found["metrics"]["eer"], abs=0.01)
 
 
+def test_errors_at_the_eer_s_threshold_are_counted(population):
+    embeddings, rows = population(6, 3)
+    found = evaluate_embeddings(embeddings, rows, resamples=0)
+    point, scores = found["eer_point"], (embeddings @ embeddings.T)[np.triu_indices(36, 1)]
+    eyes = np.array([row.identity for row in rows])
+    same = (eyes[:, None] == eyes)[np.triu_indices(36, 1)]
+    accepted = scores >= point["threshold"]
+    assert point["threshold"] == found["thresholds"]["eer"]
+    assert point["false_matches"] == accepted[~same].sum()
+    assert point["fmr"] == pytest.approx(accepted[~same].mean())
+    assert point["fnmr"] == pytest.approx((~accepted[same]).mean())
+
+
 def test_result_is_json_and_order_of_images_does_not_matter(population):
     embeddings, rows = population(6, 3)
     found = evaluate_embeddings(embeddings, rows, resamples=10)

@@ -33,10 +33,12 @@ def evaluation(eer, bounds=None, **changes):
     """As `evaluate_embeddings` gives it, with figures that can be told apart."""
     every = ("eer", "vr_far_1e-2", "cmc_1")
     return {
+        "protocol": "all-pairs",
         "counts": {"images": 1234, "identities": 246, "persons": 123,
                    "genuine_comparisons": 2468, "impostor_comparisons": 758293},
         "metrics": {"eer": eer, "vr_far_1e-2": 0.87654, "cmc_1": 0.91234} | changes,
         "thresholds": {"eer": 0.3},
+        "eer_point": {"threshold": 0.3, "fmr": eer, "fnmr": eer, "false_matches": 9},
         "intervals": bounds and {"level": 0.9, "resamples": 200, "seed": 0,
                                  "bounds": dict.fromkeys(every, bounds)},
         "curves": {
@@ -313,6 +315,17 @@ def test_listed_pairs_have_no_identification(rich, tmp_path):
     assert "CMC curves by rank" not in source
 
 
+def test_the_page_says_what_was_compared_by_protocol(tmp_path):
+    for protocol, words in (("all-pairs", "left with right eyes included"),
+                            ("same-eye", "left with left"), ("across-datasets", "as impostors"),
+                            ("pair-lists", "Only the listed comparisons")):
+        row = ReportRow("Model", "", evaluation(0.1) | {"protocol": protocol})
+        _, _, text = written(tmp_path, rows=[row])
+        assert words in text
+        assert ("left with right eyes included" in text) == (protocol == "all-pairs")
+        assert "Raw pixels" not in text
+
+
 def test_differences_say_what_is_better(tmp_path):
     differences = {"Other": {
         "eer": {"difference": -0.0123, "interval": [-0.02, -0.01], "significant": True},
@@ -353,6 +366,16 @@ def test_worst_pairs_are_shown_with_score_and_names(tmp_path, synthetic):
     assert shown[0][:, 0].mean() < 20 < 230 < shown[1][:, 0].mean()
 
 
+def test_one_strip_among_squares_is_no_reason_to_stack_them(tmp_path):
+    square, strip = np.zeros((20, 20), np.uint8), np.zeros((20, 60), np.uint8)
+    pairs = [ComparedPair(("a", "b"), 0.5, crops) for crops in ((square, strip), (square, square))]
+    source, _, _ = written(tmp_path, worst=[WorstPairs("Teacher", pairs, pairs[:1])])
+    assert source.count('class="pairs square"') == 2
+    pairs = [ComparedPair(("a", "b"), 0.5, (strip, strip))]
+    source, _, _ = written(tmp_path, worst=[WorstPairs("Teacher", pairs, pairs)])
+    assert source.count('class="pairs strip"') == 2
+
+
 def colours_of(image):
     data = np.frombuffer(base64.b64decode(image["src"].split(",")[1]), np.uint8)
     return cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB).astype(int)
@@ -367,9 +390,8 @@ def test_occlusion_maps_lie_over_the_crop(tmp_path, shape):
                          -drop / 2)
     _, page, text = written(tmp_path, occlusion={"Teacher": [found]}, crops=())
     assert "What the embedding looks at" in text
-    assert "full colour: by 0.250" in text
-    assert ("a/<1>.png: with itself down by up to 0.2500 ; with b/2.png from 0.8123 , down by up to"
-            " 0.0000") in text
+    assert ("a/<1>.png: with itself 1, down by up to 0.2500 ; with b/2.png 0.8123 , down by up to "
+            "0.0000 , up by up to 0.1250") in text
     crop, own, genuine = (
         colours_of(image) for image in page.images if image["src"].startswith("data:image/jpeg")
     )
