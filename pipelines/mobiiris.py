@@ -46,6 +46,7 @@ from iris_tf.segmentation.prepare import prepare
 from iris_tf.stages import Stages
 
 CROPS_SHOWN = 24
+EYES_MAPPED = 4  # on the page of each file's evaluation
 UNSEEN = {"person": "persons", "identity": "identities"}
 
 
@@ -149,7 +150,9 @@ class Pipeline:
             f"evaluate {name} {precision}",
             {"model": model, "manifest": self.manifest},
             [out / "metrics.json"],
-            lambda: evaluate_model(model, self.manifest, out, "test"),
+            lambda: evaluate_model(
+                model, self.manifest, out, "test", cost=model_cost, occlusion_eyes=EYES_MAPPED
+            ),
         )
 
     def evaluation_folder(self, name: str, precision: str) -> Path:
