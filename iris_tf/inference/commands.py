@@ -205,6 +205,7 @@ def _gallery(recognizer: "IrisRecognizer", path: Path, layout: str) -> "Gallery"
 
     if path.is_file():
         gallery = Gallery.load(path)
+        recognizer.origin.require(gallery.origin, f"{path}: the gallery")
     else:
         found = embed_folder(recognizer, path, layout, "Enrolling")
         gallery = found.gallery(recognizer.origin)

@@ -52,7 +52,7 @@ class Origin:
             raise ModelError(
                 f"{what} was made by another model file ({other.model}, SHA-256 "
                 f"{other.model_sha256[:12]}) than {self.model}, SHA-256 {self.model_sha256[:12]}; "
-                "enrol the eye again with the model in use."
+                "enrol again with the model in use."
             )
         if other.calibration != self.calibration:
             theirs, ours = (
@@ -60,8 +60,8 @@ class Origin:
                 for name in (other.calibration, self.calibration)
             )
             raise ModelError(
-                f"{what} was made with {theirs}, but {ours} is in use; use the same, or enrol the "
-                "eye again."
+                f"{what} was made with {theirs}, but {ours} is in use; use the same, or enrol "
+                "again."
             )
 
 

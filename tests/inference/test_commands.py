@@ -146,7 +146,7 @@ def test_a_saved_gallery_gives_the_same(
     assert rows_of(second) == rows_of(first)
     assert len(rows_of(second)) == 3
     message = refused(run_cli, "identify", "--model", other_model, "--gallery", saved, stranger)
-    assert "The gallery was made by another model file" in message
+    assert f"{saved}: the gallery was made by another model file" in message
     assert "not a gallery file" in refused(run_cli, *arguments, stranger)
 
 
