@@ -293,6 +293,11 @@ def test_latency_is_shown_with_its_runs_and_machine(tmp_path):
     assert "of 1,200 runs" in text
 
 
+def test_failures_are_told_though_references_come_first(rich, tmp_path):
+    reference = dataclasses.replace(rich, generalised=None, reference=True)
+    assert "7 failures to extract, 1.27 %" in written(tmp_path, rows=[reference, rich])[2]
+
+
 def test_the_det_curve_reaches_as_far_as_the_comparisons_support(rich):
     assert report_plots.det_lower_limit([*ROWS, rich]) == 1e-4 / 2
     assert report_plots.det_lower_limit(ROWS) == 0.0005
