@@ -55,6 +55,8 @@ class NetworkRecipe:
     attention_kernel: int = 7  # n of Eq. 1
     pooling: str = "average"  # average | depthwise
     batchnorm_momentum: float = 0.99
+    normalization: str = "imagenet"  # imagenet | local_contrast (unrolled strips)
+    reduction: list[int] = field(default_factory=lambda: [1, 2])  # local_contrast: rows, columns
 
     def problems(self) -> Iterator[Problem]:
         """Impossible values."""
@@ -63,6 +65,10 @@ class NetworkRecipe:
             yield from _between(32, 1024, input_size=size)
         yield from _between(2, 4096, embedding_size=self.embedding_size)
         yield from _one_of(("average", "depthwise"), pooling=self.pooling)
+        yield from _one_of(("imagenet", "local_contrast"), normalization=self.normalization)
+        yield from _length(2, reduction=self.reduction)
+        for part in self.reduction:
+            yield from _between(1, 32, reduction=part)
         yield from _between(0.0, 0.9999, batchnorm_momentum=self.batchnorm_momentum)
         if self.attention_kernel < 1 or self.attention_kernel % 2 == 0:
             yield "attention_kernel", f"must be odd and positive, but is {self.attention_kernel}"
@@ -93,14 +99,18 @@ class BatchRecipe:
 
 @dataclass
 class AugmentationRecipe:
-    """Random geometry of each training crop (the paper's by default)."""
+    """Random geometry of each training crop (the paper's by default), and what hides strips."""
 
     rotation_degrees: float = 5.0  # +-
     translation: float = 0.05  # +-, share of the side
     scale: float = 0.05  # +-
+    hidden_share: float = 0.0  # of unrolled strips, a sector of which is hidden
+    hidden_degrees: float = 90.0  # the widest sector
 
     def problems(self) -> Iterator[Problem]:
         """Impossible values."""
+        yield from _between(0.0, 1.0, hidden_share=self.hidden_share)
+        yield from _between(0.0, 360.0, hidden_degrees=self.hidden_degrees)
         yield from _between(0.0, 180.0, rotation_degrees=self.rotation_degrees)
         yield from _between(0.0, 0.5, translation=self.translation, scale=self.scale)
 
@@ -205,6 +215,8 @@ class TrainRecipe:
     unfreeze_epochs: int = 8  # epochs until the whole backbone learns; 0: from the start
     margin: MarginRecipe = field(default_factory=MarginRecipe)
     mining: MiningRecipe = field(default_factory=MiningRecipe)
+    loss: str = "triplet"  # triplet (Eqs. 3-6) | contrastive (all of the batch; balanced only)
+    temperature: float = 0.0625  # contrastive only
     triplet_reduction: str = "mean"  # mean (Eq. 3) | active (over the non-zero losses)
     distillation: DistillationRecipe = field(default_factory=DistillationRecipe)
     optimizer: OptimizerRecipe = field(default_factory=OptimizerRecipe)
@@ -233,6 +245,10 @@ class TrainRecipe:
                 "must be 0 with `weights: none`: layers that have learnt nothing would be frozen",
             )
         yield from _between(0, 2**31 - 1, seed=self.seed)
+        yield from _one_of(("triplet", "contrastive"), loss=self.loss)
+        if self.loss == "contrastive" and self.batch.layout != "balanced":
+            yield "loss", "is contrastive, which needs `batch.layout: balanced`"
+        yield from _positive(temperature=self.temperature)
         yield from _one_of(("mean", "active"), triplet_reduction=self.triplet_reduction)
         yield from _one_of(("single", "mirrored"), strategy=self.strategy)
 

@@ -1,10 +1,12 @@
-"""The paper's augmentation: rotation, translation and scale, one resampling a batch."""
+"""The paper's rotation, translation and scale in one resampling, and hidden sectors of strips."""
 
 import math
 
 import tensorflow as tf
 
 from iris_tf.config.recipe import AugmentationRecipe
+
+_HIDING = 1 << 20  # keeps its random numbers apart from those of the geometry
 
 
 def augment(
@@ -30,8 +32,13 @@ def augment(
     Returns
     -------
     tensor of shape (batch, height, width, 1), float32
-        Interpolated bilinearly, within the range of the input.
+        Interpolated bilinearly, in strips between visible pixels only, within the
+        range of the input.
     """
+    if roi_mode == "unrolled" and settings.hidden_share:
+        images = hide_sectors(
+            images, seed + _HIDING, settings.hidden_share, settings.hidden_degrees
+        )
     if not (settings.rotation_degrees or settings.translation or settings.scale):
         return images
     # Philox by name, because the default algorithm depends on the device.
@@ -45,6 +52,38 @@ def augment(
     if roi_mode == "unrolled":
         return warp_strips(images, degrees, factors, down, settings.rotation_degrees)
     return warp_crops(images, degrees, factors, down, right)
+
+
+def hide_sectors(
+    images: tf.Tensor, seed: tf.Tensor, share: float, widest_degrees: float
+) -> tf.Tensor:
+    """Hide a sector of some strips, as a lid or a lock of hair does.
+
+    Parameters
+    ----------
+    images : tensor of shape (batch, height, width, 1), float32
+        Rows are radii, the columns make one full turn.
+    seed : tensor of shape (2,), integer
+    share : float
+        Of the strips, 0..1.
+    widest_degrees : float
+        Widths are uniform up to this one, places and shares along the radius
+        (from the limbus inwards, 0.3..1) uniform too.
+
+    Returns
+    -------
+    tensor of shape (batch, height, width, 1), float32
+    """
+    batch, height, width, _ = images.shape
+    amounts = tf.random.stateless_uniform((batch, 4), seed, alg="philox")
+    centre, extent = amounts[:, 0:1] * width, amounts[:, 1:2] * widest_degrees * (width / 360)
+    half = tf.where(amounts[:, 2:3] < share, extent / 2, -1.0)
+    columns = tf.range(width, dtype=tf.float32)[None]
+    aside = tf.abs(tf.math.floormod(columns - centre + width / 2, float(width)) - width / 2)
+    depth = (0.3 + 0.7 * amounts[:, 3:4]) * height
+    rows = tf.range(height, dtype=tf.float32)[None] >= height - depth
+    hidden = rows[:, :, None] & (aside <= half)[:, None, :]
+    return tf.where(hidden[..., None], 0.0, images)
 
 
 def warp_crops(
@@ -111,10 +150,15 @@ def warp_strips(
     centre = (height - 1) / 2
     zero = tf.zeros_like(degrees)
     shift = margin - degrees * (width / 360)
-    return _transform(
-        images, [zero + 1, zero, shift, zero, 1 / factors, centre - (centre + down) / factors],
+    # Hidden pixels are 0. Interpolating with them would draw dark edges around lids.
+    visible = tf.cast(images > 0.0, tf.float32)
+    both = _transform(
+        tf.concat([images, visible], axis=-1),
+        [zero + 1, zero, shift, zero, 1 / factors, centre - (centre + down) / factors],
         width,
     )
+    value, weight = both[..., :1], both[..., 1:]
+    return tf.where(weight >= 0.5, value / tf.maximum(weight, 0.5), 0.0)
 
 
 def _transform(

@@ -27,7 +27,8 @@ def contrastive_loss(embeddings, labels, temperature: float = 1.0 / 16.0):
     """
     similarity = ops.matmul(embeddings, ops.transpose(embeddings)) / temperature
     same = ops.equal(labels[:, None], labels[None, :])
-    positive = ops.cast(ops.logical_and(same, ~ops.eye(len(labels), dtype="bool")), "float32")
+    itself = ops.eye(embeddings.shape[0], dtype="bool")
+    positive = ops.cast(ops.logical_and(same, ~itself), "float32")
     others = ops.logsumexp(ops.where(same, -1e9, similarity), axis=1, keepdims=True)
     losses = ops.logaddexp(similarity, others) - similarity
     return ops.sum(losses * positive, axis=1) / ops.maximum(ops.sum(positive, axis=1), 1.0)

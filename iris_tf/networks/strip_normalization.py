@@ -59,13 +59,14 @@ class StripNormalization(keras.layers.Layer):
         both = _box(ops.concatenate([inputs / 255.0, mask], axis=-1), self.rows, self.columns, True)
         coverage = both[..., 1:]
         value = both[..., :1] / ops.maximum(coverage, _LEAST_COVERAGE)
-        margin = self.wrap + max(width for _, width in self.windows) // 2
+        # Half a window for the mean, and half a window of means for the variance.
+        spare = max(width for _, width in self.windows) - 1
+        margin = self.wrap + spare
         value, coverage = (
             ops.concatenate([part[:, :, -margin:], part, part[:, :, :margin]], axis=2)
             for part in (value, coverage)
         )
         contrasts = [self._contrast(value, coverage, window) for window in self.windows]
-        spare = margin - self.wrap
         return ops.concatenate([*contrasts, coverage], axis=-1)[:, :, spare:-spare]
 
     @staticmethod

@@ -122,6 +122,7 @@ def prepare_training(recipe: TrainRecipe) -> Training:
                 triplet_reduction=recipe.triplet_reduction,
                 seed=recipe.seed,
                 teach=teach,
+                temperature=recipe.temperature if recipe.loss == "contrastive" else None,
             )
             trainer.compile(
                 build_optimizer(recipe.optimizer, batches.steps, recipe.warm_epochs, recipe.epochs),
@@ -248,8 +249,9 @@ def _callbacks(
             DistillationSchedule(*recipe.distillation.weight, warm, epochs),
         ),
         GradualUnfreezing(backbone_stages(training.trainer.student), recipe.unfreeze_epochs),
-        CollapseWarning(),
     ]
+    if recipe.loss == "triplet":
+        callbacks.append(CollapseWarning())
     if _can_validate(rows["val"]):
         rois = load_rois(rows["val"], recipe.dataset, training.input_size)
         callbacks.append(ValidationEER(rois, label_images(rows["val"])))
@@ -282,6 +284,8 @@ def build_student(recipe: TrainRecipe) -> keras.Model:
         pooling=network.pooling,
         batchnorm_momentum=network.batchnorm_momentum,
         seed=recipe.seed,
+        normalization=network.normalization,
+        reduction=tuple(network.reduction),
     )
 
 

@@ -1,4 +1,4 @@
-"""The training step of MobiIris: embed, mine, triplet loss, distillation."""
+"""The training step: embed, mine, triplet loss or contrastive loss, distillation."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from iris_tf.config.recipe import BatchRecipe
+from iris_tf.losses.contrastive import contrastive_loss
 from iris_tf.losses.distances import euclidean_distances, pairwise_distances
 from iris_tf.losses.distillation import cosine_distillation
 from iris_tf.losses.triplet import triplet_loss
@@ -53,11 +54,14 @@ def triplet_indices(layout: str, groups: int, group_size: int) -> TripletIndices
 
 
 class EmbeddingTrainer(keras.Model):
-    """Trains `student` with mined triplets and, where a teacher is given, distillation.
+    """Trains `student` with mined triplets, or contrastively, and with distillation if wanted.
 
-    Total loss (Eqs. 3, 6-9): mean of max(d(a,p) - d(a,n) + margin, 0) plus
+    Total loss of triplets (Eqs. 3, 6-9): mean of max(d(a,p) - d(a,n) + margin, 0) plus
     alpha/3 times the sum over a, p, n of 1 - cos(student, teacher), with n the
-    mined negative in student and teacher alike. The values that follow a
+    mined negative in student and teacher alike. With a `temperature`, the mean of
+    `contrastive_loss` over the images takes the place of the triplets, and alpha
+    times the mean of 1 - cos over the images that of their distillation; nothing
+    is mined, for every negative of the batch counts. The values that follow a
     schedule are variables, set each epoch by `callbacks.Schedules`.
 
     Under `tf.distribute.MirroredStrategy` the negatives of all replicas are
@@ -81,6 +85,8 @@ class EmbeddingTrainer(keras.Model):
         Crops to the frozen teacher's unit embeddings. Deliberately a function
         and not a layer, so that the teacher's weights are neither trained nor
         saved with the student's.
+    temperature : float, optional
+        Of the contrastive loss; none for triplets.
     """
 
     def __init__(
@@ -91,6 +97,7 @@ class EmbeddingTrainer(keras.Model):
         triplet_reduction: str = "mean",
         seed: int = 0,
         teach: Callable[[tf.Tensor], tf.Tensor] | None = None,
+        temperature: float | None = None,
     ):
         super().__init__(name="embedding_trainer")
         self.student = student
@@ -98,6 +105,7 @@ class EmbeddingTrainer(keras.Model):
         self.hardest = hardest
         self.triplet_reduction = triplet_reduction
         self.seed = seed
+        self.temperature = temperature
         self._teach = teach
         self.margin = self._scheduled("margin")
         self.ratio_left = self._scheduled("ratio_left")
@@ -107,7 +115,9 @@ class EmbeddingTrainer(keras.Model):
             name="step", shape=(), dtype="int32", initializer="zeros", trainable=False,
             aggregation="only_first_replica",
         )  # fmt: skip
-        names = ["loss", "triplet_loss", "active_share", "fallback_share", "negative_distance"]
+        names = ["loss", "contrastive_loss", "matched_share"]
+        if temperature is None:
+            names = ["loss", "triplet_loss", "active_share", "fallback_share", "negative_distance"]
         if teach is not None:
             names += ["distillation_loss", "teacher_distance"]
         self._means = {name: keras.metrics.Mean(name=name) for name in names}
@@ -150,28 +160,18 @@ class EmbeddingTrainer(keras.Model):
         """One step on ``(images (groups, size, H, W, 1), labels (groups, size))``."""
         images, labels = data
         groups, size = images.shape[0], images.shape[1]
-        local = triplet_indices(self.batch.layout, groups, size)
         images = tf.reshape(images, (groups * size, *images.shape[2:]))
         labels = tf.reshape(labels, (groups * size,))
         taught = self._teacher_embeddings(images)
+        objective = self._triplets if self.temperature is None else self._contrast
         with tf.GradientTape() as tape:
             own = self.student(images, training=True)
             embeddings, all_labels, taught, offset = _gather_replicas(own, labels, taught)
-            anchor, positive, sampled = (index + offset for index in local)
-            negative, in_band = self._mine(embeddings, all_labels, anchor, positive, sampled)
-            a, p, n = (tf.gather(embeddings, index) for index in (anchor, positive, negative))
-            d_ap, d_an = euclidean_distances(a, p), euclidean_distances(a, n)
-            triplet = triplet_loss(d_ap, d_an, self.margin, self.triplet_reduction)
-            loss = triplet
+            loss, distance, values = objective(
+                embeddings, all_labels, taught, offset, groups, size
+            )
             if taught is not None:
-                teacher = [tf.gather(taught, index) for index in (anchor, positive, negative)]
-                distance = tf.add_n(
-                    [
-                        tf.reduce_mean(cosine_distillation(student, target))
-                        for student, target in zip((a, p, n), teacher, strict=True)
-                    ]
-                )
-                distillation = self.distill_weight / 3.0 * distance  # Eq. 7, delta_x = 1
+                distillation = self.distill_weight * distance  # Eq. 7, delta_x = 1
                 loss = loss + distillation
             replicas = tf.distribute.get_strategy().num_replicas_in_sync
             # The optimiser sums gradients over replicas.
@@ -179,22 +179,54 @@ class EmbeddingTrainer(keras.Model):
         self._apply_gradients(tape, scaled)
         self.step.assign_add(1)
 
-        values = {
-            "loss": loss,
-            "triplet_loss": triplet,
+        values["loss"] = loss
+        if taught is not None:
+            values["distillation_loss"] = distillation
+            # The teacher is not asked while alpha is 0, so there is no distance to report.
+            values["teacher_distance"] = tf.where(self.distill_weight > 0.0, distance, float("nan"))
+        for name, value in values.items():
+            self._means[name].update_state(value)
+        return self.get_metrics_result()
+
+    def _triplets(self, embeddings, labels, taught, offset, groups, size):
+        """Loss of this replica's triplets, mean distance to the teacher, and what to report."""
+        local = triplet_indices(self.batch.layout, groups, size)
+        anchor, positive, sampled = (index + offset for index in local)
+        negative, in_band = self._mine(embeddings, labels, anchor, positive, sampled)
+        triplet = (anchor, positive, negative)
+        a, p, n = (tf.gather(embeddings, index) for index in triplet)
+        d_ap, d_an = euclidean_distances(a, p), euclidean_distances(a, n)
+        loss = triplet_loss(d_ap, d_an, self.margin, self.triplet_reduction)
+        distance = None
+        if taught is not None:
+            distance = tf.add_n(
+                [
+                    tf.reduce_mean(cosine_distillation(student, tf.gather(taught, index)))
+                    for student, index in zip((a, p, n), triplet, strict=True)
+                ]
+            )
+            distance = distance / 3.0
+        return loss, distance, {
+            "triplet_loss": loss,
             "active_share": tf.reduce_mean(tf.cast(d_ap - d_an + self.margin > 0, tf.float32)),
             "fallback_share": 1.0 - tf.reduce_mean(tf.cast(in_band, tf.float32)),
             "negative_distance": tf.reduce_mean(d_an),
         }
+
+    def _contrast(self, embeddings, labels, taught, offset, groups, size):
+        """Contrastive loss of this replica's images, and the rest as `_triplets`."""
+        mine = slice(offset, offset + groups * size)
+        loss = tf.reduce_mean(contrastive_loss(embeddings, labels, self.temperature)[mine])
+        distance = None
         if taught is not None:
-            values["distillation_loss"] = distillation
-            # The teacher is not asked while alpha is 0, so there is no distance to report.
-            values["teacher_distance"] = tf.where(
-                self.distill_weight > 0.0, distance / 3.0, float("nan")
-            )
-        for name, value in values.items():
-            self._means[name].update_state(value)
-        return self.get_metrics_result()
+            distance = tf.reduce_mean(cosine_distillation(embeddings[mine], taught[mine]))
+        similarity = tf.matmul(embeddings, embeddings, transpose_b=True)
+        nearest = tf.argmax(tf.linalg.set_diag(similarity, -tf.ones_like(labels, tf.float32)), 1)
+        matched = tf.equal(tf.gather(labels, nearest), labels)[mine]
+        return loss, distance, {
+            "contrastive_loss": loss,
+            "matched_share": tf.reduce_mean(tf.cast(matched, tf.float32)),
+        }
 
     def _mine(self, embeddings, labels, anchor, positive, sampled):
         """Mined negative of each triplet, or the sampled one where the batch has none."""

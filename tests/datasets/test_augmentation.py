@@ -6,7 +6,7 @@ import tensorflow as tf
 from scipy import ndimage
 
 from iris_tf.config.recipe import AugmentationRecipe
-from iris_tf.datasets.augmentation import augment, warp_crops, warp_strips
+from iris_tf.datasets.augmentation import augment, hide_sectors, warp_crops, warp_strips
 
 PAPER = AugmentationRecipe(rotation_degrees=5.0, translation=0.05, scale=0.05)
 
@@ -117,3 +117,31 @@ def test_amounts_stay_within_the_settings():
         assert np.abs(amounts).max() <= largest * 1.02
         assert amounts.min() < -0.9 * largest
         assert amounts.max() > 0.9 * largest
+
+
+def test_hidden_pixels_do_not_bleed_into_visible_ones():
+    strips = np.full((1, 16, 72, 1), 200, np.float32)
+    strips[0, 8:, 20:40] = 0
+    warped = warp_strips(
+        strips, np.float32([2.3]), np.float32([1.04]), np.float32([0.4]), 5.0
+    ).numpy()
+    assert set(np.round(np.unique(warped), 3)) == {0.0, 200.0}
+    assert 0.05 < np.mean(warped == 0) < 0.2  # it was 0.14
+
+
+def test_sectors_are_hidden_from_the_limbus_inwards():
+    strips = np.full((400, 16, 72, 1), 200, np.float32)
+    hidden = hide_sectors(strips, tf.constant([1, 2]), 0.5, 90.0).numpy()[..., 0] == 0
+    touched = hidden.any(axis=(1, 2))
+    assert 0.4 < touched.mean() < 0.6
+    for strip in hidden[touched]:
+        rows, columns = strip.any(axis=1), strip.any(axis=0)
+        np.testing.assert_array_equal(strip, rows[:, None] & columns[None, :])
+        assert rows[-1]  # the limbus is the last row
+        assert np.count_nonzero(np.diff(rows.astype(int))) <= 1
+        assert columns.sum() <= 72 / 4 + 1
+        # One piece, if need be across the seam.
+        assert np.count_nonzero(columns != np.roll(columns, 1)) == 2
+    widths = hidden.any(axis=1)[touched].sum(axis=1)
+    assert widths.min() <= 3
+    assert widths.max() >= 15

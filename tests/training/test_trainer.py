@@ -190,6 +190,44 @@ def test_a_step_is_that_of_the_loops(layout, groups, size, alpha, reduction):
     np.testing.assert_allclose(moved, gradient, atol=2e-5)
 
 
+@pytest.mark.parametrize("alpha", [None, 0.3])
+def test_a_contrastive_step_is_that_of_the_loops(alpha):
+    groups, size, temperature = 5, 2, 0.25
+    images, labels, kernel, teacher = random_case("balanced", groups, size)
+    batch = BatchRecipe(layout="balanced", groups=groups, images_per_identity=size)
+    teach = None if alpha is None else teach_by(teacher)
+    trainer = make_trainer(kernel, batch, alpha or 0.0, teach, temperature=temperature)
+    flat, known = images.reshape(labels.size, -1).astype(np.float64), labels.ravel()
+
+    def parts(matrix):
+        vectors, losses = unit(flat @ matrix), []
+        for i in range(labels.size):
+            (p,) = (j for j in range(labels.size) if j != i and known[j] == known[i])
+            scores = [np.exp(vectors[i] @ vectors[n] / temperature)
+                      for n in range(labels.size) if known[n] != known[i]]
+            hit = np.exp(vectors[i] @ vectors[p] / temperature)
+            losses.append(-np.log(hit / (hit + sum(scores))))
+        away = np.mean(1 - np.sum(vectors * unit(flat @ teacher), axis=1))
+        return np.mean(losses), (alpha or 0.0) * away, vectors
+
+    logs = {name: float(value) for name, value in trainer.train_step((images, labels)).items()}
+    contrast, distillation, vectors = parts(kernel.astype(np.float64))
+    assert logs["contrastive_loss"] == pytest.approx(contrast, abs=1e-5)
+    assert logs["loss"] == pytest.approx(contrast + distillation, abs=1e-5)
+    similarity = vectors @ vectors.T
+    np.fill_diagonal(similarity, -1)
+    matched = np.mean(known[similarity.argmax(axis=1)] == known)
+    assert logs["matched_share"] == pytest.approx(matched)
+
+    gradient, h = np.zeros_like(kernel, np.float64), 1e-6
+    for place in np.ndindex(kernel.shape):
+        step = np.zeros_like(gradient)
+        step[place] = h
+        gradient[place] = (sum(parts(kernel + step)[:2]) - sum(parts(kernel - step)[:2])) / (2 * h)
+    moved = kernel - trainer.student.get_layer("head_linear").get_weights()[0]
+    np.testing.assert_allclose(moved, gradient, atol=2e-5)
+
+
 @pytest.mark.parametrize("hardest", [1, 3])
 def test_the_fallback_takes_one_of_the_hardest(hardest):
     images, labels, kernel, _ = random_case("triplet", groups=8, seed=3)
