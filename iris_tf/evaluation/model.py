@@ -179,9 +179,10 @@ def evaluate_model(
         if not entries:
             embeddings = vectors
         evaluations.append(evaluation)
-        occlusion[description["name"]] = occlusion_maps(
-            embedder, rows, Path(manifest).parent, occlusion_eyes
-        )
+        if occlusion_eyes:
+            occlusion[description["name"]] = occlusion_maps(
+                embedder, rows, Path(manifest).parent, occlusion_eyes
+            )
         entries.append(
             {
                 "model": description,

@@ -89,14 +89,16 @@ def test_latency_is_measured_on_one_thread(run_cli, small_dataset, exported, tmp
         return run_cli(
             "evaluate", "--model", exported / "mobile_float16.tflite", "--out", tmp_path / "out",
             "--manifest", small_dataset / "manifest.csv", "--latency-runs", runs,
+            "--occlusion-eyes", 0,
         )  # fmt: skip
 
     status, _, err = command(10)
     assert status == 2
     assert "runs is 10; at least 50" in err
     assert not (tmp_path / "out").exists()
-    status, text, _ = command(60)
+    status, text, err = command(60)
     assert status == 0
+    assert "Covering" not in err
     latency = json.loads((tmp_path / "out" / "metrics.json").read_text())["model"]["latency"]
     assert (latency["runs"], latency["threads"]) == (60, 1)
     assert 0 < latency["median"] <= latency["p95"]
@@ -104,6 +106,7 @@ def test_latency_is_measured_on_one_thread(run_cli, small_dataset, exported, tmp
     page = (tmp_path / "out" / "report.html").read_text()
     assert f"latency\np95 (ms)\" data-sort=\"{latency['p95']!r}\"" in page
     assert "60 runs" in page
+    assert "Occlusion maps" not in page
 
 
 def test_one_file_name_twice_is_told_apart(small_dataset, exported, tmp_path):
