@@ -32,7 +32,7 @@ lint: $(VENV)/installed
 ANDROID_PYTHON ?= $(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON))
 
 android-tools:
-	android_demo/check/tools.sh
+	ANDROID_PYTHON=$(ANDROID_PYTHON) android_demo/check/tools.sh
 
 android-check:
 	$(ANDROID_PYTHON) android_demo/check/android_check.py

