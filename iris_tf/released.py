@@ -34,13 +34,14 @@ def released_folder(name: str) -> Path:
 
 
 def released_model(name: str, precision: str = "float16") -> Path:
-    """Path of a released model's ``.tflite`` file.
+    """Path of a released model's file.
 
     Parameters
     ----------
     name : str
         E.g. ``"iris-segmenter"``.
     precision : str, optional
+        Of a ``.tflite`` file, or ``"keras"`` for the weights to train on from.
 
     Raises
     ------

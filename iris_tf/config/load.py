@@ -11,10 +11,16 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
-from iris_tf.config.recipe import PipelineRecipe, Problem, SegmenterRecipe, TrainRecipe
+from iris_tf.config.recipe import (
+    PipelineRecipe,
+    Problem,
+    ReleaseRecipe,
+    SegmenterRecipe,
+    TrainRecipe,
+)
 from iris_tf.errors import RecipeError
 
-R = TypeVar("R", TrainRecipe, PipelineRecipe, SegmenterRecipe)
+R = TypeVar("R", TrainRecipe, PipelineRecipe, SegmenterRecipe, ReleaseRecipe)
 
 # Set per model by the pipeline, so meaningless in its shared sections.
 _OWNED_BY_PIPELINE = ("run", "dataset", "seed")
@@ -30,13 +36,14 @@ def load_recipe(path: str | Path, schema: type[R], overrides: list[str] | None =
     path : str or Path
         YAML file.
     schema : type
-        `TrainRecipe`, `PipelineRecipe` or `SegmenterRecipe`.
+        A recipe of `iris_tf.config.recipe`.
     overrides : list of str, optional
         ``key=value`` with dots in the key, e.g. ``network.embedding_size=256``.
 
     Returns
     -------
-    TrainRecipe, PipelineRecipe or SegmenterRecipe
+    object
+        Of that type.
 
     Raises
     ------
@@ -46,13 +53,13 @@ def load_recipe(path: str | Path, schema: type[R], overrides: list[str] | None =
     """
     source = _Source(Path(path), list(overrides or []))
     recipe = _build(schema, source.values(), source)
-    if isinstance(recipe, PipelineRecipe):
+    if isinstance(recipe, PipelineRecipe | ReleaseRecipe):
         model_recipes(recipe, source)  # so that a mistake in a model shows before anything runs
     return recipe
 
 
 def model_recipes(
-    recipe: PipelineRecipe, source: "_Source | None" = None
+    recipe: PipelineRecipe | ReleaseRecipe, source: "_Source | None" = None
 ) -> dict[str, TrainRecipe]:
     """The training recipe of each model of a pipeline, in the order they are trained.
 
@@ -99,7 +106,7 @@ def _check_shared_section(prefix: str, section: Any, source: "_Source") -> None:
         raise source.error(f"{prefix}.{key}", problem)
 
 
-def recipe_yaml(recipe: TrainRecipe | PipelineRecipe) -> str:
+def recipe_yaml(recipe: TrainRecipe | PipelineRecipe | ReleaseRecipe | SegmenterRecipe) -> str:
     """The resolved recipe as YAML; `load_recipe` reads it back to an equal one."""
     return OmegaConf.to_yaml(OmegaConf.structured(recipe))
 

@@ -50,7 +50,8 @@ class NetworkRecipe:
     name: str = "mobilenet_v3_large"
     input_size: list[int] = field(default_factory=lambda: [224, 224])  # height, width
     embedding_size: int = 128
-    weights: str = "imagenet"  # imagenet | none | path of a .keras or .weights.h5 file
+    # imagenet | pretrained (the released model's) | none | path of a .keras or .weights.h5 file
+    weights: str = "imagenet"
     attention: list[str] = field(default_factory=list)  # layers followed by spatial attention
     attention_kernel: int = 7  # n of Eq. 1
     pooling: str = "average"  # average | depthwise
@@ -303,6 +304,17 @@ class LatencyRecipe:
         yield from _between(50, 10**6, runs=self.runs)
 
 
+def _models_and_precisions(models: dict, precisions: list[str]) -> Iterator[Problem]:
+    if not models:
+        yield "models", "must name at least one model"
+    for name in models:
+        # Each gets a folder of its name beside the dataset's.
+        if name == "dataset" or not re.fullmatch(r"[\w-]+", name):
+            yield "models", f"has {name!r}; a name has letters, digits, - and _; not `dataset`"
+    for precision in precisions:
+        yield from _one_of(("float32", "float16", "int8"), precisions=precision)
+
+
 @dataclass
 class PipelineRecipe:
     """All stages from eyes to report; `training` holds what the models share."""
@@ -320,14 +332,42 @@ class PipelineRecipe:
         yield from _between(0, 2**31 - 1, seed=self.seed)
         yield from _under("dataset", self.dataset.problems())
         yield from _under("latency", self.latency.problems())
-        if not self.models:
-            yield "models", "must name at least one model"
-        for name in self.models:
-            # Each gets a folder of its name beside the dataset's.
-            if name == "dataset" or not re.fullmatch(r"[\w-]+", name):
-                yield "models", f"has {name!r}; a name has letters, digits, - and _; not `dataset`"
-        for precision in self.precisions:
-            yield from _one_of(("float32", "float16", "int8"), precisions=precision)
+        yield from _models_and_precisions(self.models, self.precisions)
+
+
+@dataclass
+class StripsRecipe:
+    """Strips of synthetic eyes of varied cameras."""
+
+    identities: int = 7000
+    views: int = 6  # strips of each
+    validation: int = 200  # of the identities
+
+    def problems(self) -> Iterator[Problem]:
+        """Impossible values."""
+        yield from _between(2, 100, views=self.views)
+        yield from _between(2, 10**6, validation=self.validation)
+        yield from _between(self.validation + 2, 10**6, identities=self.identities)
+
+
+@dataclass
+class ReleaseRecipe:
+    """The released recognition model: learned from strips, measured on what eyes there are."""
+
+    run: str = MISSING
+    out: str = MISSING  # folder of the released files
+    seed: int = 0
+    strips: StripsRecipe = field(default_factory=StripsRecipe)
+    training: dict[str, Any] = field(default_factory=dict)  # keys of `TrainRecipe`
+    models: dict[str, Any] = MISSING  # name -> keys of `TrainRecipe`; the last one is released
+    precisions: list[str] = field(default_factory=lambda: ["float32", "float16"])
+    real: dict[str, str] = field(default_factory=dict)  # name -> image folder, to measure on
+
+    def problems(self) -> Iterator[Problem]:
+        """Impossible values."""
+        yield from _between(0, 2**31 - 1, seed=self.seed)
+        yield from _under("strips", self.strips.problems())
+        yield from _models_and_precisions(self.models, self.precisions)
 
 
 @dataclass

@@ -16,8 +16,12 @@ from iris_tf.networks.seeding import layer_seed, seeded_config
 from iris_tf.networks.spatial_attention import SpatialAttention
 from iris_tf.networks.strip_normalization import StripNormalization
 from iris_tf.networks.weights import SUFFIXES, load_matching_weights
+from iris_tf.released import released_model
 
 NORMALIZATIONS = ("imagenet", "local_contrast")
+
+RELEASED = "pretrained"
+"""Setting of `weights` that starts from the released model."""
 
 _NORMALIZATION = "roi_normalization"
 
@@ -46,7 +50,8 @@ def build_embedding_model(
     embedding_size : int
         D.
     weights : str
-        "none" (random), "imagenet" (downloaded by Keras), the path of a
+        "none" (random), "imagenet" (downloaded by Keras), "pretrained" (the released
+        model's: learnt from synthetic eyes), the path of a
         ``.keras`` or ``.weights.h5`` file of this project, of which everything
         with the same layer name and shape is taken (see
         `weights.load_matching_weights`), or the path of an ``.h5`` file of
@@ -112,6 +117,8 @@ def build_embedding_model(
 
     embedding = embedding_head(backbone.output, embedding_size, pooling, batchnorm_momentum, seed)
     model = keras.Model(roi, embedding, name=name)
+    if weights == RELEASED:
+        weights = str(released_model("mobiiris", "keras"))
     if weights.endswith(SUFFIXES):
         load_matching_weights(model, weights)
     return model
@@ -175,9 +182,9 @@ def _is_published_file(weights: str) -> bool:
 
 
 def _check_weights(weights):
-    if weights not in ("none", IMAGENET) and not weights.endswith((".h5", *SUFFIXES)):
+    if weights not in ("none", IMAGENET, RELEASED) and not weights.endswith((".h5", *SUFFIXES)):
         raise ModelError(
-            f"weights is {weights!r}; choose `none`, `imagenet`, or the path of a "
+            f"weights is {weights!r}; choose `none`, `imagenet`, `pretrained`, or the path of a "
             ".keras, .weights.h5 or .h5 file."
         )
 

@@ -112,8 +112,8 @@ def _strip(rng: np.random.Generator, draw_view: Callable[[], SyntheticEye]) -> n
 def mistaken(rng: np.random.Generator, eye: SyntheticEye) -> SegmentedEye:
     """Segment an eye by its ground truth, with mistakes of the kind and size of a segmenter's.
 
-    Outlines are shifted and scaled, most by about 1 % of the iris radius and
-    some by 3 %. Single lashes stay in one mask of two, for no segmenter finds
+    Outlines are shifted and scaled, most by less than 1 % of the iris radius and
+    some by 2 or 3 %. Single lashes stay in one mask of two, for no segmenter finds
     them all; other masks hide more than there is to hide.
     """
     spread = 0.03 if rng.random() < 0.3 else 0.01

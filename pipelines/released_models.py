@@ -1,0 +1,224 @@
+"""The released recognition model: strips of synthetic eyes, training, TFLite, figures, card.
+
+    python pipelines/released_models.py pipelines/released_models.yaml
+    python pipelines/released_models.py pipelines/released_models.yaml real.mine=EYES
+
+What is complete is skipped and an interrupted training goes on at its epoch, so
+the same command starts, resumes and repeats. Folders of real eyes are for
+measuring alone: nothing is trained or chosen on them.
+"""
+
+import dataclasses
+import importlib.util
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from iris_tf.config.load import load_recipe, model_recipes, recipe_yaml
+from iris_tf.config.recipe import ReleaseRecipe
+from iris_tf.console import load_tensorflow, report_errors
+from iris_tf.evaluation.degradation import DEGRADATIONS, degrade_dataset
+from iris_tf.evaluation.model import evaluate_model
+from iris_tf.files import replace_folder, sha256, write_json
+from iris_tf.inference.model_card import CARD_NAME, ModelCard, ModelFile
+from iris_tf.run_folder import RunFolder
+from iris_tf.segmentation.prepare import prepare
+from iris_tf.segmentation.synthetic_strips import write_strip_dataset
+from iris_tf.stages import Stages
+
+UNCHANGED = "as it is"
+METRICS = ("eer", "vr_far_1e-2", "vr_far_1e-3", "cmc_1")
+TITLES = ("EER %", "VR@FAR=1 % %", "VR@FAR=0.1 % %", "rank 1 %")
+
+
+def main(
+    recipe_file: Annotated[Path, typer.Argument(metavar="RECIPE", help="YAML recipe.")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="key=value, e.g. real.mine=EYES run=runs/other")
+    ] = None,
+) -> None:
+    """Train, export and measure the recognition model."""
+    recipe = load_recipe(recipe_file, ReleaseRecipe, overrides)
+    # Where real eyes lie changes nothing of what is trained: the run goes on with others.
+    trained = dataclasses.replace(recipe, real={})
+    stages = Stages(Path(recipe.run), recipe_yaml(trained))
+    load_tensorflow()
+    release = Release(recipe, stages)
+    release.train()
+    release.export()
+    for name, images in recipe.real.items():
+        release.measure(name, Path(images))
+    release.publish()
+    release.show()
+
+
+class Release:
+    """The stages of one recipe, in one folder."""
+
+    def __init__(self, recipe: ReleaseRecipe, stages: Stages):
+        self.recipe, self.stages = recipe, stages
+        self.folder = Path(recipe.run)
+        self.dataset = self.folder / "dataset"
+        self.models = model_recipes(recipe)
+        self.name = list(self.models)[-1]
+        self.trained = RunFolder(self.models[self.name].run)
+
+    def train(self) -> None:
+        """Draw the strips and train all models on them."""
+        from iris_tf.training.run import resume, train
+
+        strips = self.recipe.strips
+        manifest = self.dataset / "manifest.csv"
+        self.stages.run(
+            "draw strips",
+            {"strips": dataclasses.asdict(strips), "seed": self.recipe.seed},
+            [manifest, self.dataset / "dataset.json"],
+            lambda: write_strip_dataset(
+                self.dataset, self.recipe.seed, strips.identities, strips.views, strips.validation
+            ),
+        )
+        for name, recipe in self.models.items():
+            run = RunFolder(recipe.run)
+            inputs: dict[str, Any] = {"recipe": recipe_yaml(recipe), "manifest": manifest}
+            if recipe.distillation.teacher is not None:
+                inputs["teacher"] = RunFolder(recipe.distillation.teacher).best
+            self.stages.run(
+                f"train {name}",
+                inputs,
+                [run.best, run.history_file],
+                lambda run=run, recipe=recipe: (
+                    resume(run.path, recipe) if run.recipe_file.is_file() else train(recipe)
+                ),
+            )
+
+    def export(self) -> None:
+        """Write the last model's ``.tflite`` files and its card."""
+        from iris_tf.export.run import export_run
+
+        files = [self.file(precision) for precision in self.recipe.precisions]
+        self.stages.run(
+            f"export {self.name}",
+            {"model": self.trained.best, "precisions": list(self.recipe.precisions)},
+            [*files, self.trained.models / CARD_NAME],
+            lambda: export_run(self.trained.path, self.recipe.precisions),
+        )
+
+    def file(self, precision: str) -> Path:
+        """Path of an exported file."""
+        return self.trained.models / f"{self.name}_{precision}.tflite"
+
+    def measure(self, name: str, images: Path) -> None:
+        """Compare all real eyes of a folder, as they are and made worse in several ways."""
+        first, *others = (self.file(precision) for precision in self.recipe.precisions)
+        folder = self.folder / "real" / name
+        prepared = prepare(images, folder / "dataset", roi_mode="unrolled")
+        iriscode = "iriscode" if importlib.util.find_spec("iris") else None
+        if iriscode is None:
+            print("Open-Iris is not installed here, so its IrisCode is not in the table.")
+        self.stages.run(
+            f"measure {name}",
+            {"model": first, "manifest": prepared.manifest, "baseline": iriscode},
+            [folder / "metrics.json"],
+            lambda: evaluate_model(
+                first, prepared.manifest, folder, "all", baseline=iriscode, others=others
+            ),
+        )
+        for number, kind in enumerate(DEGRADATIONS):
+            out = folder / f"degraded-{number}"
+
+            def action(kind=kind, out=out) -> None:
+                manifest = degrade_dataset(prepared.manifest, kind, out / "dataset")
+                evaluate_model(self.file("float16"), manifest, out, "all")
+
+            self.stages.run(
+                f"measure {name}, {kind}",
+                {"model": self.file("float16"), "manifest": prepared.manifest, "kind": kind},
+                [out / "metrics.json"],
+                action,
+            )
+
+    def figures(self) -> dict[str, dict[str, Any]]:
+        """What was measured, by set and kind."""
+        found = {}
+        for name in self.recipe.real:
+            folder = self.folder / "real" / name
+            rows: dict[str, Any] = {}
+            plain = json.loads((folder / "metrics.json").read_text("utf-8"))
+            precisions = iter(self.recipe.precisions)
+            for result in (plain, *plain["others"]):
+                rows[f"{UNCHANGED}, {next(precisions)}"] = _figures(result["evaluation"])
+            for baseline in plain["baselines"]:
+                rows[f"{UNCHANGED}, {baseline['name']}"] = _figures(baseline["evaluation"])
+            for number, kind in enumerate(DEGRADATIONS):
+                out = folder / f"degraded-{number}"
+                result = json.loads((out / "metrics.json").read_text("utf-8"))
+                rows[f"{kind}, float16"] = _figures(result["evaluation"])
+            found[name] = rows
+        return found
+
+    def publish(self) -> None:
+        """Put the files, the weights to train on from and the card into the release's folder."""
+        card = ModelCard.read(self.trained.models / CARD_NAME)
+        weights = f"{self.name}.keras"
+        strips = self.recipe.strips
+        with replace_folder(self.recipe.out) as folder:
+            # What a person wrote about the model stays.
+            for text in Path(self.recipe.out).glob("*.md"):
+                shutil.copy2(text, folder)
+            for file in card.files:
+                shutil.copy2(self.trained.models / file, folder)
+            shutil.copy2(self.trained.best, folder / weights)
+            kept = ModelFile("keras", sha256(folder / weights), (folder / weights).stat().st_size)
+            card = dataclasses.replace(
+                card,
+                files=card.files | {weights: kept},
+                training_data=(
+                    f"{strips.identities - strips.validation} synthetic irises, {strips.views} "
+                    f"images of each by varied synthetic cameras (seed {self.recipe.seed}); no "
+                    "real image."
+                ),
+                metrics=card.metrics | {"real eyes, all pairs": self.figures()},
+            )
+            card.write(folder / CARD_NAME)
+
+    def show(self) -> None:
+        """Print the figures on real eyes and where the files are."""
+        figures = self.figures()
+        write_json(self.folder / "real.json", figures)
+        if figures:
+            table = Table(title="Real eyes, all pairs of images")
+            for title in ("set", "images", "genuine", "impostor", *TITLES):
+                table.add_column(title, justify="left" if title == "set" else "right")
+            for name, rows in figures.items():
+                for kind, found in rows.items():
+                    table.add_row(
+                        f"{name}, {kind}",
+                        *(str(found[key]) for key in ("images", "genuine", "impostor")),
+                        *(f"{100 * found[key]:.2f}" for key in METRICS),
+                    )
+            Console(width=max(130, Console().width)).print(table)
+        for file in sorted(Path(self.recipe.out).iterdir()):
+            print(f"{file} ({file.stat().st_size / 2**20:.2f} MiB)")
+
+
+def _figures(evaluation: dict[str, Any]) -> dict[str, Any]:
+    counts, bounds = evaluation["counts"], evaluation["intervals"]["bounds"]
+    return {
+        "images": counts["images"],
+        "identities": counts["identities"],
+        "genuine": counts["genuine_comparisons"],
+        "impostor": counts["impostor_comparisons"],
+        **{key: evaluation["metrics"][key] for key in METRICS},
+        "intervals_90": {key: bounds.get(key) for key in METRICS},
+    }
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    report_errors(lambda: typer.run(main))
