@@ -1,0 +1,90 @@
+"""The recipe of the released model, shortened, through the command that a user types."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from iris_tf.datasets.images import read_image
+from iris_tf.inference.embedder import TFLiteEmbedder
+from iris_tf.inference.model_card import ModelCard
+from iris_tf.networks.embed import embed_rois, load_embedding_model
+
+PROJECT = Path(__file__).parents[2]
+SHORTER = [
+    "strips={identities: 24, views: 2, validation: 6}",
+    "training.epochs=2",
+    "training.batch={groups: 8, images_per_identity: 2, steps_per_epoch: 3}",
+    "models.mobiiris.network.batchnorm_momentum=0.5",
+]
+
+
+@pytest.fixture(scope="module")
+def release(small_images, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("release")
+    (folder / "models").mkdir()
+    (folder / "models" / "README.md").write_text("Written by a person.")
+
+    def run() -> str:
+        finished = subprocess.run(
+            [
+                sys.executable, PROJECT / "pipelines" / "released_models.py",
+                PROJECT / "pipelines" / "released_models.yaml", f"run={folder / 'run'}",
+                f"out={folder / 'models'}", f"real.eyes={small_images}", *SHORTER,
+            ],
+            capture_output=True, text=True, timeout=900, check=False,
+        )  # fmt: skip
+        assert finished.returncode == 0, finished.stderr
+        return finished.stdout
+
+    return folder, run(), run
+
+
+def test_files_and_card_belong_together(release):
+    folder = release[0] / "models"
+    card = ModelCard.beside(folder / "mobiiris_float16.tflite")
+    assert set(card.files) == {
+        "mobiiris_float32.tflite", "mobiiris_float16.tflite", "mobiiris.keras",
+    }  # fmt: skip
+    assert (card.roi_mode, card.segmenter, card.input_size) == ("unrolled", "network", (64, 512))
+    assert "18 synthetic irises" in card.training_data
+    assert (folder / "README.md").read_text() == "Written by a person."
+    strip = read_image(next((release[0] / "run" / "dataset" / "roi").rglob("*.png"))).pixels
+    expected = embed_rois(load_embedding_model(folder / "mobiiris.keras"), strip[None])[0]
+    for precision in ("float32", "float16"):
+        found = TFLiteEmbedder(folder / f"mobiiris_{precision}.tflite").embed([strip])[0]
+        assert np.dot(found, expected) > 0.9999
+
+
+def test_the_size_is_the_papers(release):
+    card = ModelCard.read(release[0] / "models" / "model_card.json")
+    megabytes = {file.precision: file.bytes / 2**20 for file in card.files.values()}
+    assert megabytes["float32"] <= 12
+    assert megabytes["float16"] <= 6
+
+
+def test_real_eyes_are_measured_as_they_are_and_worse(release):
+    card = ModelCard.read(release[0] / "models" / "model_card.json")
+    rows = card.metrics["real eyes, all pairs"]["eyes"]
+    plain = [rows[f"as it is, {precision}"] for precision in ("float32", "float16")]
+    assert len(rows) >= 8  # and six that are worse
+    for row in rows.values():
+        assert 0 <= row["eer"] <= 1
+        # 12 persons, 2 eyes, 4 images: at most 24 * 6 genuine pairs.
+        assert row["genuine"] <= 144
+        assert row["genuine"] + row["impostor"] == row["images"] * (row["images"] - 1) / 2
+    assert plain[0]["eer"] == pytest.approx(plain[1]["eer"], abs=0.02)
+    stored = json.loads((release[0] / "run" / "real.json").read_text())
+    assert stored["eyes"] == rows
+    assert "eyes, all together, float16" in release[1]
+
+
+def test_a_second_run_repeats_nothing(release):
+    folder, first, run = release
+    trained = folder / "run" / "mobiiris" / "checkpoints" / "best.keras"
+    before = trained.stat().st_mtime_ns
+    assert run() == first
+    assert trained.stat().st_mtime_ns == before
