@@ -104,20 +104,14 @@ class Camera:
             image[1::2] = odd[1::2]
         if self.equalisation:
             image = cv2.createCLAHE(self.equalisation, (4, 4)).apply(image)
-        x, y = np.arange(width, dtype=np.float32)[None, :], np.arange(height)[:, None]
         if self.painted_pupil >= 0.0:
-            inside = np.clip(0.5 - outline_distance(pupil, x, y.astype(np.float32)), 0.0, 1.0)
+            x = np.arange(width, dtype=np.float32)[None, :]
+            y = np.arange(height, dtype=np.float32)[:, None]
+            inside = np.clip(0.5 - outline_distance(pupil, x, y), 0.0, 1.0)
             image = (image + inside * (self.painted_pupil - image)).astype(np.uint8)
         gain = np.float32((self.white - self.black) / 255.0)
         image = np.clip(image * gain + np.float32(self.black), 0, 255).astype(np.uint8)
-        top, bottom, left, right = self.borders
-        blank = (y < top * height) | (y >= height - bottom * height)
-        blank = blank | (x < left * width) | (x >= width - right * width)
-        if self.round_mask:
-            centre_x, centre_y = (width - 1) / 2, (height - 1) / 2
-            reach = self.round_mask * np.hypot(centre_x, centre_y)
-            blank = blank | (np.hypot(x - centre_x, y - centre_y) > reach)
-        image[blank] = round(self.border_level)
+        image[self.covered()] = round(self.border_level)
         if self.jpeg_quality:
             quality = [cv2.IMWRITE_JPEG_QUALITY, self.jpeg_quality]
             encoded = cv2.imencode(".jpg", image, quality)[1]
@@ -126,8 +120,13 @@ class Camera:
 
     def covered(self) -> np.ndarray:
         """Pixels behind bars and mask: (height, width), bool."""
-        blank = Camera(
-            self.shape, borders=self.borders, border_level=255.0, round_mask=self.round_mask
-        )
-        unseen = Ellipse(-1e3, -1e3, 1.0, 1.0)
-        return blank.record(np.zeros(self.shape, np.uint8), unseen) > 127
+        height, width = self.shape
+        x, y = np.arange(width, dtype=np.float32)[None, :], np.arange(height)[:, None]
+        top, bottom, left, right = self.borders
+        blank = (y < top * height) | (y >= height - bottom * height)
+        blank = blank | (x < left * width) | (x >= width - right * width)
+        if self.round_mask:
+            centre_x, centre_y = (width - 1) / 2, (height - 1) / 2
+            reach = self.round_mask * np.hypot(centre_x, centre_y)
+            blank = blank | (np.hypot(x - centre_x, y - centre_y) > reach)
+        return blank
