@@ -12,6 +12,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -160,11 +161,13 @@ class Pipeline:
         return self.folder / name / f"evaluation_{precision}"
 
     def evaluate_references(self) -> None:
-        """Evaluate what has learnt nothing: the last model untrained, and raw pixels."""
+        """Evaluate what has learnt nothing here: raw pixels, and the last model as it began."""
         from iris_tf.networks.embed import embed_rois
+        from iris_tf.networks.embedding_model import RELEASED
         from iris_tf.training.run import build_student
 
         recipe = list(self.models.values())[-1]
+        fresh = replace(recipe, network=replace(recipe.network, weights="none"))
         out = self.folder / "references.json"
 
         def action() -> None:
@@ -172,8 +175,10 @@ class Pipeline:
             rois = load_rois(rows, self.dataset, tuple(recipe.network.input_size))
             vectors = {
                 "raw pixels (cosine)": raw_pixel_embeddings(rois),
-                "untrained network": embed_rois(build_student(recipe), rois),
+                "untrained network": embed_rois(build_student(fresh), rois),
             }
+            if recipe.network.weights == RELEASED:
+                vectors["released model as it is"] = embed_rois(build_student(recipe), rois)
             write_json(
                 out, {name: evaluate_embeddings(vector, rows) for name, vector in vectors.items()}
             )
