@@ -23,7 +23,8 @@ def paired_differences(first: Evaluation, second: Evaluation) -> dict[str, dict[
     Returns
     -------
     dict
-        For each metric that both have: ``difference`` (second minus first, as shares),
+        For each metric that both have: ``difference`` (second minus first, as shares; of
+        auc and d_prime, in their own units),
         ``interval`` ([low, high] or None) and ``significant``: whether the interval leaves
         out 0.
 
@@ -41,9 +42,12 @@ def paired_differences(first: Evaluation, second: Evaluation) -> dict[str, dict[
         )
     differences = {}
     for name, values in first.samples.items():
+        metrics = [evaluation.result["metrics"][name] for evaluation in (first, second)]
+        if None in metrics:  # d' of scores that do not vary
+            continue
         interval = percentile_interval(second.samples[name] - values, CONFIDENCE)
         differences[name] = {
-            "difference": second.result["metrics"][name] - first.result["metrics"][name],
+            "difference": metrics[1] - metrics[0],
             "interval": None if interval is None else list(interval),
             "significant": interval is not None and not interval[0] <= 0.0 <= interval[1],
         }

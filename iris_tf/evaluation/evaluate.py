@@ -9,23 +9,23 @@ import numpy as np
 from iris_tf.datasets.manifest import ManifestRow
 from iris_tf.errors import EvaluationError
 from iris_tf.evaluation.bootstrap import (
-    Blocks,
     Resampled,
     person_weights,
-    resample_cmc,
     resample_pairs,
     resample_verification,
 )
 from iris_tf.evaluation.counts import Comparisons, Pairs, ScoreCounter, ScoreCounts, score_keys
 from iris_tf.evaluation.figures import CMC_RANKS, FARS, FMRS, intervals, verification_figures
-from iris_tf.evaluation.identification import RankCounter, cmc
+from iris_tf.evaluation.identification import RankCounter, cmc, resample_cmc
 from iris_tf.evaluation.open_set import FPIRS, OpenSetCounter, draw_galleries
+from iris_tf.evaluation.person_sums import Blocks
 from iris_tf.evaluation.scores import (
     ImageLabels,
     check_embeddings,
     label_images,
     similarity_blocks,
 )
+from iris_tf.evaluation.separation import resample_d_prime, resample_d_prime_of_pairs
 
 RESAMPLES = 1000
 WORST = 10
@@ -63,7 +63,8 @@ def evaluate_embeddings(
 ) -> dict[str, Any]:
     """Evaluate embeddings of a split: all genuine and all impostor pairs.
 
-    Memory grows with images and genuine comparisons, but not with impostor comparisons.
+    Memory grows with images, genuine comparisons and, for the intervals, the square of the
+    number of persons, but not with impostor comparisons.
 
     Parameters
     ----------
@@ -102,7 +103,7 @@ def evaluate_embeddings(
         independent, so the bootstrap's intervals are wider).
         ``open_set`` : see `OpenSetCounter.result`.
         ``intervals`` : level, resamples, seed, method, ``exact`` (see `Resampled`), and
-        ``bounds``, [low, high] of eer, vr_far_*, fnmr_fmr_*, cmc_* and fnir_fpir_* (None
+        ``bounds``, [low, high] of all ``metrics`` (None
         where the images do not allow one, for instance with a single person; those of
         fnir_fpir_* hold for the galleries that were drawn). The whole is None without
         resamples.
@@ -188,6 +189,7 @@ def _evaluate(
         )
         identified = resample_cmc(ranks, labels, weights, CMC_RANKS)
         samples, exact = _samples(resampled, fars), resampled.exact
+        samples["d_prime"] = resample_d_prime(comparisons, blocks, labels, weights)
         samples |= {f"cmc_{k}": hits for k, hits in zip(CMC_RANKS, identified, strict=True)}
         samples |= {
             f"fnir_{name}": rates
@@ -248,6 +250,7 @@ def evaluation_of_pairs(
         fars = _resampled_fars(verification)
         resampled = resample_pairs(counts, *lists, labels, weights, tuple(fars.values()))
         samples, exact = _samples(resampled, fars), resampled.exact
+        samples["d_prime"] = resample_d_prime_of_pairs(counts, *lists, labels, weights)
     result = {
         "protocol": "pair-lists",
         "counts": _counts(listed, comparisons) | {"probes": 0},
@@ -326,7 +329,7 @@ def _resampled_fars(verification: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _samples(resampled: Resampled, fars: Mapping[str, float]) -> dict[str, np.ndarray]:
-    samples = {"eer": resampled.eer}
+    samples = {"eer": resampled.eer, "auc": resampled.auc}
     for name, rates in zip(fars, resampled.vr, strict=True):
         if name in FARS:
             samples[f"vr_{name}"] = rates

@@ -97,6 +97,8 @@ def intervals(
     bounds: dict[str, list[float] | None] = dict.fromkeys(
         [
             "eer",
+            "auc",
+            "d_prime",
             *(f"vr_{name}" for name in FARS),
             *(f"fnmr_{name}" for name in FMRS),
             *(f"cmc_{k}" for k in CMC_RANKS),

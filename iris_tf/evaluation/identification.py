@@ -126,3 +126,33 @@ def cmc(ranks: np.ndarray, up_to: int) -> np.ndarray:
     """
     counts = np.bincount(np.minimum(ranks, up_to + 1), minlength=up_to + 2)
     return np.cumsum(counts[1:up_to + 1]) / len(ranks)
+
+
+def resample_cmc(
+    ranks: ProbeRanks, labels: ImageLabels, weights: np.ndarray, at: tuple[int, ...]
+) -> np.ndarray:
+    """Identification rate of every resample, in the one gallery that there is.
+
+    Parameters
+    ----------
+    ranks : ProbeRanks
+        Outcome of each probe.
+    labels : ImageLabels
+        Person of each image.
+    weights : ndarray of shape (resamples, n_persons), int
+        From `iris_tf.evaluation.bootstrap.person_weights`.
+    at : tuple of int
+        Ranks k of CMC@k.
+
+    Returns
+    -------
+    ndarray of shape (len(at), resamples), float64
+        NaN where no probe was drawn.
+    """
+    person = labels.person[ranks.probes]
+    probes = weights @ np.bincount(person, minlength=weights.shape[1])
+    hits = np.stack([
+        weights @ np.bincount(person[ranks.ranks <= k], minlength=weights.shape[1]) for k in at
+    ])
+    with np.errstate(invalid="ignore"):
+        return hits / probes

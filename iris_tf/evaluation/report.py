@@ -1,7 +1,7 @@
 """The report of a run: one HTML page that needs nothing else, and a table for the terminal."""
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -201,8 +201,10 @@ class Report:
     conclusion : str, optional
         The verdict; empty for what `verdict` says of the rows.
     differences : mapping of str to mapping
-        By the name of another model: its differences to the model of the first row, as
+        By the name of another model: its differences to `compared_with`, as
         `paired_differences` gives them.
+    compared_with : str, optional
+        Name of that model; empty for the one of the first row.
     worst : sequence of WorstPairs
         One for each model of which the pairs shall be shown.
     occlusion : mapping of str to sequence of OcclusionMap
@@ -223,6 +225,7 @@ class Report:
     notes: Sequence[str] = ()
     conclusion: str = ""
     differences: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    compared_with: str = ""
     worst: Sequence[WorstPairs] = ()
     occlusion: Mapping[str, Sequence[OcclusionMap]] = field(default_factory=dict)
 
@@ -246,10 +249,15 @@ def percent(rate: float | None) -> str:
     return NOTHING if rate is None else f"{100 * rate:.2f}"
 
 
-def interval(row: ReportRow, metric: str) -> str:
-    """Confidence interval of a metric in per cent, ``"2.95–3.40"``, or nothing."""
+def interval(row: ReportRow, metric: str, written: Callable[[float], str] = percent) -> str:
+    """Confidence interval of a metric, in per cent unless said otherwise, or nothing.
+
+    Examples
+    --------
+    ``"2.95–3.40"``; with `written` as ``"{:.4f}".format``, ``"0.9876–0.9912"``.
+    """
     bounds = (row.evaluation["intervals"] or {}).get("bounds", {}).get(metric)
-    return f"{percent(bounds[0])}–{percent(bounds[1])}" if bounds else ""
+    return "–".join(map(written, bounds)) if bounds else ""
 
 
 def table_cells(row: ReportRow) -> list[tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 import html
 import itertools
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -73,7 +74,7 @@ def _head(report: Report) -> Iterable[str]:
     if report.synthetic:
         yield ('<p><span class="synthetic">Synthetic eyes: these figures say nothing about '
                "real ones</span></p>")
-    yield f'<p class="verdict">{_text(report.conclusion or verdict(report.rows))}</p>'
+    yield f'<p class="verdict">{_whole(_text(report.conclusion or verdict(report.rows)))}</p>'
     yield "</header>"
 
 
@@ -122,10 +123,11 @@ def _results(report: Report, tables: Iterator[int]) -> Iterable[str]:
     if report.differences:
         yield "<section><h2>Differences</h2>"
         yield report_tables.differences_table(report.differences)
-        yield _caption(tables, "Figure of the model minus that of "
-                       f"{_text(report.rows[0].model)}, in percentage points, with intervals of "
-                       "the paired bootstrap: the same persons are drawn for both. Better or "
-                       "worse is said where the interval leaves out 0.")
+        first = report.compared_with or report.rows[0].model
+        yield _caption(tables, f"Figure of the model minus that of {_text(first)}, in percentage "
+                       "points (of AUC and d′ in their own units), with intervals of the paired "
+                       "bootstrap: the same persons are drawn for both. Better or worse is said "
+                       "where the interval leaves out 0.")
         yield "</section>"
 
 
@@ -346,7 +348,7 @@ def _data(report: Report) -> Iterable[str]:
     sentences = [compared, *report.notes, *_DEFINITIONS]
     if any(row.reference for row in report.rows):
         sentences.append("Raw pixels: correlation of the grey levels of two crops, nothing learnt.")
-    yield from (f"<li>{_text(sentence)}</li>" for sentence in sentences)
+    yield from (f"<li>{_whole(_text(sentence))}</li>" for sentence in sentences)
     yield "</ul></section>"
 
 
@@ -365,11 +367,16 @@ def _last_of_each_model(rows: Sequence[ReportRow]) -> list[ReportRow]:
 
 
 def _caption(tables: Iterator[int], text: str) -> str:
-    return f'<p class="caption"><b>Table {next(tables)}.</b> {text}</p>'
+    return f'<p class="caption"><b>Table {next(tables)}.</b> {_whole(text)}</p>'
 
 
 def _figcaption(figures: Iterator[int], text: str) -> str:
-    return f"<figcaption><b>Figure {next(figures)}.</b> {text}</figcaption>"
+    return f"<figcaption><b>Figure {next(figures)}.</b> {_whole(text)}</figcaption>"
+
+
+def _whole(text: str) -> str:
+    """Let no line break at the hyphen of ``1e-2``, which a reader may still copy."""
+    return re.sub(r"\b[\d.]+e-\d+\b", r'<span class="whole">\g<0></span>', text)
 
 
 def _text(value: str) -> str:

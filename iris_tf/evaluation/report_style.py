@@ -57,6 +57,7 @@ tr.reference > * { color: var(--soft); font-style: italic; }
 .ci { color: var(--soft); font-size: .82rem; white-space: nowrap; }
 td .ci { display: block; }
 .best { font-weight: 700; }
+.whole { white-space: nowrap; }
 figcaption, .caption { color: var(--soft); font-size: .86rem; margin: .5rem 0; }
 figcaption b, .caption b { color: var(--ink); }
 figure { margin: 0; }

@@ -14,10 +14,11 @@ _METRIC_NAMES = {
     "eer": "EER", "vr_far_1e-2": "VR@FAR=1 %", "vr_far_1e-3": "VR@FAR=0.1 %",
     "fnmr_fmr_1e-2": "FNMR@FMR 1e-2", "fnmr_fmr_1e-3": "FNMR@FMR 1e-3",
     "fnmr_fmr_1e-4": "FNMR@FMR 1e-4", "fnmr_fmr_1e-5": "FNMR@FMR 1e-5",
-    "cmc_1": "CMC@1", "cmc_5": "CMC@5", "cmc_10": "CMC@10",
+    "auc": "AUC", "d_prime": "d′", "cmc_1": "CMC@1", "cmc_5": "CMC@5", "cmc_10": "CMC@10",
     "fnir_fpir_1e-1": "FNIR@FPIR 1e-1", "fnir_fpir_1e-2": "FNIR@FPIR 1e-2",
 }  # fmt: skip
-_HIGHER_IS_BETTER = ("vr_", "cmc_")
+_HIGHER_IS_BETTER = ("vr_", "cmc_", "auc", "d_prime")
+_OWN_UNITS = {"auc": "{:.4f}", "d_prime": "{:.3f}"}  # all others are shares
 _MILLION = 1e6
 _LEFT, _NUMERIC = ' class="left"', " data-numeric"
 
@@ -146,7 +147,7 @@ def verification_table(rows: Sequence[ReportRow]) -> str:
         columns,
         [
             _line(row, *(_rate(row, f"fnmr_{name}") for name in FMRS),
-                  _number(row, "auc", "{:.4f}"), _number(row, "d_prime", "{:.3f}"))
+                  *(_number(row, name, form) for name, form in _OWN_UNITS.items()))
             for row in rows
         ],
         "Verification",
@@ -239,19 +240,21 @@ def differences_table(differences: Mapping[str, Mapping[str, Any]]) -> str:
             if name not in _METRIC_NAMES:
                 continue
             low_high, better = "", "no difference shown"
+            form = _OWN_UNITS.get(name, "{:.2f}").replace(":", ":+")
+            unit = 1 if name in _OWN_UNITS else 100
             if found["interval"] is not None:
-                low_high = " to ".join(f"{100 * bound:+.2f}" for bound in found["interval"])
+                low_high = " to ".join(form.format(unit * bound) for bound in found["interval"])
             if found["significant"]:
                 up = found["difference"] > 0
                 better = "better" if up == name.startswith(_HIGHER_IS_BETTER) else "worse"
             cells = [
                 Cell(model), Cell(_METRIC_NAMES[name]),
-                Cell(f"{100 * found['difference']:+.2f}", found["difference"]),
+                Cell(form.format(unit * found["difference"]), found["difference"]),
                 Cell(low_high or NOTHING), Cell(better),
             ]  # fmt: skip
             lines.append(Line(cells, ["first"] if name == "eer" and lines else []))
     columns = [
-        Column("model", False), Column("figure", False), Column("difference\n(points)"),
+        Column("model", False), Column("figure", False), Column("difference"),
         Column("90 % interval", False), Column("than the first", False),
     ]  # fmt: skip
     return table(columns, lines, "Differences")
@@ -335,7 +338,9 @@ def _rate(row: ReportRow, metric: str) -> Cell:
 
 def _number(row: ReportRow, metric: str, form: str) -> Cell:
     number = row.evaluation["metrics"].get(metric)
-    return Cell(NOTHING) if number is None else Cell(form.format(number), number)
+    if number is None:
+        return Cell(NOTHING)
+    return Cell(form.format(number), number, interval(row, metric, form.format))
 
 
 def _fnir(row: ReportRow, name: str) -> Cell:

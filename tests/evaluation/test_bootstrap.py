@@ -1,18 +1,19 @@
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from iris_tf.errors import EvaluationError
 from iris_tf.evaluation import bootstrap as bootstrap_module
 from iris_tf.evaluation.bootstrap import (
     percentile_interval,
     person_weights,
-    resample_cmc,
     resample_verification,
 )
 from iris_tf.evaluation.counts import count_scores, rounded
-from iris_tf.evaluation.identification import closed_set_ranks
+from iris_tf.evaluation.identification import closed_set_ranks, resample_cmc
 from iris_tf.evaluation.scores import label_images, similarity_blocks
 from iris_tf.evaluation.verification import (
+    area_under_roc,
     curve_of_counts,
     eer_of_curve,
     equal_error_rate,
@@ -55,13 +56,19 @@ def resampled_scores(embeddings, labels, weights):
     return np.array(genuine), np.array(impostor)
 
 
+def scikit_learn_auc(genuine, impostor):
+    truth = np.arange(len(genuine) + len(impostor)) < len(genuine)
+    return roc_auc_score(truth, np.concatenate([genuine, impostor]))
+
+
 def assert_equals_resampling_one_by_one(embeddings, labels, weights, found):
     for r, drawn in enumerate(weights):
         genuine, impostor = resampled_scores(embeddings, labels, drawn)
         if not (len(genuine) and len(impostor)):
-            assert np.isnan(found.eer[r])
+            assert np.isnan(found.eer[r]) and np.isnan(found.auc[r])
             continue
         assert found.eer[r] == pytest.approx(equal_error_rate(genuine, impostor).rate)
+        assert found.auc[r] == pytest.approx(scikit_learn_auc(genuine, impostor), abs=1e-12)
         for f, far in enumerate(FARS):
             assert found.vr[f, r] == pytest.approx(verification_rate(genuine, impostor, far).rate)
 
@@ -93,9 +100,9 @@ def test_low_scores_need_not_be_held(population, monkeypatch, noise):
     shares = []
     table = bootstrap_module._table
 
-    def watched(*arguments):
-        shares.append(arguments[-1])
-        return table(*arguments)
+    def watched(*arguments, **options):
+        shares.append(options.get("share") or arguments[-1])
+        return table(*arguments, **options)
 
     monkeypatch.setattr(bootstrap_module, "_table", watched)
     found = resample(embeddings, labels, weights)
@@ -115,6 +122,7 @@ def test_some_stand_for_all_where_there_are_too_many_to_hold(population, monkeyp
     assert wanted.exact
     assert not found.exact
     np.testing.assert_allclose(found.eer, wanted.eer, atol=5e-3)
+    np.testing.assert_allclose(found.auc, wanted.auc, atol=5e-3)
     assert found.eer.mean() == pytest.approx(wanted.eer.mean(), abs=2e-3)
     np.testing.assert_array_equal(found.vr, wanted.vr)
 
@@ -128,6 +136,21 @@ def test_too_many_genuine_scores_are_taken_together(population, monkeypatch):
     found = resample(embeddings, labels, weights)
     assert not found.exact
     np.testing.assert_allclose(found.eer, wanted.eer, atol=5e-3)
+    np.testing.assert_allclose(found.auc, wanted.auc, atol=5e-3)
+
+
+def test_of_low_scores_some_stand_for_all_in_the_area(population, monkeypatch):
+    embeddings, rows = population(60, 4, noise=1.2)
+    labels = label_images(rows)
+    weights = person_weights(60, 50, seed=2)
+    wanted = resample(embeddings, labels, weights)  # holds every score
+    monkeypatch.setattr(bootstrap_module, "_FEW", 0)
+    monkeypatch.setattr(bootstrap_module, "_MAX_LOW_ENTRIES", 10_000)
+    found = resample(embeddings, labels, weights)
+    np.testing.assert_array_equal(found.eer, wanted.eer)
+    assert (found.auc != wanted.auc).any()
+    low, high = percentile_interval(wanted.auc, 0.9)
+    np.testing.assert_allclose(found.auc, wanted.auc, atol=0.05 * (high - low))
 
 
 def test_everybody_once_is_the_estimate_itself(population):
@@ -138,6 +161,7 @@ def test_everybody_once_is_the_estimate_itself(population):
     once = np.ones((1, 5), int)
     found = resample(embeddings, labels, once)
     assert found.eer[0] == pytest.approx(eer_of_curve(curve).rate)
+    assert found.auc[0] == pytest.approx(area_under_roc(curve))
     assert found.vr[1, 0] == pytest.approx(vr_of_curve(curve, 0.1).rate)
     assert resample_cmc(ranks, labels, once, (1, 3))[:, 0] == pytest.approx(
         [(ranks.ranks <= 1).mean(), (ranks.ranks <= 3).mean()])
@@ -164,7 +188,8 @@ def test_resample_without_a_kind_of_comparison_is_nan(rows_of):
     embeddings = np.array([[1, 0], [0.6, 0.8], [0, 1.0]])
     weights = np.array([[2, 0], [0, 2], [1, 1]])
     found = resample(embeddings, labels, weights, (0.1,))
-    assert np.isnan(found.eer).tolist() == np.isnan(found.vr[0]).tolist() == [True, True, False]
+    for samples in (found.eer, found.vr[0], found.auc):
+        assert np.isnan(samples).tolist() == [True, True, False]
     ranks = closed_set_ranks(similarity_blocks(embeddings), labels)
     assert np.isnan(resample_cmc(ranks, labels, weights, (1,))[0]).tolist() == [False, True, False]
 

@@ -42,6 +42,15 @@ def test_a_model_against_itself(population):
         assert difference == {"difference": 0.0, "interval": [0.0, 0.0], "significant": False}
 
 
+def test_a_model_whose_scores_do_not_vary_has_no_difference_of_d_prime(population):
+    embeddings, rows = population(5, 4)
+    one = evaluation_of_embeddings(embeddings, rows, resamples=20)
+    constant = evaluation_of_embeddings(np.tile([0.6, 0.8], (40, 1)), rows, resamples=20)
+    found = paired_differences(one, constant)
+    assert set(found) == set(one.samples) - {"d_prime"}
+    assert found["auc"]["difference"] == 0.5 - one.result["metrics"]["auc"]
+
+
 def test_other_images_or_resamples_are_refused(population):
     one = evaluation_of_embeddings(*population(5, 4), resamples=20)
     for other in (

@@ -83,7 +83,7 @@ def test_intervals_hold_the_estimate_and_depend_on_the_seed_alone(population):
     assert (intervals["level"], intervals["resamples"], intervals["seed"]) == (0.9, 100, 1)
     assert intervals["exact"]
     assert set(intervals["bounds"]) == {
-        "eer", "vr_far_1e-2", "vr_far_1e-3", "cmc_1", "cmc_5", "cmc_10",
+        "eer", "auc", "d_prime", "vr_far_1e-2", "vr_far_1e-3", "cmc_1", "cmc_5", "cmc_10",
         "fnmr_fmr_1e-2", "fnmr_fmr_1e-3", "fnmr_fmr_1e-4", "fnmr_fmr_1e-5",
         "fnir_fpir_1e-1", "fnir_fpir_1e-2",
     }  # fmt: skip
@@ -93,7 +93,8 @@ def test_intervals_hold_the_estimate_and_depend_on_the_seed_alone(population):
     for name, bounds in intervals["bounds"].items():
         assert (bounds is None) == (name in unsupported)
         if bounds is not None:
-            assert 0 <= bounds[0] <= found["metrics"][name] <= bounds[1] <= 1
+            assert 0 <= bounds[0] <= found["metrics"][name] <= bounds[1]
+            assert bounds[1] <= 1 or name == "d_prime"
     assert evaluate_embeddings(embeddings, rows, resamples=100, seed=1)["intervals"] == intervals
     other = evaluate_embeddings(embeddings, rows, resamples=100, seed=2)["intervals"]
     assert other["bounds"]["eer"] != intervals["bounds"]["eer"]
@@ -119,6 +120,8 @@ def test_constant_embeddings(rows_of):
         "fnmr_fmr_1e-4": None, "fnmr_fmr_1e-5": None,
     }  # fmt: skip
     assert found["intervals"]["bounds"]["eer"] == [0.5, 0.5]
+    assert found["intervals"]["bounds"]["auc"] == [0.5, 0.5]
+    assert found["intervals"]["bounds"]["d_prime"] is None
 
 
 def test_curves_are_points_of_the_whole_curve(population):

@@ -218,7 +218,9 @@ def rich(rows_of, population):
         point["supported"] = name != "fmr_1e-5"
         result["metrics"][f"fnmr_{name}"] = point["fnmr"] if point["supported"] else None
     result["metrics"]["fnmr_fmr_1e-4"] = 0.4321
-    result["intervals"]["bounds"] |= {"fnir_fpir_1e-1": [0.1512, 0.2134]}
+    result["intervals"]["bounds"] |= {
+        "fnir_fpir_1e-1": [0.1512, 0.2134], "auc": [0.98212, 0.99], "d_prime": [2.1, 2.5678],
+    }  # fmt: skip
     result["open_set"]["rule_of_30"] = {"fpir_1e-1": True, "fpir_1e-2": False}
     result["metrics"] |= {"fnir_fpir_1e-1": 0.1928, "fnir_fpir_1e-2": 0.5647}
     result["metrics"] |= {"auc": 0.98765, "d_prime": 2.34567}
@@ -259,7 +261,8 @@ def test_tables_of_all_that_is_known(rich, tmp_path):
     heads, line = tables["Verification"]
     found = dict(zip(heads, line, strict=True))
     assert found["FNMR@FMR\n1e-4 (%)"].startswith("43.21")
-    assert (found["FNMR@FMR\n1e-5 (%)"], found["AUC"], found["d′"]) == ("–", "0.9877", "2.346")
+    assert found["FNMR@FMR\n1e-5 (%)"] == "–"
+    assert (found["AUC"], found["d′"]) == ("0.9877 0.9821–0.9900", "2.346 2.100–2.568")
     assert "rule of 30" in text
     points = {line[2]: line for line in tables["Operating points"][1:]}
     assert list(points) == ["EER", "FMR 1e-2", "FMR 1e-3", "FMR 1e-4"]
@@ -337,14 +340,28 @@ def test_differences_say_what_is_better(tmp_path):
         "cmc_1": {"difference": -0.05, "interval": [-0.09, -0.01], "significant": True},
         "fnmr_fmr_1e-2": {"difference": 0.01, "interval": [-0.01, 0.03], "significant": False},
         "cmc_5": {"difference": 0.0, "interval": None, "significant": False},
+        "auc": {"difference": 0.00126, "interval": [0.0002, 0.003], "significant": True},
+        "d_prime": {"difference": -0.25, "interval": [-0.5, -0.1], "significant": True},
     }}
-    source, _, _ = written(tmp_path, differences=differences)
+    source, _, text = written(tmp_path, differences=differences)
+    assert f"Figure of the model minus that of {ROWS[0].model}, in percentage" in text
     assert tables_of(source)["Differences"][1:] == [
         ["Other", "EER", "-1.23", "-2.00 to -1.00", "better"],
         ["Other", "CMC@1", "-5.00", "-9.00 to -1.00", "worse"],
         ["Other", "FNMR@FMR 1e-2", "+1.00", "-1.00 to +3.00", "no difference shown"],
         ["Other", "CMC@5", "+0.00", "–", "no difference shown"],
+        ["Other", "AUC", "+0.0013", "+0.0002 to +0.0030", "better"],
+        ["Other", "d′", "-0.250", "-0.500 to -0.100", "worse"],
     ]
+    _, _, text = written(tmp_path, differences=differences, compared_with="First, float32")
+    assert "Figure of the model minus that of First, float32, in percentage points" in text
+
+
+def test_small_rates_do_not_break_at_their_hyphen(tmp_path):
+    source, _, text = written(tmp_path, conclusion="A-b: FNMR 3 % at FMR 1e-4.", notes=["<1e-5"])
+    assert 'at FMR <span class="whole">1e-4</span>.' in source
+    assert '&lt;<span class="whole">1e-5</span>' in source
+    assert "A-b: FNMR 3 % at FMR 1e-4." in text  # as it is copied
 
 
 @pytest.mark.parametrize("synthetic", [True, False])
