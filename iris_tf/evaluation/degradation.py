@@ -11,12 +11,15 @@ import numpy as np
 from iris_tf.datasets.images import read_eye, write_png
 from iris_tf.datasets.manifest import ManifestRow, read_manifest, read_settings, write_manifest
 from iris_tf.errors import DatasetError, ExtractionError
-from iris_tf.files import write_json, write_text
+from iris_tf.evaluation.failures import failed_images
+from iris_tf.files import write_json
 from iris_tf.geometry import Ellipse
 from iris_tf.parallel import one_opencv_thread, run_in_processes
 from iris_tf.progress import StageProgress
+from iris_tf.segmentation.journal import Outcome
 from iris_tf.segmentation.roi import crop_roi
 from iris_tf.segmentation.segmenter import SegmentedEye, segmenter_by_name
+from iris_tf.segmentation.tables import write_failures
 
 _CONTRAST = 0.3
 _BLUR = 1.5  # sigma in pixels
@@ -73,14 +76,14 @@ def jitter_outlines(eye: SegmentedEye, rng: np.random.Generator) -> SegmentedEye
     visible = (eye.visible | wider | inner) & iris.mask(eye.visible.shape)
     if eye.opening is not None:
         visible &= eye.opening
-    return replace(eye, pupil=pupil, iris=iris, visible=visible)
+    return replace(eye, pupil=pupil, iris=iris, visible=visible, iris_minus_pupil=None)
 
 
 def cover_above(eye: SegmentedEye, rng: np.random.Generator) -> SegmentedEye:
     """Hide the upper 40 % of the iris, as a lid that the segmenter has found."""
     rows = np.arange(len(eye.visible))[:, None]
     limit = eye.iris.y - eye.iris.radius + 2 * _COVERED * eye.iris.radius
-    return replace(eye, visible=eye.visible & (rows >= limit))
+    return replace(eye, visible=eye.visible & (rows >= limit), iris_minus_pupil=None)
 
 
 def _scaled(outline: Ellipse, factor: float) -> Ellipse:
@@ -120,44 +123,56 @@ def degrade_dataset(manifest: str | Path, name: str, out: str | Path, jobs: int 
     -------
     Path
         The new manifest: same rows and splits, without the images that gave no crop.
+        ``failures.csv`` beside it has these, and those that gave none as they are.
 
     Raises
     ------
     DatasetError
-        When the manifest or its images cannot be used, or no image gave a crop.
+        When the manifest or its images cannot be used, its crops are of another version
+        of the segmenter, or no image gave a crop.
     """
     rows = read_manifest(manifest)
     settings = read_settings(Path(manifest).with_name("dataset.json"))
+    _check_segmenter(manifest, settings)
     out = Path(out).resolve()
     chunks = [rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK)]
     done: list[ManifestRow] = []
-    failures = []
+    failures = [
+        Outcome(row.image, stamp="", reason=reason)
+        for row, reason in failed_images(manifest, "all") or ()
+    ]
     with StageProgress(f"Degrading: {name}", len(rows)) as progress:
         calls = (joblib.delayed(_crop_chunk)(chunk, settings, name, out) for chunk in chunks)
-        for chunk, reasons in zip(chunks, run_in_processes(calls, jobs, out), strict=True):
-            for row, reason in zip(chunk, reasons, strict=True):
-                if reason:
-                    failures.append(f'"{row.image}",{reason},\n')
-                else:
-                    done.append(replace(row, roi=_roi(row)))
+        for chunk, outcomes in zip(chunks, run_in_processes(calls, jobs, out), strict=True):
+            failures += [outcome for outcome in outcomes if outcome.reason]
+            done += [row for row, found in zip(chunk, outcomes, strict=True) if not found.reason]
             progress.advance(len(chunk))
     if not done:
         raise DatasetError(f"{manifest}: no image gave a crop with {name}; check {manifest}.")
     write_manifest(out / "manifest.csv", done)
-    write_text(out / "failures.csv", "image,reason,detail\n" + "".join(failures))
+    write_failures(out / "failures.csv", failures)
     settings = settings | {"degradation": name}
     write_json(out / "dataset.json", {"complete": True, "settings": settings})
     return out / "manifest.csv"
 
 
-def _roi(row: ManifestRow) -> str:
-    return f"roi/{Path(row.image).with_suffix('.png').as_posix()}"
+def _check_segmenter(manifest: str | Path, settings: dict) -> None:
+    """Refuse to compare the work of two segmenters."""
+    segmenter = segmenter_by_name(settings["segmenter"])
+    wanted = settings.get("segmenter_version", segmenter.version)
+    if segmenter.version != wanted:
+        raise DatasetError(
+            f"{manifest}: the crops were cut by version {wanted} of the segmenter "
+            f"{segmenter.name!r}, but this is {segmenter.version}; prepare the dataset again."
+        )
 
 
-def _crop_chunk(rows: Sequence[ManifestRow], settings: dict, name: str, out: Path) -> list[str]:
-    """Crop some images; the reason of each that failed, and "" of the others."""
+def _crop_chunk(
+    rows: Sequence[ManifestRow], settings: dict, name: str, out: Path
+) -> list[Outcome]:
+    """Crop some images; an outcome without a reason is a crop."""
     degradation, segment = DEGRADATIONS[name], segmenter_by_name(settings["segmenter"])
-    reasons = []
+    outcomes = []
     with one_opencv_thread():
         for row in rows:
             # The same mistakes in every run, whatever the order of the images.
@@ -166,8 +181,10 @@ def _crop_chunk(rows: Sequence[ManifestRow], settings: dict, name: str, out: Pat
                 pixels = read_eye(Path(settings["images"]) / row.image).pixels
                 pixels = degradation.image(pixels, row.iris_a + row.iris_b)
                 eye = degradation.eye(segment(pixels), rng)
-                write_png(out / _roi(row), crop_roi(pixels, eye, settings["roi_mode"]))
-                reasons.append("")
+                write_png(out / row.roi, crop_roi(pixels, eye, settings["roi_mode"]))
+                outcomes.append(Outcome(row.image, stamp=""))
             except ExtractionError as error:
-                reasons.append(str(error.reason))
-    return reasons
+                outcomes.append(
+                    Outcome(row.image, stamp="", reason=error.reason.value, detail=str(error))
+                )
+    return outcomes

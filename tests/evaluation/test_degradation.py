@@ -1,12 +1,15 @@
 import csv
+import dataclasses
 import json
+import shutil
 
 import cv2
 import numpy as np
 import pytest
 from scipy import ndimage
 
-from iris_tf.datasets.manifest import read_manifest
+from iris_tf.datasets.manifest import read_manifest, write_manifest
+from iris_tf.errors import DatasetError
 from iris_tf.evaluation.degradation import (
     blur,
     cover_above,
@@ -15,8 +18,10 @@ from iris_tf.evaluation.degradation import (
     reduce_contrast,
     shrink,
 )
+from iris_tf.evaluation.failures import failed_images
 from iris_tf.geometry import Ellipse
 from iris_tf.segmentation.prepare import prepare
+from iris_tf.segmentation.roi import algorithm1
 from iris_tf.segmentation.segmenter import SegmentedEye
 
 DIAMETER = 180.0
@@ -80,6 +85,16 @@ def test_the_upper_two_fifths_are_covered(eye):
     np.testing.assert_array_equal(found[102:], eye.visible[102:])
 
 
+def test_a_mask_of_its_own_for_algorithm_1_does_not_outlive_the_change(eye):
+    masked = dataclasses.replace(eye, iris_minus_pupil=eye.visible.copy())
+    image = np.full(eye.visible.shape, 100, np.uint8)
+    for worse in (cover_above, jitter_outlines):
+        found = worse(masked, np.random.default_rng(0))
+        np.testing.assert_array_equal(
+            algorithm1(image, found), algorithm1(image, worse(eye, np.random.default_rng(0)))
+        )
+
+
 @pytest.fixture(scope="module")
 def strips(small_images, tmp_path_factory):
     out = tmp_path_factory.mktemp("strips") / "dataset"
@@ -100,6 +115,8 @@ def test_a_dataset_is_cropped_again(strips, kind, tmp_path):
     assert all(row.split == splits[row.image] for row in after)
 
     first = {row.image: row.roi for row in before}
+    # prepare's names, because those of the images alone need not differ but for their suffix.
+    assert all(row.roi == first[row.image] for row in after)
     shares = []
     for row in after:
         old, new = (
@@ -112,3 +129,34 @@ def test_a_dataset_is_cropped_again(strips, kind, tmp_path):
         assert 0.4 < np.mean(shares) < 0.85
     else:
         assert 0.9 < np.mean(shares) < 1.1
+
+
+@pytest.fixture
+def few_strips(strips, tmp_path):
+    """A dataset of four images, of which it tells that a fifth gave no crop; its manifest."""
+    folder = tmp_path / "few"
+    folder.mkdir()
+    shutil.copy(strips.with_name("dataset.json"), folder)
+    rows = read_manifest(strips)[:5]
+    write_manifest(folder / "manifest.csv", rows[:4])
+    (folder / "failures.csv").write_text(f"image,reason,detail\n{rows[4].image},no_iris,\n")
+    return folder / "manifest.csv"
+
+
+def test_what_failed_before_has_still_failed(few_strips, tmp_path):
+    manifest = degrade_dataset(few_strips, "blur 1.5 px", tmp_path / "worse", jobs=1)
+    [(failed, reason)] = failed_images(few_strips, "all")
+    assert reason == "no_iris"
+    found = {row.image: why for row, why in failed_images(manifest, "all")}
+    assert found[failed.image] == "no_iris"
+    assert len(found) + len(read_manifest(manifest)) == 5
+
+
+def test_crops_of_another_segmenter_are_not_compared(few_strips, tmp_path):
+    description = few_strips.with_name("dataset.json")
+    values = json.loads(description.read_text())
+    values["settings"]["segmenter_version"] = "older"
+    description.write_text(json.dumps(values))
+    with pytest.raises(DatasetError, match="older"):
+        degrade_dataset(few_strips, "blur 1.5 px", tmp_path / "worse", jobs=1)
+    assert not (tmp_path / "worse").exists()
