@@ -38,16 +38,21 @@ class Crop:
     quality: IrisQuality | None
 
 
-def looks_like_roi(image: np.ndarray) -> bool:
+def looks_like_roi(image: np.ndarray, roi_mode: str) -> bool:
     """Whether a picture is a masked crop of this project rather than a photograph of an eye.
 
     Parameters
     ----------
     image : ndarray of shape (height, width), uint8
+    roi_mode : str
+        Of the crops that it may be. Where they are strips, black corners do not make
+        one: some cameras mask their pictures round.
     """
     height, width = image.shape
     if width >= _LEAST_ASPECT_OF_STRIP * height:
         return True
+    if roi_mode == "unrolled":
+        return False
     corners = image[[0, 0, -1, -1], [0, -1, 0, -1]]
     return bool((corners == 0).all() and np.mean(image == 0) >= _LEAST_BLACK_SHARE_OF_CROP)
 
@@ -99,7 +104,7 @@ class Cropper:
                 FailureReason.TOO_SMALL,
                 f"The picture has {width}x{height} pixels, too few for a crop.",
             )
-        if kind == "roi" or (kind == "auto" and looks_like_roi(pixels)):
+        if kind == "roi" or (kind == "auto" and looks_like_roi(pixels, self._roi_mode)):
             return Crop(pixels, None)
         if min(height, width) < MIN_SIDE:
             raise ExtractionError(

@@ -28,28 +28,37 @@ def crop(card):
     return Cropper(card.segmenter, card.roi_mode)
 
 
-def test_eyes_are_not_taken_for_crops(eyes):
+@pytest.mark.parametrize("mode", ROI_MODES)
+def test_eyes_are_not_taken_for_crops(eyes, mode):
     assert len(eyes) == 96
-    assert not [path for path in eyes if looks_like_roi(read_image(path).pixels)]
+    assert not [path for path in eyes if looks_like_roi(read_image(path).pixels, mode)]
 
 
 @pytest.mark.parametrize("mode", ROI_MODES)
 def test_crops_are_not_taken_for_eyes(eyes, mode):
     for path in eyes:
         crop = crop_roi(read_image(path).pixels, SegmentedEye(*read_truth(path)), mode)
-        assert looks_like_roi(crop), path
+        assert looks_like_roi(crop, mode), path
 
 
-def test_crops_of_the_segmenter_are_not_taken_for_eyes(small_dataset):
+def test_crops_of_the_segmenter_are_not_taken_for_eyes(small_dataset, card):
     for row in read_manifest(small_dataset / "manifest.csv"):
-        assert looks_like_roi(read_image(small_dataset / row.roi).pixels), row.roi
+        pixels = read_image(small_dataset / row.roi).pixels
+        assert looks_like_roi(pixels, card.roi_mode), row.roi
 
 
 def test_a_dark_photograph_is_no_crop():
     rng = np.random.default_rng(0)
     image = rng.integers(0, 40, (240, 320)).astype(np.uint8)
     image[:60] = 0  # a frame's black bar
-    assert not looks_like_roi(image)
+    assert not looks_like_roi(image, "algorithm1")
+
+
+def test_a_photograph_in_a_round_mask_is_no_strip():
+    y, x = np.mgrid[:240, :320]
+    image = np.where(np.hypot(x - 160, y - 120) < 110, 90, 0).astype(np.uint8)
+    assert looks_like_roi(image, "aligned")
+    assert not looks_like_roi(image, "unrolled")
 
 
 @pytest.mark.parametrize("mode", ROI_MODES)
