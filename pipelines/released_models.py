@@ -23,6 +23,9 @@ from rich.table import Table
 from iris_tf.config.load import load_recipe, model_recipes, recipe_yaml
 from iris_tf.config.recipe import ReleaseRecipe
 from iris_tf.console import load_tensorflow, report_errors
+from iris_tf.datasets.layouts import AUTO, read_layout
+from iris_tf.datasets.manifest import read_settings
+from iris_tf.errors import RecipeError
 from iris_tf.evaluation.degradation import DEGRADATIONS, degrade_dataset
 from iris_tf.evaluation.model import evaluate_model
 from iris_tf.files import replace_folder, sha256, write_json
@@ -34,6 +37,8 @@ from iris_tf.stages import Stages
 
 UNCHANGED = "as it is"
 METRICS = ("eer", "vr_far_1e-2", "vr_far_1e-3", "cmc_1")
+# In the release's folder: what a person wrote about the model, or made for a camera.
+KEPT = ("*.md", "calibration-*.json")
 TITLES = ("EER %", "VR@FAR=1 % %", "VR@FAR=0.1 % %", "rank 1 %")
 
 
@@ -45,6 +50,7 @@ def main(
 ) -> None:
     """Train, export and measure the recognition model."""
     recipe = load_recipe(recipe_file, ReleaseRecipe, overrides)
+    check_folders(recipe)
     # Where real eyes lie changes nothing of what is trained: the run goes on with others.
     trained = dataclasses.replace(recipe, real={})
     stages = Stages(Path(recipe.run), recipe_yaml(trained))
@@ -56,6 +62,28 @@ def main(
         release.measure(name, Path(images))
     release.publish()
     release.show()
+
+
+def check_folders(recipe: ReleaseRecipe) -> None:
+    """Refuse what would stop the run after hours, or cost files of others.
+
+    Raises
+    ------
+    DatasetError
+        When a folder of real eyes cannot be read.
+    RecipeError
+        When the release's folder holds anything but a release of this name.
+    """
+    for images in recipe.real.values():
+        read_layout(Path(images), AUTO)
+    out, name = Path(recipe.out), list(recipe.models)[-1]
+    own = (*KEPT, CARD_NAME, f"{name}_*.tflite", f"{name}.keras")
+    for path in sorted(out.iterdir()) if out.is_dir() else ():
+        if not any(path.match(pattern) for pattern in own):
+            raise RecipeError(
+                f"{out}: holds {path.name}, which is no part of a released {name} and would be "
+                "lost; choose another folder as `out`."
+            )
 
 
 class Release:
@@ -115,15 +143,19 @@ class Release:
 
     def measure(self, name: str, images: Path) -> None:
         """Compare all real eyes of a folder, as they are and made worse in several ways."""
-        first, *others = (self.file(precision) for precision in self.recipe.precisions)
+        files = {precision: self.file(precision) for precision in self.recipe.precisions}
+        first, *others = files.values()
         folder = self.folder / "real" / name
         prepared = prepare(images, folder / "dataset", roi_mode="unrolled")
+        # Another version cuts other crops, and degraded images are segmented anew.
+        version = read_settings(prepared.folder / "dataset.json")["segmenter_version"]
+        crops = {"manifest": prepared.manifest, "segmenter": version}
         iriscode = "iriscode" if importlib.util.find_spec("iris") else None
         if iriscode is None:
             print("Open-Iris is not installed here, so its IrisCode is not in the table.")
         self.stages.run(
             f"measure {name}",
-            {"model": first, "manifest": prepared.manifest, "baseline": iriscode},
+            {**files, **crops, "baseline": iriscode},
             [folder / "metrics.json"],
             lambda: evaluate_model(
                 first, prepared.manifest, folder, "all", baseline=iriscode, others=others
@@ -134,11 +166,11 @@ class Release:
 
             def action(kind=kind, out=out) -> None:
                 manifest = degrade_dataset(prepared.manifest, kind, out / "dataset")
-                evaluate_model(self.file("float16"), manifest, out, "all")
+                evaluate_model(files["float16"], manifest, out, "all")
 
             self.stages.run(
                 f"measure {name}, {kind}",
-                {"model": self.file("float16"), "manifest": prepared.manifest, "kind": kind},
+                {"model": files["float16"], **crops, "kind": kind},
                 [out / "metrics.json"],
                 action,
             )
@@ -168,9 +200,9 @@ class Release:
         weights = f"{self.name}.keras"
         strips = self.recipe.strips
         with replace_folder(self.recipe.out) as folder:
-            # What a person wrote about the model stays.
-            for text in Path(self.recipe.out).glob("*.md"):
-                shutil.copy2(text, folder)
+            for pattern in KEPT:
+                for file in Path(self.recipe.out).glob(pattern):
+                    shutil.copy2(file, folder)
             for file in card.files:
                 shutil.copy2(self.trained.models / file, folder)
             shutil.copy2(self.trained.best, folder / weights)

@@ -368,6 +368,13 @@ class ReleaseRecipe:
         yield from _between(0, 2**31 - 1, seed=self.seed)
         yield from _under("strips", self.strips.problems())
         yield from _models_and_precisions(self.models, self.precisions)
+        if "real" in self.models:
+            yield "models", "has 'real', which is the folder of what is measured; choose another"
+        if "float16" not in self.precisions:
+            yield "precisions", "must have float16, which is what an installation uses"
+        for name in self.real:
+            if not re.fullmatch(r"[\w-]+", name):
+                yield "real", f"has {name!r}; a name has letters, digits, - and _"
 
 
 @dataclass

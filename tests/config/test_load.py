@@ -3,7 +3,7 @@ import re
 import pytest
 
 from iris_tf.config.load import first_difference, load_recipe, model_recipes, recipe_yaml
-from iris_tf.config.recipe import PipelineRecipe, TrainRecipe
+from iris_tf.config.recipe import PipelineRecipe, ReleaseRecipe, TrainRecipe
 from iris_tf.errors import RecipeError
 
 TRAIN = "run: out\ndataset: eyes\n"  # lines 1 and 2
@@ -218,6 +218,12 @@ def test_a_missing_file_is_named(tmp_path):
         ("network.input_size[0]=40", "'network.input_size[0]=40' is wrong"),
         ("network.input_size=[32,wide]", "network.input_size[1] is wrong"),
         ("optimizer.head.maximum=-1", "optimizer.head.maximum must be above 0"),
+        ("loss=hinge", "loss must be one of triplet, contrastive"),
+        ("loss=contrastive", "loss is contrastive, which needs `batch.layout: balanced`"),
+        ("temperature=0", "temperature must be above 0"),
+        ("network.normalization=none", "network.normalization must be one of imagenet, local_"),
+        ("network.reduction=[2]", "network.reduction must be a list of 2 values"),
+        ("augmentation.hidden_share=2", "augmentation.hidden_share must lie between 0.0 and 1.0"),
     ],
 )
 def test_a_mistaken_override_is_found_on_the_command_line(write, override, problem):
@@ -318,6 +324,28 @@ def test_a_mistake_in_the_dataset_section(write, dataset, key, problem):
 def test_a_mistaken_override_of_a_pipeline(write, override, key):
     path = write(PIPELINE + "models:\n  a:\n")
     assert error_of(path, PipelineRecipe, [override]).startswith(f"command line: {key} ")
+
+
+# -- Mistakes in the recipe of a release -----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("override", "key", "problem"),
+    [
+        ("precisions=[float32]", "precisions", "must have float16"),
+        ("strips.validation=6999", "strips.identities", "between 7001"),
+        ("strips.views=1", "strips.views", "between 2"),
+        ("models={real: {}}", "models", "'real'"),
+        ("real={a/b: eyes}", "real", "'a/b'"),
+        ("training.epochs=0", "training.epochs", "above 0"),
+    ],
+)
+def test_a_mistake_in_a_release(write, override, key, problem):
+    path = write("run: out\nout: models\ntraining: {epochs: 40}\nmodels: {a: }\n")
+    assert list(load_recipe(path, ReleaseRecipe, ["real.a-b=eyes"]).real) == ["a-b"]
+    message = error_of(path, ReleaseRecipe, [override])
+    assert message.startswith(f"command line: {key} ")
+    assert problem in message
 
 
 # -- Comparing recipes -----------------------------------------------------------------------------

@@ -22,21 +22,26 @@ SHORTER = [
 ]
 
 
+def command(folder, *overrides):
+    pipelines = PROJECT / "pipelines"
+    return subprocess.run(
+        [
+            sys.executable, pipelines / "released_models.py", pipelines / "released_models.yaml",
+            f"run={folder / 'run'}", f"out={folder / 'models'}", *overrides,
+        ],
+        capture_output=True, text=True, timeout=900, check=False,
+    )  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def release(small_images, tmp_path_factory):
     folder = tmp_path_factory.mktemp("release")
     (folder / "models").mkdir()
     (folder / "models" / "README.md").write_text("Written by a person.")
+    (folder / "models" / "calibration-door.json").write_text("{}")
 
     def run() -> str:
-        finished = subprocess.run(
-            [
-                sys.executable, PROJECT / "pipelines" / "released_models.py",
-                PROJECT / "pipelines" / "released_models.yaml", f"run={folder / 'run'}",
-                f"out={folder / 'models'}", f"real.eyes={small_images}", *SHORTER,
-            ],
-            capture_output=True, text=True, timeout=900, check=False,
-        )  # fmt: skip
+        finished = command(folder, f"real.eyes={small_images}", *SHORTER)
         assert finished.returncode == 0, finished.stderr
         return finished.stdout
 
@@ -52,6 +57,7 @@ def test_files_and_card_belong_together(release):
     assert (card.roi_mode, card.segmenter, card.input_size) == ("unrolled", "network", (64, 512))
     assert "18 synthetic irises" in card.training_data
     assert (folder / "README.md").read_text() == "Written by a person."
+    assert (folder / "calibration-door.json").read_text() == "{}"
     strip = read_image(next((release[0] / "run" / "dataset" / "roi").rglob("*.png"))).pixels
     expected = embed_rois(load_embedding_model(folder / "mobiiris.keras"), strip[None])[0]
     for precision in ("float32", "float16"):
@@ -88,3 +94,20 @@ def test_a_second_run_repeats_nothing(release):
     before = trained.stat().st_mtime_ns
     assert run() == first
     assert trained.stat().st_mtime_ns == before
+
+
+def test_eyes_that_are_not_there_are_missed_at_once(tmp_path):
+    finished = command(tmp_path, f"real.mine={tmp_path / 'none'}")
+    assert finished.returncode == 2
+    assert str(tmp_path / "none") in finished.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_of_other_models_is_not_replaced(tmp_path):
+    other = tmp_path / "models" / "other"
+    other.mkdir(parents=True)
+    finished = command(tmp_path)
+    assert finished.returncode == 2
+    assert f"{tmp_path / 'models'}: holds other" in finished.stderr
+    assert other.is_dir()
+    assert not (tmp_path / "run").exists()
