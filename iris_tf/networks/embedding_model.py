@@ -202,7 +202,16 @@ def _check_settings(
                 f"reduction is {reduction[0]}x{reduction[1]}, which does not divide the input of "
                 f"{input_size[0]}x{input_size[1]}."
             )
-        input_size = [side // part for side, part in zip(input_size, reduction, strict=True)]
+        reduced = [side // part for side, part in zip(input_size, reduction, strict=True)]
+        layer = StripNormalization(*reduction)
+        # By so much a strip is continued with its own other end before windows are taken.
+        margin = layer.wrap + max(width for _, width in layer.windows) - 1
+        if reduced[1] < margin:
+            raise ModelError(
+                f"input_size is {input_size[0]}x{input_size[1]}; local_contrast needs at least "
+                f"{margin * reduction[1]} columns at a reduction of {reduction[0]}x{reduction[1]}."
+            )
+        input_size = reduced
     if min(input_size) < spec.minimum_side:
         raise ModelError(
             f"input_size is {input_size[0]}x{input_size[1]}; {name} needs at least "

@@ -99,6 +99,8 @@ def prepare_training(recipe: TrainRecipe) -> Training:
     # The graph of an earlier model of this process would stay in memory otherwise.
     keras.backend.clear_session()
     rows = _rows(recipe)
+    settings = read_settings(Path(recipe.dataset) / "dataset.json")
+    _check_strips(recipe, settings["roi_mode"])
     identities = {
         name: number for number, name in enumerate(sorted({row.identity for row in rows["train"]}))
     }
@@ -130,7 +132,6 @@ def prepare_training(recipe: TrainRecipe) -> Training:
             )
     finally:
         keras.config.set_dtype_policy("float32")
-    settings = read_settings(Path(recipe.dataset) / "dataset.json")
     return Training(recipe, rows, labels, batches, trainer, settings["roi_mode"], devices)
 
 
@@ -269,6 +270,20 @@ def _rows(recipe: TrainRecipe) -> dict[str, list[ManifestRow]]:
     if not rows["train"]:
         raise DatasetError(f"{manifest}: no row belongs to the split `train`.")
     return rows
+
+
+def _check_strips(recipe: TrainRecipe, roi_mode: str) -> None:
+    """Refuse what is for unrolled strips where crops are of another kind."""
+    settings = {
+        "network.normalization: local_contrast": recipe.network.normalization == "local_contrast",
+        "augmentation.hidden_share": recipe.augmentation.hidden_share > 0.0,
+    }
+    wrong = [name for name, used in settings.items() if used]
+    if wrong and roi_mode != "unrolled":
+        raise RecipeError(
+            f"{recipe.dataset}: its crops are {roi_mode}, but `{wrong[0]}` is for unrolled strips; "
+            "prepare the images with `--roi-mode unrolled`, or leave it out."
+        )
 
 
 def build_student(recipe: TrainRecipe) -> keras.Model:

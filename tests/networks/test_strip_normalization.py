@@ -92,13 +92,21 @@ def test_a_network_with_it_is_built_saved_and_loaded(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("settings", "word"),
+    ("width", "settings", "word"),
     [
-        ({"normalization": "none"}, "local_contrast"),
-        ({"normalization": "local_contrast", "reduction": (3, 2)}, "divide"),
-        ({"normalization": "local_contrast", "reduction": (4, 2)}, "32 pixels"),
+        (512, {"normalization": "none"}, "local_contrast"),
+        (512, {"normalization": "local_contrast", "reduction": (3, 2)}, "divide"),
+        (512, {"normalization": "local_contrast", "reduction": (4, 2)}, "32 pixels"),
+        # 16 columns of wrapping, and half of 49 for the mean and half for the variance.
+        (126, {"normalization": "local_contrast", "reduction": (2, 2)}, "128 columns"),
     ],
 )
-def test_impossible_settings_are_refused(settings, word):
+def test_impossible_settings_are_refused(width, settings, word):
     with pytest.raises(ModelError, match=word):
-        build_embedding_model("mobilenet_v3_large", (64, 512), 16, **settings)
+        build_embedding_model("mobilenet_v3_large", (64, width), 16, **settings)
+
+
+def test_the_narrowest_strip_keeps_its_columns():
+    found = StripNormalization(2, 2)(strip(64, 128)[None, ..., None])
+    assert found.shape == StripNormalization(2, 2).compute_output_shape((1, 64, 128, 1))
+    assert found.shape == (1, 32, 64 + 2 * 16, 3)

@@ -184,6 +184,17 @@ def test_fewer_identities_than_a_batch_needs_are_refused(tiny_module, tmp_path, 
 
 
 @pytest.mark.parametrize(
+    ("section", "setting"),
+    [("network", {"normalization": "local_contrast"}), ("augmentation", {"hidden_share": 0.1})],
+)
+def test_what_is_for_strips_is_refused_on_other_crops(
+    tiny_module, tmp_path, small_dataset, section, setting
+):
+    recipe = small_recipe(tmp_path, small_dataset, **{section: setting})
+    assert_refused(recipe, RecipeError, *setting, "algorithm1", "unrolled")
+
+
+@pytest.mark.parametrize(
     ("network", "parts"),
     [
         ({"embedding_size": 6}, ["8 numbers", "6"]),
