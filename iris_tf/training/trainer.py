@@ -281,12 +281,18 @@ def _gather_replicas(embeddings, labels, taught):
     context = tf.distribute.get_replica_context()
     if context.num_replicas_in_sync == 1:
         return embeddings, labels, taught, 0
-    offset = context.replica_id_in_sync_group * embeddings.shape[0]
+    rows = embeddings.shape[0]
+
+    def gather(x):
+        # Every replica has as many rows, which the gathered shape does not say by itself.
+        whole = (context.num_replicas_in_sync * rows, *x.shape[1:])
+        return tf.ensure_shape(context.all_gather(x, axis=0), whole)
+
     return (
-        _with_dense_gradient(context.all_gather(embeddings, axis=0)),
-        context.all_gather(labels, axis=0),
-        None if taught is None else context.all_gather(taught, axis=0),
-        offset,
+        _with_dense_gradient(gather(embeddings)),
+        gather(labels),
+        None if taught is None else gather(taught),
+        context.replica_id_in_sync_group * rows,
     )
 
 

@@ -38,8 +38,11 @@ def test_negatives_of_the_other_device_are_found(outcome):
     assert logs["distillation_loss"] == pytest.approx(ALPHA / 3 * np.mean(taught), abs=1e-5)
 
 
-def test_two_devices_make_the_step_of_one(outcome):
-    one, two = outcome["one"], outcome["two"]
+@pytest.mark.parametrize("loss", ["triplet", "contrastive"])
+def test_two_devices_make_the_step_of_one(outcome, loss):
+    steps = outcome if loss == "triplet" else outcome["contrastive"]
+    one, two = steps["one"], steps["two"]
+    assert f"{loss}_loss" in one["logs"]
     assert two["logs"] == pytest.approx(one["logs"], abs=1e-5)
     np.testing.assert_allclose(two["kernel"], one["kernel"], atol=1e-6)
     assert np.abs(np.array(one["kernel"]) - np.eye(6)).max() > 0.01

@@ -26,6 +26,7 @@ from iris_tf.training.run import mirrored_strategy, resume, train  # noqa: E402
 from iris_tf.training.trainer import EmbeddingTrainer  # noqa: E402
 
 MARGIN, LEFT, RIGHT = 0.4, 0.2, 1.0
+TEMPERATURE = 0.25
 GROUPS, SIZE, DEVICES = 4, 3, 2
 
 
@@ -59,7 +60,7 @@ def reversed_rows(rois):
     return tf.math.l2_normalize(tf.reshape(rois, (-1, 6))[:, ::-1], axis=1)
 
 
-def one_step(strategy, images, labels, teach=reversed_rows, optimizer=None):
+def one_step(strategy, images, labels, teach=reversed_rows, optimizer=None, temperature=None):
     """Logs and weights after one step of a matrix that starts as identity."""
     with strategy.scope():
         roi = keras.Input((1, 6, 1))
@@ -72,6 +73,7 @@ def one_step(strategy, images, labels, teach=reversed_rows, optimizer=None):
             student,
             BatchRecipe(groups=GROUPS),
             teach=teach,
+            temperature=temperature,
         )
         trainer.compile(optimizer or keras.optimizers.SGD(1.0))
         trainer.margin.assign(MARGIN)
@@ -149,13 +151,19 @@ def main(dataset, folder):
     images = (100 * vectors).reshape(GROUPS, SIZE, 1, 6, 1).astype(np.float32)
     labels = labels.reshape(GROUPS, SIZE).astype(np.int32)
     devices = [device.name for device in tf.config.list_logical_devices("CPU")]
+    one_device = tf.distribute.OneDeviceStrategy(devices[0])
+    contrastive = {
+        name: one_step(strategy, images, labels, temperature=TEMPERATURE)
+        for name, strategy in (("one", one_device), ("two", mirrored_strategy()))
+    }
     print(
         json.dumps(
             {
                 "vectors": vectors.tolist(),
                 "negatives": negatives,
-                "one": one_step(tf.distribute.OneDeviceStrategy(devices[0]), images, labels),
+                "one": one_step(one_device, images, labels),
                 "two": one_step(mirrored_strategy(), images, labels),
+                "contrastive": contrastive,
                 "overflow": overflowing_step(mirrored_strategy()),
                 "run": whole_run(dataset, folder),
             }
