@@ -11,7 +11,7 @@ same command starts, resumes and repeats.
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -30,6 +30,7 @@ from iris_tf.datasets.roi_store import load_rois
 from iris_tf.datasets.synthetic.writer import synthesize
 from iris_tf.evaluation.evaluate import evaluate_embeddings, raw_pixel_embeddings
 from iris_tf.evaluation.model import evaluate_model, select_rows
+from iris_tf.evaluation.occlusion_map import occlusion_maps, read_maps, write_maps
 from iris_tf.evaluation.report import (
     Report,
     ReportRow,
@@ -40,6 +41,7 @@ from iris_tf.evaluation.report import (
 )
 from iris_tf.files import write_json
 from iris_tf.inference.model_card import CARD_NAME
+from iris_tf.inference.models import open_model
 from iris_tf.machine import machine_description
 from iris_tf.progress import track
 from iris_tf.run_folder import RunFolder
@@ -47,7 +49,7 @@ from iris_tf.segmentation.prepare import prepare
 from iris_tf.stages import Stages
 
 CROPS_SHOWN = 24
-EYES_MAPPED = 4  # on the page of each file's evaluation
+EYES_MAPPED = 4  # of each model, on every page
 AS_RELEASED = "released model as it is"
 UNSEEN = {"person": "persons", "identity": "identities"}
 
@@ -86,6 +88,7 @@ class Pipeline:
         for name in self.models:
             for precision in self.recipe.precisions:
                 self.evaluate(name, precision)
+        self.compare()
         self.measure_latency()
         self.report()
 
@@ -161,6 +164,47 @@ class Pipeline:
         """Where a model's metrics lie."""
         return self.folder / name / f"evaluation_{precision}"
 
+    def compare(self) -> None:
+        """Set the models beside the first, and map what each looks at."""
+        files = {name: self.model_file(name, self.compared_precision) for name in self.models}
+        first, *others = files.values()
+
+        def action() -> None:
+            evaluate_model(
+                first, self.manifest, self.comparison, "test", others=others, cost=model_cost
+            )
+            rows = select_rows(self.manifest, "test")
+            write_maps(
+                self.occlusion,
+                {
+                    name: occlusion_maps(open_model(file), rows, self.dataset, EYES_MAPPED)
+                    for name, file in files.items()
+                },
+            )
+
+        self.stages.run(
+            "compare models",
+            {"models": list(files), "manifest": self.manifest, **files_by_path(files.values())},
+            [self.comparison / "metrics.json", self.occlusion],
+            action,
+        )
+
+    @property
+    def compared_precision(self) -> str:
+        """Precision at which models are compared: the finest."""
+        made = self.recipe.precisions
+        return "float32" if "float32" in made else made[0]
+
+    @property
+    def comparison(self) -> Path:
+        """Where the models lie side by side."""
+        return self.folder / "comparison"
+
+    @property
+    def occlusion(self) -> Path:
+        """What the models look at."""
+        return self.comparison / "occlusion.npz"
+
     def evaluate_references(self) -> None:
         """Evaluate what has learnt nothing here: raw pixels, and the last model as it began."""
         from iris_tf.networks.embed import embed_rois
@@ -209,7 +253,7 @@ class Pipeline:
             merged["rows"] = [row for result in results for row in result["rows"]]
             write_json(out, merged)
 
-        inputs = {str(path): path for path in files} | {"machine": machine_description()["cpu"]}
+        inputs = files_by_path(files) | {"machine": machine_description()["cpu"]}
         self.stages.run("measure latency", inputs, [out], action)
 
     def report(self) -> None:
@@ -220,6 +264,9 @@ class Pipeline:
         settings = description["settings"]
         test = [row for row in manifest if row.split == "test"]
         path = self.folder / "report.html"
+        first, *others = (f"{name}, {self.compared_precision}" for name in self.models)
+        compared = json.loads((self.comparison / "metrics.json").read_text("utf-8"))["others"]
+        maps = read_maps(self.occlusion)
         write_report(
             path,
             Report(
@@ -237,6 +284,15 @@ class Pipeline:
                     for name, recipe in self.models.items()
                 ],
                 crops=self.sample_crops(test),
+                differences={
+                    name: other["differences"]
+                    for name, other in zip(others, compared, strict=True)
+                    if other["differences"]  # none of a single person
+                },
+                compared_with=first,
+                occlusion={
+                    f"{name}, {self.compared_precision}": found for name, found in maps.items()
+                },
                 notes=["Latency was measured on this machine's CPU, not on a phone."],
             ),
         )
@@ -287,6 +343,11 @@ class Pipeline:
         size = tuple(next(iter(self.models.values())).network.input_size)
         shown = np.linspace(0, len(rows) - 1, min(CROPS_SHOWN, len(rows))).astype(int)
         return list(load_rois([rows[i] for i in shown], self.dataset, size))
+
+
+def files_by_path(files: Iterable[Path]) -> dict[str, Path]:
+    """A stage's inputs, which change with the content of the files."""
+    return {str(path): path for path in files}
 
 
 if __name__ == "__main__":

@@ -7,8 +7,8 @@ such holes, and to cover what is masked already changes nothing.
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from iris_tf.datasets.images import resize_roi
 from iris_tf.datasets.manifest import ManifestRow
 from iris_tf.datasets.roi_store import read_crop
 from iris_tf.evaluation.slices import QUALITIES
+from iris_tf.files import atomic_path
 from iris_tf.inference.models import Embedder
 from iris_tf.progress import track
 
@@ -81,6 +82,39 @@ def occlusion_maps(
         crops = [read_crop(Path(folder) / row.roi) for row in (image, partner)]
         crop, similarity, own, genuine = occlude(embedder, *crops)
         maps.append(OcclusionMap(image.image, partner.image, crop, similarity, own, genuine))
+    return maps
+
+
+def write_maps(path: str | Path, maps: Mapping[str, Sequence[OcclusionMap]]) -> None:
+    """Keep the maps of several models in one ``.npz`` file, whole or not at all.
+
+    Parameters
+    ----------
+    path : str or Path
+        File to write, which ends in ``.npz``: ``models`` (names), and for the model number i,
+        from 0, the attributes of its `OcclusionMap`, e.g. ``own_i``, the eyes along the first
+        axis.
+    maps : mapping of str to sequence of OcclusionMap
+        By the name of a model, of one crop size each.
+    """
+    arrays = {"models": np.array(list(maps))}
+    for i, found in enumerate(maps.values()):
+        for field in fields(OcclusionMap):
+            arrays[f"{field.name}_{i}"] = np.array([getattr(one, field.name) for one in found])
+    with atomic_path(path) as temporary:
+        np.savez_compressed(temporary, **arrays)
+
+
+def read_maps(path: str | Path) -> dict[str, list[OcclusionMap]]:
+    """Maps that `write_maps` kept."""
+    maps = {}
+    with np.load(path) as arrays:
+        for i, model in enumerate(arrays["models"]):
+            columns = [arrays[f"{field.name}_{i}"] for field in fields(OcclusionMap)]
+            maps[str(model)] = [
+                OcclusionMap(str(image), str(partner), crop, float(similarity), own, genuine)
+                for image, partner, crop, similarity, own, genuine in zip(*columns, strict=True)
+            ]
     return maps
 
 

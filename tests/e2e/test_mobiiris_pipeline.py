@@ -1,6 +1,7 @@
 """The shipped demo recipe, shortened, through the command that a user types."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -79,6 +80,15 @@ def test_report_shows_the_measured_figures_and_says_that_they_are_synthetic(fini
                 (folder / name / f"evaluation_{precision}/metrics.json").read_text()
             )
             assert f"{100 * metrics['evaluation']['metrics']['eer']:.2f}" in page
+    for other in ("baseline", "mobiiris"):
+        differences = json.loads((folder / "comparison/metrics.json").read_text())["others"]
+        (found,) = (o for o in differences if o["model"]["name"].startswith(other))
+        eer = f"{100 * found['differences']['eer']['difference']:+.2f}"
+        line = rf">{other}, float32</th><td[^>]*>EER</td><td[^>]*>{re.escape(eer)}<"
+        assert re.search(line, page)
+    assert "minus that of resnet50, float32" in page
+    for name in MODELS:
+        assert f"<summary>Occlusion maps of {name}, float32</summary>" in page
     assert "http://" not in page and "https://" not in page  # nothing is fetched
 
 
@@ -102,10 +112,11 @@ def test_a_second_run_repeats_no_stage_and_another_recipe_is_refused(finished):
     folder, _ = finished
     stages = ("models", "checkpoints", "evaluation_float16")
     files = [p for name in MODELS for s in stages for p in (folder / name / s).rglob("*.*")]
+    files += (folder / "comparison").iterdir()
     before = {path: path.stat().st_mtime_ns for path in files}
     again = run_pipeline(folder)
     assert again.returncode == 0, again.stderr
-    assert again.stderr.count("done before") == 3 + 3 + 1 + 3 * len(PRECISIONS) + 1
+    assert again.stderr.count("done before") == 3 + 3 + 1 + 3 * len(PRECISIONS) + 1 + 1
     assert {path: path.stat().st_mtime_ns for path in files} == before
 
     other = run_pipeline(folder, "training.batch.groups=16")

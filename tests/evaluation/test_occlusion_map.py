@@ -5,7 +5,13 @@ import numpy as np
 import pytest
 
 from iris_tf.datasets.images import write_png
-from iris_tf.evaluation.occlusion_map import choose_pairs, occlude, occlusion_maps
+from iris_tf.evaluation.occlusion_map import (
+    choose_pairs,
+    occlude,
+    occlusion_maps,
+    read_maps,
+    write_maps,
+)
 
 REGION = slice(8, 16), slice(40, 56)
 
@@ -121,3 +127,20 @@ def test_maps_of_a_dataset(rows_of, tmp_path):
     for found in maps:
         assert found.similarity == pytest.approx(np.cos(50 / 255))
         assert found.largest == max(found.own.max(), -found.genuine.min(), found.genuine.max())
+
+
+def test_maps_that_were_kept_are_the_same(rows_of, tmp_path):
+    rows = rows_of([("a", "L"), ("a", "L"), ("b", "L"), ("b", "L")])
+    rows = [dataclasses.replace(row, roi=row.image) for row in rows]
+    for i, row in enumerate(rows):
+        write_png(tmp_path / row.roi, crop_of(50 * (i + 1)))
+    maps = {"Ä, float32": occlusion_maps(RegionEmbedder(), rows, tmp_path, 2), "none": []}
+    write_maps(tmp_path / "maps.npz", maps)
+    found = read_maps(tmp_path / "maps.npz")
+    assert list(found) == list(maps)
+    assert found["none"] == []
+    for one, other in zip(found["Ä, float32"], maps["Ä, float32"], strict=True):
+        for name, value in dataclasses.asdict(other).items():
+            kept = getattr(one, name)
+            assert type(kept) is type(value)
+            np.testing.assert_array_equal(kept, value)
