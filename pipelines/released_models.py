@@ -4,12 +4,13 @@
     python pipelines/released_models.py pipelines/released_models.yaml real.mine=EYES
 
 What is complete is skipped and an interrupted training goes on at its epoch, so
-the same command starts, resumes and repeats. Folders of real eyes are for
-measuring alone: nothing is trained or chosen on them.
+the same command starts, resumes and repeats. Nothing is trained on folders of
+real eyes; they are measured on, and `thresholds` names the one, if any, from
+which the card's thresholds are taken.
 """
 
 import dataclasses
-import importlib.util
+import importlib.metadata
 import json
 import os
 import shutil
@@ -29,7 +30,7 @@ from iris_tf.errors import RecipeError
 from iris_tf.evaluation.degradation import DEGRADATIONS, degrade_dataset
 from iris_tf.evaluation.model import evaluate_model
 from iris_tf.files import replace_folder, sha256, write_json
-from iris_tf.inference.model_card import CARD_NAME, ModelCard, ModelFile
+from iris_tf.inference.model_card import CARD_NAME, OPERATING_POINTS, ModelCard, ModelFile
 from iris_tf.run_folder import RunFolder
 from iris_tf.segmentation.prepare import prepare
 from iris_tf.segmentation.synthetic_strips import write_strip_dataset
@@ -52,7 +53,7 @@ def main(
     recipe = load_recipe(recipe_file, ReleaseRecipe, overrides)
     check_folders(recipe)
     # Where real eyes lie changes nothing of what is trained: the run goes on with others.
-    trained = dataclasses.replace(recipe, real={})
+    trained = dataclasses.replace(recipe, real={}, thresholds="")
     stages = Stages(Path(recipe.run), recipe_yaml(trained))
     load_tensorflow()
     release = Release(recipe, stages)
@@ -150,8 +151,11 @@ class Release:
         # Another version cuts other crops, and degraded images are segmented anew.
         version = read_settings(prepared.folder / "dataset.json")["segmenter_version"]
         crops = {"manifest": prepared.manifest, "segmenter": version}
-        iriscode = "iriscode" if importlib.util.find_spec("iris") else None
-        if iriscode is None:
+        try:
+            importlib.metadata.version("open-iris")
+            iriscode = "iriscode"
+        except importlib.metadata.PackageNotFoundError:
+            iriscode = None
             print("Open-Iris is not installed here, so its IrisCode is not in the table.")
         self.stages.run(
             f"measure {name}",
@@ -184,13 +188,17 @@ class Release:
             plain = json.loads((folder / "metrics.json").read_text("utf-8"))
             precisions = iter(self.recipe.precisions)
             for result in (plain, *plain["others"]):
-                rows[f"{UNCHANGED}, {next(precisions)}"] = _figures(result["evaluation"])
+                rows[f"{UNCHANGED}, {next(precisions)}"] = _figures(result)
             for baseline in plain["baselines"]:
-                rows[f"{UNCHANGED}, {baseline['name']}"] = _figures(baseline["evaluation"])
+                rows[f"{UNCHANGED}, {baseline['name']}"] = _figures(baseline)
+                # IrisCode passes over images that it can make nothing of.
+                rows[f"{UNCHANGED}, {self.recipe.precisions[0]}, same images"] = _figures(
+                    {"evaluation": baseline["model_evaluation"]}
+                )
             for number, kind in enumerate(DEGRADATIONS):
                 out = folder / f"degraded-{number}"
                 result = json.loads((out / "metrics.json").read_text("utf-8"))
-                rows[f"{kind}, float16"] = _figures(result["evaluation"])
+                rows[f"{kind}, float16"] = _figures(result)
             found[name] = rows
         return found
 
@@ -209,6 +217,7 @@ class Release:
             kept = ModelFile("keras", sha256(folder / weights), (folder / weights).stat().st_size)
             card = dataclasses.replace(
                 card,
+                **self.thresholds(),
                 files=card.files | {weights: kept},
                 training_data=(
                     f"{strips.identities - strips.validation} synthetic irises, {strips.views} "
@@ -219,27 +228,45 @@ class Release:
             )
             card.write(folder / CARD_NAME)
 
+    def thresholds(self) -> dict[str, Any]:
+        """Fields of the card about thresholds, where a real set decides on them."""
+        name = self.recipe.thresholds
+        if not name:
+            return {}
+        path = self.folder / "real" / name / "metrics.json"
+        evaluation = json.loads(path.read_text("utf-8"))["evaluation"]
+        counts = ("genuine_comparisons", "impostor_comparisons")
+        return {
+            "thresholds": {point: evaluation["thresholds"][point] for point in OPERATING_POINTS},
+            "thresholds_from": {"dataset": name, "split": "all"}
+            | {count: evaluation["counts"][count] for count in counts},
+        }
+
     def show(self) -> None:
         """Print the figures on real eyes and where the files are."""
         figures = self.figures()
         write_json(self.folder / "real.json", figures)
         if figures:
             table = Table(title="Real eyes, all pairs of images")
-            for title in ("set", "images", "genuine", "impostor", *TITLES):
+            for title in ("set", "images", "genuine", "impostor", "not cropped %", *TITLES):
                 table.add_column(title, justify="left" if title == "set" else "right")
             for name, rows in figures.items():
                 for kind, found in rows.items():
                     table.add_row(
                         f"{name}, {kind}",
                         *(str(found[key]) for key in ("images", "genuine", "impostor")),
-                        *(f"{100 * found[key]:.2f}" for key in METRICS),
+                        *(
+                            "–" if found[key] is None else f"{100 * found[key]:.2f}"
+                            for key in ("failure_to_extract", *METRICS)
+                        ),
                     )
             Console(width=max(130, Console().width)).print(table)
         for file in sorted(Path(self.recipe.out).iterdir()):
             print(f"{file} ({file.stat().st_size / 2**20:.2f} MiB)")
 
 
-def _figures(evaluation: dict[str, Any]) -> dict[str, Any]:
+def _figures(result: dict[str, Any]) -> dict[str, Any]:
+    evaluation, generalised = result["evaluation"], result.get("generalised")
     counts, bounds = evaluation["counts"], evaluation["intervals"]["bounds"]
     return {
         "images": counts["images"],
@@ -247,6 +274,7 @@ def _figures(evaluation: dict[str, Any]) -> dict[str, Any]:
         "genuine": counts["genuine_comparisons"],
         "impostor": counts["impostor_comparisons"],
         **{key: evaluation["metrics"][key] for key in METRICS},
+        "failure_to_extract": None if generalised is None else generalised["failure_rate"],
         "intervals_90": {key: bounds.get(key) for key in METRICS},
     }
 

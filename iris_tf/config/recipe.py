@@ -362,11 +362,14 @@ class ReleaseRecipe:
     models: dict[str, Any] = MISSING  # name -> keys of `TrainRecipe`; the last one is released
     precisions: list[str] = field(default_factory=lambda: ["float32", "float16"])
     real: dict[str, str] = field(default_factory=dict)  # name -> image folder, to measure on
+    thresholds: str = ""  # one of `real`, for the card's thresholds; empty: validation strips
 
     def problems(self) -> Iterator[Problem]:
         """Impossible values."""
         yield from _between(0, 2**31 - 1, seed=self.seed)
         yield from _under("strips", self.strips.problems())
+        if self.thresholds and self.thresholds not in self.real:
+            yield "thresholds", f"names {self.thresholds}, which is not one of `real`"
         yield from _models_and_precisions(self.models, self.precisions)
         if "real" in self.models:
             yield "models", "has 'real', which is the folder of what is measured; choose another"

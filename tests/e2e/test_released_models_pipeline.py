@@ -82,7 +82,10 @@ def test_real_eyes_are_measured_as_they_are_and_worse(release):
         # 12 persons, 2 eyes, 4 images: at most 24 * 6 genuine pairs.
         assert row["genuine"] <= 144
         assert row["genuine"] + row["impostor"] == row["images"] * (row["images"] - 1) / 2
-    assert plain[0]["eer"] == pytest.approx(plain[1]["eer"], abs=0.02)
+    # One comparison of a hundred and more may fall on the other side.
+    assert plain[0]["eer"] == pytest.approx(plain[1]["eer"], abs=0.007)
+    assert card.thresholds_from["dataset"] == "eyes"
+    assert card.thresholds_from["genuine_comparisons"] == plain[0]["genuine"]
     stored = json.loads((release[0] / "run" / "real.json").read_text())
     assert stored["eyes"] == rows
     assert "eyes, all together, float16" in release[1]
