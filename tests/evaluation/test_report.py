@@ -347,11 +347,11 @@ def test_differences_say_what_is_better(tmp_path):
     assert f"Figure of the model minus that of {ROWS[0].model}, in percentage" in text
     assert tables_of(source)["Differences"][1:] == [
         ["Other", "EER", "-1.23", "-2.00 to -1.00", "better"],
-        ["Other", "CMC@1", "-5.00", "-9.00 to -1.00", "worse"],
         ["Other", "FNMR@FMR 1e-2", "+1.00", "-1.00 to +3.00", "no difference shown"],
-        ["Other", "CMC@5", "+0.00", "–", "no difference shown"],
         ["Other", "AUC", "+0.0013", "+0.0002 to +0.0030", "better"],
         ["Other", "d′", "-0.250", "-0.500 to -0.100", "worse"],
+        ["Other", "CMC@1", "-5.00", "-9.00 to -1.00", "worse"],
+        ["Other", "CMC@5", "+0.00", "–", "no difference shown"],
     ]
     _, _, text = written(tmp_path, differences=differences, compared_with="First, float32")
     assert "Figure of the model minus that of First, float32, in percentage points" in text
