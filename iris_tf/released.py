@@ -33,15 +33,33 @@ def released_folder(name: str) -> Path:
     )
 
 
+def released_weights(name: str) -> Path:
+    """Path of the ``.keras`` file that a training can start from.
+
+    Parameters
+    ----------
+    name : str
+        E.g. ``"mobiiris"``.
+
+    Raises
+    ------
+    ModelError
+        When the installation lacks it.
+    """
+    path = released_folder(name) / f"{name}.keras"
+    if not path.is_file():
+        raise ModelError(f"{path}: is missing from this installation; install iris_tf again.")
+    return path
+
+
 def released_model(name: str, precision: str = "float16") -> Path:
-    """Path of a released model's file.
+    """Path of a released model's ``.tflite`` file.
 
     Parameters
     ----------
     name : str
         E.g. ``"iris-segmenter"``.
     precision : str, optional
-        Of a ``.tflite`` file, or ``"keras"`` for the weights to train on from.
 
     Raises
     ------

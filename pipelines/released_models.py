@@ -29,8 +29,8 @@ from iris_tf.datasets.manifest import read_settings
 from iris_tf.errors import RecipeError
 from iris_tf.evaluation.degradation import DEGRADATIONS, degrade_dataset
 from iris_tf.evaluation.model import evaluate_model
-from iris_tf.files import replace_folder, sha256, write_json
-from iris_tf.inference.model_card import CARD_NAME, OPERATING_POINTS, ModelCard, ModelFile
+from iris_tf.files import replace_folder, write_json
+from iris_tf.inference.model_card import CARD_NAME, OPERATING_POINTS, ModelCard
 from iris_tf.run_folder import RunFolder
 from iris_tf.segmentation.prepare import prepare
 from iris_tf.segmentation.synthetic_strips import write_strip_dataset
@@ -205,7 +205,6 @@ class Release:
     def publish(self) -> None:
         """Put the files, the weights to train on from and the card into the release's folder."""
         card = ModelCard.read(self.trained.models / CARD_NAME)
-        weights = f"{self.name}.keras"
         strips = self.recipe.strips
         with replace_folder(self.recipe.out) as folder:
             for pattern in KEPT:
@@ -213,12 +212,10 @@ class Release:
                     shutil.copy2(file, folder)
             for file in card.files:
                 shutil.copy2(self.trained.models / file, folder)
-            shutil.copy2(self.trained.best, folder / weights)
-            kept = ModelFile("keras", sha256(folder / weights), (folder / weights).stat().st_size)
+            shutil.copy2(self.trained.best, folder / f"{self.name}.keras")
             card = dataclasses.replace(
                 card,
                 **self.thresholds(),
-                files=card.files | {weights: kept},
                 training_data=(
                     f"{strips.identities - strips.validation} synthetic irises, {strips.views} "
                     f"images of each by varied synthetic cameras (seed {self.recipe.seed}); no "

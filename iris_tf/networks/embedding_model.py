@@ -16,7 +16,7 @@ from iris_tf.networks.seeding import layer_seed, seeded_config
 from iris_tf.networks.spatial_attention import SpatialAttention
 from iris_tf.networks.strip_normalization import StripNormalization
 from iris_tf.networks.weights import SUFFIXES, load_matching_weights
-from iris_tf.released import released_model
+from iris_tf.released import released_weights
 
 NORMALIZATIONS = ("imagenet", "local_contrast")
 
@@ -118,7 +118,7 @@ def build_embedding_model(
     embedding = embedding_head(backbone.output, embedding_size, pooling, batchnorm_momentum, seed)
     model = keras.Model(roi, embedding, name=name)
     if weights == RELEASED:
-        weights = str(released_model("mobiiris", "keras"))
+        weights = str(released_weights("mobiiris"))
     if weights.endswith(SUFFIXES):
         load_matching_weights(model, weights)
     return model
