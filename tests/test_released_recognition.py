@@ -21,7 +21,7 @@ def recognizer():
 @pytest.fixture(scope="module")
 def embedded(recognizer, small_images):
     rows, vectors = [], []
-    for row in read_layout(small_images, "auto")[1]:
+    for row in read_layout(small_images, "auto").rows:
         try:
             vectors.append(recognizer.embed([small_images / row.image])[0])
         except ExtractionError:
