@@ -164,6 +164,9 @@ def test_evaluation_of_the_run_and_of_its_files_agree(evaluate, trained_run, exp
     # The converter folds normalisation into the weights before it.
     assert 0.97 * student.count_params() < model.pop("parameters") <= student.count_params()
     assert model.pop("macs") > 0
+    latency = model.pop("latency")
+    assert latency["runs"] == 50
+    assert 0 < latency["median"] <= latency["p95"]
     data = (exported / "mobile_float32.tflite").read_bytes()
     assert model == {
         "name": "mobile_float32.tflite",

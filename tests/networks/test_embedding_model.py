@@ -119,7 +119,7 @@ def test_mixed_float16_embeds_in_float32(student, mixed_float16):
         ({"attention": ["roi"]}, "no layer 'roi'"),
         ({"attention_kernel": 4}, "odd"),
         ({"pooling": "max"}, "average, depthwise"),
-        ({"weights": "imagnet"}, "`none`, `imagenet`, or the path"),
+        ({"weights": "imagnet"}, "`none`, `imagenet`, `pretrained`, or the path"),
     ],
 )
 def test_impossible_settings(settings, message):
