@@ -67,6 +67,39 @@ def main(
     Pipeline(recipe, stages).run()
 
 
+def train_stage(stages: Stages, name: str, recipe: TrainRecipe, manifest: Path) -> None:
+    """Train a model, or go on with its interrupted run."""
+    from iris_tf.training.run import resume, train
+
+    run = RunFolder(recipe.run)
+    inputs: dict[str, Any] = {"recipe": recipe_yaml(recipe), "manifest": manifest}
+    if recipe.distillation.teacher is not None:
+        inputs["teacher"] = RunFolder(recipe.distillation.teacher).best
+    stages.run(
+        f"train {name}",
+        inputs,
+        [run.best, run.history_file],
+        lambda: resume(run.path, recipe) if run.recipe_file.is_file() else train(recipe),
+    )
+
+
+def export_stage(stages: Stages, name: str, run: RunFolder, precisions: Sequence[str]) -> None:
+    """Write a model's ``.tflite`` files and its card."""
+    from iris_tf.export.run import export_run
+
+    stages.run(
+        f"export {name}",
+        {"model": run.best, "precisions": list(precisions)},
+        [*(exported_file(name, run, p) for p in precisions), run.models / CARD_NAME],
+        lambda: export_run(run.path, precisions),
+    )
+
+
+def exported_file(name: str, run: RunFolder, precision: str) -> Path:
+    """Path of an exported model."""
+    return run.models / f"{name}_{precision}.tflite"
+
+
 class Pipeline:
     """The stages of one recipe, in one folder."""
 
@@ -81,9 +114,9 @@ class Pipeline:
         """All stages, in order."""
         self.make_dataset()
         for name, recipe in self.models.items():
-            self.train(name, recipe)
-        for name in self.models:
-            self.export(name)
+            train_stage(self.stages, name, recipe, self.manifest)
+        for name, recipe in self.models.items():
+            export_stage(self.stages, name, RunFolder(recipe.run), self.recipe.precisions)
         self.evaluate_references()
         for name in self.models:
             for precision in self.recipe.precisions:
@@ -116,37 +149,9 @@ class Pipeline:
             file=sys.stderr,
         )
 
-    def train(self, name: str, recipe: TrainRecipe) -> None:
-        """Train a model, or go on with its interrupted run."""
-        from iris_tf.training.run import resume, train
-
-        run = RunFolder(recipe.run)
-        inputs: dict[str, Any] = {"recipe": recipe_yaml(recipe), "manifest": self.manifest}
-        if recipe.distillation.teacher is not None:
-            inputs["teacher"] = RunFolder(recipe.distillation.teacher).best
-        self.stages.run(
-            f"train {name}",
-            inputs,
-            [run.best, run.history_file],
-            lambda: resume(run.path, recipe) if run.recipe_file.is_file() else train(recipe),
-        )
-
-    def export(self, name: str) -> None:
-        """Write a model's ``.tflite`` files and its card."""
-        from iris_tf.export.run import export_run
-
-        run = RunFolder(self.models[name].run)
-        files = [self.model_file(name, precision) for precision in self.recipe.precisions]
-        self.stages.run(
-            f"export {name}",
-            {"model": run.best, "precisions": list(self.recipe.precisions)},
-            [*files, run.models / CARD_NAME],
-            lambda: export_run(run.path, self.recipe.precisions),
-        )
-
     def model_file(self, name: str, precision: str) -> Path:
         """Path of an exported model."""
-        return RunFolder(self.models[name].run).models / f"{name}_{precision}.tflite"
+        return exported_file(name, RunFolder(self.models[name].run), precision)
 
     def evaluate(self, name: str, precision: str) -> None:
         """Evaluate an exported model on the test split."""

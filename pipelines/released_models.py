@@ -10,7 +10,6 @@ which the card's thresholds are taken.
 """
 
 import dataclasses
-import importlib.metadata
 import json
 import os
 import shutil
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from mobiiris import export_stage, exported_file, train_stage
 from rich.console import Console
 from rich.table import Table
 
@@ -31,6 +31,7 @@ from iris_tf.evaluation.degradation import DEGRADATIONS, degrade_dataset
 from iris_tf.evaluation.model import evaluate_model
 from iris_tf.files import replace_folder, write_json
 from iris_tf.inference.model_card import CARD_NAME, OPERATING_POINTS, ModelCard
+from iris_tf.machine import package_version
 from iris_tf.run_folder import RunFolder
 from iris_tf.segmentation.prepare import prepare
 from iris_tf.segmentation.synthetic_strips import write_strip_dataset
@@ -100,8 +101,6 @@ class Release:
 
     def train(self) -> None:
         """Draw the strips and train all models on them."""
-        from iris_tf.training.run import resume, train
-
         strips = self.recipe.strips
         manifest = self.dataset / "manifest.csv"
         self.stages.run(
@@ -113,34 +112,15 @@ class Release:
             ),
         )
         for name, recipe in self.models.items():
-            run = RunFolder(recipe.run)
-            inputs: dict[str, Any] = {"recipe": recipe_yaml(recipe), "manifest": manifest}
-            if recipe.distillation.teacher is not None:
-                inputs["teacher"] = RunFolder(recipe.distillation.teacher).best
-            self.stages.run(
-                f"train {name}",
-                inputs,
-                [run.best, run.history_file],
-                lambda run=run, recipe=recipe: (
-                    resume(run.path, recipe) if run.recipe_file.is_file() else train(recipe)
-                ),
-            )
+            train_stage(self.stages, name, recipe, manifest)
 
     def export(self) -> None:
         """Write the last model's ``.tflite`` files and its card."""
-        from iris_tf.export.run import export_run
-
-        files = [self.file(precision) for precision in self.recipe.precisions]
-        self.stages.run(
-            f"export {self.name}",
-            {"model": self.trained.best, "precisions": list(self.recipe.precisions)},
-            [*files, self.trained.models / CARD_NAME],
-            lambda: export_run(self.trained.path, self.recipe.precisions),
-        )
+        export_stage(self.stages, self.name, self.trained, self.recipe.precisions)
 
     def file(self, precision: str) -> Path:
         """Path of an exported file."""
-        return self.trained.models / f"{self.name}_{precision}.tflite"
+        return exported_file(self.name, self.trained, precision)
 
     def measure(self, name: str, images: Path) -> None:
         """Compare all real eyes of a folder, as they are and made worse in several ways."""
@@ -151,11 +131,8 @@ class Release:
         # Another version cuts other crops, and degraded images are segmented anew.
         version = read_settings(prepared.folder / "dataset.json")["segmenter_version"]
         crops = {"manifest": prepared.manifest, "segmenter": version}
-        try:
-            importlib.metadata.version("open-iris")
-            iriscode = "iriscode"
-        except importlib.metadata.PackageNotFoundError:
-            iriscode = None
+        iriscode = "iriscode" if package_version("open-iris") else None
+        if iriscode is None:
             print("Open-Iris is not installed here, so its IrisCode is not in the table.")
         self.stages.run(
             f"measure {name}",

@@ -16,6 +16,7 @@ from iris_tf.files import write_json
 from iris_tf.geometry import Ellipse
 from iris_tf.parallel import one_opencv_thread, run_in_processes
 from iris_tf.progress import StageProgress
+from iris_tf.segmentation.extraction import Extraction, worker_segmenter
 from iris_tf.segmentation.journal import Outcome
 from iris_tf.segmentation.roi import crop_roi
 from iris_tf.segmentation.segmenter import SegmentedEye, segmenter_by_name
@@ -133,8 +134,8 @@ def degrade_dataset(manifest: str | Path, name: str, out: str | Path, jobs: int 
     """
     rows = read_manifest(manifest)
     settings = read_settings(Path(manifest).with_name("dataset.json"))
-    _check_segmenter(manifest, settings)
     out = Path(out).resolve()
+    how = _same_extraction(manifest, settings, out)
     chunks = [rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK)]
     done: list[ManifestRow] = []
     failures = [
@@ -142,7 +143,7 @@ def degrade_dataset(manifest: str | Path, name: str, out: str | Path, jobs: int 
         for row, reason in failed_images(manifest, "all") or ()
     ]
     with StageProgress(f"Degrading: {name}", len(rows)) as progress:
-        calls = (joblib.delayed(_crop_chunk)(chunk, settings, name, out) for chunk in chunks)
+        calls = (joblib.delayed(_crop_chunk)(chunk, how, name) for chunk in chunks)
         for chunk, outcomes in zip(chunks, run_in_processes(calls, jobs, out), strict=True):
             failures += [outcome for outcome in outcomes if outcome.reason]
             done += [row for row, found in zip(chunk, outcomes, strict=True) if not found.reason]
@@ -156,8 +157,8 @@ def degrade_dataset(manifest: str | Path, name: str, out: str | Path, jobs: int 
     return out / "manifest.csv"
 
 
-def _check_segmenter(manifest: str | Path, settings: dict) -> None:
-    """Refuse to compare the work of two segmenters."""
+def _same_extraction(manifest: str | Path, settings: dict, out: Path) -> Extraction:
+    """How the crops were cut; refuses to compare the work of two segmenters."""
     segmenter = segmenter_by_name(settings["segmenter"])
     wanted = settings.get("segmenter_version", segmenter.version)
     if segmenter.version != wanted:
@@ -165,23 +166,23 @@ def _check_segmenter(manifest: str | Path, settings: dict) -> None:
             f"{manifest}: the crops were cut by version {wanted} of the segmenter "
             f"{segmenter.name!r}, but this is {segmenter.version}; prepare the dataset again."
         )
+    images = Path(settings["images"])
+    return Extraction(images, out, settings["roi_mode"], settings["segmenter"], None, wanted)
 
 
-def _crop_chunk(
-    rows: Sequence[ManifestRow], settings: dict, name: str, out: Path
-) -> list[Outcome]:
+def _crop_chunk(rows: Sequence[ManifestRow], how: Extraction, name: str) -> list[Outcome]:
     """Crop some images; an outcome without a reason is a crop."""
-    degradation, segment = DEGRADATIONS[name], segmenter_by_name(settings["segmenter"])
+    degradation, segment = DEGRADATIONS[name], worker_segmenter(how)
     outcomes = []
     with one_opencv_thread():
         for row in rows:
             # The same mistakes in every run, whatever the order of the images.
             rng = np.random.default_rng(list(row.image.encode()))
             try:
-                pixels = read_eye(Path(settings["images"]) / row.image).pixels
+                pixels = read_eye(how.images / row.image).pixels
                 pixels = degradation.image(pixels, row.iris_a + row.iris_b)
                 eye = degradation.eye(segment(pixels), rng)
-                write_png(out / row.roi, crop_roi(pixels, eye, settings["roi_mode"]))
+                write_png(how.out / row.roi, crop_roi(pixels, eye, how.roi_mode))
                 outcomes.append(Outcome(row.image, stamp=""))
             except ExtractionError as error:
                 outcomes.append(

@@ -203,9 +203,8 @@ def _check_settings(
                 f"{input_size[0]}x{input_size[1]}."
             )
         reduced = [side // part for side, part in zip(input_size, reduction, strict=True)]
-        layer = StripNormalization(*reduction)
         # By so much a strip is continued with its own other end before windows are taken.
-        margin = layer.wrap + max(width for _, width in layer.windows) - 1
+        margin = StripNormalization(*reduction).margin
         if reduced[1] < margin:
             raise ModelError(
                 f"input_size is {input_size[0]}x{input_size[1]}; local_contrast needs at least "

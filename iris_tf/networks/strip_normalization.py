@@ -43,6 +43,12 @@ class StripNormalization(keras.layers.Layer):
         self.rows, self.columns, self.wrap = rows, columns, wrap
         self.windows = tuple(tuple(window) for window in windows)
 
+    @property
+    def margin(self) -> int:
+        """Columns of the strip's other end that windows at either end of the output see."""
+        # Half a window for the mean, and half a window of means for the variance.
+        return self.wrap + max(width for _, width in self.windows) - 1
+
     def get_config(self):
         """Arguments of the constructor."""
         return {
@@ -56,12 +62,11 @@ class StripNormalization(keras.layers.Layer):
     def call(self, inputs):
         """Normalise `inputs`."""
         mask = ops.clip(inputs, 0.0, 1.0)  # visible pixels are 1 and more
-        both = _box(ops.concatenate([inputs / 255.0, mask], axis=-1), self.rows, self.columns, True)
+        tile = (self.rows, self.columns)
+        both = ops.average_pool(ops.concatenate([inputs / 255.0, mask], axis=-1), tile, tile)
         coverage = both[..., 1:]
         value = both[..., :1] / ops.maximum(coverage, _LEAST_COVERAGE)
-        # Half a window for the mean, and half a window of means for the variance.
-        spare = max(width for _, width in self.windows) - 1
-        margin = self.wrap + spare
+        margin, spare = self.margin, self.margin - self.wrap
         value, coverage = (
             ops.concatenate([part[:, :, -margin:], part, part[:, :, :margin]], axis=2)
             for part in (value, coverage)
@@ -84,10 +89,8 @@ class StripNormalization(keras.layers.Layer):
         return (batch, height // self.rows, width // self.columns + 2 * self.wrap, 3)
 
 
-def _box(x, height: int, width: int, reduce: bool = False):
-    """Mean over a window around each pixel, or over each of the tiles."""
-    if reduce:
-        return ops.average_pool(x, (height, width), (height, width), "valid")
+def _box(x, height: int, width: int):
+    """Mean over a window around each pixel."""
     # One direction after the other: a tall and wide window costs height + width.
     x = ops.average_pool(x, (height, 1), 1, "same")
     return ops.average_pool(x, (1, width), 1, "same")

@@ -110,7 +110,7 @@ def _process_chunk(chunk: Sequence[Task], how: Extraction) -> list[Outcome]:
             f"{how.out}: a worker process does not see this folder or {how.images}; all machines "
             "of a cluster must share both under the same paths."
         )
-    segment = _segmenter(how)
+    segment = worker_segmenter(how)
     with one_opencv_thread():
         outcomes = [_process_image(task, how, segment) for task in chunk]
     Journal(how.out).write_chunk(outcomes)
@@ -122,7 +122,14 @@ def _process_chunk(chunk: Sequence[Task], how: Extraction) -> list[Outcome]:
 _cache = threading.local()
 
 
-def _segmenter(how: Extraction) -> Segmenter:
+def worker_segmenter(how: Extraction) -> Segmenter:
+    """The segmenter of this thread, made once for all images that are cropped the same way.
+
+    Raises
+    ------
+    DatasetError
+        When it is not of the version that `how` asks for.
+    """
     # The version is part of the key: a file may hold other weights than a while ago.
     key = (how.segmenter, how.model, how.version)
     if getattr(_cache, "key", None) != key:

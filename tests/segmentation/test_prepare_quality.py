@@ -194,7 +194,7 @@ def test_each_thread_of_a_worker_has_a_segmenter_of_its_own(tmp_path):
         tmp_path, tmp_path, "aligned", "opencv", None, segmenter_by_name("opencv").version
     )
     with ThreadPoolExecutor(1) as other:
-        theirs = other.submit(extraction._segmenter, how).result()
-        assert other.submit(extraction._segmenter, how).result() is theirs
-    assert extraction._segmenter(how) is extraction._segmenter(how)
-    assert extraction._segmenter(how) is not theirs
+        theirs = other.submit(extraction.worker_segmenter, how).result()
+        assert other.submit(extraction.worker_segmenter, how).result() is theirs
+    assert extraction.worker_segmenter(how) is extraction.worker_segmenter(how)
+    assert extraction.worker_segmenter(how) is not theirs
