@@ -63,8 +63,7 @@ def evaluate_embeddings(
 ) -> dict[str, Any]:
     """Evaluate embeddings of a split: all genuine and all impostor pairs.
 
-    Memory grows with images, genuine comparisons and, for the intervals, the square of the
-    number of persons, but not with impostor comparisons.
+    Memory grows with images and genuine comparisons, but not with impostor comparisons.
 
     Parameters
     ----------

@@ -1,17 +1,15 @@
 """d-prime of every resample of the bootstrap over persons.
 
-It needs but sums of scores and of their squares, by person and by pair of persons, which are
-weighted as `iris_tf.evaluation.bootstrap` weights comparisons. So it is exact, however many
-comparisons there are; memory grows with the square of the number of persons.
+It needs but sums of scores and of their squares, weighted as `iris_tf.evaluation.bootstrap`
+weights comparisons. So it is exact, however many comparisons there are. Sums by pair of persons
+are weighted as they come, block by block, so that memory does not grow with their number.
 """
-
-from collections.abc import Sequence
 
 import numpy as np
 from scipy import sparse
 
 from iris_tf.evaluation.counts import STEP, Comparisons, Pairs, ScoreCounts, score_keys
-from iris_tf.evaluation.person_sums import Blocks, Total, by_pair_of_persons, sum_over_draws
+from iris_tf.evaluation.person_sums import Blocks, by_pair_of_persons, sum_over_draws
 from iris_tf.evaluation.scores import ImageLabels
 
 _FLOATS_AT_ONCE = 1 << 21
@@ -43,15 +41,15 @@ def resample_d_prime(
     """
     genuine, persons = comparisons.genuine, labels.persons
     centre = _centre(comparisons.counts, comparisons.counts.impostor)
-    # Integers, so that the genuine comparisons can be taken off again without a rest.
-    sums = np.zeros((3, persons, persons))
+    drawn = weights.T.astype(np.float64)
+    between, within = np.zeros((3, len(weights))), np.zeros((3, persons))
     for start, block in blocks():
-        _add_powers(start, block, labels, centre, sums)
-    own = labels.person[genuine.first]
-    for power, by_pair in enumerate(sums):
-        values = (genuine.keys.astype(np.float64) - centre) ** power
-        by_pair[np.diag_indices(persons)] -= np.bincount(own, values, persons)
-    return _d_prime(comparisons.counts, genuine, [sum_over_draws(s) for s in sums], labels, weights)
+        _add_powers(start, block, labels, centre, drawn, between, within)
+    # Integers, so that the genuine comparisons can be taken off again without a rest.
+    offsets, own = genuine.keys.astype(np.float64) - centre, labels.person[genuine.first]
+    for power, by_person in enumerate(within):
+        by_person -= np.bincount(own, offsets**power, persons)
+    return _d_prime(comparisons.counts, genuine, between + within @ drawn, labels, drawn)
 
 
 def resample_d_prime_of_pairs(
@@ -63,20 +61,29 @@ def resample_d_prime_of_pairs(
 ) -> np.ndarray:
     """`resample_d_prime` of comparisons that are listed one by one."""
     offsets = impostor.keys.astype(np.float64) - _centre(counts, counts.impostor)
-    totals = [
-        sum_over_draws(by_pair_of_persons(impostor, labels, offsets**power)) for power in range(3)
+    drawn = weights.T.astype(np.float64)
+    sums = [
+        sum_over_draws(by_pair_of_persons(impostor, labels, offsets**power))(drawn)
+        for power in range(3)
     ]
-    return _d_prime(counts, genuine, totals, labels, weights)
+    return _d_prime(counts, genuine, np.stack(sums), labels, drawn)
 
 
 def _add_powers(
-    start: int, block: np.ndarray, labels: ImageLabels, centre: int, sums: np.ndarray
+    start: int,
+    block: np.ndarray,
+    labels: ImageLabels,
+    centre: int,
+    drawn: np.ndarray,
+    between: np.ndarray,
+    within: np.ndarray,
 ) -> None:
-    """Add the number of comparisons, their keys' offsets and their squares."""
-    images = len(labels.person)
-    member = sparse.coo_array(
-        (np.ones(images), (labels.person, np.arange(images))), shape=(labels.persons, images)
-    ).tocsr()
+    """Add the number of comparisons, their keys' offsets and their squares.
+
+    Those of two persons are added to `between`, of shape (3, resamples), with their weights,
+    and those of one person to `within`, of shape (3, persons), as they are.
+    """
+    images, persons = len(labels.person), labels.persons
     step = max(1, _FLOATS_AT_ONCE // images)
     for first in range(start, start + len(block), step):
         part = block[first - start : first - start + step, first:]
@@ -84,27 +91,39 @@ def _add_powers(
         compared = labels.group[rows, None] == labels.group[None, first:]
         compared[:, : len(part)] &= np.triu(np.ones((len(part), len(part)), bool), 1)
         offsets = score_keys(part).astype(np.float64) - centre
-        left, right = member[:, rows], member[:, first:].T
+        people, place = np.unique(labels.person[rows], return_inverse=True)
+        left = _membership(place.ravel(), len(people)).T
+        right = _membership(labels.person[first:], persons)
+        own = np.arange(len(people)), people
         values = compared.astype(np.float64)
-        for by_pair in sums:
-            by_pair += (left @ values) @ right
+        for of_power, by_person in zip(between, within, strict=True):
+            by_pair = (left @ values) @ right
+            by_person[people] += by_pair[own]
+            by_pair[own] = 0.0
+            of_power += np.einsum("ij,ij->j", by_pair @ drawn, drawn[people])
             values *= offsets
+
+
+def _membership(place: np.ndarray, places: int) -> sparse.csr_array:
+    """Ones where a row belongs to a column."""
+    n = len(place)
+    return sparse.csr_array((np.ones(n), place, np.arange(n + 1)), shape=(n, places))
 
 
 def _d_prime(
     counts: ScoreCounts,
     genuine: Pairs,
-    impostor: Sequence[Total],
+    impostor: np.ndarray,
     labels: ImageLabels,
-    weights: np.ndarray,
+    drawn: np.ndarray,
 ) -> np.ndarray:
-    drawn = weights.T.astype(np.float64)
+    """d' from the sums of `_add_powers` over the impostors of each resample, (3, resamples)."""
     centre = _centre(counts, counts.genuine)
     offsets, person = genuine.keys.astype(np.float64) - centre, labels.person[genuine.first]
     mean, variance = _mean_and_variance(*(
         np.bincount(person, offsets**power, labels.persons) @ drawn for power in range(3)
     ))  # fmt: skip
-    low_mean, low_variance = _mean_and_variance(*(total(drawn) for total in impostor))
+    low_mean, low_variance = _mean_and_variance(*impostor)
     mean += centre - _centre(counts, counts.impostor)
     spread = np.sqrt((variance + low_variance) / 2)
     with np.errstate(invalid="ignore", divide="ignore"):

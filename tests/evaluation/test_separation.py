@@ -1,8 +1,10 @@
 import dataclasses
+import tracemalloc
 
 import numpy as np
 import pytest
 
+from iris_tf.evaluation import scores as scores_module
 from iris_tf.evaluation import separation
 from iris_tf.evaluation.bootstrap import person_weights
 from iris_tf.evaluation.counts import Pairs, count_scores, rounded, score_keys
@@ -45,6 +47,26 @@ def test_equals_resampling_one_by_one(population, monkeypatch, protocol, floats)
     found = resample(embeddings, labels, weights)
     wanted = [one_by_one(embeddings, labels, drawn) for drawn in weights]
     np.testing.assert_allclose(found, wanted, rtol=1e-5)  # a score may round the other way
+
+
+def test_memory_does_not_grow_with_pairs_of_persons(rows_of, monkeypatch):
+    persons = 1200
+    embeddings = np.sign(np.random.default_rng(0).normal(size=(2 * persons, 4))) / 2  # few scores
+    labels = label_images(rows_of([(f"p{i // 2}", "L") for i in range(2 * persons)]))
+    weights = person_weights(persons, 5, seed=0)
+    monkeypatch.setattr(separation, "_FLOATS_AT_ONCE", 1 << 16)
+    monkeypatch.setattr(scores_module, "_FLOATS_PER_BLOCK", 1 << 17)
+
+    def blocks():
+        return similarity_blocks(embeddings)
+
+    comparisons = count_scores(blocks(), labels)
+    tracemalloc.start()
+    found = resample_d_prime(comparisons, blocks, labels, weights)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert np.isfinite(found).all()
+    assert peak < 8 * persons**2  # one number for each pair of persons
 
 
 def test_datasets_apart(population):
