@@ -162,7 +162,8 @@ def d_prime_of_counts(counts: ScoreCounts) -> float | None:
 def _halfway_below(thresholds: np.ndarray, index: int) -> float:
     """A threshold that decides like ``thresholds[index]``, away from any score.
 
-    Exact in float32, because scores are compared in it.
+    Exact in float32, because scores are compared in it. A little above the middle, because
+    a score halfway between two counted ones may have been rounded to the lower of them.
     """
     here = thresholds[index]
     below = thresholds[index + 1] if index + 1 < len(thresholds) else None
@@ -170,7 +171,7 @@ def _halfway_below(thresholds: np.ndarray, index: int) -> float:
         return float(here)
     if np.isinf(here):  # accepts nothing: just above the largest score
         return float(np.nextafter(np.float32(below), np.float32(np.inf)))
-    middle = float(np.float32((here + below) / 2))
+    middle = float(np.nextafter(np.float32((here + below) / 2), np.float32(np.inf)))
     return middle if below < middle <= here else float(here)
 
 

@@ -6,6 +6,7 @@ from scipy.stats import norm
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from iris_tf.errors import EvaluationError
+from iris_tf.evaluation.counts import rounded
 from iris_tf.evaluation.verification import (
     area_under_roc,
     d_prime,
@@ -183,3 +184,15 @@ def test_unusable_scores(genuine, impostor, message):
     for function in (equal_error_rate, d_prime, error_curve):
         with pytest.raises(EvaluationError, match=message):
             function(np.array(genuine), np.array(impostor))
+
+
+@pytest.mark.parametrize("far", [0.01, 0.03, 0.1])
+@pytest.mark.parametrize("centre", [0.1, 0.4, 0.7])
+def test_no_more_is_accepted_of_scores_that_are_not_rounded(centre, far):
+    # So dense that every rounded score occurs, and many scores lie halfway between two.
+    rng = np.random.default_rng(0)
+    genuine = rng.uniform(centre, centre + 1e-3, 1000).astype(np.float32)
+    impostor = rng.uniform(centre, centre + 1e-3, 200_000).astype(np.float32)
+    point = verification_rate(rounded(genuine), rounded(impostor), far)
+    accepted = impostor >= np.float32(point.threshold)
+    assert far - 1e-3 < accepted.mean() <= far
