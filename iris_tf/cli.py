@@ -264,6 +264,7 @@ def evaluate(
     from iris_tf.benchmark.cost import model_cost
     from iris_tf.benchmark.latency import measure_latency
     from iris_tf.evaluation.model import evaluate_model
+    from iris_tf.evaluation.summary import summary
 
     if (genuine is None) != (impostor is None):
         raise typer.BadParameter("give both --genuine and --impostor, or neither")
@@ -286,63 +287,8 @@ def evaluate(
         latency=partial(measure_latency, threads=(1,), runs=latency_runs) if latency_runs else None,
         occlusion_eyes=occlusion_eyes,
     )
-    result = results["evaluation"]
-    counts, bounds = result["counts"], result["intervals"]["bounds"]
-    typer.echo(
-        f"{counts['images']} images of {counts['identities']} identities: "
-        f"{counts['genuine_comparisons']} genuine, {counts['impostor_comparisons']} impostor "
-        "comparisons"
-    )
-    names = {"eer": "EER", "vr_far_1e-2": "VR@FAR=1%", "vr_far_1e-3": "VR@FAR=0.1%",
-             "fnmr_fmr_1e-4": "FNMR@FMR=1e-4", "fnmr_fmr_1e-5": "FNMR@FMR=1e-5",
-             "cmc_1": "CMC@1", "cmc_5": "CMC@5", "fnir_fpir_1e-2": "FNIR@FPIR=1%"}  # fmt: skip
-    names = {key: name for key, name in names.items() if result["metrics"][key] is not None}
-    for key, name in names.items():
-        interval = ""
-        if bounds.get(key) is not None:
-            low, high = (100 * bound for bound in bounds[key])
-            interval = f"  (90 % interval {low:.2f} to {high:.2f})"
-        typer.echo(f"{name:<13} {100 * result['metrics'][key]:6.2f} %{interval}")
-    if results["generalised"] and results["generalised"]["failures"]:
-        failed, point = results["generalised"], results["generalised"]["points"]["eer"]
-        typer.echo(
-            f"with {sum(failed['failures'].values())} failures to extract as non-matches, at the "
-            f"EER threshold: GFRR {100 * point['gfrr']:.2f} %, GFAR {100 * point['gfar']:.2f} %"
-        )
-    for other in results["others"]:
-        typer.echo(f"{other['model']['name']}, and its difference to the first:")
-        for key, name in names.items():
-            difference = ""
-            if key in other["differences"]:
-                found = other["differences"][key]
-                difference = f"  {100 * found['difference']:+.2f}"
-                if found["interval"] is not None:
-                    low, high = (100 * bound for bound in found["interval"])
-                    difference += f" (90 % interval {low:+.2f} to {high:+.2f})"
-            rate = 100 * other["evaluation"]["metrics"][key]
-            typer.echo(f"{name:<13} {rate:6.2f} %{difference}")
-    for other in results["baselines"]:
-        typer.echo(
-            f"{other['name']} ({other['library']}): templates of {other['templates']} of "
-            f"{counts['images']} images"
-        )
-        for reason, count in other["failures"].items():
-            typer.echo(f"  failed, {reason}: {count}")
-        for key, name in names.items():
-            theirs, ours = (
-                other[part]["metrics"][key] for part in ("evaluation", "model_evaluation")
-            )
-            if theirs is not None and ours is not None:  # it may have fewer comparisons
-                typer.echo(
-                    f"{name:<13} {100 * theirs:6.2f} %  (the model on the same images "
-                    f"{100 * ours:.2f} %)"
-                )
-    for entry in (results, *results["others"]):
-        if latency := entry["model"]["latency"]:
-            typer.echo(
-                f"{entry['model']['name']}: {latency['median']:.2f} ms a crop on one thread (p95 "
-                f"{latency['p95']:.2f} ms, {latency['runs']} runs)"
-            )
+    for line in summary(results):
+        typer.echo(line)
     typer.echo(f"written to {out / 'metrics.json'}")
 
 
