@@ -1,5 +1,6 @@
 """The report's tables as HTML: what each line holds, and how a table is written."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -170,10 +171,10 @@ def thresholds_table(rows: Sequence[ReportRow]) -> str:
             cells = [
                 Cell("EER" if name == "eer" else f"FMR {name.removeprefix('fmr_')}"),
                 Cell(f"{point['threshold']:.4f}", point["threshold"]),
-                *(Cell(percent(point[kind]), point[kind]) for kind in ("fmr", "fnmr")),
             ]
             both = generalised["points"].get(name, {}) if generalised else {}
-            cells += [Cell(percent(both.get(kind)), both.get(kind)) for kind in ("gfar", "gfrr")]
+            for rates, of_impostors, of_genuine in ((point, "fmr", "fnmr"), (both, "gfar", "gfrr")):
+                cells += [_small_share(rates.get(of_impostors)), _share(rates.get(of_genuine))]
             lines.append(_line(row, *cells, first=name == "eer"))
     columns = [
         *_MODEL, Column("at", False), Column("threshold"), Column("FMR (%)"),
@@ -328,6 +329,14 @@ def _named(row: ReportRow) -> Cell:
 
 def _share(rate: float | None) -> Cell:
     return Cell(percent(rate), rate)
+
+
+def _small_share(rate: float | None) -> Cell:
+    """With three digits that count: an FMR of 1e-5 is 0.001 %, which two decimals would hide."""
+    if not rate:
+        return _share(rate)
+    decimals = max(2, 2 - math.floor(math.log10(100 * rate)))
+    return Cell(f"{100 * rate:.{decimals}f}", rate)
 
 
 def _rate(row: ReportRow, metric: str) -> Cell:

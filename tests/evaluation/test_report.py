@@ -238,7 +238,7 @@ def rich(rows_of, population):
     generalised = {
         "failures": {"occluded": 3, "no_pupil": 4}, "failure_rate": 0.0127,
         "points": {"eer": {"gfar": 0.0456, "gfrr": 0.0789},
-                   "fmr_1e-4": {"gfar": 0.0001, "gfrr": 0.4444}},
+                   "fmr_1e-4": {"gfar": 0.00012345, "gfrr": 0.4444}},
     }
     return ReportRow("Model", "int8", result, 2**20, parameters=3_087_654, macs=1_234_560_000,
                      generalised=generalised, slices=slices)
@@ -268,7 +268,7 @@ def test_tables_of_all_that_is_known(rich, tmp_path):
     assert list(points) == ["EER", "FMR 1e-2", "FMR 1e-3", "FMR 1e-4"]
     assert points["EER"][-2:] == ["4.56", "7.89"]
     assert points["FMR 1e-2"][-2:] == ["–", "–"]
-    assert points["FMR 1e-4"][-2:] == ["0.01", "44.44"]
+    assert points["FMR 1e-4"][-2:] == ["0.0123", "44.44"]
     threshold = rich.evaluation["operating_points"]["fmr_1e-3"]["threshold"]
     assert points["FMR 1e-3"][3] == f"{threshold:.4f}"
     assert tables["Identification"][1][-2:] == ["19.28 15.12–21.34", "56.47 few probes"]
@@ -283,6 +283,17 @@ def test_tables_of_all_that_is_known(rich, tmp_path):
     assert len(page.images) == 4  # DET, CMC, histogram, error versus discard
     assert "ms" not in tables["Results"][0]
     assert "Latency" not in text
+
+
+@pytest.mark.parametrize(("rate", "shown"), [
+    (0.0, "0.00"), (9.994e-6, "0.000999"), (9.87e-6, "0.000987"), (0.0000993, "0.00993"),
+    (0.00999, "0.999"), (0.0123456, "1.23"), (0.5, "50.00"),
+])
+def test_small_rates_of_false_matches_are_not_rounded_away(rich, tmp_path, rate, shown):
+    rich.evaluation["operating_points"]["fmr_1e-4"]["fmr"] = rate
+    source, _, _ = written(tmp_path, rows=[rich], curves=(), crops=())
+    heads, *lines = tables_of(source)["Operating points"]
+    assert dict(zip(heads, lines[-1], strict=True))["FMR (%)"] == shown
 
 
 def test_latency_is_shown_with_its_runs_and_machine(tmp_path):
