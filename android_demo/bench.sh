@@ -29,12 +29,23 @@ case "$plan" in *"'"*) fail "the plan must not contain single quotes" ;; esac
 
 for model in "$@"; do
     [ -f "$model" ] || fail "$model: there is no such file"
-    adb shell mkdir -p "$folder/models"
-    adb push "$model" "$folder/models/" > /dev/null
 done
 
-token="run$(date +%s)"
 adb shell input keyevent KEYCODE_WAKEUP
+if [ $# -gt 0 ]; then
+    # The app makes its folder itself: what the shell makes there, the app may be unable to read.
+    adb shell am start -n "$package/.MainActivity" > /dev/null
+    for ((tries = 0; tries < 30; tries++)); do
+        adb shell ls "$folder/models" > /dev/null 2>&1 && break
+        sleep 1
+    done
+    [ "$tries" -lt 30 ] || fail "the app does not start; unlock the phone and open the app once by hand"
+    for model in "$@"; do
+        adb push "$model" "$folder/models/" > /dev/null || fail "$model: it cannot be pushed to the phone"
+    done
+fi
+
+token="run$(date +%s)"
 adb shell am start -n "$package/.MainActivity" --es token "$token" --es plan "'$plan'" > /dev/null
 echo "Running on $(adb shell getprop ro.product.model | tr -d '\r'); keep the phone unlocked and alone."
 
@@ -45,7 +56,8 @@ for ((waited = 0; waited < 60 * minutes; waited += 2)); do
     if adb shell ls "$folder/$token.json" > /dev/null 2>&1; then
         temporary="$(mktemp -d)"
         trap 'rm -rf "$temporary"' EXIT
-        adb pull "$folder/$token.json" "$temporary/latency.json" > /dev/null
+        adb pull "$folder/$token.json" "$temporary/latency.json" > /dev/null ||
+            fail "the result cannot be pulled; it stays on the phone as $folder/$token.json"
         adb shell rm "$folder/$token.json"
         iris-tf benchmark import "$temporary/latency.json" --out "$out"
         exit 0
