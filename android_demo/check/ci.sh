@@ -13,6 +13,9 @@ left_out() {
     exit 0
 }
 
+# Seconds left of a limit, at least as many as given: 0 would be no limit at all for timeout.
+rest() { echo "$(($1 - SECONDS > ${2:-1} ? $1 - SECONDS : ${2:-1}))"; }
+
 packages=()
 need() {
     if ! [ -e "$1" ] && ! command -v "$1" > /dev/null; then packages+=("$2"); fi
@@ -33,14 +36,18 @@ if [ "${#packages[@]}" -gt 0 ]; then
     fi
     export DEBIAN_FRONTEND=noninteractive
     timeout "$INSTALLING" apt-get update > "$log" 2>&1 &&
-        timeout "$((INSTALLING - SECONDS))" apt-get install --yes --no-install-recommends "${packages[@]}" >> "$log" 2>&1 ||
+        timeout "$(rest "$INSTALLING")" apt-get install --yes --no-install-recommends "${packages[@]}" >> "$log" 2>&1 ||
         left_out "apt-get did not install ${packages[*]} ($(tail -n 1 "$log"))."
 fi
-timeout "$((INSTALLING - SECONDS > 20 ? INSTALLING - SECONDS : 20))" make --silent android-tools > "$log" 2>&1 ||
+timeout "$(rest "$INSTALLING" 20)" make --silent android-tools > "$log" 2>&1 ||
     left_out "the Kotlin compiler or android.jar cannot be fetched ($(tail -n 1 "$log"))."
 echo "The tools of android-check were ready after $SECONDS s."
 
-timeout "$((TOGETHER - SECONDS))" make --silent android-check
-status=$?
-[ "$status" -eq 124 ] && left_out "it did not end within $TOGETHER s."
+timeout --kill-after=10 "$(rest "$TOGETHER")" make --silent android-check | tee "$log"
+status=${PIPESTATUS[0]}
+# 124 and 137: the time was up.
+if [ "$status" -eq 124 ] || [ "$status" -eq 137 ]; then
+    grep -q '^FAILED' "$log" && exit 1
+    left_out "it did not end within $TOGETHER s; the steps above did."
+fi
 exit "$status"
