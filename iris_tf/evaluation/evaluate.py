@@ -158,12 +158,23 @@ def evaluate_similarities(
     EvaluationError
         When there is no genuine or no impostor comparison.
     """
+    return evaluation_of_similarities(similarities, rows, resamples, seed, protocol).result
+
+
+def evaluation_of_similarities(
+    similarities: np.ndarray,
+    rows: Sequence[ManifestRow],
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    protocol: str = "all-pairs",
+) -> Evaluation:
+    """`evaluate_similarities`, with the scores and resamples that it came from."""
 
     def blocks() -> Iterable[tuple[int, np.ndarray]]:
         for start in range(0, len(similarities), _BLOCK):
             yield start, similarities[start : start + _BLOCK]
 
-    return _evaluate(blocks, rows, resamples, seed, protocol).result
+    return _evaluate(blocks, rows, resamples, seed, protocol)
 
 
 def _evaluate(

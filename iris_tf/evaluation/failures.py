@@ -18,6 +18,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from iris_tf.datasets.layouts import parse_image
 from iris_tf.datasets.manifest import ManifestRow, read_manifest, read_settings
 from iris_tf.datasets.splits import split_rows
@@ -107,7 +109,52 @@ def generalised_rates(
         by name of operating point.
     """
     labels = label_images([*rows, *(row for row, _ in failed)], protocol)
-    genuine, impostor = number_of_comparisons(labels)
+    images = len(rows) + len(failed)
+    return _rates(failed, images, number_of_comparisons(labels), counts, thresholds)
+
+
+def generalised_rates_of_pairs(
+    images: int,
+    failed: Sequence[tuple[ManifestRow, str]],
+    genuine: np.ndarray,
+    impostor: np.ndarray,
+    counts: ScoreCounts,
+    thresholds: Mapping[str, float],
+) -> dict[str, Any]:
+    """`generalised_rates` of listed comparisons.
+
+    Parameters
+    ----------
+    images : int
+        Number of images that could be compared.
+    failed : sequence of (ManifestRow, str)
+        Images that gave no crop, from `failed_images`, whether listed or not.
+    genuine, impostor : ndarray of shape (n, 2), int
+        All listed comparisons; indices from `images` on are of `failed`.
+    counts : ScoreCounts
+        Scores of the comparisons that could be made.
+    thresholds : mapping of str to float
+        Least accepted score by name of operating point.
+
+    Returns
+    -------
+    dict
+        As `generalised_rates`; failures are counted among the images that are listed.
+    """
+    listed = np.unique(np.concatenate([genuine, impostor]))
+    listed_failed = [failed[i - images] for i in listed if i >= images]
+    attempts = len(genuine), len(impostor)
+    return _rates(listed_failed, len(listed), attempts, counts, thresholds)
+
+
+def _rates(
+    failed: Sequence[tuple[ManifestRow, str]],
+    images: int,
+    attempts: tuple[int, int],
+    counts: ScoreCounts,
+    thresholds: Mapping[str, float],
+) -> dict[str, Any]:
+    genuine, impostor = attempts
     points = {}
     for name, threshold in thresholds.items():
         accepted = counts.levels >= threshold
@@ -117,7 +164,7 @@ def generalised_rates(
         }
     return {
         "failures": dict(sorted(collections.Counter(reason for _, reason in failed).items())),
-        "failure_rate": len(failed) / (len(rows) + len(failed)),
+        "failure_rate": len(failed) / images,
         "genuine_attempts": genuine,
         "impostor_attempts": impostor,
         "points": points,

@@ -1,5 +1,6 @@
 """`iris-tf evaluate`: models, and a baseline if wanted, on one split of one manifest."""
 
+import collections
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,15 @@ from iris_tf.evaluation.evaluate import (
     RESAMPLES,
     Evaluation,
     evaluate_embeddings,
-    evaluate_similarities,
     evaluation_of_embeddings,
     evaluation_of_pairs,
+    evaluation_of_similarities,
 )
-from iris_tf.evaluation.failures import failed_images, generalised_rates
+from iris_tf.evaluation.failures import (
+    failed_images,
+    generalised_rates,
+    generalised_rates_of_pairs,
+)
 from iris_tf.evaluation.iriscode import IrisCodeBaseline, hamming_distances, iriscode_of_dataset
 from iris_tf.evaluation.model_report import write_model_report
 from iris_tf.evaluation.occlusion_map import occlusion_maps
@@ -128,14 +133,14 @@ def evaluate_model(
         macs, None where they are not counted, and latency: median and p95 in milliseconds,
         runs, threads, runtime; None where it is not measured), ``manifest``, ``split``,
         ``evaluation`` (see `evaluate_embeddings`), ``generalised`` (see `generalised_rates`;
-        None where failures are not known, and of listed pairs), ``slices`` (see `slice_figures`),
+        None where failures are not known), ``slices`` (see `slice_figures`),
         ``others``, ``baselines`` and ``machine``. Each of the others has ``model``,
         ``evaluation``, ``generalised`` and ``slices`` of its own, and ``differences`` to the
         first (see `paired_differences`). Each baseline has ``name``, ``library``,
         ``segmenter``, ``segmenter_version``, ``templates`` (number of images it could use),
         ``failures`` (the others by `FailureReason`), ``errors`` (the same by the library's own
-        names), ``evaluation`` of the baseline, and ``model_evaluation``, of the model on the
-        same images.
+        names), ``evaluation`` and ``generalised`` of the baseline (an image without template
+        is a failure to extract too), and ``model_evaluation``, of the model on the same images.
 
     Raises
     ------
@@ -153,8 +158,10 @@ def evaluate_model(
             "baseline."
         )
     label_images(rows, protocol)  # refused before the work
+    failed = failed_images(manifest, split)
+    every = [*rows, *(row for row, _ in failed or ())]
     lists = pairs and tuple(
-        read_pairs(path, rows, genuine) for path, genuine in zip(pairs, (True, False), strict=True)
+        read_pairs(path, every, genuine) for path, genuine in zip(pairs, (True, False), strict=True)
     )
     given = [model, *others]
     embedders = [open_model(path) for path in given]
@@ -166,14 +173,14 @@ def evaluate_model(
         for name, embedder in zip(_names(given, embedders), embedders, strict=True)
     ]
     codes = iriscode_of_dataset(rows, manifest, segmenter_model, jobs) if baseline else None
-    failed = None if lists else failed_images(manifest, split)
     entries, evaluations, occlusion = [], [], {}
     for description, embedder in zip(models, embedders, strict=True):
         crops = (read_crop(Path(manifest).parent / row.roi) for row in rows)
         step = f"Embedding with {description['name']}"
         vectors = np.asarray(embedder.embed(track(crops, step, len(rows))))
         if lists:
-            evaluation = evaluation_of_pairs(vectors, rows, *lists, resamples)
+            compared = (listed[(listed < len(rows)).all(axis=1)] for listed in lists)
+            evaluation = evaluation_of_pairs(vectors, rows, *compared, resamples)
         else:
             evaluation = evaluation_of_embeddings(vectors, rows, resamples, protocol=protocol)
         if not entries:
@@ -187,7 +194,7 @@ def evaluate_model(
             {
                 "model": description,
                 "evaluation": evaluation.result,
-                "generalised": _generalised(evaluation, rows, failed, protocol),
+                "generalised": _generalised(evaluation, rows, failed, protocol, lists),
                 "slices": slice_figures(vectors, rows, evaluation),
             }
         )
@@ -200,7 +207,7 @@ def evaluate_model(
         "split": split,
         "baselines": []
         if codes is None
-        else [_beside(codes, evaluations[0].result, embeddings, rows, protocol, resamples)],
+        else [_beside(codes, evaluations[0].result, embeddings, rows, failed, protocol, resamples)],
         "machine": machine_description(),
     }
     if scores is not None:
@@ -257,6 +264,7 @@ def _generalised(
     rows: Sequence[ManifestRow],
     failed: Sequence[tuple[ManifestRow, str]] | None,
     protocol: str,
+    lists: Sequence[np.ndarray] | None = None,
 ) -> dict[str, Any] | None:
     if failed is None:
         return None
@@ -267,6 +275,8 @@ def _generalised(
         if point["supported"]
     }
     counts = evaluation.comparisons.counts
+    if lists:
+        return generalised_rates_of_pairs(len(rows), failed, *lists, counts, thresholds)
     return generalised_rates(rows, failed, counts, thresholds, protocol)
 
 
@@ -290,17 +300,23 @@ def _beside(
     evaluation: dict[str, Any],
     embeddings: np.ndarray,
     rows: list[ManifestRow],
+    failed: Sequence[tuple[ManifestRow, str]] | None,
     protocol: str,
     resamples: int,
 ) -> dict[str, Any]:
     """A baseline's entry in ``metrics.json``."""
     usable = baseline.codes.images
     compared = [rows[i] for i in usable]
+    if failed is not None:
+        without = (rows[i] for i in np.setdiff1d(np.arange(len(rows)), usable))
+        reasons = collections.Counter(baseline.codes.failures).elements()
+        failed = [*failed, *zip(without, reasons, strict=True)]
     similarities = 1.0 - hamming_distances(baseline.codes.codes, baseline.codes.masks)
     if len(compared) < len(rows):
         evaluation = evaluate_embeddings(
             embeddings[usable], compared, resamples, protocol=protocol
         )
+    found = evaluation_of_similarities(similarities, compared, resamples, protocol=protocol)
     return {
         "name": "IrisCode",
         "library": f"Open-Iris {baseline.version}",
@@ -309,9 +325,8 @@ def _beside(
         "templates": len(compared),
         "failures": baseline.codes.failures,
         "errors": baseline.codes.errors,
-        "evaluation": evaluate_similarities(
-            similarities, compared, resamples, protocol=protocol
-        ),
+        "evaluation": found.result,
+        "generalised": _generalised(found, compared, failed, protocol),
         "model_evaluation": evaluation,
     }
 

@@ -209,7 +209,9 @@ def report_rows(result: Mapping[str, Any]) -> list[ReportRow]:
             same = f", on the images of {baseline['name']}"
             rows.append(row(result["model"], baseline["model_evaluation"], same))
         title = f"{baseline['name']} ({baseline['library']})"
-        rows.append(ReportRow(title, "", baseline["evaluation"]))
+        rows.append(
+            ReportRow(title, "", baseline["evaluation"], generalised=baseline["generalised"])
+        )
     return rows
 
 

@@ -19,7 +19,7 @@ def read_pairs(path: str | Path, rows: Sequence[ManifestRow], genuine: bool) -> 
         CSV of two columns without header, an image each: as the manifest's `image` column
         names it, or by its file name alone where only one image has it.
     rows : sequence of ManifestRow
-        The images that there are.
+        The images that there are, those without a crop included.
     genuine : bool
         Whether the listed comparisons are of one identity each, or of two.
 

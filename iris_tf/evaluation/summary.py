@@ -31,12 +31,7 @@ def summary(result: Mapping[str, Any]) -> Iterator[str]:
     for key in names:
         interval = f"  ({_interval(key, bounds[key])})" if bounds.get(key) else ""
         yield _figure(key, metrics[key]) + interval
-    if (failed := result["generalised"]) and failed["failures"]:
-        point = failed["points"]["eer"]
-        yield (
-            f"with {sum(failed['failures'].values())} failures to extract as non-matches, at the "
-            f"EER threshold: GFRR {100 * point['gfrr']:.2f} %, GFAR {100 * point['gfar']:.2f} %"
-        )
+    yield from _with_failures(result["generalised"])
     for other in result["others"]:
         yield f"{other['model']['name']}, and its difference to the first:"
         for key in names:
@@ -71,6 +66,16 @@ def _of_baseline(
                 f"{_figure(key, theirs)}  (the model on the same images "
                 f"{_number(key, ours)}{_unit(key)})"
             )
+    yield from _with_failures(baseline["generalised"])
+
+
+def _with_failures(generalised: Mapping[str, Any] | None) -> Iterator[str]:
+    if generalised and generalised["failures"]:
+        point = generalised["points"]["eer"]
+        yield (
+            f"with {sum(generalised['failures'].values())} failures to extract as non-matches, at "
+            f"the EER threshold: GFRR {100 * point['gfrr']:.2f} %, GFAR {100 * point['gfar']:.2f} %"
+        )
 
 
 def _figure(key: str, value: float) -> str:

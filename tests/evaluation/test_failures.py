@@ -11,7 +11,11 @@ from iris_tf.datasets.manifest import read_manifest, write_manifest
 from iris_tf.datasets.splits import split_rows
 from iris_tf.errors import EvaluationError
 from iris_tf.evaluation.counts import ScoreCounts, count_scores, rounded
-from iris_tf.evaluation.failures import failed_images, generalised_rates
+from iris_tf.evaluation.failures import (
+    failed_images,
+    generalised_rates,
+    generalised_rates_of_pairs,
+)
 from iris_tf.evaluation.scores import label_images, similarity_blocks
 
 
@@ -45,6 +49,24 @@ def test_a_comparison_with_a_failed_image_is_no_match(population, protocol):
     assert found["points"]["here"] == {
         "gfrr": pytest.approx(1 - np.mean(matches[True])),
         "gfar": pytest.approx(np.mean(matches[False])),
+    }
+
+
+def test_listed_comparisons_with_a_failed_image_are_attempts(rows_of):
+    reasons = ("no_iris", "occluded", "no_pupil")
+    failed = list(zip(rows_of([("a", "L")] * 3), reasons, strict=True))
+    # Images 0 to 3 could be compared, 4 and 6 failed and are listed, 5 failed and is not.
+    genuine, impostor = [[0, 1], [2, 3], [0, 4]], [[0, 2], [1, 3], [4, 6], [1, 2]]
+    counts = ScoreCounts.of_scores([0.9, 0.3], [0.5, 0.1, 0.2])
+    found = generalised_rates_of_pairs(
+        4, failed, np.array(genuine), np.array(impostor), counts, {"here": 0.4}
+    )
+    assert found == {
+        "failures": {"no_iris": 1, "no_pupil": 1},
+        "failure_rate": pytest.approx(2 / 6),
+        "genuine_attempts": 3,
+        "impostor_attempts": 4,
+        "points": {"here": {"gfar": 1 / 4, "gfrr": pytest.approx(2 / 3)}},
     }
 
 

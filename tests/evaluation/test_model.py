@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 
 from iris_tf.benchmark.cost import model_cost
-from iris_tf.datasets.manifest import read_manifest
+from iris_tf.datasets.manifest import read_manifest, write_manifest
 from iris_tf.errors import EvaluationError, ModelError
+from iris_tf.evaluation import model as model_module
+from iris_tf.evaluation.iriscode import IrisCodeBaseline, IrisCodes, hamming_distances
 from iris_tf.evaluation.model import evaluate_model
 from iris_tf.machine import package_version
 
@@ -137,7 +139,8 @@ def test_listed_pairs(run_cli, small_dataset, exported, tmp_path):
     assert "CMC" not in text
     found = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert found["evaluation"]["protocol"] == "pair-lists"
-    assert found["generalised"] is None
+    assert found["generalised"]["failures"] == {}
+    assert found["generalised"]["impostor_attempts"] == 9
     (tmp_path / "imposter.csv").write_text("nobody.jpg,0.jpg\n")
     status, _, err = run_cli(*command, "--impostor", tmp_path / "imposter.csv")
     assert status == 2
@@ -149,6 +152,109 @@ def test_listed_pairs(run_cli, small_dataset, exported, tmp_path):
     status, _, err = run_cli(*both)
     assert status == 2
     assert "leave out the protocol" in err
+
+
+class RandomEmbedder:
+    """A random direction for each image."""
+
+    input_size = (32, 32)
+
+    def __init__(self, path):
+        self.path = path
+
+    def embed(self, rois):
+        return self.vectors[: len(list(rois))]
+
+    @property
+    def vectors(self):
+        vectors = np.random.default_rng(0).normal(size=(200, 8))
+        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+@pytest.fixture
+def some_failed(small_dataset, tmp_path, monkeypatch):
+    """A model file, a manifest of which three images failed, and all rows, those of them last."""
+    folder = tmp_path / "dataset"
+    shutil.copytree(small_dataset, folder)
+    rows = read_manifest(folder / "manifest.csv")
+    kept, failed = rows[3:], rows[:3]
+    write_manifest(folder / "manifest.csv", kept)
+    (folder / "failures.csv").write_text(
+        "image,reason,detail\n" + "".join(f"{row.image},occluded,lids\n" for row in failed)
+    )
+    model = tmp_path / "random.tflite"
+    model.write_bytes(b"model")
+    monkeypatch.setattr(model_module, "open_model", RandomEmbedder)
+    return model, folder / "manifest.csv", [*kept, *failed]
+
+
+def test_listed_pairs_may_name_images_that_failed(some_failed, tmp_path):
+    model, manifest, rows = some_failed
+    pairs = {True: [], False: []}
+    for i in range(0, len(rows), 2):
+        for j in [*range(i + 1, len(rows), 5), len(rows) - 1]:
+            if i != j:
+                pairs[rows[i].identity == rows[j].identity].append((i, j))
+    for same, listed in pairs.items():
+        text = "".join(f"{rows[i].image},{rows[j].image}\n" for i, j in listed)
+        (tmp_path / f"{same}.csv").write_text(text)
+    found = evaluate_model(
+        model, manifest, tmp_path, "all", resamples=0,
+        pairs=(tmp_path / "True.csv", tmp_path / "False.csv"),
+    )  # fmt: skip
+    threshold, vectors = found["evaluation"]["thresholds"]["eer"], RandomEmbedder("").vectors
+    matches, compared = {}, {}
+    for same, listed in pairs.items():
+        usable = [pair for pair in listed if max(pair) < len(rows) - 3]
+        assert len(usable) < len(listed)
+        compared[same] = len(usable)
+        matches[same] = sum(vectors[i] @ vectors[j] >= threshold for i, j in usable)
+    counts, generalised = found["evaluation"]["counts"], found["generalised"]
+    assert counts["genuine_comparisons"] == compared[True]
+    assert counts["impostor_comparisons"] == compared[False]
+    listed = {i for pair in (*pairs[True], *pairs[False]) for i in pair}
+    gone = len([i for i in listed if i >= len(rows) - 3])
+    assert generalised["failures"] == {"occluded": gone}
+    assert generalised["failure_rate"] == pytest.approx(gone / len(listed))
+    assert generalised["points"]["eer"] == {
+        "gfrr": pytest.approx(1 - matches[True] / len(pairs[True])),
+        "gfar": pytest.approx(matches[False] / len(pairs[False])),
+    }
+    page = (tmp_path / "report.html").read_text()
+    assert f"{gone}</b> failures to extract" in page
+
+
+def test_images_without_template_are_a_baseline_s_failures_too(
+    some_failed, tmp_path, monkeypatch
+):
+    model, manifest, rows = some_failed
+    usable = np.delete(np.arange(len(rows) - 3), [1, 7])
+    rng = np.random.default_rng(1)
+    codes, masks = rng.integers(0, 256, (2, len(usable), 256, 8), dtype=np.uint8)
+    encoded = IrisCodes(codes, masks, usable, {"low_quality": 2}, {"Error": 2})
+    monkeypatch.setattr(
+        model_module, "iriscode_of_dataset",
+        lambda *_: IrisCodeBaseline(encoded, "1", "network", "1"),
+    )  # fmt: skip
+    found = evaluate_model(model, manifest, tmp_path, "all", baseline="iriscode", resamples=0)
+    [baseline] = found["baselines"]
+    threshold = np.float32(baseline["evaluation"]["thresholds"]["eer"])
+    similarities = 1 - hamming_distances(codes, masks)
+    place = {image: i for i, image in enumerate(usable)}
+    matched = {True: [], False: []}
+    for i in range(len(rows)):
+        for j in range(i):
+            accepted = i in place and j in place and (
+                similarities[place[i], place[j]] >= threshold
+            )  # fmt: skip
+            matched[rows[i].identity == rows[j].identity].append(accepted)
+    assert found["generalised"]["failures"] == {"occluded": 3}
+    assert baseline["generalised"]["failures"] == {"low_quality": 2, "occluded": 3}
+    assert baseline["generalised"]["failure_rate"] == pytest.approx(5 / len(rows))
+    assert baseline["generalised"]["points"]["eer"] == {
+        "gfrr": pytest.approx(1 - np.mean(matched[True])),
+        "gfar": pytest.approx(np.mean(matched[False])),
+    }
 
 
 @pytest.mark.skipif(package_version("open-iris") is not None, reason="Open-Iris is installed")

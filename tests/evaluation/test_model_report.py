@@ -54,6 +54,10 @@ def result(known):
                 "templates": 46,
                 "failures": {"low_quality": 2},
                 "errors": {"SharpnessEstimationError": 2},
+                "generalised": {
+                    "failures": {"low_quality": 2}, "failure_rate": 2 / 48,
+                    "points": {"eer": {"gfrr": 0.3456, "gfar": 0.0321}},
+                },
                 "evaluation": evaluate_embeddings(
                     -embeddings[kept], [rows[i] for i in kept], resamples=10
                 ),
@@ -94,6 +98,7 @@ def test_lines_of_model_and_baseline(result):
         "IrisCode (Open-Iris 1.11.2)", "", None,
     )  # fmt: skip
     assert other.evaluation is baseline["evaluation"]
+    assert other.generalised is baseline["generalised"]
 
 
 def test_without_failures_one_line_of_the_model_is_enough(result):

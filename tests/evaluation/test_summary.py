@@ -87,9 +87,15 @@ def test_a_baseline_has_the_model_on_its_images(result):
     }
     result["baselines"] = [
         {"name": "IrisCode", "library": "Open-Iris 1", "templates": 78,
-         "failures": {"low_quality": 2}} | evaluations
+         "failures": {"low_quality": 2}, "generalised": {
+             "failures": {"low_quality": 2}, "points": {"eer": {"gfrr": 0.5, "gfar": 0.25}},
+         }} | evaluations
     ]  # fmt: skip
     lines = list(summary(result))
+    assert lines[-1] == (
+        "with 2 failures to extract as non-matches, at the EER threshold: GFRR 50.00 %, "
+        "GFAR 25.00 %"
+    )
     assert lines[9:13] == [
         "IrisCode (Open-Iris 1): templates of 78 of 80 images",
         "  failed, low_quality: 2",
