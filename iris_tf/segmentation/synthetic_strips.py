@@ -3,10 +3,12 @@
 The eyes themselves are never written: a strip takes a tenth of the space.
 """
 
+import json
 import math
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import joblib
@@ -18,12 +20,14 @@ from iris_tf.datasets.synthetic.camera import Camera
 from iris_tf.datasets.synthetic.capture import Capture, draw_capture
 from iris_tf.datasets.synthetic.eye import SyntheticEye, render_eye
 from iris_tf.datasets.synthetic.identity import EYES, EyeIdentity, draw_face
-from iris_tf.datasets.synthetic.texture import draw_texture
+from iris_tf.datasets.synthetic.texture import IrisTexture, draw_texture
 from iris_tf.datasets.synthetic.variety import (
+    draw_habitual_capture,
     draw_varied_camera,
     draw_varied_capture,
     draw_varied_face,
 )
+from iris_tf.errors import DatasetError
 from iris_tf.files import write_json
 from iris_tf.geometry import Ellipse
 from iris_tf.parallel import one_opencv_thread, run_in_processes
@@ -31,21 +35,33 @@ from iris_tf.progress import StageProgress
 from iris_tf.segmentation.roi import unrolled
 from iris_tf.segmentation.segmenter import SegmentedEye
 
-_VARIED_SHARE = 0.7  # of the identities have a texture from the wider range
-_PLAIN_SHARE = 0.25  # of the identities are photographed with the one, good camera
+GENERATOR = 2
+"""Raise it when the same seed gives other strips: old ones are not mixed with new ones."""
+
+SITE_IDENTITIES = 16
+"""Identities that share a site."""
+
+_VARIED_SHARE = 0.7  # of the textures are from the wider range
+_PLAIN_SHARE = 0.15  # of the sites have the one, good camera
+_ANY_CAMERA_SHARE = 0.2  # of the sites take every image with another
+_ALIKE_SHARE = 0.6  # of the sites see a population of one style
+_SOFTEST_SITE = 0.012  # sigma of its usual blur, in iris diameters
+_SITES = 1  # first number of the sites' seeds; those of identities have no second
 _LEAST_VISIBLE = 0.25  # of the ring; what shows less is not enrolled anywhere
-_LEAST_TEXTURE_GAIN = 0.45
+_LEAST_TEXTURE_GAIN = 0.5
 _LEAST_GAIN = 0.6
 _MOST_NOISE = 5.0  # grey levels
 _MOST_MOTION = 4.0  # pixels
-_LEAST_JPEG_QUALITY = 50
+_LEAST_JPEG_QUALITY = 75
 
 
 def draw_strips(seed: int, identity: int, views: int) -> np.ndarray:
     """Draw strips of one identity, cut as imperfectly as segmenters cut them.
 
-    Every image has its own camera, pose, light and pupil, unless the identity is
-    one of those that a single good camera sees.
+    Identities come in sites of `SITE_IDENTITIES`, as in real sets: at most sites one
+    camera and light take all images, and at many the irises are of one population,
+    alike in all but detail. Lids and skin are new in each image, so that where the
+    iris is hidden says nothing of whose it is.
 
     Parameters
     ----------
@@ -61,23 +77,90 @@ def draw_strips(seed: int, identity: int, views: int) -> np.ndarray:
     """
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(identity,)))
     with one_opencv_thread():
-        draw_view = _photographer(rng)
+        site = _draw_site(seed, identity // SITE_IDENTITIES)
+        draw_view = _photographer(rng, site)
         return np.stack([_strip(rng, draw_view) for _ in range(views)])
 
 
-def _photographer(rng: np.random.Generator) -> Callable[[], SyntheticEye]:
-    """Draw an identity, and return what draws an image of it."""
-    texture = draw_texture(rng, varied=bool(rng.random() < _VARIED_SHARE))
+@dataclass(frozen=True)
+class _Site:
+    """What the images of a site share.
+
+    Attributes
+    ----------
+    plain : bool
+        Whether the one, good camera takes the images.
+    camera : Camera or None
+        None where every image has its own.
+    habit : Capture or None
+        How `camera` takes images.
+    style : numpy.random.SeedSequence or None
+        Of the population's textures; None where every texture has its own style.
+    varied : bool or None
+        Whether the textures are from the wider range; None where they differ in this, too.
+    eye : str
+    """
+
+    plain: bool
+    camera: Camera | None
+    habit: Capture | None
+    style: np.random.SeedSequence | None
+    varied: bool | None
+    eye: str
+
+
+def _draw_site(seed: int, number: int) -> _Site:
+    sequence = np.random.SeedSequence(seed, spawn_key=(_SITES, number))
+    rng = np.random.default_rng(sequence)
+    kind, alike = rng.random(), rng.random() < _ALIKE_SHARE
     eye = str(rng.choice(EYES))
-    if rng.random() < _PLAIN_SHARE:
-        plain = EyeIdentity(0, eye, draw_face(rng), texture)
-        return lambda: render_eye(plain, draw_capture(rng, plain), rng)
-    varied = EyeIdentity(0, eye, draw_varied_face(rng, draw_face(rng)), texture)
+    plain = kind < _PLAIN_SHARE
+    camera = habit = None
+    if kind >= _PLAIN_SHARE + _ANY_CAMERA_SHARE:
+        somebody = _somebody(rng, eye, draw_texture(rng))
+        camera = _legible_camera(draw_varied_camera(rng))
+        habit = _legible(
+            draw_varied_capture(rng, somebody, draw_capture(rng, somebody), camera)
+        )
+        softest = _SOFTEST_SITE * 2.0 * habit.iris_radius
+        habit = replace(habit, defocus=min(habit.defocus, max(softest, 1.0)))
+    return _Site(
+        plain,
+        camera,
+        habit,
+        style=sequence.spawn(1)[0] if alike else None,
+        varied=bool(rng.random() < _VARIED_SHARE) if alike else None,
+        eye=eye,
+    )
+
+
+def _somebody(rng: np.random.Generator, eye: str, texture: IrisTexture) -> EyeIdentity:
+    return EyeIdentity(0, eye, draw_varied_face(rng, draw_face(rng)), texture)
+
+
+def _photographer(rng: np.random.Generator, site: _Site) -> Callable[[], SyntheticEye]:
+    """Draw an identity, and return what draws an image of it."""
+    if site.style is None:
+        texture = draw_texture(rng, varied=bool(rng.random() < _VARIED_SHARE))
+    else:
+        texture = draw_texture(rng, site.varied, np.random.default_rng(site.style))
+    if site.plain:
+
+        def draw_plain_view() -> SyntheticEye:
+            person = EyeIdentity(0, site.eye, draw_face(rng), texture)
+            return render_eye(person, draw_capture(rng, person), rng)
+
+        return draw_plain_view
+    ratio = _somebody(rng, site.eye, texture).face.pupil_ratio
 
     def draw_view() -> SyntheticEye:
-        camera = draw_varied_camera(rng)
-        capture = draw_varied_capture(rng, varied, draw_capture(rng, varied), camera)
-        return render_eye(varied, _legible(capture), rng, _legible_camera(camera))
+        person = _somebody(rng, site.eye, texture)
+        person = replace(person, face=replace(person.face, pupil_ratio=ratio))
+        camera = site.camera or _legible_camera(draw_varied_camera(rng))
+        capture = _legible(draw_varied_capture(rng, person, draw_capture(rng, person), camera))
+        if site.habit is not None:
+            capture = draw_habitual_capture(rng, capture, site.habit, camera)
+        return render_eye(person, capture, rng, camera)
 
     return draw_view
 
@@ -165,8 +248,25 @@ def write_strip_dataset(
     validation : int
     jobs : int, optional
         Processes; -1 for one a core.
+
+    Raises
+    ------
+    DatasetError
+        When `out` holds strips of another seed or of another version of this module.
     """
     out = out.resolve()
+    settings = {
+        "images": "drawn as strips",
+        "layout": "synthetic",
+        # These are cut along the ground truth with mistakes; the model is for its crops.
+        "segmenter": "network",
+        "roi_mode": "unrolled",
+        "split_by": "identity",
+        "seed": seed,
+        "synthetic": True,
+        "generator": GENERATOR,
+    }
+    _begin(out / "dataset.json", settings)
     missing = [n for n in range(identities) if not (out / _roi(n, views - 1)).is_file()]
     with StageProgress("Drawing strips", identities, identities - len(missing)) as progress:
         calls = (joblib.delayed(_write_identity)(out, seed, number, views) for number in missing)
@@ -175,7 +275,7 @@ def write_strip_dataset(
     rows = [
         ManifestRow(
             image=_roi(number, view),
-            dataset="synthetic",
+            dataset=f"site-{number // SITE_IDENTITIES:04d}",
             subject=f"{number:06d}",
             eye="",
             identity=f"{number:06d}",
@@ -187,17 +287,17 @@ def write_strip_dataset(
         for view in range(views)
     ]
     write_manifest(out / "manifest.csv", rows)
-    settings = {
-        "images": "drawn as strips",
-        "layout": "synthetic",
-        # These are cut along the ground truth with mistakes; the model is for its crops.
-        "segmenter": "network",
-        "roi_mode": "unrolled",
-        "split_by": "identity",
-        "seed": seed,
-        "synthetic": True,
-    }
     write_json(out / "dataset.json", {"complete": True, "settings": settings})
+
+
+def _begin(path: Path, settings: dict[str, Any]) -> None:
+    """Say what the folder will hold, before it holds anything."""
+    if path.is_file() and json.loads(path.read_text("utf-8"))["settings"] != settings:
+        raise DatasetError(
+            f"{path.parent}: holds strips that were drawn otherwise or by another version; draw "
+            "into another folder, or delete this one."
+        )
+    write_json(path, {"complete": False, "settings": settings})
 
 
 def _roi(identity: int, view: int) -> str:

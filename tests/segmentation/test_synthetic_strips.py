@@ -4,7 +4,10 @@ import pytest
 
 from iris_tf.datasets.manifest import read_manifest, read_settings
 from iris_tf.datasets.synthetic.eye import SyntheticEye
+from iris_tf.datasets.synthetic.texture import draw_texture
+from iris_tf.errors import DatasetError
 from iris_tf.geometry import Ellipse
+from iris_tf.segmentation import synthetic_strips
 from iris_tf.segmentation.synthetic_strips import draw_strips, mistaken, write_strip_dataset
 
 
@@ -27,16 +30,19 @@ def correlation(first, second, shifts=range(-40, 41)):
     return best
 
 
+EYES = [0, 1, 16, 32, 33, 48]  # of four sites
+
+
 @pytest.fixture(scope="module")
 def strips():
-    return [draw_strips(5, identity, 4) for identity in range(6)]
+    return [draw_strips(5, identity, 4) for identity in EYES]
 
 
 def test_seed_and_identity_alone_decide(strips):
-    np.testing.assert_array_equal(draw_strips(5, 3, 4), strips[3])
-    assert not np.array_equal(draw_strips(6, 3, 4), strips[3])
+    np.testing.assert_array_equal(draw_strips(5, 32, 4), strips[3])
+    assert not np.array_equal(draw_strips(6, 32, 4), strips[3])
     # An image does not depend on how many are drawn after it.
-    np.testing.assert_array_equal(draw_strips(5, 3, 2), strips[3][:2])
+    np.testing.assert_array_equal(draw_strips(5, 32, 2), strips[3][:2])
 
 
 def test_strips_show_iris(strips):
@@ -49,7 +55,8 @@ def test_strips_show_iris(strips):
 def test_images_of_an_identity_are_alike(strips):
     same = [max(correlation(own[0], other) for other in own[1:]) for own in strips]
     different = [
-        max(correlation(own[0], strips[(n + 1) % 6][k]) for k in range(1, 4))
+        # Irises of one population share their radial profile, so compare with another's.
+        max(correlation(own[0], strips[(n + 2) % 6][k]) for k in range(1, 4))
         for n, own in enumerate(strips)
     ]
     assert np.median(same) > np.max(different)
@@ -85,5 +92,51 @@ def test_a_dataset_goes_on_where_it_was_interrupted(tmp_path):
     write_strip_dataset(tmp_path, 5, 4, 2, validation=1, jobs=1)
     assert {row.roi: (tmp_path / row.roi).read_bytes() for row in rows} == first
     assert (tmp_path / rows[0].roi).stat().st_mtime_ns == kept
+    assert {row.dataset for row in rows} == {"site-0000"}
     strip = cv2.imread(str(tmp_path / rows[5].roi), cv2.IMREAD_GRAYSCALE)
     np.testing.assert_array_equal(strip, draw_strips(5, 2, 2)[1])
+
+
+def test_strips_of_other_drawings_are_not_mixed(tmp_path, monkeypatch):
+    write_strip_dataset(tmp_path, 5, 1, 1, validation=0, jobs=1)
+    with pytest.raises(DatasetError, match="drawn otherwise or by another version"):
+        write_strip_dataset(tmp_path, 6, 1, 1, validation=0, jobs=1)
+    monkeypatch.setattr(synthetic_strips, "GENERATOR", synthetic_strips.GENERATOR + 1)
+    with pytest.raises(DatasetError, match="drawn otherwise or by another version"):
+        write_strip_dataset(tmp_path, 5, 1, 1, validation=0, jobs=1)
+
+
+def test_sites_have_one_camera_or_many_and_one_style_or_many():
+    sites = [synthetic_strips._draw_site(3, number) for number in range(300)]
+    shares = {
+        "plain": np.mean([site.plain for site in sites]),
+        "any": np.mean([site.camera is None and not site.plain for site in sites]),
+        "alike": np.mean([site.style is not None for site in sites]),
+    }
+    # Four standard deviations of 300 draws are 0.08 to 0.11.
+    assert shares["plain"] == pytest.approx(0.15, abs=0.09)
+    assert shares["any"] == pytest.approx(0.2, abs=0.1)
+    assert shares["alike"] == pytest.approx(0.6, abs=0.12)
+    assert all((site.habit is None) == (site.camera is None) for site in sites)
+
+
+def test_textures_of_one_style_differ_in_detail_only():
+    def drawn(rng, style):
+        return draw_texture(np.random.default_rng(rng), True, np.random.default_rng(style))
+
+    (one, two), other = (drawn(rng, 7) for rng in (1, 2)), drawn(1, 8)
+    assert one.contrast == two.contrast
+    assert one.level == two.level
+    assert one.contrast != other.contrast
+    assert abs(np.corrcoef(one.pattern.ravel(), two.pattern.ravel())[0, 1]) < 0.5
+
+    def shares(texture):
+        """Power by frequency around the eye."""
+        power = np.square(np.abs(np.fft.rfft(texture.pattern, axis=1))).mean(axis=0)[1:200]
+        return np.log(power.cumsum() / power.sum())
+
+    styles = [[drawn(10 * style + n, style) for n in range(2)] for style in range(8)]
+    spectra = np.array([[shares(texture) for texture in pair] for pair in styles])
+    within = np.abs(spectra[:, 0] - spectra[:, 1]).mean()
+    between = np.abs(spectra[:, 0] - np.roll(spectra[:, 1], 1, axis=0)).mean()
+    assert within < 0.5 * between

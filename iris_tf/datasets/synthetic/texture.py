@@ -19,6 +19,8 @@ _FIBRE_LAYERS = ((6.0, 1.6, 0.5), (2.0, 4.0, 0.4), (3.0, 1.6, 0.9))
 _DASH_LAYER = (2.0, 0.9)
 _BLOTCH_LAYER = (5.0, 14.0)
 _LAYER_SCALE = TEXTURE_SHAPE[0] / 64
+_CRISP_FROM = 0.035  # cycles a texture pixel: 27 around the eye
+_CRISPNESS = (0.0, 1.8)
 
 
 @dataclass(frozen=True)
@@ -88,11 +90,13 @@ def _bent(
     return cv2.remap(padded, map_x, map_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
 
 
-def _layers(rng: np.random.Generator, layers: tuple, spread: float) -> np.ndarray:
+def _layers(
+    rng: np.random.Generator, style: np.random.Generator, layers: tuple, spread: float
+) -> np.ndarray:
     """Sum of noise layers, their amplitudes varied by up to `spread`, of unit variance."""
     total = np.zeros(TEXTURE_SHAPE, np.float32)
     for radial, angular, amplitude in layers:
-        total += np.float32(amplitude * rng.uniform(1 - spread, 1 + spread)) * wrapped_noise(
+        total += np.float32(amplitude * style.uniform(1 - spread, 1 + spread)) * wrapped_noise(
             rng, radial * _LAYER_SCALE, angular * _LAYER_SCALE
         )
     return total / total.std()
@@ -186,27 +190,43 @@ def _furrows(rng: np.random.Generator, count: int) -> np.ndarray:
     return total
 
 
-def _web(rng: np.random.Generator) -> np.ndarray:
+def _web(rng: np.random.Generator, style: np.random.Generator) -> np.ndarray:
     """Nets of bright fibres around dark meshes: the zero lines of noise, of unit variance."""
     total = np.zeros(TEXTURE_SHAPE, np.float32)
-    for _ in range(int(rng.integers(1, 4))):
-        angular = rng.uniform(1.2, 4.5)
-        noise = wrapped_noise(rng, angular * rng.uniform(1.0, 4.5), angular)
-        width = rng.uniform(0.15, 0.6)
-        total += np.float32(rng.uniform(0.3, 1.0)) * np.exp(-np.square(noise / np.float32(width)))
+    for _ in range(int(style.integers(1, 4))):
+        angular = style.uniform(1.2, 4.5)
+        noise = wrapped_noise(rng, angular * style.uniform(1.0, 4.5), angular)
+        width = style.uniform(0.15, 0.6)
+        weight = np.float32(style.uniform(0.3, 1.0))
+        total += weight * np.exp(-np.square(noise / np.float32(width)))
     total -= total.mean()
     return total / total.std()
 
 
-def _varied_stroma(rng: np.random.Generator, usual: np.ndarray) -> np.ndarray:
+def _varied_stroma(
+    rng: np.random.Generator, style: np.random.Generator, usual: np.ndarray
+) -> np.ndarray:
     """Mix the usual stroma with a web and with noise of any scale and direction."""
-    own = wrapped_noise(rng, *np.exp(rng.normal(np.log((2.5, 1.8)), (0.7, 0.5))))
-    shares = np.sqrt(rng.dirichlet((1.0, 1.2, 0.6))).astype(np.float32)
-    mixed = shares[0] * usual / usual.std() + shares[1] * _web(rng) + shares[2] * own
+    own = wrapped_noise(rng, *np.exp(style.normal(np.log((2.5, 1.8)), (0.7, 0.5))))
+    shares = np.sqrt(style.dirichlet((1.0, 1.2, 0.6))).astype(np.float32)
+    mixed = shares[0] * usual / usual.std() + shares[1] * _web(rng, style) + shares[2] * own
     return mixed * np.float32(usual.std() / mixed.std())
 
 
-def draw_texture(rng: np.random.Generator, varied: bool = False) -> IrisTexture:
+def _crisper(pattern: np.ndarray, strength: float) -> np.ndarray:
+    """Raise fine detail over coarse: amplitudes times ``(1 + (f / f0)**2) ** (strength / 2)``."""
+    rows, columns = TEXTURE_SHAPE
+    mirrored = np.concatenate([pattern, pattern[::-1]])  # pupil and limbus are no neighbours
+    radial = np.fft.fftfreq(2 * rows)[:, None]
+    angular = np.fft.rfftfreq(columns)[None, :]
+    gain = (1.0 + (radial**2 + angular**2) / _CRISP_FROM**2) ** (strength / 2)
+    crisp = np.fft.irfft2(np.fft.rfft2(mirrored) * gain, mirrored.shape)[:rows]
+    return crisp.astype(np.float32)
+
+
+def draw_texture(
+    rng: np.random.Generator, varied: bool = False, style: np.random.Generator | None = None
+) -> IrisTexture:
     """Draw the iris of a new identity.
 
     Parameters
@@ -215,51 +235,59 @@ def draw_texture(rng: np.random.Generator, varied: bool = False) -> IrisTexture:
         Its state alone decides the texture.
     varied : bool, optional
         Draw from a wider range of structures than one population has.
+    style : numpy.random.Generator, optional
+        What irises of one population have in common (contrast, density, how coarse and
+        how fibrous, where the collarette lies) is drawn from here: two textures whose
+        styles have the same state differ in detail only. None: from `rng`.
 
     Returns
     -------
     IrisTexture
     """
     rows = TEXTURE_SHAPE[0]
-    contrast = float(np.clip(rng.lognormal(np.log(0.155), 0.42), *CONTRASTS))
+    style = rng if style is None else style
+    contrast = float(np.clip(style.lognormal(np.log(0.155), 0.42), *CONTRASTS))
     # Rich irises are bright and open-worked, dark ones smooth and velvety.
-    richness = float(np.clip((contrast - 0.02) / 0.20 + rng.normal(0.0, 0.25), 0.0, 1.0))
-    level = float(np.clip(rng.normal(0.38 + 0.07 * richness, 0.04), 0.26, 0.56))
+    richness = float(np.clip((contrast - 0.02) / 0.20 + style.normal(0.0, 0.25), 0.0, 1.0))
+    level = float(np.clip(style.normal(0.38 + 0.07 * richness, 0.04), 0.26, 0.56))
 
     t = (np.arange(rows, dtype=np.float32)[:, None] + 0.5) / rows
     collarette = (
-        rng.uniform(0.14, 0.38)
+        style.uniform(0.14, 0.38)
         + rng.uniform(0.01, 0.03) * _ring_noise(rng, 28.0)
         + rng.uniform(0.006, 0.02) * _ring_noise(rng, 6.0)
     ).clip(0.06, 0.6)
     inside = 1.0 / (1.0 + np.exp((t - collarette - 0.03) / 0.025))
 
-    grain = _layers(rng, _GRAIN_LAYERS, 0.3)
-    fibres = _layers(rng, _FIBRE_LAYERS, 0.3)
+    grain = _layers(rng, style, _GRAIN_LAYERS, 0.3)
+    fibres = _layers(rng, style, _FIBRE_LAYERS, 0.3)
     dashes = -1.8 * np.maximum(
         wrapped_noise(rng, _DASH_LAYER[0] * _LAYER_SCALE, _DASH_LAYER[1] * _LAYER_SCALE) - 0.2, 0.0
     )
     # The zone around the pupil is dense; beyond the collarette some irises are
     # nearly plain and others a web of fibres.
-    outer = rng.uniform(0.25, 0.9)
-    fibrous = rng.uniform(0.0, 1.0) * rng.uniform(0.2, 1.0)
+    outer = style.uniform(0.25, 0.9)
+    fibrous = style.uniform(0.0, 1.0) * style.uniform(0.2, 1.0)
     stroma = (1.0 - fibrous) * grain + fibrous * fibres
     if varied:
-        stroma = _varied_stroma(rng, stroma)
+        stroma = _varied_stroma(rng, style, stroma)
     pattern = (outer + (1.0 - outer) * inside) * stroma
-    pattern *= rng.uniform(0.5, 0.9)
-    pattern += rng.uniform(0.5, 1.7) * inside * (dashes + 0.7)
-    pattern += rng.uniform(0.1, 0.4) * wrapped_noise(
+    pattern *= style.uniform(0.5, 0.9)
+    pattern += style.uniform(0.5, 1.7) * inside * (dashes + 0.7)
+    pattern += style.uniform(0.1, 0.4) * wrapped_noise(
         rng, _BLOTCH_LAYER[0] * _LAYER_SCALE, _BLOTCH_LAYER[1] * _LAYER_SCALE
     )
     pattern = np.ascontiguousarray(pattern, np.float32)
     _crypts(pattern, rng, int(rng.poisson(2 + 26 * richness)), collarette, dashes)
-    _pits(pattern, rng, int(rng.poisson(rng.uniform(30, 60 + 120 * richness))), collarette)
+    _pits(pattern, rng, int(rng.poisson(style.uniform(30, 60 + 120 * richness))), collarette)
     # Nothing in an iris is straight or round.
-    pattern = _bent(pattern, rng, rng.uniform(2.0, 4.0), rng.uniform(1.0, 2.0))
-    ridge = np.exp(-np.square((t - collarette) / rng.uniform(0.02, 0.04)))
-    pattern += rng.uniform(0.0, 0.9) * ridge + rng.normal(0.0, 0.3) * inside
-    pattern += rng.uniform(0.1, 0.6) * _furrows(rng, int(rng.integers(1, 6)))
+    pattern = _bent(pattern, rng, style.uniform(2.0, 4.0), style.uniform(1.0, 2.0))
+    ridge = np.exp(-np.square((t - collarette) / style.uniform(0.02, 0.04)))
+    pattern += style.uniform(0.0, 0.9) * ridge + rng.normal(0.0, 0.3) * inside
+    pattern += style.uniform(0.1, 0.6) * _furrows(rng, int(rng.integers(1, 6)))
+
+    if varied:
+        pattern = _crisper(pattern, style.uniform(*_CRISPNESS))
 
     # Texture fades towards the limbus, where the stroma thins out.
     pattern *= np.interp(t, [0.0, 0.5, 0.85, 1.0], [1.0, 1.0, 0.8, 0.55]).astype(np.float32)

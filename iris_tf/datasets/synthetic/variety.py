@@ -154,6 +154,57 @@ def draw_varied_capture(
     return _mostly_in_view(capture, camera)
 
 
+def draw_habitual_capture(
+    rng: np.random.Generator, varied: Capture, habit: Capture, camera: Camera
+) -> Capture:
+    """Change a varied capture into one taken as a site always takes them.
+
+    A real set has one camera, one light and one distance; its images differ in
+    lids, pupil, gaze, a little blur and where the person stands.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    varied : Capture
+        Of `draw_varied_capture` for this eye; lids and the like stay.
+    habit : Capture
+        Of `draw_varied_capture` for any eye: the site's light, distance and sensor.
+    camera : Camera
+        The site's.
+
+    Returns
+    -------
+    Capture
+    """
+    blurred = rng.random() < 0.1
+    blur = abs(rng.normal(0.0, 0.008 if blurred else 0.0015)) * 2.0 * habit.iris_radius
+    capture = replace(
+        varied,
+        iris_radius=habit.iris_radius * float(np.clip(rng.normal(1.0, 0.06), 0.8, 1.2)),
+        roll=float(rng.normal(0.0, math.radians(9.0 if rng.random() < 0.12 else 3.5))),
+        gaze_x=float(rng.normal(0.0, math.radians(12.0 if rng.random() < 0.12 else 4.0))),
+        gaze_y=float(rng.normal(0.0, math.radians(8.0 if rng.random() < 0.12 else 3.0))),
+        led_pattern=habit.led_pattern,
+        led_size=habit.led_size,
+        led_x=habit.led_x + float(rng.normal(0.0, 0.05)),
+        led_y=habit.led_y + float(rng.normal(0.0, 0.05)),
+        light_x=habit.light_x + float(rng.normal(0.0, 0.08)),
+        light_y=habit.light_y + float(rng.normal(0.0, 0.06)),
+        falloff=habit.falloff,
+        gain=habit.gain * float(rng.normal(1.0, 0.06)),
+        gamma=habit.gamma,
+        defocus=habit.defocus + float(blur),
+        motion=varied.motion if rng.random() < 0.5 else 0.0,
+        sharpening=habit.sharpening,
+        noise=habit.noise * float(rng.lognormal(0.0, 0.1)),
+        pupil_level=habit.pupil_level,
+        iris_gain=habit.iris_gain * float(rng.normal(1.0, 0.03)),
+        texture_gain=habit.texture_gain * float(rng.lognormal(0.0, 0.1)),
+        limbus_width=habit.limbus_width,
+    )
+    return _mostly_in_view(capture, camera)
+
+
 def _mostly_in_view(capture: Capture, camera: Camera) -> Capture:
     """Move the eye so that the frame cuts off little of the iris, as close-ups do."""
     iris = capture.iris_ellipse()
