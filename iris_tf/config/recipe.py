@@ -67,6 +67,8 @@ class NetworkRecipe:
         yield from _between(2, 4096, embedding_size=self.embedding_size)
         yield from _one_of(("average", "depthwise"), pooling=self.pooling)
         yield from _one_of(("imagenet", "local_contrast"), normalization=self.normalization)
+        if self.normalization == "local_contrast" and self.weights == "imagenet":
+            yield "weights", "must not be imagenet with local_contrast, an input they do not know"
         yield from _length(2, reduction=self.reduction)
         for part in self.reduction:
             yield from _between(1, 32, reduction=part)
@@ -83,6 +85,7 @@ class BatchRecipe:
     groups: int = 32  # triplets, or identities, a batch
     images_per_identity: int = 4  # balanced only
     steps_per_epoch: int | None = None  # none: every image is an anchor once
+    datasets: int = 0  # balanced only: of how many datasets a batch is; 0: as it comes
 
     def problems(self) -> Iterator[Problem]:
         """Impossible values."""
@@ -91,6 +94,11 @@ class BatchRecipe:
         yield from _between(2, 1024, images_per_identity=self.images_per_identity)
         if self.steps_per_epoch is not None:
             yield from _positive(steps_per_epoch=self.steps_per_epoch)
+        yield from _between(0, self.groups, datasets=self.datasets)
+        if self.datasets and self.layout != "balanced":
+            yield "datasets", "must be 0 with `layout: triplet`, which does not use it"
+        elif self.datasets and self.groups % self.datasets:
+            yield "datasets", f"must divide `groups`, which is {self.groups}"
 
     @property
     def group_size(self) -> int:
@@ -218,6 +226,7 @@ class TrainRecipe:
     mining: MiningRecipe = field(default_factory=MiningRecipe)
     loss: str = "triplet"  # triplet (Eqs. 3-6) | contrastive (all of the batch; balanced only)
     temperature: float = 0.0625  # contrastive only
+    memory: int = 0  # earlier images that are negatives, too, after warm-up; contrastive only
     triplet_reduction: str = "mean"  # mean (Eq. 3) | active (over the non-zero losses)
     distillation: DistillationRecipe = field(default_factory=DistillationRecipe)
     optimizer: OptimizerRecipe = field(default_factory=OptimizerRecipe)
@@ -250,6 +259,11 @@ class TrainRecipe:
         if self.loss == "contrastive" and self.batch.layout != "balanced":
             yield "loss", "is contrastive, which needs `batch.layout: balanced`"
         yield from _positive(temperature=self.temperature)
+        images = self.batch.groups * self.batch.images_per_identity
+        if self.memory and self.loss != "contrastive":
+            yield "memory", "must be 0 with `loss: triplet`, which does not use it"
+        elif self.memory and self.memory < images:
+            yield "memory", f"must be 0 or hold a whole batch of {images} images"
         yield from _one_of(("mean", "active"), triplet_reduction=self.triplet_reduction)
         yield from _one_of(("single", "mirrored"), strategy=self.strategy)
 
@@ -304,13 +318,17 @@ class LatencyRecipe:
         yield from _between(50, 10**6, runs=self.runs)
 
 
-def _models_and_precisions(models: dict, precisions: list[str]) -> Iterator[Problem]:
+def _models_and_precisions(
+    models: dict, precisions: list[str], folders: tuple[str, ...]
+) -> Iterator[Problem]:
     if not models:
         yield "models", "must name at least one model"
     for name in models:
-        # Each gets a folder of its name beside the dataset's.
-        if name == "dataset" or not re.fullmatch(r"[\w-]+", name):
-            yield "models", f"has {name!r}; a name has letters, digits, - and _; not `dataset`"
+        # Each gets a folder of its name in the run's folder.
+        if name in folders:
+            yield "models", f"has {name!r}, the name of another folder of the run; choose another"
+        elif not re.fullmatch(r"[\w-]+", name):
+            yield "models", f"has {name!r}; a name has letters, digits, - and _"
     for precision in precisions:
         yield from _one_of(("float32", "float16", "int8"), precisions=precision)
 
@@ -332,7 +350,8 @@ class PipelineRecipe:
         yield from _between(0, 2**31 - 1, seed=self.seed)
         yield from _under("dataset", self.dataset.problems())
         yield from _under("latency", self.latency.problems())
-        yield from _models_and_precisions(self.models, self.precisions)
+        folders = ("dataset", "comparison")
+        yield from _models_and_precisions(self.models, self.precisions, folders)
 
 
 @dataclass
@@ -370,9 +389,7 @@ class ReleaseRecipe:
         yield from _under("strips", self.strips.problems())
         if self.thresholds and self.thresholds not in self.real:
             yield "thresholds", f"names {self.thresholds}, which is not one of `real`"
-        yield from _models_and_precisions(self.models, self.precisions)
-        if "real" in self.models:
-            yield "models", "has 'real', which is the folder of what is measured; choose another"
+        yield from _models_and_precisions(self.models, self.precisions, ("dataset", "real"))
         if "float16" not in self.precisions:
             yield "precisions", "must have float16, which is what an installation uses"
         for name in self.real:

@@ -162,6 +162,12 @@ class BalancedBatches:
         with several images: ``max(1, floor(n / (P K)))`` batches.
     seed : int
         Not negative.
+    datasets : array_like of shape (n_images,), optional
+        Dataset of each image; an identity has one.
+    datasets_per_batch : int
+        Of how many datasets the identities of a batch come, equally many of each (a
+        dataset may be drawn twice): those of one camera and population are the
+        negatives that a real gallery has. 0: whatever comes.
 
     Attributes
     ----------
@@ -175,7 +181,8 @@ class BalancedBatches:
     Raises
     ------
     DatasetError
-        When fewer identities than `groups` have several images.
+        When fewer identities than `groups`, or in a dataset fewer than its part of a
+        batch, have several images.
     """
 
     def __init__(
@@ -185,6 +192,8 @@ class BalancedBatches:
         images_per_identity: int,
         steps: int | None,
         seed: int,
+        datasets: np.ndarray | None = None,
+        datasets_per_batch: int = 0,
     ):
         if images_per_identity < 2:
             raise ValueError(f"images_per_identity must be at least 2, not {images_per_identity}")
@@ -201,6 +210,47 @@ class BalancedBatches:
         if steps is None:
             steps = max(1, int(images) // (groups * images_per_identity))
         self.steps = steps
+        self._share = groups
+        self._members = [identities.several]
+        if datasets_per_batch:
+            if groups % datasets_per_batch:
+                raise ValueError(f"{groups} groups are not equally many of {datasets_per_batch}")
+            self._share = groups // datasets_per_batch
+            self._members = self._by_dataset(np.asarray(datasets))
+
+    def _by_dataset(self, datasets: np.ndarray) -> list[np.ndarray]:
+        """Identities with several images of each dataset."""
+        identities = self._identities
+        of_identity = datasets[identities.images[identities.start[identities.several]]]
+        members = []
+        for name in np.unique(of_identity):
+            members.append(identities.several[of_identity == name])
+            if len(members[-1]) < self._share:
+                raise DatasetError(
+                    f"Dataset {name} has {len(members[-1])} identities with two images or more, "
+                    f"but `batch.datasets` needs {self._share} of each dataset; use more images, "
+                    "or more datasets in a batch."
+                )
+        shares = sum(len(some) // self._share for some in members)
+        if shares * self._share < self.groups:
+            raise DatasetError(
+                f"The datasets hold {shares} times {self._share} identities with two images or "
+                f"more, but a batch needs {self.groups // self._share} times; use more images."
+            )
+        return members
+
+    def _pass(self, rng: np.random.Generator) -> np.ndarray:
+        """Whole batches that use each identity at most once, (batches, groups)."""
+        shares = np.concatenate(
+            [
+                rng.permutation(members)[: len(members) // self._share * self._share]
+                for members in self._members
+            ]
+        ).reshape(-1, self._share)
+        # A single share is a batch, in the order in which it was drawn.
+        order = rng.permutation(len(shares)) if len(self._members) > 1 else np.arange(len(shares))
+        batches = len(shares) * self._share // self.groups
+        return shares[order][: batches * self.groups // self._share].reshape(batches, self.groups)
 
     def epoch(self, epoch: int) -> np.ndarray:
         """Batches of one epoch.
@@ -218,8 +268,10 @@ class BalancedBatches:
         rng = np.random.default_rng(np.random.SeedSequence([self.seed, epoch]))
         identities, several = self._identities, self._identities.several
         # Whole batches from each pass, so that no batch spans two and repeats an identity.
-        per_pass = len(several) // self.groups * self.groups
-        chosen = _passes(rng, several, per_pass, self.steps * self.groups)
+        passes = [self._pass(rng)]
+        while sum(map(len, passes)) < self.steps:
+            passes.append(self._pass(rng))
+        chosen = np.concatenate(passes)[: self.steps].ravel()
         count = identities.count[chosen][:, None]
         # A random order of each identity's images: absent images get the largest keys.
         keys = rng.random((len(chosen), identities.count[several].max()))

@@ -105,7 +105,7 @@ def prepare_training(recipe: TrainRecipe) -> Training:
         name: number for number, name in enumerate(sorted({row.identity for row in rows["train"]}))
     }
     labels = np.array([identities[row.identity] for row in rows["train"]], np.int32)
-    batches = _batches(recipe, labels)
+    batches = _batches(recipe, labels, np.array([row.dataset for row in rows["train"]]))
     strategy = _strategy(recipe)
     devices = strategy.num_replicas_in_sync
     if recipe.batch.groups % devices:
@@ -125,6 +125,8 @@ def prepare_training(recipe: TrainRecipe) -> Training:
                 seed=recipe.seed,
                 teach=teach,
                 temperature=recipe.temperature if recipe.loss == "contrastive" else None,
+                memory=recipe.memory,
+                memory_from=recipe.warm_epochs * batches.steps,
             )
             trainer.compile(
                 build_optimizer(recipe.optimizer, batches.steps, recipe.warm_epochs, recipe.epochs),
@@ -304,12 +306,20 @@ def build_student(recipe: TrainRecipe) -> keras.Model:
     )
 
 
-def _batches(recipe: TrainRecipe, labels: np.ndarray) -> TripletBatches | BalancedBatches:
+def _batches(
+    recipe: TrainRecipe, labels: np.ndarray, datasets: np.ndarray
+) -> TripletBatches | BalancedBatches:
     batch = recipe.batch
     if batch.layout == "triplet":
         return TripletBatches(labels, batch.groups, batch.steps_per_epoch, recipe.seed)
     return BalancedBatches(
-        labels, batch.groups, batch.images_per_identity, batch.steps_per_epoch, recipe.seed
+        labels,
+        batch.groups,
+        batch.images_per_identity,
+        batch.steps_per_epoch,
+        recipe.seed,
+        datasets if batch.datasets else None,
+        batch.datasets,
     )
 
 

@@ -205,6 +205,20 @@ def test_a_missing_file_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("override", "problem"),
     [
+        ("memory=127", "memory must be 0 or hold a whole batch of 128 images"),
+        ("batch.datasets=5", "batch.datasets must divide `groups`, which is 32"),
+        ("batch.datasets=33", "batch.datasets must lie between 0 and 32"),
+    ],
+)
+def test_a_mistaken_override_of_a_contrastive_recipe(write, override, problem):
+    path = write(TRAIN + "loss: contrastive\nmemory: 128\nbatch: {layout: balanced, datasets: 4}\n")
+    load_recipe(path, TrainRecipe)
+    assert error_of(path, TrainRecipe, [override]).startswith(f"command line: {problem}")
+
+
+@pytest.mark.parametrize(
+    ("override", "problem"),
+    [
         ("epochs", "'epochs' must have the form key=value"),
         ("=3", "'=3' must have the form key=value"),
         ("epoch=3", "epoch is unknown (did you mean epochs?)"),
@@ -222,6 +236,9 @@ def test_a_missing_file_is_named(tmp_path):
         ("loss=contrastive", "loss is contrastive, which needs `batch.layout: balanced`"),
         ("temperature=0", "temperature must be above 0"),
         ("network.normalization=none", "network.normalization must be one of imagenet, local_"),
+        ("network.normalization=local_contrast", "network.weights must not be imagenet with"),
+        ("memory=256", "memory must be 0 with `loss: triplet`"),
+        ("batch.datasets=3", "batch.datasets must be 0 with `layout: triplet`"),
         ("network.reduction=[2]", "network.reduction must be a list of 2 values"),
         ("augmentation.hidden_share=2", "augmentation.hidden_share must lie between 0.0 and 1.0"),
     ],
@@ -250,6 +267,7 @@ def test_a_mistaken_override_is_found_on_the_command_line(write, override, probl
         ("models: [a]", 6, "models", "is a section"),
         ("models: {}", 6, "models", "at least one"),
         ("models: {dataset: }", 6, "models", "'dataset'"),
+        ("models: {comparison: }", 6, "models", "'comparison'"),
         ("models: {a/b: }", 6, "models", "'a/b'"),
         ("models:\n  a:\n    run: x", 8, "models.a.run", "set by the pipeline"),
         ("models:\n  a:\n    seed: 3", 8, "models.a.seed", "set by the pipeline"),

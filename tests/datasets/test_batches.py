@@ -111,6 +111,37 @@ def test_balanced_batches_use_every_image():
     assert set(used) == {i for i, label in enumerate(LABELS) if (label == LABELS).sum() > 1}
 
 
+def test_batches_of_several_datasets_take_equally_many_of_each():
+    labels = np.repeat(np.arange(20), 3)
+    datasets = np.array(["a", "b"])[(labels % 5 < 2).astype(int)]  # 12 identities of a, 8 of b
+    batches = BalancedBatches(labels, 6, 2, 30, seed=2, datasets=datasets, datasets_per_batch=2)
+    epoch = batches.epoch(0)
+    assert epoch.shape == (30, 6, 2)
+    seen = set()
+    for batch in epoch:
+        assert (labels[batch] == labels[batch[:, :1]]).all()
+        assert len(set(labels[batch[:, 0]])) == 6, "no identity twice"
+        of_a = (datasets[batch[:, 0]] == "a").sum()
+        assert of_a in (0, 3, 6)
+        seen.add(int(of_a))
+    assert seen == {0, 3, 6}
+    used = Counter(labels[epoch[..., 0].ravel()].tolist())
+    assert set(used) == set(range(20))
+    # A pass takes all 12 of a and 6 of the 8 of b.
+    assert np.mean([used[i] for i in range(20) if i % 5 >= 2]) == pytest.approx(10.0, abs=0.5)
+
+
+def test_a_dataset_too_small_for_its_part_is_refused():
+    labels = np.repeat(np.arange(9), 2)
+    datasets = np.where(labels < 2, "small", "large")
+    with pytest.raises(DatasetError, match=r"small has 2 identities.*needs 3 of each"):
+        BalancedBatches(labels, 6, 2, 5, seed=2, datasets=datasets, datasets_per_batch=2)
+    labels = np.repeat(np.arange(12), 2)  # 7 + 5, of which whole fours are 4 + 4
+    datasets = np.where(labels < 7, "seven", "five")
+    with pytest.raises(DatasetError, match=r"hold 2 times 4 identities.*needs 3 times"):
+        BalancedBatches(labels, 12, 2, 5, seed=2, datasets=datasets, datasets_per_batch=3)
+
+
 def test_balanced_steps_cover_about_all_images():
     assert BalancedBatches(LABELS, 3, images_per_identity=2, steps=None, seed=0).steps == 4
     assert BalancedBatches(LABELS, 6, images_per_identity=5, steps=None, seed=0).steps == 1
