@@ -260,3 +260,25 @@ def test_datasets_are_compared_with_each_other_on_request(population):
     assert across["metrics"]["cmc_1"] <= apart["metrics"]["cmc_1"]
     truth, scores = brute_force(embeddings, rows)
     assert across["metrics"]["auc"] == pytest.approx(roc_auc_score(truth, rounded(scores)))
+
+
+def test_one_genuine_comparison(rows_of):
+    # In the plane: a at 0 and 30 degrees, b at 90, c at 200.
+    angles = np.radians([0, 30, 90, 200])
+    embeddings = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    rows = rows_of([("a", "L"), ("a", "L"), ("b", "L"), ("c", "L")])
+    found = evaluate_embeddings(embeddings, rows, resamples=50)
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    assert found["counts"] == {
+        "images": 4, "identities": 3, "persons": 3, "probes": 2, "genuine_comparisons": 1,
+        "impostor_comparisons": 5,
+    }  # fmt: skip
+    impostors = np.cos(np.radians([90, 200, 60, 170, 110]))
+    metrics = found["metrics"]
+    assert [metrics[k] for k in ("eer", "vr_far_1e-2", "auc", "cmc_1")] == [0, 1, 1, 1]
+    wanted = (np.cos(np.radians(30)) - impostors.mean()) / np.sqrt(impostors.var() / 2)
+    assert metrics["d_prime"] == pytest.approx(wanted, rel=1e-5)
+    assert found["thresholds"]["eer"] == pytest.approx((np.cos(np.radians(30)) + 0.5) / 2)
+    # Resamples without a, or with nobody else, have no comparison of either kind.
+    assert found["intervals"]["bounds"]["eer"] == [0, 0]
+    assert [pair[:2] for pair in found["worst"]["genuine"]] == [["0.png", "1.png"]]
