@@ -29,7 +29,7 @@ VERBS = {
     "benchmark training": ["RECIPE", "--steps"],
     "benchmark prepare": ["--images", "--layout", "--segmenter", "--segmenter-model"],
     "benchmark evaluation": ["--embeddings", "--out"],
-    "embed": ["--model", "IMAGES"],
+    "embed": ["--model", "IMAGES", "--calibration"],
     "verify": ["--model", "--threshold", "--operating-point", "far_1e-3", "--calibration"],
     "identify": [
         "--model", "--gallery", "--save-gallery", "--top", "--operating-point", "far_1e-3",

@@ -52,15 +52,16 @@ def embed(
     images: Annotated[list[Path], typer.Argument(help="ROI crops or eye images.")],
     model: ModelFile = None,
     kind: KindOption = Kind.auto,
+    calibration: CalibrationFile = None,
 ) -> None:
-    """Print the embedding of each image as a line of JSON.
+    """Print the embedding of each image as a line of JSON; centred, with a calibration.
 
     An image that cannot be used is named on standard error and does not stop
     the others; the exit status is 2 then.
     """
     from iris_tf.inference.recognizer import IrisRecognizer
 
-    recognizer = IrisRecognizer(model)
+    recognizer = IrisRecognizer(model, calibration=calibration)
     failed = False
     for path in images:
         try:

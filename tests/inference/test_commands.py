@@ -181,6 +181,10 @@ def test_calibrate_and_use_it(run_cli, released, camera, eyes):
     assert out.splitlines()[-1] == f"calibration: {made.id}"
     _, out, _ = run_cli("identify", "--gallery", eyes, first, "--calibration", written)
     assert out.splitlines()[-1] == f"calibration: {made.id}"
+    _, out, _ = run_cli("embed", first, second, "--calibration", written)
+    records = [json.loads(line)["embedding"] for line in out.splitlines()]
+    centred = [vector / np.sqrt(np.dot(vector, vector)) for vector in (a, b)]
+    np.testing.assert_allclose(records, centred, atol=1e-6)
     message = refused(
         run_cli, "verify", first, second, "--calibration", written, "--threshold", "eer"
     )
@@ -203,8 +207,9 @@ def test_calibrations_that_cannot_be(
     assert not out.exists()
     run_cli("calibrate", "--model", pixel_model, "--images", camera, "--out", out)
     pair = sorted((eyes / "ann").iterdir())
-    message = refused(run_cli, "verify", "--model", other_model, *pair, "--calibration", out)
-    assert "is of another model file" in message
+    for verb in ("verify", "embed"):
+        message = refused(run_cli, verb, "--model", other_model, *pair, "--calibration", out)
+        assert "is of another model file" in message
     # Root may write anywhere, so the answer of the system is put in its mouth.
     folder = pixel_model.parent
     monkeypatch.setattr("os.access", lambda path, mode: path != folder)
