@@ -6,7 +6,8 @@
 What is complete is skipped and an interrupted training goes on at its epoch, so
 the same command starts, resumes and repeats. Nothing is trained on folders of
 real eyes; they are measured on, and `thresholds` names the one, if any, from
-which the card's thresholds are taken.
+which the card's thresholds are taken. Figures of sets that an earlier call has
+measured on the same files stay in the card.
 """
 
 import dataclasses
@@ -29,7 +30,7 @@ from iris_tf.datasets.manifest import read_settings
 from iris_tf.errors import RecipeError
 from iris_tf.evaluation.degradation import DEGRADATIONS, degrade_dataset
 from iris_tf.evaluation.model import evaluate_model
-from iris_tf.files import replace_folder, write_json
+from iris_tf.files import replace_folder, sha256, write_json
 from iris_tf.inference.model_card import CARD_NAME, OPERATING_POINTS, ModelCard
 from iris_tf.machine import package_version
 from iris_tf.run_folder import RunFolder
@@ -38,6 +39,7 @@ from iris_tf.segmentation.synthetic_strips import write_strip_dataset
 from iris_tf.stages import Stages
 
 UNCHANGED = "as it is"
+STORED = "real.json"
 METRICS = ("eer", "vr_far_1e-2", "vr_far_1e-3", "cmc_1")
 # In the release's folder: what a person wrote about the model, or made for a camera.
 KEPT = ("*.md", "calibration-*.json")
@@ -157,27 +159,44 @@ class Release:
             )
 
     def figures(self) -> dict[str, dict[str, Any]]:
-        """What was measured, by set and kind."""
-        found = {}
-        for name in self.recipe.real:
-            folder = self.folder / "real" / name
-            rows: dict[str, Any] = {}
-            plain = json.loads((folder / "metrics.json").read_text("utf-8"))
-            precisions = iter(self.recipe.precisions)
-            for result in (plain, *plain["others"]):
-                rows[f"{UNCHANGED}, {next(precisions)}"] = _figures(result)
+        """What was measured of these very files, now or in an earlier call, by set and kind."""
+        found = self._stored_figures()
+        for metrics in sorted((self.folder / "real").glob("*/metrics.json")):
+            if rows := self._figures_in(metrics.parent):
+                found[metrics.parent.name] = rows
+        return found
+
+    def _hashes(self) -> dict[str, str]:
+        """SHA-256 of each exported file, by precision."""
+        return {precision: sha256(self.file(precision)) for precision in self.recipe.precisions}
+
+    def _stored_figures(self) -> dict[str, dict[str, Any]]:
+        # Somebody who may not keep the eyes removes their folder, and the figures stay.
+        path = self.folder / STORED
+        stored = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+        return stored["sets"] if stored.get("files") == self._hashes() else {}
+
+    def _figures_in(self, folder: Path) -> dict[str, Any]:
+        """Figures in the folder of a set; what was measured of other files is left out."""
+        precisions = {digest: precision for precision, digest in self._hashes().items()}
+        rows: dict[str, Any] = {}
+        plain = json.loads((folder / "metrics.json").read_text("utf-8"))
+        for result in (plain, *plain["others"]):
+            if precision := precisions.get(result["model"]["sha256"]):
+                rows[f"{UNCHANGED}, {precision}"] = _figures(result)
+        if first := precisions.get(plain["model"]["sha256"]):
             for baseline in plain["baselines"]:
                 rows[f"{UNCHANGED}, {baseline['name']}"] = _figures(baseline)
                 # IrisCode passes over images that it can make nothing of.
-                rows[f"{UNCHANGED}, {self.recipe.precisions[0]}, same images"] = _figures(
+                rows[f"{UNCHANGED}, {first}, same images"] = _figures(
                     {"evaluation": baseline["model_evaluation"]}
                 )
-            for number, kind in enumerate(DEGRADATIONS):
-                out = folder / f"degraded-{number}"
-                result = json.loads((out / "metrics.json").read_text("utf-8"))
-                rows[f"{kind}, float16"] = _figures(result)
-            found[name] = rows
-        return found
+        for number, kind in enumerate(DEGRADATIONS):
+            path = folder / f"degraded-{number}" / "metrics.json"
+            result = json.loads(path.read_text("utf-8")) if path.is_file() else None
+            if result and (precision := precisions.get(result["model"]["sha256"])):
+                rows[f"{kind}, {precision}"] = _figures(result)
+        return rows
 
     def publish(self) -> None:
         """Put the files, the weights to train on from and the card into the release's folder."""
@@ -219,7 +238,7 @@ class Release:
     def show(self) -> None:
         """Print the figures on real eyes and where the files are."""
         figures = self.figures()
-        write_json(self.folder / "real.json", figures)
+        write_json(self.folder / STORED, {"files": self._hashes(), "sets": figures})
         if figures:
             table = Table(title="Real eyes, all pairs of images")
             for title in ("set", "images", "genuine", "impostor", "not cropped %", *TITLES):

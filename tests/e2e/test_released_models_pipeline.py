@@ -85,7 +85,7 @@ def test_real_eyes_are_measured_as_they_are_and_worse(release):
     assert card.thresholds_from["dataset"] == "eyes"
     assert card.thresholds_from["genuine_comparisons"] == plain[0]["genuine"]
     stored = json.loads((release[0] / "run" / "real.json").read_text())
-    assert stored["eyes"] == rows
+    assert stored["sets"]["eyes"] == rows
     assert "eyes, all together, float16" in release[1]
 
 
@@ -95,6 +95,18 @@ def test_a_second_run_repeats_nothing(release):
     before = trained.stat().st_mtime_ns
     assert run() == first
     assert trained.stat().st_mtime_ns == before
+
+
+def test_figures_stay_in_the_card_of_a_call_without_the_eyes(release):
+    folder = release[0]
+    card = folder / "models" / "model_card.json"
+    before = ModelCard.read(card)
+    finished = command(folder, *SHORTER)
+    assert finished.returncode == 0, finished.stderr
+    assert "eyes, all together, float16" in finished.stdout
+    after = ModelCard.read(card)
+    assert (after.metrics, after.files) == (before.metrics, before.files)
+    assert after.thresholds_from["dataset"] != "eyes"  # the call did not ask for these
 
 
 def test_eyes_that_are_not_there_are_missed_at_once(tmp_path):
