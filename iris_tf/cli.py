@@ -219,7 +219,10 @@ def evaluate(
         list[Path],
         typer.Option(help="A .tflite or .keras file, or a run folder; give several to compare."),
     ],
-    manifest: Annotated[Path, typer.Option(help="manifest.csv of a prepared dataset.")],
+    manifest: Annotated[
+        list[Path],
+        typer.Option(help="manifest.csv of a prepared dataset; several are evaluated together."),
+    ],
     out: Annotated[Path, typer.Option(help="Folder for metrics.json and report.html.")],
     split: Annotated[Split, typer.Option(help="Which rows to compare.")] = Split.test,
     baseline: Annotated[
@@ -272,7 +275,7 @@ def evaluate(
         load_tensorflow()
     results = evaluate_model(
         model[0],
-        manifest,
+        manifest[0],
         out,
         split.value,
         None if baseline is None else baseline.value,
@@ -286,6 +289,7 @@ def evaluate(
         cost=model_cost,
         latency=partial(measure_latency, threads=(1,), runs=latency_runs) if latency_runs else None,
         occlusion_eyes=occlusion_eyes,
+        other_manifests=manifest[1:],
     )
     for line in summary(results):
         typer.echo(line)

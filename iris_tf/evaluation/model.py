@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from iris_tf.datasets.manifest import SPLITS, ManifestRow, read_manifest, read_settings
+from iris_tf.datasets.manifest import SPLITS, ManifestRow, read_manifest
 from iris_tf.datasets.roi_store import read_crop
 from iris_tf.errors import DatasetError, EvaluationError, ModelError
 from iris_tf.evaluation.differences import paired_differences
@@ -28,6 +28,7 @@ from iris_tf.evaluation.iriscode import IrisCodeBaseline, hamming_distances, iri
 from iris_tf.evaluation.model_report import write_model_report
 from iris_tf.evaluation.occlusion_map import occlusion_maps
 from iris_tf.evaluation.pair_lists import read_pairs
+from iris_tf.evaluation.prepared_sets import PreparedSet, prepared_sets
 from iris_tf.evaluation.scores import label_images
 from iris_tf.evaluation.slices import slice_figures
 from iris_tf.files import atomic_path, sha256, write_json
@@ -80,6 +81,7 @@ def evaluate_model(
     cost: Callable[[Path], Any] | None = None,
     latency: Callable[[Path], Mapping[str, Any]] | None = None,
     occlusion_eyes: int = 0,
+    other_manifests: Sequence[str | Path] = (),
 ) -> dict[str, Any]:
     """Embed a split with a model, evaluate it and write ``metrics.json`` and ``report.html``.
 
@@ -125,13 +127,17 @@ def evaluate_model(
     occlusion_eyes : int, optional
         Number of eyes of which the report shows what each model's embedding looks at (see
         `iris_tf.evaluation.occlusion_map`), at the cost of some 250 inferences each.
+    other_manifests : sequence of str or Path, optional
+        More datasets, of other persons, to be evaluated together with the first. Each is then
+        called by the name of its folder, and its images ``<name>/<image>``.
 
     Returns
     -------
     dict
         What was written: ``model`` (name, file, precision, sha256, bytes, parameters and
         macs, None where they are not counted, and latency: median and p95 in milliseconds,
-        runs, threads, runtime; None where it is not measured), ``manifest``, ``split``,
+        runs, threads, runtime; None where it is not measured), ``manifest``,
+        ``other_manifests``, ``split``,
         ``evaluation`` (see `evaluate_embeddings`), ``generalised`` (see `generalised_rates`;
         None where failures are not known), ``slices`` (see `slice_figures`),
         ``others``, ``baselines`` and ``machine``. Each of the others has ``model``,
@@ -147,7 +153,8 @@ def evaluate_model(
     ModelError, DatasetError, EvaluationError
         When model, manifest, a list or a crop cannot be used.
     """
-    rows = select_rows(manifest, split)
+    sets = prepared_sets([manifest, *other_manifests])
+    rows = [row for each in sets for row in each.named(select_rows(each.manifest, split))]
     if baseline not in (None, *BASELINES):
         raise EvaluationError(
             f"baseline {baseline!r} is unknown; choose one of {', '.join(BASELINES)}."
@@ -157,8 +164,12 @@ def evaluate_model(
             "lists of pairs say which comparisons there are; leave out the protocol and the "
             "baseline."
         )
+    if baseline and other_manifests:
+        raise EvaluationError(
+            f"the baseline {baseline} reads the images of one dataset; give one manifest."
+        )
     label_images(rows, protocol)  # refused before the work
-    failed = failed_images(manifest, split)
+    failed = _failed(sets, split)
     every = [*rows, *(row for row, _ in failed or ())]
     lists = pairs and tuple(
         read_pairs(path, every, genuine) for path, genuine in zip(pairs, (True, False), strict=True)
@@ -166,7 +177,8 @@ def evaluate_model(
     given = [model, *others]
     embedders = [open_model(path) for path in given]
     for path in given:
-        _check_crops(path, manifest)
+        for each in sets:
+            _check_crops(path, each)
     # First, so that settings that cannot be are refused before the work.
     models = [
         _description(name, embedder.path, cost, latency)
@@ -175,7 +187,7 @@ def evaluate_model(
     codes = iriscode_of_dataset(rows, manifest, segmenter_model, jobs) if baseline else None
     entries, evaluations, occlusion = [], [], {}
     for description, embedder in zip(models, embedders, strict=True):
-        crops = (read_crop(Path(manifest).parent / row.roi) for row in rows)
+        crops = (read_crop(Path(row.roi)) for row in rows)
         step = f"Embedding with {description['name']}"
         vectors = np.asarray(embedder.embed(track(crops, step, len(rows))))
         if lists:
@@ -187,9 +199,7 @@ def evaluate_model(
             embeddings = vectors
         evaluations.append(evaluation)
         if occlusion_eyes:
-            occlusion[description["name"]] = occlusion_maps(
-                embedder, rows, Path(manifest).parent, occlusion_eyes
-            )
+            occlusion[description["name"]] = occlusion_maps(embedder, rows, "", occlusion_eyes)
         entries.append(
             {
                 "model": description,
@@ -204,6 +214,7 @@ def evaluate_model(
         **entries[0],
         "others": entries[1:],
         "manifest": str(manifest),
+        "other_manifests": [str(path) for path in other_manifests],
         "split": split,
         "baselines": []
         if codes is None
@@ -213,8 +224,19 @@ def evaluate_model(
     if scores is not None:
         _write_scores(scores, entries, evaluations)
     write_json(Path(out) / "metrics.json", result)
-    write_model_report(Path(out) / "report.html", result, manifest, occlusion)
+    write_model_report(Path(out) / "report.html", result, sets, occlusion)
     return result
+
+
+def _failed(sets: Sequence[PreparedSet], split: str) -> list[tuple[ManifestRow, str]] | None:
+    failed = []
+    for each in sets:
+        found = failed_images(each.manifest, split)
+        if found is None:
+            return None
+        rows = each.named(row for row, _ in found)
+        failed += zip(rows, (reason for _, reason in found), strict=True)
+    return failed
 
 
 def _names(given: Sequence[str | Path], embedders: Sequence[Embedder]) -> list[str]:
@@ -331,19 +353,18 @@ def _beside(
     }
 
 
-def _check_crops(model: str | Path, manifest: str | Path) -> None:
+def _check_crops(model: str | Path, prepared: PreparedSet) -> None:
     """Refuse crops of another kind than the model's: the figures would mean nothing.
 
     Says nothing where either side does not know, e.g. of a ``.tflite`` without card.
     """
-    wanted = crop_settings(model)
-    description = Path(manifest).parent / "dataset.json"
-    if wanted is None or not description.is_file():
+    wanted, found = crop_settings(model), prepared.settings
+    if wanted is None or found is None:
         return
-    found = read_settings(description)
     for name in ("roi_mode", "segmenter"):
         if wanted[name] != found[name]:
             raise ModelError(
-                f"{model}: was trained on crops with {name} {wanted[name]}, but {manifest} holds "
-                f"{found[name]}; prepare the images as the model wants them."
+                f"{model}: was trained on crops with {name} {wanted[name]}, but "
+                f"{prepared.manifest} holds {found[name]}; prepare the images as the model wants "
+                "them."
             )

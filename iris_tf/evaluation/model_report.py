@@ -1,13 +1,14 @@
 """The page of `iris-tf evaluate`: models side by side, and baselines beside them."""
 
-import json
+import collections
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from iris_tf.datasets.manifest import read_manifest, read_settings
+from iris_tf.datasets.manifest import read_manifest
 from iris_tf.datasets.roi_store import read_crop
 from iris_tf.evaluation.occlusion_map import OcclusionMap
+from iris_tf.evaluation.prepared_sets import PreparedSet
 from iris_tf.evaluation.report import (
     ComparedPair,
     Report,
@@ -25,12 +26,12 @@ _SPACE = "\N{NO-BREAK SPACE}"  # between a number and its unit
 def write_model_report(
     path: str | Path,
     result: Mapping[str, Any],
-    manifest: str | Path,
+    sets: Sequence[PreparedSet],
     occlusion: Mapping[str, Sequence[OcclusionMap]] | None = None,
 ) -> None:
     """Write ``report.html`` for what `evaluate_model` found.
 
-    Nothing is written where no ``dataset.json`` lies beside the manifest: the page would
+    Nothing is written where no ``dataset.json`` lies beside a manifest: the page would
     not know whether the eyes are real.
 
     Parameters
@@ -39,8 +40,8 @@ def write_model_report(
         File to write.
     result : mapping
         The content of ``metrics.json``.
-    manifest : str or Path
-        Manifest of the prepared dataset.
+    sets : sequence of PreparedSet
+        What was evaluated.
     occlusion : mapping of str to sequence of OcclusionMap, optional
         By the name of a model, what its embedding of some eyes looks at.
 
@@ -49,25 +50,26 @@ def write_model_report(
     DatasetError
         When the dataset's description, or a crop that is shown, cannot be read.
     """
-    description = Path(manifest).with_name("dataset.json")
-    if not description.is_file():
+    descriptions = [each.settings for each in sets]
+    if None in descriptions:
         return
-    settings = read_settings(description)
-    counts = json.loads(description.read_text(encoding="utf-8")).get("counts", {})
-    split, rows = result["split"], read_manifest(manifest)
+    settings, synthetic = descriptions[0], any(found["synthetic"] for found in descriptions)
+    split = result["split"]
+    rows = [row for each in sets for row in each.named(read_manifest(each.manifest))]
     entries = (result, *result["others"])
-    folder, rois = Path(manifest).parent, {row.image: row.roi for row in rows}
+    crops = {row.image: row.roi for row in rows}
+    failures = sum((collections.Counter(each.failures) for each in sets), collections.Counter())
     write_report(
         path,
         Report(
             title="Evaluation of " + ", ".join(entry["model"]["name"] for entry in entries),
-            dataset="Synthetic eyes" if settings["synthetic"] else settings["layout"],
+            dataset=" and ".join(map(_called, sets, descriptions)),
             evaluated_on="all splits" if split == "all" else f"{split} split",
-            synthetic=settings["synthetic"],
+            synthetic=synthetic,
             roi_mode=settings["roi_mode"],
             rows=report_rows(result),
             splits=count_splits(rows),
-            failures=counts.get("failures", {}),
+            failures=failures,
             environment=result["machine"],
             notes=[
                 note
@@ -80,10 +82,17 @@ def write_model_report(
                 for other in result["others"]
                 if other["differences"]  # none without resamples
             },
-            worst=[_worst_pairs(entry, folder, rois) for entry in entries],
+            worst=[_worst_pairs(entry, crops) for entry in entries],
             occlusion=occlusion or {},
         ),
     )
+
+
+def _called(prepared: PreparedSet, settings: Mapping[str, Any]) -> str:
+    kind = "synthetic eyes" if settings["synthetic"] else settings["layout"]
+    if prepared.name:
+        return f"{prepared.name} ({kind})"
+    return "Synthetic eyes" if settings["synthetic"] else kind
 
 
 def conclusion(result: Mapping[str, Any]) -> str:
@@ -215,15 +224,13 @@ def report_rows(result: Mapping[str, Any]) -> list[ReportRow]:
     return rows
 
 
-def _worst_pairs(
-    entry: Mapping[str, Any], folder: Path, rois: Mapping[str, str]
-) -> WorstPairs:
+def _worst_pairs(entry: Mapping[str, Any], crops: Mapping[str, str]) -> WorstPairs:
     def pairs(kind: str) -> list[ComparedPair]:
         return [
             ComparedPair(
                 (first, second),
                 score,
-                (read_crop(folder / rois[first]), read_crop(folder / rois[second])),
+                (read_crop(Path(crops[first])), read_crop(Path(crops[second]))),
             )
             for first, second, score in entry["evaluation"]["worst"][kind]
         ]

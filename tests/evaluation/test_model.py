@@ -1,5 +1,6 @@
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -222,6 +223,56 @@ def test_listed_pairs_may_name_images_that_failed(some_failed, tmp_path):
     }
     page = (tmp_path / "report.html").read_text()
     assert f"{gone}</b> failures to extract" in page
+
+
+def test_several_datasets_are_evaluated_together(some_failed, small_dataset, tmp_path):
+    model, first, rows = some_failed
+    second = shutil.copytree(small_dataset, tmp_path / "second") / "manifest.csv"
+    both = read_manifest(first), read_manifest(second)
+    names = [
+        *(("dataset", row.identity) for row in both[0]),
+        *(("second", row.identity) for row in both[1]),
+    ]
+    same = [names[i] == names[j] for i in range(len(names)) for j in range(i)]
+    within = [names[i][0] == names[j][0] for i in range(len(names)) for j in range(i)]
+    for protocol in ("all-pairs", "across-datasets"):
+        found = evaluate_model(
+            model, first, tmp_path, "all", protocol=protocol, resamples=0,
+            other_manifests=[second], occlusion_eyes=0,
+        )  # fmt: skip
+        counts, across = found["evaluation"]["counts"], protocol == "across-datasets"
+        assert counts["images"] == len(names)
+        assert counts["persons"] == 2 * len({row.subject for row in rows})
+        assert counts["genuine_comparisons"] == sum(same)
+        assert counts["impostor_comparisons"] == sum(
+            not s and (w or across) for s, w in zip(same, within, strict=True)
+        )
+        assert found["generalised"]["failures"] == {"occluded": 3}
+        assert set(found["slices"]["dataset"]) == {"dataset", "second"}
+        worst = found["evaluation"]["worst"]["impostor"]
+        assert any(a.split("/")[0] != b.split("/")[0] for a, b, _ in worst) == across
+    assert found["other_manifests"] == [str(second)]
+    page = (tmp_path / "report.html").read_text()
+    assert "dataset (synthetic eyes) and second (synthetic eyes)" in page
+    assert "dataset: second" in page
+    with pytest.raises(EvaluationError, match="reads the images of one dataset"):
+        evaluate_model(model, first, tmp_path, baseline="iriscode", other_manifests=[second])
+
+
+def test_several_manifests_on_the_command_line(run_cli, monkeypatch, tmp_path):
+    given = {}
+
+    def evaluate_model(model, manifest, out, *_, **options):
+        given.update(manifest=manifest, others=options["other_manifests"])
+        raise EvaluationError("seen.")
+
+    monkeypatch.setattr(model_module, "evaluate_model", evaluate_model)
+    status, _, err = run_cli(
+        "evaluate", "--model", "a.tflite", "--manifest", "a.csv", "--manifest", "b.csv",
+        "--out", tmp_path,
+    )  # fmt: skip
+    assert (status, err) == (2, "Error: seen.\n")
+    assert given == {"manifest": Path("a.csv"), "others": [Path("b.csv")]}
 
 
 def test_images_without_template_are_a_baseline_s_failures_too(

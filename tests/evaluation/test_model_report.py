@@ -13,6 +13,7 @@ from iris_tf.evaluation.evaluate import (
     evaluation_of_pairs,
 )
 from iris_tf.evaluation.model_report import conclusion, report_rows, write_model_report
+from iris_tf.evaluation.prepared_sets import prepared_sets
 
 SPACE = "\N{NO-BREAK SPACE}"
 
@@ -78,7 +79,7 @@ def page(small_dataset, tmp_path):
         description["settings"] |= settings
         (tmp_path / "dataset.json").write_text(json.dumps(description))
         write_model_report(
-            tmp_path / "report.html", result, tmp_path / "manifest.csv"
+            tmp_path / "report.html", result, prepared_sets([tmp_path / "manifest.csv"])
         )
         return (tmp_path / "report.html").read_text()
 
@@ -254,6 +255,6 @@ def test_a_page_of_listed_pairs_has_no_identification(page, result, known):
 def test_a_manifest_alone_gives_no_page(small_dataset, result, tmp_path):
     shutil.copy(small_dataset / "manifest.csv", tmp_path)
     write_model_report(
-        tmp_path / "report.html", result, tmp_path / "manifest.csv"
+        tmp_path / "report.html", result, prepared_sets([tmp_path / "manifest.csv"])
     )
     assert not (tmp_path / "report.html").exists()
