@@ -13,6 +13,7 @@ import org.iristf.core.LatencyRow
 import org.iristf.core.Machine
 import org.iristf.core.ModelCard
 import org.iristf.core.ModelFile
+import org.iristf.core.ModelFiles
 import org.iristf.core.NetworkSegmenter
 import org.iristf.core.Plan
 import org.iristf.core.ProgressListener
@@ -68,7 +69,8 @@ fun main(arguments: Array<String>) {
             folders[File(card.parentFile, file).inputStream().use { read.check(file, it) }] = card.parentFile
         }
     }
-    val engines = LiteRtEngines(File(reference, "library").readText().trim(), folders::getValue)
+    val library = File(reference, "library").readText().trim()
+    val engines = LiteRtEngines(library, folders::getValue)
     var good = folders.isNotEmpty()
     for (model in folders.keys) {
         val expected = floats(File(reference, "${model.file}.output"))
@@ -93,6 +95,7 @@ fun main(arguments: Array<String>) {
     }
     for (folder in listOf(reference, tests)) good = eyesAgree(folders, engines, File(folder, EyeAgreement.FILE)) && good
     for (model in folders.keys) good = embeddingsAgree(model, folders, engines, reference) && good
+    good = badModelsAreRows(library, File(reference, "bad")) && good
     val names = folders.keys.associateBy { it.file }
     val outcome = Benchmark(names, engines, Clock(System::nanoTime), Quiet, Quiet) { false }
         .run(Plan(names.keys.toList(), threads = listOf(1), runs = Plan.MIN_RUNS, warmup = 3, initialisations = 2))
@@ -108,6 +111,20 @@ fun main(arguments: Array<String>) {
         out.writeText(Json.write(result.toJson()))
     }
     exitProcess(if (good) 0 else 1)
+}
+
+/** Whether files that cannot be used become rows with a sentence, and do not stop the one after them. */
+private fun badModelsAreRows(library: String, folder: File): Boolean {
+    val files = folder.listFiles().orEmpty().sorted()
+    val models = files.map { file -> file.inputStream().use { ModelFiles.describe(file.name, it) } }
+    val benchmark = Benchmark(
+        models.associateBy { it.file }, LiteRtEngines(library) { folder }, Clock(System::nanoTime), Quiet, Quiet,
+    ) { false }
+    val outcome = benchmark.run(Plan(models.map { it.file }, threads = listOf(1), runs = Plan.MIN_RUNS, initialisations = 1))
+    outcome.failures.forEach { println("bad ${it.model}: ${it.reason}") }
+    return outcome.rows.isEmpty() && outcome.failures.map { it.model } == files.map { it.name } &&
+        outcome.failures.all { it.reason.endsWith(".") && '\n' !in it.reason } &&
+        outcome.failures.single { it.model == "other_signature.tflite" }.reason.startsWith("The model has no signature")
 }
 
 /** Whether photographs become the crops that Python makes of them. */

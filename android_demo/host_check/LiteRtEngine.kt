@@ -4,12 +4,14 @@ import com.sun.jna.Library
 import com.sun.jna.Memory
 import com.sun.jna.Native
 import com.sun.jna.Pointer
+import com.sun.jna.ptr.LongByReference
 import com.sun.jna.ptr.PointerByReference
 import org.iristf.core.Backend
 import org.iristf.core.Engine
 import org.iristf.core.EngineException
 import org.iristf.core.EngineFactory
 import org.iristf.core.ModelFile
+import org.iristf.core.Signature
 import java.io.File
 
 /** A size_t, which JNA knows only by the platform's width; hosts have 64 bits. */
@@ -31,6 +33,11 @@ private interface LiteRt : Library {
     fun LiteRtGetModelSignature(model: Pointer, index: Size, signature: PointerByReference): Int
     fun LiteRtGetSignatureInputTensorByIndex(signature: Pointer, index: Size, tensor: PointerByReference): Int
     fun LiteRtGetSignatureOutputTensorByIndex(signature: Pointer, index: Size, tensor: PointerByReference): Int
+    fun LiteRtGetSignatureKey(signature: Pointer, key: PointerByReference): Int
+    fun LiteRtGetNumSignatureInputs(signature: Pointer, count: LongByReference): Int
+    fun LiteRtGetNumSignatureOutputs(signature: Pointer, count: LongByReference): Int
+    fun LiteRtGetSignatureInputName(signature: Pointer, index: Size, name: PointerByReference): Int
+    fun LiteRtGetSignatureOutputName(signature: Pointer, index: Size, name: PointerByReference): Int
     fun LiteRtGetRankedTensorType(tensor: Pointer, type: Pointer): Int
     fun LiteRtGetCompiledModelInputBufferRequirements(
         compiled: Pointer, signature: Size, index: Size, requirements: PointerByReference,
@@ -84,12 +91,13 @@ private class LiteRtEngine(private val liteRt: LiteRt, path: String) : Engine {
             val model = made("model", liteRt::LiteRtDestroyModel) {
                 liteRt.LiteRtCreateModelFromFile(environment, path, it)
             }
+            val signature = got("signature") { liteRt.LiteRtGetModelSignature(model, 0, it) }
+            checkNames(signature)
             val options = made("options", liteRt::LiteRtDestroyOptions) { liteRt.LiteRtCreateOptions(it) }
             check("accelerator", liteRt.LiteRtSetOptionsHardwareAccelerators(options, ON_CPU))
             compiled = made("compiled model", liteRt::LiteRtDestroyCompiledModel) {
                 liteRt.LiteRtCreateCompiledModel(environment, model, options, it)
             }
-            val signature = got("signature") { liteRt.LiteRtGetModelSignature(model, 0, it) }
             input = tensor(
                 environment, got("input") { liteRt.LiteRtGetSignatureInputTensorByIndex(signature, 0, it) },
                 got("input") { liteRt.LiteRtGetCompiledModelInputBufferRequirements(compiled, 0, 0, it) },
@@ -98,6 +106,7 @@ private class LiteRtEngine(private val liteRt: LiteRt, path: String) : Engine {
                 environment, got("output") { liteRt.LiteRtGetSignatureOutputTensorByIndex(signature, 0, it) },
                 got("output") { liteRt.LiteRtGetCompiledModelOutputBufferRequirements(compiled, 0, 0, it) },
             )
+            Signature.checkTensors(true, input.shape)
         } catch (error: EngineException) {
             close()
             throw error
@@ -123,6 +132,23 @@ private class LiteRtEngine(private val liteRt: LiteRt, path: String) : Engine {
         // What was made last may use what was made before.
         cleanup.asReversed().forEach { it() }
         cleanup.clear()
+    }
+
+    private fun checkNames(signature: Pointer) {
+        val key = got("signature") { liteRt.LiteRtGetSignatureKey(signature, it) }.getString(0)
+        fun names(count: (LongByReference) -> Int, name: (Size, PointerByReference) -> Int): List<String> {
+            val found = LongByReference()
+            check("signature", count(found))
+            return (0 until found.value).map { i -> got("signature") { name(i, it) }.getString(0) }
+        }
+        val known = key == Signature.KEY
+        val inputs = names({ liteRt.LiteRtGetNumSignatureInputs(signature, it) }) { i, name ->
+            liteRt.LiteRtGetSignatureInputName(signature, i, name)
+        }
+        val outputs = names({ liteRt.LiteRtGetNumSignatureOutputs(signature, it) }) { i, name ->
+            liteRt.LiteRtGetSignatureOutputName(signature, i, name)
+        }
+        Signature.checkNames(if (known) inputs else emptyList(), if (known) outputs else emptyList())
     }
 
     private fun tensor(environment: Pointer, tensor: Pointer, requirements: Pointer): Tensor {

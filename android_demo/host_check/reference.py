@@ -6,10 +6,12 @@ For each model file: `NAME.input` and `NAME.output`, float32 in the byte order o
 machine, and `library`, the path of LiteRT's C library. Inputs are noise. `eyes.json`: photographs
 of synthetic eyes of varied cameras, and of no eye, with what Python makes of them. For each
 recognition model also `NAME.embeddings`: those of the photographs that gave a crop, float32.
+In `bad/`, files that are no models of this project.
 """
 
 import contextlib
 import json
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -56,11 +58,23 @@ def embeddings(path: Path, roi_mode: str, images: list[np.ndarray]) -> np.ndarra
     return TFLiteEmbedder(path).embed(crops)
 
 
+def write_bad_models(folder: Path, model: Path) -> None:
+    """Files that the app must refuse: half a model, no model, and one of another signature."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    content = model.read_bytes()
+    (folder / "half.tflite").write_bytes(content[: len(content) // 2])
+    (folder / "no_model.tflite").write_bytes(bytes(4) + b"TFL3" + bytes(1000))
+    other = content.replace(b"serving_default", b"another_default")
+    (folder / "other_signature.tflite").write_bytes(other)
+
+
 def main(folder: Path, models: Path) -> None:
     """Write the reference of every model file below a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     library = Path(ai_edge_litert.__file__).with_name("libLiteRt.so")
     (folder / "library").write_text(f"{library}\n", encoding="utf-8")
+    write_bad_models(folder / "bad", min(models.glob("*/*.tflite")))
     images = photographs()
     for path in sorted(models.glob("*/*.tflite")):
         runner_of = Interpreter(model_path=str(path), num_threads=1)

@@ -14,7 +14,7 @@ import org.iristf.core.PlanException
 /** The choices above the table: models, backends, threads and numbers of runs. */
 class Controls(context: Context) : LinearLayout(context) {
     private val models = LinearLayout(context).apply { orientation = VERTICAL }
-    private val backends = Backend.values().map { box(it.id, it == Backend.CPU) to it }
+    private val backends = LiteRtEngines.offered().map { box(it.id, it == Backend.CPU) to it }
     private val threads = listOf(1, 2, 4).map { box(it.toString(), true) to it }
     private val runs = number(100)
     private val warmup = number(10)

@@ -6,6 +6,7 @@ import org.iristf.core.Engine
 import org.iristf.core.EngineException
 import org.iristf.core.EngineFactory
 import org.iristf.core.ModelFile
+import org.iristf.core.Signature
 import org.tensorflow.lite.DataType
 import org.tensorflow.lite.Delegate
 import org.tensorflow.lite.Interpreter
@@ -54,8 +55,12 @@ class LiteRtEngines(private val models: (ModelFile) -> StoredModel) : EngineFact
     private fun fallback(backend: Backend, error: Throwable) =
         "Ran on the CPU, because ${backend.id} cannot be used (${firstLine(error)})."
 
-    private companion object {
-        const val NNAPI_FROM = 27
+    companion object {
+        private const val NNAPI_FROM = 27
+
+        /** What this version of Android can have; a run shows whether the phone does. */
+        fun offered(): List<Backend> =
+            Backend.values().filter { it != Backend.NNAPI || Build.VERSION.SDK_INT >= NNAPI_FROM }
     }
 }
 
@@ -80,29 +85,27 @@ private class LiteRtEngine(
             interpreter.allocateTensors()
             inputShape = interpreter.getInputTensor(0).shape().toList()
             outputShape = interpreter.getOutputTensor(0).shape().toList()
-            if (inputShape.size != 4 || inputShape[0] != 1 || inputShape[3] != 1) {
-                throw EngineException("The model takes $inputShape, not one grey image; choose a model of this project.")
-            }
+            input = buffer(inputShape)
+            output = buffer(outputShape)
             this.interpreter = interpreter
         } catch (error: Throwable) {
             made?.close()
             delegate?.close()
             throw error
         }
-        input = buffer(inputShape)
-        output = buffer(outputShape)
     }
 
     private fun checkSignature(interpreter: Interpreter) {
-        val floats = { interpreter.getInputTensor(0).dataType() == DataType.FLOAT32 &&
-            interpreter.getOutputTensor(0).dataType() == DataType.FLOAT32 }
-        val known = SIGNATURE in interpreter.signatureKeys &&
-            interpreter.getSignatureInputs(SIGNATURE).size == 1 && interpreter.getSignatureOutputs(SIGNATURE).size == 1
-        if (!known || interpreter.inputTensorCount != 1 || interpreter.outputTensorCount != 1 || !floats()) {
-            throw EngineException(
-                "The model has not the signature $SIGNATURE with one float32 input and output; choose one of this project.",
-            )
-        }
+        val known = Signature.KEY in interpreter.signatureKeys && interpreter.inputTensorCount == 1 &&
+            interpreter.outputTensorCount == 1
+        Signature.checkNames(
+            if (known) interpreter.getSignatureInputs(Signature.KEY).toList() else emptyList(),
+            if (known) interpreter.getSignatureOutputs(Signature.KEY).toList() else emptyList(),
+        )
+        val (input, output) = Pair(interpreter.getInputTensor(0), interpreter.getOutputTensor(0))
+        Signature.checkTensors(
+            input.dataType() == DataType.FLOAT32 && output.dataType() == DataType.FLOAT32, input.shape().toList(),
+        )
     }
 
     private fun buffer(shape: List<Int>) =
@@ -128,9 +131,5 @@ private class LiteRtEngine(
     override fun close() {
         interpreter.close()
         delegate?.close()
-    }
-
-    private companion object {
-        const val SIGNATURE = "serving_default"
     }
 }

@@ -1,0 +1,39 @@
+package org.iristf.core
+
+import org.junit.jupiter.api.Assertions.assertThrows
+import org.junit.jupiter.api.Assertions.assertTrue
+import org.junit.jupiter.api.Test
+
+class SignatureTest {
+    @Test
+    fun `recognition models and segmenters have it`() {
+        Signature.checkNames(listOf("roi"), listOf("embedding"))
+        Signature.checkNames(listOf("image"), listOf("masks"))
+        Signature.checkTensors(true, listOf(1, 64, 512, 1))
+    }
+
+    @Test
+    fun `other names are refused with a sentence`() {
+        for ((inputs, outputs) in listOf(
+            emptyList<String>() to emptyList(), // no signature of the name
+            listOf("roi") to listOf("masks"),
+            listOf("image") to listOf("logits"),
+            listOf("input") to listOf("embedding"),
+            listOf("roi", "image") to listOf("embedding"),
+            listOf("image") to listOf("masks", "embedding"),
+        )) {
+            val error = assertThrows(EngineException::class.java, { Signature.checkNames(inputs, outputs) }, "$inputs")
+            assertTrue("from roi to embedding or from image to masks; choose" in error.message!!, error.message)
+        }
+    }
+
+    @Test
+    fun `what is not one grey float32 image is refused with a sentence`() {
+        for (shape in listOf(listOf(1, 64, 512, 3), listOf(2, 64, 512, 1), listOf(1, 64, 512), emptyList())) {
+            val error = assertThrows(EngineException::class.java) { Signature.checkTensors(true, shape) }
+            assertTrue("takes $shape, not one grey image" in error.message!!, error.message)
+        }
+        val error = assertThrows(EngineException::class.java) { Signature.checkTensors(false, listOf(1, 64, 512, 1)) }
+        assertTrue("not float32" in error.message!!, error.message)
+    }
+}
