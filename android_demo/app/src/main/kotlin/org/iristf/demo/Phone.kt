@@ -10,27 +10,19 @@ import android.os.Debug
 import android.os.PowerManager
 import org.iristf.core.Conditions
 import org.iristf.core.Machine
+import org.iristf.core.Presence
 import org.iristf.core.Surroundings
 
 /** What the phone says of itself. */
 class Phone(private val context: Context) : Surroundings {
-    @Volatile
-    private var visible = false
-
-    @Volatile
-    private var left = false
+    private val presence = Presence()
 
     /** Tell whether the app can be seen; if not, the system may slow it down. */
-    fun seen(seen: Boolean) {
-        visible = seen
-        if (!seen) left = true
-    }
+    fun seen(seen: Boolean) = presence.seen(seen)
 
-    override fun invalid(): String? = if (left) context.getString(R.string.left_app) else null
+    override fun invalid(): String? = if (presence.left) context.getString(R.string.left_app) else null
 
-    override fun reset() {
-        left = !visible
-    }
+    override fun reset() = presence.reset()
 
     override fun conditions(): Conditions {
         val battery = context.registerReceiver(null, IntentFilter(Intent.ACTION_BATTERY_CHANGED))
