@@ -18,6 +18,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from iris_tf.benchmark.collection import TABLE, import_results
 from iris_tf.benchmark.schema import STATISTICS, statistics, validate_result
 from iris_tf.datasets.images import resize_roi
 from iris_tf.datasets.synthetic.truth import read_truth
@@ -283,6 +284,13 @@ def phone_result() -> dict:
     return found
 
 
+def phone_table() -> str:
+    """The table of an import of `phone_result`, whose columns the phone's CSV has."""
+    with tempfile.TemporaryDirectory() as folder:
+        import_results([RESOURCES / "phone_result.json"], folder)
+        return (Path(folder) / TABLE).read_bytes().decode("utf-8")
+
+
 def write_card() -> None:
     """A model card as `iris-tf export` writes it, of invented figures."""
     sha256 = hashlib.sha256(b"abc").hexdigest()
@@ -307,6 +315,7 @@ def main() -> None:
         ("host_result", host_result()), ("phone_result", phone_result()),
     ):
         (RESOURCES / f"{name}.json").write_text(json.dumps(value) + "\n", encoding="utf-8")
+    (RESOURCES / "phone_result.csv").write_bytes(phone_table().encode("utf-8"))
 
 
 if __name__ == "__main__":

@@ -33,6 +33,12 @@ def test_phone_and_host_rows_stand_side_by_side(tmp_path):
     assert table[3]["warmup_count"] == "2"
 
 
+def test_the_table_has_the_columns_of_the_phone_s_csv(tmp_path):
+    import_results([PHONE], tmp_path)
+    shared = PHONE.with_suffix(".csv").read_text(encoding="utf-8")
+    assert (tmp_path / "latency.csv").read_text(encoding="utf-8") == shared
+
+
 def test_the_page_says_what_must_not_be_overlooked(tmp_path):
     import_results([HOST, PHONE], tmp_path)
     page = (tmp_path / "latency.html").read_text(encoding="utf-8")

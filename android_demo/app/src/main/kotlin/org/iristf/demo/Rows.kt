@@ -5,6 +5,7 @@ import android.graphics.Color
 import android.view.View
 import android.widget.LinearLayout
 import android.widget.TextView
+import org.iristf.core.Backend
 import org.iristf.core.Failure
 import org.iristf.core.LatencyRow
 import org.iristf.core.Statistics
@@ -16,8 +17,9 @@ class Rows(private val context: Context) {
         listOfNotNull(
             text("${row.model.file} · ${row.backendRequested} · ${threads(row.threads)}"),
             if (row.backend == row.backendRequested) null else warning("Ran on ${row.backend}. ${row.fallback.orEmpty()}"),
+            if (row.backend == Backend.CPU.id) null else text(context.getString(R.string.perhaps_partly)),
             row.invalid?.let(::warning),
-            if (row.throttled) warning(context.getString(R.string.throttled, row.conditionsEnd?.thermal)) else null,
+            row.throttling?.let { warning(context.getString(R.string.throttled, it)) },
             text(
                 "initialisation ${milliseconds(row.init.median)}, first ${milliseconds(row.first.median)}, " +
                     "warm-up ${row.warmup?.let { milliseconds(it.avg) } ?: "none"}",
@@ -49,7 +51,9 @@ class Rows(private val context: Context) {
             )
             if (it.agrees) text(line) else warning("$line: the phone makes other crops than the desktop.")
         }
-        return block(listOfNotNull(text("${row.model} · ${row.requested.id}"), figure, crops, row.problem?.let(::warning)))
+        val views = listOfNotNull(text("${row.model} · ${row.requested.id}"), figure, crops, row.problem?.let(::warning))
+        val agrees = result?.agrees == true && row.eyes?.agrees != false
+        return block(views).apply { if (!agrees) setBackgroundColor(RED) }
     }
 
     fun sentence(sentence: String): View = block(listOf(text(sentence)))
@@ -83,6 +87,7 @@ class Rows(private val context: Context) {
 
     private companion object {
         const val SPACE_DP = 8
+        val RED = Color.argb(96, 220, 0, 0) // lets dark and light themes through
         const val MIB = 1024.0 * 1024.0
     }
 }

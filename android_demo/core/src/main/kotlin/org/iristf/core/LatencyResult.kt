@@ -162,8 +162,9 @@ data class LatencyRow(
     val conditionsStart: Conditions? = null,
     val conditionsEnd: Conditions? = null,
 ) {
-    /** Whether the system slowed the phone down by the end of the row. */
-    val throttled: Boolean get() = (conditionsEnd?.thermal ?: "none") != "none"
+    /** Thermal status, the worse of start and end, if the system slowed the phone down; else null. */
+    val throttling: String? get() = listOfNotNull(conditionsStart?.thermal, conditionsEnd?.thermal)
+        .maxByOrNull { Conditions.THERMAL.indexOf(it) }?.takeIf { it != Conditions.THERMAL.first() }
 
     fun toJson(): Map<String, Any?> = linkedMapOf(
         "model" to model.toJson(), "backend_requested" to backendRequested, "backend" to backend,

@@ -67,6 +67,40 @@ class LatencyResultTest {
         assertEquals("", cells[header.indexOf("warmup_avg") + 1])
     }
 
+    @Test
+    fun `the CSV has the columns and values of the table that Python writes`() {
+        val (expected, found) = listOf(Fixtures.text("phone_result.csv"), PHONE.toCsv()).map(::cells)
+        assertEquals(expected.first(), found.first())
+        assertEquals(expected.size, found.size)
+        for ((line, other) in expected.zip(found)) {
+            assertEquals(line.size, other.size)
+            for ((cell, value) in line.zip(other)) {
+                val number = cell.toDoubleOrNull()
+                if (number == null) assertEquals(cell, value) else assertEquals(number, value.toDouble(), 1e-12)
+            }
+        }
+    }
+
+    /** Cells of lines whose quoted fields hold no line break. */
+    private fun cells(csv: String): List<List<String>> = csv.trimEnd().split("\r\n").map { line ->
+        Regex("""(?:^|,)(?:"((?:[^"]|"")*)"|([^,"]*))""").findAll(line).map {
+            it.groupValues[1].replace("\"\"", "\"") + it.groupValues[2]
+        }.toList()
+    }
+
+    @Test
+    fun `a phone that slowed down at the start or by the end of a row is told`() {
+        fun row(start: String?, end: String?) =
+            PHONE.rows[1].copy(conditionsStart = Conditions(start), conditionsEnd = end?.let(::Conditions))
+        assertEquals("moderate", PHONE.rows[0].throttling)
+        assertEquals("severe", row("light", "severe").throttling)
+        assertEquals("severe", row("severe", "light").throttling)
+        assertEquals("light", row("light", "none").throttling)
+        assertEquals("light", row(null, "light").throttling)
+        assertNull(row("none", "none").throttling)
+        assertNull(row(null, null).throttling)
+    }
+
     companion object {
         private val MODEL = ModelFile("m_float16.tflite", "0123456789abcdef".repeat(4), 10)
 
