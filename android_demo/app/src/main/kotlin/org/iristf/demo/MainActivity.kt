@@ -16,7 +16,6 @@ import org.iristf.core.BenchmarkOutcome
 import org.iristf.core.Failure
 import org.iristf.core.LatencyResult
 import org.iristf.core.LatencyRow
-import org.iristf.core.ModelException
 import org.iristf.core.Plan
 import org.iristf.core.PlanException
 import org.iristf.core.ProgressListener
@@ -54,8 +53,10 @@ class MainActivity : Activity() {
         rows = Rows(this)
         setContentView(layout())
         listModels()
-        // A screen that is made again after the system took it away must not repeat the command.
-        if (state == null) command(intent)
+        // A screen that is made again, by the system or from the list of recent apps, must not
+        // repeat the command.
+        val again = (intent.flags and Intent.FLAG_ACTIVITY_LAUNCHED_FROM_HISTORY) != 0
+        if (state == null && !again) command(intent)
     }
 
     override fun onNewIntent(intent: Intent) {
@@ -145,15 +146,25 @@ class MainActivity : Activity() {
         busy(true)
         val listed = models.models
         background.execute {
-            val outcome = work.benchmark(plan, listed, Listener())
-            val result = results.result(outcome, phone, TensorFlowLite.runtimeVersion())
-            val problem = keep(result, outcome)
-            if (token != null) results.answer(token, result, problem)
+            val said = try {
+                measure(plan, listed, token)
+            } catch (error: Throwable) {
+                sentence(error).also { if (token != null) results.answer(token, null, it) }
+            }
             onScreen {
-                status.text = problem ?: if (outcome.cancelled) getString(R.string.cancelled) else ""
+                status.text = said
                 busy(false)
             }
         }
+    }
+
+    /** Returns what there is to say at the end; nothing if all went well. */
+    private fun measure(plan: Plan, listed: List<StoredModel>, token: String?): String {
+        val outcome = work.benchmark(plan, listed, Listener())
+        val result = results.result(outcome, phone) { TensorFlowLite.runtimeVersion() }
+        val problem = keep(result, outcome)
+        if (token != null) results.answer(token, result, problem)
+        return problem ?: if (outcome.cancelled) getString(R.string.cancelled) else ""
     }
 
     private fun keep(result: LatencyResult?, outcome: BenchmarkOutcome): String? {
@@ -238,8 +249,9 @@ class MainActivity : Activity() {
         background.execute {
             try {
                 store.add(uri)
-            } catch (error: ModelException) {
-                onScreen { dialog(error.message.orEmpty()) }
+            } catch (error: Throwable) { // another app's code runs while it lends the file
+                val problem = sentence(error)
+                onScreen { dialog(problem) }
             }
         }
         listModels()

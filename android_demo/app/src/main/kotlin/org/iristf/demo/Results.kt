@@ -17,14 +17,18 @@ class Results(private val context: Context) {
 
     fun file(name: String) = File(folder, name)
 
-    /** The result of a run, or null if no row could be measured. */
-    fun result(outcome: BenchmarkOutcome, phone: Phone, runtime: String): LatencyResult? {
+    /**
+     * The result of a run, or null if no row could be measured.
+     *
+     * @param runtime version of the library, not asked for without rows: there may be no library
+     */
+    fun result(outcome: BenchmarkOutcome, phone: Phone, runtime: () -> String): LatencyResult? {
         if (outcome.rows.isEmpty()) return null
         val created = SimpleDateFormat("yyyy-MM-dd'T'HH:mm:ss'Z'", Locale.ROOT)
             .apply { timeZone = TimeZone.getTimeZone("UTC") }.format(Date())
         val build = context.packageManager.getPackageInfo(context.packageName, 0).versionName
         return LatencyResult(
-            created, "iris_tf android_demo $build", "LiteRT $runtime", phone.machine(), outcome.rows, outcome.failures,
+            created, "iris_tf android_demo $build", "LiteRT ${runtime()}", phone.machine(), outcome.rows, outcome.failures,
         )
     }
 
