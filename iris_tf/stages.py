@@ -5,11 +5,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import yaml
 from rich.console import Console
 
 from iris_tf.config.load import first_difference
 from iris_tf.errors import RecipeError
 from iris_tf.files import sha256, write_json, write_text
+
+_PUBLISHED_IN = "out"  # key of a recipe: where results are put once they are made
 
 
 class Stages:
@@ -20,7 +23,8 @@ class Stages:
     folder : Path
         Output folder of the pipeline. Stamps lie in ``.stages/`` inside.
     recipe : str
-        The resolved recipe as YAML.
+        The resolved recipe as YAML. Its `out`, where results are published, may be
+        another than before, for nothing in the folder depends on it.
 
     Raises
     ------
@@ -39,12 +43,15 @@ class Stages:
                     "as `run`."
                 )
             write_text(stored, recipe)
-        difference = first_difference(stored.read_text("utf-8"), recipe)
+        before = stored.read_text("utf-8")
+        difference = first_difference(_without_out(before), _without_out(recipe))
         if difference:
             raise RecipeError(
                 f"{folder}: belongs to another recipe ({difference}); choose another `run` "
                 "or remove the folder."
             )
+        if first_difference(before, recipe):
+            write_text(stored, recipe)
 
     def run(
         self, name: str, inputs: dict[str, Any], outputs: list[Path], action: Callable[[], None]
@@ -86,3 +93,8 @@ class Stages:
             raise FileNotFoundError(f"stage {name} did not write {', '.join(missing)}")
         write_json(stamp, fingerprint)
         return True
+
+
+def _without_out(recipe: str) -> str:
+    values = yaml.safe_load(recipe)
+    return yaml.safe_dump({key: value for key, value in values.items() if key != _PUBLISHED_IN})

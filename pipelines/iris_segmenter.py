@@ -6,6 +6,7 @@ What is complete is skipped and an interrupted training goes on at its epoch, so
 the same command starts, resumes and repeats.
 """
 
+import dataclasses
 import json
 import os
 import statistics
@@ -51,11 +52,18 @@ def main(
     figures = run.path / "figures.json"
     stages.run(
         "train segmenter",
-        {"recipe": recipe_yaml(recipe)},
+        {"recipe": recipe_yaml(dataclasses.replace(recipe, out=""))},
         [run.model],
         lambda: train_segmenter(recipe),
     )
-    stages.run("export segmenter", {"model": run.model}, [file], lambda: export(run, file.parent))
+    # Another folder may hold files of another network.
+    published = {"out": recipe.out}
+    stages.run(
+        "export segmenter",
+        {"model": run.model, **published},
+        [file],
+        lambda: export(run, file.parent),
+    )
     stages.run(
         "score segmenter",
         {"file": file, "eyes": recipe.test_eyes, "seed": recipe.seed},
@@ -64,7 +72,7 @@ def main(
     )
     stages.run(
         "write card",
-        {"file": file, "figures": figures},
+        {"file": file, "figures": figures, **published},
         [file.with_name("model_card.json")],
         lambda: write_card(recipe, run, file, figures),
     )

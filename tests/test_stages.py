@@ -117,6 +117,18 @@ def test_another_recipe_is_refused_and_named(folder):
     assert (folder / "recipe.yaml").read_text() == RECIPE
 
 
+def test_results_may_be_published_elsewhere(folder):
+    first = RECIPE + "out: here\ntraining:\n  out: 3\n"
+    Stages(folder, first)
+    Stages(folder, first.replace("here", "there"))
+    assert (folder / "recipe.yaml").read_text() == first.replace("here", "there")
+    for old, new, key in (("seed: 1", "seed: 2", "seed"), ("out: 3", "out: 4", "training.out")):
+        with pytest.raises(RecipeError, match=rf"another recipe \({key} is") as caught:
+            Stages(folder, first.replace(old, new).replace("here", "elsewhere"))
+        assert "elsewhere" not in str(caught.value)
+    assert "there" in (folder / "recipe.yaml").read_text()
+
+
 def test_a_folder_with_other_files_is_refused(folder):
     folder.mkdir()
     (folder / "thesis.tex").write_text("years of work")
