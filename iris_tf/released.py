@@ -10,6 +10,9 @@ _PACKAGE = Path(__file__).parent
 FOLDERS = (_PACKAGE / "models", _PACKAGE.parent / "models")
 CARD = "model_card.json"
 
+PRETRAINED = "pretrained"
+"""Setting of a network's `weights` that starts from the released recognition model."""
+
 
 def released_folder(name: str) -> Path:
     """Folder of a released model, with its card and files.
@@ -50,6 +53,30 @@ def released_weights(name: str) -> Path:
     if not path.is_file():
         raise ModelError(f"{path}: is missing from this installation; install iris_tf again.")
     return path
+
+
+def weights_file(weights: str) -> Path | None:
+    """Path of the file that a network's setting `weights` names.
+
+    Parameters
+    ----------
+    weights : str
+        See `iris_tf.networks.embedding_model.build_embedding_model`.
+
+    Returns
+    -------
+    Path or None
+        None where there is none to look at: "none", and "imagenet", which Keras keeps.
+
+    Raises
+    ------
+    ModelError
+        When the installation lacks the released model.
+    """
+    if weights == PRETRAINED:
+        return released_weights("mobiiris")
+    path = Path(weights)
+    return path if path.is_file() else None
 
 
 def released_model(name: str, precision: str = "float16") -> Path:

@@ -7,12 +7,14 @@ from typing import Any
 
 import yaml
 from rich.console import Console
+from rich.markup import escape
 
 from iris_tf.config.load import first_difference
 from iris_tf.errors import RecipeError
 from iris_tf.files import sha256, write_json, write_text
 
 _PUBLISHED_IN = "out"  # key of a recipe: where results are put once they are made
+_UNFINISHED = "unfinished"  # key of the stamp of a stage that has begun
 
 
 class Stages:
@@ -54,7 +56,12 @@ class Stages:
             write_text(stored, recipe)
 
     def run(
-        self, name: str, inputs: dict[str, Any], outputs: list[Path], action: Callable[[], None]
+        self,
+        name: str,
+        inputs: dict[str, Any],
+        outputs: list[Path],
+        action: Callable[[], None],
+        start_over: Callable[[set[str]], None] | None = None,
     ) -> bool:
         """Do `action` unless its stamp says that it was done on the same inputs.
 
@@ -69,6 +76,9 @@ class Stages:
             Files that the stage promises.
         action : callable
             Does the work. Must itself cope with what an interrupted attempt left.
+        start_over : callable, optional
+            Called before `action` with the names of inputs that an earlier attempt,
+            finished or not, had otherwise. Removes what `action` must not go on with.
 
         Returns
         -------
@@ -82,11 +92,18 @@ class Stages:
         }
         fingerprint = json.loads(json.dumps(fingerprint))  # tuples compare as the lists they become
         complete = all(path.exists() for path in outputs)
-        if complete and stamp.is_file() and json.loads(stamp.read_text("utf-8")) == fingerprint:
+        before = json.loads(stamp.read_text("utf-8")) if stamp.is_file() else None
+        if complete and before == fingerprint:
             self._console.print(f"[dim]{name}: done before, inputs unchanged[/dim]")
             return False
-        self._console.print(f"[bold]{name}[/bold]")
-        stamp.unlink(missing_ok=True)  # from here on the outputs may be half of something else
+        began = (before or {}).get(_UNFINISHED, before or {})
+        changed = {key for key in began.keys() & inputs.keys() if began[key] != fingerprint[key]}
+        why = f" ({', '.join(sorted(changed))} changed)" if changed else ""
+        self._console.print(f"[bold]{name}[/bold]{escape(why)}")
+        if changed and start_over is not None:
+            start_over(changed)
+        # From here on the outputs may be half of something else.
+        write_json(stamp, {_UNFINISHED: fingerprint})
         action()
         missing = [str(path) for path in outputs if not path.exists()]
         if missing:

@@ -10,6 +10,7 @@ same command starts, resumes and repeats.
 
 import json
 import os
+import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -44,6 +45,7 @@ from iris_tf.inference.model_card import CARD_NAME
 from iris_tf.inference.models import open_model
 from iris_tf.machine import machine_description
 from iris_tf.progress import track
+from iris_tf.released import PRETRAINED, weights_file
 from iris_tf.run_folder import RunFolder
 from iris_tf.segmentation.prepare import prepare
 from iris_tf.stages import Stages
@@ -68,19 +70,37 @@ def main(
 
 
 def train_stage(stages: Stages, name: str, recipe: TrainRecipe, manifest: Path) -> None:
-    """Train a model, or go on with its interrupted run."""
+    """Train a model, or go on with its interrupted run.
+
+    What began with other weights, or with another teacher, is trained anew.
+    """
     from iris_tf.training.run import resume, train
 
     run = RunFolder(recipe.run)
     inputs: dict[str, Any] = {"recipe": recipe_yaml(recipe), "manifest": manifest}
+    inputs |= starting_weights(recipe)
     if recipe.distillation.teacher is not None:
-        inputs["teacher"] = RunFolder(recipe.distillation.teacher).best
+        teacher = Path(recipe.distillation.teacher)
+        inputs["teacher"] = teacher if teacher.is_file() else RunFolder(teacher).best
+
+    def start_over(changed: set[str]) -> None:
+        # Of changed images `resume` says itself that the run cannot go on with them.
+        if changed & {"weights", "teacher"} and run.path.exists():
+            shutil.rmtree(run.path)
+
     stages.run(
         f"train {name}",
         inputs,
         [run.best, run.history_file],
         lambda: resume(run.path, recipe) if run.recipe_file.is_file() else train(recipe),
+        start_over,
     )
+
+
+def starting_weights(recipe: TrainRecipe) -> dict[str, Path]:
+    """The file that a training starts from, if any, as an input of a stage."""
+    file = weights_file(recipe.network.weights)
+    return {} if file is None else {"weights": file}
 
 
 def export_stage(stages: Stages, name: str, run: RunFolder, precisions: Sequence[str]) -> None:
@@ -213,7 +233,6 @@ class Pipeline:
     def evaluate_references(self) -> None:
         """Evaluate what has learnt nothing here: raw pixels, and the last model as it began."""
         from iris_tf.networks.embed import embed_rois
-        from iris_tf.networks.embedding_model import RELEASED
         from iris_tf.training.run import build_student
 
         recipe = list(self.models.values())[-1]
@@ -227,7 +246,7 @@ class Pipeline:
                 "raw pixels (cosine)": raw_pixel_embeddings(rois),
                 "untrained network": embed_rois(build_student(fresh), rois),
             }
-            if recipe.network.weights == RELEASED:
+            if recipe.network.weights == PRETRAINED:
                 vectors[AS_RELEASED] = embed_rois(build_student(recipe), rois)
             write_json(
                 out, {name: evaluate_embeddings(vector, rows) for name, vector in vectors.items()}
@@ -235,7 +254,11 @@ class Pipeline:
 
         self.stages.run(
             "evaluate references",
-            {"network": recipe_yaml(recipe), "manifest": self.manifest},
+            {
+                "network": recipe_yaml(recipe),
+                "manifest": self.manifest,
+                **starting_weights(recipe),
+            },
             [out],
             action,
         )

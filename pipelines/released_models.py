@@ -33,6 +33,7 @@ from iris_tf.evaluation.model import evaluate_model
 from iris_tf.files import replace_folder, sha256, write_json
 from iris_tf.inference.model_card import CARD_NAME, OPERATING_POINTS, ModelCard
 from iris_tf.machine import package_version
+from iris_tf.released import weights_file
 from iris_tf.run_folder import RunFolder
 from iris_tf.segmentation.prepare import prepare
 from iris_tf.segmentation.synthetic_strips import write_strip_dataset
@@ -76,11 +77,19 @@ def check_folders(recipe: ReleaseRecipe) -> None:
     DatasetError
         When a folder of real eyes cannot be read.
     RecipeError
-        When the release's folder holds anything but a release of this name.
+        When the release's folder holds anything but a release of this name, or what a
+        model starts from.
     """
     for images in recipe.real.values():
         read_layout(Path(images), AUTO)
     out, name = Path(recipe.out), list(recipe.models)[-1]
+    for model, settings in model_recipes(recipe).items():
+        weights = weights_file(settings.network.weights)
+        if weights is not None and weights.resolve().parent == out.resolve():
+            raise RecipeError(
+                f"{weights}: {model} would start from it and this release replaces it, so the "
+                "next call would train anew; set `weights` to the path of a copy."
+            )
     own = (*KEPT, CARD_NAME, f"{name}_*.tflite", f"{name}.keras")
     for path in sorted(out.iterdir()) if out.is_dir() else ():
         if not any(path.match(pattern) for pattern in own):

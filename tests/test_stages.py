@@ -129,6 +129,36 @@ def test_results_may_be_published_elsewhere(folder):
     assert "there" in (folder / "recipe.yaml").read_text()
 
 
+def test_an_attempt_with_other_inputs_is_told_what_changed(folder, source):
+    work, told = Work(folder / "a.txt"), []
+
+    def run(action=work, **inputs):
+        return Stages(folder, RECIPE).run(
+            "first", {"file": source} | inputs, work.outputs, action, told.append
+        )
+
+    def interrupted():
+        raise KeyboardInterrupt
+
+    run(size=1)
+    assert not run(size=1)
+    assert told == []
+    source.write_text("two")
+    with pytest.raises(KeyboardInterrupt):
+        run(interrupted, size=1)
+    assert told.pop() == {"file"}
+    assert run(size=1)  # goes on with what the interrupted attempt has begun
+    assert told == []
+    source.write_text("three")
+    with pytest.raises(KeyboardInterrupt):
+        run(interrupted, size=1)
+    source.write_text("two")
+    run(size=2)
+    assert told == [{"file"}, {"file", "size"}]
+    run(size=2, more=3)  # nobody knows what it was
+    assert len(told) == 2
+
+
 def test_a_folder_with_other_files_is_refused(folder):
     folder.mkdir()
     (folder / "thesis.tex").write_text("years of work")

@@ -16,12 +16,9 @@ from iris_tf.networks.seeding import layer_seed, seeded_config
 from iris_tf.networks.spatial_attention import SpatialAttention
 from iris_tf.networks.strip_normalization import StripNormalization
 from iris_tf.networks.weights import SUFFIXES, load_matching_weights
-from iris_tf.released import released_weights
+from iris_tf.released import PRETRAINED, weights_file
 
 NORMALIZATIONS = ("imagenet", "local_contrast")
-
-RELEASED = "pretrained"
-"""Setting of `weights` that starts from the released model."""
 
 _NORMALIZATION = "roi_normalization"
 
@@ -117,8 +114,8 @@ def build_embedding_model(
 
     embedding = embedding_head(backbone.output, embedding_size, pooling, batchnorm_momentum, seed)
     model = keras.Model(roi, embedding, name=name)
-    if weights == RELEASED:
-        weights = str(released_weights("mobiiris"))
+    if weights == PRETRAINED:
+        weights = str(weights_file(weights))
     if weights.endswith(SUFFIXES):
         load_matching_weights(model, weights)
     return model
@@ -182,7 +179,7 @@ def _is_published_file(weights: str) -> bool:
 
 
 def _check_weights(weights):
-    if weights not in ("none", IMAGENET, RELEASED) and not weights.endswith((".h5", *SUFFIXES)):
+    if weights not in ("none", IMAGENET, PRETRAINED) and not weights.endswith((".h5", *SUFFIXES)):
         raise ModelError(
             f"weights is {weights!r}; choose `none`, `imagenet`, `pretrained`, or the path of a "
             ".keras, .weights.h5 or .h5 file."

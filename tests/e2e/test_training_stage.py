@@ -1,0 +1,147 @@
+"""When a pipeline trains a model, goes on with it, and trains it anew."""
+
+from pathlib import Path
+
+import pytest
+
+from iris_tf.config.recipe import ReleaseRecipe, TrainRecipe
+from iris_tf.errors import RecipeError
+from iris_tf.run_folder import RunFolder
+from iris_tf.stages import Stages
+
+
+class Trainings:
+    """In place of training: says what was asked for, and writes what it would."""
+
+    def __init__(self):
+        self.asked, self.interrupt = [], False
+
+    def train(self, recipe):
+        run = RunFolder(recipe.run)
+        assert not run.path.exists()
+        self._work("train", run)
+
+    def resume(self, path, recipe):
+        self._work("resume", RunFolder(path))
+
+    def _work(self, what, run):
+        self.asked.append(what)
+        run.checkpoints.mkdir(parents=True, exist_ok=True)
+        run.recipe_file.write_text("")
+        if self.interrupt:
+            raise KeyboardInterrupt
+        run.best.write_text("")
+        run.history_file.write_text("")
+
+
+@pytest.fixture
+def mobiiris(monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "pipelines"))
+    import mobiiris
+
+    return mobiiris
+
+
+@pytest.fixture
+def trainings(monkeypatch):
+    import iris_tf.training.run
+
+    trainings = Trainings()
+    for name in ("train", "resume"):
+        monkeypatch.setattr(iris_tf.training.run, name, getattr(trainings, name))
+    return trainings
+
+
+@pytest.fixture
+def released(monkeypatch, tmp_path):
+    """The released weights."""
+    folder = tmp_path / "models" / "mobiiris"
+    folder.mkdir(parents=True)
+    (folder / "model_card.json").write_text("{}")
+    (folder / "mobiiris.keras").write_text("first")
+    monkeypatch.setattr("iris_tf.released.FOLDERS", (tmp_path / "models",))
+    return folder / "mobiiris.keras"
+
+
+@pytest.fixture
+def files(tmp_path):
+    """What else a training depends on."""
+    (tmp_path / "manifest.csv").write_text("some images")
+    (tmp_path / "teacher.keras").write_text("knows all")
+    return tmp_path / "manifest.csv", tmp_path / "teacher.keras"
+
+
+@pytest.fixture
+def stage(mobiiris, trainings, files, tmp_path):
+    """Runs the stage of a recipe as a new process would; returns what was asked for."""
+    manifest, teacher = files
+
+    def stage(weights="pretrained", interrupt=False):
+        recipe = TrainRecipe(run=str(tmp_path / "run" / "student"), dataset=str(tmp_path))
+        recipe.network.weights = str(weights)
+        recipe.distillation.teacher = str(teacher)
+        trainings.asked.clear()
+        trainings.interrupt = interrupt
+        stages = Stages(tmp_path / "run", "run: run\n")
+        if interrupt:
+            with pytest.raises(KeyboardInterrupt):
+                mobiiris.train_stage(stages, "student", recipe, manifest)
+        else:
+            mobiiris.train_stage(stages, "student", recipe, manifest)
+        return list(trainings.asked)
+
+    return stage
+
+
+def test_released_weights_that_changed_are_trained_from_anew(stage, released):
+    assert stage() == ["train"]
+    assert stage() == []
+    released.write_text("second")
+    assert stage() == ["train"]
+    assert stage() == []
+
+
+def test_an_interrupted_training_goes_on_unless_its_weights_have_changed(stage, released):
+    assert stage(interrupt=True) == ["train"]
+    assert stage(interrupt=True) == ["resume"]
+    released.write_text("second")
+    assert stage(interrupt=True) == ["train"]
+    assert stage() == ["resume"]
+    assert stage() == []
+
+
+def test_so_are_a_file_of_ones_own_and_the_teacher(stage, files, tmp_path):
+    own = tmp_path / "own.keras"
+    own.write_text("first")
+    assert stage(own) == ["train"]
+    for path in (own, files[1]):
+        path.write_text("second")
+        assert stage(own) == ["train"]
+        assert stage(own) == []
+
+
+def test_the_released_weights_matter_only_where_they_are_named(stage, released):
+    assert stage("none") == ["train"]
+    released.write_text("second")
+    assert stage("none") == []
+
+
+def test_other_images_are_left_to_the_training_to_refuse(stage, files, released):
+    assert stage() == ["train"]
+    files[0].write_text("other images")
+    assert stage() == ["resume"]
+
+
+def test_a_release_cannot_start_from_what_it_replaces(mobiiris, released, tmp_path):
+    import released_models
+
+    recipe = ReleaseRecipe(
+        run="run", out=str(released.parent), models={"mobiiris": {"network": {}}}
+    )
+    for weights in ("pretrained", str(released)):
+        recipe.training = {"network": {"weights": weights}}
+        with pytest.raises(RecipeError, match="mobiiris would start from it") as caught:
+            released_models.check_folders(recipe)
+        assert str(released) in str(caught.value)
+    recipe.out = str(tmp_path / "elsewhere")
+    released_models.check_folders(recipe)
