@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from iris_tf.config.load import first_difference, load_recipe, recipe_yaml
+from iris_tf.config.load import BEST_CHECKPOINT, first_difference, load_recipe, recipe_yaml
 from iris_tf.config.recipe import TrainRecipe
 from iris_tf.errors import ModelError, RecipeError, TrainingError
 from iris_tf.files import replace_folder, write_text
@@ -48,7 +48,7 @@ class RunFolder:
         self.history_file = self.path / "history.csv"
         self.environment = self.path / "environment.json"
         self.checkpoints = self.path / "checkpoints"
-        self.best = self.checkpoints / "best.keras"
+        self.best = self.path / BEST_CHECKPOINT
         self.last = self.checkpoints / "last.keras"
         self.logs = self.path / "logs"
         self.models = self.path / "models"

@@ -22,6 +22,9 @@ from iris_tf.errors import RecipeError
 
 R = TypeVar("R", TrainRecipe, PipelineRecipe, SegmenterRecipe, ReleaseRecipe)
 
+BEST_CHECKPOINT = Path("checkpoints", "best.keras")
+"""Where in its folder a run keeps its best model, from which another may start."""
+
 # Set per model by the pipeline, so meaningless in its shared sections.
 _OWNED_BY_PIPELINE = ("run", "dataset", "seed")
 _IS_SECTION = "is a section: it holds `key: value` lines"
@@ -64,12 +67,13 @@ def model_recipes(
     """The training recipe of each model of a pipeline, in the order they are trained.
 
     A model whose `distillation.teacher` names another model of the pipeline
-    gets that model's run folder.
+    gets that model's run folder; one whose `network.weights` does starts from
+    that model's best weights.
 
     Raises
     ------
     RecipeError
-        When a model's section has a mistake, or its teacher stands behind it.
+        When a model's section has a mistake, or what it needs stands behind it.
     """
     source = source or _Source(None, [])
     run = Path(recipe.run)
@@ -84,14 +88,19 @@ def model_recipes(
             {"run": str(run / name), "dataset": str(run / "dataset"), "seed": recipe.seed},
         )
         recipes[name] = _build(TrainRecipe, values, source, prefixes)
-        teacher = recipes[name].distillation.teacher
-        if teacher in recipe.models:
-            if teacher not in recipes or teacher == name:
+        distillation, network = recipes[name].distillation, recipes[name].network
+        for key, other in (
+            ("distillation.teacher", distillation.teacher),
+            ("network.weights", network.weights),
+        ):
+            if other in recipe.models and (other not in recipes or other == name):
                 raise source.error(
-                    f"models.{name}.distillation.teacher",
-                    f"names {teacher}, which must stand before {name}",
+                    f"models.{name}.{key}", f"names {other}, which must stand before {name}"
                 )
-            recipes[name].distillation.teacher = str(run / teacher)
+        if distillation.teacher in recipe.models:
+            distillation.teacher = str(run / distillation.teacher)
+        if network.weights in recipe.models:
+            network.weights = str(run / network.weights / BEST_CHECKPOINT)
     return recipes
 
 

@@ -50,7 +50,8 @@ class NetworkRecipe:
     name: str = "mobilenet_v3_large"
     input_size: list[int] = field(default_factory=lambda: [224, 224])  # height, width
     embedding_size: int = 128
-    # imagenet | pretrained (the released model's) | none | path of a .keras or .weights.h5 file
+    # imagenet | pretrained (the released model's) | none | path of a .keras or .weights.h5 file |
+    # an earlier model of the pipeline
     weights: str = "imagenet"
     attention: list[str] = field(default_factory=list)  # layers followed by spatial attention
     attention_kernel: int = 7  # n of Eq. 1

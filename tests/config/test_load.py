@@ -5,6 +5,7 @@ import pytest
 from iris_tf.config.load import first_difference, load_recipe, model_recipes, recipe_yaml
 from iris_tf.config.recipe import PipelineRecipe, ReleaseRecipe, TrainRecipe
 from iris_tf.errors import RecipeError
+from iris_tf.run_folder import RunFolder
 
 TRAIN = "run: out\ndataset: eyes\n"  # lines 1 and 2
 PIPELINE = """\
@@ -95,9 +96,14 @@ def test_models_share_training_and_differ_in_their_own_keys(write):
         "  teacher: {network: {name: resnet50}}\n"
         "  student: {epochs: 20, distillation: {teacher: teacher}}\n"
         "  outside: {distillation: {teacher: other/model.keras}}\n"
+        "  further: {network: {weights: student}}\n"
     )
     models = model_recipes(load_recipe(write(text), PipelineRecipe))
-    assert list(models) == ["teacher", "student", "outside"]
+    assert list(models) == ["teacher", "student", "outside", "further"]
+    further = models.pop("further").network
+    assert (further.name, further.weights) == (
+        "mobilenet_v3_large", str(RunFolder("out/student").best)
+    )  # fmt: skip
     for name, recipe in models.items():
         assert (recipe.run, recipe.dataset, recipe.seed) == (f"out/{name}", "out/dataset", 5)
         assert recipe.network.weights == "none"
@@ -272,6 +278,8 @@ def test_a_mistaken_override_is_found_on_the_command_line(write, override, probl
         ("models:\n  a:\n    run: x", 8, "models.a.run", "set by the pipeline"),
         ("models:\n  a:\n    seed: 3", 8, "models.a.seed", "set by the pipeline"),
         ("models:\n  a:\n    distillation: {teacher: b}\n  b:", 8, "models.a.distillation.teacher",
+         "must stand before a"),
+        ("models:\n  a:\n    network: {weights: b}\n  b:", 8, "models.a.network.weights",
          "must stand before a"),
         ("models:\n  a:\n    distillation: {teacher: a}", 8, "models.a.distillation.teacher",
          "must stand before a"),
