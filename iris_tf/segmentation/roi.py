@@ -109,7 +109,7 @@ def unrolled(image: np.ndarray, eye: SegmentedEye) -> np.ndarray:
     Returns
     -------
     ndarray of shape (64, 512), uint8
-        Hidden iris, and iris outside the frame, is 0.
+        Hidden iris, and iris outside the frame, is 0; visible iris is at least 1.
 
     Raises
     ------
@@ -124,7 +124,8 @@ def unrolled(image: np.ndarray, eye: SegmentedEye) -> np.ndarray:
     # bleed into the visible pixels next to lids and highlights.
     strip = cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     mask = cv2.remap(_roi_mask(image, eye), x, y, cv2.INTER_NEAREST)
-    return strip * mask
+    # 0 says hidden, and networks read it so: the blackest that is seen is 1.
+    return np.maximum(strip, 1) * mask
 
 
 ROI_MODES = {"algorithm1": algorithm1, "aligned": aligned, "unrolled": unrolled}

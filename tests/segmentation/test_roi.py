@@ -1,3 +1,7 @@
+import json
+from pathlib import Path
+
+import cv2
 import numpy as np
 import pytest
 
@@ -6,6 +10,7 @@ from iris_tf.geometry import Ellipse
 from iris_tf.segmentation.roi import ROI_MODES, algorithm1, aligned, crop_roi, unrolled
 from iris_tf.segmentation.segmenter import SegmentedEye, segmenter_by_name
 
+PHONE = Path(__file__).parents[2] / "android_demo"
 NO_PUPIL = Ellipse(-50.0, -50.0, 1.0, 1.0)  # outside every frame here
 
 
@@ -216,6 +221,48 @@ class TestUnrolled:
         assert strip[50, 384] == 0  # up: under the lid
         assert strip[50, 0] == strip[50, 128] == 90
         assert set(np.unique(strip)) == {0, 90}  # no blend of iris and mask
+
+
+    def test_the_blackest_visible_pixel_is_not_taken_for_hidden(self):
+        pupil, iris = Ellipse(80, 60, 15, 15), Ellipse(80, 60, 50, 50)
+        ring = whole_ring((120, 160), pupil, iris)
+        ring.visible[:40] = False
+        seen = unrolled(np.full((120, 160), 200, np.uint8), ring) == 200
+        assert 0 < seen.sum() < seen.size
+        image = np.zeros((120, 160), np.uint8)
+        np.testing.assert_array_equal(unrolled(image, ring), seen)
+        image[60:] = 1
+        np.testing.assert_array_equal(unrolled(image, ring), seen)
+
+
+class TestOnThePhone:
+    """The crops that the Android app is tested with are still those that are cut here."""
+
+    @pytest.mark.parametrize("mode", ROI_MODES)
+    @pytest.mark.parametrize("name", ["eye0", "eye1", "eye2"])
+    def test_of_its_core(self, name, mode):
+        folder = PHONE / "core" / "src" / "test" / "resources"
+
+        def read(part):
+            return cv2.imread(str(folder / f"{name}{part}.pgm"), cv2.IMREAD_GRAYSCALE)
+
+        outlines = json.loads((folder / f"{name}.json").read_text())
+        pupil, iris = (Ellipse(*outlines[part]) for part in ("pupil", "iris"))
+        crop = crop_roi(read(""), SegmentedEye(pupil, iris, read("_visible") > 0), mode)
+        np.testing.assert_array_equal(crop, read(f"_{mode}"))
+
+    def test_of_the_app(self):
+        folder = PHONE / "app" / "src" / "main" / "assets" / "agreement"
+        eyes = [e for e in json.loads((folder / "eyes.json").read_text())["eyes"] if "strip" in e]
+        assert eyes
+        for found in eyes:
+            shape = found["height"], found["width"]
+            image = np.frombuffer(bytes.fromhex(found["pixels"]), np.uint8).reshape(shape)
+            lengths = found["visible"]  # of runs, the first of what is hidden
+            visible = np.repeat(np.arange(len(lengths)) % 2 == 1, lengths).reshape(shape)
+            pupil, iris = Ellipse(*found["pupil"]), Ellipse(*found["iris"])
+            strip = unrolled(image, SegmentedEye(pupil, iris, visible))
+            assert strip.tobytes().hex() == found["strip"]
 
 
 @pytest.mark.parametrize("mode", ROI_MODES)
