@@ -210,6 +210,13 @@ class Release:
     def publish(self) -> None:
         """Put the files, the weights to train on from and the card into the release's folder."""
         card = ModelCard.read(self.trained.models / CARD_NAME)
+        # Somebody may have exported more by hand, which was not measured.
+        wanted = self.recipe.precisions
+        card = dataclasses.replace(
+            card,
+            files={name: file for name, file in card.files.items() if file.precision in wanted},
+            parity={name: cosine for name, cosine in card.parity.items() if name in wanted},
+        )
         strips = self.recipe.strips
         with replace_folder(self.recipe.out) as folder:
             for pattern in KEPT:

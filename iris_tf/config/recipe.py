@@ -227,7 +227,6 @@ class TrainRecipe:
     mining: MiningRecipe = field(default_factory=MiningRecipe)
     loss: str = "triplet"  # triplet (Eqs. 3-6) | contrastive (all of the batch; balanced only)
     temperature: float = 0.0625  # contrastive only
-    memory: int = 0  # earlier images that are negatives, too, after warm-up; contrastive only
     triplet_reduction: str = "mean"  # mean (Eq. 3) | active (over the non-zero losses)
     distillation: DistillationRecipe = field(default_factory=DistillationRecipe)
     optimizer: OptimizerRecipe = field(default_factory=OptimizerRecipe)
@@ -260,11 +259,6 @@ class TrainRecipe:
         if self.loss == "contrastive" and self.batch.layout != "balanced":
             yield "loss", "is contrastive, which needs `batch.layout: balanced`"
         yield from _positive(temperature=self.temperature)
-        images = self.batch.groups * self.batch.images_per_identity
-        if self.memory and self.loss != "contrastive":
-            yield "memory", "must be 0 with `loss: triplet`, which does not use it"
-        elif self.memory and self.memory < images:
-            yield "memory", f"must be 0 or hold a whole batch of {images} images"
         yield from _one_of(("mean", "active"), triplet_reduction=self.triplet_reduction)
         yield from _one_of(("single", "mirrored"), strategy=self.strategy)
 

@@ -1,5 +1,6 @@
 """`iris-tf export`: from a run folder to ``.tflite`` files with their model card."""
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,9 +9,11 @@ import numpy as np
 import iris_tf
 from iris_tf.datasets.manifest import read_manifest, read_settings
 from iris_tf.datasets.roi_store import load_rois
+from iris_tf.errors import ModelError
 from iris_tf.evaluation.evaluate import evaluate_embeddings
 from iris_tf.export.tflite import export_model
-from iris_tf.files import replace_folder
+from iris_tf.files import replace_folder, sha256
+from iris_tf.inference.calibration import Calibration
 from iris_tf.inference.model_card import CARD_NAME, ModelCard, ModelFile
 from iris_tf.networks.embed import embed_rois, load_embedding_model
 from iris_tf.run_folder import RunFolder
@@ -24,7 +27,9 @@ def export_run(
     """Export the best checkpoint of a run to ``RUN/models/``.
 
     The card's thresholds are estimated on the run's validation split, with the
-    Keras model that every exported file must agree with.
+    Keras model that every exported file must agree with. What an earlier export of
+    the same weights has left in the folder in other precisions stays there, and in
+    the card, with the calibrations of such files; all else is removed.
 
     Parameters
     ----------
@@ -36,7 +41,7 @@ def export_run(
     Returns
     -------
     folder : Path
-        ``RUN/models``; replaced as a whole, so that card and files belong together.
+        ``RUN/models``; card and files change together.
     card : ModelCard
 
     Raises
@@ -58,8 +63,18 @@ def export_run(
     spread = np.linspace(0, len(rois) - 1, min(_PARITY_CROPS, len(rois))).astype(int)
     name = run.path.resolve().name
     training = [row for row in rows if row.split == "train"]
+    weights = sha256(run.best_model())
     with replace_folder(run.models) as folder:
-        files = export_model(model, folder, name, precisions, parity_rois=rois[spread])
+        made = export_model(model, folder, name, precisions, parity_rois=rois[spread])
+        files = {
+            file.path.name: ModelFile(file.precision, file.sha256, file.bytes) for file in made
+        }
+        parity = {file.precision: file.parity_min_cosine for file in made}
+        for file, (entry, cosine) in _earlier(run.models, name, weights).items():
+            if file not in files:
+                shutil.copy2(run.models / file, folder)
+                files[file], parity[entry.precision] = entry, cosine
+        _keep_calibrations(run.models, folder, files)
         card = ModelCard(
             name=name,
             network=recipe.network.name,
@@ -74,19 +89,44 @@ def export_run(
                 "genuine_comparisons": evaluation["counts"]["genuine_comparisons"],
                 "impostor_comparisons": evaluation["counts"]["impostor_comparisons"],
             },
-            files={
-                file.path.name: ModelFile(file.precision, file.sha256, file.bytes) for file in files
-            },
+            files=files,
             training_data=(
                 f"{_dataset_name(settings)}: {len(training)} images of "
                 f"{len({row.identity for row in training})} identities"
             ),
-            parity={file.precision: file.parity_min_cosine for file in files},
+            parity=parity,
             metrics={"validation": evaluation["metrics"]},
             created_by=f"iris_tf {iris_tf.__version__}",
+            weights_sha256=weights,
         )
         card.write(folder / CARD_NAME)
     return run.models, card
+
+
+def _earlier(models: Path, name: str, weights: str) -> dict[str, tuple[ModelFile, float]]:
+    """Files of an earlier export of these weights, as its card knows them, and their parity."""
+    try:
+        card = ModelCard.read(models / CARD_NAME)
+    except ModelError:
+        return {}  # there was no export, or nobody can say of what
+    if (card.name, card.weights_sha256) != (name, weights):
+        return {}
+    return {
+        file: (entry, card.parity[entry.precision])
+        for file, entry in card.files.items()
+        if (models / file).is_file() and sha256(models / file) == entry.sha256
+    }
+
+
+def _keep_calibrations(models: Path, folder: Path, files: dict[str, ModelFile]) -> None:
+    """Copy what `iris-tf calibrate` has put beside the files that are still there."""
+    for path in models.glob("calibration-*.json"):
+        try:
+            model = Calibration.read(path).model_sha256
+        except ModelError:
+            continue
+        if model in {file.sha256 for file in files.values()}:
+            shutil.copy2(path, folder)
 
 
 def _dataset_name(settings: dict) -> str:

@@ -72,6 +72,9 @@ class ModelCard:
         `evaluate_embeddings` on the crops that the thresholds come from.
     created_by : str
         Program and version that wrote the card, e.g. ``"iris_tf 0.1.0"``.
+    weights_sha256 : str
+        Hexadecimal SHA-256 of the ``.keras`` file that all files were exported from;
+        empty in cards that do not say.
     """
 
     name: str
@@ -87,6 +90,7 @@ class ModelCard:
     parity: dict[str, float] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
     created_by: str = ""
+    weights_sha256: str = ""
 
     @classmethod
     def read(cls, path: str | Path) -> "ModelCard":
@@ -125,12 +129,14 @@ class ModelCard:
         version = values.pop("schema_version", None)
         if version != SCHEMA_VERSION:
             raise refuse(f"schema_version is {version!r}, but this program reads {SCHEMA_VERSION}")
+        values.setdefault("weights_sha256", "")  # the first cards had none
         known = {f.name: f for f in dataclasses.fields(cls)}
         if unknown := sorted(values.keys() - known.keys()):
             raise refuse(f"unknown field {', '.join(unknown)}")
         if missing := sorted(known.keys() - values.keys()):
             raise refuse(f"field {', '.join(missing)} is missing")
-        for name in ("name", "network", "roi_mode", "segmenter", "training_data", "created_by"):
+        texts = ("name", "network", "roi_mode", "segmenter", "training_data", "created_by")
+        for name in (*texts, "weights_sha256"):
             if not isinstance(values[name], str):
                 raise refuse(f"{name} is {values[name]!r}, not a text")
         for name in ("thresholds", "thresholds_from", "files", "parity", "metrics"):

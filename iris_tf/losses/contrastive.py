@@ -3,9 +3,7 @@
 from keras import ops
 
 
-def contrastive_loss(
-    embeddings, labels, temperature: float = 1.0 / 16.0, memory=None, memory_labels=None
-):
+def contrastive_loss(embeddings, labels, temperature: float = 1.0 / 16.0):
     """Softmax cross-entropy of finding the images of the same identity in the batch.
 
     For each ordered pair (a, p) of one identity, ``-log(exp(s_ap / T) / (exp(s_ap
@@ -21,9 +19,6 @@ def contrastive_loss(
     labels : tensor of shape (batch,), integer
     temperature : float
         T, above 0.
-    memory, memory_labels : tensors of shape (M, D) and (M,), optional
-        Embeddings of earlier batches, which are negatives, too: the cross-batch
-        memory of Wang et al. (2020). A label below 0 marks an empty place.
 
     Returns
     -------
@@ -34,12 +29,6 @@ def contrastive_loss(
     same = ops.equal(labels[:, None], labels[None, :])
     itself = ops.eye(embeddings.shape[0], dtype="bool")
     positive = ops.cast(ops.logical_and(same, ~itself), "float32")
-    negatives = ops.where(same, -1e9, similarity)
-    if memory is not None:
-        similar = ops.matmul(embeddings, ops.transpose(memory)) / temperature
-        no_negative = ops.equal(labels[:, None], memory_labels[None, :]) | (memory_labels < 0)
-        remembered = ops.where(no_negative, -1e9, similar)
-        negatives = ops.concatenate([negatives, remembered], axis=1)
-    others = ops.logsumexp(negatives, axis=1, keepdims=True)
+    others = ops.logsumexp(ops.where(same, -1e9, similarity), axis=1, keepdims=True)
     losses = ops.logaddexp(similarity, others) - similarity
     return ops.sum(losses * positive, axis=1) / ops.maximum(ops.sum(positive, axis=1), 1.0)

@@ -125,8 +125,6 @@ def prepare_training(recipe: TrainRecipe) -> Training:
                 seed=recipe.seed,
                 teach=teach,
                 temperature=recipe.temperature if recipe.loss == "contrastive" else None,
-                memory=recipe.memory,
-                memory_from=recipe.warm_epochs * batches.steps,
             )
             trainer.compile(
                 build_optimizer(recipe.optimizer, batches.steps, recipe.warm_epochs, recipe.epochs),

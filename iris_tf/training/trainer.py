@@ -87,12 +87,6 @@ class EmbeddingTrainer(keras.Model):
         saved with the student's.
     temperature : float, optional
         Of the contrastive loss; none for triplets.
-    memory : int
-        How many images of earlier batches are negatives of the contrastive loss, too;
-        at least as many as a batch of all replicas has, or 0.
-    memory_from : int
-        Step from which on they are remembered: before, weights change so fast that
-        embeddings of some steps ago say nothing.
     """
 
     def __init__(
@@ -104,8 +98,6 @@ class EmbeddingTrainer(keras.Model):
         seed: int = 0,
         teach: Callable[[tf.Tensor], tf.Tensor] | None = None,
         temperature: float | None = None,
-        memory: int = 0,
-        memory_from: int = 0,
     ):
         super().__init__(name="embedding_trainer")
         self.student = student
@@ -123,19 +115,6 @@ class EmbeddingTrainer(keras.Model):
             name="step", shape=(), dtype="int32", initializer="zeros", trainable=False,
             aggregation="only_first_replica",
         )  # fmt: skip
-        self.memory_from = memory_from
-        self._memory: list[keras.Variable] = []
-        if memory:
-            self._memory = [
-                self.add_weight(
-                    name=name, shape=shape, dtype=dtype, initializer=empty, trainable=False,
-                    aggregation="only_first_replica",
-                )
-                for name, shape, dtype, empty in (
-                    ("memory", (memory, student.output_shape[-1]), "float32", "zeros"),
-                    ("memory_labels", (memory,), "int32", keras.initializers.Constant(-1)),
-                )
-            ]  # fmt: skip
         names = ["loss", "contrastive_loss", "matched_share"]
         if temperature is None:
             names = ["loss", "triplet_loss", "active_share", "fallback_share", "negative_distance"]
@@ -175,9 +154,7 @@ class EmbeddingTrainer(keras.Model):
         load_variables(path, self._state())
 
     def _state(self) -> list[keras.Variable]:
-        return [
-            *self.student.variables, self.step, *self.optimizer.variables, *self._memory
-        ]  # fmt: skip
+        return [*self.student.variables, self.step, *self.optimizer.variables]
 
     def train_step(self, data):
         """One step on ``(images (groups, size, H, W, 1), labels (groups, size))``."""
@@ -239,12 +216,7 @@ class EmbeddingTrainer(keras.Model):
     def _contrast(self, embeddings, labels, taught, offset, groups, size):
         """Contrastive loss of this replica's images, and the rest as `_triplets`."""
         mine = slice(offset, offset + groups * size)
-        losses = contrastive_loss(embeddings, labels, self.temperature, *self._memory)
-        loss = tf.reduce_mean(losses[mine])
-        remembered = tf.where(self.step >= self.memory_from, labels, -tf.ones_like(labels))
-        for oldest_first, new in zip(self._memory, (embeddings, remembered), strict=False):
-            new = tf.stop_gradient(new)
-            oldest_first.assign(tf.concat([oldest_first[new.shape[0] :], new], axis=0))
+        loss = tf.reduce_mean(contrastive_loss(embeddings, labels, self.temperature)[mine])
         distance = None
         if taught is not None:
             distance = tf.reduce_mean(cosine_distillation(embeddings[mine], taught[mine]))

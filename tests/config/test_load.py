@@ -211,13 +211,12 @@ def test_a_missing_file_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("override", "problem"),
     [
-        ("memory=127", "memory must be 0 or hold a whole batch of 128 images"),
         ("batch.datasets=5", "batch.datasets must divide `groups`, which is 32"),
         ("batch.datasets=33", "batch.datasets must lie between 0 and 32"),
     ],
 )
-def test_a_mistaken_override_of_a_contrastive_recipe(write, override, problem):
-    path = write(TRAIN + "loss: contrastive\nmemory: 128\nbatch: {layout: balanced, datasets: 4}\n")
+def test_a_mistaken_override_of_balanced_batches(write, override, problem):
+    path = write(TRAIN + "batch: {layout: balanced, datasets: 4}\n")
     load_recipe(path, TrainRecipe)
     assert error_of(path, TrainRecipe, [override]).startswith(f"command line: {problem}")
 
@@ -243,7 +242,6 @@ def test_a_mistaken_override_of_a_contrastive_recipe(write, override, problem):
         ("temperature=0", "temperature must be above 0"),
         ("network.normalization=none", "network.normalization must be one of imagenet, local_"),
         ("network.normalization=local_contrast", "network.weights must not be imagenet with"),
-        ("memory=256", "memory must be 0 with `loss: triplet`"),
         ("batch.datasets=3", "batch.datasets must be 0 with `layout: triplet`"),
         ("network.reduction=[2]", "network.reduction must be a list of 2 values"),
         ("augmentation.hidden_share=2", "augmentation.hidden_share must lie between 0.0 and 1.0"),

@@ -1,5 +1,8 @@
+import hashlib
+import json
 import shutil
 
+import keras
 import numpy as np
 import pytest
 
@@ -32,6 +35,76 @@ def test_thresholds_are_those_of_the_validation_split(exported, small_dataset):
     names = np.array([row.identity for row in rows])
     impostor = similarities[names[:, None] < names[None, :]]
     assert np.mean(impostor >= card.thresholds["far_1e-2"] + 1e-4) <= 0.01
+
+
+def change_weights(run):
+    best = run / "checkpoints" / "best.keras"
+    model = keras.saving.load_model(best)
+    weights = model.get_weights()
+    weights[0] = 1.1 * weights[0]
+    model.set_weights(weights)
+    model.save(best)
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def digest(content):
+    return hashlib.sha256(content).hexdigest()
+
+
+def write_calibration(models, name, model_sha256):
+    values = {
+        "schema_version": 1, "name": name, "model": "run", "model_sha256": model_sha256,
+        "mean": [0.0] * 16, "images": 50, "eyes": None, "failures": {}, "created_by": "",
+        "impostors": {"pairs": 1, "median": 0.0, "dimensions": 2.0, "methods": {},
+                      "thresholds": {"far_1e-2": 0.5, "far_1e-3": 0.6}},
+    }  # fmt: skip
+    (models / f"calibration-{name}.json").write_text(json.dumps(values))
+
+
+def test_other_precisions_of_the_same_weights_stay(run):
+    models, card = export_run(run, ["float32"])
+    assert card.weights_sha256 == digest((run / "checkpoints" / "best.keras").read_bytes())
+    before = contents(models)
+    write_calibration(models, "door", digest(before["run_float32.tflite"]))
+    write_calibration(models, "other", digest(b"another model"))
+    (models / "calibration-text.json").write_text("no calibration")
+    _, card = export_run(run, ["float16"])
+    after = contents(models)
+    assert set(after) == {
+        "run_float32.tflite", "run_float16.tflite", "model_card.json", "calibration-door.json",
+    }  # fmt: skip
+    assert after["run_float32.tflite"] == before["run_float32.tflite"]
+    for name, file in card.files.items():
+        assert (file.sha256, file.bytes) == (digest(after[name]), len(after[name]))
+    assert set(card.parity) == {"float32", "float16"}
+    assert ModelCard.beside(models / "run_float32.tflite") == card
+
+    # A file that somebody has changed is not vouched for.
+    (models / "run_float32.tflite").write_bytes(b"changed")
+    _, card = export_run(run, ["float16"])
+    assert set(contents(models)) == {"run_float16.tflite", "model_card.json"}
+    assert set(card.files) == {"run_float16.tflite"}
+
+
+def test_files_of_other_weights_go(run):
+    models, first = export_run(run, ["float32"])
+    change_weights(run)
+    _, card = export_run(run, ["float16"])
+    assert card.weights_sha256 != first.weights_sha256
+    assert set(contents(models)) == {"run_float16.tflite", "model_card.json"}
+    assert set(card.files) == {"run_float16.tflite"}
+    assert set(card.parity) == {"float16"}
+
+    # As the first cards were, which did not say of which weights they are.
+    values = json.loads((models / "model_card.json").read_text())
+    del values["weights_sha256"]
+    (models / "model_card.json").write_text(json.dumps(values))
+    _, card = export_run(run, ["float32"])
+    assert set(contents(models)) == {"run_float32.tflite", "model_card.json"}
+    assert set(card.files) == {"run_float32.tflite"}
 
 
 def test_there_must_be_a_run(tmp_path):

@@ -34,6 +34,7 @@ def card():
         parity={"float16": 0.99999},
         metrics={"validation": {"eer": 0.05}},
         created_by="iris_tf 0.1.0",
+        weights_sha256="0123456789abcdef" * 4,
     )
 
 
@@ -60,6 +61,13 @@ def test_json_that_the_phone_reads(card, folder):
     assert values["input_size"] == [96, 128]
     assert values["thresholds"]["far_1e-2"] == 0.5
     assert values["files"]["mobiiris_float16.tflite"]["bytes"] == len(MODEL)
+
+
+def test_a_card_that_does_not_say_which_weights_it_is_of(card, folder):
+    path = folder / "model_card.json"
+    card.write(path)
+    change(path, weights_sha256=None)
+    assert ModelCard.read(path) == dataclasses.replace(card, weights_sha256="")
 
 
 def test_no_card(folder):
@@ -103,6 +111,7 @@ def test_not_a_card(folder, text):
         ({"segmenter": None}, "field segmenter is missing"),
         ({"colour": "red"}, "unknown field colour"),
         ({"roi_mode": 3}, "roi_mode is 3, not a text"),
+        ({"weights_sha256": 7}, "weights_sha256 is 7, not a text"),
         ({"roi_mode": "square"}, "'square', but this program knows algorithm1, aligned, unrolled"),
         ({"input_size": [96]}, r"input_size is \[96\]"),
         ({"input_size": [96, -1]}, "input_size"),

@@ -35,23 +35,6 @@ def test_is_that_of_the_loops(temperature):
     np.testing.assert_allclose(found, naive(embeddings, labels, temperature), rtol=1e-4, atol=1e-5)
 
 
-def test_memory_adds_negatives_of_other_identities():
-    rng = np.random.default_rng(4)
-    embeddings, memory = (unit(rng.normal(size=(n, 6))) for n in (6, 5))
-    labels = np.array([0, 0, 1, 1, 2, 2], np.int32)
-    remembered = np.array([0, 7, 2, -1, 8], np.int32)  # -1: nothing was there yet
-    found = contrastive_loss(
-        embeddings.astype(np.float32), labels, 0.2, memory.astype(np.float32), remembered
-    )
-    for a, p in ((0, 1), (1, 0), (2, 3), (3, 2), (4, 5), (5, 4)):
-        hit = math.exp(embeddings[a] @ embeddings[p] / 0.2)
-        others = [embeddings[n] for n in range(6) if labels[n] != labels[a]]
-        others += [memory[n] for n in range(5) if remembered[n] not in (-1, labels[a])]
-        assert len(others) == 4 + (3 if labels[a] in (0, 2) else 4)
-        scores = sum(math.exp(embeddings[a] @ other / 0.2) for other in others)
-        assert float(found[a]) == pytest.approx(-math.log(hit / (hit + scores)), abs=1e-5)
-
-
 def test_equal_embeddings_are_at_chance():
     embeddings = np.tile(np.float32([[1, 0]]), (6, 1))
     found = contrastive_loss(embeddings, np.array([0, 0, 1, 1, 2, 2], np.int32), 0.1)

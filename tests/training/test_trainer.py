@@ -228,48 +228,6 @@ def test_a_contrastive_step_is_that_of_the_loops(alpha):
     np.testing.assert_allclose(moved, gradient, atol=2e-5)
 
 
-def test_memory_holds_the_latest_images_and_is_saved(tmp_path):
-    groups, size, rate = 3, 2, 0.5
-    images, labels, kernel, _ = random_case("balanced", groups, size)
-    batch = BatchRecipe(layout="balanced", groups=groups, images_per_identity=size)
-
-    def trainer():
-        return make_trainer(
-            kernel, batch, optimizer=keras.optimizers.SGD(rate), temperature=0.3, memory=8,
-            memory_from=STEP + 1,
-        )  # fmt: skip
-
-    first, flat = trainer(), images.reshape(labels.size, -1)
-    assert set(first._memory[1].numpy()) == {-1}
-    first.train_step((images, labels))
-    assert set(first._memory[1].numpy()) == {-1}, "too early to remember"
-    embeddings = unit(flat @ first.student.get_layer("head_linear").get_weights()[0])
-    first.train_step((images, labels))
-    np.testing.assert_array_equal(first._memory[1].numpy(), [-1, -1, *labels.ravel()])
-    np.testing.assert_allclose(first._memory[0].numpy()[2:], embeddings, atol=1e-5)
-    first.train_step((images, labels + groups))
-    # The oldest four have gone.
-    np.testing.assert_array_equal(
-        first._memory[1].numpy(), [*labels.ravel()[-2:], *labels.ravel() + groups]
-    )
-
-    first.save_state(tmp_path / "state.npz")
-    second = trainer()
-    second.load_state(tmp_path / "state.npz")
-    forgetful = make_trainer(
-        first.student.get_layer("head_linear").get_weights()[0], batch, temperature=0.3
-    )
-    losses = [
-        float(each.train_step((images, labels))["contrastive_loss"])
-        for each in (first, second, forgetful)
-    ]
-    assert losses[1] > losses[2] + 0.1, "what was remembered counts"
-    np.testing.assert_allclose(
-        *(each.student.get_layer("head_linear").get_weights()[0] for each in (first, second)),
-        atol=1e-6,
-    )
-
-
 @pytest.mark.parametrize("hardest", [1, 3])
 def test_the_fallback_takes_one_of_the_hardest(hardest):
     images, labels, kernel, _ = random_case("triplet", groups=8, seed=3)
