@@ -90,7 +90,10 @@ def cmc_plot(rows: Sequence["ReportRow"], colours: Mapping[str, str]) -> bytes:
                       linestyle=_line_style(row), marker=".", markersize=3.5)
         axes.set_xlim(0.5, None)
         axes.set_xticks([1, 5, 10, 15, 20])
-        axes.set_ylim(None, 101)
+        axes.set_ylim(None, 101)  # room for markers at 100, but no share beyond it
+        low, high = axes.get_ylim()
+        axes.set_yticks([tick for tick in axes.get_yticks() if low <= tick <= 100])
+        axes.set_ylim(low, high)
         axes.set_xlabel("rank")
         axes.set_ylabel("own identity at this rank or better (% of probes)")
         return _png(figure)
