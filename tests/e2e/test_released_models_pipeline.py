@@ -16,9 +16,10 @@ from iris_tf.networks.embed import embed_rois, load_embedding_model
 PROJECT = Path(__file__).parents[2]
 SHORTER = [
     "strips={identities: 24, views: 2, validation: 6}",
-    "training.epochs=2",
+    "models.start.epochs=1",
+    "models.mobiiris.epochs=2",
     "training.batch={groups: 8, images_per_identity: 2, steps_per_epoch: 3}",
-    "models.mobiiris.network.batchnorm_momentum=0.5",
+    "training.network.batchnorm_momentum=0.5",
 ]
 
 
