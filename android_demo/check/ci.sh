@@ -6,7 +6,7 @@ set -uo pipefail
 cd "$(dirname "$0")/../.."
 # Seconds at most: for the installation, and for all.
 INSTALLING=90
-TOGETHER=200
+TOGETHER=300
 
 left_out() {
     echo "android-check left out: $1"

@@ -17,6 +17,8 @@ from iris_tf.files import write_json, write_text
 
 RESULTS, TABLE, PAGE = "results", "latency.csv", "latency.html"
 
+# Android's names, coolest first.
+_THERMAL = ("none", "light", "moderate", "severe", "critical", "emergency", "shutdown")
 _PARTS = ("init", "first", "warmup", "inference")
 _CSS = """
 body { margin: 0 auto; padding: 2rem 1.25rem; max-width: 72rem; color: #1b1b1b;
@@ -180,12 +182,19 @@ def _lines(result: dict[str, Any]) -> Iterable[str]:
         cells += "".join(f"<td>{figure:.2f}</td>" for figure in figures)
         cells += f"<td>{times['count']}</td>"
         notes = [row[name] for name in ("invalid", "fallback") if row.get(name)]
-        thermal = (row.get("conditions_end") or {}).get("thermal") or "none"
-        if thermal != "none":
+        thermal = _hottest(row)
+        if thermal != _THERMAL[0]:
             notes.append(f"The phone slowed itself down (thermal status {thermal}).")
         yield f'<tr class="invalid">{cells}</tr>' if row.get("invalid") else f"<tr>{cells}</tr>"
         if notes:
             yield f'<tr><td class="left note" colspan="13">{html.escape(" ".join(notes))}</td></tr>'
+
+
+def _hottest(row: dict[str, Any]) -> str:
+    """The worse thermal status of a row's start and end; what is not known is none."""
+    seen = [(row.get(f"conditions_{at}") or {}).get("thermal") for at in ("start", "end")]
+    names = [name or _THERMAL[0] for name in seen]
+    return max(names, key=lambda name: _THERMAL.index(name) if name in _THERMAL else 0)
 
 
 def _failures(results: Iterable[dict[str, Any]]) -> str:

@@ -52,6 +52,30 @@ def test_the_page_says_what_must_not_be_overlooked(tmp_path):
         assert text in page
 
 
+@pytest.mark.parametrize(
+    ("start", "end", "said"),
+    [
+        ("severe", "light", "severe"),
+        ("light", "critical", "critical"),
+        ("moderate", None, "moderate"),
+        ("a name of tomorrow", "light", "light"),
+        ("none", "none", None),
+    ],
+)
+def test_a_phone_that_was_hot_at_either_end_of_a_row_is_told(tmp_path, start, end, said):
+    result = json.loads(HOST.read_text(encoding="utf-8"))
+    for row in result["rows"]:
+        for at, name in (("start", start), ("end", end)):
+            row[f"conditions_{at}"] = {} if name is None else {"thermal": name}
+    path = tmp_path / "warm.json"
+    path.write_text(json.dumps(result), encoding="utf-8")
+    import_results([path], tmp_path / "table")
+    page = (tmp_path / "table" / "latency.html").read_text(encoding="utf-8")
+    notes = page.count("The phone slowed itself down")
+    assert notes == (0 if said is None else len(result["rows"]))
+    assert said is None or f"(thermal status {said})" in page
+
+
 def test_a_result_is_added_once_and_later_ones_join_it(tmp_path):
     assert import_results([HOST, HOST], tmp_path).added == 1
     found = import_results([HOST, PHONE], tmp_path)
