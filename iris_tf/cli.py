@@ -198,7 +198,8 @@ def export(
 ) -> None:
     """Export a run's best checkpoint as .tflite files with a model card.
 
-    RUN/models is replaced as a whole, so name all precisions that it shall hold.
+    Files in other precisions that an earlier export of the same weights has left
+    in RUN/models stay; those of other weights are removed.
     Each file's embeddings are compared with the Keras model's on real crops;
     where they disagree, the export fails and says by how much.
     """
