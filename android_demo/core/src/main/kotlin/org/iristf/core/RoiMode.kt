@@ -70,7 +70,8 @@ enum class RoiMode(val id: String) {
                     val nearestY = roundHalfEven(y.toDouble())
                     val seen = nearestX in 0 until image.width && nearestY in 0 until image.height &&
                         mask[nearestY, nearestX]
-                    if (seen) strip[row, column] = interpolate(image, x, y)
+                    // 0 says hidden, and networks read it so: the blackest that is seen is 1.
+                    if (seen) strip[row, column] = maxOf(1, interpolate(image, x, y))
                 }
             }
             return strip
