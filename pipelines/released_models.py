@@ -44,7 +44,7 @@ STORED = "real.json"
 METRICS = ("eer", "vr_far_1e-2", "vr_far_1e-3", "cmc_1")
 # In the release's folder: what a person wrote about the model, or made for a camera.
 KEPT = ("*.md", "calibration-*.json")
-TITLES = ("EER %", "VR@FAR=1 % %", "VR@FAR=0.1 % %", "rank 1 %")
+TITLES = ("EER %", "VR@FAR=1 %", "VR@FAR=0.1 %", "rank 1 %")
 
 
 def main(
