@@ -235,6 +235,13 @@ class TestUnrolled:
         np.testing.assert_array_equal(unrolled(image, ring), seen)
 
 
+def assert_same_crop(crop, expected, mode):
+    """To the last pixel; where OpenCV 4 interpolates, at a 32nd of a pixel, to 3 grey levels."""
+    rounded = mode == "unrolled" and int(cv2.__version__.split(".")[0]) < 5
+    np.testing.assert_array_equal(crop > 0, expected > 0)
+    np.testing.assert_allclose(crop.astype(int), expected.astype(int), rtol=0, atol=3 * rounded)
+
+
 class TestOnThePhone:
     """The crops that the Android app is tested with are still those that are cut here."""
 
@@ -249,7 +256,7 @@ class TestOnThePhone:
         outlines = json.loads((folder / f"{name}.json").read_text())
         pupil, iris = (Ellipse(*outlines[part]) for part in ("pupil", "iris"))
         crop = crop_roi(read(""), SegmentedEye(pupil, iris, read("_visible") > 0), mode)
-        np.testing.assert_array_equal(crop, read(f"_{mode}"))
+        assert_same_crop(crop, read(f"_{mode}"), mode)
 
     def test_of_the_app(self):
         folder = PHONE / "app" / "src" / "main" / "assets" / "agreement"
@@ -262,7 +269,8 @@ class TestOnThePhone:
             visible = np.repeat(np.arange(len(lengths)) % 2 == 1, lengths).reshape(shape)
             pupil, iris = Ellipse(*found["pupil"]), Ellipse(*found["iris"])
             strip = unrolled(image, SegmentedEye(pupil, iris, visible))
-            assert strip.tobytes().hex() == found["strip"]
+            expected = np.frombuffer(bytes.fromhex(found["strip"]), np.uint8).reshape(strip.shape)
+            assert_same_crop(strip, expected, "unrolled")
 
 
 @pytest.mark.parametrize("mode", ROI_MODES)
