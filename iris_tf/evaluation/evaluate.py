@@ -132,13 +132,13 @@ def evaluation_of_embeddings(
     return _evaluate(lambda: similarity_blocks(embeddings), rows, resamples, seed, protocol)
 
 
-def evaluate_similarities(
+def evaluation_of_similarities(
     similarities: np.ndarray,
     rows: Sequence[ManifestRow],
     resamples: int = RESAMPLES,
     seed: int = 0,
     protocol: str = "all-pairs",
-) -> dict[str, Any]:
+) -> Evaluation:
     """Evaluate a method that compares otherwise than by the cosine of embeddings.
 
     Parameters
@@ -150,25 +150,14 @@ def evaluate_similarities(
 
     Returns
     -------
-    dict
-        See `evaluate_embeddings`; the thresholds are similarities.
+    Evaluation
+        Its `result` as that of `evaluate_embeddings`; the thresholds are similarities.
 
     Raises
     ------
     EvaluationError
         When there is no genuine or no impostor comparison.
     """
-    return evaluation_of_similarities(similarities, rows, resamples, seed, protocol).result
-
-
-def evaluation_of_similarities(
-    similarities: np.ndarray,
-    rows: Sequence[ManifestRow],
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-    protocol: str = "all-pairs",
-) -> Evaluation:
-    """`evaluate_similarities`, with the scores and resamples that it came from."""
 
     def blocks() -> Iterable[tuple[int, np.ndarray]]:
         for start in range(0, len(similarities), _BLOCK):

@@ -3,6 +3,7 @@
 The eyes themselves are never written: a strip takes a tenth of the space.
 """
 
+import functools
 import json
 import math
 from collections.abc import Callable
@@ -109,6 +110,7 @@ class _Site:
     eye: str
 
 
+@functools.lru_cache(maxsize=16)  # the identities of a site come one after the other
 def _draw_site(seed: int, number: int) -> _Site:
     sequence = np.random.SeedSequence(seed, spawn_key=(_SITES, number))
     rng = np.random.default_rng(sequence)

@@ -316,7 +316,7 @@ def _batches(
         batch.images_per_identity,
         batch.steps_per_epoch,
         recipe.seed,
-        datasets if batch.datasets else None,
+        datasets,
         batch.datasets,
     )
 

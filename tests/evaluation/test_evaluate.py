@@ -9,7 +9,7 @@ from iris_tf.errors import EvaluationError
 from iris_tf.evaluation.counts import rounded
 from iris_tf.evaluation.evaluate import (
     evaluate_embeddings,
-    evaluate_similarities,
+    evaluation_of_similarities,
     raw_pixel_embeddings,
 )
 
@@ -157,7 +157,7 @@ def test_a_similarity_matrix_gives_the_figures_of_its_embeddings(population, mon
     wanted = evaluate_embeddings(embeddings, rows, resamples=20)
     for block in (1024, 7):
         monkeypatch.setattr("iris_tf.evaluation.evaluate._BLOCK", block)
-        found = evaluate_similarities(cosine, rows, resamples=20)
+        found = evaluation_of_similarities(cosine, rows, resamples=20).result
         assert found["counts"] == wanted["counts"]
         assert found["metrics"] == pytest.approx(wanted["metrics"], abs=1e-6)
         assert found["thresholds"] == pytest.approx(wanted["thresholds"], abs=1e-6)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from iris_tf.errors import DatasetError, ExtractionError, FailureReason
-from iris_tf.evaluation.evaluate import evaluate_similarities
+from iris_tf.evaluation.evaluate import evaluation_of_similarities
 from iris_tf.evaluation.iriscode import encode_images, hamming_distances, pack_template
 from iris_tf.segmentation.open_iris import failure_reason, ir_image
 
@@ -82,7 +82,7 @@ def test_iriscode_tells_synthetic_eyes_apart(true_eyes, truth):
     assert len(codes.images) >= 0.9 * len(rows)
     kept = [rows[i] for i in codes.images]
     distances = hamming_distances(codes.codes, codes.masks)
-    found = evaluate_similarities(1.0 - distances, kept, resamples=0)
+    found = evaluation_of_similarities(1.0 - distances, kept, resamples=0).result
     print(f"IrisCode EER {100 * found['metrics']['eer']:.2f} % of {found['counts']}")
     assert found["metrics"]["eer"] < 0.02
     assert found["metrics"]["cmc_1"] > 0.95
