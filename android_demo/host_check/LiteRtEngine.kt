@@ -11,8 +11,10 @@ import org.iristf.core.Engine
 import org.iristf.core.EngineException
 import org.iristf.core.EngineFactory
 import org.iristf.core.ModelFile
+import org.iristf.core.ModelFiles
 import org.iristf.core.Signature
 import java.io.File
+import java.nio.ByteBuffer
 
 /** A size_t, which JNA knows only by the platform's width; hosts have 64 bits. */
 private typealias Size = Long
@@ -69,7 +71,9 @@ class LiteRtEngines(library: String, private val folder: (ModelFile) -> File) : 
 
     override fun open(model: ModelFile, backend: Backend, threads: Int): Engine {
         if (backend != Backend.CPU) throw EngineException("The host has no ${backend.id}.")
-        return LiteRtEngine(liteRt, File(folder(model), model.file).path)
+        val file = File(folder(model), model.file)
+        ModelFiles.checkWhole(ByteBuffer.wrap(file.readBytes()))
+        return LiteRtEngine(liteRt, file.path)
     }
 }
 

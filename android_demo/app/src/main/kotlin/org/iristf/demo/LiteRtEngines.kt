@@ -6,6 +6,7 @@ import org.iristf.core.Engine
 import org.iristf.core.EngineException
 import org.iristf.core.EngineFactory
 import org.iristf.core.ModelFile
+import org.iristf.core.ModelFiles
 import org.iristf.core.Signature
 import org.tensorflow.lite.DataType
 import org.tensorflow.lite.Delegate
@@ -23,6 +24,7 @@ import java.nio.ByteOrder
 class LiteRtEngines(private val models: (ModelFile) -> StoredModel) : EngineFactory {
     override fun open(model: ModelFile, backend: Backend, threads: Int): Engine {
         val content = models(model).map()
+        ModelFiles.checkWhole(content)
         if (backend == Backend.CPU) return onCpu(content, threads, null)
         return try {
             when (backend) {

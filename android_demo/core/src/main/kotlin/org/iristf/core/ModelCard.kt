@@ -1,6 +1,8 @@
 package org.iristf.core
 
 import java.io.InputStream
+import java.nio.ByteBuffer
+import java.nio.ByteOrder
 import java.security.MessageDigest
 
 /** A model or model card that cannot be used; the message is one sentence. */
@@ -125,6 +127,10 @@ data class SegmenterCard(
 object ModelFiles {
     private const val BUFFER = 1 shl 16
 
+    // Fields of `Model` and of `Buffer` in TFLite's schema.
+    private const val BUFFERS = 4
+    private const val DATA = 0
+
     /** Name, SHA-256 and size of the bytes of a stream, which is read to its end. */
     fun describe(file: String, content: InputStream): ModelFile {
         val digest = MessageDigest.getInstance("SHA-256")
@@ -143,6 +149,40 @@ object ModelFiles {
     /** Whether a file starts as TFLite files do: `TFL3` in its bytes 4 to 7. */
     fun isTFLite(head: ByteArray): Boolean =
         head.size >= 8 && String(head, 4, 4, Charsets.ISO_8859_1) == "TFL3"
+
+    /**
+     * Check that a file ends behind the last of its model's buffers, which are written at its end:
+     * that a copy was not cut off. Not all of LiteRT's libraries look before they read there.
+     *
+     * @param content the whole file, of which the position does not matter
+     * @throws EngineException when it is shorter, or holds no model
+     */
+    @Throws(EngineException::class)
+    fun checkWhole(content: ByteBuffer) {
+        val file = content.duplicate().order(ByteOrder.LITTLE_ENDIAN)
+        val whole = try {
+            val buffers = follow(file, follow(file, 0), BUFFERS)
+            buffers != null && file.getInt(buffers) > 0 && (0 until file.getInt(buffers)).all { i ->
+                val data = follow(file, follow(file, buffers + Int.SIZE_BYTES * (i + 1)), DATA)
+                // An empty buffer has none.
+                data == null || file.getInt(data) in 0..file.limit() - data - Int.SIZE_BYTES
+            }
+        } catch (error: IndexOutOfBoundsException) {
+            false
+        }
+        if (!whole) throw EngineException("The file is cut off or damaged; copy it to the phone again.")
+    }
+
+    // FlatBuffers: a reference counts from its own place, and a table knows its list of fields.
+    private fun follow(file: ByteBuffer, reference: Int): Int = reference + file.getInt(reference)
+
+    private fun follow(file: ByteBuffer, table: Int, field: Int): Int? {
+        val fields = table - file.getInt(table)
+        val entry = (2 + field) * Short.SIZE_BYTES
+        val known = entry < file.getShort(fields)
+        val at = if (known) file.getShort(fields + entry).toInt() else 0
+        return if (at == 0) null else follow(file, table + at)
+    }
 }
 
 private fun readFiles(json: JsonObject): Map<String, CardFile> {

@@ -5,6 +5,8 @@ import org.junit.jupiter.api.Assertions.assertFalse
 import org.junit.jupiter.api.Assertions.assertThrows
 import org.junit.jupiter.api.Assertions.assertTrue
 import org.junit.jupiter.api.Test
+import java.nio.ByteBuffer
+import java.nio.ByteOrder
 
 class ModelCardTest {
     // SHA-256 of "abc", FIPS 180-2, appendix B.1.
@@ -72,5 +74,41 @@ class ModelCardTest {
         assertTrue(ModelFiles.isTFLite("....TFL3".toByteArray()))
         assertFalse(ModelFiles.isTFLite("TFL3....".toByteArray()))
         assertFalse(ModelFiles.isTFLite(ByteArray(0)))
+    }
+
+    /** A model of one buffer, put together by hand: 68 bytes, the last four of which are the buffer's. */
+    private fun smallest(): ByteArray = ByteBuffer.allocate(68).order(ByteOrder.LITTLE_ENDIAN).apply {
+        putInt(0, 28).putInt(4, 0x334c4654) // Model at 28, TFL3
+        putShort(8, 14).putShort(10, 8).putShort(20, 4) // Model's fields: the fifth is 4 bytes behind its start
+        putInt(28, 28 - 8).putInt(32, 36 - 32) // Model: fields at 8, buffers at 36
+        putInt(36, 1).putInt(40, 52 - 40) // one buffer, at 52
+        putShort(44, 6).putShort(46, 8).putShort(48, 4) // Buffer's fields: the first is 4 bytes behind its start
+        putInt(52, 52 - 44).putInt(56, 60 - 56) // Buffer: fields at 44, data at 60
+        putInt(60, 4).putInt(64, -1) // four bytes
+    }.array()
+
+    @Test
+    fun `a model that was cut off anywhere is refused before a runtime reads it`() {
+        ModelFiles.checkWhole(ByteBuffer.wrap(smallest()))
+        for (size in 0 until 68) {
+            val cut = ByteBuffer.wrap(smallest().copyOf(size))
+            val error = assertThrows(EngineException::class.java, { ModelFiles.checkWhole(cut) }, "$size")
+            assertEquals("The file is cut off or damaged; copy it to the phone again.", error.message)
+        }
+        assertThrows(EngineException::class.java) { ModelFiles.checkWhole(ByteBuffer.allocate(1000)) }
+    }
+
+    @Test
+    fun `changed bytes give a sentence or nothing`() {
+        val random = java.util.Random(0)
+        repeat(2000) {
+            val changed = smallest()
+            repeat(1 + random.nextInt(6)) { changed[random.nextInt(68)] = random.nextInt(256).toByte() }
+            try {
+                ModelFiles.checkWhole(ByteBuffer.wrap(changed))
+            } catch (error: EngineException) {
+                assertTrue(error.message!!.endsWith("."))
+            }
+        }
     }
 }
