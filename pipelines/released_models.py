@@ -36,7 +36,7 @@ from iris_tf.machine import package_version
 from iris_tf.released import weights_file
 from iris_tf.run_folder import RunFolder
 from iris_tf.segmentation.prepare import prepare
-from iris_tf.segmentation.synthetic_strips import write_strip_dataset
+from iris_tf.segmentation.synthetic_strips import SITE_IDENTITIES, write_strip_dataset
 from iris_tf.stages import Stages
 
 UNCHANGED = "as it is"
@@ -55,6 +55,7 @@ def main(
 ) -> None:
     """Train, export and measure the recognition model."""
     recipe = load_recipe(recipe_file, ReleaseRecipe, overrides)
+    check_sites(recipe)
     check_folders(recipe)
     # Where real eyes lie changes nothing of what is trained: the run goes on with others.
     trained = dataclasses.replace(recipe, real={}, thresholds="")
@@ -67,6 +68,24 @@ def main(
         release.measure(name, Path(images))
     release.publish()
     release.show()
+
+
+def check_sites(recipe: ReleaseRecipe) -> None:
+    """Refuse batches that take more of a site than the smallest site for training has.
+
+    Raises
+    ------
+    RecipeError
+    """
+    trained = recipe.strips.identities - recipe.strips.validation
+    smallest = trained % SITE_IDENTITIES or SITE_IDENTITIES
+    for name, model in model_recipes(recipe).items():
+        if model.batch.datasets and model.batch.groups // model.batch.datasets > smallest:
+            raise RecipeError(
+                f"{name}: a batch takes {model.batch.groups // model.batch.datasets} identities of "
+                f"each of {model.batch.datasets} sites, but of {trained} identities to train on "
+                f"the last site, of {SITE_IDENTITIES} each, has {smallest}; choose other `strips`."
+            )
 
 
 def check_folders(recipe: ReleaseRecipe) -> None:

@@ -125,3 +125,24 @@ def test_a_folder_of_other_models_is_not_replaced(tmp_path):
     assert f"{tmp_path / 'models'}: holds other" in finished.stderr
     assert other.is_dir()
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("strips", "batch", "has"),
+    [
+        ("{identities: 24, views: 2, validation: 7}", "groups: 8", "1"),  # 17 are 16 and 1
+        ("{identities: 40, views: 2, validation: 8}", "groups: 72", "16"),
+    ],
+)
+def test_sites_too_small_for_a_batch_are_refused_before_anything_is_drawn(
+    tmp_path, strips, batch, has
+):
+    finished = command(
+        tmp_path, f"strips={strips}",
+        f"training.batch={{{batch}, images_per_identity: 2, steps_per_epoch: 3}}",
+    )  # fmt: skip
+    assert finished.returncode != 0
+    assert "Traceback" not in finished.stderr
+    message = finished.stderr.replace("\n", " ")
+    assert f"the last site, of 16 each, has {has}; choose other `strips`" in message
+    assert not (tmp_path / "run").exists()
