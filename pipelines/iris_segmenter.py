@@ -38,18 +38,19 @@ TIMED_LOOKS = 100
 def main(
     recipe_file: Annotated[Path, typer.Argument(metavar="RECIPE", help="YAML recipe.")],
     overrides: Annotated[
-        list[str] | None, typer.Argument(help="key=value, e.g. eyes=2000 run=runs/small")
+        list[str] | None, typer.Argument(help="key=value, e.g. parts.fine.eyes=2000 run=runs/small")
     ] = None,
 ) -> None:
     """Train, export and measure the segmentation network."""
     recipe = load_recipe(recipe_file, SegmenterRecipe, overrides)
     stages = Stages(Path(recipe.run), recipe_yaml(recipe))
     load_tensorflow()
-    from iris_tf.training.segmenter import SegmenterRun, train_segmenter
+    from iris_tf.training.segmenter import segmenter_runs, train_segmenter
 
-    run = SegmenterRun(Path(recipe.run))
+    runs = segmenter_runs(recipe)
+    run = runs[-1]
     file = Path(recipe.out) / "iris_segmenter_float16.tflite"
-    figures = run.path / "figures.json"
+    figures = Path(recipe.run) / "figures.json"
     stages.run(
         "train segmenter",
         {"recipe": recipe_yaml(dataclasses.replace(recipe, out=""))},
@@ -74,7 +75,7 @@ def main(
         "write card",
         {"file": file, "figures": figures, **published},
         [file.with_name("model_card.json")],
-        lambda: write_card(recipe, run, file, figures),
+        lambda: write_card(recipe, runs, file, figures),
     )
     show(figures, file)
 
@@ -110,18 +111,21 @@ def latency(file: Path) -> float:
     return 1000.0 * statistics.median(times)
 
 
-def write_card(recipe: SegmenterRecipe, run: Any, file: Path, figures: Path) -> None:
+def write_card(recipe: SegmenterRecipe, runs: list[Any], file: Path, figures: Path) -> None:
     """Say beside the model what it is, what taught it and how good it is."""
     from iris_tf.export.segmenter import write_segmenter_card
 
     measured = json.loads(figures.read_text("utf-8"))["network"]
+    taught = [
+        f"{part.eyes} synthetic eyes at height {part.height}" for part in recipe.parts.values()
+    ]
     write_segmenter_card(
         file,
         {
-            "training_data": f"{recipe.eyes} synthetic eyes of varied cameras (seed "
+            "training_data": f"{' and then '.join(taught)} of varied cameras (seed "
             f"{recipe.seed}), each as a whole and as a close-up; no real image.",
-            "training_epochs": len(run.history()),
-            "weights_sha256": sha256(run.model),
+            "training_epochs": sum(len(run.history()) for run in runs),
+            "weights_sha256": sha256(runs[-1].model),
             "metrics": {"synthetic eyes, varied cameras, not trained on": measured},
             "latency_ms_one_thread": round(latency(file), 2),
             "machine": machine_description(),

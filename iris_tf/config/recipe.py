@@ -393,32 +393,54 @@ class ReleaseRecipe:
 
 
 @dataclass
+class SegmenterPart:
+    """One part of the segmenter's training; it starts from the weights of the part before."""
+
+    height: int = 192  # of what the network sees, in pixels; the width is 4/3 of it
+    eyes: int = 15000  # each gives two lessons: the whole image and a window around the iris
+    epochs: int = 10
+    learning_rate: float = 2e-3  # at its highest
+
+    def problems(self) -> Iterator[Problem]:
+        """Impossible values."""
+        yield from _positive(
+            height=self.height,
+            eyes=self.eyes,
+            epochs=self.epochs,
+            learning_rate=self.learning_rate,
+        )
+        # The network halves both sides four times.
+        if self.height % 48:
+            yield "height", f"must be a multiple of 48, but is {self.height}"
+
+
+@dataclass
 class SegmenterRecipe:
     """Training of the embedded segmentation network on varied synthetic eyes."""
 
     run: str = MISSING
     out: str = MISSING  # folder of the exported model and its card
     seed: int = 0
-    eyes: int = 15000  # each gives two lessons: the whole image and a window around the iris
+    parts: dict[str, SegmenterPart] = MISSING  # by name, in this order; the last one is exported
     validation_eyes: int = 500
-    epochs: int = 10
     batch: int = 16
-    learning_rate: float = 2e-3  # at its highest
     weight_decay: float = 1e-4
-    warm_steps: int = 300
+    warm_steps: int = 300  # of each part
     test_eyes: int = 1000  # never trained or validated on
 
     def problems(self) -> Iterator[Problem]:
         """Impossible values."""
         yield from _between(0, 2**31 - 1, seed=self.seed)
         yield from _positive(
-            eyes=self.eyes,
-            validation_eyes=self.validation_eyes,
-            epochs=self.epochs,
-            batch=self.batch,
-            learning_rate=self.learning_rate,
-            test_eyes=self.test_eyes,
+            validation_eyes=self.validation_eyes, batch=self.batch, test_eyes=self.test_eyes
         )
         yield from _between(0.0, 1.0, weight_decay=self.weight_decay)
-        steps = self.epochs * (2 * self.eyes // self.batch) if self.batch > 0 else 0
-        yield from _between(0, steps, warm_steps=self.warm_steps)
+        if not self.parts:
+            yield "parts", "must name at least one part"
+        for name, part in self.parts.items():
+            if not re.fullmatch(r"[\w-]+", name):
+                yield "parts", f"has {name!r}; a name has letters, digits, - and _"
+            yield from _under(f"parts.{name}", part.problems())
+            if part.epochs > 0 and self.batch > 0:
+                steps = part.epochs * (2 * part.eyes // self.batch)
+                yield from _between(0, steps, warm_steps=self.warm_steps)

@@ -1,6 +1,7 @@
 """Training of the embedded segmentation network on lessons of synthetic eyes."""
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +11,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from iris_tf.config.recipe import SegmenterRecipe
-from iris_tf.datasets.synthetic.lessons import CHANNELS, COVERAGE_STEPS, INPUT_SIZE, write_lessons
+from iris_tf.config.recipe import SegmenterPart, SegmenterRecipe
+from iris_tf.datasets.synthetic.lessons import (
+    CHANNELS,
+    COVERAGE_STEPS,
+    lesson_size,
+    write_lessons,
+)
 from iris_tf.files import atomic_path, replace_folder, write_json
 from iris_tf.losses.segmentation import MaskLoss
 from iris_tf.networks.segmentation_network import build_segmentation_network
@@ -26,7 +32,7 @@ _PREDICT_BATCH = 32
 
 
 def write_lesson_files(
-    folder: Path, seed: int, eyes: int, first: int = 0, jobs: int = -1
+    folder: Path, seed: int, eyes: int, height: int, first: int = 0, jobs: int = -1
 ) -> list[Path]:
     """Draw lessons into files, or finish an interrupted drawing.
 
@@ -34,6 +40,8 @@ def write_lesson_files(
     ----------
     folder : Path
     seed, eyes : int
+    height : int
+        Of a lesson, in pixels.
     first : int, optional
         Number of the first file; together with `seed` it decides the eyes.
     jobs : int, optional
@@ -52,7 +60,7 @@ def write_lesson_files(
     missing = [index for index, file in enumerate(files) if not file.exists()]
     with StageProgress("Drawing lessons", len(files), len(files) - len(missing)) as progress:
         calls = (
-            joblib.delayed(write_lessons)(files[index], seed, first + index, lots[index])
+            joblib.delayed(write_lessons)(files[index], seed, first + index, lots[index], height)
             for index in missing
         )
         for _ in run_in_processes(calls, jobs, folder):
@@ -108,7 +116,7 @@ def _lesson_batches(
 
 @dataclass
 class SegmenterRun:
-    """Folder of one segmenter's training: recipe's settings, history and newest state."""
+    """Folder of one part of a segmenter's training: lessons, history and newest state."""
 
     path: Path
 
@@ -174,7 +182,7 @@ def _state(model: keras.Model) -> list[keras.Variable]:
 
 
 def train_segmenter(recipe: SegmenterRecipe) -> SegmenterRun:
-    """Train the segmentation network, or go on at the epoch that was running.
+    """Train the segmentation network part by part, or go on at the epoch that was running.
 
     Parameters
     ----------
@@ -183,6 +191,7 @@ def train_segmenter(recipe: SegmenterRecipe) -> SegmenterRun:
     Returns
     -------
     SegmenterRun
+        Of the last part.
 
     Raises
     ------
@@ -191,21 +200,44 @@ def train_segmenter(recipe: SegmenterRecipe) -> SegmenterRun:
     OSError
         When a file cannot be written.
     """
-    run = SegmenterRun(Path(recipe.run))
+    before, first = None, 0
+    for part, run in zip(recipe.parts.values(), segmenter_runs(recipe), strict=True):
+        _train_part(recipe, part, run, first, before)
+        before = run
+        first += math.ceil(part.eyes / _EYES_A_FILE)  # the next part has other eyes
+    return run
+
+
+def segmenter_runs(recipe: SegmenterRecipe) -> list[SegmenterRun]:
+    """The parts of a training, each in a folder of its name."""
+    return [SegmenterRun(Path(recipe.run) / name) for name in recipe.parts]
+
+
+def _train_part(
+    recipe: SegmenterRecipe,
+    part: SegmenterPart,
+    run: SegmenterRun,
+    first: int,
+    before: SegmenterRun | None,
+) -> None:
     done = len(run.history())
-    if done >= recipe.epochs:
-        return run
+    if done >= part.epochs:
+        return
     keras.backend.clear_session()
-    folder = run.lessons
-    store = LessonStore(write_lesson_files(folder, recipe.seed, recipe.eyes))
-    validation = LessonStore(
-        write_lesson_files(folder, recipe.seed, recipe.validation_eyes, _VALIDATION_FILES_FROM)
-    )
+
+    def lessons(eyes: int, first: int) -> LessonStore:
+        return LessonStore(write_lesson_files(run.lessons, recipe.seed, eyes, part.height, first))
+
+    store = lessons(part.eyes, first)
+    validation = lessons(recipe.validation_eyes, _VALIDATION_FILES_FROM)
     validation = validation.take(np.arange(len(validation)))
     steps = len(store) // recipe.batch
-    model = build_segmentation_network(INPUT_SIZE, len(CHANNELS), recipe.seed)
+    size = lesson_size(part.height)
+    model = build_segmentation_network(size, len(CHANNELS), recipe.seed)
+    if before:
+        model.set_weights(keras.saving.load_model(before.model, compile=False).get_weights())
     rate = WarmupCosine(
-        recipe.learning_rate, recipe.learning_rate / 100, recipe.warm_steps, steps * recipe.epochs
+        part.learning_rate, part.learning_rate / 100, recipe.warm_steps, steps * part.epochs
     )
     model.compile(
         keras.optimizers.AdamW(rate, weight_decay=recipe.weight_decay, clipnorm=1.0),
@@ -216,17 +248,17 @@ def train_segmenter(recipe: SegmenterRecipe) -> SegmenterRun:
     if done:
         load_variables(run.state / "variables.npz", _state(model))
     batches = tf.data.Dataset.from_generator(
-        lambda: _lesson_batches(store, recipe.batch, recipe.seed, range(done, recipe.epochs)),
-        output_signature=tf.TensorSpec((recipe.batch, *INPUT_SIZE, 3), tf.uint8),
+        lambda: _lesson_batches(store, recipe.batch, recipe.seed, range(done, part.epochs)),
+        output_signature=tf.TensorSpec((recipe.batch, *size, 3), tf.uint8),
     ).map(unpack, num_parallel_calls=1)
-    with StageProgress("Training segmenter", steps * recipe.epochs, steps * done) as progress:
+    title = f"Training segmenter, {run.path.name}"
+    with StageProgress(title, steps * part.epochs, steps * done) as progress:
         model.fit(
             batches.prefetch(4),
-            epochs=recipe.epochs,
+            epochs=part.epochs,
             initial_epoch=done,
             steps_per_epoch=steps,
             shuffle=False,
             verbose=0,
             callbacks=[_EachEpoch(run, validation, progress)],
         )
-    return run

@@ -7,10 +7,10 @@ from iris_tf.datasets.synthetic.eye import SyntheticEye
 from iris_tf.datasets.synthetic.lessons import (
     CHANNELS,
     COVERAGE_STEPS,
-    INPUT_SIZE,
     draw_eyes,
     draw_lessons,
     lesson,
+    lesson_size,
     write_lessons,
 )
 from iris_tf.geometry import Ellipse, Window
@@ -25,11 +25,13 @@ def _drawn_eye(visible_rows):
     return SyntheticEye(np.full((240, 320), 99, np.uint8), pupil, iris, visible, opening)
 
 
-def test_coverage_sums_to_the_areas():
+@pytest.mark.parametrize(("height", "width"), [(192, 256), (288, 384)])
+def test_coverage_sums_to_the_areas(height, width):
     eye = _drawn_eye(240)
-    image, target = lesson(eye, Window.whole(eye.image.shape))
-    assert image.shape == INPUT_SIZE and target.shape == (*INPUT_SIZE, 4)
-    area = dict(zip(CHANNELS, target.sum(axis=(0, 1)) * (240 / INPUT_SIZE[0]) ** 2, strict=True))
+    image, target = lesson(eye, Window.whole(eye.image.shape), height)
+    assert image.shape == (height, width) == lesson_size(height)
+    assert target.shape == (height, width, 4)
+    area = dict(zip(CHANNELS, target.sum(axis=(0, 1)) * (240 / height) ** 2, strict=True))
     assert area["pupil"] == pytest.approx(np.pi * 30**2, rel=0.01)
     assert area["iris"] == pytest.approx(np.pi * 80**2, rel=0.01)
     assert area["visible"] == pytest.approx(eye.visible.sum(), rel=0.01)
@@ -38,8 +40,8 @@ def test_coverage_sums_to_the_areas():
 
 def test_covered_parts_of_the_discs_stay():
     eye = _drawn_eye(130)
-    _, target = lesson(eye, Window.whole(eye.image.shape))
-    below = target[round(140 * INPUT_SIZE[0] / 240) :]
+    _, target = lesson(eye, Window.whole(eye.image.shape), 192)
+    below = target[round(140 * 192 / 240) :]
     assert below[..., CHANNELS.index("iris")].sum() > 100
     assert not below[..., CHANNELS.index("visible")].any()
 
@@ -47,16 +49,16 @@ def test_covered_parts_of_the_discs_stay():
 def test_shut_eye_has_neither_iris_nor_pupil():
     eye = _drawn_eye(40)
     assert not eye.visible.sum() > 0.04 * np.pi * (80**2 - 30**2)
-    _, target = lesson(eye, Window.whole(eye.image.shape))
+    _, target = lesson(eye, Window.whole(eye.image.shape), 192)
     for name in ("visible", "pupil", "iris"):
         assert not target[..., CHANNELS.index(name)].any()
 
 
 def test_packed_coverage_is_that_of_the_lesson():
-    packed = draw_lessons(3, 1, 2)
-    assert packed.shape == (4, *INPUT_SIZE, 3) and packed.dtype == np.uint8
+    packed = draw_lessons(3, 1, 2, 192)
+    assert packed.shape == (4, 192, 256, 3) and packed.dtype == np.uint8
     eyes = [eye for eye, _ in draw_eyes(3, 1, 1)]
-    image, target = lesson(eyes[0], Window.whole(eyes[0].image.shape))
+    image, target = lesson(eyes[0], Window.whole(eyes[0].image.shape), 192)
     np.testing.assert_array_equal(packed[0, ..., 0], image)
     bytes_of = [(0, 1, 15), (1, 1, 240), (2, 2, 15), (3, 2, 240)]
     for channel, byte, half in bytes_of:
@@ -66,7 +68,7 @@ def test_packed_coverage_is_that_of_the_lesson():
 
 def test_file_depends_on_seed_and_number_alone(tmp_path):
     for name, seed, number in (("a", 3, 1), ("b", 3, 1), ("c", 3, 2), ("d", 4, 1)):
-        write_lessons(tmp_path / f"{name}.npy", seed, number, 2)
+        write_lessons(tmp_path / f"{name}.npy", seed, number, 2, 96)
     a, b, c, d = (np.load(tmp_path / f"{name}.npy") for name in "abcd")
     np.testing.assert_array_equal(a, b)
     assert (a != c).any() and (a != d).any()

@@ -1,57 +1,67 @@
 """Training, export and use of the segmentation network, small."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from iris_tf.config.recipe import SegmenterRecipe
+from iris_tf.config.recipe import SegmenterPart, SegmenterRecipe
 from iris_tf.datasets.synthetic.lessons import (
     CHANNELS,
     COVERAGE_STEPS,
-    INPUT_SIZE,
     draw_lessons,
 )
 from iris_tf.training.segmenter import (
     LessonStore,
-    SegmenterRun,
     mask_overlap,
+    segmenter_runs,
     train_segmenter,
     unpack,
     write_lesson_files,
 )
 
 
-def _recipe(run, **changes):
+def _recipe(run, fine_rate=1e-3):
     values = {
         "run": str(run),
         "out": str(run / "models"),
-        "eyes": 12,
+        "parts": {
+            "rough": SegmenterPart(height=96, eyes=12, epochs=2),
+            "fine": SegmenterPart(height=144, eyes=8, epochs=1, learning_rate=fine_rate),
+        },
         "validation_eyes": 2,
-        "epochs": 2,
         "batch": 8,
         "warm_steps": 2,
     }
-    return SegmenterRecipe(**(values | changes))
+    return SegmenterRecipe(**values)
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    return train_segmenter(_recipe(tmp_path_factory.mktemp("segmenter") / "run"))
+def recipe(tmp_path_factory):
+    recipe = _recipe(tmp_path_factory.mktemp("segmenter") / "run")
+    train_segmenter(recipe)
+    return recipe
+
+
+@pytest.fixture
+def run(recipe):
+    return segmenter_runs(recipe)[-1]
 
 
 def _weights(run):
     return keras.saving.load_model(run.model, compile=False).get_weights()
 
 
-def test_history_has_loss_and_overlaps(run):
-    rows = run.history()
+def test_history_has_loss_and_overlaps(recipe):
+    rows = segmenter_runs(recipe)[0].history()
     assert [row["epoch"] for row in rows] == [1, 2]
     assert rows[1]["loss"] < rows[0]["loss"]
     for name in CHANNELS:
@@ -61,12 +71,12 @@ def test_history_has_loss_and_overlaps(run):
 def test_interrupted_training_ends_with_the_same_weights(run, tmp_path):
     interrupted = tmp_path / "run"
     script = (
-        "from iris_tf.config.recipe import SegmenterRecipe\n"
+        "from iris_tf.config.recipe import SegmenterPart, SegmenterRecipe\n"
         "from iris_tf.training.segmenter import train_segmenter\n"
         f"train_segmenter(SegmenterRecipe(**{vars(_recipe(interrupted))!r}))"
     )
     process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL)
-    state = SegmenterRun(interrupted)
+    state = segmenter_runs(_recipe(interrupted))[0]
     deadline = time.monotonic() + 240
     while not state.history() and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -74,19 +84,35 @@ def test_interrupted_training_ends_with_the_same_weights(run, tmp_path):
     process.wait()
     assert state.history()
     resumed = train_segmenter(_recipe(interrupted))
-    assert [row["epoch"] for row in resumed.history()] == [1, 2]
+    assert [row["epoch"] for row in state.history()] == [1, 2]
+    assert [row["epoch"] for row in resumed.history()] == [1]
     for one, other in zip(_weights(run), _weights(resumed), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-4)
 
 
-def test_finished_training_is_not_repeated(run):
+def test_finished_training_is_not_repeated(recipe, run):
     before = run.model.read_bytes()
-    recipe = _recipe(run.path)
     assert train_segmenter(recipe).model.read_bytes() == before
 
 
+def test_a_part_starts_from_the_one_before_at_its_own_size_with_other_eyes(recipe, tmp_path):
+    shutil.copytree(Path(recipe.run) / "rough", tmp_path / "run" / "rough")
+    # So slow that it does not leave where it starts.
+    recipe = _recipe(tmp_path / "run", fine_rate=1e-9)
+    train_segmenter(recipe)
+    rough, fine = segmenter_runs(recipe)
+    before, after = (
+        keras.saving.load_model(run.model, compile=False).trainable_weights for run in (rough, fine)
+    )
+    for one, other in zip(before, after, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+    # The second number seeds the eyes.
+    assert np.load(rough.lessons / "lessons-0-0000000-12.npy").shape == (24, 96, 128, 3)
+    assert np.load(fine.lessons / "lessons-0-0000001-8.npy").shape == (16, 144, 192, 3)
+
+
 def test_unpacked_lessons_are_the_packed_ones():
-    packed = draw_lessons(5, 0, 1)
+    packed = draw_lessons(5, 0, 1, 96)
     images, targets = unpack(tf.constant(packed))
     np.testing.assert_array_equal(images[..., 0], packed[..., 0])
     expected = [packed[..., 1] & 15, packed[..., 1] >> 4, packed[..., 2] & 15, packed[..., 2] >> 4]
@@ -96,11 +122,11 @@ def test_unpacked_lessons_are_the_packed_ones():
 
 
 def test_files_are_drawn_once_and_hold_what_they_say(tmp_path):
-    files = write_lesson_files(tmp_path, seed=1, eyes=3, jobs=1)
+    files = write_lesson_files(tmp_path, seed=1, eyes=3, height=96, jobs=1)
     stamps = [file.stat().st_mtime_ns for file in files]
-    assert write_lesson_files(tmp_path, seed=1, eyes=3, jobs=1) == files
+    assert write_lesson_files(tmp_path, seed=1, eyes=3, height=96, jobs=1) == files
     assert [file.stat().st_mtime_ns for file in files] == stamps
-    more = write_lesson_files(tmp_path, seed=1, eyes=2, jobs=1, first=9)
+    more = write_lesson_files(tmp_path, seed=1, eyes=2, height=96, jobs=1, first=9)
     store = LessonStore([*files, *more])
     assert len(store) == 10
     np.testing.assert_array_equal(
@@ -109,12 +135,12 @@ def test_files_are_drawn_once_and_hold_what_they_say(tmp_path):
 
 
 def test_overlap_of_perfect_and_of_half_masks():
-    packed = np.zeros((2, *INPUT_SIZE, 3), np.uint8)
+    packed = np.zeros((2, 192, 256, 3), np.uint8)
     packed[:, :96, :, 1] = 15 | 15 << 4
     packed[:, :96, :, 2] = 15 | 15 << 4
 
     def all_of_it(images, training):
-        return tf.ones((len(images), *INPUT_SIZE, 4))
+        return tf.ones((len(images), 192, 256, 4))
 
     found = mask_overlap(all_of_it, packed)
     assert found == {f"iou_{name}": pytest.approx(0.5) for name in CHANNELS}
@@ -126,11 +152,11 @@ def test_export_has_the_masks_of_keras_and_a_card(run, tmp_path):
     from iris_tf.segmentation.network import NetworkSegmenter
 
     model = keras.saving.load_model(run.model, compile=False)
-    images = draw_lessons(6, 0, 1)[..., 0]
+    images = draw_lessons(6, 0, 1, 144)[..., 0]
     path = export_segmenter(model, tmp_path, images)
     card = json.loads(write_segmenter_card(path, {"metrics": {}}).read_text())
     assert card["files"][path.name]["bytes"] == path.stat().st_size < 2**20
-    assert card["input"]["size"] == list(INPUT_SIZE)
+    assert card["input"]["size"] == [144, 192]
     assert NetworkSegmenter(path).version.endswith(card["files"][path.name]["sha256"][:12])
 
     wrong = keras.Model(model.input, model.output + float("nan"))

@@ -20,9 +20,6 @@ from iris_tf.files import atomic_path
 from iris_tf.geometry import Ellipse, Window
 from iris_tf.parallel import one_opencv_thread
 
-INPUT_SIZE = (192, 256)
-"""Height and width of what the network sees, in pixels."""
-
 CHANNELS = ("visible", "pupil", "iris", "opening")
 """Visible iris; whole pupil; whole iris with pupil; eyeball between the lids."""
 
@@ -72,20 +69,32 @@ def draw_eyes(
         yield eye, rng
 
 
-def lesson(eye: SyntheticEye, window: Window) -> tuple[np.ndarray, np.ndarray]:
+def lesson_size(height: int) -> tuple[int, int]:
+    """Height and width of lessons `height` pixels high, a multiple of 3: windows are 4:3."""
+    return height, height * 4 // 3
+
+
+def lesson(eye: SyntheticEye, window: Window, height: int) -> tuple[np.ndarray, np.ndarray]:
     """Look at an eye through a window.
+
+    Parameters
+    ----------
+    eye : SyntheticEye
+    window : Window
+    height : int
+        Of what the network sees, in pixels; a multiple of 3.
 
     Returns
     -------
-    image : ndarray of shape `INPUT_SIZE`, uint8
+    image : ndarray of shape `lesson_size`, uint8
     target : ndarray of shape (height, width, 4), float32
         Coverage 0..1 of the `CHANNELS`.
     """
-    height = INPUT_SIZE[0]
+    size = lesson_size(height)
     ring = np.pi * (eye.iris.a * eye.iris.b - eye.pupil.a * eye.pupil.b)
     found = eye.visible.sum() > _LEAST_VISIBLE * ring
     outlines = [
-        _coverage(window.inwards(outline, height)) if found else np.zeros(INPUT_SIZE, np.float32)
+        _coverage(window.inwards(outline, height), size) if found else np.zeros(size, np.float32)
         for outline in (eye.pupil, eye.iris)
     ]
     visible, opening = (
@@ -95,9 +104,9 @@ def lesson(eye: SyntheticEye, window: Window) -> tuple[np.ndarray, np.ndarray]:
     return window.cut(eye.image, height), target
 
 
-def _coverage(ellipse: Ellipse) -> np.ndarray:
-    x = np.arange(INPUT_SIZE[1], dtype=np.float32)[None, :]
-    y = np.arange(INPUT_SIZE[0], dtype=np.float32)[:, None]
+def _coverage(ellipse: Ellipse, size: tuple[int, int]) -> np.ndarray:
+    x = np.arange(size[1], dtype=np.float32)[None, :]
+    y = np.arange(size[0], dtype=np.float32)[:, None]
     return np.clip(0.5 - outline_distance(ellipse, x, y), 0.0, 1.0)
 
 
@@ -108,13 +117,15 @@ def close_window(rng: np.random.Generator, eye: SyntheticEye) -> Window:
     return Window.around(float(x), float(y), 2 * radius / rng.uniform(0.45, 0.85))
 
 
-def draw_lessons(seed: int, number: int, eyes: int) -> np.ndarray:
+def draw_lessons(seed: int, number: int, eyes: int, height: int) -> np.ndarray:
     """Draw lessons: of each eye the whole image and a window around the iris.
 
     Parameters
     ----------
     seed, number, eyes : int
         See `draw_eyes`.
+    height : int
+        See `lesson`.
 
     Returns
     -------
@@ -127,14 +138,14 @@ def draw_lessons(seed: int, number: int, eyes: int) -> np.ndarray:
     with one_opencv_thread():
         for eye, rng in draw_eyes(seed, number, eyes):
             for window in (Window.whole(eye.image.shape), close_window(rng, eye)):
-                image, target = lesson(eye, window)
+                image, target = lesson(eye, window, height)
                 coarse = np.round(target * COVERAGE_STEPS).astype(np.uint8)
                 halves = coarse[..., 0::2] | coarse[..., 1::2] << 4
                 packed.append(np.concatenate([image[..., None], halves], axis=-1))
     return np.stack(packed)
 
 
-def write_lessons(path: Path, seed: int, number: int, eyes: int) -> None:
+def write_lessons(path: Path, seed: int, number: int, eyes: int, height: int) -> None:
     """Write `draw_lessons` as an ``.npy`` file, whole or not at all."""
     with atomic_path(path) as temporary:
-        np.save(temporary, draw_lessons(seed, number, eyes))
+        np.save(temporary, draw_lessons(seed, number, eyes, height))
