@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from scipy.spatial import cKDTree
 
 TEXTURE_SHAPE = (96, 768)
 """Rows from pupil to limbus, columns around the eye from the image's +x towards +y."""
@@ -19,8 +20,10 @@ _FIBRE_LAYERS = ((6.0, 1.6, 0.5), (2.0, 4.0, 0.4), (3.0, 1.6, 0.9))
 _DASH_LAYER = (2.0, 0.9)
 _BLOTCH_LAYER = (5.0, 14.0)
 _LAYER_SCALE = TEXTURE_SHAPE[0] / 64
+_DARK_SHARE = 0.55  # of varied textures
 _CRISP_FROM = 0.035  # cycles a texture pixel: 27 around the eye
 _CRISPNESS = (0.0, 1.8)
+_CRISPNESS_DARK = (0.0, 0.7)
 
 
 @dataclass(frozen=True)
@@ -213,6 +216,79 @@ def _varied_stroma(
     return mixed * np.float32(usual.std() / mixed.std())
 
 
+def _clouds(rng: np.random.Generator, slope: float, drawn_out: float) -> np.ndarray:
+    """Noise of all scales at once, of unit variance: amplitudes fall with frequency ** `slope`.
+
+    `drawn_out` is how much longer it is along the radius than around the eye.
+    """
+    rows, columns = TEXTURE_SHAPE
+    radial = np.fft.fftfreq(2 * rows)[:, None] * drawn_out
+    angular = np.fft.rfftfreq(columns)[None, :]
+    frequency = np.maximum(np.sqrt(radial**2 + angular**2), 4 / columns)
+    white = np.fft.rfft2(rng.standard_normal((2 * rows, columns)))
+    clouds = np.fft.irfft2(white * frequency**-slope, (2 * rows, columns))[:rows]
+    clouds -= clouds.mean()
+    return (clouds / clouds.std()).astype(np.float32)
+
+
+def _cells(rng: np.random.Generator, size: float, drawn_out: float, wall: float) -> np.ndarray:
+    """Net of bright walls (1) around dark cells (about 0) of some `size` in texture pixels.
+
+    Worley's cellular noise (1996): a wall is where the two nearest of random points are
+    equally far. `drawn_out` is how much longer cells are along the radius.
+    """
+    rows, columns = TEXTURE_SHAPE
+    count = int(rows * columns / (size * size * drawn_out)) + 2
+    points = rng.uniform((0.0, 0.0), (rows / drawn_out, columns), (count, 2))
+    copies = [points + np.array([0.0, turn * columns]) for turn in (-1, 0, 1)]
+    tree = cKDTree(np.concatenate(copies))
+    row, column = np.mgrid[0:rows, 0:columns]
+    distances, _ = tree.query(np.stack([row / drawn_out, column], axis=-1), k=2)
+    gap = (distances[..., 1] - distances[..., 0]).astype(np.float32)
+    return np.exp(-np.square(gap / np.float32(wall)))
+
+
+def _dark_stroma(
+    rng: np.random.Generator, style: np.random.Generator, t: np.ndarray, collarette: np.ndarray
+) -> np.ndarray:
+    """Stroma of a dark iris, as near-infrared light shows it, of about unit variance.
+
+    Clouds all over; beads of short fibres from the pupil to the
+    collarette, where crypts with bright walls lie in groups; thin arcs around the eye.
+    """
+    inside = 1.0 / (1.0 + np.exp((t - collarette) / np.float32(style.uniform(0.015, 0.04))))
+    pattern = style.uniform(0.6, 1.3) * _clouds(
+        rng, style.uniform(0.8, 1.5), style.uniform(0.7, 1.8)
+    )
+    angular = style.uniform(1.4, 3.0)
+    beads = wrapped_noise(rng, angular * style.uniform(1.0, 3.0), angular)
+    pattern += style.uniform(0.4, 1.3) * inside * beads
+
+    # Crypts come in groups beside the collarette; elsewhere there is one now and then.
+    size = style.uniform(9.0, 24.0)
+    band = np.exp(-np.square((t - collarette - 0.04) / np.float32(style.uniform(0.06, 0.2))))
+    groups = wrapped_noise(rng, 8.0, style.uniform(10.0, 30.0))
+    groups += np.float32(style.uniform(-1.0, 0.8))
+    present = np.clip(band * (1.0 + 0.5 * groups) + 0.5 * groups - 0.5, 0.0, 1.0)
+    cells = _cells(rng, size, style.uniform(0.6, 1.8), style.uniform(1.0, 2.5))
+    pattern += style.uniform(0.4, 1.4) * present * (2.2 * cells - 0.6)
+
+    pattern += style.uniform(0.0, 0.5) * _arcs(rng, int(style.integers(0, 14)), t)
+    return (pattern / pattern.std()).astype(np.float32)
+
+
+def _arcs(rng: np.random.Generator, count: int, t: np.ndarray) -> np.ndarray:
+    """Thin dark arcs with bright borders, each a part of a circle around the pupil."""
+    total = np.zeros(TEXTURE_SHAPE, np.float32)
+    for _ in range(count):
+        centre = rng.uniform(0.3, 0.97) + 0.008 * _ring_noise(rng, 30.0)
+        presence = np.clip(_ring_noise(rng, 30.0) + rng.uniform(-1.2, 0.2), 0.0, 1.5)
+        distance = (t - centre) / rng.uniform(0.008, 0.016)
+        total -= presence * np.exp(-np.square(distance))
+        total += 0.6 * presence * np.exp(-np.square(distance - 2.0))
+    return total
+
+
 def _crisper(pattern: np.ndarray, strength: float) -> np.ndarray:
     """Raise fine detail over coarse: amplitudes times ``(1 + (f / f0)**2) ** (strength / 2)``."""
     rows, columns = TEXTURE_SHAPE
@@ -269,11 +345,15 @@ def draw_texture(
     outer = style.uniform(0.25, 0.9)
     fibrous = style.uniform(0.0, 1.0) * style.uniform(0.2, 1.0)
     stroma = (1.0 - fibrous) * grain + fibrous * fibres
-    if varied:
+    dark = varied and style.random() < _DARK_SHARE
+    if dark:
+        outer = style.uniform(0.7, 1.0)
+        stroma = _dark_stroma(rng, style, t, collarette) * np.float32(stroma.std())
+    elif varied:
         stroma = _varied_stroma(rng, style, stroma)
     pattern = (outer + (1.0 - outer) * inside) * stroma
     pattern *= style.uniform(0.5, 0.9)
-    pattern += style.uniform(0.5, 1.7) * inside * (dashes + 0.7)
+    pattern += style.uniform(0.0 if dark else 0.5, 0.8 if dark else 1.7) * inside * (dashes + 0.7)
     pattern += style.uniform(0.1, 0.4) * wrapped_noise(
         rng, _BLOTCH_LAYER[0] * _LAYER_SCALE, _BLOTCH_LAYER[1] * _LAYER_SCALE
     )
@@ -287,7 +367,10 @@ def draw_texture(
     pattern += style.uniform(0.1, 0.6) * _furrows(rng, int(rng.integers(1, 6)))
 
     if varied:
-        pattern = _crisper(pattern, style.uniform(*_CRISPNESS))
+        pattern = _crisper(pattern, style.uniform(*(_CRISPNESS_DARK if dark else _CRISPNESS)))
+    if dark:
+        grain = wrapped_noise(rng, *style.uniform(0.7, 1.8, 2))
+        pattern += np.float32(style.uniform(0.1, 0.5) * pattern.std()) * grain
 
     # Texture fades towards the limbus, where the stroma thins out.
     pattern *= np.interp(t, [0.0, 0.5, 0.85, 1.0], [1.0, 1.0, 0.8, 0.55]).astype(np.float32)
