@@ -251,6 +251,13 @@ def _wrong_containers(schema: type, values: Any) -> Iterator[Problem]:
         elif section:
             for key, problem in _wrong_containers(section, value):
                 yield f"{name}.{key}", problem
+        elif named := _named_section(field):
+            for key, part in value.items():
+                if not OmegaConf.is_dict(part):
+                    yield f"{name}.{key}", _IS_SECTION
+                    continue
+                for inner, problem in _wrong_containers(named, part):
+                    yield f"{name}.{key}.{inner}", problem
 
 
 def _types(field: Field) -> tuple[type, ...]:
@@ -264,13 +271,23 @@ def _section(field: Field) -> type | None:
     return next(filter(is_dataclass, _types(field)), None)
 
 
+def _named_section(field: Field) -> type | None:
+    """The dataclass of a field that holds sections by name: X of ``dict[str, X]``."""
+    arguments = get_args(field.type) if get_origin(field.type) is dict else ()
+    return next(filter(is_dataclass, arguments), None)
+
+
 def _unknown(schema: type, key: str) -> str:
     """Say that a key is unknown, and which known one may have been meant."""
     *parents, last = key.split(".")
     known: type | None = schema
+    named = None
     for parent in parents:
-        sections = {field.name: _section(field) for field in fields(known)} if known else {}
-        known = sections.get(parent)
+        if named:
+            known, named = named, None  # whatever the name
+            continue
+        field = {field.name: field for field in fields(known)}.get(parent) if known else None
+        known, named = (_section(field), _named_section(field)) if field else (None, None)
     names = [field.name for field in fields(known)] if known else []
     close = difflib.get_close_matches(last, names, n=1)
     if close:

@@ -313,6 +313,10 @@ class LatencyRecipe:
         yield from _between(50, 10**6, runs=self.runs)
 
 
+# What `network.weights` can be besides a file or a model of the same recipe.
+_WEIGHTS = ("none", "imagenet", "pretrained")
+
+
 def _models_and_precisions(
     models: dict, precisions: list[str], folders: tuple[str, ...]
 ) -> Iterator[Problem]:
@@ -322,6 +326,8 @@ def _models_and_precisions(
         # Each gets a folder of its name in the run's folder.
         if name in folders:
             yield "models", f"has {name!r}, the name of another folder of the run; choose another"
+        elif name in _WEIGHTS:
+            yield "models", f"has {name!r}, which means something else as `weights`; choose another"
         elif not re.fullmatch(r"[\w-]+", name):
             yield "models", f"has {name!r}; a name has letters, digits, - and _"
     for precision in precisions:

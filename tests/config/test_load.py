@@ -3,7 +3,7 @@ import re
 import pytest
 
 from iris_tf.config.load import first_difference, load_recipe, model_recipes, recipe_yaml
-from iris_tf.config.recipe import PipelineRecipe, ReleaseRecipe, TrainRecipe
+from iris_tf.config.recipe import PipelineRecipe, ReleaseRecipe, SegmenterRecipe, TrainRecipe
 from iris_tf.errors import RecipeError
 from iris_tf.run_folder import RunFolder
 
@@ -273,6 +273,7 @@ def test_a_mistaken_override_is_found_on_the_command_line(write, override, probl
         ("models: {dataset: }", 6, "models", "'dataset'"),
         ("models: {comparison: }", 6, "models", "'comparison'"),
         ("models: {a/b: }", 6, "models", "'a/b'"),
+        ("models: {pretrained: }", 6, "models", "'pretrained', which means something else"),
         ("models:\n  a:\n    run: x", 8, "models.a.run", "set by the pipeline"),
         ("models:\n  a:\n    seed: 3", 8, "models.a.seed", "set by the pipeline"),
         ("models:\n  a:\n    distillation: {teacher: b}\n  b:", 8, "models.a.distillation.teacher",
@@ -294,6 +295,37 @@ def test_a_mistake_in_a_pipeline_names_key_and_line(write, text, line, key, prob
     message = error_of(path, PipelineRecipe)
     assert message.startswith(f"{path}, line {line}: {key} ")
     assert problem in message
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "key", "problem"),
+    [
+        ("parts: {}", 3, "parts", "at least one"),
+        ("parts: 5", 3, "parts", "is a section"),
+        ("parts:\n  a: 5", 4, "parts.a", "is a section"),
+        ("parts:\n  a:", 4, "parts.a", "is a section"),
+        ("parts:\n  a: {height: 100}", 4, "parts.a.height", "a multiple of 48, but is 100"),
+        ("parts:\n  a:\n    epoch: 3", 5, "parts.a.epoch", "did you mean epochs?"),
+        ("parts:\n  a:\n    epochs: 0", 5, "parts.a.epochs", "above 0"),
+        ("parts:\n  a:\n    epochs: few", 5, "parts.a.epochs", "is wrong"),
+        ("parts: {a/b: {}}", 3, "parts", "'a/b'"),
+        ("parts: {a: {eyes: 80, epochs: 1}}\nwarm_steps: 11", 4, "warm_steps", "between 0 and 10"),
+    ],
+)
+def test_a_mistake_in_the_segmenter_s_recipe_names_key_and_line(write, text, line, key, problem):
+    path = write("run: out\nout: models\n" + text)
+    message = error_of(path, SegmenterRecipe)
+    assert message.startswith(f"{path}, line {line}: {key} ")
+    assert problem in message
+
+
+def test_parts_of_the_segmenter_s_training_keep_their_order(write):
+    path = write("run: out\nout: models\nparts: {z: {height: 96}, a: {eyes: 8000}}\n")
+    recipe = load_recipe(path, SegmenterRecipe, ["parts.a.epochs=3"])
+    assert list(recipe.parts) == ["z", "a"]
+    assert (recipe.parts["z"].height, recipe.parts["a"].epochs) == (96, 3)
+    written = write(recipe_yaml(recipe))
+    assert load_recipe(written, SegmenterRecipe) == recipe
 
 
 @pytest.mark.parametrize(
