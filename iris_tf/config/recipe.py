@@ -403,7 +403,9 @@ class SegmenterPart:
     """One part of the segmenter's training; it starts from the weights of the part before."""
 
     height: int = 192  # of what the network sees, in pixels; the width is 4/3 of it
-    eyes: int = 15000  # each gives two lessons: the whole image and a window around the iris
+    eyes: int = 15000
+    # What is learnt of each eye: the whole image, the iris close up, or as in the last look at it.
+    looks: list[str] = field(default_factory=lambda: ["whole", "close"])
     epochs: int = 10
     learning_rate: float = 2e-3  # at its highest
 
@@ -415,6 +417,10 @@ class SegmenterPart:
             epochs=self.epochs,
             learning_rate=self.learning_rate,
         )
+        if not self.looks:
+            yield "looks", "must name at least one"
+        for look in self.looks:
+            yield from _one_of(("whole", "close", "last"), looks=look)
         # The network halves both sides four times.
         if self.height % 48:
             yield "height", f"must be a multiple of 48, but is {self.height}"
@@ -448,5 +454,5 @@ class SegmenterRecipe:
                 yield "parts", f"has {name!r}; a name has letters, digits, - and _"
             yield from _under(f"parts.{name}", part.problems())
             if part.epochs > 0 and self.batch > 0:
-                steps = part.epochs * (2 * part.eyes // self.batch)
+                steps = part.epochs * (len(part.looks) * part.eyes // self.batch)
                 yield from _between(0, steps, warm_steps=self.warm_steps)

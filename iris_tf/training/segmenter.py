@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,7 +32,13 @@ _PREDICT_BATCH = 32
 
 
 def write_lesson_files(
-    folder: Path, seed: int, eyes: int, height: int, first: int = 0, jobs: int = -1
+    folder: Path,
+    seed: int,
+    eyes: int,
+    height: int,
+    looks: Sequence[str],
+    first: int = 0,
+    jobs: int = -1,
 ) -> list[Path]:
     """Draw lessons into files, or finish an interrupted drawing.
 
@@ -42,6 +48,8 @@ def write_lesson_files(
     seed, eyes : int
     height : int
         Of a lesson, in pixels.
+    looks : sequence of str
+        Lessons of each eye, of `iris_tf.datasets.synthetic.lessons.LOOKS`.
     first : int, optional
         Number of the first file; together with `seed` it decides the eyes.
     jobs : int, optional
@@ -60,7 +68,9 @@ def write_lesson_files(
     missing = [index for index, file in enumerate(files) if not file.exists()]
     with StageProgress("Drawing lessons", len(files), len(files) - len(missing)) as progress:
         calls = (
-            joblib.delayed(write_lessons)(files[index], seed, first + index, lots[index], height)
+            joblib.delayed(write_lessons)(
+                files[index], seed, first + index, lots[index], height, looks
+            )
             for index in missing
         )
         for _ in run_in_processes(calls, jobs, folder):
@@ -226,7 +236,9 @@ def _train_part(
     keras.backend.clear_session()
 
     def lessons(eyes: int, first: int) -> LessonStore:
-        return LessonStore(write_lesson_files(run.lessons, recipe.seed, eyes, part.height, first))
+        return LessonStore(
+            write_lesson_files(run.lessons, recipe.seed, eyes, part.height, part.looks, first)
+        )
 
     store = lessons(part.eyes, first)
     validation = lessons(recipe.validation_eyes, _VALIDATION_FILES_FROM)

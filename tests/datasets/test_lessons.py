@@ -11,6 +11,7 @@ from iris_tf.datasets.synthetic.lessons import (
     draw_lessons,
     lesson,
     lesson_size,
+    look_window,
     write_lessons,
 )
 from iris_tf.geometry import Ellipse, Window
@@ -55,7 +56,7 @@ def test_shut_eye_has_neither_iris_nor_pupil():
 
 
 def test_packed_coverage_is_that_of_the_lesson():
-    packed = draw_lessons(3, 1, 2, 192)
+    packed = draw_lessons(3, 1, 2, 192, ["whole", "close"])
     assert packed.shape == (4, 192, 256, 3) and packed.dtype == np.uint8
     eyes = [eye for eye, _ in draw_eyes(3, 1, 1)]
     image, target = lesson(eyes[0], Window.whole(eyes[0].image.shape), 192)
@@ -68,8 +69,34 @@ def test_packed_coverage_is_that_of_the_lesson():
 
 def test_file_depends_on_seed_and_number_alone(tmp_path):
     for name, seed, number in (("a", 3, 1), ("b", 3, 1), ("c", 3, 2), ("d", 4, 1)):
-        write_lessons(tmp_path / f"{name}.npy", seed, number, 2, 96)
+        write_lessons(tmp_path / f"{name}.npy", seed, number, 2, 96, ["whole"])
     a, b, c, d = (np.load(tmp_path / f"{name}.npy") for name in "abcd")
     np.testing.assert_array_equal(a, b)
     assert (a != c).any() and (a != d).any()
     assert len(list(tmp_path.iterdir())) == 4
+
+
+@pytest.mark.parametrize(
+    ("look", "least", "most", "shift"), [("close", 0.45, 0.85, 0.15), ("last", 0.65, 0.85, 0.05)]
+)
+def test_a_look_shows_the_iris_as_large_and_as_central_as_it_says(look, least, most, shift):
+    eye = _drawn_eye(240)
+    rng = np.random.default_rng(4)
+    windows = [look_window(rng, eye, look) for _ in range(400)]
+    heights = np.array([3 * window.unit for window in windows])
+    # A window is whole pixels, in units of three rows.
+    assert heights.min() >= 160 / most - 2 and heights.max() <= 160 / least + 2
+    assert heights.min() <= 160 / most + 4 and heights.max() >= 160 / least - 8
+    middle = np.array([(w.left + 2 * w.unit - 0.5, w.top + 1.5 * w.unit - 0.5) for w in windows])
+    away = (middle - (160.0, 120.0)) / 80.0
+    np.testing.assert_allclose(away.std(axis=0), shift, rtol=0.15)
+    np.testing.assert_allclose(away.mean(axis=0), 0.0, atol=0.03)
+
+
+def test_each_eye_gives_the_looks_that_are_asked_for():
+    packed = draw_lessons(3, 1, 1, 96, ["last", "whole", "last"])
+    assert len(packed) == 3
+    eyes = [eye for eye, _ in draw_eyes(3, 1, 1)]
+    whole, _ = lesson(eyes[0], Window.whole(eyes[0].image.shape), 96)
+    np.testing.assert_array_equal(packed[1, ..., 0], whole)
+    assert (packed[0, ..., 0] != packed[2, ..., 0]).mean() > 0.2

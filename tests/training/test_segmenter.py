@@ -28,6 +28,8 @@ from iris_tf.training.segmenter import (
     write_lesson_files,
 )
 
+LOOKS = ("whole", "close")
+
 
 def _recipe(run, fine_rate=1e-3):
     values = {
@@ -35,7 +37,7 @@ def _recipe(run, fine_rate=1e-3):
         "out": str(run / "models"),
         "parts": {
             "rough": SegmenterPart(height=96, eyes=12, epochs=2),
-            "fine": SegmenterPart(height=144, eyes=8, epochs=1, learning_rate=fine_rate),
+            "fine": SegmenterPart(144, 8, ["whole", "last", "last"], 1, fine_rate),
         },
         "validation_eyes": 2,
         "batch": 8,
@@ -108,11 +110,11 @@ def test_a_part_starts_from_the_one_before_at_its_own_size_with_other_eyes(recip
         np.testing.assert_allclose(one, other, atol=1e-6)
     # The second number seeds the eyes.
     assert np.load(rough.lessons / "lessons-0-0000000-12.npy").shape == (24, 96, 128, 3)
-    assert np.load(fine.lessons / "lessons-0-0000001-8.npy").shape == (16, 144, 192, 3)
+    assert np.load(fine.lessons / "lessons-0-0000001-8.npy").shape == (24, 144, 192, 3)
 
 
 def test_unpacked_lessons_are_the_packed_ones():
-    packed = draw_lessons(5, 0, 1, 96)
+    packed = draw_lessons(5, 0, 1, 96, ["close"])
     images, targets = unpack(tf.constant(packed))
     np.testing.assert_array_equal(images[..., 0], packed[..., 0])
     expected = [packed[..., 1] & 15, packed[..., 1] >> 4, packed[..., 2] & 15, packed[..., 2] >> 4]
@@ -122,11 +124,11 @@ def test_unpacked_lessons_are_the_packed_ones():
 
 
 def test_files_are_drawn_once_and_hold_what_they_say(tmp_path):
-    files = write_lesson_files(tmp_path, seed=1, eyes=3, height=96, jobs=1)
+    files = write_lesson_files(tmp_path, seed=1, eyes=3, height=96, looks=LOOKS, jobs=1)
     stamps = [file.stat().st_mtime_ns for file in files]
-    assert write_lesson_files(tmp_path, seed=1, eyes=3, height=96, jobs=1) == files
+    assert write_lesson_files(tmp_path, seed=1, eyes=3, height=96, looks=LOOKS, jobs=1) == files
     assert [file.stat().st_mtime_ns for file in files] == stamps
-    more = write_lesson_files(tmp_path, seed=1, eyes=2, height=96, jobs=1, first=9)
+    more = write_lesson_files(tmp_path, seed=1, eyes=2, height=96, looks=LOOKS, jobs=1, first=9)
     store = LessonStore([*files, *more])
     assert len(store) == 10
     np.testing.assert_array_equal(
@@ -152,7 +154,7 @@ def test_export_has_the_masks_of_keras_and_a_card(run, tmp_path):
     from iris_tf.segmentation.network import NetworkSegmenter
 
     model = keras.saving.load_model(run.model, compile=False)
-    images = draw_lessons(6, 0, 1, 144)[..., 0]
+    images = draw_lessons(6, 0, 1, 144, ["whole", "last"])[..., 0]
     path = export_segmenter(model, tmp_path, images)
     card = json.loads(write_segmenter_card(path, {"metrics": {}}).read_text())
     assert card["files"][path.name]["bytes"] == path.stat().st_size < 2**20

@@ -1,6 +1,6 @@
 """What a segmentation network learns from: windows on varied synthetic eyes with exact masks."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,11 @@ from iris_tf.parallel import one_opencv_thread
 
 CHANNELS = ("visible", "pupil", "iris", "opening")
 """Visible iris; whole pupil; whole iris with pupil; eyeball between the lids."""
+
+LOOKS = {"whole": None, "close": (0.15, 0.45, 0.85), "last": (0.05, 0.65, 0.85)}
+"""Windows on an eye: the whole image; one in which the iris is large and about central; and such
+a one as `iris_tf.segmentation.network` outlines the iris in. Standard deviation of its place in
+iris radii, least and most of its height that the iris takes."""
 
 _EYES_A_TEXTURE = 6  # drawing a texture takes as long as drawing that many eyes
 _PLAIN_SHARE = 0.15
@@ -110,15 +115,20 @@ def _coverage(ellipse: Ellipse, size: tuple[int, int]) -> np.ndarray:
     return np.clip(0.5 - outline_distance(ellipse, x, y), 0.0, 1.0)
 
 
-def close_window(rng: np.random.Generator, eye: SyntheticEye) -> Window:
-    """Draw a window in which the iris is large and about central."""
+def look_window(rng: np.random.Generator, eye: SyntheticEye, look: str) -> Window:
+    """Draw the window of one of the `LOOKS` at an eye."""
+    if LOOKS[look] is None:
+        return Window.whole(eye.image.shape)
+    shift, least, most = LOOKS[look]
     radius = eye.iris.radius
-    x, y = (eye.iris.x, eye.iris.y) + rng.normal(0.0, 0.15, 2) * radius
-    return Window.around(float(x), float(y), 2 * radius / rng.uniform(0.45, 0.85))
+    x, y = (eye.iris.x, eye.iris.y) + rng.normal(0.0, shift, 2) * radius
+    return Window.around(float(x), float(y), 2 * radius / rng.uniform(least, most))
 
 
-def draw_lessons(seed: int, number: int, eyes: int, height: int) -> np.ndarray:
-    """Draw lessons: of each eye the whole image and a window around the iris.
+def draw_lessons(
+    seed: int, number: int, eyes: int, height: int, looks: Sequence[str]
+) -> np.ndarray:
+    """Draw lessons: windows on eyes, and the truth of what they show.
 
     Parameters
     ----------
@@ -126,10 +136,12 @@ def draw_lessons(seed: int, number: int, eyes: int, height: int) -> np.ndarray:
         See `draw_eyes`.
     height : int
         See `lesson`.
+    looks : sequence of str
+        The windows on each eye, of `LOOKS`; one may come several times.
 
     Returns
     -------
-    ndarray of shape (2 * eyes, height, width, 3), uint8
+    ndarray of shape (eyes * len(looks), height, width, 3), uint8
         Grey level, then the coverages of the `CHANNELS` as 0..15: visible and
         pupil in the lower and the upper half of one byte, iris and opening in
         those of the other.
@@ -137,15 +149,17 @@ def draw_lessons(seed: int, number: int, eyes: int, height: int) -> np.ndarray:
     packed = []
     with one_opencv_thread():
         for eye, rng in draw_eyes(seed, number, eyes):
-            for window in (Window.whole(eye.image.shape), close_window(rng, eye)):
-                image, target = lesson(eye, window, height)
+            for look in looks:
+                image, target = lesson(eye, look_window(rng, eye, look), height)
                 coarse = np.round(target * COVERAGE_STEPS).astype(np.uint8)
                 halves = coarse[..., 0::2] | coarse[..., 1::2] << 4
                 packed.append(np.concatenate([image[..., None], halves], axis=-1))
     return np.stack(packed)
 
 
-def write_lessons(path: Path, seed: int, number: int, eyes: int, height: int) -> None:
+def write_lessons(
+    path: Path, seed: int, number: int, eyes: int, height: int, looks: Sequence[str]
+) -> None:
     """Write `draw_lessons` as an ``.npy`` file, whole or not at all."""
     with atomic_path(path) as temporary:
-        np.save(temporary, draw_lessons(seed, number, eyes, height))
+        np.save(temporary, draw_lessons(seed, number, eyes, height, looks))
