@@ -80,9 +80,9 @@ def check_sites(recipe: ReleaseRecipe) -> None:
     trained = recipe.strips.identities - recipe.strips.validation
     smallest = trained % SITE_IDENTITIES or SITE_IDENTITIES
     for name, model in model_recipes(recipe).items():
-        if model.batch.datasets and model.batch.groups // model.batch.datasets > smallest:
+        if model.batch.datasets and model.batch.drawn // model.batch.datasets > smallest:
             raise RecipeError(
-                f"{name}: a batch takes {model.batch.groups // model.batch.datasets} identities of "
+                f"{name}: a batch takes {model.batch.drawn // model.batch.datasets} identities of "
                 f"each of {model.batch.datasets} sites, but of {trained} identities to train on "
                 f"the last site, of {SITE_IDENTITIES} each, has {smallest}; choose other `strips`."
             )

@@ -87,6 +87,9 @@ class BatchRecipe:
     images_per_identity: int = 4  # balanced only
     steps_per_epoch: int | None = None  # none: every image is an anchor once
     datasets: int = 0  # balanced only: of how many datasets a batch is; 0: as it comes
+    # balanced only, unrolled strips: half of the groups are the other half, turned by a large
+    # angle. They count as strangers, which have all in common but where details lie.
+    turned: bool = False
 
     def problems(self) -> Iterator[Problem]:
         """Impossible values."""
@@ -98,8 +101,16 @@ class BatchRecipe:
         yield from _between(0, self.groups, datasets=self.datasets)
         if self.datasets and self.layout != "balanced":
             yield "datasets", "must be 0 with `layout: triplet`, which does not use it"
-        elif self.datasets and self.groups % self.datasets:
-            yield "datasets", f"must divide `groups`, which is {self.groups}"
+        elif self.datasets and self.drawn % self.datasets:
+            half = "half of " if self.turned else ""
+            yield "datasets", f"must divide {half}`groups`, which is {self.drawn}"
+        if self.turned and (self.layout != "balanced" or self.groups % 2):
+            yield "turned", "needs `layout: balanced` and an even number of `groups`"
+
+    @property
+    def drawn(self) -> int:
+        """Groups that are drawn; the others are these, turned."""
+        return self.groups // 2 if self.turned else self.groups
 
     @property
     def group_size(self) -> int:

@@ -6,7 +6,9 @@ import tensorflow as tf
 
 from iris_tf.config.recipe import AugmentationRecipe
 
-_HIDING = 1 << 20  # keeps its random numbers apart from those of the geometry
+# These keep random numbers apart from those of the geometry.
+_HIDING = 1 << 20
+_TURNING = 1 << 21
 
 
 def augment(
@@ -52,6 +54,33 @@ def augment(
     if roi_mode == "unrolled":
         return warp_strips(images, degrees, factors, down, settings.rotation_degrees)
     return warp_crops(images, degrees, factors, down, right)
+
+
+def with_turned(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Add to strips the same ones turned by a large angle: strangers of the same texture.
+
+    What texture a whole population shares does not tell them apart; only where
+    its details lie does. One angle, of 60 to 300 degrees, for all: each strip and
+    its turned copy are left with what both can show, so that lids say nothing either.
+
+    Parameters
+    ----------
+    images : tensor of shape (batch, height, width, 1), float32
+        Rows are radii, the columns make one full turn; 0 where the iris is hidden.
+    seed : tensor of shape (2,), integer
+
+    Returns
+    -------
+    tensor of shape (2 * batch, height, width, 1), float32
+        All strips, then all of them turned.
+    """
+    width = images.shape[2]
+    turn = tf.random.stateless_uniform(
+        (), seed + _TURNING, width // 6, width - width // 6 + 1, tf.int32, alg="philox"
+    )
+    turned = tf.roll(images, turn, axis=2)
+    shown = (images > 0.0) & (turned > 0.0)
+    return tf.where(tf.tile(shown, (2, 1, 1, 1)), tf.concat([images, turned], axis=0), 0.0)
 
 
 def hide_sectors(

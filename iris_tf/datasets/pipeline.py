@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from iris_tf.config.recipe import AugmentationRecipe
-from iris_tf.datasets.augmentation import augment
+from iris_tf.datasets.augmentation import augment, with_turned
 from iris_tf.datasets.batches import BalancedBatches, TripletBatches
 
 
@@ -17,6 +17,7 @@ def training_dataset(
     seed: int,
     epochs: int,
     initial_epoch: int = 0,
+    turned: bool = False,
 ) -> tf.data.Dataset:
     """Augmented batches of all epochs from `initial_epoch` on, in one stream.
 
@@ -43,6 +44,10 @@ def training_dataset(
         Number of epochs counted from epoch 0.
     initial_epoch : int, optional
         Epoch to start with.
+    turned : bool, optional
+        Whether each batch also holds its groups turned as other identities, see
+        `iris_tf.datasets.augmentation.with_turned`; `groups` below is then twice
+        that of `batches`.
 
     Returns
     -------
@@ -79,11 +84,13 @@ def training_dataset(
         images = tf.cast(
             tf.reshape(pixels, (groups * group_size, height, width, 1)), tf.float32
         )
-        images = augment(images, tf.stack([tf.cast(seed, tf.int64), step]), augmentation, roi_mode)
-        return (
-            tf.reshape(images, (groups, group_size, height, width, 1)),
-            tf.ensure_shape(identity, (groups, group_size)),
-        )
+        seeds = tf.stack([tf.cast(seed, tf.int64), step])
+        identity = tf.ensure_shape(identity, (groups, group_size))
+        if turned:
+            images = with_turned(images, seeds)
+            identity = tf.concat([2 * identity, 2 * identity + 1], axis=0)
+        images = augment(images, seeds, augmentation, roi_mode)
+        return tf.reshape(images, (*identity.shape, height, width, 1)), identity
 
     dataset = (
         tf.data.Dataset.range(initial_epoch, epochs)

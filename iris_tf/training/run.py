@@ -85,6 +85,7 @@ class Training:
             self.recipe.seed,
             self.recipe.epochs,
             initial_epoch=initial_epoch,
+            turned=self.recipe.batch.turned,
         )
 
 
@@ -277,6 +278,7 @@ def _check_strips(recipe: TrainRecipe, roi_mode: str) -> None:
     settings = {
         "network.normalization: local_contrast": recipe.network.normalization == "local_contrast",
         "augmentation.hidden_share": recipe.augmentation.hidden_share > 0.0,
+        "batch.turned": recipe.batch.turned,
     }
     wrong = [name for name, used in settings.items() if used]
     if wrong and roi_mode != "unrolled":
@@ -312,7 +314,7 @@ def _batches(
         return TripletBatches(labels, batch.groups, batch.steps_per_epoch, recipe.seed)
     return BalancedBatches(
         labels,
-        batch.groups,
+        batch.drawn,
         batch.images_per_identity,
         batch.steps_per_epoch,
         recipe.seed,

@@ -242,6 +242,7 @@ def test_a_mistaken_override_of_balanced_batches(write, override, problem):
         ("temperature=0", "temperature must be above 0"),
         ("network.normalization=none", "network.normalization must be one of imagenet, local_"),
         ("network.normalization=local_contrast", "network.weights must not be imagenet with"),
+        ("batch.turned=true", "batch.turned needs `layout: balanced` and an even number"),
         ("batch.datasets=3", "batch.datasets must be 0 with `layout: triplet`"),
         ("network.reduction=[2]", "network.reduction must be a list of 2 values"),
         ("augmentation.hidden_share=2", "augmentation.hidden_share must lie between 0.0 and 1.0"),

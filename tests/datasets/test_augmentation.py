@@ -6,7 +6,13 @@ import tensorflow as tf
 from scipy import ndimage
 
 from iris_tf.config.recipe import AugmentationRecipe
-from iris_tf.datasets.augmentation import augment, hide_sectors, warp_crops, warp_strips
+from iris_tf.datasets.augmentation import (
+    augment,
+    hide_sectors,
+    warp_crops,
+    warp_strips,
+    with_turned,
+)
 
 PAPER = AugmentationRecipe(rotation_degrees=5.0, translation=0.05, scale=0.05)
 
@@ -145,3 +151,22 @@ def test_sectors_are_hidden_from_the_limbus_inwards():
     widths = hidden.any(axis=1)[touched].sum(axis=1)
     assert widths.min() <= 3
     assert widths.max() >= 15
+
+
+def test_turned_strips_show_what_both_can_show_and_are_turned_far():
+    strips = np.random.default_rng(5).integers(1, 256, (3, 8, 72, 1)).astype(np.float32)
+    strips[0, 4:, 10:30] = 0
+    strips[1, :, 70:] = 0
+    turns = []
+    for number in range(200):
+        both = with_turned(tf.constant(strips), tf.constant([3, number])).numpy()
+        assert both.shape == (6, 8, 72, 1)
+        (turn,) = (k for k in range(72) if np.array_equal(np.roll(strips[2], k, axis=1), both[5]))
+        turns.append(turn)
+        for strip, plain, turned in zip(strips, both[:3], both[3:], strict=True):
+            rolled = np.roll(strip, turn, axis=1)
+            shown = (strip > 0) & (rolled > 0)
+            np.testing.assert_array_equal(plain, strip * shown)
+            np.testing.assert_array_equal(turned, rolled * shown)
+    # 60 to 300 degrees in columns of 5 degrees.
+    assert min(turns) == 12 and max(turns) == 60

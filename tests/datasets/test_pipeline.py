@@ -64,6 +64,28 @@ def test_crops_are_augmented_with_the_seed_and_the_step():
         np.testing.assert_allclose(images.reshape(6, 16, 20, 1), expected, atol=1e-3)
 
 
+def test_turned_groups_are_other_identities_of_the_same_batch():
+    batches = BalancedBatches(LABELS, 3, images_per_identity=2, steps=2, seed=1)
+    # Lids, so that what is shown is less than all.
+    rois = np.maximum(ROIS, 1)
+    rois[:, 8:, 3:6] = 0
+    dataset = training_dataset(
+        rois, LABELS, batches, NONE, "unrolled", seed=7, epochs=1, turned=True
+    )
+    assert dataset.element_spec[0] == tf.TensorSpec((6, 2, 16, 20, 1), tf.float32)
+    assert dataset.element_spec[1] == tf.TensorSpec((6, 2), tf.int32)
+    for (images, labels), rows in zip(stream(dataset), batches.epoch(0), strict=True):
+        plain, turned = images[:3, ..., 0], images[3:, ..., 0]
+        assert len(np.unique(labels)) == 6
+        assert (labels[:, 0] == labels[:, 1]).all()
+        np.testing.assert_array_equal(labels[:3] // 2, LABELS[rows])
+        np.testing.assert_array_equal(labels[3:] // 2, LABELS[rows])
+        np.testing.assert_array_equal(plain, np.where(plain > 0, rois[rows], 0))
+        rolled = [np.roll(rois[rows], turn, axis=-1) for turn in range(20)]
+        fits = [(np.where(turned > 0, one, 0) == turned).all() for one in rolled]
+        assert sum(fits) == 1
+
+
 def test_one_label_for_each_crop():
     batches = TripletBatches(LABELS, groups=2, steps=2, seed=1)
     with pytest.raises(ValueError, match="24 crops but 23 labels"):

@@ -185,13 +185,17 @@ def test_fewer_identities_than_a_batch_needs_are_refused(tiny_module, tmp_path, 
 
 @pytest.mark.parametrize(
     ("section", "setting"),
-    [("network", {"normalization": "local_contrast"}), ("augmentation", {"hidden_share": 0.1})],
+    [
+        ("network", {"normalization": "local_contrast"}),
+        ("augmentation", {"hidden_share": 0.1}),
+        ("batch", {"layout": "balanced", "turned": True}),
+    ],
 )
 def test_what_is_for_strips_is_refused_on_other_crops(
     tiny_module, tmp_path, small_dataset, section, setting
 ):
     recipe = small_recipe(tmp_path, small_dataset, **{section: setting})
-    assert_refused(recipe, RecipeError, *setting, "algorithm1", "unrolled")
+    assert_refused(recipe, RecipeError, f"{section}.{list(setting)[-1]}", "algorithm1", "unrolled")
 
 
 @pytest.mark.parametrize(
