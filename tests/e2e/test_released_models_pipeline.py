@@ -130,8 +130,8 @@ def test_a_folder_of_other_models_is_not_replaced(tmp_path):
 @pytest.mark.parametrize(
     ("strips", "batch", "has"),
     [
-        ("{identities: 24, views: 2, validation: 7}", "groups: 8", "1"),  # 17 are 16 and 1
-        ("{identities: 40, views: 2, validation: 8}", "groups: 72", "16"),
+        ("{identities: 24, views: 2, validation: 7}", "groups: 16", "1"),  # 17 are 16 and 1
+        ("{identities: 40, views: 2, validation: 8}", "groups: 136", "16"),
     ],
 )
 def test_sites_too_small_for_a_batch_are_refused_before_anything_is_drawn(
