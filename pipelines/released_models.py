@@ -80,11 +80,13 @@ def check_sites(recipe: ReleaseRecipe) -> None:
     trained = recipe.strips.identities - recipe.strips.validation
     smallest = trained % SITE_IDENTITIES or SITE_IDENTITIES
     for name, model in model_recipes(recipe).items():
-        if model.batch.datasets and model.batch.drawn // model.batch.datasets > smallest:
+        sites = model.batch.datasets
+        share = model.batch.drawn // sites if sites else 0
+        if share > smallest:
             raise RecipeError(
-                f"{name}: a batch takes {model.batch.drawn // model.batch.datasets} identities of "
-                f"each of {model.batch.datasets} sites, but of {trained} identities to train on "
-                f"the last site, of {SITE_IDENTITIES} each, has {smallest}; choose other `strips`."
+                f"{name}: a batch takes {share} identities of each of {sites} sites, but of "
+                f"{trained} identities to train on the last site, of {SITE_IDENTITIES} each, has "
+                f"{smallest}; choose other `strips`."
             )
 
 

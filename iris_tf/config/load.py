@@ -243,21 +243,23 @@ def _wrong_containers(schema: type, values: Any) -> Iterator[Problem]:
         value = values[name]
         if value is None and type(None) in types:
             continue
-        section = _section(field)
-        if (section or dict in types) and not OmegaConf.is_dict(value):
+        if section := _section(field):
+            yield from _wrong_section(name, section, value)
+        elif dict in types and not OmegaConf.is_dict(value):
             yield name, _IS_SECTION
         elif list in types and not OmegaConf.is_list(value):
             yield name, _IS_LIST
-        elif section:
-            for key, problem in _wrong_containers(section, value):
-                yield f"{name}.{key}", problem
-        elif named := _named_section(field):
-            for key, part in value.items():
-                if not OmegaConf.is_dict(part):
-                    yield f"{name}.{key}", _IS_SECTION
-                    continue
-                for inner, problem in _wrong_containers(named, part):
-                    yield f"{name}.{key}.{inner}", problem
+        elif section := _named_section(field):
+            for key in value:
+                yield from _wrong_section(f"{name}.{key}", section, value[key])
+
+
+def _wrong_section(prefix: str, schema: type, value: Any) -> Iterator[Problem]:
+    if not OmegaConf.is_dict(value):
+        yield prefix, _IS_SECTION
+        return
+    for key, problem in _wrong_containers(schema, value):
+        yield f"{prefix}.{key}", problem
 
 
 def _types(field: Field) -> tuple[type, ...]:
@@ -281,13 +283,12 @@ def _unknown(schema: type, key: str) -> str:
     """Say that a key is unknown, and which known one may have been meant."""
     *parents, last = key.split(".")
     known: type | None = schema
-    named = None
-    for parent in parents:
-        if named:
-            known, named = named, None  # whatever the name
-            continue
-        field = {field.name: field for field in fields(known)}.get(parent) if known else None
-        known, named = (_section(field), _named_section(field)) if field else (None, None)
+    while parents and known:
+        field = {field.name: field for field in fields(known)}.get(parents.pop(0))
+        known = _section(field) if field else None
+        if field and (named := _named_section(field)):
+            known = named if parents else None
+            del parents[:1]  # whatever the name
     names = [field.name for field in fields(known)] if known else []
     close = difflib.get_close_matches(last, names, n=1)
     if close:

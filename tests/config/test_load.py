@@ -35,6 +35,13 @@ def error_of(path, schema, overrides=()):
     return message
 
 
+def assert_found(path, schema, line, key, problem):
+    """The recipe is refused with a message that begins with this place and names the problem."""
+    message = error_of(path, schema)
+    assert message.startswith(f"{path}, line {line}: {key} ")
+    assert problem in message
+
+
 # -- What a good recipe gives ---------------------------------------------------------------------
 
 
@@ -177,9 +184,7 @@ def test_models_share_training_and_differ_in_their_own_keys(write):
 )  # fmt: skip
 def test_a_mistake_names_key_and_line(write, text, line, key, problem):
     path = write(TRAIN + text)
-    message = error_of(path, TrainRecipe)
-    assert message.startswith(f"{path}, line {line}: {key} ")
-    assert problem in message
+    assert_found(path, TrainRecipe, line, key, problem)
 
 
 @pytest.mark.parametrize(
@@ -293,9 +298,7 @@ def test_a_mistaken_override_is_found_on_the_command_line(write, override, probl
 )  # fmt: skip
 def test_a_mistake_in_a_pipeline_names_key_and_line(write, text, line, key, problem):
     path = write(PIPELINE + text)
-    message = error_of(path, PipelineRecipe)
-    assert message.startswith(f"{path}, line {line}: {key} ")
-    assert problem in message
+    assert_found(path, PipelineRecipe, line, key, problem)
 
 
 @pytest.mark.parametrize(
@@ -315,9 +318,7 @@ def test_a_mistake_in_a_pipeline_names_key_and_line(write, text, line, key, prob
 )
 def test_a_mistake_in_the_segmenter_s_recipe_names_key_and_line(write, text, line, key, problem):
     path = write("run: out\nout: models\n" + text)
-    message = error_of(path, SegmenterRecipe)
-    assert message.startswith(f"{path}, line {line}: {key} ")
-    assert problem in message
+    assert_found(path, SegmenterRecipe, line, key, problem)
 
 
 def test_parts_of_the_segmenter_s_training_keep_their_order(write):
@@ -342,9 +343,7 @@ def test_parts_of_the_segmenter_s_training_keep_their_order(write):
 )
 def test_a_mistake_in_what_models_share_is_found_there(write, text, line, key, problem):
     path = write("run: out\ndataset: {images: eyes}\n" + text)
-    message = error_of(path, PipelineRecipe)
-    assert message.startswith(f"{path}, line {line}: {key} ")
-    assert problem in message
+    assert_found(path, PipelineRecipe, line, key, problem)
 
 
 @pytest.mark.parametrize(
@@ -363,9 +362,7 @@ def test_a_mistake_in_what_models_share_is_found_there(write, text, line, key, p
 )
 def test_a_mistake_in_the_dataset_section(write, dataset, key, problem):
     path = write(f"run: out\nmodels: {{a: }}\ndataset: {dataset}\n")
-    message = error_of(path, PipelineRecipe)
-    assert message.startswith(f"{path}, line 3: {key} ")
-    assert problem in message
+    assert_found(path, PipelineRecipe, 3, key, problem)
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 
+from iris_tf.config.recipe import SegmenterPart
 from iris_tf.datasets.synthetic.eye import SyntheticEye
 from iris_tf.datasets.synthetic.lessons import (
     CHANNELS,
     COVERAGE_STEPS,
+    LOOKS,
     draw_eyes,
     draw_lessons,
     lesson,
@@ -100,3 +102,9 @@ def test_each_eye_gives_the_looks_that_are_asked_for():
     whole, _ = lesson(eyes[0], Window.whole(eyes[0].image.shape), 96)
     np.testing.assert_array_equal(packed[1, ..., 0], whole)
     assert (packed[0, ..., 0] != packed[2, ..., 0]).mean() > 0.2
+
+
+def test_a_recipe_takes_these_looks_and_no_others():
+    assert not list(SegmenterPart(looks=list(LOOKS)).problems())
+    (problem,) = SegmenterPart(looks=["whole", "far"]).problems()
+    assert problem == ("looks", f"must be one of {', '.join(LOOKS)}, but is 'far'")

@@ -22,8 +22,8 @@ _BLOTCH_LAYER = (5.0, 14.0)
 _LAYER_SCALE = TEXTURE_SHAPE[0] / 64
 _DARK_SHARE = 0.55  # of varied textures
 _CRISP_FROM = 0.035  # cycles a texture pixel: 27 around the eye
-_CRISPNESS = (0.0, 1.8)
-_CRISPNESS_DARK = (0.0, 0.7)
+_CRISPNESS, _CRISPNESS_DARK = (0.0, 1.8), (0.0, 0.7)
+_DASHING, _DASHING_DARK = (0.5, 1.7), (0.0, 0.8)  # amplitude of dashes within the collarette
 
 
 @dataclass(frozen=True)
@@ -179,18 +179,40 @@ def _crypts(
            rng.uniform(0.0, 0.8, count))
 
 
-def _furrows(rng: np.random.Generator, count: int) -> np.ndarray:
-    """Dark contraction furrows: arcs around the outer half of the iris."""
-    rows = TEXTURE_SHAPE[0]
-    t = (np.arange(rows, dtype=np.float32)[:, None] + 0.5) / rows
-    total = np.zeros(TEXTURE_SHAPE, np.float32)
-    for _ in range(count):
-        centre = rng.uniform(0.48, 0.94) + 0.012 * _ring_noise(rng, 40.0)
-        presence = np.clip(_ring_noise(rng, 60.0) + rng.uniform(-0.6, 0.8), 0.0, 1.5)
-        width = rng.uniform(0.010, 0.022)
-        total -= presence * np.exp(-np.square((t - centre) / width))
-        total += 0.5 * presence * np.exp(-np.square((t - centre - 2.2 * width) / width))
-    return total
+@dataclass(frozen=True)
+class _Arcs:
+    """A kind of dark arcs around the pupil, each with a bright border on the outside.
+
+    Lengths along the radius are shares of the ring, those around the eye columns.
+    """
+
+    place: tuple[float, float]
+    bend: float
+    smoothness: float  # of the bends
+    length: float  # about, of what is shown of one
+    presence: tuple[float, float]  # the less, the more of the circle is left out
+    width: tuple[float, float]
+    border: float  # how bright
+    border_at: float  # widths away
+
+    def draw(self, rng: np.random.Generator, count: int, t: np.ndarray) -> np.ndarray:
+        """Sum of `count` arcs; `t` is the depth 0..1 of each row."""
+        total = np.zeros(TEXTURE_SHAPE, np.float32)
+        for _ in range(count):
+            centre = rng.uniform(*self.place) + self.bend * _ring_noise(rng, self.smoothness)
+            shown = _ring_noise(rng, self.length) + rng.uniform(*self.presence)
+            presence = np.clip(shown, 0.0, 1.5)
+            width = rng.uniform(*self.width)
+            away = t - centre
+            total -= presence * np.exp(-np.square(away / width))
+            beside = (away - self.border_at * width) / width
+            total += self.border * presence * np.exp(-np.square(beside))
+        return total
+
+
+# Contraction furrows of the outer half, and the thin arcs all over a dark iris.
+_FURROWS = _Arcs((0.48, 0.94), 0.012, 40.0, 60.0, (-0.6, 0.8), (0.010, 0.022), 0.5, 2.2)
+_THIN_ARCS = _Arcs((0.3, 0.97), 0.008, 30.0, 30.0, (-1.2, 0.2), (0.008, 0.016), 0.6, 2.0)
 
 
 def _web(rng: np.random.Generator, style: np.random.Generator) -> np.ndarray:
@@ -253,8 +275,8 @@ def _dark_stroma(
 ) -> np.ndarray:
     """Stroma of a dark iris, as near-infrared light shows it, of about unit variance.
 
-    Clouds all over; beads of short fibres from the pupil to the
-    collarette, where crypts with bright walls lie in groups; thin arcs around the eye.
+    Clouds all over; beads of short fibres from the pupil to the collarette, where crypts
+    with bright walls lie in groups; thin arcs around the eye.
     """
     inside = 1.0 / (1.0 + np.exp((t - collarette) / np.float32(style.uniform(0.015, 0.04))))
     pattern = style.uniform(0.6, 1.3) * _clouds(
@@ -273,20 +295,8 @@ def _dark_stroma(
     cells = _cells(rng, size, style.uniform(0.6, 1.8), style.uniform(1.0, 2.5))
     pattern += style.uniform(0.4, 1.4) * present * (2.2 * cells - 0.6)
 
-    pattern += style.uniform(0.0, 0.5) * _arcs(rng, int(style.integers(0, 14)), t)
+    pattern += style.uniform(0.0, 0.5) * _THIN_ARCS.draw(rng, int(style.integers(0, 14)), t)
     return (pattern / pattern.std()).astype(np.float32)
-
-
-def _arcs(rng: np.random.Generator, count: int, t: np.ndarray) -> np.ndarray:
-    """Thin dark arcs with bright borders, each a part of a circle around the pupil."""
-    total = np.zeros(TEXTURE_SHAPE, np.float32)
-    for _ in range(count):
-        centre = rng.uniform(0.3, 0.97) + 0.008 * _ring_noise(rng, 30.0)
-        presence = np.clip(_ring_noise(rng, 30.0) + rng.uniform(-1.2, 0.2), 0.0, 1.5)
-        distance = (t - centre) / rng.uniform(0.008, 0.016)
-        total -= presence * np.exp(-np.square(distance))
-        total += 0.6 * presence * np.exp(-np.square(distance - 2.0))
-    return total
 
 
 def _crisper(pattern: np.ndarray, strength: float) -> np.ndarray:
@@ -345,15 +355,17 @@ def draw_texture(
     outer = style.uniform(0.25, 0.9)
     fibrous = style.uniform(0.0, 1.0) * style.uniform(0.2, 1.0)
     stroma = (1.0 - fibrous) * grain + fibrous * fibres
+    dashing, crispness = _DASHING, _CRISPNESS
     dark = varied and style.random() < _DARK_SHARE
     if dark:
+        dashing, crispness = _DASHING_DARK, _CRISPNESS_DARK
         outer = style.uniform(0.7, 1.0)
         stroma = _dark_stroma(rng, style, t, collarette) * np.float32(stroma.std())
     elif varied:
         stroma = _varied_stroma(rng, style, stroma)
     pattern = (outer + (1.0 - outer) * inside) * stroma
     pattern *= style.uniform(0.5, 0.9)
-    pattern += style.uniform(0.0 if dark else 0.5, 0.8 if dark else 1.7) * inside * (dashes + 0.7)
+    pattern += style.uniform(*dashing) * inside * (dashes + 0.7)
     pattern += style.uniform(0.1, 0.4) * wrapped_noise(
         rng, _BLOTCH_LAYER[0] * _LAYER_SCALE, _BLOTCH_LAYER[1] * _LAYER_SCALE
     )
@@ -364,10 +376,10 @@ def draw_texture(
     pattern = _bent(pattern, rng, style.uniform(2.0, 4.0), style.uniform(1.0, 2.0))
     ridge = np.exp(-np.square((t - collarette) / style.uniform(0.02, 0.04)))
     pattern += style.uniform(0.0, 0.9) * ridge + rng.normal(0.0, 0.3) * inside
-    pattern += style.uniform(0.1, 0.6) * _furrows(rng, int(rng.integers(1, 6)))
+    pattern += style.uniform(0.1, 0.6) * _FURROWS.draw(rng, int(rng.integers(1, 6)), t)
 
     if varied:
-        pattern = _crisper(pattern, style.uniform(*(_CRISPNESS_DARK if dark else _CRISPNESS)))
+        pattern = _crisper(pattern, style.uniform(*crispness))
     if dark:
         grain = wrapped_noise(rng, *style.uniform(0.7, 1.8, 2))
         pattern += np.float32(style.uniform(0.1, 0.5) * pattern.std()) * grain
