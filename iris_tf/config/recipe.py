@@ -32,6 +32,14 @@ def _one_of(choices: tuple[str, ...], **values: str) -> Iterator[Problem]:
             yield key, f"must be one of {', '.join(choices)}, but is {value!r}"
 
 
+def _names(**sections: dict[str, Any]) -> Iterator[Problem]:
+    """Each becomes a folder."""
+    for key, section in sections.items():
+        for name in section:
+            if not re.fullmatch(r"[\w-]+", name):
+                yield key, f"has {name!r}; a name has letters, digits, - and _"
+
+
 def _length(count: int, **values: list) -> Iterator[Problem]:
     for key, value in values.items():
         if len(value) != count:
@@ -339,8 +347,7 @@ def _models_and_precisions(
             yield "models", f"has {name!r}, the name of another folder of the run; choose another"
         elif name in _WEIGHTS:
             yield "models", f"has {name!r}, which means something else as `weights`; choose another"
-        elif not re.fullmatch(r"[\w-]+", name):
-            yield "models", f"has {name!r}; a name has letters, digits, - and _"
+    yield from _names(models=models)
     for precision in precisions:
         yield from _one_of(("float32", "float16", "int8"), precisions=precision)
 
@@ -404,9 +411,7 @@ class ReleaseRecipe:
         yield from _models_and_precisions(self.models, self.precisions, ("dataset", "real"))
         if "float16" not in self.precisions:
             yield "precisions", "must have float16, which is what an installation uses"
-        for name in self.real:
-            if not re.fullmatch(r"[\w-]+", name):
-                yield "real", f"has {name!r}; a name has letters, digits, - and _"
+        yield from _names(real=self.real)
 
 
 @dataclass
@@ -460,9 +465,8 @@ class SegmenterRecipe:
         yield from _between(0.0, 1.0, weight_decay=self.weight_decay)
         if not self.parts:
             yield "parts", "must name at least one part"
+        yield from _names(parts=self.parts)
         for name, part in self.parts.items():
-            if not re.fullmatch(r"[\w-]+", name):
-                yield "parts", f"has {name!r}; a name has letters, digits, - and _"
             yield from _under(f"parts.{name}", part.problems())
             if part.epochs > 0 and self.batch > 0:
                 steps = part.epochs * (len(part.looks) * part.eyes // self.batch)
