@@ -20,7 +20,7 @@ from iris_tf.datasets.manifest import ManifestRow, write_manifest
 from iris_tf.datasets.synthetic.camera import Camera
 from iris_tf.datasets.synthetic.capture import Capture, draw_capture
 from iris_tf.datasets.synthetic.eye import SyntheticEye, render_eye
-from iris_tf.datasets.synthetic.identity import EYES, EyeIdentity, draw_face
+from iris_tf.datasets.synthetic.identity import EYES, EyeIdentity, Face, draw_face
 from iris_tf.datasets.synthetic.texture import IrisTexture, draw_texture
 from iris_tf.datasets.synthetic.variety import (
     draw_habitual_capture,
@@ -36,7 +36,7 @@ from iris_tf.progress import StageProgress
 from iris_tf.segmentation.roi import unrolled
 from iris_tf.segmentation.segmenter import SegmentedEye
 
-GENERATOR = 3
+GENERATOR = 4
 """Raise it when the same seed gives other strips: old ones are not mixed with new ones."""
 
 SITE_IDENTITIES = 16
@@ -46,6 +46,10 @@ _VARIED_SHARE = 0.7  # of the textures are from the wider range
 _PLAIN_SHARE = 0.15  # of the sites have the one, good camera
 _ANY_CAMERA_SHARE = 0.2  # of the sites take every image with another
 _ALIKE_SHARE = 0.6  # of the sites see a population of one style
+_CALM_SHARE = 0.6  # of the sites with a camera of their own photograph with care
+_CALM = 0.4  # of the usual variation of pupil, gaze and noise is left there
+_CAREFUL, _CARELESS = 0.003, 0.01  # sigma of a segmenter's mistakes, in iris radii
+_LEAST_OPENING = 0.7  # of both lids there, in iris radii
 _SOFTEST_SITE = 0.009  # sigma of its usual blur, in iris diameters
 _SITES = 1  # first number of the sites' seeds; those of identities have no second
 _LEAST_VISIBLE = 0.25  # of the ring; what shows less is not enrolled anywhere
@@ -80,7 +84,7 @@ def draw_strips(seed: int, identity: int, views: int) -> np.ndarray:
     with one_opencv_thread():
         site = _draw_site(seed, identity // SITE_IDENTITIES)
         draw_view = _photographer(rng, site)
-        return np.stack([_strip(rng, draw_view) for _ in range(views)])
+        return np.stack([_strip(rng, draw_view, site.mistakes) for _ in range(views)])
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,9 @@ class _Site:
     varied : bool or None
         Whether the textures are from the wider range; None where they differ in this, too.
     eye : str
+    calm : bool
+        Whether images of an eye are as alike as a cooperative person's at a good camera:
+        there fine detail tells who it is, elsewhere only the coarse is left of it.
     """
 
     plain: bool
@@ -108,6 +115,12 @@ class _Site:
     style: np.random.SeedSequence | None
     varied: bool | None
     eye: str
+    calm: bool
+
+    @property
+    def mistakes(self) -> float:
+        """Usual size of a segmenter's mistakes, in iris radii."""
+        return _CAREFUL if self.calm else _CARELESS
 
 
 @functools.lru_cache(maxsize=16)  # the identities of a site come one after the other
@@ -133,6 +146,7 @@ def _draw_site(seed: int, number: int) -> _Site:
         style=sequence.spawn(1)[0] if alike else None,
         varied=bool(rng.random() < _VARIED_SHARE) if alike else None,
         eye=eye,
+        calm=camera is not None and bool(rng.random() < _CALM_SHARE),
     )
 
 
@@ -158,13 +172,33 @@ def _photographer(rng: np.random.Generator, site: _Site) -> Callable[[], Synthet
     def draw_view() -> SyntheticEye:
         person = _somebody(rng, site.eye, texture)
         person = replace(person, face=replace(person.face, pupil_ratio=ratio))
+        if site.calm:
+            person = replace(person, face=_wide_awake(person.face))
         camera = site.camera or _legible_camera(draw_varied_camera(rng))
         capture = _legible(draw_varied_capture(rng, person, draw_capture(rng, person), camera))
         if site.habit is not None:
             capture = draw_habitual_capture(rng, capture, site.habit, camera)
+        if site.calm:
+            capture = replace(
+                capture,
+                pupil_ratio=ratio + _CALM * (capture.pupil_ratio - ratio),
+                gaze_x=_CALM * capture.gaze_x,
+                gaze_y=_CALM * capture.gaze_y,
+                noise=_CALM * capture.noise,
+            )
         return render_eye(person, capture, rng, camera)
 
     return draw_view
+
+
+def _wide_awake(face: Face) -> Face:
+    """Open the lids at least as wide as those of people who are asked to."""
+    return replace(
+        face,
+        upper_opening=max(face.upper_opening, _LEAST_OPENING),
+        lower_opening=max(face.lower_opening, _LEAST_OPENING),
+        lashes=min(face.lashes, 1.0),
+    )
 
 
 def _legible(capture: Capture) -> Capture:
@@ -184,24 +218,37 @@ def _legible_camera(camera: Camera) -> Camera:
     return replace(camera, jpeg_quality=max(camera.jpeg_quality, _LEAST_JPEG_QUALITY))
 
 
-def _strip(rng: np.random.Generator, draw_view: Callable[[], SyntheticEye]) -> np.ndarray:
+def _strip(
+    rng: np.random.Generator, draw_view: Callable[[], SyntheticEye], mistakes: float
+) -> np.ndarray:
     least = _LEAST_VISIBLE
     while True:
         eye = draw_view()
         ring = math.pi * (eye.iris.a * eye.iris.b - eye.pupil.a * eye.pupil.b)
         if eye.visible.sum() > least * ring:
-            return unrolled(eye.image, mistaken(rng, eye))
+            return unrolled(eye.image, mistaken(rng, eye, mistakes))
         least *= 0.8  # some people never open their eyes wide
 
 
-def mistaken(rng: np.random.Generator, eye: SyntheticEye) -> SegmentedEye:
-    """Segment an eye by its ground truth, with mistakes of the kind and size of a segmenter's.
+def mistaken(rng: np.random.Generator, eye: SyntheticEye, usual: float) -> SegmentedEye:
+    """Segment an eye by its ground truth, with mistakes of the kind of a segmenter's.
 
-    Outlines are shifted and scaled, most by less than 1 % of the iris radius and
-    some by 2 or 3 %. Single lashes stay in one mask of two, for no segmenter finds
-    them all; other masks hide more than there is to hide.
+    Outlines are shifted and scaled. Single lashes stay in one mask of two, for no
+    segmenter finds them all; other masks hide more than there is to hide, or leave
+    a band of the lids.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    eye : SyntheticEye
+    usual : float
+        Size of most mistakes as a share of the iris radius; three in ten are thrice as large.
+
+    Returns
+    -------
+    SegmentedEye
     """
-    spread = 0.03 if rng.random() < 0.3 else 0.01
+    spread = 3.0 * usual if rng.random() < 0.3 else usual
     iris, pupil = (
         _moved(rng, outline, spread * eye.iris.radius) for outline in (eye.iris, eye.pupil)
     )
@@ -214,6 +261,8 @@ def mistaken(rng: np.random.Generator, eye: SyntheticEye) -> SegmentedEye:
         seen = cv2.morphologyEx(seen, cv2.MORPH_CLOSE, kernel)
     elif kind < 0.7:
         seen = cv2.erode(seen, kernel)
+    elif kind < 0.85:
+        seen = cv2.dilate(seen, kernel)
     visible = iris.mask(eye.image.shape) & ~pupil.mask(eye.image.shape) & (seen > 0)
     # A mask that erosion has emptied gives no strip.
     return SegmentedEye(pupil, iris, visible if visible.any() else eye.visible)

@@ -14,6 +14,7 @@ from iris_tf.datasets.synthetic.capture import (
     draw_capture,
 )
 from iris_tf.datasets.synthetic.eye import render_eye
+from iris_tf.datasets.synthetic.hair import draw_lashes
 from iris_tf.datasets.synthetic.identity import draw_identity, image_generator
 from iris_tf.datasets.synthetic.iris import ring_coordinates
 from iris_tf.datasets.synthetic.lids import draw_lids
@@ -257,3 +258,62 @@ def test_dilation_stretches_texture_not_quite_linearly():
         rows.append((np.argmin(profile) + 0.5) / 32)
     assert rows[0] != pytest.approx(rows[1], abs=0.02)
     assert all(0.35 < row < 0.65 for row in rows)
+
+
+def _under_the_lid(**changes):
+    """An eye with hardly a lash whose upper lid hides the top of the iris, and its lids."""
+    _, capture, identity = _easy(
+        3, upper_opening=0.6, roll=0.0, falloff=0.0, light_x=0.0, light_y=0.0, gain=1.0,
+        gamma=1.0, sharpening=0.0, hair_level=0.02, **changes,
+    )
+    bald = replace(identity, face=replace(identity.face, lashes=0.02))
+    eye = render_eye(bald, capture, np.random.default_rng(2))
+    return eye, draw_lids(np.random.default_rng(2), bald, capture), capture
+
+
+def _rows(lids, capture, share):
+    """Rows of the image, at the iris's middle columns, `share` of 0.2 radii above the edge."""
+    x = np.arange(290, 350)
+    v = lids.upper((x - capture.socket_x) / capture.iris_radius) - 0.2 * share
+    return np.round(capture.socket_y + capture.iris_radius * v).astype(int), x
+
+
+def test_bare_edge_of_the_upper_lid_is_no_eyeball():
+    bare, lids, capture = _under_the_lid(upper_margin=0.2)
+    usual, *_ = _under_the_lid()
+    # The edge of the lid stays where it is: the band lies above it.
+    np.testing.assert_array_equal(bare.opening, usual.opening)
+    for share in (0.3, 0.5, 0.7):
+        assert not bare.visible[_rows(lids, capture, share)].any()
+
+
+def test_bare_edge_is_as_bright_as_it_should_be():
+    levels = []
+    for level in (0.6, 1.2):
+        eye, lids, capture = _under_the_lid(upper_margin=0.2, margin_level=level)
+        levels.append(np.median([eye.image[_rows(lids, capture, s)] for s in (0.4, 0.5, 0.6)]))
+    assert levels[1] / levels[0] == pytest.approx(2.0, rel=0.1)
+
+
+def test_lid_touches_the_eyeball_in_a_dark_line():
+    dark, lids, capture = _under_the_lid(upper_margin=0.2, margin_line=1.0)
+    light, *_ = _under_the_lid(upper_margin=0.2)
+    edge, band = _rows(lids, capture, 0.0), _rows(lids, capture, 0.5)
+    assert np.median(dark.image[edge]) < np.median(light.image[edge]) - 10
+    assert np.median(dark.image[edge]) < np.median(dark.image[band]) - 10
+
+
+def test_lashes_begin_beyond_the_bare_edge():
+    _, _, identity = _easy(3)
+    capture = replace(draw_capture(image_generator(11, 3, "L", 0), identity), upper_opening=0.6)
+    upturned = replace(identity, face=replace(identity.face, lash_curl=1.0, lashes=1.0))
+    hidden = []
+    for margin in (0.0, 0.25):
+        own = replace(capture, upper_margin=margin)
+        lids = draw_lids(np.random.default_rng(4), upturned, own)
+        lashes = draw_lashes(np.random.default_rng(5), upturned, own, lids)
+        opening = np.zeros(IMAGE_SHAPE, np.uint8)
+        cv2.fillPoly(opening, [np.round(own.to_image(lids.opening())).astype(np.int32)], 1)
+        above = opening[: int(own.socket_y)] > 0
+        hidden.append((lashes[: int(own.socket_y)][above] > 127).sum())
+    assert hidden[1] < 0.5 * hidden[0]

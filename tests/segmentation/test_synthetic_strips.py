@@ -69,12 +69,16 @@ def test_mistakes_are_of_a_segmenters_size():
     opening[:70] = False
     visible = iris.mask(shape) & ~pupil.mask(shape) & opening
     eye = SyntheticEye(np.zeros(shape, np.uint8), pupil, iris, visible, opening)
-    found = [mistaken(np.random.default_rng(seed), eye) for seed in range(300)]
+    found = [mistaken(np.random.default_rng(seed), eye, 0.01) for seed in range(300)]
     radii = np.array([result.iris.radius for result in found])
     assert np.abs(radii / 80 - 1).mean() == pytest.approx(0.0095, abs=0.002)  # 0.8 sigma
     assert abs(radii.mean() / 80 - 1) < 0.004
     away = np.hypot(*(np.array([(r.iris.x - 160, r.iris.y - 120) for r in found]).T))
     assert 0.5 < away.mean() < 2.5
+    careful = [mistaken(np.random.default_rng(seed), eye, 0.003) for seed in range(300)]
+    assert np.mean([abs(r.iris.radius / 80 - 1) for r in careful]) == pytest.approx(
+        0.3 * 0.0095, abs=0.001
+    )
     overlap = [(r.visible & visible).sum() / (r.visible | visible).sum() for r in found]
     assert min(overlap) > 0.7
     assert np.mean(overlap) > 0.9
@@ -112,12 +116,25 @@ def test_sites_have_one_camera_or_many_and_one_style_or_many():
         "plain": np.mean([site.plain for site in sites]),
         "any": np.mean([site.camera is None and not site.plain for site in sites]),
         "alike": np.mean([site.style is not None for site in sites]),
+        "calm": np.mean([site.calm for site in sites]),
     }
     # Four standard deviations of 300 draws are 0.08 to 0.11.
     assert shares["plain"] == pytest.approx(0.15, abs=0.09)
     assert shares["any"] == pytest.approx(0.2, abs=0.1)
     assert shares["alike"] == pytest.approx(0.6, abs=0.12)
+    assert shares["calm"] == pytest.approx(0.65 * 0.6, abs=0.12)
+    assert not any(site.calm and site.camera is None for site in sites)
     assert all((site.habit is None) == (site.camera is None) for site in sites)
+
+
+def test_images_of_calm_sites_are_more_alike():
+    likeness = {True: [], False: []}
+    for number in range(24):
+        calm = synthetic_strips._draw_site(5, number).calm
+        one, other = draw_strips(5, number * synthetic_strips.SITE_IDENTITIES, 2)
+        likeness[calm].append(correlation(one, other))
+    assert min(len(values) for values in likeness.values()) >= 6
+    assert np.median(likeness[True]) > np.median(likeness[False]) + 0.1
 
 
 def test_textures_of_one_style_differ_in_detail_only():

@@ -82,6 +82,12 @@ class Capture:
         Radius of a contact lens's visible edge, in iris radii; 0 for none.
     strands : int
         Hairs of the head that hang over the eye.
+    upper_margin, lower_margin : float
+        Visible width of the lids' bare edges between eyeball and lashes, in iris radii.
+    margin_level : float
+        Reflectance of these edges as a share of the skin's.
+    margin_line : float
+        Darkness of the line where lid and eyeball touch, 0..1.
     """
 
     socket_x: float
@@ -123,6 +129,10 @@ class Capture:
     eyeliner: float = 0.0
     lens_edge: float = 0.0
     strands: int = 0
+    upper_margin: float = 0.0
+    lower_margin: float = 0.0
+    margin_level: float = 1.0
+    margin_line: float = 0.0
 
     @property
     def rotation(self) -> np.ndarray:

@@ -11,6 +11,7 @@ from iris_tf.datasets.synthetic.hair import draw_brow, draw_lashes, draw_strands
 from iris_tf.datasets.synthetic.identity import EyeIdentity
 from iris_tf.datasets.synthetic.iris import draw_iris, draw_lens_edge
 from iris_tf.datasets.synthetic.lids import draw_lids
+from iris_tf.datasets.synthetic.margins import draw_margin_lines, draw_margins
 from iris_tf.datasets.synthetic.optics import (
     draw_frame,
     draw_glare,
@@ -86,6 +87,11 @@ def render_eye(
     opened = cv2.GaussianBlur(opening, (0, 0), 0.012 * capture.iris_radius + 0.4)
     scene = draw_skin(rng, identity, capture, lids)
     _blend(scene, opened, eyeball)
+    if capture.upper_margin or capture.lower_margin:
+        margins, level = draw_margins(rng, identity, capture, lids)
+        _blend(scene, margins, level)
+    if capture.margin_line:
+        _blend(scene, draw_margin_lines(rng, capture, lids), np.float32(capture.hair_level))
 
     lashes = draw_lashes(rng, identity, capture, lids)
     soft_lashes = cv2.GaussianBlur(lashes, (0, 0), 0.006 * capture.iris_radius + 0.3)

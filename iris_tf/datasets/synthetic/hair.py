@@ -100,15 +100,17 @@ def draw_lashes(
 
     # Roots and their shade merge into a dark line along the lid's edge.
     u = np.linspace(left + 0.12 * half, right - 0.06 * half, 40)
-    line = capture.to_image(np.stack([u, lids.upper(u) - 0.02], axis=1))
-    cv2.polylines(canvas, [np.round(line * 16).astype(np.int32)], False, 150,
+    line = capture.to_image(np.stack([u, lids.upper_rim(u) - 0.02], axis=1))
+    # Where the bare edge shows, single roots do, too, with skin between them.
+    merged = int(rng.uniform(0.0, 180.0)) if lids.upper_margin else 150
+    cv2.polylines(canvas, [np.round(line * 16).astype(np.int32)], False, merged,
                   max(int(capture.iris_radius * rng.uniform(0.02, 0.07) * face.lashes), 1),
                   cv2.LINE_AA, _FRACTION_BITS)
 
     count = int(rng.normal(125, 15) * face.lashes)
     place = np.sort(rng.uniform(-0.96, 0.98, count)) * (1.0 if identity.eye == "L" else -1.0)
     u = middle + half * place
-    roots = np.stack([u, lids.upper(u) + rng.normal(-0.03, 0.03, count)], axis=1)
+    roots = np.stack([u, lids.upper_rim(u) + rng.normal(-0.03, 0.03, count)], axis=1)
     # Lashes stick together in tufts: neighbours lean alike,
     tuft = np.arange(count) // 4
     fan = 0.95 * place + rng.normal(0.0, 0.20, count // 4 + 1)[tuft] + rng.normal(0, 0.12, count)
@@ -125,7 +127,7 @@ def draw_lashes(
     count = int(rng.normal(42, 8) * face.lashes)
     place = rng.uniform(-0.65, 0.95, count) * (1.0 if identity.eye == "L" else -1.0)
     u = middle + half * place
-    roots = np.stack([u, lids.lower(u) + rng.uniform(0.09, 0.22, count)], axis=1)
+    roots = np.stack([u, lids.lower_rim(u) + rng.uniform(0.09, 0.22, count)], axis=1)
     tuft = rng.integers(0, count // 3 + 1, count)
     fan = 1.4 * place + rng.normal(0.0, 0.35, count // 3 + 1)[tuft] + rng.normal(0, 0.15, count)
     rise = np.radians(rng.normal(-72, 10, count)), np.radians(rng.normal(5, 22, count))
@@ -137,7 +139,7 @@ def draw_lashes(
     np.maximum(canvas, below, out=canvas)
     if capture.eyeliner:
         u = np.linspace(left, right, 40)
-        line = capture.to_image(np.stack([u, lids.upper(u)], axis=1))
+        line = capture.to_image(np.stack([u, lids.upper_rim(u)], axis=1))
         cv2.polylines(canvas, [np.round(line * 16).astype(np.int32)], False, 230,
                       max(int(capture.eyeliner * capture.iris_radius), 1),
                       cv2.LINE_AA, _FRACTION_BITS)

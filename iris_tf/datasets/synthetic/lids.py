@@ -24,11 +24,15 @@ class Lids:
         u of the left and of the right corner.
     upper_edge, lower_edge : ndarray of shape (721,), float32
         v of the edges, tabulated; outside the corners both run along the closed crease.
+    upper_margin, lower_margin : float
+        Widths of the lids' bare edges in the middle.
     """
 
     corners: tuple[float, float]
     upper_edge: np.ndarray
     lower_edge: np.ndarray
+    upper_margin: float = 0.0
+    lower_margin: float = 0.0
 
     def upper(self, u: np.ndarray) -> np.ndarray:
         """V of the upper lid's edge at `u`, of the same shape, float32."""
@@ -37,6 +41,20 @@ class Lids:
     def lower(self, u: np.ndarray) -> np.ndarray:
         """V of the lower lid's edge at `u`, of the same shape, float32."""
         return np.interp(u, _TABLE, self.lower_edge).astype(np.float32)
+
+    def upper_rim(self, u: np.ndarray) -> np.ndarray:
+        """V where the upper lid's bare edge ends and its lashes begin."""
+        return self.upper(u) - self.upper_margin * self._towards_middle(u)
+
+    def lower_rim(self, u: np.ndarray) -> np.ndarray:
+        """V where the lower lid's bare edge ends."""
+        return self.lower(u) + self.lower_margin * self._towards_middle(u)
+
+    def _towards_middle(self, u: np.ndarray) -> np.ndarray:
+        """0 at the corners and beyond, 1 in the middle."""
+        left, right = self.corners
+        place = (2.0 * u - left - right) / (right - left)
+        return np.sqrt(np.clip(1.0 - np.square(place), 0.0, 1.0)).astype(np.float32)
 
     def opening(self) -> np.ndarray:
         """Outline of the visible eyeball, a polygon (n, 2) of u and v."""
@@ -94,7 +112,13 @@ def draw_lids(rng: np.random.Generator, identity: EyeIdentity, capture: Capture)
     )
     wave = 0.012 * np.sin(_TABLE * rng.uniform(1.5, 4.0) + rng.uniform(0.0, 6.0))
     upper, lower = upper + wave, np.maximum(lower + wave, upper + wave)
-    return Lids((left, right), upper.astype(np.float32), lower.astype(np.float32))
+    return Lids(
+        (left, right),
+        upper.astype(np.float32),
+        lower.astype(np.float32),
+        capture.upper_margin,
+        capture.lower_margin,
+    )
 
 
 def _arch(place: np.ndarray, lean: float, power: float) -> np.ndarray:

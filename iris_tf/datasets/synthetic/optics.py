@@ -79,6 +79,14 @@ def draw_glints(
         for x, y in capture.to_image(np.stack([u, v], axis=1)):
             a, b = radius * rng.uniform(0.02, 0.07), radius * rng.uniform(0.008, 0.02)
             _disc(canvas, x, y, max(a, 1.0), max(b, 0.7), capture.roll)
+    if capture.upper_margin and rng.random() < 0.6:
+        count = int(rng.integers(1, 5))
+        u = rng.normal(capture.led_x, 0.15, count)
+        depth = rng.uniform(-0.2, 1.0, count)
+        v = lids.upper(u) + depth * (lids.upper_rim(u) - lids.upper(u))
+        for x, y in capture.to_image(np.stack([u, v], axis=1)):
+            a, b = radius * rng.uniform(0.015, 0.07), radius * rng.uniform(0.008, 0.03)
+            _disc(canvas, x, y, max(a, 1.0), max(b, 0.7), capture.roll)
     if rng.random() < 0.35:
         count = int(rng.integers(30, 200))
         u = rng.normal(rng.normal(0.0, 1.0), 0.5, count)

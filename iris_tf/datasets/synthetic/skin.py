@@ -119,7 +119,8 @@ def draw_skin(
     broad = cv2.GaussianBlur(white[1], (0, 0), 9.0)
     skin *= 1.0 + rng.uniform(0.01, 0.07) * lines + rng.uniform(0.2, 0.7) * broad
     # Upper lid: dark at the lashes' roots, bright where it bulges, hollow under the brow.
-    upper = 1.0 - 0.40 * _bump(above, 0.10) + 0.13 * _bump(above - 0.45, 0.28)
+    roots = 0.40 * rng.uniform() if lids.upper_margin else 0.40
+    upper = 1.0 - roots * _bump(lids.upper_rim(u) - v, 0.10) + 0.13 * _bump(above - 0.45, 0.28)
     upper -= rng.uniform(0.02, 0.16) * _bump(above - 1.4, 0.45)
     upper += 0.08 * _bump(above - 2.2, 0.5)
     if face.fold:

@@ -150,6 +150,11 @@ def draw_varied_capture(
         eyeliner=float(rng.uniform(0.03, 0.2)) if rng.random() < 0.12 else 0.0,
         lens_edge=float(rng.uniform(1.04, 1.3)) if rng.random() < 0.08 else 0.0,
         strands=int(rng.integers(1, 12)) if rng.random() < 0.04 else 0,
+        # Seen from a little below, the upper lid shows its bare edge under the lashes.
+        upper_margin=float(rng.uniform(0.03, 0.28)) if rng.random() < 0.5 else 0.0,
+        lower_margin=float(rng.uniform(0.03, 0.18)) if rng.random() < 0.5 else 0.0,
+        margin_level=float(rng.uniform(0.65, 1.3)),
+        margin_line=float(rng.uniform(0.15, 1.0)) if rng.random() < 0.7 else 0.0,
     )
     return _mostly_in_view(capture, camera)
 
