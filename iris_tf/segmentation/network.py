@@ -15,6 +15,7 @@ from iris_tf.geometry import Ellipse, Window
 from iris_tf.litert import LiteRTModel
 from iris_tf.released import released_model
 from iris_tf.segmentation.plausibility import (
+    check_confidence,
     check_geometry,
     check_visible,
     expected_overlap,
@@ -24,7 +25,7 @@ from iris_tf.segmentation.segmenter import SegmentedEye
 
 INPUT, OUTPUT = "image", "masks"
 
-_CODE = 1  # raised when the same masks give other results than before
+_CODE = 2  # raised when the same masks give other results than before
 _RAYS = 96
 _ANGLES = directions(_RAYS)
 _PART = 0.55  # height of the windows for irises too small in the whole image
@@ -66,7 +67,8 @@ class NetworkSegmenter:
     the network blurs what it has to guess under lids.
 
     The confidence is how far the last look's masks overlap with the truth if
-    their probabilities are true, less where the looks disagree.
+    their probabilities are true, less where the looks disagree. A result with little
+    of it is refused.
 
     Parameters
     ----------
@@ -117,6 +119,7 @@ class NetworkSegmenter:
         visible &= iris.mask(image.shape) & ~pupil.mask(image.shape)
         check_visible(pupil, iris, visible)
         confidence = look.expected_overlap() * min(agreement / _SETTLED, 1.0)
+        check_confidence(confidence)
         return SegmentedEye(pupil, iris, visible, confidence, opening)
 
     def _find(self, image: np.ndarray) -> _Look:

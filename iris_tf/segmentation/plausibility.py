@@ -9,6 +9,7 @@ _RATIO = (0.12, 0.77)  # of the pupil's radius to the iris's
 _MAX_DECENTRING = 0.3  # of the pupil's centre, in iris radii
 _MIN_ASPECT = 0.65
 _MIN_VISIBLE = 0.2  # of the ring between the ellipses
+_MIN_CONFIDENCE = 0.65
 
 
 def check_geometry(pupil: Ellipse, iris: Ellipse, shape: tuple[int, int]) -> None:
@@ -57,6 +58,26 @@ def check_visible(pupil: Ellipse, iris: Ellipse, visible: np.ndarray) -> None:
         raise ExtractionError(
             FailureReason.OCCLUDED,
             f"Only {share:.0%} of the iris can be seen (at least {_MIN_VISIBLE:.0%} are needed).",
+        )
+
+
+def check_confidence(confidence: float) -> None:
+    """Refuse a result that a network does not trust itself: a wrong crop is worse than none.
+
+    Parameters
+    ----------
+    confidence : float
+        0..1; see `expected_overlap`.
+
+    Raises
+    ------
+    ExtractionError
+    """
+    if confidence < _MIN_CONFIDENCE:
+        raise ExtractionError(
+            FailureReason.LOW_CONFIDENCE,
+            f"The network is unsure where the iris is (confidence {confidence:.2f}, at least "
+            f"{_MIN_CONFIDENCE:.2f} is needed).",
         )
 
 

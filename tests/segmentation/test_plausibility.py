@@ -5,7 +5,12 @@ import pytest
 
 from iris_tf.errors import ExtractionError, FailureReason
 from iris_tf.geometry import Ellipse
-from iris_tf.segmentation.plausibility import check_geometry, check_visible, expected_overlap
+from iris_tf.segmentation.plausibility import (
+    check_confidence,
+    check_geometry,
+    check_visible,
+    expected_overlap,
+)
 
 SHAPE = (240, 320)
 PUPIL, IRIS = Ellipse(160, 120, 32, 32), Ellipse(160, 120, 80, 80)
@@ -38,6 +43,13 @@ def test_too_little_visible_iris():
     with pytest.raises(ExtractionError, match="% of the iris can be seen") as raised:
         check_visible(PUPIL, IRIS, visible)
     assert raised.value.reason is FailureReason.OCCLUDED
+
+
+def test_too_little_confidence():
+    check_confidence(0.9)
+    with pytest.raises(ExtractionError, match=r"unsure .* \(confidence 0.30, at least") as raised:
+        check_confidence(0.3)
+    assert raised.value.reason is FailureReason.LOW_CONFIDENCE
 
 
 def test_expected_overlap_is_what_comes_out_on_average():

@@ -68,6 +68,7 @@ class NetworkSegmenter(private val engine: Engine, channels: List<String>) {
         for (i in seen.inside.indices) seen.inside[i] = seen.inside[i] && irisMask.inside[i] && !pupilMask.inside[i]
         Plausibility.checkVisible(pupil, iris, seen)
         val confidence = look.expectedOverlap() * minOf(agreement / SETTLED, 1.0)
+        Plausibility.checkConfidence(confidence)
         return SegmentedEye(pupil, iris, seen, confidence = confidence)
     }
 

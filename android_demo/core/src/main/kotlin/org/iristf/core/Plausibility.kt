@@ -29,6 +29,15 @@ internal object Plausibility {
         }
     }
 
+    fun checkConfidence(confidence: Double) {
+        if (confidence < LEAST_CONFIDENCE) {
+            throw ExtractionException(
+                "The network is unsure where the iris is (confidence ${hundredths(confidence)}, " +
+                    "at least ${hundredths(LEAST_CONFIDENCE)} is needed).",
+            )
+        }
+    }
+
     /** Intersection over union with the truth that a network's own probabilities promise. */
     fun expectedOverlap(probabilities: Plane): Double {
         var inside = 0.0
@@ -49,4 +58,5 @@ internal object Plausibility {
     private const val MOST_DECENTRING = 0.3 // of the pupil's centre, in iris radii
     private const val LEAST_ASPECT = 0.65
     private const val LEAST_VISIBLE = 0.2 // of the ring between the ellipses
+    private const val LEAST_CONFIDENCE = 0.65
 }
