@@ -38,7 +38,7 @@ TIMED_LOOKS = 100
 def main(
     recipe_file: Annotated[Path, typer.Argument(metavar="RECIPE", help="YAML recipe.")],
     overrides: Annotated[
-        list[str] | None, typer.Argument(help="key=value, e.g. parts.only.eyes=2000 run=runs/small")
+        list[str] | None, typer.Argument(help="key=value, e.g. parts.first.eyes=2000 run=runs/a")
     ] = None,
 ) -> None:
     """Train, export and measure the segmentation network."""

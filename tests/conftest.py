@@ -1,9 +1,13 @@
 import csv
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+# As the commands have it: a virtual processor may be unknown to TensorFlow.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ _RATIO = (0.12, 0.77)  # of the pupil's radius to the iris's
 _MAX_DECENTRING = 0.3  # of the pupil's centre, in iris radii
 _MIN_ASPECT = 0.65
 _MIN_VISIBLE = 0.2  # of the ring between the ellipses
-_MIN_CONFIDENCE = 0.65
+_MIN_CONFIDENCE = 0.75
 
 
 def check_geometry(pupil: Ellipse, iris: Ellipse, shape: tuple[int, int]) -> None:

@@ -58,5 +58,5 @@ internal object Plausibility {
     private const val MOST_DECENTRING = 0.3 // of the pupil's centre, in iris radii
     private const val LEAST_ASPECT = 0.65
     private const val LEAST_VISIBLE = 0.2 // of the ring between the ellipses
-    private const val LEAST_CONFIDENCE = 0.65
+    private const val LEAST_CONFIDENCE = 0.75
 }
