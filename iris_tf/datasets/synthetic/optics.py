@@ -70,23 +70,18 @@ def draw_glints(
     rng: np.random.Generator, capture: Capture, lids: Lids, canvas: np.ndarray
 ) -> None:
     """Add the sparkle of wet lid margins and of oily skin to `canvas` (uint8 coverage)."""
-    radius = capture.iris_radius
     if rng.random() < 0.6:
         # The tear film along the lower lid mirrors the LEDs a second time, drawn wide.
         count = int(rng.integers(1, 4))
         u = rng.normal(capture.led_x, 0.10, count)
         v = lids.lower(u) + rng.uniform(-0.05, 0.03)
-        for x, y in capture.to_image(np.stack([u, v], axis=1)):
-            a, b = radius * rng.uniform(0.02, 0.07), radius * rng.uniform(0.008, 0.02)
-            _disc(canvas, x, y, max(a, 1.0), max(b, 0.7), capture.roll)
+        _draw_wide_glints(rng, capture, canvas, np.stack([u, v], axis=1), (0.02, 0.07), 0.02)
     if capture.upper_margin and rng.random() < 0.6:
         count = int(rng.integers(1, 5))
         u = rng.normal(capture.led_x, 0.15, count)
         depth = rng.uniform(-0.2, 1.0, count)
         v = lids.upper(u) + depth * (lids.upper_rim(u) - lids.upper(u))
-        for x, y in capture.to_image(np.stack([u, v], axis=1)):
-            a, b = radius * rng.uniform(0.015, 0.07), radius * rng.uniform(0.008, 0.03)
-            _disc(canvas, x, y, max(a, 1.0), max(b, 0.7), capture.roll)
+        _draw_wide_glints(rng, capture, canvas, np.stack([u, v], axis=1), (0.015, 0.07), 0.03)
     if rng.random() < 0.35:
         count = int(rng.integers(30, 200))
         u = rng.normal(rng.normal(0.0, 1.0), 0.5, count)
@@ -94,6 +89,21 @@ def draw_glints(
         x, y = np.round(capture.to_image(np.stack([u, v], axis=1))).astype(int).T
         inside = (x >= 0) & (y >= 0) & (x < canvas.shape[1]) & (y < canvas.shape[0])
         canvas[y[inside], x[inside]] = rng.integers(40, 200, count)[inside]
+
+
+def _draw_wide_glints(
+    rng: np.random.Generator,
+    capture: Capture,
+    canvas: np.ndarray,
+    places: np.ndarray,
+    lengths: tuple[float, float],
+    thickest: float,
+) -> None:
+    """Add glints along the lids at `places` (n, 2); sizes in iris radii."""
+    radius = capture.iris_radius
+    for x, y in capture.to_image(places):
+        a, b = radius * rng.uniform(*lengths), radius * rng.uniform(0.008, thickest)
+        _disc(canvas, x, y, max(a, 1.0), max(b, 0.7), capture.roll)
 
 
 def draw_glare(rng: np.random.Generator, capture: Capture) -> np.ndarray:
