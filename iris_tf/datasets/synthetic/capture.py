@@ -150,6 +150,10 @@ class Capture:
         turned = np.asarray(points) @ self.rotation.T
         return turned * self.iris_radius + (self.socket_x, self.socket_y)
 
+    def to_fixed(self, points: np.ndarray) -> np.ndarray:
+        """Turn socket coordinates (n, 2) into sixteenths of pixels (n, 2), as OpenCV draws them."""
+        return np.round(self.to_image(points) * 16).astype(np.int32)
+
     def iris_ellipse(self) -> Ellipse:
         """Limbus outline: a circle on the turned eyeball, seen from the camera."""
         off_axis = math.hypot(self.gaze_x, self.gaze_y)

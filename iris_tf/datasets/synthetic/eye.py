@@ -82,7 +82,7 @@ def render_eye(
     eyeball *= shade
 
     opening = np.zeros(IMAGE_SHAPE, np.uint8)
-    outline = np.round(capture.to_image(lids.opening()) * 16).astype(np.int32)
+    outline = capture.to_fixed(lids.opening())
     cv2.fillPoly(opening, [outline], 255, cv2.LINE_AA, 4)
     opened = cv2.GaussianBlur(opening, (0, 0), 0.012 * capture.iris_radius + 0.4)
     scene = draw_skin(rng, identity, capture, lids)

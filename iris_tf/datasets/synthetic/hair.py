@@ -100,10 +100,10 @@ def draw_lashes(
 
     # Roots and their shade merge into a dark line along the lid's edge.
     u = np.linspace(left + 0.12 * half, right - 0.06 * half, 40)
-    line = capture.to_image(np.stack([u, lids.upper_rim(u) - 0.02], axis=1))
+    line = capture.to_fixed(np.stack([u, lids.upper_rim(u) - 0.02], axis=1))
     # Where the bare edge shows, single roots do, too, with skin between them.
     merged = int(rng.uniform(0.0, 180.0)) if lids.upper_margin else 150
-    cv2.polylines(canvas, [np.round(line * 16).astype(np.int32)], False, merged,
+    cv2.polylines(canvas, [line], False, merged,
                   max(int(capture.iris_radius * rng.uniform(0.02, 0.07) * face.lashes), 1),
                   cv2.LINE_AA, _FRACTION_BITS)
 
@@ -139,8 +139,8 @@ def draw_lashes(
     np.maximum(canvas, below, out=canvas)
     if capture.eyeliner:
         u = np.linspace(left, right, 40)
-        line = capture.to_image(np.stack([u, lids.upper_rim(u)], axis=1))
-        cv2.polylines(canvas, [np.round(line * 16).astype(np.int32)], False, 230,
+        line = capture.to_fixed(np.stack([u, lids.upper_rim(u)], axis=1))
+        cv2.polylines(canvas, [line], False, 230,
                       max(int(capture.eyeliner * capture.iris_radius), 1),
                       cv2.LINE_AA, _FRACTION_BITS)
     return canvas

@@ -31,8 +31,8 @@ class Lids:
     corners: tuple[float, float]
     upper_edge: np.ndarray
     lower_edge: np.ndarray
-    upper_margin: float = 0.0
-    lower_margin: float = 0.0
+    upper_margin: float
+    lower_margin: float
 
     def upper(self, u: np.ndarray) -> np.ndarray:
         """V of the upper lid's edge at `u`, of the same shape, float32."""

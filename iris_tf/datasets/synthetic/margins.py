@@ -29,7 +29,7 @@ def draw_margins(
     u = np.linspace(*lids.corners, _POINTS)
     for edge, rim in ((lids.upper, lids.upper_rim), (lids.lower, lids.lower_rim)):
         band = np.concatenate([np.stack([u, edge(u)], 1), np.stack([u, rim(u)], 1)[::-1]])
-        cv2.fillPoly(canvas, [_fixed(capture, band)], 255, cv2.LINE_AA, 4)
+        cv2.fillPoly(canvas, [capture.to_fixed(band)], 255, cv2.LINE_AA, 4)
     canvas = cv2.GaussianBlur(canvas, (0, 0), 0.010 * capture.iris_radius + 0.4)
     tone = identity.face.skin * capture.margin_level
     return canvas, np.float32(tone) * (1.0 + np.float32(0.02) * grain(rng, IMAGE_SHAPE))
@@ -48,11 +48,6 @@ def draw_margin_lines(rng: np.random.Generator, capture: Capture, lids: Lids) ->
     for curve, share in ((lids.upper, 1.0), (lids.lower, 0.8), (lids.lower_rim, 0.4)):
         coverage = int(255 * capture.margin_line * share * rng.uniform(0.3, 1.0))
         width = max(int(capture.iris_radius * rng.uniform(0.008, 0.04)), 1)
-        line = _fixed(capture, np.stack([u, curve(u)], axis=1))
+        line = capture.to_fixed(np.stack([u, curve(u)], axis=1))
         cv2.polylines(canvas, [line], False, coverage, width, cv2.LINE_AA, 4)
     return cv2.GaussianBlur(canvas, (0, 0), 0.006 * capture.iris_radius + 0.3)
-
-
-def _fixed(capture: Capture, points: np.ndarray) -> np.ndarray:
-    """Socket coordinates (n, 2) as pixels with four fraction bits."""
-    return np.round(capture.to_image(points) * 16).astype(np.int32)

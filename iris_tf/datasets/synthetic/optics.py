@@ -153,7 +153,7 @@ def draw_frame(rng: np.random.Generator, capture: Capture) -> np.ndarray:
     x = half_width * np.sign(np.cos(t)) * np.abs(np.cos(t)) ** power
     y = half_height * np.sign(np.sin(t)) * np.abs(np.sin(t)) ** power
     outline = np.stack([x, y], axis=1) + rng.normal(0.0, 0.25, 2)
-    points = np.round(capture.to_image(outline) * 16).astype(np.int32)
+    points = capture.to_fixed(outline)
     thickness = max(int(capture.iris_radius * rng.uniform(0.08, 0.5)), 2)
     cv2.polylines(canvas, [points], True, 255, thickness, cv2.LINE_AA, 4)
     return cv2.GaussianBlur(canvas, (0, 0), 0.03 * capture.iris_radius + 0.5)
