@@ -246,6 +246,7 @@ class TrainRecipe:
     mining: MiningRecipe = field(default_factory=MiningRecipe)
     loss: str = "triplet"  # triplet (Eqs. 3-6) | contrastive (all of the batch; balanced only)
     temperature: float = 0.0625  # contrastive only
+    spread: float = 0.0  # contrastive only: weight of the mean squared similarity of strangers
     triplet_reduction: str = "mean"  # mean (Eq. 3) | active (over the non-zero losses)
     distillation: DistillationRecipe = field(default_factory=DistillationRecipe)
     optimizer: OptimizerRecipe = field(default_factory=OptimizerRecipe)
@@ -278,6 +279,7 @@ class TrainRecipe:
         if self.loss == "contrastive" and self.batch.layout != "balanced":
             yield "loss", "is contrastive, which needs `batch.layout: balanced`"
         yield from _positive(temperature=self.temperature)
+        yield from _between(0.0, 1000.0, spread=self.spread)
         yield from _one_of(("mean", "active"), triplet_reduction=self.triplet_reduction)
         yield from _one_of(("single", "mirrored"), strategy=self.strategy)
 

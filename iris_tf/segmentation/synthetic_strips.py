@@ -36,7 +36,7 @@ from iris_tf.progress import StageProgress
 from iris_tf.segmentation.roi import unrolled
 from iris_tf.segmentation.segmenter import SegmentedEye
 
-GENERATOR = 4
+GENERATOR = 5
 """Raise it when the same seed gives other strips: old ones are not mixed with new ones."""
 
 SITE_IDENTITIES = 16
@@ -46,14 +46,15 @@ _VARIED_SHARE = 0.7  # of the textures are from the wider range
 _PLAIN_SHARE = 0.15  # of the sites have the one, good camera
 _ANY_CAMERA_SHARE = 0.2  # of the sites take every image with another
 _ALIKE_SHARE = 0.6  # of the sites see a population of one style
-_CALM_SHARE = 0.6  # of the sites with a camera of their own photograph with care
+_CALM_SHARE = 0.7  # of the sites with a camera of their own photograph with care
 _CALM = 0.4  # of the usual variation of pupil, gaze and noise is left there
 _CAREFUL, _CARELESS = 0.003, 0.01  # sigma of a segmenter's mistakes, in iris radii
 _LEAST_OPENING = 0.7  # of both lids there, in iris radii
-_SOFTEST_SITE = 0.009  # sigma of its usual blur, in iris diameters
+_SOFTEST_SITE, _SOFTEST_CALM_SITE = 0.009, 0.002  # sigma of the usual blur, in iris diameters
+_SHARPEST = 0.3  # sigma of a lens's blur, in pixels
 _SITES = 1  # first number of the sites' seeds; those of identities have no second
 _LEAST_VISIBLE = 0.25  # of the ring; what shows less is not enrolled anywhere
-_LEAST_TEXTURE_GAIN = 0.5
+_LEAST_TEXTURE_GAIN, _LEAST_CALM_TEXTURE_GAIN = 0.5, 0.9
 _LEAST_GAIN = 0.6
 _MOST_NOISE = 5.0  # grey levels
 _MOST_MOTION = 4.0  # pixels
@@ -131,14 +132,21 @@ def _draw_site(seed: int, number: int) -> _Site:
     eye = str(rng.choice(EYES))
     plain = kind < _PLAIN_SHARE
     camera = habit = None
+    calm = False
     if kind >= _PLAIN_SHARE + _ANY_CAMERA_SHARE:
         somebody = _somebody(rng, eye, draw_texture(rng))
         camera = _legible_camera(draw_varied_camera(rng))
         habit = _legible(
             draw_varied_capture(rng, somebody, draw_capture(rng, somebody), camera)
         )
-        softest = _SOFTEST_SITE * 2.0 * habit.iris_radius
-        habit = replace(habit, defocus=min(habit.defocus, max(softest, 1.0)))
+        calm = bool(rng.random() < _CALM_SHARE)
+        if calm:
+            softest = max(_SOFTEST_CALM_SITE * 2.0 * habit.iris_radius, _SHARPEST)
+            gain = max(habit.texture_gain, _LEAST_CALM_TEXTURE_GAIN)
+            habit = replace(habit, texture_gain=gain)
+        else:
+            softest = max(_SOFTEST_SITE * 2.0 * habit.iris_radius, 1.0)
+        habit = replace(habit, defocus=min(habit.defocus, softest))
     return _Site(
         plain,
         camera,
@@ -146,7 +154,7 @@ def _draw_site(seed: int, number: int) -> _Site:
         style=sequence.spawn(1)[0] if alike else None,
         varied=bool(rng.random() < _VARIED_SHARE) if alike else None,
         eye=eye,
-        calm=camera is not None and bool(rng.random() < _CALM_SHARE),
+        calm=calm,
     )
 
 
@@ -185,6 +193,7 @@ def _photographer(rng: np.random.Generator, site: _Site) -> Callable[[], Synthet
                 gaze_x=_CALM * capture.gaze_x,
                 gaze_y=_CALM * capture.gaze_y,
                 noise=_CALM * capture.noise,
+                defocus=site.habit.defocus + _CALM * (capture.defocus - site.habit.defocus),
             )
         return render_eye(person, capture, rng, camera)
 

@@ -126,6 +126,7 @@ def prepare_training(recipe: TrainRecipe) -> Training:
                 seed=recipe.seed,
                 teach=teach,
                 temperature=recipe.temperature if recipe.loss == "contrastive" else None,
+                spread=recipe.spread,
             )
             trainer.compile(
                 build_optimizer(recipe.optimizer, batches.steps, recipe.warm_epochs, recipe.epochs),
