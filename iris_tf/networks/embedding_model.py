@@ -97,7 +97,7 @@ def build_embedding_model(
     if normalization == "imagenet":
         normalise = RoiNormalization(name=_NORMALIZATION)
     else:
-        normalise = StripNormalization(*reduction, name=_NORMALIZATION)
+        normalise = StripNormalization(*reduction, rings=False, name=_NORMALIZATION)
     normalised = normalise(roi)
     published = weights == IMAGENET or _is_published_file(weights)
     if published:
