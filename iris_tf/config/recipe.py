@@ -67,6 +67,7 @@ class NetworkRecipe:
     batchnorm_momentum: float = 0.99
     normalization: str = "imagenet"  # imagenet | local_contrast (unrolled strips)
     reduction: list[int] = field(default_factory=lambda: [1, 2])  # local_contrast: rows, columns
+    rings: bool = True  # local_contrast: leave in what all pixels at a radius have in common
 
     def problems(self) -> Iterator[Problem]:
         """Impossible values."""

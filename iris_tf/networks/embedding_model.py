@@ -35,6 +35,7 @@ def build_embedding_model(
     seed: int = 0,
     normalization: str = "imagenet",
     reduction: tuple[int, int] = (1, 2),
+    rings: bool = True,
 ) -> keras.Model:
     """Build a network that turns crops into embeddings.
 
@@ -72,6 +73,8 @@ def build_embedding_model(
         `RoiNormalization`, or `StripNormalization` for unrolled strips.
     reduction : tuple of int
         Rows and columns that `StripNormalization` averages into one pixel.
+    rings : bool
+        Of `StripNormalization`: whether what a row's pixels have in common stays.
 
     Returns
     -------
@@ -97,7 +100,7 @@ def build_embedding_model(
     if normalization == "imagenet":
         normalise = RoiNormalization(name=_NORMALIZATION)
     else:
-        normalise = StripNormalization(*reduction, rings=False, name=_NORMALIZATION)
+        normalise = StripNormalization(*reduction, rings=rings, name=_NORMALIZATION)
     normalised = normalise(roi)
     published = weights == IMAGENET or _is_published_file(weights)
     if published:

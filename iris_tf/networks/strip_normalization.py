@@ -18,10 +18,10 @@ class StripNormalization(keras.layers.Layer):
     a window, hidden pixels (0) left out of all sums. The strip is continued on
     both sides by its other end, so that the network meets no seam.
 
-    What a row's visible pixels have in common is taken away then, as the filters of
-    Daugman (2004) along the angle do: how bright an iris is at which radius (its
-    collarette, a dark outer ring) varies in few ways, so that strangers are alike in it,
-    and it takes part in every correlation of two strips.
+    Without `rings`, what a row's visible pixels have in common is taken away then, as
+    the filters of Daugman (2004) along the angle do: how bright an iris is at which
+    radius (its collarette, a dark outer ring) varies in few ways, so that strangers are
+    alike in it.
 
     Takes (batch, height, width, 1) in 0..255, 0 where the iris is hidden, and
     returns (batch, height / rows, width / columns + 2 * wrap, 3): local contrast
@@ -37,7 +37,7 @@ class StripNormalization(keras.layers.Layer):
     windows : tuple of tuple of int
         Height and width of both windows, odd, after that.
     rings : bool
-        Leave in what the pixels of a row have in common, as earlier versions did.
+        Leave in what the pixels of a row have in common.
     """
 
     def __init__(

@@ -304,6 +304,7 @@ def build_student(recipe: TrainRecipe) -> keras.Model:
         seed=recipe.seed,
         normalization=network.normalization,
         reduction=tuple(network.reduction),
+        rings=network.rings,
     )
 
 
