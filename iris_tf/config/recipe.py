@@ -67,7 +67,7 @@ class NetworkRecipe:
     batchnorm_momentum: float = 0.99
     normalization: str = "imagenet"  # imagenet | local_contrast (unrolled strips)
     reduction: list[int] = field(default_factory=lambda: [1, 2])  # local_contrast: rows, columns
-    rings: bool = True  # local_contrast: leave in what all pixels at a radius have in common
+    rings: float = 1.0  # local_contrast: share that stays of what all pixels at a radius share
 
     def problems(self) -> Iterator[Problem]:
         """Impossible values."""
@@ -80,6 +80,7 @@ class NetworkRecipe:
         if self.normalization == "local_contrast" and self.weights == "imagenet":
             yield "weights", "must not be imagenet with local_contrast, an input they do not know"
         yield from _length(2, reduction=self.reduction)
+        yield from _between(0.0, 1.0, rings=self.rings)
         for part in self.reduction:
             yield from _between(1, 32, reduction=part)
         yield from _between(0.0, 0.9999, batchnorm_momentum=self.batchnorm_momentum)
@@ -401,6 +402,8 @@ class ReleaseRecipe:
     strips: StripsRecipe = field(default_factory=StripsRecipe)
     training: dict[str, Any] = field(default_factory=dict)  # keys of `TrainRecipe`
     models: dict[str, Any] = MISSING  # name -> keys of `TrainRecipe`; the last one is released
+    # Of the last model: power of its embeddings' second moment that they are divided by, 0..0.5
+    whitening: float = 0.0
     precisions: list[str] = field(default_factory=lambda: ["float32", "float16"])
     real: dict[str, str] = field(default_factory=dict)  # name -> image folder, to measure on
     thresholds: str = ""  # one of `real`, for the card's thresholds; empty: validation strips
@@ -412,6 +415,7 @@ class ReleaseRecipe:
         if self.thresholds and self.thresholds not in self.real:
             yield "thresholds", f"names {self.thresholds}, which is not one of `real`"
         yield from _models_and_precisions(self.models, self.precisions, ("dataset", "real"))
+        yield from _between(0.0, 0.5, whitening=self.whitening)
         if "float16" not in self.precisions:
             yield "precisions", "must have float16, which is what an installation uses"
         yield from _names(real=self.real)

@@ -35,7 +35,7 @@ def build_embedding_model(
     seed: int = 0,
     normalization: str = "imagenet",
     reduction: tuple[int, int] = (1, 2),
-    rings: bool = True,
+    rings: float = 1.0,
 ) -> keras.Model:
     """Build a network that turns crops into embeddings.
 
@@ -73,8 +73,8 @@ def build_embedding_model(
         `RoiNormalization`, or `StripNormalization` for unrolled strips.
     reduction : tuple of int
         Rows and columns that `StripNormalization` averages into one pixel.
-    rings : bool
-        Of `StripNormalization`: whether what a row's pixels have in common stays.
+    rings : float
+        Of `StripNormalization`: share that stays of what a row's pixels have in common.
 
     Returns
     -------

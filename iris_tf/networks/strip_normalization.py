@@ -18,14 +18,14 @@ class StripNormalization(keras.layers.Layer):
     a window, hidden pixels (0) left out of all sums. The strip is continued on
     both sides by its other end, so that the network meets no seam.
 
-    Without `rings`, what a row's visible pixels have in common is taken away then, as
-    the filters of Daugman (2004) along the angle do: how bright an iris is at which
-    radius (its collarette, a dark outer ring) varies in few ways, so that strangers are
-    alike in it.
+    Of what a row's visible pixels have in common only the share `rings` stays then; the
+    filters of Daugman (2004) along the angle leave nothing of it. How bright an iris is
+    at which radius (its collarette, a dark outer ring) varies in few ways, so that
+    strangers are alike in it.
 
     Takes (batch, height, width, 1) in 0..255, 0 where the iris is hidden, and
     returns (batch, height / rows, width / columns + 2 * wrap, 3): local contrast
-    in the small and the large window, -1..1 and without the rings -2..2, and coverage
+    in the small and the large window, -1..1 and without all rings -2..2, and coverage
     0..1.
 
     Parameters
@@ -36,8 +36,8 @@ class StripNormalization(keras.layers.Layer):
         Columns, after that, by which the strip is continued on either side.
     windows : tuple of tuple of int
         Height and width of both windows, odd, after that.
-    rings : bool
-        Leave in what the pixels of a row have in common.
+    rings : float
+        Share of what the pixels of a row have in common that stays, 0..1.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class StripNormalization(keras.layers.Layer):
         columns: int = 2,
         wrap: int = 16,
         windows: tuple = ((9, 17), (25, 49)),
-        rings: bool = True,
+        rings: float = 1.0,
         **kwargs,
     ):
         super().__init__(**{**kwargs, "dtype": "float32"})
@@ -85,11 +85,11 @@ class StripNormalization(keras.layers.Layer):
             for part in (value, coverage)
         )
         contrasts = [self._contrast(value, coverage, window) for window in self.windows]
-        if not self.rings:
+        if self.rings < 1.0:
             for number, contrast in enumerate(contrasts):
                 turn = contrast[:, :, margin:-margin]
                 mean = ops.sum(turn, axis=2, keepdims=True) / shown
-                contrasts[number] = contrast - mean * coverage
+                contrasts[number] = contrast - (1.0 - self.rings) * mean * coverage
         return ops.concatenate([*contrasts, coverage], axis=-1)[:, :, spare:-spare]
 
     @staticmethod
