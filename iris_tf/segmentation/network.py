@@ -25,7 +25,7 @@ from iris_tf.segmentation.segmenter import SegmentedEye
 
 INPUT, OUTPUT = "image", "masks"
 
-_CODE = 2  # raised when the same masks give other results than before
+_CODE = 3  # raised when the same masks give other results than before
 _RAYS = 96
 _ANGLES = directions(_RAYS)
 _PART = 0.55  # height of the windows for irises too small in the whole image
@@ -33,6 +33,7 @@ _PARTS = ((0.5, 0.5), (0.3, 0.3), (0.7, 0.3), (0.3, 0.7), (0.7, 0.7))  # their c
 _FILL = 0.75  # iris diameter in the second window, as a share of its height
 _MOST_LOOKS = 3  # through windows around the iris that the look before found,
 _SETTLED = 0.85  # until both agree so far: a small iris is outlined roughly at first
+_SURE = 0.9  # expected overlap from which on the mirror image is not looked at
 _SMALLEST = 0.06  # diameter of iris or pupil in the window, as a share of its height
 _RIDGE = 0.02  # pull of the fits to circles
 _LIKE_MASK = (0.6, 1.6)  # radius of an outline, in radii of a disc of the mask's area
@@ -48,9 +49,8 @@ class _Look:
     iris: Ellipse
 
     def expected_overlap(self) -> float:
-        """Product of the expected intersections over union of visible iris, pupil and iris."""
-        wanted = [self.masks[..., CHANNELS.index(name)] for name in ("visible", "pupil", "iris")]
-        return math.prod(expected_overlap(mask, mask > 0.5) for mask in wanted)
+        """How far the masks overlap with the truth if their probabilities are true."""
+        return _expected_overlap(self.masks)
 
     def outwards(self, outline: Ellipse) -> Ellipse:
         """An outline in the image's pixels."""
@@ -62,7 +62,8 @@ class NetworkSegmenter:
 
     The network looks at the whole image, and then at a window around the iris
     that it found there, so that irises of all sizes are outlined at like
-    resolution; where both disagree, again. Pupil and limbus are robust ellipses
+    resolution; where both disagree, again. Where it is unsure there, it looks at the
+    mirror image, too. Pupil and limbus are robust ellipses
     through the masks' edges; edges are trusted as far as they are sharp, since
     the network blurs what it has to guess under lids.
 
@@ -138,10 +139,10 @@ class NetworkSegmenter:
             return max(looks, key=_Look.expected_overlap)
 
     def _look(self, image: np.ndarray, window: Window, mirrored: bool = False) -> _Look:
-        """Look through a window; `mirrored` at its mirror image, too, for the mean of both."""
+        """Look through a window; `mirrored`: if unsure at its mirror image, for the mean of both."""
         seen = window.cut(image, self._height)
         masks = self._model(seen)
-        if mirrored:
+        if mirrored and _expected_overlap(masks) < _SURE:
             masks = (masks + self._model(seen[:, ::-1])[:, ::-1]) / 2
         outlines = {}
         for name, reason, what in (
@@ -154,6 +155,12 @@ class NetworkSegmenter:
                 raise ExtractionError(reason, f"The network sees no {what} in the image.")
             outlines[name] = fitted
         return _Look(window, masks, outlines["pupil"], outlines["iris"])
+
+
+def _expected_overlap(masks: np.ndarray) -> float:
+    """Product of the expected intersections over union of visible iris, pupil and iris."""
+    wanted = [masks[..., CHANNELS.index(name)] for name in ("visible", "pupil", "iris")]
+    return math.prod(expected_overlap(mask, mask > 0.5) for mask in wanted)
 
 
 def _outline(mask: np.ndarray, smallest: float) -> Ellipse | None:

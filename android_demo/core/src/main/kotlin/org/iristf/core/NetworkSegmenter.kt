@@ -3,8 +3,8 @@ package org.iristf.core
 /**
  * Segments eye images with the released network: `iris_tf/segmentation/network.py` step by step.
  *
- * The network looks at the whole image, and then at a window around the iris that it found there
- * and at its mirror image; where both disagree, again.
+ * The network looks at the whole image, and then at a window around the iris that it found there;
+ * where both disagree, again. Where it is unsure there, it looks at the mirror image, too.
  *
  * @throws ModelException when the engine's model is no segmenter
  */
@@ -38,9 +38,8 @@ class NetworkSegmenter(private val engine: Engine, channels: List<String>) {
             Outline.of(masks.getValue(name), SMALLEST * height / 2)
                 ?: throw ExtractionException("The network sees no $what in the image.")
 
-        /** Product of the expected intersections over union of visible iris, pupil and iris. */
-        fun expectedOverlap(): Double = NEEDED.map { Plausibility.expectedOverlap(masks.getValue(it)) }
-            .fold(1.0, Double::times)
+        /** How far the masks overlap with the truth if their probabilities are true. */
+        fun expectedOverlap(): Double = this@NetworkSegmenter.expectedOverlap(masks)
     }
 
     /**
@@ -86,20 +85,27 @@ class NetworkSegmenter(private val engine: Engine, channels: List<String>) {
         }.maxByOrNull { it.expectedOverlap() } ?: throw error
     }
 
-    /** Look through a window; [mirrored] at its mirror image, too, for the mean of both. */
+    /** Look through a window; [mirrored]: if unsure at its mirror image, for the mean of both. */
     private fun look(image: GrayImage, window: Window, mirrored: Boolean): Look {
         val seen = window.cut(image, height).toFloats()
-        var masks = infer(seen)
-        if (mirrored) {
+        val once = infer(seen)
+        var masks = planes(once)
+        if (mirrored && expectedOverlap(masks) < SURE) {
             val other = infer(FloatArray(seen.size) { seen[turned(it)] })
             val count = channels.size
-            masks = FloatArray(masks.size) { (masks[it] + other[turned(it / count) * count + it % count]) / 2f }
+            masks = planes(FloatArray(once.size) { (once[it] + other[turned(it / count) * count + it % count]) / 2f })
         }
-        return Look(window, NEEDED.associateWith { plane(masks, channels.getValue(it)) })
+        return Look(window, masks)
     }
+
+    /** Product of the expected intersections over union of visible iris, pupil and iris. */
+    private fun expectedOverlap(masks: Map<String, Plane>): Double =
+        NEEDED.map { Plausibility.expectedOverlap(masks.getValue(it)) }.fold(1.0, Double::times)
 
     /** The mirror image of a pixel, both counted in the order of memory. */
     private fun turned(pixel: Int) = pixel - pixel % width + width - 1 - pixel % width
+
+    private fun planes(masks: FloatArray) = NEEDED.associateWith { plane(masks, channels.getValue(it)) }
 
     private fun plane(masks: FloatArray, channel: Int) =
         Plane(height, width, FloatArray(height * width) { masks[it * channels.size + channel] })
@@ -126,6 +132,7 @@ class NetworkSegmenter(private val engine: Engine, channels: List<String>) {
         const val FILL = 0.75 // iris diameter in the second window, as a share of its height
         const val MOST_LOOKS = 3 // through windows around the iris that the look before found,
         const val SETTLED = 0.85 // until both agree so far
+        const val SURE = 0.9 // expected overlap from which on the mirror image is not looked at
         const val SMALLEST = 0.06 // diameter of iris or pupil in the window, as a share of its height
     }
 }
