@@ -262,11 +262,16 @@ class Release:
                 training_data=(
                     f"{strips.identities - strips.validation} synthetic irises, {strips.views} "
                     f"images of each by varied synthetic cameras (seed {self.recipe.seed}); no "
-                    "real image."
+                    f"real image.{self.whitened()}"
                 ),
                 metrics=card.metrics | {"real eyes, all pairs": self.figures()},
             )
             card.write(folder / CARD_NAME)
+
+    def whitened(self) -> str:
+        """A sentence for the card about the whitening, if there was any."""
+        power = self.recipe.whitening
+        return f" Embeddings whitened to the power of {power} by these." if power else ""
 
     def thresholds(self) -> dict[str, Any]:
         """Fields of the card about thresholds, where a real set decides on them."""
