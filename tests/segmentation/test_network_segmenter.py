@@ -10,7 +10,7 @@ import pytest
 from iris_tf.errors import ExtractionError, FailureReason, ModelError
 from iris_tf.evaluation.segmentation import intersection_over_union, score_segmenter, summarise
 from iris_tf.files import sha256
-from iris_tf.geometry import Ellipse
+from iris_tf.geometry import Ellipse, Window
 from iris_tf.released import released_folder, released_model
 from iris_tf.segmentation.network import NetworkSegmenter, _outline, _overlap
 
@@ -54,6 +54,30 @@ def test_varied_eyes_are_found(scores):
     assert found["iou_pupil"] >= 0.90
     assert found["limbus_error_median"] <= 0.02
     assert found["limbus_error_p95"] <= 0.06
+
+
+def test_the_mirror_image_is_looked_at_where_one_look_leaves_doubt():
+    segment, calls = NetworkSegmenter(), []
+    model = segment._model
+
+    def counted(seen):
+        calls.append((seen, model(seen)))
+        return calls[-1][1]
+
+    segment._model = counted
+    iris = Ellipse(322, 241, 96, 92, 0.2)
+    clear = _drawn((480, 640), Ellipse(320, 240, 38, 36, 0.1), iris)
+    rng = np.random.default_rng(1)
+    doubtful = np.clip(clear + rng.normal(0, 60, clear.shape), 0, 255).astype(np.uint8)
+    doubtful[:240] = 120
+    window = Window.around(322, 241, 250)
+    segment._look(clear, window, mirrored=True)
+    assert len(calls) == 1
+    calls.clear()
+    look = segment._look(doubtful, window, mirrored=True)
+    (seen, once), (turned, mirrored) = calls
+    np.testing.assert_array_equal(turned, seen[:, ::-1])
+    np.testing.assert_allclose(look.masks, (once + mirrored[:, ::-1]) / 2)
 
 
 def test_least_confident_results_are_the_worse_ones(scores):
