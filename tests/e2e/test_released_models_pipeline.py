@@ -12,6 +12,7 @@ from iris_tf.datasets.images import read_image
 from iris_tf.inference.embedder import TFLiteEmbedder
 from iris_tf.inference.model_card import ModelCard
 from iris_tf.networks.embed import embed_rois, load_embedding_model
+from iris_tf.training.whitening import whitening_matrix
 
 PROJECT = Path(__file__).parents[2]
 SHORTER = [
@@ -57,8 +58,18 @@ def test_files_and_card_belong_together(release):
     assert "18 synthetic irises" in card.training_data
     assert (folder / "README.md").read_text() == "Written by a person."
     assert (folder / "calibration-door.json").read_text() == "{}"
-    strip = read_image(next((release[0] / "run" / "dataset" / "roi").rglob("*.png"))).pixels
+    strips = sorted((release[0] / "run" / "dataset" / "roi").rglob("*-0.png"))
+    strips = np.stack([read_image(path).pixels for path in strips])
+    strip = strips[0]
     expected = embed_rois(load_embedding_model(folder / "mobiiris.keras"), strip[None])[0]
+    # The release is what was trained, whitened by one strip of each iris that taught it.
+    trained = release[0] / "run" / "mobiiris" / "checkpoints" / "best.keras"
+    embeddings = embed_rois(load_embedding_model(trained), strips[:18])
+    whitened = embeddings[0] @ whitening_matrix(embeddings, 0.2)
+    difference = np.abs(expected - whitened / np.linalg.norm(whitened)).max()
+    # So early, embeddings are nearly all alike.
+    assert difference < 0.1 * np.abs(expected - embeddings[0]).max()
+    assert "whitened to the power of 0.2" in card.training_data
     for precision in ("float32", "float16"):
         found = TFLiteEmbedder(folder / f"mobiiris_{precision}.tflite").embed([strip])[0]
         assert np.dot(found, expected) > 0.9999
