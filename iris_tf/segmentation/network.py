@@ -139,7 +139,7 @@ class NetworkSegmenter:
             return max(looks, key=_Look.expected_overlap)
 
     def _look(self, image: np.ndarray, window: Window, mirrored: bool = False) -> _Look:
-        """Look through a window; `mirrored`: if unsure at its mirror image, for the mean of both."""
+        """Look through a window; `mirrored`: if unsure at its mirror image, too, for the mean."""
         seen = window.cut(image, self._height)
         masks = self._model(seen)
         if mirrored and _expected_overlap(masks) < _SURE:
