@@ -129,9 +129,9 @@ class Release:
         self.dataset = self.folder / "dataset"
         self.models = model_recipes(recipe)
         self.name = list(self.models)[-1]
-        self.trained = RunFolder(self.models[self.name].run)
-        if recipe.whitening:
-            self.trained = RunFolder(self.folder / "whitened" / self.name)
+        self.taught = RunFolder(self.models[self.name].run)
+        whitened = RunFolder(self.folder / "whitened" / self.name)
+        self.trained = whitened if recipe.whitening else self.taught
 
     def train(self) -> None:
         """Draw the strips and train all models on them."""
@@ -147,13 +147,14 @@ class Release:
         )
         for name, recipe in self.models.items():
             train_stage(self.stages, name, recipe, manifest)
-        if self.recipe.whitening:
-            source = RunFolder(self.models[self.name].run)
+        if power := self.recipe.whitening:
+            from iris_tf.training.whitening import whiten_run
+
             self.stages.run(
                 f"whiten {self.name}",
-                {"model": source.best, "power": self.recipe.whitening},
+                {"model": self.taught.best, "power": power},
                 [self.trained.best],
-                lambda: whiten_stage(source, self.trained, self.recipe.whitening),
+                lambda: whiten_run(self.taught, self.trained, power),
             )
 
     def export(self) -> None:
@@ -308,13 +309,6 @@ class Release:
             Console(width=max(130, Console().width)).print(table)
         for file in sorted(Path(self.recipe.out).iterdir()):
             print(f"{file} ({file.stat().st_size / 2**20:.2f} MiB)")
-
-
-def whiten_stage(source: RunFolder, out: RunFolder, power: float) -> None:
-    """Write a run folder of the same model, its embeddings spread by those of its strips."""
-    from iris_tf.training.whitening import whiten_run
-
-    whiten_run(source, out, power)
 
 
 def _figures(result: dict[str, Any]) -> dict[str, Any]:

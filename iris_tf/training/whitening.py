@@ -7,7 +7,7 @@ import numpy as np
 
 from iris_tf.datasets.manifest import read_manifest
 from iris_tf.datasets.roi_store import load_rois
-from iris_tf.files import atomic_path, replace_folder
+from iris_tf.files import replace_folder
 from iris_tf.networks.embed import embed_rois, load_embedding_model
 from iris_tf.run_folder import RunFolder
 
@@ -41,8 +41,9 @@ def whitening_matrix(embeddings: np.ndarray, power: float) -> np.ndarray:
 def whiten_head(model: keras.Model, embeddings: np.ndarray, power: float) -> None:
     """Multiply a model's embeddings by `whitening_matrix`, at no cost: its last layers change.
 
-    Linear layer and batch normalisation stay what they are called, so that training can go on
-    from such weights.
+    Linear layer and batch normalisation keep their names, so that training can start from such
+    weights. The moving variance is no longer that of the features: a training step, which
+    divides by its batch's own, begins with embeddings scaled otherwise than inference does.
 
     Parameters
     ----------
@@ -87,5 +88,4 @@ def whiten_run(source: RunFolder, out: RunFolder, power: float) -> None:
         for name in ("recipe_file", "manifest", "dataset_description"):
             shutil.copy2(getattr(source, name), getattr(new, name))
         new.checkpoints.mkdir()
-        with atomic_path(new.best) as temporary:
-            model.save(temporary)
+        model.save(new.best)
