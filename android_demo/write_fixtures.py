@@ -130,6 +130,9 @@ def windows() -> list[int]:
 class GreyLevels:
     """In place of the network: masks that follow from grey levels, wrong where a lid lies."""
 
+    def __init__(self, height: int):
+        self.input_size = height, height * 4 // 3
+
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """Masks (height, width, 4) of an image."""
         grey = image.astype(np.float32)
@@ -164,7 +167,8 @@ def draw_eye(numbers: Numbers) -> np.ndarray:
 def drawn_eyes() -> list[dict]:
     """What the network segmenter's geometry makes of drawn eyes."""
     segmenter = NetworkSegmenter()
-    segmenter._model = GreyLevels()
+    # As large as in the released segmenter.
+    segmenter._finder, segmenter._model = GreyLevels(192), GreyLevels(288)
     numbers, found = Numbers(6), []
     for _ in range(DRAWN):
         image = draw_eye(numbers)

@@ -13,9 +13,9 @@ _FLATBUFFER_IDENTIFIER = b"TFL3"  # bytes 4..8 of every TFLite file
 
 
 class LiteRTModel:
-    """One TFLite model from one grayscale image to one array.
+    """One signature of a TFLite model, from one grayscale image to one array.
 
-    Signature ``serving_default``; the input is float32 ``(1, H, W, 1)`` in 0..255,
+    The input is float32 ``(1, H, W, 1)`` in 0..255,
     the output float32 with a first axis of 1. Images go through one at a time, as
     on a phone. One object must not be used from several threads at once.
 
@@ -29,6 +29,8 @@ class LiteRTModel:
         Number of axes of the output.
     threads : int, optional
         Threads that LiteRT may use, at least 1.
+    signature : str, optional
+        Which one of the file; most have one.
 
     Attributes
     ----------
@@ -46,7 +48,15 @@ class LiteRTModel:
         or output.
     """
 
-    def __init__(self, path: str | Path, taken: str, given: str, rank: int, threads: int = 1):
+    def __init__(
+        self,
+        path: str | Path,
+        taken: str,
+        given: str,
+        rank: int,
+        threads: int = 1,
+        signature: str = SIGNATURE,
+    ):
         self.path = Path(path)
         self._taken, self._given = taken, given
         if threads < 1:
@@ -64,13 +74,13 @@ class LiteRTModel:
                 f"{self.path}: LiteRT cannot load it ({reason}); the file is damaged or needs "
                 "operations that are not built in, export it again with `iris-tf export RUN`."
             ) from None
-        found = signatures.get(SIGNATURE)
+        found = signatures.get(signature)
         if found is None or set(found["inputs"]) != {taken} or set(found["outputs"]) != {given}:
             raise ModelError(
                 f"{self.path}: its signatures are {_describe(signatures)}, but an iris_tf model "
-                f"has {SIGNATURE}({taken}) -> {given}; use a file from `iris-tf export RUN`."
+                f"has {signature}({taken}) -> {given}; use a file from `iris-tf export RUN`."
             )
-        self._runner = self._interpreter.get_signature_runner(SIGNATURE)
+        self._runner = self._interpreter.get_signature_runner(signature)
         input_details = self._runner.get_input_details()[taken]
         output_details = self._runner.get_output_details()[given]
         shape = tuple(int(n) for n in input_details["shape"])

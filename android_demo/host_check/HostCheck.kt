@@ -20,6 +20,7 @@ import org.iristf.core.ProgressListener
 import org.iristf.core.RecognitionCard
 import org.iristf.core.Recognizer
 import org.iristf.core.SegmenterCard
+import org.iristf.core.Signature
 import org.iristf.core.StageTimes
 import org.iristf.core.Statistics
 import org.iristf.core.Surroundings
@@ -137,7 +138,9 @@ private fun eyesAgree(folders: Map<ModelFile, File>, engines: LiteRtEngines, tes
         return false
     }
     val card = card(folders.getValue(model)) as SegmenterCard
-    val found = engines.open(model, Backend.CPU, 1).use { test.run(NetworkSegmenter(it, card.channels)) }
+    val found = engines.open(model, Backend.CPU, 1, Signature.WHOLE).use { finder ->
+        engines.open(model, Backend.CPU, 1).use { test.run(NetworkSegmenter(finder, it, card.channels)) }
+    }
     println(
         "${found.eyes} photographs: ${found.crops} crops and ${found.contradictions} contradictions; visible iris overlaps by " +
             "at least ${found.leastOverlap}, outlines differ by at most ${found.greatestShift} iris radii, strips by " +

@@ -32,6 +32,7 @@ private interface LiteRt : Library {
         environment: Pointer, model: Pointer, options: Pointer, compiled: PointerByReference,
     ): Int
     fun LiteRtDestroyCompiledModel(compiled: Pointer)
+    fun LiteRtGetNumModelSignatures(model: Pointer, count: LongByReference): Int
     fun LiteRtGetModelSignature(model: Pointer, index: Size, signature: PointerByReference): Int
     fun LiteRtGetSignatureInputTensorByIndex(signature: Pointer, index: Size, tensor: PointerByReference): Int
     fun LiteRtGetSignatureOutputTensorByIndex(signature: Pointer, index: Size, tensor: PointerByReference): Int
@@ -69,18 +70,19 @@ private const val TO_WRITE = 1
 class LiteRtEngines(library: String, private val folder: (ModelFile) -> File) : EngineFactory {
     private val liteRt = Native.load(library, LiteRt::class.java)
 
-    override fun open(model: ModelFile, backend: Backend, threads: Int): Engine {
+    override fun open(model: ModelFile, backend: Backend, threads: Int, signature: String): Engine {
         if (backend != Backend.CPU) throw EngineException("The host has no ${backend.id}.")
         val file = File(folder(model), model.file)
         // Mapped, not read: opening is timed, and the library reads the file itself.
         val content = file.inputStream().channel.use { it.map(FileChannel.MapMode.READ_ONLY, 0, it.size()) }
         ModelFiles.checkWhole(content)
-        return LiteRtEngine(liteRt, file.path)
+        return LiteRtEngine(liteRt, file.path, signature)
     }
 }
 
-private class LiteRtEngine(private val liteRt: LiteRt, path: String) : Engine {
+private class LiteRtEngine(private val liteRt: LiteRt, path: String, key: String) : Engine {
     private val cleanup = ArrayList<() -> Unit>()
+    private val index: Size // of the signature
     private val compiled: Pointer
     private val input: Tensor
     private val output: Tensor
@@ -97,8 +99,8 @@ private class LiteRtEngine(private val liteRt: LiteRt, path: String) : Engine {
             val model = made("model", liteRt::LiteRtDestroyModel) {
                 liteRt.LiteRtCreateModelFromFile(environment, path, it)
             }
-            val signature = got("signature") { liteRt.LiteRtGetModelSignature(model, 0, it) }
-            checkNames(signature)
+            val (at, signature) = signature(model, key)
+            index = at.toLong()
             val options = made("options", liteRt::LiteRtDestroyOptions) { liteRt.LiteRtCreateOptions(it) }
             check("accelerator", liteRt.LiteRtSetOptionsHardwareAccelerators(options, ON_CPU))
             compiled = made("compiled model", liteRt::LiteRtDestroyCompiledModel) {
@@ -106,11 +108,11 @@ private class LiteRtEngine(private val liteRt: LiteRt, path: String) : Engine {
             }
             input = tensor(
                 environment, got("input") { liteRt.LiteRtGetSignatureInputTensorByIndex(signature, 0, it) },
-                got("input") { liteRt.LiteRtGetCompiledModelInputBufferRequirements(compiled, 0, 0, it) },
+                got("input") { liteRt.LiteRtGetCompiledModelInputBufferRequirements(compiled, index, 0, it) },
             )
             output = tensor(
                 environment, got("output") { liteRt.LiteRtGetSignatureOutputTensorByIndex(signature, 0, it) },
-                got("output") { liteRt.LiteRtGetCompiledModelOutputBufferRequirements(compiled, 0, 0, it) },
+                got("output") { liteRt.LiteRtGetCompiledModelOutputBufferRequirements(compiled, index, 0, it) },
             )
             Signature.checkTensors(true, input.shape)
         } catch (error: EngineException) {
@@ -128,7 +130,7 @@ private class LiteRtEngine(private val liteRt: LiteRt, path: String) : Engine {
 
     override fun invoke(): Long? {
         val buffers = Pair(arrayOf(input.buffer), arrayOf(output.buffer))
-        check("run", liteRt.LiteRtRunCompiledModel(compiled, 0, 1, buffers.first, 1, buffers.second))
+        check("run", liteRt.LiteRtRunCompiledModel(compiled, index, 1, buffers.first, 1, buffers.second))
         return null
     }
 
@@ -140,21 +142,32 @@ private class LiteRtEngine(private val liteRt: LiteRt, path: String) : Engine {
         cleanup.clear()
     }
 
-    private fun checkNames(signature: Pointer) {
-        val key = got("signature") { liteRt.LiteRtGetSignatureKey(signature, it) }.getString(0)
-        fun names(count: (LongByReference) -> Int, name: (Size, PointerByReference) -> Int): List<String> {
-            val found = LongByReference()
-            check("signature", count(found))
-            return (0 until found.value).map { i -> got("signature") { name(i, it) }.getString(0) }
+    /** The model's signature of a name, with its index. */
+    private fun signature(model: Pointer, key: String): IndexedValue<Pointer> {
+        val found = all({ liteRt.LiteRtGetNumModelSignatures(model, it) }) { i, signature ->
+            liteRt.LiteRtGetModelSignature(model, i, signature)
+        }.withIndex().filter { (_, signature) ->
+            got("signature") { liteRt.LiteRtGetSignatureKey(signature, it) }.getString(0) == key
         }
-        val known = key == Signature.KEY
-        val inputs = names({ liteRt.LiteRtGetNumSignatureInputs(signature, it) }) { i, name ->
-            liteRt.LiteRtGetSignatureInputName(signature, i, name)
+        val inputs = found.flatMap { (_, signature) ->
+            all({ liteRt.LiteRtGetNumSignatureInputs(signature, it) }) { i, name ->
+                liteRt.LiteRtGetSignatureInputName(signature, i, name)
+            }
         }
-        val outputs = names({ liteRt.LiteRtGetNumSignatureOutputs(signature, it) }) { i, name ->
-            liteRt.LiteRtGetSignatureOutputName(signature, i, name)
+        val outputs = found.flatMap { (_, signature) ->
+            all({ liteRt.LiteRtGetNumSignatureOutputs(signature, it) }) { i, name ->
+                liteRt.LiteRtGetSignatureOutputName(signature, i, name)
+            }
         }
-        Signature.checkNames(if (known) inputs else emptyList(), if (known) outputs else emptyList())
+        Signature.checkNames(key, inputs.map { it.getString(0) }, outputs.map { it.getString(0) })
+        return found.single()
+    }
+
+    /** All that the library has of something that is counted. */
+    private fun all(count: (LongByReference) -> Int, get: (Size, PointerByReference) -> Int): List<Pointer> {
+        val found = LongByReference()
+        check("signature", count(found))
+        return (0 until found.value).map { i -> got("signature") { get(i, it) } }
     }
 
     private fun tensor(environment: Pointer, tensor: Pointer, requirements: Pointer): Tensor {

@@ -1,6 +1,7 @@
 """From a Keras model to the bytes of a TFLite file."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
@@ -20,13 +21,14 @@ input and output among it, is float32.
 """
 
 
-def save_signature(model: keras.Model, taken: str, given: str, folder: str) -> None:
-    """Save a model as a SavedModel with one signature of batch size 1.
+def save_signatures(models: dict[str, keras.Model], taken: str, given: str, folder: str) -> None:
+    """Save models as the signatures, of batch size 1, of one SavedModel.
 
     Parameters
     ----------
-    model : keras.Model
-        From (None, H, W, 1) to one tensor.
+    models : dict of str to keras.Model
+        Each from (None, H, W, 1) to one tensor, by the signature's name. What weights they
+        share are in the file once.
     taken, given : str
         Names of input and output.
     folder : str
@@ -36,18 +38,26 @@ def save_signature(model: keras.Model, taken: str, given: str, folder: str) -> N
     module = tf.Module()
     # The values, not the model: through Keras objects the converter does not see
     # that they are constant, and leaves variables in the file that nothing fills.
-    module.variables_of_model = [variable.value for variable in model.variables]
-    image = tf.TensorSpec((1, *model.input_shape[1:]), tf.float32, name=taken)
+    module.variables_of_models = [
+        variable.value for model in models.values() for variable in model.variables
+    ]
     with quiet(1, 2):
-        # The argument's name becomes the input's.
-        function = tf.function(
-            lambda **inputs: {given: model(inputs[taken], training=False)}, autograph=False
-        ).get_concrete_function(**{taken: image})
-        tf.saved_model.save(module, folder, signatures={SIGNATURE: function})
+        functions = {name: _function(model, taken, given) for name, model in models.items()}
+        tf.saved_model.save(module, folder, signatures=functions)
 
 
-def convert(saved_model: str, precision: str, path: Path) -> bytes:
-    """Convert what `save_signature` wrote, with built-in TFLite operations alone.
+def _function(model: keras.Model, taken: str, given: str):
+    image = tf.TensorSpec((1, *model.input_shape[1:]), tf.float32, name=taken)
+    # The argument's name becomes the input's.
+    return tf.function(
+        lambda **inputs: {given: model(inputs[taken], training=False)}, autograph=False
+    ).get_concrete_function(**{taken: image})
+
+
+def convert(
+    saved_model: str, precision: str, path: Path, signatures: Sequence[str] = (SIGNATURE,)
+) -> bytes:
+    """Convert what `save_signatures` wrote, with built-in TFLite operations alone.
 
     Parameters
     ----------
@@ -57,13 +67,16 @@ def convert(saved_model: str, precision: str, path: Path) -> bytes:
         One of `PRECISIONS`.
     path : Path
         Of the file to be, for messages.
+    signatures : sequence of str, optional
 
     Raises
     ------
     ExportError
         When TensorFlow cannot convert the model.
     """
-    converter = tf.lite.TFLiteConverter.from_saved_model(saved_model, signature_keys=[SIGNATURE])
+    converter = tf.lite.TFLiteConverter.from_saved_model(
+        saved_model, signature_keys=list(signatures)
+    )
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
     if precision == "float16":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]

@@ -15,11 +15,12 @@ from iris_tf.export.conversion import (
     PRECISIONS,
     convert,
     foreign_operators_error,
-    save_signature,
+    save_signatures,
 )
 from iris_tf.export.operators import foreign_operators
 from iris_tf.files import atomic_path, sha256
 from iris_tf.inference.embedder import INPUT, OUTPUT, TFLiteEmbedder
+from iris_tf.litert import SIGNATURE
 from iris_tf.networks.embed import is_embedding_model
 
 MIN_PARITY_COSINE = {"float32": 0.9999, "float16": 0.9999, "int8": 0.95}
@@ -123,7 +124,7 @@ def export_model(
     expected = _keras_embeddings(model, parity_rois)
     files = []
     with tempfile.TemporaryDirectory(prefix="iris_tf_export_") as saved_model:
-        save_signature(model, INPUT, OUTPUT, saved_model)
+        save_signatures({SIGNATURE: model}, INPUT, OUTPUT, saved_model)
         for precision in precisions:
             path = Path(out_dir) / f"{name}_{precision}.tflite"
             with atomic_path(path) as temporary:

@@ -12,7 +12,7 @@ from iris_tf.datasets.synthetic.lessons import CHANNELS
 from iris_tf.errors import ExtractionError, FailureReason, ModelError
 from iris_tf.files import sha256
 from iris_tf.geometry import Ellipse, Window
-from iris_tf.litert import LiteRTModel
+from iris_tf.litert import SIGNATURE, LiteRTModel
 from iris_tf.released import released_model
 from iris_tf.segmentation.plausibility import (
     check_confidence,
@@ -24,8 +24,11 @@ from iris_tf.segmentation.polar import directions, fit_ellipse, sample
 from iris_tf.segmentation.segmenter import SegmentedEye
 
 INPUT, OUTPUT = "image", "masks"
+WHOLE = "whole"
+"""Signature with the network at the size in which it looks at whole images. (Converters write
+signatures in the order of their names, and other programs take the first one.)"""
 
-_CODE = 3  # raised when the same masks give other results than before
+_CODE = 4  # raised when the same masks give other results than before
 _RAYS = 96
 _ANGLES = directions(_RAYS)
 _PART = 0.55  # height of the windows for irises too small in the whole image
@@ -33,7 +36,7 @@ _PARTS = ((0.5, 0.5), (0.3, 0.3), (0.7, 0.3), (0.3, 0.7), (0.7, 0.7))  # their c
 _FILL = 0.75  # iris diameter in the second window, as a share of its height
 _MOST_LOOKS = 3  # through windows around the iris that the look before found,
 _SETTLED = 0.85  # until both agree so far: a small iris is outlined roughly at first
-_SURE = 0.9  # expected overlap from which on the mirror image is not looked at
+_SURE = 0.95  # expected overlap from which on the mirror image is not looked at
 _SMALLEST = 0.06  # diameter of iris or pupil in the window, as a share of its height
 _RIDGE = 0.02  # pull of the fits to circles
 _LIKE_MASK = (0.6, 1.6)  # radius of an outline, in radii of a disc of the mask's area
@@ -47,10 +50,7 @@ class _Look:
     masks: np.ndarray  # (height, width, 4), probabilities
     pupil: Ellipse
     iris: Ellipse
-
-    def expected_overlap(self) -> float:
-        """How far the masks overlap with the truth if their probabilities are true."""
-        return _expected_overlap(self.masks)
+    expected_overlap: float  # of the masks with the truth, if their probabilities are true
 
     def outwards(self, outline: Ellipse) -> Ellipse:
         """An outline in the image's pixels."""
@@ -60,8 +60,8 @@ class _Look:
 class NetworkSegmenter:
     """Segment eye images with the embedded network.
 
-    The network looks at the whole image, and then at a window around the iris
-    that it found there, so that irises of all sizes are outlined at like
+    The network looks at the whole image, made small, and then at a window around the
+    iris that it found there, so that irises of all sizes are outlined at like
     resolution; where both disagree, again. Where it is unsure there, it looks at the
     mirror image, too. Pupil and limbus are robust ellipses
     through the masks' edges; edges are trusted as far as they are sharp, since
@@ -86,14 +86,17 @@ class NetworkSegmenter:
 
     def __init__(self, model: Path | None = None):
         self._path = released_model("iris-segmenter") if model is None else model
-        self._model = LiteRTModel(self._path, INPUT, OUTPUT, rank=4)
-        height, width = self._model.input_size
-        if self._model.output_shape != (height, width, len(CHANNELS)) or 3 * width != 4 * height:
-            raise ModelError(
-                f"{self._path}: goes from {self._model.input_size} to {self._model.output_shape}, "
-                "which no iris_tf segmenter does; give a file of `pipelines/iris_segmenter.py`."
-            )
-        self._height = height
+        self._finder, self._model = (
+            LiteRTModel(self._path, INPUT, OUTPUT, rank=4, signature=signature)
+            for signature in (WHOLE, SIGNATURE)
+        )
+        for model in (self._finder, self._model):
+            height, width = model.input_size
+            if model.output_shape != (height, width, len(CHANNELS)) or 3 * width != 4 * height:
+                raise ModelError(
+                    f"{self._path}: goes from {model.input_size} to {model.output_shape}, which "
+                    "no iris_tf segmenter does; give a file of `pipelines/iris_segmenter.py`."
+                )
         self.version = f"{_CODE}-{sha256(self._path)[:12]}"
 
     def __reduce__(self):
@@ -107,7 +110,7 @@ class NetworkSegmenter:
         for _ in range(_MOST_LOOKS):
             before = iris
             window = Window.around(before.x, before.y, 2 * before.radius / _FILL)
-            look = self._look(image, window, mirrored=True)
+            look = _look(self._model, image, window, mirrored=True)
             pupil, iris = look.outwards(look.pupil), look.outwards(look.iris)
             agreement = _overlap(iris, before)
             if agreement > _SETTLED:
@@ -119,7 +122,7 @@ class NetworkSegmenter:
         )
         visible &= iris.mask(image.shape) & ~pupil.mask(image.shape)
         check_visible(pupil, iris, visible)
-        confidence = look.expected_overlap() * min(agreement / _SETTLED, 1.0)
+        confidence = look.expected_overlap * min(agreement / _SETTLED, 1.0)
         check_confidence(confidence)
         return SegmentedEye(pupil, iris, visible, confidence, opening)
 
@@ -127,34 +130,37 @@ class NetworkSegmenter:
         """Look at the whole image, and if nothing is seen, closer at its parts."""
         height, width = image.shape
         try:
-            return self._look(image, Window.whole(image.shape))
+            return _look(self._finder, image, Window.whole(image.shape))
         except ExtractionError as error:
             looks = []
             for x, y in _PARTS:
                 window = Window.around(x * width, y * height, _PART * max(height, 0.75 * width))
                 with contextlib.suppress(ExtractionError):
-                    looks.append(self._look(image, window))
+                    looks.append(_look(self._finder, image, window))
             if not looks:
                 raise error
-            return max(looks, key=_Look.expected_overlap)
+            return max(looks, key=lambda look: look.expected_overlap)
 
-    def _look(self, image: np.ndarray, window: Window, mirrored: bool = False) -> _Look:
-        """Look through a window; `mirrored`: if unsure at its mirror image, too, for the mean."""
-        seen = window.cut(image, self._height)
-        masks = self._model(seen)
-        if mirrored and _expected_overlap(masks) < _SURE:
-            masks = (masks + self._model(seen[:, ::-1])[:, ::-1]) / 2
-        outlines = {}
-        for name, reason, what in (
-            ("iris", FailureReason.NO_IRIS, "iris"),
-            ("pupil", FailureReason.NO_PUPIL, "pupil"),
-        ):
-            mask = masks[..., CHANNELS.index(name)]
-            fitted = _outline(mask, _SMALLEST * self._height / 2)
-            if fitted is None:
-                raise ExtractionError(reason, f"The network sees no {what} in the image.")
-            outlines[name] = fitted
-        return _Look(window, masks, outlines["pupil"], outlines["iris"])
+
+def _look(model: LiteRTModel, image: np.ndarray, window: Window, mirrored: bool = False) -> _Look:
+    """Look through a window; `mirrored`: if unsure at its mirror image, too, for the mean."""
+    height = model.input_size[0]
+    seen = window.cut(image, height)
+    masks = model(seen)
+    overlap = _expected_overlap(masks)
+    if mirrored and overlap < _SURE:
+        masks = (masks + model(seen[:, ::-1])[:, ::-1]) / 2
+        overlap = _expected_overlap(masks)
+    outlines = {}
+    for name, reason, what in (
+        ("iris", FailureReason.NO_IRIS, "iris"),
+        ("pupil", FailureReason.NO_PUPIL, "pupil"),
+    ):
+        fitted = _outline(masks[..., CHANNELS.index(name)], _SMALLEST * height / 2)
+        if fitted is None:
+            raise ExtractionError(reason, f"The network sees no {what} in the image.")
+        outlines[name] = fitted
+    return _Look(window, masks, outlines["pupil"], outlines["iris"], overlap)
 
 
 def _expected_overlap(masks: np.ndarray) -> float:

@@ -7,12 +7,13 @@ import cv2
 import numpy as np
 import pytest
 
+from iris_tf.datasets.synthetic.lessons import CHANNELS
 from iris_tf.errors import ExtractionError, FailureReason, ModelError
 from iris_tf.evaluation.segmentation import intersection_over_union, score_segmenter, summarise
 from iris_tf.files import sha256
 from iris_tf.geometry import Ellipse, Window
 from iris_tf.released import released_folder, released_model
-from iris_tf.segmentation.network import NetworkSegmenter, _outline, _overlap
+from iris_tf.segmentation.network import NetworkSegmenter, _look, _outline, _overlap
 
 
 @pytest.fixture(scope="module")
@@ -56,28 +57,50 @@ def test_varied_eyes_are_found(scores):
     assert found["limbus_error_p95"] <= 0.06
 
 
-def test_the_mirror_image_is_looked_at_where_one_look_leaves_doubt():
-    segment, calls = NetworkSegmenter(), []
-    model = segment._model
+class _Recording:
+    """A model that keeps what it was shown and what it gave."""
 
-    def counted(seen):
-        calls.append((seen, model(seen)))
-        return calls[-1][1]
+    def __init__(self, model):
+        self.model, self.calls, self.input_size = model, [], model.input_size
 
-    segment._model = counted
+    def __call__(self, seen):
+        self.calls.append((seen, self.model(seen)))
+        return self.calls[-1][1]
+
+
+@pytest.fixture(scope="module")
+def clear():
     iris = Ellipse(322, 241, 96, 92, 0.2)
-    clear = _drawn((480, 640), Ellipse(320, 240, 38, 36, 0.1), iris)
-    rng = np.random.default_rng(1)
-    doubtful = np.clip(clear + rng.normal(0, 60, clear.shape), 0, 255).astype(np.uint8)
-    doubtful[:240] = 120
+    return _drawn((480, 640), Ellipse(320, 240, 38, 36, 0.1), iris)
+
+
+def test_the_mirror_image_is_looked_at_where_one_look_leaves_doubt(segment, clear, monkeypatch):
     window = Window.around(322, 241, 250)
-    segment._look(clear, window, mirrored=True)
-    assert len(calls) == 1
-    calls.clear()
-    look = segment._look(doubtful, window, mirrored=True)
-    (seen, once), (turned, mirrored) = calls
+    model = _Recording(segment._model)
+    overlap = _look(model, clear, window).expected_overlap
+    assert len(model.calls) == 1
+    for sure, looks in ((overlap - 1e-6, 1), (overlap + 1e-6, 2)):
+        model.calls.clear()
+        monkeypatch.setattr("iris_tf.segmentation.network._SURE", sure)
+        look = _look(model, clear, window, mirrored=True)
+        assert len(model.calls) == looks
+    (seen, once), (turned, mirrored) = model.calls
     np.testing.assert_array_equal(turned, seen[:, ::-1])
     np.testing.assert_allclose(look.masks, (once + mirrored[:, ::-1]) / 2)
+    assert look.expected_overlap != overlap
+
+
+def test_the_whole_image_is_looked_at_small_and_the_iris_large(clear):
+    segment = NetworkSegmenter()
+    segment._finder, segment._model = _Recording(segment._finder), _Recording(segment._model)
+    segment(clear)
+    ((whole, _),), close = segment._finder.calls, segment._model.calls
+    assert whole.shape == (192, 256)
+    expected = cv2.resize(clear, (256, 192), interpolation=cv2.INTER_AREA)
+    assert np.abs(whole.astype(int) - expected).mean() < 2
+    assert close and all(seen.shape == (288, 384) for seen, _ in close)
+    iris = 2 * np.sqrt((close[-1][1][..., CHANNELS.index("iris")] > 0.5).sum() / np.pi)
+    assert iris == pytest.approx(0.75 * 288, rel=0.05)
 
 
 def test_least_confident_results_are_the_worse_ones(scores):

@@ -1,6 +1,7 @@
 package org.tensorflow.lite;
 
 import java.nio.ByteBuffer;
+import java.util.Map;
 
 public final class Interpreter implements AutoCloseable {
     public static class Options {
@@ -11,17 +12,13 @@ public final class Interpreter implements AutoCloseable {
 
     public Interpreter(ByteBuffer model, Options options) {}
 
-    public native void run(Object input, Object output);
+    public native void runSignature(Map<String, Object> inputs, Map<String, Object> outputs, String key);
 
     public native void allocateTensors();
 
-    public native int getInputTensorCount();
+    public native Tensor getInputTensorFromSignature(String name, String key);
 
-    public native int getOutputTensorCount();
-
-    public native Tensor getInputTensor(int index);
-
-    public native Tensor getOutputTensor(int index);
+    public native Tensor getOutputTensorFromSignature(String name, String key);
 
     public native String[] getSignatureKeys();
 

@@ -22,24 +22,24 @@ import java.nio.ByteOrder
  * delegate demands.
  */
 class LiteRtEngines(private val models: (ModelFile) -> StoredModel) : EngineFactory {
-    override fun open(model: ModelFile, backend: Backend, threads: Int): Engine {
+    override fun open(model: ModelFile, backend: Backend, threads: Int, signature: String): Engine {
         val content = models(model).map()
         ModelFiles.checkWhole(content)
-        if (backend == Backend.CPU) return onCpu(content, threads, null)
+        if (backend == Backend.CPU) return onCpu(content, signature, threads, null)
         return try {
             when (backend) {
-                Backend.GPU -> LiteRtEngine(content, 1, backend, GpuDelegate(), null)
-                else -> LiteRtEngine(content, 1, backend, nnapi(), null)
+                Backend.GPU -> LiteRtEngine(content, signature, 1, backend, GpuDelegate(), null)
+                else -> LiteRtEngine(content, signature, 1, backend, nnapi(), null)
             }
         } catch (error: RuntimeException) {
-            onCpu(content, threads, fallback(backend, error))
+            onCpu(content, signature, threads, fallback(backend, error))
         } catch (error: LinkageError) {
-            onCpu(content, threads, fallback(backend, error))
+            onCpu(content, signature, threads, fallback(backend, error))
         }
     }
 
-    private fun onCpu(content: ByteBuffer, threads: Int, fallback: String?): Engine = try {
-        LiteRtEngine(content, threads, Backend.CPU, null, fallback)
+    private fun onCpu(content: ByteBuffer, signature: String, threads: Int, fallback: String?): Engine = try {
+        LiteRtEngine(content, signature, threads, Backend.CPU, null, fallback)
     } catch (error: RuntimeException) {
         throw EngineException(
             "LiteRT cannot load this file (${firstLine(error)}); it is damaged or needs operations that are not built in.",
@@ -67,9 +67,12 @@ class LiteRtEngines(private val models: (ModelFile) -> StoredModel) : EngineFact
 }
 
 private class LiteRtEngine(
-    content: ByteBuffer, threads: Int, on: Backend, private val delegate: Delegate?, override val fallback: String?,
+    content: ByteBuffer, private val signature: String, threads: Int, on: Backend, private val delegate: Delegate?,
+    override val fallback: String?,
 ) : Engine {
     private val interpreter: Interpreter
+    private val inputName: String
+    private val outputName: String
     private val input: ByteBuffer
     private val output: ByteBuffer
     override val backend = on.id
@@ -83,10 +86,15 @@ private class LiteRtEngine(
             if (delegate != null) options.addDelegate(delegate)
             val interpreter = Interpreter(content, options)
             made = interpreter
-            checkSignature(interpreter)
+            val names = names(interpreter)
+            inputName = names.first
+            outputName = names.second
             interpreter.allocateTensors()
-            inputShape = interpreter.getInputTensor(0).shape().toList()
-            outputShape = interpreter.getOutputTensor(0).shape().toList()
+            val from = interpreter.getInputTensorFromSignature(inputName, signature)
+            val to = interpreter.getOutputTensorFromSignature(outputName, signature)
+            inputShape = from.shape().toList()
+            outputShape = to.shape().toList()
+            Signature.checkTensors(from.dataType() == DataType.FLOAT32 && to.dataType() == DataType.FLOAT32, inputShape)
             input = buffer(inputShape)
             output = buffer(outputShape)
             this.interpreter = interpreter
@@ -97,17 +105,13 @@ private class LiteRtEngine(
         }
     }
 
-    private fun checkSignature(interpreter: Interpreter) {
-        val known = Signature.KEY in interpreter.signatureKeys && interpreter.inputTensorCount == 1 &&
-            interpreter.outputTensorCount == 1
-        Signature.checkNames(
-            if (known) interpreter.getSignatureInputs(Signature.KEY).toList() else emptyList(),
-            if (known) interpreter.getSignatureOutputs(Signature.KEY).toList() else emptyList(),
-        )
-        val (input, output) = Pair(interpreter.getInputTensor(0), interpreter.getOutputTensor(0))
-        Signature.checkTensors(
-            input.dataType() == DataType.FLOAT32 && output.dataType() == DataType.FLOAT32, input.shape().toList(),
-        )
+    /** Names of the signature's input and output. */
+    private fun names(interpreter: Interpreter): Pair<String, String> {
+        val known = signature in interpreter.signatureKeys
+        val inputs = if (known) interpreter.getSignatureInputs(signature).toList() else emptyList()
+        val outputs = if (known) interpreter.getSignatureOutputs(signature).toList() else emptyList()
+        Signature.checkNames(signature, inputs, outputs)
+        return inputs.single() to outputs.single()
     }
 
     private fun buffer(shape: List<Int>) =
@@ -121,7 +125,7 @@ private class LiteRtEngine(
     override fun invoke(): Long? {
         input.rewind()
         output.rewind()
-        interpreter.run(input, output)
+        interpreter.runSignature(mapOf(inputName to input), mapOf(outputName to output), signature)
         return interpreter.lastNativeInferenceDurationNanoseconds
     }
 

@@ -10,6 +10,7 @@ import org.iristf.core.NetworkSegmenter
 import org.iristf.core.Plan
 import org.iristf.core.ProgressListener
 import org.iristf.core.SegmenterCard
+import org.iristf.core.Signature
 import java.util.concurrent.atomic.AtomicBoolean
 
 /**
@@ -54,7 +55,10 @@ class Work(private val store: ModelStore, private val phone: Phone) {
             val eyes = store.eyeAgreement(model.file)
             engines.open(model.file, backend, 1).use {
                 val card = model.card
-                val crops = if (card is SegmenterCard) eyes?.run(NetworkSegmenter(it, card.channels)) else null
+                val crops = if (card !is SegmenterCard || eyes == null) null
+                else engines.open(model.file, backend, 1, Signature.WHOLE).use { finder ->
+                    eyes.run(NetworkSegmenter(finder, it, card.channels))
+                }
                 AgreementRow(name, backend, it.backend, test.run(it), it.fallback, crops)
             }
         } catch (error: Throwable) {

@@ -5,7 +5,7 @@ import java.io.Closeable
 /** A model that cannot be run; the message is one sentence for the person at the phone. */
 class EngineException(message: String, cause: Throwable? = null) : Exception(message, cause)
 
-/** One loaded model, from one float32 input to one float32 output. */
+/** One signature of a loaded model, from one float32 input to one float32 output. */
 interface Engine : Closeable {
     /** What it runs on: an id of [Backend], which may differ from the one asked for. */
     val backend: String
@@ -39,10 +39,11 @@ interface EngineFactory {
     /**
      * Load a model and make it ready to run.
      *
+     * @param signature which of the model's signatures: a name of [Signature]
      * @throws EngineException when that cannot be done
      */
     @Throws(EngineException::class)
-    fun open(model: ModelFile, backend: Backend, threads: Int): Engine
+    fun open(model: ModelFile, backend: Backend, threads: Int, signature: String = Signature.KEY): Engine
 }
 
 /** A model file as results name it. */

@@ -33,7 +33,7 @@ class Recognition(val card: RecognitionCard, val engine: Engine)
  * Without a recognition model, photographs become crops and are not compared.
  */
 class Recognizer private constructor(
-    private val segmenterEngine: Engine, private val segmenter: NetworkSegmenter, private val recognition: Recognition?,
+    private val engines: List<Engine>, private val segmenter: NetworkSegmenter, private val recognition: Recognition?,
     private val clock: Clock,
 ) : Closeable {
     /** What a user should know of this combination, in one sentence; null: nothing. */
@@ -82,10 +82,7 @@ class Recognizer private constructor(
         return embedding
     }
 
-    override fun close() {
-        segmenterEngine.close()
-        recognition?.engine?.close()
-    }
+    override fun close() = engines.forEach { it.close() }
 
     companion object {
         private const val SEGMENTER = "network" // the name that cards have for the released segmenter
@@ -114,14 +111,15 @@ class Recognizer private constructor(
         ): Recognizer {
             val opened = ArrayList<Engine>()
             try {
-                fun open(model: ModelFile) = engines.open(model, Backend.CPU, 1).also {
-                    opened.add(it)
-                    run(it, FloatArray(it.inputShape.fold(1, Int::times)))
-                }
-                val first = open(segmenter.first)
-                val network = NetworkSegmenter(first, segmenter.second.channels)
+                fun open(model: ModelFile, signature: String = Signature.KEY) =
+                    engines.open(model, Backend.CPU, 1, signature).also {
+                        opened.add(it)
+                        run(it, FloatArray(it.inputShape.fold(1, Int::times)))
+                    }
+                val (file, card) = segmenter
+                val network = NetworkSegmenter(open(file, Signature.WHOLE), open(file), card.channels)
                 val second = recognition?.let { (model, card) -> Recognition(card, open(model).also { check(card, it) }) }
-                return Recognizer(first, network, second, clock)
+                return Recognizer(opened, network, second, clock)
             } catch (error: Throwable) {
                 opened.forEach { it.close() }
                 throw error

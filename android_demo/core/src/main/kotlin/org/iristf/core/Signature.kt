@@ -1,24 +1,29 @@
 package org.iristf.core
 
 /**
- * The signature that every model of this project has: from one grey image to an embedding or to
+ * The signatures that models of this project have: from one grey image to an embedding or to
  * masks. Other models are refused, because nothing is known of what they take.
  */
 object Signature {
+    /** Every model has it. */
     const val KEY = "serving_default"
-    private val OUTPUTS = mapOf("roi" to "embedding", "image" to "masks")
+
+    /** The segmenter at the size in which it looks at whole images. */
+    const val WHOLE = "whole"
+    private val MASKS = "image" to "masks"
+    private val NAMES = mapOf(KEY to listOf("roi" to "embedding", MASKS), WHOLE to listOf(MASKS))
 
     /**
-     * Check the names that a loaded model has in its signature [KEY]; none if it has no such one.
+     * Check the names that a loaded model has in a signature; none if it has no such one.
      *
      * @throws EngineException when they are others
      */
     @Throws(EngineException::class)
-    fun checkNames(inputs: List<String>, outputs: List<String>) {
-        val (input, output) = listOf(inputs, outputs).map { it.singleOrNull() }
-        if (input == null || OUTPUTS[input] != output) {
-            val known = OUTPUTS.entries.joinToString(" or ") { "from ${it.key} to ${it.value}" }
-            throw EngineException("The model has no signature $KEY $known; choose one that iris-tf export wrote.")
+    fun checkNames(signature: String, inputs: List<String>, outputs: List<String>) {
+        val names = NAMES.getValue(signature)
+        if (Pair(inputs.singleOrNull(), outputs.singleOrNull()) !in names) {
+            val known = names.joinToString(" or ") { (input, output) -> "from $input to $output" }
+            throw EngineException("The model has no signature $signature $known; choose one that iris-tf export wrote.")
         }
     }
 

@@ -21,7 +21,8 @@ class BenchmarkTest {
         val progress = ArrayList<Pair<Int, Int>>()
         var failAt: (Backend) -> Throwable? = { null }
 
-        override fun open(model: ModelFile, backend: Backend, threads: Int): Engine {
+        override fun open(model: ModelFile, backend: Backend, threads: Int, signature: String): Engine {
+            assertEquals("serving_default", signature)
             failAt(backend)?.let { throw it }
             opened++
             now += 10_000_000
@@ -144,8 +145,8 @@ class BenchmarkTest {
     fun `an engine that fails while it runs is closed`() {
         val laboratory = Laboratory()
         val broken = object : EngineFactory {
-            override fun open(model: ModelFile, backend: Backend, threads: Int): Engine {
-                val engine = laboratory.open(model, backend, threads)
+            override fun open(model: ModelFile, backend: Backend, threads: Int, signature: String): Engine {
+                val engine = laboratory.open(model, backend, threads, signature)
                 return object : Engine by engine {
                     override fun invoke(): Long? = throw IllegalStateException("native\nlines")
                 }

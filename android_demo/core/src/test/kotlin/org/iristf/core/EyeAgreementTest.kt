@@ -7,7 +7,7 @@ import org.junit.jupiter.api.Test
 
 class EyeAgreementTest {
     private val eye = drawEye(Numbers(6))
-    private val segmenter = NetworkSegmenter(GreyLevels(), GreyLevels.CHANNELS)
+    private val segmenter = GreyLevels.segmenter()
 
     private fun hexadecimal(image: GrayImage) = image.pixels.joinToString("") { "%02x".format(it) }
 

@@ -8,21 +8,22 @@ import org.junit.jupiter.api.Assertions.assertTrue
 import org.junit.jupiter.api.Test
 
 /** `GreyLevels` of `write_fixtures.py`: masks that follow from grey levels. */
-class GreyLevels : Engine {
-    private var input = FloatArray(0)
+class GreyLevels(height: Int) : Engine {
+    val seen = ArrayList<FloatArray>()
+    var closed = false
     override val backend = "cpu-xnnpack"
     override val fallback: String? = null
-    override val inputShape = listOf(1, 192, 256, 1)
-    override val outputShape = listOf(1, 192, 256, 4)
+    override val inputShape = listOf(1, height, height * 4 / 3, 1)
+    override val outputShape = listOf(1, height, height * 4 / 3, 4)
 
     override fun fill(input: FloatArray) {
-        this.input = input
+        seen.add(input)
     }
 
     override fun invoke(): Long? = null
 
-    override fun output() = FloatArray(4 * input.size) {
-        val grey = input[it / 4]
+    override fun output() = FloatArray(4 * seen.last().size) {
+        val grey = seen.last()[it / 4]
         val pupil = ((75 - grey) / 60 + 0.5f).coerceIn(0f, 1f)
         val iris = ((160 - grey) / 60 + 0.5f).coerceIn(0f, 1f)
         when (it % 4) {
@@ -33,10 +34,19 @@ class GreyLevels : Engine {
         }
     }
 
-    override fun close() = Unit
+    override fun close() {
+        closed = true
+    }
 
     companion object {
         val CHANNELS = listOf("visible", "pupil", "iris", "opening")
+
+        /** As large as in the released segmenter. */
+        fun finder() = GreyLevels(192)
+
+        fun outliner() = GreyLevels(288)
+
+        fun segmenter() = NetworkSegmenter(finder(), outliner(), CHANNELS)
     }
 }
 
@@ -67,7 +77,20 @@ fun drawEye(numbers: Numbers): GrayImage {
 class NetworkSegmenterTest {
     private fun outline(ellipse: Ellipse) = doubleArrayOf(ellipse.x, ellipse.y, ellipse.a, ellipse.b, ellipse.angle)
 
-    private val segmenter = NetworkSegmenter(GreyLevels(), GreyLevels.CHANNELS)
+    private fun flatEye(iris: Ellipse, pupil: Ellipse, grey: Int): GrayImage {
+        // 4:3, because GreyLevels would take a window's black edges for a pupil.
+        val image = GrayImage(180, 240)
+        val irisMask = iris.mask(180, 240)
+        val pupilMask = pupil.mask(180, 240)
+        for (y in 0 until 180) for (x in 0 until 240) {
+            image[y, x] = if (pupilMask[y, x]) 30 else if (irisMask[y, x]) grey else 220
+        }
+        return image
+    }
+
+    private val segmenter = GreyLevels.segmenter()
+    private val iris = Ellipse(130.0, 75.0, 48.0, 48.0)
+    private val pupil = Ellipse(128.0, 76.0, 18.0, 18.0)
 
     @Test
     fun `eyes are outlined as by the Python code`() {
@@ -94,27 +117,53 @@ class NetworkSegmenterTest {
 
     @Test
     fun `an eye is found where it was drawn`() {
-        val image = GrayImage(160, 240)
-        val iris = Ellipse(130.0, 75.0, 48.0, 48.0)
-        val pupil = Ellipse(128.0, 76.0, 18.0, 18.0)
-        val irisMask = iris.mask(160, 240)
-        val pupilMask = pupil.mask(160, 240)
-        for (y in 0 until 160) for (x in 0 until 240) {
-            image[y, x] = if (pupilMask[y, x]) 30 else if (irisMask[y, x]) 110 else 220
-        }
-        val eye = segmenter.segment(image)
+        val eye = segmenter.segment(flatEye(iris, pupil, 110))
         assertEquals(iris.x, eye.iris.x, 0.5)
         assertEquals(iris.y, eye.iris.y, 0.5)
         // Filling takes the pixels that an outline touches, about half a pixel more.
         assertEquals(iris.radius + 0.5, eye.iris.radius, 0.5)
         assertEquals(pupil.radius + 0.5, eye.pupil.radius, 0.5)
-        assertTrue((irisMask - pupilMask).overlap(eye.visible) > 0.95)
+        assertTrue((iris.mask(180, 240) - pupil.mask(180, 240)).overlap(eye.visible) > 0.95)
+    }
+
+    @Test
+    fun `the whole image is looked at small and the iris large, in doubt also its mirror image`() {
+        // That 110 is iris is certain; 134 is it with a probability of 0.93.
+        for ((grey, looks) in listOf(110 to 1, 134 to 2)) {
+            val image = flatEye(iris, pupil, grey)
+            val (finder, outliner) = listOf(GreyLevels.finder(), GreyLevels.outliner())
+            NetworkSegmenter(finder, outliner, GreyLevels.CHANNELS).segment(image)
+            assertArrayEquals(Window.whole(180, 240).cut(image, 192).toFloats(), finder.seen.single())
+            assertEquals(looks, outliner.seen.size)
+            val last = outliner.seen.last()
+            val turned = FloatArray(last.size) { last[it - it % 384 + 383 - it % 384] }
+            if (looks == 2) assertArrayEquals(outliner.seen.first(), turned)
+        }
+    }
+
+    @Test
+    fun `parts of an image in which nothing is seen are looked at small`() {
+        val (finder, outliner) = listOf(GreyLevels.finder(), GreyLevels.outliner())
+        val blank = GrayImage(180, 240, ByteArray(180 * 240) { 127 })
+        assertThrows(ExtractionException::class.java) {
+            NetworkSegmenter(finder, outliner, GreyLevels.CHANNELS).segment(blank)
+        }
+        assertEquals(6 to 0, finder.seen.size to outliner.seen.size)
     }
 
     @Test
     fun `a model that is no segmenter is refused`() {
-        assertThrows(ModelException::class.java) { NetworkSegmenter(GreyLevels(), listOf("visible", "pupil", "iris")) }
-        assertThrows(ModelException::class.java) { NetworkSegmenter(GreyLevels(), listOf("a", "b", "c", "d")) }
+        fun refused(finder: Engine, outliner: Engine, channels: List<String> = GreyLevels.CHANNELS) {
+            assertThrows(ModelException::class.java) { NetworkSegmenter(finder, outliner, channels) }
+        }
+        val (finder, outliner) = listOf(GreyLevels.finder(), GreyLevels.outliner())
+        val other = object : Engine by finder {
+            override val outputShape = listOf(1, 192, 256, 3)
+        }
+        refused(other, outliner)
+        refused(finder, other)
+        refused(finder, outliner, listOf("visible", "pupil", "iris"))
+        refused(finder, outliner, listOf("a", "b", "c", "d"))
     }
 
     @Test

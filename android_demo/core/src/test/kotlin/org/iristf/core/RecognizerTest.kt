@@ -45,11 +45,18 @@ class RecognizerTest {
         }
     }
 
-    private fun open(embedder: Embedder?, card: RecognitionCard = card(), segmenter: Engine = GreyLevels()) = Recognizer.open(
+    private fun open(
+        embedder: Embedder?, card: RecognitionCard = card(), finder: Engine = GreyLevels.finder(),
+        outliner: Engine = GreyLevels.outliner(),
+    ) = Recognizer.open(
         object : EngineFactory {
-            override fun open(model: ModelFile, backend: Backend, threads: Int): Engine {
+            override fun open(model: ModelFile, backend: Backend, threads: Int, signature: String): Engine {
                 assertEquals(Backend.CPU to 1, backend to threads)
-                return if (model == segmenterFile) segmenter else embedder!!
+                return when (model to signature) {
+                    segmenterFile to Signature.WHOLE -> finder
+                    segmenterFile to Signature.KEY -> outliner
+                    else -> embedder!!
+                }
             }
         },
         segmenterFile to channels, embedder?.let { modelFile to card }, Ticks(),
@@ -61,7 +68,7 @@ class RecognizerTest {
     fun `a photograph becomes the crop of the card, with the time of each stage`() {
         val embedder = Embedder(floatArrayOf(0.6f, 0.8f))
         val found = open(embedder).enrol(eye)
-        val expected = NetworkSegmenter(GreyLevels(), GreyLevels.CHANNELS).segment(eye)
+        val expected = GreyLevels.segmenter().segment(eye)
         assertEquals(Resize.roi(RoiMode.UNROLLED.crop(eye, expected), 16, 128), found.crop)
         assertArrayEquals(found.crop.toFloats(), embedder.input)
         // The clock's steps are 0, 1, 2 and 3 ms.
@@ -124,11 +131,17 @@ class RecognizerTest {
         assertThrows(ModelException::class.java) { open(embedder, other) }
         assertTrue(embedder.closed)
         val second = Embedder()
-        assertThrows(ModelException::class.java) { open(null, segmenter = second) }
-        assertTrue(second.closed)
-        val third = Embedder()
-        open(third).close()
-        assertTrue(third.closed)
+        val finder = GreyLevels.finder()
+        assertThrows(ModelException::class.java) { open(null, finder = finder, outliner = second) }
+        assertTrue(second.closed && finder.closed)
+    }
+
+    @Test
+    fun `all models are closed`() {
+        val embedder = Embedder()
+        val segmenter = listOf(GreyLevels.finder(), GreyLevels.outliner())
+        open(embedder, finder = segmenter[0], outliner = segmenter[1]).close()
+        assertTrue(embedder.closed && segmenter.all { it.closed })
     }
 
     @Test

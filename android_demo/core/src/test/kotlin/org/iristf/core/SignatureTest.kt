@@ -6,9 +6,10 @@ import org.junit.jupiter.api.Test
 
 class SignatureTest {
     @Test
-    fun `recognition models and segmenters have it`() {
-        Signature.checkNames(listOf("roi"), listOf("embedding"))
-        Signature.checkNames(listOf("image"), listOf("masks"))
+    fun `recognition models and segmenters have them`() {
+        Signature.checkNames("serving_default", listOf("roi"), listOf("embedding"))
+        Signature.checkNames("serving_default", listOf("image"), listOf("masks"))
+        Signature.checkNames("whole", listOf("image"), listOf("masks"))
         Signature.checkTensors(true, listOf(1, 64, 512, 1))
     }
 
@@ -22,9 +23,17 @@ class SignatureTest {
             listOf("roi", "image") to listOf("embedding"),
             listOf("image") to listOf("masks", "embedding"),
         )) {
-            val error = assertThrows(EngineException::class.java, { Signature.checkNames(inputs, outputs) }, "$inputs")
-            assertTrue("from roi to embedding or from image to masks; choose" in error.message!!, error.message)
+            for ((signature, known) in listOf(
+                Signature.KEY to "serving_default from roi to embedding or from image to masks",
+                Signature.WHOLE to "whole from image to masks",
+            )) {
+                val error = assertThrows(
+                    EngineException::class.java, { Signature.checkNames(signature, inputs, outputs) }, "$inputs",
+                )
+                assertTrue("has no signature $known; choose" in error.message!!, error.message)
+            }
         }
+        assertThrows(EngineException::class.java) { Signature.checkNames("whole", listOf("roi"), listOf("embedding")) }
     }
 
     @Test
