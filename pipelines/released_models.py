@@ -129,9 +129,8 @@ class Release:
         self.dataset = self.folder / "dataset"
         self.models = model_recipes(recipe)
         self.name = list(self.models)[-1]
-        self.taught = RunFolder(self.models[self.name].run)
-        whitened = RunFolder(self.folder / "whitened" / self.name)
-        self.trained = whitened if recipe.whitening else self.taught
+        self.runs = {name: RunFolder(model.run) for name, model in self.models.items()}
+        self.finished = RunFolder(self.folder / "finished" / self.name)
 
     def train(self) -> None:
         """Draw the strips and train all models on them."""
@@ -147,23 +146,26 @@ class Release:
         )
         for name, recipe in self.models.items():
             train_stage(self.stages, name, recipe, manifest)
-        if power := self.recipe.whitening:
-            from iris_tf.training.whitening import whiten_run
+        from iris_tf.training.finishing import finish_runs
 
-            self.stages.run(
-                f"whiten {self.name}",
-                {"model": self.taught.best, "power": power},
-                [self.trained.best],
-                lambda: whiten_run(self.taught, self.trained, power),
-            )
+        settings = self.recipe.finish
+        self.stages.run(
+            f"finish {self.name}",
+            {
+                **{name: self.runs[name].best for name in settings.average or [self.name]},
+                "settings": dataclasses.asdict(settings),
+            },
+            [self.finished.best],
+            lambda: finish_runs(self.runs, self.name, self.finished, settings),
+        )
 
     def export(self) -> None:
         """Write the last model's ``.tflite`` files and its card."""
-        export_stage(self.stages, self.name, self.trained, self.recipe.precisions)
+        export_stage(self.stages, self.name, self.finished, self.recipe.precisions)
 
     def file(self, precision: str) -> Path:
         """Path of an exported file."""
-        return exported_file(self.name, self.trained, precision)
+        return exported_file(self.name, self.finished, precision)
 
     def measure(self, name: str, images: Path) -> None:
         """Compare all real eyes of a folder, as they are and made worse in several ways."""
@@ -241,7 +243,7 @@ class Release:
 
     def publish(self) -> None:
         """Put the files, the weights to train on from and the card into the release's folder."""
-        card = ModelCard.read(self.trained.models / CARD_NAME)
+        card = ModelCard.read(self.finished.models / CARD_NAME)
         # Somebody may have exported more by hand, which was not measured.
         wanted = self.recipe.precisions
         card = dataclasses.replace(
@@ -255,24 +257,28 @@ class Release:
                 for file in Path(self.recipe.out).glob(pattern):
                     shutil.copy2(file, folder)
             for file in card.files:
-                shutil.copy2(self.trained.models / file, folder)
-            shutil.copy2(self.trained.best, folder / f"{self.name}.keras")
+                shutil.copy2(self.finished.models / file, folder)
+            shutil.copy2(self.finished.best, folder / f"{self.name}.keras")
             card = dataclasses.replace(
                 card,
                 **self.thresholds(),
                 training_data=(
                     f"{strips.identities - strips.validation} synthetic irises, {strips.views} "
                     f"images of each by varied synthetic cameras (seed {self.recipe.seed}); no "
-                    f"real image.{self.whitened()}"
+                    f"real image. {self.finishing()}"
                 ),
                 metrics=card.metrics | {"real eyes, all pairs": self.figures()},
             )
             card.write(folder / CARD_NAME)
 
-    def whitened(self) -> str:
-        """A sentence for the card about the whitening, if there was any."""
-        power = self.recipe.whitening
-        return f" Embeddings whitened to the power of {power} by these." if power else ""
+    def finishing(self) -> str:
+        """A sentence for the card about what became of the trained models."""
+        settings = self.recipe.finish
+        return (
+            f"Weights averaged: {', '.join(settings.average) or self.name}; coarse contrast "
+            f"weakened to {settings.coarse:g}; embeddings whitened to the power of "
+            f"{settings.whitening:g} by these irises."
+        )
 
     def thresholds(self) -> dict[str, Any]:
         """Fields of the card about thresholds, where a real set decides on them."""

@@ -67,7 +67,6 @@ class NetworkRecipe:
     batchnorm_momentum: float = 0.99
     normalization: str = "imagenet"  # imagenet | local_contrast (unrolled strips)
     reduction: list[int] = field(default_factory=lambda: [1, 2])  # local_contrast: rows, columns
-    rings: float = 1.0  # local_contrast: share that stays of what all pixels at a radius share
 
     def problems(self) -> Iterator[Problem]:
         """Impossible values."""
@@ -80,7 +79,6 @@ class NetworkRecipe:
         if self.normalization == "local_contrast" and self.weights == "imagenet":
             yield "weights", "must not be imagenet with local_contrast, an input they do not know"
         yield from _length(2, reduction=self.reduction)
-        yield from _between(0.0, 1.0, rings=self.rings)
         for part in self.reduction:
             yield from _between(1, 32, reduction=part)
         yield from _between(0.0, 0.9999, batchnorm_momentum=self.batchnorm_momentum)
@@ -137,11 +135,13 @@ class AugmentationRecipe:
     scale: float = 0.05  # +-
     hidden_share: float = 0.0  # of unrolled strips, a sector of which is hidden
     hidden_degrees: float = 90.0  # the widest sector
+    shading: float = 0.0  # of strips, logarithm of brightness: most of its standard deviation
 
     def problems(self) -> Iterator[Problem]:
         """Impossible values."""
         yield from _between(0.0, 1.0, hidden_share=self.hidden_share)
         yield from _between(0.0, 360.0, hidden_degrees=self.hidden_degrees)
+        yield from _between(0.0, 1.0, shading=self.shading)
         yield from _between(0.0, 180.0, rotation_degrees=self.rotation_degrees)
         yield from _between(0.0, 0.5, translation=self.translation, scale=self.scale)
 
@@ -248,7 +248,6 @@ class TrainRecipe:
     mining: MiningRecipe = field(default_factory=MiningRecipe)
     loss: str = "triplet"  # triplet (Eqs. 3-6) | contrastive (all of the batch; balanced only)
     temperature: float = 0.0625  # contrastive only
-    spread: float = 0.0  # contrastive only: weight of the mean squared similarity of strangers
     triplet_reduction: str = "mean"  # mean (Eq. 3) | active (over the non-zero losses)
     distillation: DistillationRecipe = field(default_factory=DistillationRecipe)
     optimizer: OptimizerRecipe = field(default_factory=OptimizerRecipe)
@@ -281,7 +280,6 @@ class TrainRecipe:
         if self.loss == "contrastive" and self.batch.layout != "balanced":
             yield "loss", "is contrastive, which needs `batch.layout: balanced`"
         yield from _positive(temperature=self.temperature)
-        yield from _between(0.0, 1000.0, spread=self.spread)
         yield from _one_of(("mean", "active"), triplet_reduction=self.triplet_reduction)
         yield from _one_of(("single", "mirrored"), strategy=self.strategy)
 
@@ -393,6 +391,23 @@ class StripsRecipe:
 
 
 @dataclass
+class FinishRecipe:
+    """What is done to the trained models; see `iris_tf/training/finishing.py`."""
+
+    # Shares of the models whose weights are averaged, by name; none: the last one alone.
+    average: dict[str, float] = field(default_factory=dict)
+    coarse: float = 1.0  # share of the coarse local contrast that the network is left with
+    statistics: bool = True  # take those of batch normalisation anew, from strips as they are
+    whitening: float = 0.0  # power of their second moment that embeddings are divided by, 0..0.5
+
+    def problems(self) -> Iterator[Problem]:
+        """Impossible values."""
+        yield from _between(0.0, 1.0, coarse=self.coarse)
+        yield from _between(0.0, 0.5, whitening=self.whitening)
+        yield from _positive(**{f"average.{name}": share for name, share in self.average.items()})
+
+
+@dataclass
 class ReleaseRecipe:
     """The released recognition model: learned from strips, measured on what eyes there are."""
 
@@ -401,9 +416,9 @@ class ReleaseRecipe:
     seed: int = 0
     strips: StripsRecipe = field(default_factory=StripsRecipe)
     training: dict[str, Any] = field(default_factory=dict)  # keys of `TrainRecipe`
-    models: dict[str, Any] = MISSING  # name -> keys of `TrainRecipe`; the last one is released
-    # Of the last model: power of its embeddings' second moment that they are divided by, 0..0.5
-    whitening: float = 0.0
+    # name -> keys of `TrainRecipe`; the last one is released, under its name
+    models: dict[str, Any] = MISSING
+    finish: FinishRecipe = field(default_factory=FinishRecipe)
     precisions: list[str] = field(default_factory=lambda: ["float32", "float16"])
     real: dict[str, str] = field(default_factory=dict)  # name -> image folder, to measure on
     thresholds: str = ""  # one of `real`, for the card's thresholds; empty: validation strips
@@ -415,7 +430,10 @@ class ReleaseRecipe:
         if self.thresholds and self.thresholds not in self.real:
             yield "thresholds", f"names {self.thresholds}, which is not one of `real`"
         yield from _models_and_precisions(self.models, self.precisions, ("dataset", "real"))
-        yield from _between(0.0, 0.5, whitening=self.whitening)
+        yield from _under("finish", self.finish.problems())
+        for name in self.finish.average:
+            if name not in self.models:
+                yield "finish.average", f"names {name}, which is not one of `models`"
         if "float16" not in self.precisions:
             yield "precisions", "must have float16, which is what an installation uses"
         yield from _names(real=self.real)

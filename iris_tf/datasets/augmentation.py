@@ -1,4 +1,4 @@
-"""The paper's rotation, translation and scale in one resampling, and hidden sectors of strips."""
+"""Random rotation, translation and scale of crops; shade, hidden sectors and turns of strips."""
 
 import math
 
@@ -9,6 +9,8 @@ from iris_tf.config.recipe import AugmentationRecipe
 # These keep random numbers apart from those of the geometry.
 _HIDING = 1 << 20
 _TURNING = 1 << 21
+_SHADING = 1 << 22
+_SHADES = (5, 16)  # of a strip, along radius and angle: as coarse as light and folds are
 
 
 def augment(
@@ -41,6 +43,8 @@ def augment(
         images = hide_sectors(
             images, seed + _HIDING, settings.hidden_share, settings.hidden_degrees
         )
+    if roi_mode == "unrolled" and settings.shading:
+        images = shade_strips(images, seed + _SHADING, settings.shading)
     if not (settings.rotation_degrees or settings.translation or settings.scale):
         return images
     # Philox by name, because the default algorithm depends on the device.
@@ -113,6 +117,41 @@ def hide_sectors(
     rows = tf.range(height, dtype=tf.float32)[None] >= height - depth
     hidden = rows[:, :, None] & (aside <= half)[:, None, :]
     return tf.where(hidden[..., None], 0.0, images)
+
+
+def shade_strips(images: tf.Tensor, seed: tf.Tensor, strongest: float) -> tf.Tensor:
+    """Multiply strips by smooth random fields, as another light and another pupil do.
+
+    What is coarse in an iris changes from one session to the next more than its details do,
+    and strangers of one population have more of it in common.
+
+    Parameters
+    ----------
+    images : tensor of shape (batch, height, width, 1), float32
+        Rows are radii, the columns make one full turn; 0 where the iris is hidden.
+    seed : tensor of shape (2,), integer
+    strongest : float
+        The field's logarithm is normal, at nodes a 5th of the strip's height and a 16th of its
+        width apart, and for whole rows once more; its standard deviation is a strip's own,
+        uniform up to this one.
+
+    Returns
+    -------
+    tensor of shape (batch, height, width, 1), float32
+        Visible pixels within 1..255.
+    """
+    batch, height, width, _ = images.shape
+    down, around = _SHADES
+    draws = tf.random.stateless_normal((batch, down, around + 1, 1), seed, alg="philox")
+    field = draws[:, :, :-1] + draws[:, :, -1:]
+    # Continued by one node on either side, so that the ends of the strip meet.
+    field = tf.concat([field[:, :, -1:], field, field[:, :, :1]], axis=2)
+    step = width // around
+    field = tf.image.resize(field, (height, (around + 2) * step), "bicubic")[:, :, step:-step]
+    field = tf.image.resize(field, (height, width))
+    strength = strongest * tf.random.stateless_uniform((batch, 1, 1, 1), seed + 1, alg="philox")
+    shaded = tf.clip_by_value(images * tf.exp(strength * field), 1.0, 255.0)
+    return tf.where(images > 0.0, shaded, 0.0)
 
 
 def warp_crops(

@@ -54,7 +54,7 @@ def embed(
     kind: KindOption = Kind.auto,
     calibration: CalibrationFile = None,
 ) -> None:
-    """Print the embedding of each image as a line of JSON; centred, with a calibration.
+    """Print the embedding of each image as a line of JSON; with a calibration, adapted by it.
 
     An image that cannot be used is named on standard error and does not stop
     the others; the exit status is 2 then.
@@ -166,8 +166,8 @@ def calibrate(
 ) -> None:
     """Adapt a model to a camera with some hundred images that need no labels.
 
-    The mean embedding is subtracted from every embedding, and thresholds are set by
-    how different eyes compare then. Give as many eyes as possible, few images of
+    In what all these images are alike then counts for less, and thresholds are set by
+    how different eyes compare. Give as many eyes as possible, few images of
     each. Where the layout tells who is who, pairs of one eye are left out;
     subfolders tell it only with `--layout folder`.
     """

@@ -161,7 +161,7 @@ class IrisRecognizer:
         calibration = Calibration.read(path)
         if (
             calibration.model_sha256 != self.origin.model_sha256
-            or len(calibration.mean) != self._embedder.embedding_size
+            or len(calibration.matrix) != self._embedder.embedding_size
         ):
             raise ModelError(
                 f"{path}: this calibration is of another model file ({calibration.model}, SHA-256 "
@@ -207,7 +207,7 @@ class IrisRecognizer:
         Returns
         -------
         ndarray of shape (n, D), float32
-            Unit vectors; centred, with a calibration.
+            Unit vectors; with a calibration, adapted by it.
 
         Raises
         ------
@@ -340,7 +340,7 @@ class IrisRecognizer:
 
         embeddings = self._embedder.embed(rois())
         if self.calibration is not None:
-            embeddings = self.calibration.centre(embeddings)
+            embeddings = self.calibration.adapt(embeddings)
         return embeddings, qualities
 
 

@@ -35,7 +35,6 @@ def build_embedding_model(
     seed: int = 0,
     normalization: str = "imagenet",
     reduction: tuple[int, int] = (1, 2),
-    rings: float = 1.0,
 ) -> keras.Model:
     """Build a network that turns crops into embeddings.
 
@@ -73,8 +72,6 @@ def build_embedding_model(
         `RoiNormalization`, or `StripNormalization` for unrolled strips.
     reduction : tuple of int
         Rows and columns that `StripNormalization` averages into one pixel.
-    rings : float
-        Of `StripNormalization`: share that stays of what a row's pixels have in common.
 
     Returns
     -------
@@ -100,7 +97,7 @@ def build_embedding_model(
     if normalization == "imagenet":
         normalise = RoiNormalization(name=_NORMALIZATION)
     else:
-        normalise = StripNormalization(*reduction, rings=rings, name=_NORMALIZATION)
+        normalise = StripNormalization(*reduction, name=_NORMALIZATION)
     normalised = normalise(roi)
     published = weights == IMAGENET or _is_published_file(weights)
     if published:

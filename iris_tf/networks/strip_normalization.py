@@ -3,9 +3,11 @@
 import keras
 from keras import ops
 
+COARSE = 1
+"""Channel of the local contrast in the large window."""
+
 _LEAST_CONTRAST = 1.0 / 255.0  # one grey level: what is fainter is the sensor's noise
 _LEAST_COVERAGE = 1e-3
-_LEAST_COLUMNS = 8.0  # of a row, that its mean is taken over; of fewer it counts less
 
 
 @keras.saving.register_keras_serializable(package="iris_tf")
@@ -18,15 +20,9 @@ class StripNormalization(keras.layers.Layer):
     a window, hidden pixels (0) left out of all sums. The strip is continued on
     both sides by its other end, so that the network meets no seam.
 
-    Of what a row's visible pixels have in common only the share `rings` stays then; the
-    filters of Daugman (2004) along the angle leave nothing of it. How bright an iris is
-    at which radius (its collarette, a dark outer ring) varies in few ways, so that
-    strangers are alike in it.
-
     Takes (batch, height, width, 1) in 0..255, 0 where the iris is hidden, and
     returns (batch, height / rows, width / columns + 2 * wrap, 3): local contrast
-    in the small and the large window, -1..1 and without all rings -2..2, and coverage
-    0..1.
+    in the small and the large window, -1..1, and coverage 0..1.
 
     Parameters
     ----------
@@ -36,8 +32,6 @@ class StripNormalization(keras.layers.Layer):
         Columns, after that, by which the strip is continued on either side.
     windows : tuple of tuple of int
         Height and width of both windows, odd, after that.
-    rings : float
-        Share of what the pixels of a row have in common that stays, 0..1.
     """
 
     def __init__(
@@ -46,13 +40,11 @@ class StripNormalization(keras.layers.Layer):
         columns: int = 2,
         wrap: int = 16,
         windows: tuple = ((9, 17), (25, 49)),
-        rings: float = 1.0,
         **kwargs,
     ):
         super().__init__(**{**kwargs, "dtype": "float32"})
         self.rows, self.columns, self.wrap = rows, columns, wrap
         self.windows = tuple(tuple(window) for window in windows)
-        self.rings = rings
 
     @property
     def margin(self) -> int:
@@ -68,7 +60,6 @@ class StripNormalization(keras.layers.Layer):
             "columns": self.columns,
             "wrap": self.wrap,
             "windows": self.windows,
-            "rings": self.rings,
         }
 
     def call(self, inputs):
@@ -79,17 +70,11 @@ class StripNormalization(keras.layers.Layer):
         coverage = both[..., 1:]
         value = both[..., :1] / ops.maximum(coverage, _LEAST_COVERAGE)
         margin, spare = self.margin, self.margin - self.wrap
-        shown = ops.maximum(ops.sum(coverage, axis=2, keepdims=True), _LEAST_COLUMNS)
         value, coverage = (
             ops.concatenate([part[:, :, -margin:], part, part[:, :, :margin]], axis=2)
             for part in (value, coverage)
         )
         contrasts = [self._contrast(value, coverage, window) for window in self.windows]
-        if self.rings < 1.0:
-            for number, contrast in enumerate(contrasts):
-                turn = contrast[:, :, margin:-margin]
-                mean = ops.sum(turn, axis=2, keepdims=True) / shown
-                contrasts[number] = contrast - (1.0 - self.rings) * mean * coverage
         return ops.concatenate([*contrasts, coverage], axis=-1)[:, :, spare:-spare]
 
     @staticmethod

@@ -126,7 +126,6 @@ def prepare_training(recipe: TrainRecipe) -> Training:
                 seed=recipe.seed,
                 teach=teach,
                 temperature=recipe.temperature if recipe.loss == "contrastive" else None,
-                spread=recipe.spread,
             )
             trainer.compile(
                 build_optimizer(recipe.optimizer, batches.steps, recipe.warm_epochs, recipe.epochs),
@@ -304,7 +303,6 @@ def build_student(recipe: TrainRecipe) -> keras.Model:
         seed=recipe.seed,
         normalization=network.normalization,
         reduction=tuple(network.reduction),
-        rings=network.rings,
     )
 
 

@@ -87,8 +87,6 @@ class EmbeddingTrainer(keras.Model):
         saved with the student's.
     temperature : float, optional
         Of the contrastive loss; none for triplets.
-    spread : float, optional
-        Of the contrastive loss.
     """
 
     def __init__(
@@ -100,7 +98,6 @@ class EmbeddingTrainer(keras.Model):
         seed: int = 0,
         teach: Callable[[tf.Tensor], tf.Tensor] | None = None,
         temperature: float | None = None,
-        spread: float = 0.0,
     ):
         super().__init__(name="embedding_trainer")
         self.student = student
@@ -109,7 +106,6 @@ class EmbeddingTrainer(keras.Model):
         self.triplet_reduction = triplet_reduction
         self.seed = seed
         self.temperature = temperature
-        self.spread = spread
         self._teach = teach
         self.margin = self._scheduled("margin")
         self.ratio_left = self._scheduled("ratio_left")
@@ -220,8 +216,7 @@ class EmbeddingTrainer(keras.Model):
     def _contrast(self, embeddings, labels, taught, offset, groups, size):
         """Contrastive loss of this replica's images, and the rest as `_triplets`."""
         mine = slice(offset, offset + groups * size)
-        losses = contrastive_loss(embeddings, labels, self.temperature, self.spread)
-        loss = tf.reduce_mean(losses[mine])
+        loss = tf.reduce_mean(contrastive_loss(embeddings, labels, self.temperature)[mine])
         distance = None
         if taught is not None:
             distance = tf.reduce_mean(cosine_distillation(embeddings[mine], taught[mine]))

@@ -9,6 +9,7 @@ from iris_tf.config.recipe import AugmentationRecipe
 from iris_tf.datasets.augmentation import (
     augment,
     hide_sectors,
+    shade_strips,
     warp_crops,
     warp_strips,
     with_turned,
@@ -151,6 +152,39 @@ def test_sectors_are_hidden_from_the_limbus_inwards():
     widths = hidden.any(axis=1)[touched].sum(axis=1)
     assert widths.min() <= 3
     assert widths.max() >= 15
+
+
+def test_shade_is_smooth_all_around_and_its_strength_a_strips_own():
+    strips = np.full((600, 65, 144, 1), 100, np.float32)
+    strips[:, 40:, 10:50] = 0
+    seed = tf.constant([1, 2])
+    weak, strong = (
+        shade_strips(tf.constant(strips), seed, s).numpy()[..., 0] for s in (0.05, 0.1)
+    )
+    hidden = strips[..., 0] == 0
+    assert (weak[hidden] == 0).all() and (weak[~hidden] > 0).all()
+    field = np.log(strong[:, :40] / 100)
+    np.testing.assert_allclose(field, 2 * np.log(weak[:, :40] / 100), atol=1e-4)
+    # No edge at the seam, nor anything finer than the nodes, 9 columns apart.
+    steps = np.abs(np.diff(field, axis=2, append=field[:, :, :1])).mean(axis=(0, 1))
+    assert steps[-1] < 1.2 * steps[:-1].max()
+    power = (np.abs(np.fft.rfft(field, axis=2)) ** 2).mean(axis=(0, 1))
+    assert power[17:].sum() < 0.03 * power[1:].sum()
+    # Nodes, in the middle of 13 x 9 pixels, are sums of two normals, one of them the row's.
+    nodes = field[:, 6::13, 4::9] / np.sqrt(2)
+    deviations = np.sqrt((nodes**2).mean(axis=(1, 2)))
+    assert deviations.mean() == pytest.approx(0.05, rel=0.15)
+    assert np.corrcoef(np.sort(deviations), np.arange(600))[0, 1] > 0.98  # uniform
+    rows = field.mean(axis=2)
+    assert 0.3 < (rows**2).mean() / (field**2).mean() < 0.7
+
+
+def test_shaded_strips_stay_in_range():
+    strips = np.random.default_rng(7).integers(0, 256, (20, 64, 512, 1)).astype(np.float32)
+    shaded = shade_strips(tf.constant(strips), tf.constant([3, 4]), 1.0).numpy()
+    assert shaded.max() <= 255
+    np.testing.assert_array_equal(shaded >= 1, strips >= 1)
+    np.testing.assert_array_equal(shaded == 0, strips == 0)
 
 
 def test_turned_strips_show_what_both_can_show_and_are_turned_far():

@@ -4,15 +4,15 @@ from itertools import combinations
 import cv2
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import linalg, stats
 
 from iris_tf import IrisRecognizer
 from iris_tf.errors import DatasetError, ModelError
 from iris_tf.inference.calibration import (
     Calibration,
     ImpostorEstimate,
+    adapted_scores,
     calibrate,
-    centred_scores,
     estimate_impostors,
 )
 
@@ -33,52 +33,68 @@ def eyes_of_one_camera(rng, eyes, images, size=64, shift=0.7, noise=0.3):
     return unit_rows(vectors), np.repeat(np.arange(eyes), images)
 
 
+def adapted(embeddings, by):
+    """Rows as a calibration by the images `by` leaves them, from an independent formula."""
+    moment = sum(np.outer(row, row) for row in by) / len(by)
+    size = len(moment)
+    shrunk = 0.7 * moment + 0.3 * np.trace(moment) / size * np.eye(size)
+    return unit_rows(embeddings @ linalg.inv(linalg.sqrtm(linalg.sqrtm(shrunk))))
+
+
 # -- The estimate ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("images", [1, 3])
-def test_scores_are_those_of_a_naive_loop(images):
-    embeddings, groups = eyes_of_one_camera(np.random.default_rng(1), 7, images, size=5)
+@pytest.mark.parametrize(("eyes", "images"), [(7, 1), (13, 3)])
+def test_scores_are_those_of_a_naive_loop(eyes, images):
+    embeddings, groups = eyes_of_one_camera(np.random.default_rng(1), eyes, images, size=5)
     expected = []
     for a, b in combinations(range(len(groups)), 2):
         if groups[a] == groups[b]:
             continue
-        others = embeddings[(groups != groups[a]) & (groups != groups[b])]
-        mean = others.mean(axis=0)
-        expected.append(cosine(embeddings[a] - mean, embeddings[b] - mean))
-    np.testing.assert_allclose(centred_scores(embeddings, groups), expected, atol=1e-10)
+        known = [g % 10 not in (groups[a] % 10, groups[b] % 10) for g in groups]
+        expected.append(cosine(*adapted(embeddings[[a, b]], embeddings[known])))
+    scores = adapted_scores(embeddings, groups)
+    np.testing.assert_allclose(np.sort(scores), np.sort(expected), atol=1e-6)
 
 
 def test_few_eyes_do_not_seem_less_alike_than_strangers_will_be():
-    # Twelve eyes, many times over: thresholds are for eyes that the mean does not know.
+    # Fifty eyes, many times over: thresholds are for eyes that the matrix does not know.
     rng = np.random.default_rng(2)
-    estimated, real = [], []
-    for _ in range(60):
-        embeddings, groups = eyes_of_one_camera(rng, 22, 5, noise=0.1)
-        known = groups < 12
-        estimated.append(np.median(centred_scores(embeddings[known], groups[known])))
-        strangers = embeddings[~known][::5] - embeddings[known].mean(axis=0)
-        real.append(np.median([cosine(a, b) for a, b in combinations(strangers, 2)]))
-    assert np.mean(estimated) == pytest.approx(np.mean(real), abs=0.02)
-    assert np.mean(estimated) > 0.03  # where the plain mean would give about -1 / 11
+    estimated, real, naive = [], [], []
+    for _ in range(40):
+        embeddings, groups = eyes_of_one_camera(rng, 150, 1, size=32)
+        by, strangers = embeddings[:50], embeddings[50:]
+        estimated.append(np.quantile(adapted_scores(by, groups[:50]), 0.95))
+        for found, some in ((real, strangers), (naive, by)):
+            rows = adapted(some, by)
+            found.append(np.quantile((rows @ rows.T)[np.triu_indices(len(rows), 1)], 0.95))
+    assert np.mean(estimated) == pytest.approx(np.mean(real), abs=0.015)
+    assert np.mean(naive) < np.mean(real) - 0.04
 
 
-@pytest.mark.parametrize("size", [9, 129])
+@pytest.mark.parametrize("size", [9, 65])
 def test_thresholds_of_gaussian_embeddings_in_closed_form(size):
-    # Beside a large shared component, centred embeddings are directions of a normal
-    # distribution in the d = size - 1 dimensions across it: of their cosine c,
-    # (1 + c) / 2 ~ Beta((d - 1) / 2, (d - 1) / 2).
-    embeddings, _ = eyes_of_one_camera(np.random.default_rng(3), 400, 1, size, shift=100, noise=0)
-    d = size - 1
-    beta = stats.beta((d - 1) / 2, (d - 1) / 2)
-    for identities, method in ((None, "fitted tail"), ([f"{n}" for n in range(400)], "empirical")):
+    # Directions of a normal distribution in d dimensions stay what they are, for their second
+    # moment is the identity: of their cosine c, (1 + c) / 2 ~ Beta((d - 1) / 2, (d - 1) / 2).
+    embeddings, _ = eyes_of_one_camera(np.random.default_rng(3), 1500, 1, size, shift=0, noise=0)
+    beta = stats.beta((size - 1) / 2, (size - 1) / 2)
+    for identities, method in ((None, "fitted tail"), ([f"{n}" for n in range(1500)], "empirical")):
         found = estimate_impostors(embeddings, identities)
-        assert found.pairs == 400 * 399 // 2
+        assert found.pairs == 1500 * 1499 // 2
         assert found.median == pytest.approx(0, abs=0.01)
-        assert found.dimensions == pytest.approx(d, rel=0.03)
+        assert found.dimensions == pytest.approx(size, rel=0.03)
         assert set(found.methods.values()) == {method}
         for point, rate in (("far_1e-2", 1e-2), ("far_1e-3", 1e-3)):
-            assert found.thresholds[point] == pytest.approx(2 * beta.isf(rate) - 1, rel=0.02)
+            assert found.thresholds[point] == pytest.approx(2 * beta.isf(rate) - 1, rel=0.03)
+
+
+def test_what_a_camera_shares_counts_for_less():
+    rng = np.random.default_rng(8)
+    embeddings, groups = eyes_of_one_camera(rng, 200, 2)
+    found = estimate_impostors(embeddings, groups.tolist())
+    first = embeddings[::2]
+    before = np.median((first @ first.T)[np.triu_indices(200, 1)])
+    assert found.median < before / 2
 
 
 def test_genuine_pairs_hardly_move_the_unlabelled_estimate():
@@ -91,13 +107,13 @@ def test_genuine_pairs_hardly_move_the_unlabelled_estimate():
     for point, threshold in labelled.thresholds.items():
         assert unlabelled.thresholds[point] == pytest.approx(threshold, abs=0.05)
     # A plain quantile of all pairs would be the similarity of genuine ones.
-    assert np.quantile(centred_scores(embeddings, np.arange(300)), 1 - 1e-3) > 0.8
+    assert np.quantile(adapted_scores(embeddings, np.arange(300)), 1 - 1e-3) > 0.8
 
 
 def test_an_empirical_threshold_lets_no_more_pass_than_it_says():
     embeddings, groups = eyes_of_one_camera(np.random.default_rng(5), 300, 1, size=8)
     found = estimate_impostors(embeddings, groups.tolist())
-    scores = centred_scores(embeddings, groups)
+    scores = adapted_scores(embeddings, groups)
     for point, rate in (("far_1e-2", 1e-2), ("far_1e-3", 1e-3)):
         assert found.methods[point] == "empirical"
         passed = int((scores >= found.thresholds[point]).sum())
@@ -109,7 +125,7 @@ def test_few_pairs_have_a_fitted_tail():
     found = estimate_impostors(embeddings, groups.tolist())
     # 4,005 pairs: 40 may pass at 1 %, and 4 at 0.1 %, too few to count.
     assert found.methods == {"far_1e-2": "empirical", "far_1e-3": "fitted tail"}
-    scores = centred_scores(embeddings, groups)
+    scores = adapted_scores(embeddings, groups)
     assert found.median == pytest.approx(np.median(scores), abs=1e-9)
     u, d = scores / np.sqrt(1 - scores**2), found.dimensions
     threshold = found.thresholds["far_1e-3"]
@@ -125,7 +141,7 @@ def test_few_pairs_have_a_fitted_tail():
 @pytest.mark.parametrize(("spread", "dimensions"), [(1e-4, 1e5), (0.9999, 1.5)])
 def test_spreads_that_no_directions_have(monkeypatch, spread, dimensions):
     scores = np.tile([-spread, 0.0, spread], 500)
-    monkeypatch.setattr("iris_tf.inference.calibration.centred_scores", lambda *_: scores)
+    monkeypatch.setattr("iris_tf.inference.calibration.adapted_scores", lambda *_: scores)
     found = estimate_impostors(np.eye(60))
     assert found.dimensions == dimensions
     assert 0 < found.thresholds["far_1e-2"] <= found.thresholds["far_1e-3"] <= 1
@@ -146,21 +162,22 @@ def test_images_that_are_all_alike():
 
 @pytest.fixture
 def calibration(recognizer):
-    mean = np.random.default_rng(0).normal(0, 0.05, 128).astype(np.float32)
+    rng = np.random.default_rng(0)
+    matrix = (np.eye(128) + rng.normal(0, 0.02, (128, 128))).astype(np.float32)
     impostors = ImpostorEstimate(
         1225, 0.01, 0.1, {"far_1e-2": 0.25, "far_1e-3": 0.3}, dict.fromkeys(("a",), "fitted tail")
     )
     origin = recognizer.origin
     return Calibration(
-        "gate", origin.model, origin.model_sha256, mean, 50, None, {"no_iris": 2}, impostors
+        "gate", origin.model, origin.model_sha256, matrix, 50, None, {"no_iris": 2}, impostors
     )
 
 
 def test_round_trip(calibration, tmp_path):
     calibration.write(tmp_path / "gate.json")
     read = Calibration.read(tmp_path / "gate.json")
-    np.testing.assert_array_equal(read.mean, calibration.mean)
-    assert read.mean.dtype == np.float32
+    np.testing.assert_array_equal(read.matrix, calibration.matrix)
+    assert read.matrix.dtype == np.float32
     assert read.id == calibration.id
     for name in ("name", "model", "model_sha256", "images", "eyes", "failures", "impostors"):
         assert getattr(read, name) == getattr(calibration, name)
@@ -174,9 +191,10 @@ def test_files_that_are_no_calibrations(calibration, tmp_path):
         "{", "[]", "3",
         *(json.dumps({k: v for k, v in values.items() if k != name}) for name in values
           if name != "created_by"),
-        json.dumps(values | {"schema_version": 2}),
-        json.dumps(values | {"mean": [[1.0]]}),
-        json.dumps(values | {"mean": ["x"]}),
+        json.dumps(values | {"schema_version": 1}),
+        json.dumps(values | {"matrix": [[1.0, 0.0]]}),
+        json.dumps(values | {"matrix": [1.0]}),
+        json.dumps(values | {"matrix": [["x"]]}),
         json.dumps(values | {"surprise": 1}),
         json.dumps(values | {"impostors": values["impostors"] | {"thresholds": {"eer": 0.1}}}),
     ]  # fmt: skip
@@ -196,13 +214,13 @@ def test_a_calibrated_recogniser(pixel_model, calibration, noisy_eye, embedding_
     recognizer = IrisRecognizer(pixel_model, calibration=tmp_path / "gate.json")
     a, b = noisy_eye(0, 0), noisy_eye(5, 0)
     template = recognizer.enroll(a)
-    centred = [embedding_of(image) - calibration.mean for image in (a, b)]
+    multiplied = [calibration.matrix.T @ embedding_of(image) for image in (a, b)]
     np.testing.assert_allclose(
-        template.embedding, centred[0] / np.linalg.norm(centred[0]), atol=1e-5
+        template.embedding, multiplied[0] / np.linalg.norm(multiplied[0]), atol=1e-5
     )
     np.testing.assert_allclose(np.linalg.norm(recognizer.embed([a, b]), axis=1), 1, atol=1e-6)
     result = recognizer.verify(template, b)
-    assert result.similarity == pytest.approx(cosine(*centred), abs=1e-5)
+    assert result.similarity == pytest.approx(cosine(*multiplied), abs=1e-5)
     assert result.threshold == 0.25
     assert result.calibration == "gate"
     found = recognizer.identify(b, {"a": template})
@@ -219,9 +237,9 @@ def test_templates_of_another_calibration(
     template = recognizer.enroll(noisy_eye(0, 0))
     with pytest.raises(ModelError, match="made with no calibration, but the calibration gate"):
         calibrated.verify(template, noisy_eye(0, 1))
-    # The same name, another mean.
+    # The same name, another matrix.
     values = json.loads((tmp_path / "gate.json").read_text())
-    values["mean"][0] += 0.01
+    values["matrix"][0][0] += 0.01
     (tmp_path / "later.json").write_text(json.dumps(values))
     later = IrisRecognizer(pixel_model, calibration=tmp_path / "later.json")
     with pytest.raises(ModelError, match="use the same, or enrol"):
@@ -253,8 +271,10 @@ def camera(tmp_path_factory, noisy_eye):
 def test_a_folder_of_images(recognizer, camera, embedding_of):
     made = calibrate(recognizer, camera, "gate")
     usable = [camera / f"{eye // 2:03d}" / f"01_{'LR'[eye % 2]}.bmp" for eye in range(60)]
-    expected = np.mean([embedding_of(path) for path in usable], axis=0)
-    np.testing.assert_allclose(made.mean, expected, atol=1e-5)
+    embeddings = np.stack([embedding_of(path) for path in usable])
+    np.testing.assert_allclose(
+        made.adapt(embeddings), adapted(embeddings, embeddings), atol=1e-4
+    )
     assert (made.name, made.images, made.eyes) == ("gate", 60, 60)
     assert made.failures == {"unreadable": 2}
     assert (made.model, made.model_sha256) == (
