@@ -75,10 +75,13 @@ class LiteRTModel:
                 "operations that are not built in, export it again with `iris-tf export RUN`."
             ) from None
         found = signatures.get(signature)
+        maker = "`iris-tf export RUN`"
+        if signature != SIGNATURE:  # recognition models have no other
+            maker = "`pipelines/iris_segmenter.py` of this version"
         if found is None or set(found["inputs"]) != {taken} or set(found["outputs"]) != {given}:
             raise ModelError(
                 f"{self.path}: its signatures are {_describe(signatures)}, but an iris_tf model "
-                f"has {signature}({taken}) -> {given}; use a file from `iris-tf export RUN`."
+                f"has {signature}({taken}) -> {given}; use a file from {maker}."
             )
         self._runner = self._interpreter.get_signature_runner(signature)
         input_details = self._runner.get_input_details()[taken]

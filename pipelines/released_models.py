@@ -56,6 +56,7 @@ def main(
     """Train, export and measure the recognition model."""
     recipe = load_recipe(recipe_file, ReleaseRecipe, overrides)
     check_sites(recipe)
+    check_finish(recipe)
     check_folders(recipe)
     # Where real eyes lie changes nothing of what is trained: the run goes on with others.
     trained = dataclasses.replace(recipe, real={}, thresholds="")
@@ -88,6 +89,29 @@ def check_sites(recipe: ReleaseRecipe) -> None:
                 f"{trained} identities to train on the last site, of {SITE_IDENTITIES} each, has "
                 f"{smallest}; choose other `strips`."
             )
+
+
+def check_finish(recipe: ReleaseRecipe) -> None:
+    """Refuse to average models of different networks, or to weaken a contrast that there is not.
+
+    Raises
+    ------
+    RecipeError
+    """
+    models = model_recipes(recipe)
+    released, network = list(models.items())[-1]
+    for name in recipe.finish.average:
+        other = dataclasses.replace(models[name].network, weights=network.network.weights)
+        if other != network.network:
+            raise RecipeError(
+                f"finish.average: {name} has another network than {released}, so their weights "
+                "have no mean; name models of one network."
+            )
+    if recipe.finish.coarse < 1 and network.network.normalization != "local_contrast":
+        raise RecipeError(
+            f"finish.coarse is {recipe.finish.coarse:g}, but {released} has no local contrast; "
+            "leave it out, or set `normalization: local_contrast`."
+        )
 
 
 def check_folders(recipe: ReleaseRecipe) -> None:
@@ -265,20 +289,25 @@ class Release:
                 training_data=(
                     f"{strips.identities - strips.validation} synthetic irises, {strips.views} "
                     f"images of each by varied synthetic cameras (seed {self.recipe.seed}); no "
-                    f"real image. {self.finishing()}"
+                    f"real image.{self.finishing()}"
                 ),
                 metrics=card.metrics | {"real eyes, all pairs": self.figures()},
             )
             card.write(folder / CARD_NAME)
 
     def finishing(self) -> str:
-        """A sentence for the card about what became of the trained models."""
-        settings = self.recipe.finish
-        return (
-            f"Weights averaged: {', '.join(settings.average) or self.name}; coarse contrast "
-            f"weakened to {settings.coarse:g}; embeddings whitened to the power of "
-            f"{settings.whitening:g} by these irises."
-        )
+        """What became of the trained models, for the card."""
+        settings, done = self.recipe.finish, []
+        if settings.average:
+            shares = (f"{name} {share:g}" for name, share in settings.average.items())
+            done.append(f"weights averaged ({', '.join(shares)})")
+        if settings.coarse < 1:
+            done.append(f"coarse contrast weakened to {settings.coarse:g}")
+        if settings.statistics:
+            done.append("batch statistics taken anew from these irises")
+        if settings.whitening:
+            done.append(f"embeddings whitened by them to the power of {settings.whitening:g}")
+        return f" After training: {'; '.join(done)}." if done else ""
 
     def thresholds(self) -> dict[str, Any]:
         """Fields of the card about thresholds, where a real set decides on them."""

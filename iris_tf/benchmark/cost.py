@@ -7,6 +7,8 @@ from pathlib import Path
 
 from ai_edge_litert import schema_py_generated as schema
 
+from iris_tf.litert import SIGNATURE
+
 _OPERATOR = schema.BuiltinOperator
 _FLOATS = (schema.TensorType.FLOAT32, schema.TensorType.FLOAT16)
 _WEIGHTS = (*_FLOATS, schema.TensorType.INT8, schema.TensorType.INT4)
@@ -14,7 +16,7 @@ _WEIGHTS = (*_FLOATS, schema.TensorType.INT8, schema.TensorType.INT4)
 
 @dataclass(frozen=True)
 class ModelCost:
-    """Size and work of a model.
+    """Size and work of a model; of a file with several signatures, of ``serving_default``.
 
     Attributes
     ----------
@@ -48,19 +50,25 @@ def model_cost(path: str | os.PathLike) -> ModelCost:
     content = Path(path).read_bytes()
     model = schema.Model.GetRootAs(content, 0)
     parameters = macs = 0
-    for number in range(model.SubgraphsLength()):
-        graph = model.Subgraphs(number)
-        tensors = [graph.Tensors(i) for i in range(graph.TensorsLength())]
-        for tensor in tensors:
-            if tensor.Type() in _WEIGHTS and _is_constant(model, tensor):
-                parameters += math.prod(_shape(tensor))
-        for i in range(graph.OperatorsLength()):
-            operator = graph.Operators(i)
-            code = model.OperatorCodes(operator.OpcodeIndex())
-            # Files of old converters have the code in the 8-bit field only.
-            kind = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
-            macs += _macs(kind, operator, tensors)
+    graph = model.Subgraphs(_main_graph(model))
+    tensors = [graph.Tensors(i) for i in range(graph.TensorsLength())]
+    for tensor in tensors:
+        if tensor.Type() in _WEIGHTS and _is_constant(model, tensor):
+            parameters += math.prod(_shape(tensor))
+    for i in range(graph.OperatorsLength()):
+        operator = graph.Operators(i)
+        code = model.OperatorCodes(operator.OpcodeIndex())
+        # Files of old converters have the code in the 8-bit field only.
+        kind = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
+        macs += _macs(kind, operator, tensors)
     return ModelCost(len(content), parameters, macs)
+
+
+def _main_graph(model: schema.Model) -> int:
+    for i in range(model.SignatureDefsLength()):
+        if model.SignatureDefs(i).SignatureKey() == SIGNATURE.encode():
+            return model.SignatureDefs(i).SubgraphIndex()
+    return 0
 
 
 def _is_constant(model: schema.Model, tensor: schema.Tensor) -> bool:

@@ -135,7 +135,8 @@ class AugmentationRecipe:
     scale: float = 0.05  # +-
     hidden_share: float = 0.0  # of unrolled strips, a sector of which is hidden
     hidden_degrees: float = 90.0  # the widest sector
-    shading: float = 0.0  # of strips, logarithm of brightness: most of its standard deviation
+    # Of strips: most of the standard deviation, of the logarithm, of each of two random shades
+    shading: float = 0.0
 
     def problems(self) -> Iterator[Problem]:
         """Impossible values."""

@@ -16,7 +16,7 @@ _SHADES = (5, 16)  # of a strip, along radius and angle: as coarse as light and 
 def augment(
     images: tf.Tensor, seed: tf.Tensor, settings: AugmentationRecipe, roi_mode: str
 ) -> tf.Tensor:
-    """Rotate, shift and scale each image by amounts of its own.
+    """Rotate, shift and scale each image by amounts of its own, and shade and hide parts of strips.
 
     Crops are turned about their centre. In an ``unrolled`` strip a rotation of
     the eye is a circular shift along the angle; shift and scale change the
@@ -37,7 +37,7 @@ def augment(
     -------
     tensor of shape (batch, height, width, 1), float32
         Interpolated bilinearly, in strips between visible pixels only, within the
-        range of the input.
+        range of the input; shaded strips within 0..255.
     """
     if roi_mode == "unrolled" and settings.hidden_share:
         images = hide_sectors(
@@ -131,9 +131,9 @@ def shade_strips(images: tf.Tensor, seed: tf.Tensor, strongest: float) -> tf.Ten
         Rows are radii, the columns make one full turn; 0 where the iris is hidden.
     seed : tensor of shape (2,), integer
     strongest : float
-        The field's logarithm is normal, at nodes a 5th of the strip's height and a 16th of its
-        width apart, and for whole rows once more; its standard deviation is a strip's own,
-        uniform up to this one.
+        The field's logarithm is the sum of two normal variables, one a node, of 5 along the
+        radius and 16 along the angle, and one a row of nodes. The standard deviation of each is
+        a strip's own, uniform up to this one.
 
     Returns
     -------
@@ -144,10 +144,11 @@ def shade_strips(images: tf.Tensor, seed: tf.Tensor, strongest: float) -> tf.Ten
     down, around = _SHADES
     draws = tf.random.stateless_normal((batch, down, around + 1, 1), seed, alg="philox")
     field = draws[:, :, :-1] + draws[:, :, -1:]
-    # Continued by one node on either side, so that the ends of the strip meet.
-    field = tf.concat([field[:, :, -1:], field, field[:, :, :1]], axis=2)
-    step = width // around
-    field = tf.image.resize(field, (height, (around + 2) * step), "bicubic")[:, :, step:-step]
+    # Continued by two nodes, as far as the interpolation looks, so that both ends meet.
+    field = tf.concat([field[:, :, -2:], field, field[:, :, :2]], axis=2)
+    step = max(width // around, 1)
+    field = tf.image.resize(field, (height, (around + 4) * step), "bicubic")
+    field = field[:, :, 2 * step : -2 * step]
     field = tf.image.resize(field, (height, width))
     strength = strongest * tf.random.stateless_uniform((batch, 1, 1, 1), seed + 1, alg="philox")
     shaded = tf.clip_by_value(images * tf.exp(strength * field), 1.0, 255.0)

@@ -15,7 +15,7 @@ from iris_tf.export.operators import foreign_operators
 from iris_tf.files import atomic_path, sha256, write_json
 from iris_tf.litert import SIGNATURE, LiteRTModel
 from iris_tf.released import CARD
-from iris_tf.segmentation.network import WHOLE, INPUT, OUTPUT
+from iris_tf.segmentation.network import INPUT, OUTPUT, WHOLE
 
 WHOLE_HEIGHT = 192
 """Rows in which whole images are looked at, at most; the iris is outlined at the full size."""

@@ -79,7 +79,7 @@ class ImpostorEstimate:
 class Calibration:
     """Adaptation of one model file to one camera, a JSON file.
 
-    The JSON has one object with these fields and ``schema_version`` (1).
+    The JSON has one object with these fields and ``schema_version`` (2).
 
     Attributes
     ----------

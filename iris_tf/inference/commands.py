@@ -166,7 +166,7 @@ def calibrate(
 ) -> None:
     """Adapt a model to a camera with some hundred images that need no labels.
 
-    In what all these images are alike then counts for less, and thresholds are set by
+    What all these images have in common then counts for less, and thresholds are set by
     how different eyes compare. Give as many eyes as possible, few images of
     each. Where the layout tells who is who, pairs of one eye are left out;
     subfolders tell it only with `--layout folder`.

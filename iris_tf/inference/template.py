@@ -122,8 +122,8 @@ def unit(vectors: np.ndarray) -> np.ndarray:
     lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
     if not (lengths > _SHORTEST).all():  # also for NaN
         raise ModelError(
-            "An embedding has no direction once it is averaged or centred; use other images, or "
-            "a calibration of more images."
+            "An embedding has no direction once it is averaged or adapted; use other images, or "
+            "another calibration."
         )
     return (vectors / lengths).astype(np.float32)
 

@@ -42,7 +42,7 @@ class Run:
 
     def export(self, **contents):
         for precision, content in contents.items():
-            path = self.folder / "mobiiris" / "models" / f"mobiiris_{precision}.tflite"
+            path = self.release.file(precision)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
         self.files = contents

@@ -78,7 +78,7 @@ def test_files_and_card_belong_together(release):
     finished = finish(models, [1, 1], strips[:18], settings)
     difference = np.abs(expected - embed_rois(finished, strip[None])[0]).max()
     assert difference < 0.1 * np.abs(expected - alone).max()
-    assert "Weights averaged: alike, mobiiris; coarse contrast weakened to 0.5" in (
+    assert "averaged (alike 0.5, mobiiris 0.5); coarse contrast weakened to 0.5; embeddings" in (
         card.training_data
     )
     for precision in ("float32", "float16"):
@@ -167,4 +167,21 @@ def test_sites_too_small_for_a_batch_are_refused_before_anything_is_drawn(
     assert "Traceback" not in finished.stderr
     message = finished.stderr.replace("\n", " ")
     assert f"the last site, of 16 each, has {has}; choose other `strips`" in message
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("finish.average={other: 1.0}", "names other, which is not one of `models`"),
+        ("models.alike.network={embedding_size: 64}", "alike has another network than mobiiris"),
+        ("training.network.normalization=imagenet", "mobiiris has no local contrast"),
+        ("finish.whitening=0.6", "finish.whitening"),
+    ],
+)
+def test_what_cannot_be_finished_is_refused_before_anything_is_drawn(tmp_path, override, says):
+    finished = command(tmp_path, override)
+    assert finished.returncode != 0
+    assert "Traceback" not in finished.stderr
+    assert says in finished.stderr.replace("\n", " ")
     assert not (tmp_path / "run").exists()

@@ -183,8 +183,8 @@ def test_calibrate_and_use_it(run_cli, released, camera, eyes):
     assert out.splitlines()[-1] == f"calibration: {made.id}"
     _, out, _ = run_cli("embed", first, second, "--calibration", written)
     records = [json.loads(line)["embedding"] for line in out.splitlines()]
-    centred = [vector / np.sqrt(np.dot(vector, vector)) for vector in (a, b)]
-    np.testing.assert_allclose(records, centred, atol=1e-6)
+    adapted = [vector / np.sqrt(np.dot(vector, vector)) for vector in (a, b)]
+    np.testing.assert_allclose(records, adapted, atol=1e-6)
     message = refused(
         run_cli, "verify", first, second, "--calibration", written, "--threshold", "eer"
     )

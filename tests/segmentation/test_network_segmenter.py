@@ -221,6 +221,8 @@ def test_wrong_files_are_refused(tmp_path):
 
     with pytest.raises(ModelError, match="no such model file"):
         segmenter_by_name("network", tmp_path / "none.tflite")
+    with pytest.raises(ModelError, match=r"has whole\(image\) -> masks; .*iris_segmenter.py"):
+        segmenter_by_name("network", released_model("mobiiris"))
     (tmp_path / "text.tflite").write_text("text")
     with pytest.raises(ModelError, match="not a TFLite file"):
         segmenter_by_name("network", tmp_path / "text.tflite")

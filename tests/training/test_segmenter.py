@@ -148,17 +148,21 @@ def test_overlap_of_perfect_and_of_half_masks():
     assert found == {f"iou_{name}": pytest.approx(0.5) for name in CHANNELS}
 
 
-def test_export_has_the_masks_of_keras_and_a_card(run, tmp_path):
+def test_export_has_the_masks_of_keras_and_a_card(run, tmp_path, monkeypatch):
     from iris_tf.errors import ExportError
+    from iris_tf.export import segmenter as export
     from iris_tf.export.segmenter import export_segmenter, write_segmenter_card
     from iris_tf.segmentation.network import NetworkSegmenter
 
     model = keras.saving.load_model(run.model, compile=False)
     images = draw_lessons(6, 0, 1, 144, ["whole", "last"])[..., 0]
+    alike = export_segmenter(model, tmp_path, images).stat().st_size
+    monkeypatch.setattr(export, "WHOLE_HEIGHT", 96)
     path = export_segmenter(model, tmp_path, images)
+    assert path.stat().st_size < 1.05 * alike  # weights are in the file once
     card = json.loads(write_segmenter_card(path, {"metrics": {}}).read_text())
     assert card["files"][path.name]["bytes"] == path.stat().st_size < 2**20
-    assert card["input"]["size"] == [144, 192]
+    assert (card["input"]["size"], card["input"]["whole_size"]) == ([144, 192], [96, 128])
     assert NetworkSegmenter(path).version.endswith(card["files"][path.name]["sha256"][:12])
 
     wrong = keras.Model(model.input, model.output + float("nan"))

@@ -23,7 +23,8 @@ object Signature {
         val names = NAMES.getValue(signature)
         if (Pair(inputs.singleOrNull(), outputs.singleOrNull()) !in names) {
             val known = names.joinToString(" or ") { (input, output) -> "from $input to $output" }
-            throw EngineException("The model has no signature $signature $known; choose one that iris-tf export wrote.")
+            val maker = if (signature == WHOLE) "a segmenter of this version" else "one that iris-tf export wrote"
+            throw EngineException("The model has no signature $signature $known; choose $maker.")
         }
     }
 
