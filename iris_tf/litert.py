@@ -31,6 +31,8 @@ class LiteRTModel:
         Threads that LiteRT may use, at least 1.
     signature : str, optional
         Which one of the file; most have one.
+    maker : str, optional
+        Command that writes such files, for messages.
 
     Attributes
     ----------
@@ -56,12 +58,13 @@ class LiteRTModel:
         rank: int,
         threads: int = 1,
         signature: str = SIGNATURE,
+        maker: str = "iris-tf export RUN",
     ):
         self.path = Path(path)
         self._taken, self._given = taken, given
         if threads < 1:
             raise ModelError(f"threads is {threads}; LiteRT needs at least 1.")
-        _check_is_tflite(self.path)
+        _check_is_tflite(self.path, maker)
         try:
             with quiet(2):
                 # Kept as an attribute: the runner does not keep the interpreter alive.
@@ -72,16 +75,13 @@ class LiteRTModel:
             reason = " ".join(str(error).split()).rstrip(".")
             raise ModelError(
                 f"{self.path}: LiteRT cannot load it ({reason}); the file is damaged or needs "
-                "operations that are not built in, export it again with `iris-tf export RUN`."
+                f"operations that are not built in, export it again with `{maker}`."
             ) from None
         found = signatures.get(signature)
-        maker = "`iris-tf export RUN`"
-        if signature != SIGNATURE:  # recognition models have no other
-            maker = "`pipelines/iris_segmenter.py` of this version"
         if found is None or set(found["inputs"]) != {taken} or set(found["outputs"]) != {given}:
             raise ModelError(
                 f"{self.path}: its signatures are {_describe(signatures)}, but an iris_tf model "
-                f"has {signature}({taken}) -> {given}; use a file from {maker}."
+                f"has {signature}({taken}) -> {given}; use a file from `{maker}`."
             )
         self._runner = self._interpreter.get_signature_runner(signature)
         input_details = self._runner.get_input_details()[taken]
@@ -97,14 +97,14 @@ class LiteRTModel:
             raise ModelError(
                 f"{self.path}: its input is {np.dtype(input_details['dtype']).name} {shape}, but "
                 "one grayscale image, float32 (1, height, width, 1), is needed; use a file from "
-                "`iris-tf export RUN`."
+                f"`{maker}`."
             )
         output = tuple(int(n) for n in output_details["shape"])
         if len(output) != rank or output[0] != 1 or output_details["dtype"] != np.float32:
             raise ModelError(
                 f"{self.path}: its output is {np.dtype(output_details['dtype']).name} {output}, "
                 f"but one {given}, float32 with {rank} axes, the first of 1, is needed; use a file "
-                "from `iris-tf export RUN`."
+                f"from `{maker}`."
             )
         self.input_size = (shape[1], shape[2])
         self.output_shape = output[1:]
@@ -124,18 +124,18 @@ class LiteRTModel:
         return self._runner(**{self._taken: batch})[self._given][0]
 
 
-def _check_is_tflite(path: Path) -> None:
+def _check_is_tflite(path: Path, maker: str) -> None:
     if not path.is_file():
         raise ModelError(
             f"{path}: there is no such model file; give a .tflite file, for instance one from "
-            "`iris-tf export RUN`."
+            f"`{maker}`."
         )
     with open(path, "rb") as file:
         head = file.read(8)
     if head[4:8] != _FLATBUFFER_IDENTIFIER:
         raise ModelError(
             f"{path}: this is not a TFLite file (no TFL3 mark at its start); give a .tflite file, "
-            "for instance one from `iris-tf export RUN`."
+            f"for instance one from `{maker}`."
         )
 
 

@@ -99,15 +99,15 @@ def check_finish(recipe: ReleaseRecipe) -> None:
     RecipeError
     """
     models = model_recipes(recipe)
-    released, network = list(models.items())[-1]
+    released, last = list(models.items())[-1]
     for name in recipe.finish.average:
-        other = dataclasses.replace(models[name].network, weights=network.network.weights)
-        if other != network.network:
+        other = dataclasses.replace(models[name].network, weights=last.network.weights)
+        if other != last.network:
             raise RecipeError(
                 f"finish.average: {name} has another network than {released}, so their weights "
                 "have no mean; name models of one network."
             )
-    if recipe.finish.coarse < 1 and network.network.normalization != "local_contrast":
+    if recipe.finish.coarse < 1 and last.network.normalization != "local_contrast":
         raise RecipeError(
             f"finish.coarse is {recipe.finish.coarse:g}, but {released} has no local contrast; "
             "leave it out, or set `normalization: local_contrast`."

@@ -344,6 +344,7 @@ def adapted_scores(embeddings: np.ndarray, groups: np.ndarray) -> np.ndarray:
         left_out = (folds == one) | (folds == other)
         matrix = _adaptation(second_moment(embeddings[~left_out]))
         multiplied = (embeddings[folds == fold] @ matrix for fold in (one, other))
+        # Not `unit`: float32 would round images that are all alike apart.
         first, second = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in multiplied)
         different = groups[folds == one][:, None] != groups[folds == other][None]
         if one == other:

@@ -28,6 +28,7 @@ WHOLE = "whole"
 """Signature with the network at the size in which it looks at whole images. (Converters write
 signatures in the order of their names, and other programs take the first one.)"""
 
+_MAKER = "pipelines/iris_segmenter.py"
 _CODE = 4  # raised when the same masks give other results than before
 _RAYS = 96
 _ANGLES = directions(_RAYS)
@@ -87,7 +88,7 @@ class NetworkSegmenter:
     def __init__(self, model: Path | None = None):
         self._path = released_model("iris-segmenter") if model is None else model
         self._finder, self._model = (
-            LiteRTModel(self._path, INPUT, OUTPUT, rank=4, signature=signature)
+            LiteRTModel(self._path, INPUT, OUTPUT, 4, signature=signature, maker=_MAKER)
             for signature in (WHOLE, SIGNATURE)
         )
         for model in (self._finder, self._model):
@@ -95,7 +96,7 @@ class NetworkSegmenter:
             if model.output_shape != (height, width, len(CHANNELS)) or 3 * width != 4 * height:
                 raise ModelError(
                     f"{self._path}: goes from {model.input_size} to {model.output_shape}, which "
-                    "no iris_tf segmenter does; give a file of `pipelines/iris_segmenter.py`."
+                    f"no iris_tf segmenter does; give a file of `{_MAKER}`."
                 )
         self.version = f"{_CODE}-{sha256(self._path)[:12]}"
 
