@@ -1,5 +1,7 @@
 """TFLite files of the project, run by LiteRT without TensorFlow."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -65,18 +67,10 @@ class LiteRTModel:
         if threads < 1:
             raise ModelError(f"threads is {threads}; LiteRT needs at least 1.")
         _check_is_tflite(self.path, maker)
-        try:
-            with quiet(2):
-                # Kept as an attribute: the runner does not keep the interpreter alive.
-                self._interpreter = Interpreter(model_path=str(self.path), num_threads=threads)
-                self._interpreter.allocate_tensors()
-            signatures = self._interpreter.get_signature_list()
-        except (ValueError, RuntimeError) as error:
-            reason = " ".join(str(error).split()).rstrip(".")
-            raise ModelError(
-                f"{self.path}: LiteRT cannot load it ({reason}); the file is damaged or needs "
-                f"operations that are not built in, export it again with `{maker}`."
-            ) from None
+        with self._loading(maker):
+            # Kept as an attribute: the runner does not keep the interpreter alive.
+            self._interpreter = Interpreter(model_path=str(self.path), num_threads=threads)
+        signatures = self._interpreter.get_signature_list()
         found = signatures.get(signature)
         if found is None or set(found["inputs"]) != {taken} or set(found["outputs"]) != {given}:
             raise ModelError(
@@ -108,6 +102,21 @@ class LiteRTModel:
             )
         self.input_size = (shape[1], shape[2])
         self.output_shape = output[1:]
+        with self._loading(maker):
+            # `allocate_tensors` would prepare the file's first graph, whichever is wanted.
+            self(np.zeros(self.input_size, np.float32))
+
+    @contextmanager
+    def _loading(self, maker: str) -> Iterator[None]:
+        try:
+            with quiet(2):
+                yield
+        except (ValueError, RuntimeError) as error:
+            reason = " ".join(str(error).split()).rstrip(".")
+            raise ModelError(
+                f"{self.path}: LiteRT cannot load it ({reason}); the file is damaged or needs "
+                f"operations that are not built in, export it again with `{maker}`."
+            ) from None
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """Run the model on one image.

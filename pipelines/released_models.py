@@ -92,7 +92,7 @@ def check_sites(recipe: ReleaseRecipe) -> None:
 
 
 def check_finish(recipe: ReleaseRecipe) -> None:
-    """Refuse to average models of different networks, or to weaken a contrast that there is not.
+    """Refuse to average models of different networks, or to weaken what there is not.
 
     Raises
     ------
@@ -111,6 +111,11 @@ def check_finish(recipe: ReleaseRecipe) -> None:
         raise RecipeError(
             f"finish.coarse is {recipe.finish.coarse:g}, but {released} has no local contrast; "
             "leave it out, or set `normalization: local_contrast`."
+        )
+    if recipe.finish.unplaced < 1 and last.network.pooling != "depthwise":
+        raise RecipeError(
+            f"finish.unplaced is {recipe.finish.unplaced:g}, but {released} pools without weights; "
+            "leave it out, or set `pooling: depthwise`."
         )
 
 
@@ -303,6 +308,8 @@ class Release:
             done.append(f"weights averaged ({', '.join(shares)})")
         if settings.coarse < 1:
             done.append(f"coarse contrast weakened to {settings.coarse:g}")
+        if settings.unplaced < 1:
+            done.append(f"what is alike all around weakened to {settings.unplaced:g}")
         if settings.statistics:
             done.append("batch statistics taken anew from these irises")
         if settings.whitening:

@@ -398,13 +398,16 @@ class FinishRecipe:
     # Shares of the models whose weights are averaged, by name; none: the last one alone.
     average: dict[str, float] = field(default_factory=dict)
     coarse: float = 1.0  # share of the coarse local contrast that the network is left with
+    unplaced: float = 1.0  # share of what is alike all around that the embedding is left with
     statistics: bool = True  # take those of batch normalisation anew, from strips as they are
     whitening: float = 0.0  # power of their second moment that embeddings are divided by, 0..0.5
 
     def problems(self) -> Iterator[Problem]:
         """Impossible values."""
-        yield from _between(0.0, 1.0, coarse=self.coarse)
+        yield from _between(0.0, 1.0, coarse=self.coarse, unplaced=self.unplaced)
         yield from _between(0.0, 0.5, whitening=self.whitening)
+        if self.unplaced < 1 and not self.statistics:
+            yield "unplaced", "needs `statistics: true`, for it changes what is normalised"
         yield from _positive(**{f"average.{name}": share for name, share in self.average.items()})
 
 

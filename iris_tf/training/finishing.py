@@ -63,6 +63,33 @@ def weaken_coarse(model: keras.Model, share: float) -> None:
     first.kernel.assign(kernel)
 
 
+def weaken_unplaced(model: keras.Model, share: float) -> None:
+    """Leave an embedding a share of what features say wherever around the ring they are.
+
+    That is the texture's kind, which a population has in common; identity is in where details
+    lie. Of depthwise pooling's weights their mean over the angle is what does not ask where:
+    the embedding loses its own mean over all turns of the strip, to the network's stride.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Of unrolled strips, changed in place: its pooling weights. Statistics of the batch
+        normalisation after it are wrong then, see `estimate_batch_statistics`.
+    share : float
+        0..1.
+
+    Raises
+    ------
+    ValueError
+        When it pools without weights.
+    """
+    pool = model.get_layer("head_pool")
+    if not pool.weights:
+        raise ValueError(f"{model.name} pools without weights; `unplaced` needs some.")
+    (kernel,) = pool.get_weights()
+    pool.set_weights([kernel - (1.0 - share) * kernel.mean(axis=1, keepdims=True)])
+
+
 def estimate_batch_statistics(model: keras.Model, rois: np.ndarray) -> None:
     """Take the statistics of batch normalisation anew, from crops as they are.
 
@@ -139,6 +166,8 @@ def finish(
     model = average_weights(models, shares)
     if settings.coarse < 1.0:
         weaken_coarse(model, settings.coarse)
+    if settings.unplaced < 1.0:
+        weaken_unplaced(model, settings.unplaced)
     if settings.statistics:
         estimate_batch_statistics(model, rois)
     if settings.whitening:

@@ -26,6 +26,7 @@ SHORTER = [
     "training.network.batchnorm_momentum=0.5",
     # After nine steps all strips look alike to the network; with the statistics of these, what
     # little they differ by would be spread, and the rounding of float16 with it.
+    "finish.unplaced=1",
     "finish.statistics=false",
 ]
 
@@ -176,6 +177,8 @@ def test_sites_too_small_for_a_batch_are_refused_before_anything_is_drawn(
         ("finish.average={other: 1.0}", "names other, which is not one of `models`"),
         ("models.alike.network={embedding_size: 64}", "alike has another network than mobiiris"),
         ("training.network.normalization=imagenet", "mobiiris has no local contrast"),
+        ("training.network.pooling=average", "mobiiris pools without weights"),
+        ("finish.statistics=false", "needs `statistics: true`"),
         ("finish.whitening=0.6", "finish.whitening"),
     ],
 )

@@ -7,6 +7,7 @@ from iris_tf.training.finishing import (
     average_weights,
     estimate_batch_statistics,
     weaken_coarse,
+    weaken_unplaced,
     whiten_head,
 )
 from iris_tf.whitening import second_moment, whitening_matrix
@@ -57,6 +58,27 @@ def test_a_network_of_grey_levels_has_no_coarse_contrast():
     model = build_embedding_model("mobilenet_v3_large", (32, 32), embedding_size=8)
     with pytest.raises(ValueError, match="no local contrast"):
         weaken_coarse(model, 0.5)
+
+
+def test_what_all_turns_share_is_weakened(strips):
+    model = of_strips(6)
+    rng = np.random.default_rng(6)
+    pool = model.get_layer("head_pool")
+    kernel = rng.normal(size=pool.get_weights()[0].shape).astype(np.float32)
+    pool.set_weights([kernel])
+    maps = rng.normal(size=(1, *kernel.shape[:3])).astype(np.float32)
+    turns = [np.roll(maps, turn, axis=2) for turn in range(maps.shape[2])]
+    assert len(turns) > 1
+    before = np.array([pool(turn) for turn in turns])
+    weaken_unplaced(model, 0.3)
+    after = np.array([pool(turn) for turn in turns])
+    np.testing.assert_allclose(after, before - 0.7 * before.mean(axis=0), atol=1e-4)
+
+
+def test_a_plain_average_has_no_weights_to_weaken():
+    model = build_embedding_model("mobilenet_v3_large", (32, 32), embedding_size=8)
+    with pytest.raises(ValueError, match="without weights"):
+        weaken_unplaced(model, 0.5)
 
 
 def test_batch_statistics_are_means_over_all_batches(strips):
