@@ -112,10 +112,10 @@ def check_finish(recipe: ReleaseRecipe) -> None:
             f"finish.coarse is {recipe.finish.coarse:g}, but {released} has no local contrast; "
             "leave it out, or set `normalization: local_contrast`."
         )
-    if recipe.finish.unplaced < 1 and last.network.pooling != "depthwise":
+    if recipe.finish.unplaced < 1 and last.network.pooling == "average":
         raise RecipeError(
             f"finish.unplaced is {recipe.finish.unplaced:g}, but {released} pools without weights; "
-            "leave it out, or set `pooling: depthwise`."
+            "leave it out, or set `pooling: placed`."
         )
 
 

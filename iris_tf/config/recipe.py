@@ -63,7 +63,8 @@ class NetworkRecipe:
     weights: str = "imagenet"
     attention: list[str] = field(default_factory=list)  # layers followed by spatial attention
     attention_kernel: int = 7  # n of Eq. 1
-    pooling: str = "average"  # average | depthwise
+    # average | depthwise | placed; the last is for unrolled strips
+    pooling: str = "average"
     batchnorm_momentum: float = 0.99
     normalization: str = "imagenet"  # imagenet | local_contrast (unrolled strips)
     reduction: list[int] = field(default_factory=lambda: [1, 2])  # local_contrast: rows, columns
@@ -74,7 +75,7 @@ class NetworkRecipe:
         for size in self.input_size:
             yield from _between(32, 1024, input_size=size)
         yield from _between(2, 4096, embedding_size=self.embedding_size)
-        yield from _one_of(("average", "depthwise"), pooling=self.pooling)
+        yield from _one_of(("average", "depthwise", "placed"), pooling=self.pooling)
         yield from _one_of(("imagenet", "local_contrast"), normalization=self.normalization)
         if self.normalization == "local_contrast" and self.weights == "imagenet":
             yield "weights", "must not be imagenet with local_contrast, an input they do not know"

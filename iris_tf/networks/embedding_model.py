@@ -58,7 +58,7 @@ def build_embedding_model(
         `registry.NETWORKS[name].attention` are the usual places; empty for none.
     attention_kernel : int
         Kernel size of all spatial attention, odd.
-    pooling : {"average", "depthwise"}
+    pooling : {"average", "depthwise", "placed"}
         See `head.embedding_head`.
     batchnorm_momentum : float
         Of all batch normalisation, 0..1 exclusive. keras.applications has 0.999

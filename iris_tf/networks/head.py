@@ -1,10 +1,21 @@
 """The embedding head: pooling, linear layer, batch normalisation, unit length."""
 
 import keras
+from keras import ops
 
 from iris_tf.networks.seeding import layer_seed
 
-POOLINGS = ("average", "depthwise")
+POOLINGS = ("average", "depthwise", "placed")
+_DECAY = 0.03  # a step: gone after a hundred, which features learn to do without
+
+
+@keras.saving.register_keras_serializable(package="iris_tf")
+class MeanDecay(keras.constraints.Constraint):
+    """Takes a share of the mean over the columns from the weights of a pooling, at every step."""
+
+    def __call__(self, w):
+        """Weights of shape (height, width, channels, 1) after a step."""
+        return w - _DECAY * ops.mean(w, axis=1, keepdims=True)
 
 
 def embedding_head(
@@ -22,7 +33,7 @@ def embedding_head(
         Output of the backbone.
     embedding_size : int
         D.
-    pooling : {"average", "depthwise"}
+    pooling : {"average", "depthwise", "placed"}
         Global average pooling, as in the paper, or a weighted sum over positions
         with weights learned for each channel, which keeps where a feature was.
         Its weights begin as those of the average: a pretrained backbone starts
@@ -38,12 +49,13 @@ def embedding_head(
     KerasTensor of shape (batch, D)
         float32, of unit length.
     """
-    if pooling == "depthwise":
+    if pooling != "average":
         height, width = features.shape[1:3]
         x = keras.layers.DepthwiseConv2D(
             (height, width),
             use_bias=False,
             depthwise_initializer=keras.initializers.Constant(1.0 / (height * width)),
+            depthwise_constraint=MeanDecay() if pooling == "placed" else None,
             name="head_pool",
         )(features)
         # Over a single position. Flatten would put shape arithmetic into the exported

@@ -277,6 +277,7 @@ def _check_strips(recipe: TrainRecipe, roi_mode: str) -> None:
     """Refuse what is for unrolled strips where crops are of another kind."""
     settings = {
         "network.normalization: local_contrast": recipe.network.normalization == "local_contrast",
+        "network.pooling: placed": recipe.network.pooling == "placed",
         "augmentation.hidden_share": recipe.augmentation.hidden_share > 0.0,
         "batch.turned": recipe.batch.turned,
     }

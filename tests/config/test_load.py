@@ -158,7 +158,7 @@ def test_models_share_training_and_differ_in_their_own_keys(write):
         ("network:\n  input_size: [32]", 4, "network.input_size", "2 values, but has 1"),
         ("network:\n  input_size: [32, 8]", 4, "network.input_size", "but is 8"),
         ("network:\n  embedding_size: 1", 4, "network.embedding_size", "but is 1"),
-        ("network:\n  pooling: max", 4, "network.pooling", "average, depthwise"),
+        ("network:\n  pooling: max", 4, "network.pooling", "average, depthwise, placed"),
         ("network:\n  attention_kernel: 4", 4, "network.attention_kernel", "odd"),
         ("network:\n  batchnorm_momentum: 1.0", 4, "network.batchnorm_momentum", "1.0"),
         ("batch:\n  layout: pairs", 4, "batch.layout", "triplet, balanced"),

@@ -118,7 +118,7 @@ def test_mixed_float16_embeds_in_float32(student, mixed_float16):
         ({"attention": ["expanded_conv_3_squeeze_excite"]}, "expanded_conv_3_squeeze_excite_mul"),
         ({"attention": ["roi"]}, "no layer 'roi'"),
         ({"attention_kernel": 4}, "odd"),
-        ({"pooling": "max"}, "average, depthwise"),
+        ({"pooling": "max"}, "average, depthwise, placed"),
         ({"weights": "imagnet"}, "`none`, `imagenet`, `pretrained`, or the path"),
     ],
 )

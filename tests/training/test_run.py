@@ -187,6 +187,7 @@ def test_fewer_identities_than_a_batch_needs_are_refused(tiny_module, tmp_path, 
     ("section", "setting"),
     [
         ("network", {"normalization": "local_contrast"}),
+        ("network", {"pooling": "placed"}),
         ("augmentation", {"hidden_share": 0.1}),
         ("batch", {"layout": "balanced", "turned": True}),
     ],
