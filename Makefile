@@ -20,9 +20,10 @@ EXTRA ?= $(shell command -v nvidia-smi > /dev/null 2>&1 && echo gpu || echo cpu)
 demo: $(VENV)/installed
 	$(BIN)/python pipelines/mobiiris.py pipelines/demo.yaml
 
+# Two at a time, each file's tests in one process: most of them keep one core busy.
 test: $(VENV)/installed $(OPEN_IRIS_VENV)/installed
-	$(BIN)/python -m pytest
-	$(OPEN_IRIS_BIN)/python -m pytest $(OPEN_IRIS_TESTS)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(OPEN_IRIS_BIN)/python -m pytest --numprocesses 2 --dist loadfile $(OPEN_IRIS_TESTS)
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check iris_tf pipelines tests
