@@ -136,12 +136,14 @@ class AugmentationRecipe:
     scale: float = 0.05  # +-
     hidden_share: float = 0.0  # of unrolled strips, a sector of which is hidden
     hidden_degrees: float = 90.0  # the widest sector
+    sharpness: float = 0.0  # +-, share by which two bands of fine detail of strips change
     # Of strips: most of the standard deviation, of the logarithm, of each of two random shades
     shading: float = 0.0
 
     def problems(self) -> Iterator[Problem]:
         """Impossible values."""
         yield from _between(0.0, 1.0, hidden_share=self.hidden_share)
+        yield from _between(0.0, 1.0, sharpness=self.sharpness)
         yield from _between(0.0, 360.0, hidden_degrees=self.hidden_degrees)
         yield from _between(0.0, 1.0, shading=self.shading)
         yield from _between(0.0, 180.0, rotation_degrees=self.rotation_degrees)

@@ -1,4 +1,4 @@
-"""Random rotation, translation and scale of crops; shade, hidden sectors and turns of strips."""
+"""Random geometry of crops; sharpness, shade, hidden sectors and turns of strips."""
 
 import math
 
@@ -10,13 +10,15 @@ from iris_tf.config.recipe import AugmentationRecipe
 _HIDING = 1 << 20
 _TURNING = 1 << 21
 _SHADING = 1 << 22
+_SHARPENING = 1 << 23
+_DETAILS = (3, 7)  # sides of the windows, in pixels, between which bands of detail lie
 _SHADES = (5, 16)  # of a strip, along radius and angle: as coarse as light and folds are
 
 
 def augment(
     images: tf.Tensor, seed: tf.Tensor, settings: AugmentationRecipe, roi_mode: str
 ) -> tf.Tensor:
-    """Rotate, shift and scale each image by amounts of its own, and shade and hide parts of strips.
+    """Rotate, shift and scale each image by amounts of its own; sharpen, shade and hide strips.
 
     Crops are turned about their centre. In an ``unrolled`` strip a rotation of
     the eye is a circular shift along the angle; shift and scale change the
@@ -37,12 +39,14 @@ def augment(
     -------
     tensor of shape (batch, height, width, 1), float32
         Interpolated bilinearly, in strips between visible pixels only, within the
-        range of the input; shaded strips within 0..255.
+        range of the input; sharpened and shaded strips within 0..255.
     """
     if roi_mode == "unrolled" and settings.hidden_share:
         images = hide_sectors(
             images, seed + _HIDING, settings.hidden_share, settings.hidden_degrees
         )
+    if roi_mode == "unrolled" and settings.sharpness:
+        images = sharpen_strips(images, seed + _SHARPENING, settings.sharpness)
     if roi_mode == "unrolled" and settings.shading:
         images = shade_strips(images, seed + _SHADING, settings.shading)
     if not (settings.rotation_degrees or settings.translation or settings.scale):
@@ -153,6 +157,48 @@ def shade_strips(images: tf.Tensor, seed: tf.Tensor, strongest: float) -> tf.Ten
     strength = strongest * tf.random.stateless_uniform((batch, 1, 1, 1), seed + 1, alg="philox")
     shaded = tf.clip_by_value(images * tf.exp(strength * field), 1.0, 255.0)
     return tf.where(images > 0.0, shaded, 0.0)
+
+
+def sharpen_strips(images: tf.Tensor, seed: tf.Tensor, most: float) -> tf.Tensor:
+    """Strengthen or weaken two bands of fine detail of each strip, as lenses and sensors do.
+
+    Parameters
+    ----------
+    images : tensor of shape (batch, height, width, 1), float32
+        Rows are radii, the columns make one full turn; 0 where the iris is hidden.
+    seed : tensor of shape (2,), integer
+    most : float
+        Each band (details below 3, and 3 to 7 pixels) times 1 + a; a is uniform within
+        ``-most..most``, for each strip and band by itself.
+
+    Returns
+    -------
+    tensor of shape (batch, height, width, 1), float32
+        Visible pixels within 1..255.
+    """
+    amounts = most * tf.random.stateless_uniform(
+        (images.shape[0], 2, 1, 1, 1), seed, minval=-1.0, maxval=1.0, alg="philox"
+    )
+    # Rows in the place of channels, where kernels compute side by side.
+    strips = tf.transpose(images, (0, 3, 2, 1))
+    visible = tf.cast(strips > 0.0, tf.float32)
+    fine, less_fine = (
+        _smooth(strips, side) / tf.maximum(_smooth(visible, side), 1e-3) for side in _DETAILS
+    )
+    changed = strips + amounts[:, 0] * (strips - fine) + amounts[:, 1] * (fine - less_fine)
+    changed = tf.where(visible > 0.0, tf.clip_by_value(changed, 1.0, 255.0), 0.0)
+    return tf.transpose(changed, (0, 3, 2, 1))
+
+
+def _smooth(strips: tf.Tensor, side: int) -> tf.Tensor:
+    """Mean over a square window, twice, of (batch, 1, columns, rows), around along the angle."""
+    margin = side - 1
+    strips = tf.concat([strips[:, :, -margin:], strips, strips[:, :, :margin]], axis=2)
+    for _ in "along columns", "along rows":
+        for _ in range(2):
+            strips = tf.nn.avg_pool2d(strips, (1, side), 1, "SAME")
+        strips = tf.transpose(strips, (0, 1, 3, 2))
+    return strips[:, :, margin:-margin]
 
 
 def warp_crops(

@@ -10,6 +10,7 @@ from iris_tf.datasets.augmentation import (
     augment,
     hide_sectors,
     shade_strips,
+    sharpen_strips,
     warp_crops,
     warp_strips,
     with_turned,
@@ -185,6 +186,51 @@ def test_shaded_strips_stay_in_range():
     assert shaded.max() <= 255
     np.testing.assert_array_equal(shaded >= 1, strips >= 1)
     np.testing.assert_array_equal(shaded == 0, strips == 0)
+
+
+def test_two_bands_of_detail_change_by_amounts_of_each_strip():
+    rng = np.random.default_rng(7)
+    strips = rng.integers(100, 140, (5, 20, 48, 1)).astype(np.float32)
+    strips[:, 12:, 30:] = 0
+    found = sharpen_strips(tf.constant(strips), tf.constant([5, 6]), 0.6).numpy()
+    amounts = []
+    for strip, changed in zip(strips[..., 0].astype(float), found[..., 0], strict=True):
+        visible = strip > 0
+
+        def smooth(image, side):
+            for _ in range(2):  # the limbus and the pupil end a window, the angle goes around
+                for axis, mode in ((1, "wrap"), (0, "constant")):
+                    within = np.ones_like(image)
+                    image = ndimage.uniform_filter1d(image, side, axis, mode=mode)
+                    image = image / ndimage.uniform_filter1d(within, side, axis, mode=mode)
+            return image
+
+        fine, less = (smooth(strip, side) / smooth(visible * 1.0, side) for side in (3, 7))
+        bands = np.stack([(strip - fine)[visible], (fine - less)[visible]], axis=1)
+        difference = (changed - strip)[visible]
+        amount, *_ = np.linalg.lstsq(bands, difference, rcond=None)
+        np.testing.assert_allclose(bands @ amount, difference, atol=1e-2)
+        np.testing.assert_array_equal(changed[~visible], 0)
+        amounts.append(amount)
+    amounts = np.array(amounts)
+    assert np.abs(amounts).max() <= 0.6 and np.abs(amounts).max() > 0.3
+    assert len(np.unique(amounts.round(3))) == 10
+
+
+def test_sharpened_strips_stay_in_range():
+    strips = np.random.default_rng(8).choice([0, 1, 255], (4, 16, 48, 1)).astype(np.float32)
+    changed = sharpen_strips(tf.constant(strips), tf.constant([1, 2]), 1.0).numpy()
+    assert changed.max() <= 255
+    np.testing.assert_array_equal(changed >= 1, strips >= 1)
+
+
+def test_only_strips_are_sharpened():
+    strips = tf.constant(smooth_images(3, 64, 144))
+    settings = AugmentationRecipe(0.0, 0.0, 0.0, sharpness=0.9)
+    changed = augment(strips, tf.constant([1, 2]), settings, "unrolled").numpy()
+    assert np.abs(changed - strips).max() > 0.01
+    same = augment(strips, tf.constant([1, 2]), settings, "algorithm1").numpy()
+    np.testing.assert_array_equal(same, strips)
 
 
 def test_only_strips_are_shaded():

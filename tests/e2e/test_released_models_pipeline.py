@@ -75,7 +75,7 @@ def test_files_and_card_belong_together(release):
         for name in ("alike", "mobiiris")
     ]
     alone = embed_rois(models[1], strip[None])[0]
-    settings = FinishRecipe(coarse=0.5, statistics=False, whitening=0.2)
+    settings = FinishRecipe(coarse=0.5, statistics=False, whitening=0.1)
     finished = finish(models, [1, 1], strips[:18], settings)
     difference = np.abs(expected - embed_rois(finished, strip[None])[0]).max()
     assert difference < 0.1 * np.abs(expected - alone).max()
@@ -172,18 +172,21 @@ def test_sites_too_small_for_a_batch_are_refused_before_anything_is_drawn(
 
 
 @pytest.mark.parametrize(
-    ("override", "says"),
+    ("overrides", "says"),
     [
-        ("finish.average={other: 1.0}", "names other, which is not one of `models`"),
-        ("models.alike.network={embedding_size: 64}", "alike has another network than mobiiris"),
-        ("training.network.normalization=imagenet", "mobiiris has no local contrast"),
-        ("training.network.pooling=average", "mobiiris pools without weights"),
-        ("finish.statistics=false", "needs `statistics: true`"),
-        ("finish.whitening=0.6", "finish.whitening"),
+        (["finish.average={other: 1.0}"], "names other, which is not one of `models`"),
+        (["models.alike.network={embedding_size: 64}"], "alike has another network than mobiiris"),
+        (["training.network.normalization=imagenet"], "mobiiris has no local contrast"),
+        (
+            ["models.alike.network.pooling=average", "models.mobiiris.network.pooling=average"],
+            "mobiiris pools without weights",
+        ),
+        (["finish.statistics=false"], "needs `statistics: true`"),
+        (["finish.whitening=0.6"], "finish.whitening"),
     ],
 )
-def test_what_cannot_be_finished_is_refused_before_anything_is_drawn(tmp_path, override, says):
-    finished = command(tmp_path, override)
+def test_what_cannot_be_finished_is_refused_before_anything_is_drawn(tmp_path, overrides, says):
+    finished = command(tmp_path, *overrides)
     assert finished.returncode != 0
     assert "Traceback" not in finished.stderr
     assert says in finished.stderr.replace("\n", " ")
