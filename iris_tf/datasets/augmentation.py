@@ -155,8 +155,7 @@ def shade_strips(images: tf.Tensor, seed: tf.Tensor, strongest: float) -> tf.Ten
     field = field[:, :, 2 * step : -2 * step]
     field = tf.image.resize(field, (height, width))
     strength = strongest * tf.random.stateless_uniform((batch, 1, 1, 1), seed + 1, alg="philox")
-    shaded = tf.clip_by_value(images * tf.exp(strength * field), 1.0, 255.0)
-    return tf.where(images > 0.0, shaded, 0.0)
+    return _still_visible(images * tf.exp(strength * field), images)
 
 
 def sharpen_strips(images: tf.Tensor, seed: tf.Tensor, most: float) -> tf.Tensor:
@@ -186,8 +185,12 @@ def sharpen_strips(images: tf.Tensor, seed: tf.Tensor, most: float) -> tf.Tensor
         _smooth(strips, side) / tf.maximum(_smooth(visible, side), 1e-3) for side in _DETAILS
     )
     changed = strips + amounts[:, 0] * (strips - fine) + amounts[:, 1] * (fine - less_fine)
-    changed = tf.where(visible > 0.0, tf.clip_by_value(changed, 1.0, 255.0), 0.0)
-    return tf.transpose(changed, (0, 3, 2, 1))
+    return tf.transpose(_still_visible(changed, strips), (0, 3, 2, 1))
+
+
+def _still_visible(changed: tf.Tensor, before: tf.Tensor) -> tf.Tensor:
+    """Grey levels within 1..255 where a strip was visible before a change, else 0."""
+    return tf.where(before > 0.0, tf.clip_by_value(changed, 1.0, 255.0), 0.0)
 
 
 def _smooth(strips: tf.Tensor, side: int) -> tf.Tensor:

@@ -67,11 +67,7 @@ class StripNormalization(keras.layers.Layer):
         mask = ops.clip(inputs, 0.0, 1.0)  # visible pixels are 1 and more
         tile = (self.rows, self.columns)
         both = ops.average_pool(ops.concatenate([inputs / 255.0, mask], axis=-1), tile, tile)
-        # From here on (batch, 1 or 2 kinds of values, columns, rows) or, where `_turn` says so,
-        # rows before columns: the side that a window slides along always comes third and the
-        # other one last, in the place of channels, which is where kernels compute side by side.
-        # With a single value in that place the windows took two thirds of the whole network's
-        # time on a CPU.
+        # From here on (batch, kinds of values, columns, rows); see `_mean_around`.
         both = ops.transpose(both, (0, 3, 2, 1))
         margin, spare = self.margin, self.margin - self.wrap
         both = ops.concatenate([both[:, :, -margin:], both, both[:, :, :margin]], axis=2)
@@ -83,13 +79,10 @@ class StripNormalization(keras.layers.Layer):
 
     @staticmethod
     def _contrast(value, coverage, window):
-        height, width = window
-        sums = _mean_along(ops.concatenate([value * coverage, coverage], axis=1), width)
-        sums = _turn(_mean_along(_turn(sums), height))
+        sums = _mean_around(ops.concatenate([value * coverage, coverage], axis=1), *window)
         weight = ops.maximum(sums[:, 1:], _LEAST_COVERAGE)
         deviation = value - sums[:, :1] / weight
-        squares = _mean_along(ops.square(deviation) * coverage, width)
-        variance = _turn(_mean_along(_turn(squares), height)) / weight
+        variance = _mean_around(ops.square(deviation) * coverage, *window) / weight
         contrast = deviation / ops.sqrt(variance + _LEAST_CONTRAST**2)
         return ops.tanh(contrast) * coverage
 
@@ -99,9 +92,13 @@ class StripNormalization(keras.layers.Layer):
         return (batch, height // self.rows, width // self.columns + 2 * self.wrap, 3)
 
 
-def _turn(x):
-    """Swap rows and columns."""
-    return ops.transpose(x, (0, 1, 3, 2))
+def _mean_around(x, height: int, width: int):
+    """Mean over a window around each value of (batch, kinds, columns, rows)."""
+    # One direction after the other: a tall and wide window costs height + width. The side that
+    # lies still is in the place of channels, where kernels compute side by side; with a single
+    # value there these means took two thirds of the whole network's time on a CPU.
+    x = ops.transpose(_mean_along(x, width), (0, 1, 3, 2))
+    return ops.transpose(_mean_along(x, height), (0, 1, 3, 2))
 
 
 def _mean_along(x, length: int):
