@@ -137,15 +137,14 @@ class AugmentationRecipe:
     hidden_share: float = 0.0  # of unrolled strips, a sector of which is hidden
     hidden_degrees: float = 90.0  # the widest sector
     sharpness: float = 0.0  # +-, share by which two bands of fine detail of strips change
-    # Of strips: most of the standard deviation, of the logarithm, of each of two random shades
-    shading: float = 0.0
+    degraded_share: float = 0.0  # of unrolled strips, blurred and noisy as of a poor camera
 
     def problems(self) -> Iterator[Problem]:
         """Impossible values."""
         yield from _between(0.0, 1.0, hidden_share=self.hidden_share)
         yield from _between(0.0, 1.0, sharpness=self.sharpness)
         yield from _between(0.0, 360.0, hidden_degrees=self.hidden_degrees)
-        yield from _between(0.0, 1.0, shading=self.shading)
+        yield from _between(0.0, 1.0, degraded_share=self.degraded_share)
         yield from _between(0.0, 180.0, rotation_degrees=self.rotation_degrees)
         yield from _between(0.0, 0.5, translation=self.translation, scale=self.scale)
 
@@ -192,9 +191,13 @@ class DistillationRecipe:
 
     teacher: str | None = None  # run folder or .keras file; none: no distillation
     weight: list[float] = field(default_factory=lambda: [0.0, 0.5])  # alpha from, to
+    # Whether the teacher sees crops as they are, and the student the same ones augmented
+    clean: bool = False
 
     def problems(self) -> Iterator[Problem]:
         """Impossible values."""
+        if self.clean and self.teacher is None:
+            yield "clean", "needs a `teacher`, who is to see the crops"
         yield from _length(2, weight=self.weight)
         for value in self.weight:
             yield from _between(0.0, 100.0, weight=value)

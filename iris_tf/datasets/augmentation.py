@@ -1,4 +1,4 @@
-"""Random geometry of crops; sharpness, shade, hidden sectors and turns of strips."""
+"""Random geometry of crops; sharpness, degradation, hidden sectors and turns of strips."""
 
 import math
 
@@ -9,16 +9,18 @@ from iris_tf.config.recipe import AugmentationRecipe
 # These keep random numbers apart from those of the geometry.
 _HIDING = 1 << 20
 _TURNING = 1 << 21
-_SHADING = 1 << 22
 _SHARPENING = 1 << 23
+_DEGRADING = 1 << 24
 _DETAILS = (3, 7)  # sides of the windows, in pixels, between which bands of detail lie
-_SHADES = (5, 16)  # of a strip, along radius and angle: as coarse as light and folds are
+# What a poor camera takes of both bands, from and to, and its noise in grey levels, at most.
+_BLURRED = ((0.3, 1.0), (0.0, 0.9))
+_NOISE = 5.0
 
 
 def augment(
     images: tf.Tensor, seed: tf.Tensor, settings: AugmentationRecipe, roi_mode: str
 ) -> tf.Tensor:
-    """Rotate, shift and scale each image by amounts of its own; sharpen, shade and hide strips.
+    """Rotate, shift and scale each image by amounts of its own; hide, sharpen, degrade strips.
 
     Crops are turned about their centre. In an ``unrolled`` strip a rotation of
     the eye is a circular shift along the angle; shift and scale change the
@@ -39,7 +41,7 @@ def augment(
     -------
     tensor of shape (batch, height, width, 1), float32
         Interpolated bilinearly, in strips between visible pixels only, within the
-        range of the input; sharpened and shaded strips within 0..255.
+        range of the input; sharpened and degraded strips within 0..255.
     """
     if roi_mode == "unrolled" and settings.hidden_share:
         images = hide_sectors(
@@ -47,8 +49,8 @@ def augment(
         )
     if roi_mode == "unrolled" and settings.sharpness:
         images = sharpen_strips(images, seed + _SHARPENING, settings.sharpness)
-    if roi_mode == "unrolled" and settings.shading:
-        images = shade_strips(images, seed + _SHADING, settings.shading)
+    if roi_mode == "unrolled" and settings.degraded_share:
+        images = degrade_strips(images, seed + _DEGRADING, settings.degraded_share)
     if not (settings.rotation_degrees or settings.translation or settings.scale):
         return images
     # Philox by name, because the default algorithm depends on the device.
@@ -123,41 +125,6 @@ def hide_sectors(
     return tf.where(hidden[..., None], 0.0, images)
 
 
-def shade_strips(images: tf.Tensor, seed: tf.Tensor, strongest: float) -> tf.Tensor:
-    """Multiply strips by smooth random fields, as another light and another pupil do.
-
-    What is coarse in an iris changes from one session to the next more than its details do,
-    and strangers of one population have more of it in common.
-
-    Parameters
-    ----------
-    images : tensor of shape (batch, height, width, 1), float32
-        Rows are radii, the columns make one full turn; 0 where the iris is hidden.
-    seed : tensor of shape (2,), integer
-    strongest : float
-        The field's logarithm is the sum of two normal variables, one a node, of 5 along the
-        radius and 16 along the angle, and one a row of nodes. The standard deviation of each is
-        a strip's own, uniform up to this one.
-
-    Returns
-    -------
-    tensor of shape (batch, height, width, 1), float32
-        Visible pixels within 1..255.
-    """
-    batch, height, width, _ = images.shape
-    down, around = _SHADES
-    draws = tf.random.stateless_normal((batch, down, around + 1, 1), seed, alg="philox")
-    field = draws[:, :, :-1] + draws[:, :, -1:]
-    # Continued by two nodes, as far as the interpolation looks, so that both ends meet.
-    field = tf.concat([field[:, :, -2:], field, field[:, :, :2]], axis=2)
-    step = max(width // around, 1)
-    field = tf.image.resize(field, (height, (around + 4) * step), "bicubic")
-    field = field[:, :, 2 * step : -2 * step]
-    field = tf.image.resize(field, (height, width))
-    strength = strongest * tf.random.stateless_uniform((batch, 1, 1, 1), seed + 1, alg="philox")
-    return _still_visible(images * tf.exp(strength * field), images)
-
-
 def sharpen_strips(images: tf.Tensor, seed: tf.Tensor, most: float) -> tf.Tensor:
     """Strengthen or weaken two bands of fine detail of each strip, as lenses and sensors do.
 
@@ -178,14 +145,49 @@ def sharpen_strips(images: tf.Tensor, seed: tf.Tensor, most: float) -> tf.Tensor
     amounts = most * tf.random.stateless_uniform(
         (images.shape[0], 2, 1, 1, 1), seed, minval=-1.0, maxval=1.0, alg="philox"
     )
+    strips, finest, finer = _bands(images)
+    changed = strips + amounts[:, 0] * finest + amounts[:, 1] * finer
+    return tf.transpose(_still_visible(changed, strips), (0, 3, 2, 1))
+
+
+def degrade_strips(images: tf.Tensor, seed: tf.Tensor, share: float) -> tf.Tensor:
+    """Blur some strips and add noise, as of a poor camera or an eye out of focus.
+
+    Parameters
+    ----------
+    images : tensor of shape (batch, height, width, 1), float32
+        Rows are radii, the columns make one full turn; 0 where the iris is hidden.
+    seed : tensor of shape (2,), integer
+    share : float
+        Of the strips, 0..1. Each of them loses 30 to 100 % of its details below 3 pixels
+        and 0 to 90 % of those of 3 to 7 pixels, and gains normal noise with a standard
+        deviation of 0 to 5 grey levels, all uniform and by itself.
+
+    Returns
+    -------
+    tensor of shape (batch, height, width, 1), float32
+        Visible pixels within 1..255.
+    """
+    batch = images.shape[0]
+    amounts = tf.random.stateless_uniform((batch, 4, 1, 1, 1), seed, alg="philox")
+    lost = [low + (high - low) * amounts[:, k] for k, (low, high) in enumerate(_BLURRED)]
+    noise = tf.random.stateless_normal(images.shape, seed + 1, alg="philox")
+    strips, finest, finer = _bands(images)
+    changed = strips - lost[0] * finest - lost[1] * finer
+    changed += _NOISE * amounts[:, 2] * tf.transpose(noise, (0, 3, 2, 1))
+    changed = tf.where(amounts[:, 3] < share, _still_visible(changed, strips), strips)
+    return tf.transpose(changed, (0, 3, 2, 1))
+
+
+def _bands(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Strips (batch, 1, columns, rows), and of them details below 3 pixels, and 3 to 7."""
     # Rows in the place of channels, where kernels compute side by side.
     strips = tf.transpose(images, (0, 3, 2, 1))
     visible = tf.cast(strips > 0.0, tf.float32)
     fine, less_fine = (
         _smooth(strips, side) / tf.maximum(_smooth(visible, side), 1e-3) for side in _DETAILS
     )
-    changed = strips + amounts[:, 0] * (strips - fine) + amounts[:, 1] * (fine - less_fine)
-    return tf.transpose(_still_visible(changed, strips), (0, 3, 2, 1))
+    return strips, strips - fine, fine - less_fine
 
 
 def _still_visible(changed: tf.Tensor, before: tf.Tensor) -> tf.Tensor:

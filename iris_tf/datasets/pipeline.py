@@ -18,6 +18,7 @@ def training_dataset(
     epochs: int,
     initial_epoch: int = 0,
     turned: bool = False,
+    clean: bool = False,
 ) -> tf.data.Dataset:
     """Augmented batches of all epochs from `initial_epoch` on, in one stream.
 
@@ -35,7 +36,7 @@ def training_dataset(
     batches : TripletBatches or BalancedBatches
         Made from the same `labels`; gives ``batches.steps`` batches an epoch.
     augmentation : AugmentationRecipe
-        Ranges of rotation, translation and scale.
+        What is changed at random.
     roi_mode : str
         ROI mode of the crops.
     seed : int
@@ -48,13 +49,15 @@ def training_dataset(
         Whether each batch also holds its groups turned as other identities, see
         `iris_tf.datasets.augmentation.with_turned`; `groups` below is then twice
         that of `batches`.
+    clean : bool, optional
+        Whether each batch also has its images as they were before augmentation.
 
     Returns
     -------
     tf.data.Dataset
         ``(epochs - initial_epoch) * batches.steps`` pairs of images, float32 of
         shape (groups, group_size, height, width, 1) in 0..255, and labels, int32
-        of shape (groups, group_size).
+        of shape (groups, group_size); with `clean` triples, the last like the images.
 
     Raises
     ------
@@ -89,8 +92,9 @@ def training_dataset(
         if turned:
             images = with_turned(images, seeds)
             identity = tf.concat([2 * identity, 2 * identity + 1], axis=0)
-        images = augment(images, seeds, augmentation, roi_mode)
-        return tf.reshape(images, (*identity.shape, height, width, 1)), identity
+        shape = (*identity.shape, height, width, 1)
+        batch = tf.reshape(augment(images, seeds, augmentation, roi_mode), shape), identity
+        return (*batch, tf.reshape(images, shape)) if clean else batch
 
     dataset = (
         tf.data.Dataset.range(initial_epoch, epochs)

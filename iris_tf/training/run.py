@@ -86,6 +86,7 @@ class Training:
             self.recipe.epochs,
             initial_epoch=initial_epoch,
             turned=self.recipe.batch.turned,
+            clean=self.recipe.distillation.clean,
         )
 
 
@@ -279,6 +280,8 @@ def _check_strips(recipe: TrainRecipe, roi_mode: str) -> None:
         "network.normalization: local_contrast": recipe.network.normalization == "local_contrast",
         "network.pooling: placed": recipe.network.pooling == "placed",
         "augmentation.hidden_share": recipe.augmentation.hidden_share > 0.0,
+        "augmentation.sharpness": recipe.augmentation.sharpness > 0.0,
+        "augmentation.degraded_share": recipe.augmentation.degraded_share > 0.0,
         "batch.turned": recipe.batch.turned,
     }
     wrong = [name for name, used in settings.items() if used]

@@ -157,12 +157,16 @@ class EmbeddingTrainer(keras.Model):
         return [*self.student.variables, self.step, *self.optimizer.variables]
 
     def train_step(self, data):
-        """One step on ``(images (groups, size, H, W, 1), labels (groups, size))``."""
-        images, labels = data
+        """One step on ``(images (groups, size, H, W, 1), labels (groups, size))``.
+
+        A third element of `data`, like the images, is what the teacher sees in their place.
+        """
+        images, labels, *shown = data
         groups, size = images.shape[0], images.shape[1]
-        images = tf.reshape(images, (groups * size, *images.shape[2:]))
+        flat = (groups * size, *images.shape[2:])
+        images = tf.reshape(images, flat)
         labels = tf.reshape(labels, (groups * size,))
-        taught = self._teacher_embeddings(images)
+        taught = self._teacher_embeddings(tf.reshape(shown[0], flat) if shown else images)
         objective = self._triplets if self.temperature is None else self._contrast
         with tf.GradientTape() as tape:
             own = self.student(images, training=True)

@@ -8,8 +8,8 @@ from scipy import ndimage
 from iris_tf.config.recipe import AugmentationRecipe
 from iris_tf.datasets.augmentation import (
     augment,
+    degrade_strips,
     hide_sectors,
-    shade_strips,
     sharpen_strips,
     warp_crops,
     warp_strips,
@@ -155,37 +155,20 @@ def test_sectors_are_hidden_from_the_limbus_inwards():
     assert widths.max() >= 15
 
 
-def test_shade_is_smooth_all_around_and_its_strength_a_strips_own():
-    strips = np.full((600, 65, 144, 1), 100, np.float32)
-    strips[:, 40:, 10:50] = 0
-    seed = tf.constant([1, 2])
-    weak, strong = (
-        shade_strips(tf.constant(strips), seed, s).numpy()[..., 0] for s in (0.05, 0.1)
-    )
-    hidden = strips[..., 0] == 0
-    assert (weak[hidden] == 0).all() and (weak[~hidden] > 0).all()
-    field = np.log(strong[:, :40] / 100)
-    np.testing.assert_allclose(field, 2 * np.log(weak[:, :40] / 100), atol=1e-4)
-    # No edge at the seam, nor anything finer than the nodes, 9 columns apart.
-    steps = np.abs(np.diff(field, axis=2, append=field[:, :, :1])).mean(axis=(0, 1))
-    assert steps[-1] < 1.02 * steps[:-1].max()
-    power = (np.abs(np.fft.rfft(field, axis=2)) ** 2).mean(axis=(0, 1))
-    assert power[17:].sum() < 0.03 * power[1:].sum()
-    # Nodes, in the middle of 13 x 9 pixels, are sums of two normals, one of them the row's.
-    nodes = field[:, 6::13, 4::9] / np.sqrt(2)
-    deviations = np.sqrt((nodes**2).mean(axis=(1, 2)))
-    assert deviations.mean() == pytest.approx(0.05, rel=0.15)
-    assert np.corrcoef(np.sort(deviations), np.arange(600))[0, 1] > 0.98  # uniform
-    rows = field.mean(axis=2)
-    assert 0.3 < (rows**2).mean() / (field**2).mean() < 0.7
+def naive_bands(strip):
+    """Details below 3 pixels, and 3 to 7, of visible pixels: (pixels, 2)."""
+    visible = strip > 0
 
+    def smooth(image, side):
+        for _ in range(2):  # the limbus and the pupil end a window, the angle goes around
+            for axis, mode in ((1, "wrap"), (0, "constant")):
+                within = np.ones_like(image)
+                image = ndimage.uniform_filter1d(image, side, axis, mode=mode)
+                image = image / ndimage.uniform_filter1d(within, side, axis, mode=mode)
+        return image
 
-def test_shaded_strips_stay_in_range():
-    strips = np.random.default_rng(7).integers(0, 256, (20, 64, 512, 1)).astype(np.float32)
-    shaded = shade_strips(tf.constant(strips), tf.constant([3, 4]), 1.0).numpy()
-    assert shaded.max() <= 255
-    np.testing.assert_array_equal(shaded >= 1, strips >= 1)
-    np.testing.assert_array_equal(shaded == 0, strips == 0)
+    fine, less = (smooth(strip, side) / smooth(visible * 1.0, side) for side in (3, 7))
+    return np.stack([(strip - fine)[visible], (fine - less)[visible]], axis=1)
 
 
 def test_two_bands_of_detail_change_by_amounts_of_each_strip():
@@ -195,18 +178,7 @@ def test_two_bands_of_detail_change_by_amounts_of_each_strip():
     found = sharpen_strips(tf.constant(strips), tf.constant([5, 6]), 0.6).numpy()
     amounts = []
     for strip, changed in zip(strips[..., 0].astype(float), found[..., 0], strict=True):
-        visible = strip > 0
-
-        def smooth(image, side):
-            for _ in range(2):  # the limbus and the pupil end a window, the angle goes around
-                for axis, mode in ((1, "wrap"), (0, "constant")):
-                    within = np.ones_like(image)
-                    image = ndimage.uniform_filter1d(image, side, axis, mode=mode)
-                    image = image / ndimage.uniform_filter1d(within, side, axis, mode=mode)
-            return image
-
-        fine, less = (smooth(strip, side) / smooth(visible * 1.0, side) for side in (3, 7))
-        bands = np.stack([(strip - fine)[visible], (fine - less)[visible]], axis=1)
+        visible, bands = strip > 0, naive_bands(strip)
         difference = (changed - strip)[visible]
         amount, *_ = np.linalg.lstsq(bands, difference, rcond=None)
         np.testing.assert_allclose(bands @ amount, difference, atol=1e-2)
@@ -217,27 +189,49 @@ def test_two_bands_of_detail_change_by_amounts_of_each_strip():
     assert len(np.unique(amounts.round(3))) == 10
 
 
-def test_sharpened_strips_stay_in_range():
+def test_degraded_strips_lose_detail_and_gain_noise():
+    rng = np.random.default_rng(7)
+    strips = rng.integers(60, 200, (300, 24, 64, 1)).astype(np.float32)
+    strips[:, 14:, 40:] = 0
+    found = degrade_strips(tf.constant(strips), tf.constant([5, 6]), 0.4).numpy()
+    lost, noise = [], []
+    for strip, changed in zip(strips[..., 0].astype(float), found[..., 0], strict=True):
+        visible = strip > 0
+        np.testing.assert_array_equal(changed[~visible], 0)
+        if np.array_equal(changed, strip):
+            continue
+        bands, difference = naive_bands(strip), (strip - changed)[visible]
+        amount, *_ = np.linalg.lstsq(bands, difference, rcond=None)
+        lost.append(amount)
+        noise.append(np.std(difference - bands @ amount))
+    # 4 standard deviations of a binomial count.
+    assert abs(len(lost) - 120) < 4 * np.sqrt(300 * 0.4 * 0.6)
+    # Noise blurs what is found of the shares: its error is below 5 / 40 / sqrt(1100) for the
+    # finest band, whose own standard deviation is near 40, and several times that for the other.
+    lost, noise = np.array(lost), np.array(noise)
+    for shares, low, high, error in ((lost[:, 0], 0.3, 1, 0.02), (lost[:, 1], 0, 0.9, 0.08)):
+        assert low - error < shares.min() < low + 0.1 and high - 0.1 < shares.max() < high + error
+        assert shares.mean() == pytest.approx((low + high) / 2, abs=0.1)
+    assert noise.min() < 0.3 and 4.5 < noise.max() < 5.3
+    assert np.abs(np.corrcoef(np.c_[lost, noise].T)[np.triu_indices(3, 1)]).max() < 0.4
+
+
+@pytest.mark.parametrize("change", [sharpen_strips, degrade_strips])
+def test_changed_strips_stay_in_range(change):
     strips = np.random.default_rng(8).choice([0, 1, 255], (4, 16, 48, 1)).astype(np.float32)
-    changed = sharpen_strips(tf.constant(strips), tf.constant([1, 2]), 1.0).numpy()
+    changed = change(tf.constant(strips), tf.constant([1, 2]), 1.0).numpy()
+    assert np.abs(changed - strips).max() > 1
     assert changed.max() <= 255
     np.testing.assert_array_equal(changed >= 1, strips >= 1)
+    np.testing.assert_array_equal(changed == 0, strips == 0)
 
 
-def test_only_strips_are_sharpened():
+@pytest.mark.parametrize("setting", ["sharpness", "degraded_share"])
+def test_only_strips_are_sharpened_and_degraded(setting):
     strips = tf.constant(smooth_images(3, 64, 144))
-    settings = AugmentationRecipe(0.0, 0.0, 0.0, sharpness=0.9)
+    settings = AugmentationRecipe(0.0, 0.0, 0.0, **{setting: 0.9})
     changed = augment(strips, tf.constant([1, 2]), settings, "unrolled").numpy()
     assert np.abs(changed - strips).max() > 0.01
-    same = augment(strips, tf.constant([1, 2]), settings, "algorithm1").numpy()
-    np.testing.assert_array_equal(same, strips)
-
-
-def test_only_strips_are_shaded():
-    strips = tf.constant(smooth_images(3, 64, 144))
-    settings = AugmentationRecipe(0.0, 0.0, 0.0, shading=0.1)
-    shaded = augment(strips, tf.constant([1, 2]), settings, "unrolled").numpy()
-    assert all(np.abs(one - two).max() > 0.1 for one, two in zip(shaded, strips, strict=True))
     same = augment(strips, tf.constant([1, 2]), settings, "algorithm1").numpy()
     np.testing.assert_array_equal(same, strips)
 

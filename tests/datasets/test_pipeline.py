@@ -18,7 +18,7 @@ ROIS = np.random.default_rng(0).integers(0, 256, (24, 16, 20), dtype=np.uint8)
 
 
 def stream(dataset):
-    return [(images.numpy(), labels.numpy()) for images, labels in dataset]
+    return [tuple(part.numpy() for part in batch) for batch in dataset]
 
 
 def test_batches_hold_the_crops_and_labels_of_their_rows():
@@ -84,6 +84,25 @@ def test_turned_groups_are_other_identities_of_the_same_batch():
         rolled = [np.roll(rois[rows], turn, axis=-1) for turn in range(20)]
         fits = [(np.where(turned > 0, one, 0) == turned).all() for one in rolled]
         assert sum(fits) == 1
+
+
+def test_the_images_as_they_were_come_with_the_augmented_ones():
+    batches = BalancedBatches(LABELS, 3, images_per_identity=2, steps=2, seed=1)
+
+    def batch(augmentation, **options):
+        return stream(
+            training_dataset(
+                ROIS, LABELS, batches, augmentation, "unrolled", seed=7, epochs=1, turned=True,
+                **options,
+            )
+        )  # fmt: skip
+
+    both = zip(batch(PAPER, clean=True), batch(PAPER), batch(NONE), strict=True)
+    for (images, labels, shown), (augmented, same), (plain, _) in both:
+        np.testing.assert_array_equal(images, augmented)
+        np.testing.assert_array_equal(labels, same)
+        np.testing.assert_array_equal(shown, plain)
+        assert np.abs(images - shown).max() > 1
 
 
 def test_one_label_for_each_crop():

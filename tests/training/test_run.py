@@ -80,22 +80,22 @@ def test_a_seed_determines_the_run(straight, tmp_path, small_dataset, read_histo
 
 
 @pytest.mark.parametrize(
-    ("switches", "layout"),
+    ("switches", "layout", "clean"),
     [
-        ({}, "balanced"),
-        ({"mixed_float16": True}, "triplet"),
-        ({"xla": True}, "triplet"),
+        ({}, "balanced", True),
+        ({"mixed_float16": True}, "triplet", False),
+        ({"xla": True}, "triplet", False),
     ],
 )
 def test_every_switch_trains_with_teacher_and_unfreezing(
-    teacher, tmp_path, small_dataset, read_history, switches, layout
+    teacher, tmp_path, small_dataset, read_history, switches, layout, clean
 ):
     recipe = small_recipe(
         tmp_path,
         small_dataset,
         network={"weights": str(teacher / "checkpoints" / "best.keras")},
         batch={"layout": layout, "images_per_identity": 2},
-        distillation={"teacher": str(teacher)},
+        distillation={"teacher": str(teacher), "clean": clean},
         warm_epochs=0,
         unfreeze_epochs=1,
         **switches,
@@ -189,6 +189,8 @@ def test_fewer_identities_than_a_batch_needs_are_refused(tiny_module, tmp_path, 
         ("network", {"normalization": "local_contrast"}),
         ("network", {"pooling": "placed"}),
         ("augmentation", {"hidden_share": 0.1}),
+        ("augmentation", {"sharpness": 0.1}),
+        ("augmentation", {"degraded_share": 0.1}),
         ("batch", {"layout": "balanced", "turned": True}),
     ],
 )

@@ -190,14 +190,17 @@ def test_a_step_is_that_of_the_loops(layout, groups, size, alpha, reduction):
     np.testing.assert_allclose(moved, gradient, atol=2e-5)
 
 
-@pytest.mark.parametrize("alpha", [None, 0.3])
-def test_a_contrastive_step_is_that_of_the_loops(alpha):
+@pytest.mark.parametrize(("alpha", "clean"), [(None, False), (0.3, False), (0.3, True)])
+def test_a_contrastive_step_is_that_of_the_loops(alpha, clean):
     groups, size, temperature = 5, 2, 0.25
     images, labels, kernel, teacher = random_case("balanced", groups, size)
     batch = BatchRecipe(layout="balanced", groups=groups, images_per_identity=size)
     teach = None if alpha is None else teach_by(teacher)
     trainer = make_trainer(kernel, batch, alpha or 0.0, teach, temperature=temperature)
     flat, known = images.reshape(labels.size, -1).astype(np.float64), labels.ravel()
+    # Others for the teacher, where it is to see the images as they were before augmentation.
+    shown = random_case("balanced", groups, size, seed=15)[0] if clean else images
+    data = (images, labels, shown) if clean else (images, labels)
 
     def parts(matrix):
         vectors, losses = unit(flat @ matrix), []
@@ -207,10 +210,11 @@ def test_a_contrastive_step_is_that_of_the_loops(alpha):
                       for n in range(labels.size) if known[n] != known[i]]
             hit = np.exp(vectors[i] @ vectors[p] / temperature)
             losses.append(-np.log(hit / (hit + sum(scores))))
-        away = np.mean(1 - np.sum(vectors * unit(flat @ teacher), axis=1))
+        taught = unit(shown.reshape(labels.size, -1).astype(np.float64) @ teacher)
+        away = np.mean(1 - np.sum(vectors * taught, axis=1))
         return np.mean(losses), (alpha or 0.0) * away, vectors
 
-    logs = {name: float(value) for name, value in trainer.train_step((images, labels)).items()}
+    logs = {name: float(value) for name, value in trainer.train_step(data).items()}
     contrast, distillation, vectors = parts(kernel.astype(np.float64))
     assert logs["contrastive_loss"] == pytest.approx(contrast, abs=1e-5)
     assert logs["loss"] == pytest.approx(contrast + distillation, abs=1e-5)
