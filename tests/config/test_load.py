@@ -254,6 +254,12 @@ def test_a_mistaken_override_of_balanced_batches(write, override, problem):
         ("batch.datasets=3", "batch.datasets must be 0 with `layout: triplet`"),
         ("network.reduction=[2]", "network.reduction must be a list of 2 values"),
         ("augmentation.hidden_share=2", "augmentation.hidden_share must lie between 0.0 and 1.0"),
+        ("augmentation.sharpness=-0.1", "augmentation.sharpness must lie between 0.0 and 1.0"),
+        (
+            "augmentation.degraded_share=1.5",
+            "augmentation.degraded_share must lie between 0.0 and 1.0",
+        ),
+        ("distillation.clean=true", "distillation.clean needs a `teacher`"),
     ],
 )
 def test_a_mistaken_override_is_found_on_the_command_line(write, override, problem):
