@@ -43,14 +43,15 @@ def augment(
         Interpolated bilinearly, in strips between visible pixels only, within the
         range of the input; sharpened and degraded strips within 0..255.
     """
-    if roi_mode == "unrolled" and settings.hidden_share:
-        images = hide_sectors(
-            images, seed + _HIDING, settings.hidden_share, settings.hidden_degrees
-        )
-    if roi_mode == "unrolled" and settings.sharpness:
-        images = sharpen_strips(images, seed + _SHARPENING, settings.sharpness)
-    if roi_mode == "unrolled" and settings.degraded_share:
-        images = degrade_strips(images, seed + _DEGRADING, settings.degraded_share)
+    if roi_mode == "unrolled":
+        if settings.hidden_share:
+            images = hide_sectors(
+                images, seed + _HIDING, settings.hidden_share, settings.hidden_degrees
+            )
+        if settings.sharpness:
+            images = sharpen_strips(images, seed + _SHARPENING, settings.sharpness)
+        if settings.degraded_share:
+            images = degrade_strips(images, seed + _DEGRADING, settings.degraded_share)
     if not (settings.rotation_degrees or settings.translation or settings.scale):
         return images
     # Philox by name, because the default algorithm depends on the device.
