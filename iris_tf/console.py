@@ -1,6 +1,5 @@
 """What commands share: some options, how errors are told, how TensorFlow is loaded."""
 
-import errno
 import os
 import sys
 from collections.abc import Callable
@@ -11,6 +10,7 @@ import typer
 
 from iris_tf.datasets.layouts import LAYOUTS
 from iris_tf.errors import IrisTfError
+from iris_tf.files import FULL_DISK
 from iris_tf.segmentation.segmenter import SEGMENTERS
 
 Layout = StrEnum("Layout", {name.upper().replace("-", "_"): name for name in LAYOUTS})
@@ -27,7 +27,7 @@ def report_errors(command: Callable[[], None]) -> None:
         _fail(str(error))
     except OSError as error:
         where = error.filename or "The output folder"
-        if error.errno == errno.ENOSPC:
+        if error.errno in FULL_DISK:
             _fail(
                 f"{where}: the disk is full; free some space and run the same command again, "
                 "finished work is kept."

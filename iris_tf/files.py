@@ -11,6 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
+"""Numbers of the errors that say so, of the disk or of a user's share of it."""
+
+_LONGEST_NAME, _LONGEST_SUFFIX = 60, 20  # bytes
+
 
 @contextlib.contextmanager
 def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
@@ -18,14 +23,18 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
 
     The temporary name keeps the suffix, because Keras and NumPy read formats
     from it. When the block raises, nothing appears under `path` and the
-    temporary file is removed. The error of a full disk names `path`.
+    temporary file is removed. An error of the disk names `path`.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    suffix = "".join(path.suffixes)
-    temporary = path.with_name(f".{path.name[:60]}.{uuid.uuid4().hex[:8]}{suffix}")
+    suffix = "".join(path.suffixes[-2:])  # .weights.h5
+    if len(suffix.encode()) > _LONGEST_SUFFIX:  # a name with dots in it
+        suffix = path.suffix
+    # A name may be as long as the file system allows; the temporary one is not longer.
+    name = path.name.encode()[:_LONGEST_NAME].decode(errors="ignore")
+    temporary = path.with_name(f".{name}.{uuid.uuid4().hex[:8]}{suffix}")
     try:
-        with _full_disk_named(path):
+        with _errors_named(path, temporary):
+            path.parent.mkdir(parents=True, exist_ok=True)
             yield temporary
             os.replace(temporary, path)
     finally:
@@ -33,12 +42,14 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _full_disk_named(path: Path) -> Iterator[None]:
+def _errors_named(path: Path, temporary: Path) -> Iterator[None]:
+    """Let errors name `path`: a failed write names no file, or the temporary one."""
     try:
         yield
     except OSError as error:
-        if error.errno == errno.ENOSPC:
-            error.filename = str(path)  # a failed write names no file, or the temporary one
+        named = str(error.filename or "")
+        if error.errno in FULL_DISK or named.startswith(str(temporary)):
+            error.filename, error.filename2 = str(path), None
         raise
 
 
@@ -46,27 +57,46 @@ def _full_disk_named(path: Path) -> Iterator[None]:
 def replace_folder(path: str | os.PathLike) -> Iterator[Path]:
     """Yield an empty temporary folder that takes the place of `path` when the block succeeds.
 
-    When the block raises, an earlier `path` stays as it was. The error of a full
-    disk names `path`.
+    When the block raises, an earlier `path` stays as it was. Its files are on the
+    disk before it takes the place of an earlier one. An error of the disk names `path`.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-    temporary.mkdir()
     try:
-        with _full_disk_named(path):
+        with _errors_named(path, temporary):
+            temporary.mkdir(parents=True)
             yield temporary
-        if path.exists():
-            # A folder cannot be renamed onto a full one; the moment between the
-            # two renames is the only one without `path`.
-            old = path.with_name(f"{temporary.name}.old")
-            path.rename(old)
-            temporary.rename(path)
-            shutil.rmtree(old)
-        else:
-            temporary.rename(path)
+            _flush(temporary)
+            if path.exists():
+                _exchange(path, temporary)
+            else:
+                temporary.rename(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _exchange(path: Path, new: Path) -> None:
+    # A folder cannot be renamed onto a full one; the moment between the two renames is
+    # the only one without `path`.
+    old = path.with_name(f"{new.name}.old")
+    path.rename(old)
+    try:
+        new.rename(path)
+    except OSError:
+        old.rename(path)
+        raise
+    shutil.rmtree(old)
+
+
+def _flush(folder: Path) -> None:
+    """Wait until all files of a folder are on the disk, and their names in it."""
+    for current, _, names in os.walk(folder):
+        for path in (*(Path(current, name) for name in names), Path(current)):
+            descriptor = os.open(path, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
 
 
 def write_bytes(path: str | os.PathLike, data: bytes) -> None:
@@ -89,3 +119,16 @@ def sha256(path: str | os.PathLike) -> str:
     """Hexadecimal SHA-256 of a file's bytes."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def is_unused(folder: Path) -> bool:
+    """Whether a folder is missing or has nothing but hidden files.
+
+    Those are a file manager's, or a killed writer's.
+    """
+    return not folder.is_dir() or all(entry.name.startswith(".") for entry in folder.iterdir())
+
+
+def is_there(path: Path) -> bool:
+    """Whether a file is there with its bytes: a power cut can leave a name without them."""
+    return path.is_file() and path.stat().st_size > 0

@@ -53,7 +53,9 @@ class Ellipse:
         return np.stack([self.x + u * cos - v * sin, self.y + u * sin + v * cos], axis=-1)
 
     def mask(self, shape: tuple[int, int]) -> np.ndarray:
-        """Filled ellipse as a boolean image.
+        """Filled ellipse as a boolean image: its inside, and all pixels that its outline touches.
+
+        So it is half a pixel wider all around than the pixels whose centres lie inside.
 
         Parameters
         ----------

@@ -12,7 +12,7 @@ from pathlib import Path
 from iris_tf.config.load import BEST_CHECKPOINT, first_difference, load_recipe, recipe_yaml
 from iris_tf.config.recipe import TrainRecipe
 from iris_tf.errors import ModelError, RecipeError, TrainingError
-from iris_tf.files import replace_folder, write_text
+from iris_tf.files import is_unused, replace_folder, write_text
 
 
 @dataclass
@@ -84,7 +84,7 @@ class RunFolder:
             raise TrainingError(
                 f"{self.path}: holds an interrupted run; go on with `--resume {self.path}`."
             )
-        if self.path.is_dir() and any(self.path.iterdir()):
+        if not is_unused(self.path):
             raise RecipeError(
                 f"{self.path}: is not empty and holds no run; choose an empty folder as `run`."
             )
@@ -141,7 +141,8 @@ class RunFolder:
         return self.best
 
     def _state_folders(self) -> list[Path]:
-        return sorted(p for p in self.checkpoints.glob("epoch-*") if p.is_dir())
+        folders = (p for p in self.checkpoints.glob("epoch-*") if p.is_dir())
+        return sorted(folders, key=lambda p: int(p.name.removeprefix("epoch-")))
 
     def state(self) -> TrainingState:
         """State after the last complete epoch."""

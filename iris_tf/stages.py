@@ -11,7 +11,7 @@ from rich.markup import escape
 
 from iris_tf.config.load import first_difference
 from iris_tf.errors import RecipeError
-from iris_tf.files import sha256, write_json, write_text
+from iris_tf.files import is_unused, sha256, write_json, write_text
 
 _PUBLISHED_IN = "out"  # key of a recipe: where results are put once they are made
 _UNFINISHED = "unfinished"  # key of the stamp of a stage that has begun
@@ -39,7 +39,7 @@ class Stages:
         self._console = Console(stderr=True, highlight=False)
         stored = folder / "recipe.yaml"
         if not stored.is_file():
-            if folder.is_dir() and any(folder.iterdir()):
+            if not is_unused(folder):
                 raise RecipeError(
                     f"{folder}: is not empty and holds no pipeline; choose an empty folder "
                     "as `run`."

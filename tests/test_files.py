@@ -6,6 +6,7 @@ import pickle
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -47,7 +48,18 @@ def test_a_full_disk_is_reported_with_the_file_that_did_not_fit(tmp_path):
     assert pickle.loads(pickle.dumps(caught.value)).filename == str(target)
     with pytest.raises(OSError) as caught, atomic_path(target) as temporary:
         temporary.read_bytes()
-    assert caught.value.filename == str(temporary)
+    assert caught.value.filename == str(target)  # nobody else knows the temporary one
+    with pytest.raises(OSError) as caught, atomic_path(target):
+        (tmp_path / "input").read_bytes()
+    assert caught.value.filename == str(tmp_path / "input")
+
+
+def test_a_folder_in_the_place_of_a_file_is_named(tmp_path):
+    (tmp_path / "a.npz").mkdir()
+    with pytest.raises(OSError) as caught:
+        write_bytes(tmp_path / "a.npz", b"1")
+    assert caught.value.filename == str(tmp_path / "a.npz")
+    assert caught.value.filename2 is None
 
 
 def test_an_interrupted_first_write_leaves_no_file(tmp_path):
@@ -77,8 +89,10 @@ def test_a_writer_killed_midway_leaves_nothing_under_the_final_name(tmp_path):
     assert target.read_text() == "whole"
 
 
-def test_long_names_fit_the_file_system(tmp_path):
-    name = "x" * 240 + ".png"
+@pytest.mark.parametrize(
+    "name", ("x" * 240 + ".png", "1." + "x" * 200 + ".jpg", "No.1 " + "\u773c" * 80 + ".png")
+)
+def test_long_names_fit_the_file_system(tmp_path, name):
     write_bytes(tmp_path / name, b"1")
     assert names(tmp_path) == [name]
 
@@ -111,6 +125,25 @@ def test_an_interrupted_replacement_leaves_the_earlier_folder(tmp_path):
     with pytest.raises(KeyboardInterrupt), replace_folder(target) as folder:
         (folder / "new").write_text("new")
         raise KeyboardInterrupt
+    assert names(target) == ["old"]
+    assert names(tmp_path) == ["models"]
+
+
+def test_a_replacement_that_the_disk_refuses_leaves_the_earlier_folder(tmp_path, monkeypatch):
+    target = tmp_path / "models"
+    target.mkdir()
+    (target / "old").write_text("old")
+    rename, calls = Path.rename, []
+
+    def refuse_the_second(self, to):
+        calls.append(self)
+        if len(calls) == 2:
+            raise OSError(errno.EIO, "broken")
+        return rename(self, to)
+
+    monkeypatch.setattr(Path, "rename", refuse_the_second)
+    with pytest.raises(OSError, match="broken"), replace_folder(target) as folder:
+        (folder / "new").write_text("new")
     assert names(target) == ["old"]
     assert names(tmp_path) == ["models"]
 

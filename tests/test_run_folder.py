@@ -68,6 +68,13 @@ def test_epoch_10_is_newer_than_epoch_9(folder):
     assert run.state().epochs_done == 10
 
 
+def test_epoch_10000_is_newer_than_epoch_9999(folder):
+    run = RunFolder.create(recipe_for(folder, "epochs=20000"))
+    for epochs in (9999, 10000):
+        save(run, epochs)
+    assert run.state().epochs_done == 10000
+
+
 def test_weights_that_were_never_finished_are_not_a_state(folder):
     run = RunFolder.create(recipe_for(folder))
     save(run, 1)

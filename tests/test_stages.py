@@ -167,6 +167,13 @@ def test_a_folder_with_other_files_is_refused(folder):
     assert [path.name for path in folder.iterdir()] == ["thesis.tex"]
 
 
+def test_what_a_killed_start_left_is_no_other_file(folder):
+    folder.mkdir()
+    (folder / ".recipe.yaml.0a1b2c3d.yaml").write_text("half")
+    Stages(folder, RECIPE)
+    assert (folder / "recipe.yaml").read_text() == RECIPE
+
+
 def test_an_empty_folder_is_taken(folder):
     folder.mkdir()
     Stages(folder, RECIPE)

@@ -26,9 +26,10 @@ _MAX_BYTES = 2**29  # twice the most that such an image can need
 
 _FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "PPM")
 _EXIF_ORIENTATION = 0x0112
+_TURNED = range(2, 9)  # values that say so; others are of a broken tag
 _BIT_DEPTHS = (8, 10, 12, 14, 16)
 _TOO_LARGE = "The header claims more pixels than an iris camera has."
-_JPEG_START_OF_SCAN, _JPEG_END = b"\xff\xda", b"\xff\xd9"
+_JPEG_START_OF_SCAN, _JPEG_END = 0xDA, b"\xff\xd9"
 
 
 @dataclass(frozen=True)
@@ -197,15 +198,16 @@ def _decode(data: bytes) -> tuple[np.ndarray, list[str]]:
         raise _unreadable(_TOO_LARGE)
     # A download cut short but written to its full length ends in zeros, which
     # libjpeg takes for grey: only the end-of-image marker tells.
-    if image.format == "JPEG" and data.rfind(_JPEG_END) < data.rfind(_JPEG_START_OF_SCAN):
+    if image.format == "JPEG" and _lacks_its_end(data):
         raise _unreadable("The file is truncated: the end of the JPEG data is missing.")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             deep_channels = _stores_16_bit_channels(image)
+            # Asked before loading, which turns a TIFF and forgets that it did.
+            turned = image.getexif().get(_EXIF_ORIENTATION, 1) in _TURNED
             image.load()
-            orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
-            if orientation != 1:
+            if turned:
                 image = ImageOps.exif_transpose(image)
             if image.mode == "1":
                 image = image.convert("L")
@@ -219,11 +221,22 @@ def _decode(data: bytes) -> tuple[np.ndarray, list[str]]:
     except Exception:  # decoders, too, raise whatever they trip over
         raise _unreadable("The file is truncated or damaged.") from None
     notes = ["16-bit to 8-bit"] if deep_channels else []
-    if orientation != 1:
+    if turned:
         notes.append("turned as its EXIF orientation says")
     if pixels.dtype != np.uint8:
         pixels = _as_uint16(pixels)
     return pixels, notes
+
+
+def _lacks_its_end(data: bytes) -> bool:
+    """Whether no end follows where a JPEG file's pixels begin; a thumbnail before has its own."""
+    at = 2
+    while data[at : at + 1] == b"\xff" and at + 4 <= len(data):
+        if data[at + 1] == _JPEG_START_OF_SCAN:
+            return data.find(_JPEG_END, at) < 0
+        fill = data[at + 1] == 0xFF
+        at += 1 if fill else 2 + int.from_bytes(data[at + 2 : at + 4])
+    return False  # what the decoder makes of it, it says itself
 
 
 def _stores_16_bit_channels(image: Image.Image) -> bool:

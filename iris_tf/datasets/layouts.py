@@ -9,9 +9,14 @@
 | iitd | ``001/01_L.bmp`` | ``001`` | L, R |
 | mmu1 | ``1/left/aeval1.bmp`` | ``1`` | L, R |
 | mmu2 | ``010101.bmp`` (subject, eye, sample) | ``01`` | L, R |
+| eye-folders | ``<person>/<L, R, left or right>/<image>`` | the person's folder | L, R |
+| eye-names | ``<person>/IMG_<L, R, left or right>_1.png`` | the folder | L, R |
 | folder | ``<identity>/<image>`` | the folder | not known |
 
-Hidden files and the ``*_mask.png`` files beside generated eyes are no images.
+``auto`` takes ``eye-names`` where every name has one such word or letter, between
+characters that are no letters, and some folder has both: both eyes of a person
+under one name would be wrong genuine pairs. Hidden files and the ``*_mask.png``
+files beside generated eyes are no images.
 IITD's labels are taken as published, although its eyes 008_L and 042_L are
 known to be the same.
 """
@@ -29,6 +34,7 @@ from iris_tf.errors import DatasetError
 AUTO = "auto"
 MIN_MATCH = 0.8  # share of the images that must fit; a few strays are no other layout
 
+_MASK = "_mask.png"
 _IMAGE = r"\.(?:jpe?g|png|bmp|tiff?|pgm)"
 _EYES = {"l": "L", "left": "L", "r": "R", "right": "R", "01": "L", "02": "R"}
 
@@ -44,8 +50,7 @@ class _Layout:
 
     def parse(self, image: str) -> ManifestRow | None:
         match = self.pattern.fullmatch(image)
-        # A name that is not UTF-8 could not be written to a manifest.
-        if match is None or not _is_utf8(image):
+        if match is None or not _fits_a_table(image):
             return None
         fields = match.groupdict()
         subject, eye = fields["subject"], _EYES.get(fields.get("eye", "").lower(), "")
@@ -100,12 +105,29 @@ _SPECIFIC = (
         re.compile(r"(?P<subject>\d{2,3})(?P<eye>0[12])(?P<sample>\d{2})" + _IMAGE, re.IGNORECASE),
     ),
 )
+_EYE_FOLDERS = _Layout(
+    "eye-folders",
+    "<person>/L/<image>",
+    re.compile(
+        r"(?P<subject>[^/]+)/(?P<eye>[LR]|left|right)/(?P<sample>[^/]+)" + _IMAGE, re.IGNORECASE
+    ),
+)
+_EYE_WORD = r"(?<![a-z])(?:left|right|[lr])(?![a-z])"
+_EYE_NAMES = _Layout(
+    "eye-names",
+    "<person>/IMG_L_1.png",
+    re.compile(
+        rf"(?P<subject>[^/]+)/(?P<sample>(?:(?!{_EYE_WORD})[^/])*"
+        rf"(?<![a-z])(?P<eye>left|right|[lr])(?![a-z])(?:(?!{_EYE_WORD})[^/])*)" + _IMAGE,
+        re.IGNORECASE,
+    ),
+)
 _FOLDER = _Layout(
     "folder",
     "<identity>/<image>",
     re.compile(r"(?P<subject>[^/]+)/(?P<sample>[^/]+)" + _IMAGE, re.IGNORECASE),
 )
-_BY_NAME = {layout.name: layout for layout in (*_SPECIFIC, _FOLDER)}
+_BY_NAME = {layout.name: layout for layout in (*_SPECIFIC, _EYE_FOLDERS, _EYE_NAMES, _FOLDER)}
 LAYOUTS = (AUTO, *_BY_NAME)
 
 
@@ -154,8 +176,8 @@ def read_layout(images: str | Path, layout: str = AUTO) -> LayoutScan:
     images : str or Path
         The folder.
     layout : str
-        One of `LAYOUTS`. ``"auto"`` takes the specific layout that most images
-        fit, and ``folder`` when there is none.
+        One of `LAYOUTS`. ``"auto"`` takes the layout of a known set that most images
+        fit, and one of the general ones when there is none.
 
     Returns
     -------
@@ -172,6 +194,21 @@ def read_layout(images: str | Path, layout: str = AUTO) -> LayoutScan:
     folder = Path(images)
     found = _list_images(folder)
     candidates = _SPECIFIC if layout == AUTO else (_BY_NAME[layout],)
+    scan = _fit_here(folder, found, candidates)
+    if scan is None and layout == AUTO:
+        scan = _fit_here(folder, found, (_EYE_FOLDERS, _FOLDER))
+        if scan is not None and scan.name == _FOLDER.name:
+            scan = _both_eyes(found) or scan
+        candidates = (*candidates, _EYE_FOLDERS, _EYE_NAMES, _FOLDER)
+    if scan is None:
+        raise DatasetError(_mismatch(folder, found, candidates))
+    return scan
+
+
+def _fit_here(
+    folder: Path, found: list[str], candidates: tuple[_Layout, ...]
+) -> LayoutScan | None:
+    """The best fit, or None; refused where it is one level further down."""
     scan = _best_fit(found, candidates)
     if scan is None and (inner := _inner_fit(found, candidates)) is not None:
         name, top = inner
@@ -179,11 +216,6 @@ def read_layout(images: str | Path, layout: str = AUTO) -> LayoutScan:
             f"{folder}: its images fit the layout {name} one level further down; "
             f"give the folder {folder / top} instead."
         )
-    if scan is None and layout == AUTO:
-        candidates = (*candidates, _FOLDER)
-        scan = _best_fit(found, (_FOLDER,))
-    if scan is None:
-        raise DatasetError(_mismatch(folder, found, candidates))
     return scan
 
 
@@ -205,12 +237,23 @@ def _best_fit(found: list[str], candidates: tuple[_Layout, ...]) -> LayoutScan |
     return best
 
 
+def _both_eyes(found: list[str]) -> LayoutScan | None:
+    """Images by the eyes in their names, if all have one and a folder has both; else None."""
+    scan = _best_fit(found, (_EYE_NAMES,))
+    if scan is None or scan.unmatched:
+        return None
+    one_eye = len({row.subject for row in scan.rows}) == len({row.identity for row in scan.rows})
+    return None if one_eye else scan
+
+
 def _inner_fit(found: list[str], candidates: tuple[_Layout, ...]) -> tuple[str, str] | None:
     """Layout and subfolder when everything fits inside one subfolder of the folder given."""
     tops = {image.partition("/")[0] for image in found}
-    if len(tops) != 1 or candidates == (_FOLDER,):
+    if len(tops) != 1:
         return None
-    scan = _best_fit([image.partition("/")[2] for image in found], candidates)
+    # Folders in folders may mean anything, so a plain one is not guessed there.
+    told = tuple(layout for layout in candidates if layout not in (_EYE_NAMES, _FOLDER))
+    scan = _best_fit([image.partition("/")[2] for image in found], told)
     return None if scan is None else (scan.name, tops.pop())
 
 
@@ -252,19 +295,23 @@ def _walk(folder: Path) -> Iterator[str]:
             for name in folders
             if not name.startswith(".") and not _leads_back(real, os.path.join(current, name))
         )
+        stems = {os.path.splitext(name)[0] for name in files}
         for name in files:
-            stem, suffix = os.path.splitext(name)
-            if name.startswith(".") or suffix.lower() not in SUFFIXES or stem.endswith("_mask"):
+            suffix = os.path.splitext(name)[1]
+            if name.startswith(".") or suffix.lower() not in SUFFIXES:
+                continue
+            if name.endswith(_MASK) and name.removesuffix(_MASK) in stems:
                 continue
             yield PurePosixPath(os.path.relpath(os.path.join(current, name), folder)).as_posix()
 
 
-def _is_utf8(name: str) -> bool:
+def _fits_a_table(name: str) -> bool:
+    """Whether a name can be written to a manifest: it is UTF-8, and one line."""
     try:
         name.encode()
     except UnicodeEncodeError:
         return False
-    return True
+    return "\n" not in name and "\r" not in name
 
 
 def _leads_back(real: str, path: str) -> bool:

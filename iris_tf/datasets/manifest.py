@@ -45,7 +45,8 @@ class ManifestRow:
     iris_x, iris_y, iris_a, iris_b, iris_angle : float or None
         Limbus ellipse, likewise.
     visible : float or None
-        Share of the ring between the two ellipses that is visible, 0..1.
+        Share of the ring between the two ellipses, as far as it is in the frame, that is
+        visible, 0..1.
     confidence : float or None
         How far the segmenter trusts its result, 0..1; None in a manifest of before
         there was one, as for the quality figures below.

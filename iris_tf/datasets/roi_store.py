@@ -28,8 +28,8 @@ def load_rois(
     """All crops of `rows` at one size, from a packed copy that is made on first use.
 
     The copy lies in ``dataset_dir/packed/``. It is found again by the size, by
-    the list of crops and by the length and time of change of each crop file, so
-    a dataset that was prepared anew is packed anew, and its old copy removed.
+    the list of crops and by the length and time of change of each crop file. Of
+    crops that have changed since, the old copy is removed; that of another list stays.
 
     Parameters
     ----------

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from iris_tf.errors import DatasetError
+from iris_tf.files import is_there, is_unused
 
 
 def read_description(out: Path, settings: dict[str, Any]) -> dict[str, Any]:
@@ -32,12 +33,11 @@ def read_description(out: Path, settings: dict[str, Any]) -> dict[str, Any]:
     if out.exists() and not out.is_dir():
         raise DatasetError(f"{out}: this is a file; choose a folder for the dataset.")
     path = out / "dataset.json"
-    if not path.exists():
-        # Hidden files are what a killed run or a file manager leaves behind.
-        if out.exists() and any(not entry.name.startswith(".") for entry in out.iterdir()):
-            raise DatasetError(
-                f"{out}: this folder holds other files than a dataset; choose a new or empty one."
-            )
+    if not path.exists() and not is_unused(out):
+        raise DatasetError(
+            f"{out}: this folder holds other files than a dataset; choose a new or empty one."
+        )
+    if not is_there(path):
         return {}
     try:
         description = json.loads(path.read_text(encoding="utf-8"))

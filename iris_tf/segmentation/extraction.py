@@ -166,6 +166,8 @@ def _process_image(task: Task, how: Extraction, segment: Segmenter) -> Outcome:
         )
     except ExtractionError as error:
         outcome = replace(outcome, reason=str(error.reason), detail=_one_line(str(error)))
+    except MemoryError:
+        raise  # nothing is known about the image
     except Exception as error:
         outcome = _internal(outcome, error)
     # What is below goes to the disk: that it is full is no failure of the image.
@@ -204,6 +206,7 @@ def _rounded_figures(quality: IrisQuality) -> IrisQuality:
 
 
 def _visible_share(eye: SegmentedEye) -> float:
+    """Visible share of the ring as far as it is in the frame."""
     shape = eye.visible.shape
     ring = eye.iris.mask(shape) & ~eye.pupil.mask(shape)
     return float((eye.visible & ring).sum() / max(int(ring.sum()), 1))

@@ -36,7 +36,7 @@ class Outcome:
     pupil, iris : Ellipse or None
         Geometry in pixels of the eye image; None after a failure.
     visible : float
-        Visible share of the ring between both, 0..1.
+        Visible share of the ring between both, as far as it is in the frame, 0..1.
     confidence : float
         Of the segmenter in its result, 0..1; 0 after a failure.
     quality : IrisQuality or None

@@ -25,7 +25,7 @@ from iris_tf.datasets.manifest import SPLITS, ManifestRow, read_manifest, write_
 from iris_tf.datasets.splits import split_rows
 from iris_tf.datasets.synthetic.truth import SYNTHESIS_FILE
 from iris_tf.errors import DatasetError, FailureReason
-from iris_tf.files import write_json
+from iris_tf.files import is_there, write_json
 from iris_tf.parallel import check_jobs
 from iris_tf.progress import StageProgress
 from iris_tf.segmentation import contact_sheet
@@ -202,13 +202,14 @@ def _check_apart(images: Path, out: Path) -> None:
 
 
 def _with_roi_paths(rows: list[ManifestRow]) -> list[ManifestRow]:
-    stems = [row.image.rpartition(".")[0] for row in rows]
-    # a.jpg and a.png of one folder would share a crop: those keep their suffix.
-    shared = {stem for stem, n in collections.Counter(stems).items() if n > 1}
-    return [
-        replace(row, roi=f"roi/{row.image if stem in shared else stem}.png")
-        for row, stem in zip(rows, stems, strict=True)
-    ]
+    names = [row.image.rpartition(".")[0] for row in rows]
+    # a.jpg and a.png of one folder would share a crop: those keep their suffix, and so
+    # does a.jpg.png beside them. Whole names are all different, so this ends.
+    while shared := {name for name, n in collections.Counter(names).items() if n > 1}:
+        names = [
+            row.image if name in shared else name for row, name in zip(rows, names, strict=True)
+        ]
+    return [replace(row, roi=f"roi/{name}.png") for row, name in zip(rows, names, strict=True)]
 
 
 def _stamp(path: Path) -> str:
@@ -216,18 +217,15 @@ def _stamp(path: Path) -> str:
         status = path.stat()
     except OSError:
         return "missing"  # a dangling link; reading will count it as unreadable
+    if not os.access(path, os.R_OK):
+        return "no permission"  # once given, the file has neither another size nor time
     return f"{status.st_size} {status.st_mtime_ns}"
 
 
 def _is_whole(out: Path) -> bool:
-    if not (out / "failures.csv").is_file() or not (out / "manifest.csv").is_file():
+    if not all(is_there(out / name) for name in _TABLES):
         return False
-    return all(_is_there(out / row.roi) for row in read_manifest(out / "manifest.csv"))
-
-
-def _is_there(picture: Path) -> bool:
-    # A power cut can leave a name without its bytes.
-    return picture.is_file() and picture.stat().st_size > 0
+    return all(is_there(out / row.roi) for row in read_manifest(out / "manifest.csv"))
 
 
 def _finished(out: Path, description: dict[str, Any]) -> PreparedDataset:
@@ -259,7 +257,7 @@ def _still_true(
         needed = [] if mark.reason else [row.roi]
         if outcome.overlay:
             needed.append(overlay_path(row.roi))
-        if all(_is_there(out / path) for path in needed):
+        if all(is_there(out / path) for path in needed):
             kept[row.image] = outcome
     return kept
 

@@ -71,8 +71,20 @@ def test_a_jpeg_whose_end_is_zeros_is_unreadable(tmp_path):
 
 def test_a_jpeg_with_bytes_after_its_end_is_read(tmp_path):
     path = tmp_path / "eye.jpg"
-    path.write_bytes(encoded(texture(), "jpg") + b"vendor trailer" * 20)
+    for trailer in (b"vendor trailer" * 20, b"\xff\xda another scan's start"):
+        path.write_bytes(encoded(texture(), "jpg") + trailer)
+        assert read_eye(path).pixels.shape == (96, 120)
+
+
+def test_a_whole_thumbnail_does_not_hide_that_the_image_is_cut_short(tmp_path):
+    whole, thumbnail = encoded(texture(), "jpg"), encoded(texture()[:32, :40], "jpg")
+    block = b"\xff\xe1" + (2 + len(thumbnail)).to_bytes(2, "big") + thumbnail
+    half = len(whole) // 2
+    path = tmp_path / "eye.jpg"
+    path.write_bytes(whole[:2] + block + whole[2:])
     assert read_eye(path).pixels.shape == (96, 120)
+    path.write_bytes(whole[:2] + block + whole[2:half] + bytes(len(whole) - half))
+    assert reason_of(path) is FailureReason.UNREADABLE
 
 
 @pytest.mark.parametrize("content", (b"", b"not an image\n" * 100, b"\xff\xd8\xff", b"BM", b"P5\n"))
@@ -192,6 +204,24 @@ def test_exif_orientation_is_applied(tmp_path):
     assert eye.pixels.shape == upright.shape
     assert np.abs(eye.pixels.astype(int) - upright).mean() < 3
     assert eye.note == "turned as its EXIF orientation says"
+
+
+@pytest.mark.parametrize("kind", ("tif", "png"))
+def test_exif_orientation_of_other_formats(tmp_path, kind):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    eye = read_eye(saved(tmp_path / f"eye.{kind}", texture(), exif=exif))
+    np.testing.assert_array_equal(eye.pixels, np.rot90(texture(), -1))
+    assert eye.note == "turned as its EXIF orientation says"
+
+
+@pytest.mark.parametrize("value", (0, 9))
+def test_an_orientation_that_does_not_exist_turns_nothing(tmp_path, value):
+    exif = Image.Exif()
+    exif[0x0112] = value
+    eye = read_eye(saved(tmp_path / "eye.jpg", texture(), exif=exif, quality=95))
+    assert eye.pixels.shape == texture().shape
+    assert eye.note == ""
 
 
 def test_opencv_decodes_the_same_pixels(tmp_path):

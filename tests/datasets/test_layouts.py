@@ -41,6 +41,17 @@ EXAMPLES = {
         "990205.bmp": ("99", "R", "99_R", "05"),
         "1000203.bmp": ("100", "R", "100_R", "03"),
     },
+    "eye-folders": {
+        "anna/L/1.png": ("anna", "L", "anna_L", "1"),
+        "anna/right/1.png": ("anna", "R", "anna_R", "1"),
+        "ben/Left/a.b.pgm": ("ben", "L", "ben_L", "a.b"),
+    },
+    "eye-names": {
+        "001/IMG_001_L_1.bmp": ("001", "L", "001_L", "IMG_001_L_1"),
+        "001/IMG_001_R_1.bmp": ("001", "R", "001_R", "IMG_001_R_1"),
+        "lola/7left.png": ("lola", "L", "lola_L", "7left"),
+        "lola/s1001r02.jpg": ("lola", "R", "lola_R", "s1001r02"),
+    },
     "folder": {
         "anna left/1.png": ("anna left", "", "anna left", "1"),
         "anna left/2.tif": ("anna left", "", "anna left", "2"),
@@ -97,6 +108,11 @@ def test_masks_hidden_files_and_other_files_are_no_images(tmp_path):
     scan = read_layout(tmp_path)
     assert [row.image for row in scan.rows] == sorted(EXAMPLES["casia-thousand"])
     assert scan.unmatched == []
+
+
+def test_a_picture_that_is_only_called_a_mask_is_one(tmp_path):
+    touch(tmp_path, ("a/1_mask.png", "a/2_mask.jpg", "a/3.png", "a/3_mask.png"))
+    assert [row.sample for row in read_layout(tmp_path).rows] == ["1_mask", "2_mask", "3"]
 
 
 def test_a_few_strays_neither_break_detection_nor_go_unsaid(tmp_path):
@@ -161,7 +177,7 @@ def test_a_folder_without_images(tmp_path, others):
 
 
 def test_a_mismatch_says_what_was_found_and_tried(tmp_path):
-    names = [f"session/{s}/left/{i}.png" for s in "abc" for i in range(4)]
+    names = [f"session/{s}/day/{i}.png" for s in "abc" for i in range(4)]
     touch(tmp_path, names)
     with pytest.raises(DatasetError) as caught:
         read_layout(tmp_path)
@@ -182,7 +198,9 @@ def test_a_named_layout_that_does_not_fit_names_only_itself(tmp_path):
         read_layout(tmp_path, "iitd")
 
 
-@pytest.mark.parametrize("layout", [name for name in EXAMPLES if name != "folder"])
+@pytest.mark.parametrize(
+    "layout", [name for name in EXAMPLES if name not in ("folder", "eye-names")]
+)
 def test_the_folder_above_is_answered_with_the_right_one(tmp_path, layout):
     touch(tmp_path / "CASIA or so", EXAMPLES[layout])
     with pytest.raises(DatasetError, match=f"layout {layout}.*give the folder .*CASIA or so"):
@@ -225,3 +243,24 @@ def test_synthetic_eyes_are_casia_thousand(tmp_path):
     assert scan.name == "casia-thousand"
     assert [row.image for row in scan.rows] == ["000/L/S5000L00.jpg", "000/R/S5000R00.jpg"]
     assert scan.unmatched == []
+
+
+@pytest.mark.parametrize(
+    "names",
+    (
+        ("1/a_L_1.png", "1/a_L_2.png", "2/b_R_1.png"),  # no folder has both
+        ("1/a_L_1.png", "1/a_R_1.png", "2/b.png"),  # one name does not say it
+        ("1/a_L_R.png", "1/a_R_1.png", "2/b_L.png"),  # one says both
+        ("1/al_1.png", "1/ar_1.png"),  # letters of words
+    ),
+)
+def test_a_folder_is_one_eye_unless_all_names_tell_both(tmp_path, names):
+    scan = read_layout(touch(tmp_path, names))
+    assert scan.name == "folder"
+    assert len({row.identity for row in scan.rows}) == len({name[0] for name in names})
+
+
+def test_a_known_set_saved_in_another_format_keeps_its_eyes_apart(tmp_path):
+    names = [f"001/{n:02d}_{eye}.jpg" for n in range(3) for eye in "LR"]
+    scan = read_layout(touch(tmp_path, names))
+    assert {row.identity for row in scan.rows} == {"001_L", "001_R"}

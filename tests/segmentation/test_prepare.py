@@ -210,6 +210,25 @@ def test_images_of_one_stem_keep_two_crops(tmp_path):
     assert all((dataset.folder / crop).is_file() for crop in crops)
 
 
+def test_no_two_names_share_a_crop(tmp_path):
+    names = ("x.png", "x.bmp", "x.png.png", "x.png.png.png")
+    for k in range(12):
+        image = tmp_path / "eyes" / "abc"[k // 4] / names[k % 4]
+        image.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(image), drawn_eye(90 + k)[0])
+    dataset = prepare(tmp_path / "eyes", tmp_path / "out", jobs=1)
+    assert len({row.roi for row in dataset.rows}) == 12
+    assert all((dataset.folder / row.roi).is_file() for row in dataset.rows)
+
+
+def test_memory_that_runs_out_is_no_failure_of_the_image(tmp_path, eyes, made_segmenter):
+    def segment(image):
+        raise MemoryError
+
+    with pytest.raises(MemoryError):
+        prepare(eyes, tmp_path / "out", segmenter=made_segmenter(segment, "greedy"), jobs=1)
+
+
 def test_nothing_left_is_an_error_with_the_reasons(tmp_path):
     for i, person in enumerate("abcd"):
         (tmp_path / "eyes" / person).mkdir(parents=True)

@@ -105,6 +105,35 @@ def test_a_lost_crop_is_made_again(tmp_path):
     assert contents(first.folder) == before
 
 
+def test_a_permission_that_was_missing_is_noticed(tmp_path, made_segmenter, monkeypatch):
+    eyes = draw_folder(tmp_path / "eyes", persons=3, images=2)
+    real, seen = segmenter_by_name("opencv"), []
+
+    def segment(image):
+        seen.append(image)
+        return real(image)
+
+    name = made_segmenter(segment, "counting")
+    locked = next(eyes.rglob("*.png"))
+    with monkeypatch.context() as patch:  # root, who may run this, has every permission
+        patch.setattr(os, "access", lambda path, mode: path != locked)
+        prepare(eyes, tmp_path / "out", segmenter=name, jobs=1)
+        prepare(eyes, tmp_path / "out", segmenter=name, jobs=1)
+    assert len(seen) == 12
+    prepare(eyes, tmp_path / "out", segmenter=name, jobs=1)
+    assert len(seen) == 13
+
+
+@pytest.mark.parametrize("emptied", ("manifest.csv", "dataset.json", "failures.csv"))
+def test_a_table_without_its_bytes_is_written_again(tmp_path, emptied):
+    eyes = draw_folder(tmp_path / "eyes", persons=3, images=2)
+    dataset = prepare(eyes, tmp_path / "out", jobs=1)
+    before = contents(dataset.folder)
+    (dataset.folder / emptied).write_bytes(b"")  # as after a power cut
+    prepare(eyes, tmp_path / "out", jobs=1)
+    assert contents(dataset.folder) == before
+
+
 def test_a_damaged_journal_costs_only_time(tmp_path):
     eyes = draw_folder(tmp_path / "eyes", persons=3, images=1)
     first = prepare(eyes, tmp_path / "out", jobs=1)

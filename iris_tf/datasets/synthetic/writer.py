@@ -28,7 +28,7 @@ from iris_tf.datasets.synthetic.variety import (
     draw_varied_face,
 )
 from iris_tf.errors import DatasetError
-from iris_tf.files import write_bytes, write_json
+from iris_tf.files import is_there, is_unused, write_bytes, write_json
 from iris_tf.parallel import check_jobs, one_opencv_thread, run_in_processes
 from iris_tf.progress import StageProgress
 
@@ -149,7 +149,7 @@ def _claim(out: Path, parameters: dict) -> None:
     if out.exists() and not out.is_dir():
         raise DatasetError(f"{out} is a file; give a folder for the synthetic eyes.")
     if not path.exists():
-        if out.is_dir() and any(out.iterdir()):
+        if not is_unused(out):
             raise DatasetError(
                 f"{out} holds files but no {SYNTHESIS_FILE}; give an empty or a new folder."
             )
@@ -171,7 +171,7 @@ def _claim(out: Path, parameters: dict) -> None:
 
 
 def _finished(path: Path) -> bool:
-    return path.exists() and geometry_path(path).exists() and mask_path(path).exists()
+    return all(map(is_there, (path, geometry_path(path), mask_path(path))))
 
 
 def _write_identity(
