@@ -47,6 +47,7 @@ class RunFolder:
         self.dataset_description = self.path / "dataset.json"
         self.history_file = self.path / "history.csv"
         self.environment = self.path / "environment.json"
+        self.inputs = self.path / "inputs.json"
         self.checkpoints = self.path / "checkpoints"
         self.best = self.path / BEST_CHECKPOINT
         self.last = self.checkpoints / "last.keras"

@@ -181,7 +181,7 @@ class Release:
         self.stages.run(
             f"finish {self.name}",
             {
-                **{name: self.runs[name].best for name in settings.average or [self.name]},
+                **{f"of {name}": self.runs[name].best for name in settings.average or [self.name]},
                 "settings": dataclasses.asdict(settings),
             },
             [self.finished.best],

@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from iris_tf.config.recipe import (
+    NAMED_WEIGHTS,
     PipelineRecipe,
     Problem,
     ReleaseRecipe,
@@ -96,6 +97,12 @@ def model_recipes(
             if other in recipe.models and (other not in recipes or other == name):
                 raise source.error(
                     f"models.{name}.{key}", f"names {other}, which must stand before {name}"
+                )
+            known = other is None or other in (*recipe.models, *NAMED_WEIGHTS)
+            if not known and not Path(other).exists():
+                raise source.error(
+                    f"models.{name}.{key}",
+                    f"is {other}: there is neither such a file nor a model of that name here",
                 )
         if distillation.teacher in recipe.models:
             distillation.teacher = str(run / distillation.teacher)

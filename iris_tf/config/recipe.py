@@ -138,6 +138,7 @@ class AugmentationRecipe:
     hidden_degrees: float = 90.0  # the widest sector
     sharpness: float = 0.0  # +-, share by which two bands of fine detail of strips change
     degraded_share: float = 0.0  # of unrolled strips, blurred and noisy as of a poor camera
+    coarse_lost_share: float = 0.0  # of unrolled strips, with fine detail alone or nearly so
 
     def problems(self) -> Iterator[Problem]:
         """Impossible values."""
@@ -145,6 +146,7 @@ class AugmentationRecipe:
         yield from _between(0.0, 1.0, sharpness=self.sharpness)
         yield from _between(0.0, 360.0, hidden_degrees=self.hidden_degrees)
         yield from _between(0.0, 1.0, degraded_share=self.degraded_share)
+        yield from _between(0.0, 1.0, coarse_lost_share=self.coarse_lost_share)
         yield from _between(0.0, 180.0, rotation_degrees=self.rotation_degrees)
         yield from _between(0.0, 0.5, translation=self.translation, scale=self.scale)
 
@@ -342,7 +344,7 @@ class LatencyRecipe:
 
 
 # What `network.weights` can be besides a file or a model of the same recipe.
-_WEIGHTS = ("none", "imagenet", "pretrained")
+NAMED_WEIGHTS = ("none", "imagenet", "pretrained")
 
 
 def _models_and_precisions(
@@ -354,9 +356,11 @@ def _models_and_precisions(
         # Each gets a folder of its name in the run's folder.
         if name in folders:
             yield "models", f"has {name!r}, the name of another folder of the run; choose another"
-        elif name in _WEIGHTS:
+        elif name in NAMED_WEIGHTS:
             yield "models", f"has {name!r}, which means something else as `weights`; choose another"
     yield from _names(models=models)
+    if not precisions:
+        yield "precisions", "must name at least one"
     for precision in precisions:
         yield from _one_of(("float32", "float16", "int8"), precisions=precision)
 
@@ -378,7 +382,7 @@ class PipelineRecipe:
         yield from _between(0, 2**31 - 1, seed=self.seed)
         yield from _under("dataset", self.dataset.problems())
         yield from _under("latency", self.latency.problems())
-        folders = ("dataset", "comparison")
+        folders = ("dataset", "comparison", "eyes")
         yield from _models_and_precisions(self.models, self.precisions, folders)
 
 
@@ -439,7 +443,8 @@ class ReleaseRecipe:
         yield from _under("strips", self.strips.problems())
         if self.thresholds and self.thresholds not in self.real:
             yield "thresholds", f"names {self.thresholds}, which is not one of `real`"
-        yield from _models_and_precisions(self.models, self.precisions, ("dataset", "real"))
+        folders = ("dataset", "real", "finished")
+        yield from _models_and_precisions(self.models, self.precisions, folders)
         yield from _under("finish", self.finish.problems())
         for name in self.finish.average:
             if name not in self.models:

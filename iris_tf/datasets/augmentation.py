@@ -1,4 +1,4 @@
-"""Random geometry of crops; sharpness, degradation, hidden sectors and turns of strips."""
+"""Random geometry of crops; what else is changed in strips: detail, sectors, turns."""
 
 import math
 
@@ -11,10 +11,13 @@ _HIDING = 1 << 20
 _TURNING = 1 << 21
 _SHARPENING = 1 << 23
 _DEGRADING = 1 << 24
+_COARSE = 1 << 25
 _DETAILS = (3, 7)  # sides of the windows, in pixels, between which bands of detail lie
 # What a poor camera takes of both bands, from and to, and its noise in grey levels, at most.
 _BLURRED = ((0.3, 1.0), (0.0, 0.9))
 _NOISE = 5.0
+_COARSE_DETAILS = (9, 25)  # sides of the windows beyond which details count as coarse, in pixels
+_TOGETHER = 0.6  # of the groups have one draw for all their strips
 
 
 def augment(
@@ -180,15 +183,69 @@ def degrade_strips(images: tf.Tensor, seed: tf.Tensor, share: float) -> tf.Tenso
     return tf.transpose(changed, (0, 3, 2, 1))
 
 
+def lose_coarse(
+    images: tf.Tensor, group_size: int, seed: tf.Tensor, share: float
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Weaken what is coarse in some strips, so that fine detail must tell whose they are.
+
+    Light, dilation and lids change what is coarse from day to day, and irises of many
+    persons have little else than fine detail.
+
+    Parameters
+    ----------
+    images : tensor of shape (batch, height, width, 1), float32
+        Rows are radii, the columns make one full turn; 0 where the iris is hidden.
+    group_size : int
+        So many strips, one after the other, are of one identity; six groups of ten are
+        changed alike or not at all.
+    seed : tensor of shape (2,), integer
+    share : float
+        Of the strips, 0..1. Details of 9 to 25 pixels are multiplied with a number that is
+        uniform within 0..1, larger ones with up to half of that.
+
+    Returns
+    -------
+    tensor of shape (batch, height, width, 1), float32
+        Visible pixels within 1..255.
+    tensor of shape (batch,), bool
+        Which strips were changed.
+    """
+    batch = images.shape[0]
+    together, groups, own = (
+        tf.random.stateless_uniform((3, count), seed + _COARSE + k, alg="philox")
+        for k, count in enumerate((batch // group_size, batch // group_size, batch))
+    )
+    together = tf.repeat(together[0] < _TOGETHER, group_size)
+    drawn, middle, coarse = tf.unstack(
+        tf.where(together, tf.repeat(groups, group_size, axis=1), own)
+    )
+    lost = drawn < share
+    strips = tf.transpose(images, (0, 3, 2, 1))
+    visible = tf.cast(strips > 0.0, tf.float32)
+    less_fine, coarsest = _smoothed(strips, visible, _COARSE_DETAILS)
+    mean = tf.reduce_sum(strips, (1, 2, 3), keepdims=True) / tf.maximum(
+        tf.reduce_sum(visible, (1, 2, 3), keepdims=True), 1.0
+    )
+    middle, coarse, changes = (x[:, None, None, None] for x in (middle, coarse, lost))
+    changed = strips - less_fine + mean + middle * (less_fine - coarsest)
+    changed += 0.5 * coarse * middle * (coarsest - mean)
+    changed = tf.where(changes, _still_visible(changed, strips), strips)
+    return tf.transpose(changed, (0, 3, 2, 1)), lost
+
+
 def _bands(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Strips (batch, 1, columns, rows), and of them details below 3 pixels, and 3 to 7."""
     # Rows in the place of channels, where kernels compute side by side.
     strips = tf.transpose(images, (0, 3, 2, 1))
-    visible = tf.cast(strips > 0.0, tf.float32)
-    fine, less_fine = (
-        _smooth(strips, side) / tf.maximum(_smooth(visible, side), 1e-3) for side in _DETAILS
-    )
+    fine, less_fine = _smoothed(strips, tf.cast(strips > 0.0, tf.float32), _DETAILS)
     return strips, strips - fine, fine - less_fine
+
+
+def _smoothed(strips: tf.Tensor, visible: tf.Tensor, sides: tuple[int, ...]) -> list[tf.Tensor]:
+    """Means of what is visible over windows of each side."""
+    return [
+        _smooth(strips, side) / tf.maximum(_smooth(visible, side), 1e-3) for side in sides
+    ]
 
 
 def _still_visible(changed: tf.Tensor, before: tf.Tensor) -> tf.Tensor:

@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from iris_tf.config.recipe import AugmentationRecipe
-from iris_tf.datasets.augmentation import augment, with_turned
+from iris_tf.datasets.augmentation import augment, lose_coarse, with_turned
 from iris_tf.datasets.batches import BalancedBatches, TripletBatches
 
 
@@ -50,7 +50,8 @@ def training_dataset(
         `iris_tf.datasets.augmentation.with_turned`; `groups` below is then twice
         that of `batches`.
     clean : bool, optional
-        Whether each batch also has its images as they were before augmentation.
+        Whether each batch also has its images as they were before augmentation; black
+        where `lose_coarse` has changed them.
 
     Returns
     -------
@@ -92,9 +93,13 @@ def training_dataset(
         if turned:
             images = with_turned(images, seeds)
             identity = tf.concat([2 * identity, 2 * identity + 1], axis=0)
-        shape = (*identity.shape, height, width, 1)
+        shape, whole = (*identity.shape, height, width, 1), images
+        if augmentation.coarse_lost_share:
+            images, lost = lose_coarse(images, group_size, seeds, augmentation.coarse_lost_share)
+            # Of what such a strip has lost no teacher can tell, so it is shown nothing.
+            whole = tf.where(lost[:, None, None, None], 0.0, whole)
         batch = tf.reshape(augment(images, seeds, augmentation, roi_mode), shape), identity
-        return (*batch, tf.reshape(images, shape)) if clean else batch
+        return (*batch, tf.reshape(whole, shape)) if clean else batch
 
     dataset = (
         tf.data.Dataset.range(initial_epoch, epochs)

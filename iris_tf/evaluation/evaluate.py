@@ -244,8 +244,11 @@ def evaluation_of_pairs(
     listed = labels.select(np.unique(np.concatenate([genuine, impostor])))
     verification = verification_figures(counts)
     samples, exact = {}, True
-    if resamples and labels.persons > 1:
-        weights = person_weights(labels.persons, resamples, seed)
+    if resamples and listed.persons > 1:
+        # Others have no part in it, and must not take the places of those who have.
+        weights = np.zeros((resamples, labels.persons), np.int64)
+        drawn = np.unique(labels.person[np.unique(np.concatenate([genuine, impostor]))])
+        weights[:, drawn] = person_weights(len(drawn), resamples, seed)
         fars = _resampled_fars(verification)
         resampled = resample_pairs(counts, *lists, labels, weights, tuple(fars.values()))
         samples, exact = _samples(resampled, fars), resampled.exact

@@ -281,7 +281,12 @@ def hamming_distances(codes: np.ndarray, masks: np.ndarray) -> np.ndarray:
                 above = rows < columns
                 distances[part, right : right + _GALLERY][above] = block[above]
                 progress.advance(int(above.sum()))
-    return np.maximum(distances, distances.T)
+    for top in range(0, n, _GALLERY):  # by blocks: a whole copy may not fit beside it
+        below = slice(top, top + _GALLERY)
+        distances[below, :top] = distances[:top, below].T
+        block = distances[below, below]
+        np.maximum(block, block.T.copy(), out=block)
+    return distances
 
 
 def _unpack(codes: np.ndarray, masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -333,7 +333,8 @@ def _beside(
         without = (rows[i] for i in np.setdiff1d(np.arange(len(rows)), usable))
         reasons = collections.Counter(baseline.codes.failures).elements()
         failed = [*failed, *zip(without, reasons, strict=True)]
-    similarities = 1.0 - hamming_distances(baseline.codes.codes, baseline.codes.masks)
+    similarities = hamming_distances(baseline.codes.codes, baseline.codes.masks)
+    np.subtract(1.0, similarities, out=similarities)
     if len(compared) < len(rows):
         evaluation = evaluate_embeddings(
             embeddings[usable], compared, resamples, protocol=protocol

@@ -53,7 +53,8 @@ def write_model_report(
     descriptions = [each.settings for each in sets]
     if None in descriptions:
         return
-    settings, synthetic = descriptions[0], any(found["synthetic"] for found in descriptions)
+    # Of sets of both kinds each is called what it is; the crops shown may be of persons.
+    settings, synthetic = descriptions[0], all(found["synthetic"] for found in descriptions)
     split = result["split"]
     rows = [row for each in sets for row in each.named(read_manifest(each.manifest))]
     entries = (result, *result["others"])

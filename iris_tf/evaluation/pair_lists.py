@@ -32,15 +32,15 @@ def read_pairs(path: str | Path, rows: Sequence[ManifestRow], genuine: bool) -> 
     ------
     EvaluationError
         When the file is missing, empty or no such table, names an image that is unknown or
-        that several could be, compares an image with itself, or lists a comparison that is
-        of the other kind by the manifest.
+        that several could be, compares an image with itself, or lists a comparison twice
+        (either way round) or one that is of the other kind by the manifest.
     """
     path = Path(path)
     if not path.is_file():
         raise EvaluationError(f"{path}: there is no such list; give a CSV file of image pairs.")
     names = _names(rows)
     kind = "genuine" if genuine else "impostor"
-    pairs = []
+    pairs, lines = [], {}
     with open(path, newline="", encoding="utf-8-sig") as file:
         reader = csv.reader(file)
         try:
@@ -62,6 +62,11 @@ def read_pairs(path: str | Path, rows: Sequence[ManifestRow], genuine: bool) -> 
                     raise EvaluationError(
                         f"{place}: {a.image} shows {a.identity} and {b.image} shows {b.identity} "
                         f"by the manifest, so this is no {kind} comparison; correct either."
+                    )
+                line = lines.setdefault(frozenset((first, second)), reader.line_num)
+                if line != reader.line_num:
+                    raise EvaluationError(
+                        f"{place}: the same comparison as in line {line}; remove either."
                     )
                 pairs.append((first, second))
         except (UnicodeDecodeError, csv.Error):

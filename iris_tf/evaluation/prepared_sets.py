@@ -78,10 +78,11 @@ def prepared_sets(manifests: Sequence[str | Path]) -> list[PreparedSet]:
         )
     known = [(each.manifest, settings) for each in sets if (settings := each.settings)]
     for manifest, settings in known[1:]:
-        for key in ("roi_mode", "segmenter"):
-            if settings[key] != known[0][1][key]:
+        for key in ("roi_mode", "segmenter", "segmenter_version"):
+            first, other = known[0][1].get(key), settings.get(key)
+            if first != other:
                 raise EvaluationError(
-                    f"{known[0][0]} holds crops with {key} {known[0][1][key]}, but {manifest} "
-                    f"with {settings[key]}; prepare the images alike."
+                    f"{known[0][0]} holds crops with {key} {first}, but {manifest} with {other}; "
+                    "prepare the images alike."
                 )
     return sets

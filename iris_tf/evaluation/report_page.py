@@ -111,8 +111,12 @@ def _results(report: Report, tables: Iterator[int]) -> Iterable[str]:
     text = f"{_text(report.dataset)}{'' if labelled else ' (synthetic)'}, "
     text += f"{_text(report.evaluated_on)}. "
     if intervals := report.rows[0].evaluation["intervals"]:
+        persons = report.rows[0].evaluation["counts"]["persons"]
         text += (f"Small print under a figure: {100 * intervals['level']:.0f} % confidence "
-                 f"interval from {intervals['resamples']:,} bootstrap resamples of persons. ")
+                 f"interval from {intervals['resamples']:,} bootstrap resamples of persons. One "
+                 "without width (no error in any resample) does not say that there are none: of "
+                 f"{persons} persons without an error, as many would be seen in one of twenty "
+                 f"samples if {100 * (1 - 0.05 ** (1 / persons)):.1f} % of all persons had one. ")
     text += "MiB: size of the model file. "
     if any(row.latency_ms is not None for row in report.rows):
         text += "ms: median time of one crop on one thread of the processor named below. "

@@ -30,7 +30,7 @@ def summary(result: Mapping[str, Any]) -> Iterator[str]:
     )
     for key in names:
         interval = f"  ({_interval(key, bounds[key])})" if bounds.get(key) else ""
-        yield _figure(key, metrics[key]) + interval
+        yield _figure(key, metrics[key]) + interval + _doubt(key, evaluation)
     yield from _with_failures(result["generalised"])
     for other in result["others"]:
         yield f"{other['model']['name']}, and its difference to the first:"
@@ -84,6 +84,18 @@ def _figure(key: str, value: float) -> str:
 
 def _interval(key: str, bounds: tuple[float, float], sign: str = "") -> str:
     return "90 % interval " + " to ".join(_number(key, bound, sign) for bound in bounds)
+
+
+def _doubt(key: str, evaluation: Mapping[str, Any]) -> str:
+    """What makes a figure surer than it is to be taken for, or nothing."""
+    point = evaluation["operating_points"].get(key.replace("vr_far", "fmr"))
+    if key.startswith("vr_") and not point["supported"]:
+        return "  (too few impostor comparisons to be sure of, by the rule of 30)"
+    bounds = ((evaluation["intervals"] or {}).get("bounds") or {}).get(key)
+    if bounds and bounds[0] == bounds[1] and key not in _DECIMALS:
+        persons = evaluation["counts"]["persons"]
+        return f"  (no width: no resample of the {persons} persons differed)"
+    return ""
 
 
 def _difference(key: str, found: Mapping[str, Any] | None) -> str:

@@ -236,9 +236,9 @@ def estimate_impostors(
     pairs reaches at most, if that share is of at least 30 pairs of eyes. Otherwise, and
     always without identities, it lies in the tail of a distribution that is fitted to
     median and 95 % quantile of the pairs. It is that of random directions: in d
-    dimensions, with u = c / sqrt(1 - c^2) of their cosine c, u sqrt(d - 1) has Student's
-    distribution of d - 1 degrees of freedom. (A normal tail of c would be too short: embeddings vary in
-    far fewer dimensions than they have.)
+    dimensions, with u = c / sqrt(1 - c^2) of their cosine c, u sqrt(d - 1) has
+    Student's distribution of d - 1 degrees of freedom. (A normal tail of c would be too
+    short: embeddings vary in far fewer dimensions than they have.)
 
     Parameters
     ----------

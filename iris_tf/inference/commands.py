@@ -85,7 +85,7 @@ def verify(
 ) -> None:
     """Say whether two images show the same eye. Exit status 0 if so, 1 if not.
 
-    The threshold is the model card's, estimated on validation identities, or the
+    The threshold is the model card's, which says what it was estimated on, or the
     calibration's.
     """
     from iris_tf.inference.recognizer import IrisRecognizer
@@ -168,8 +168,8 @@ def calibrate(
 
     What all these images have in common then counts for less, and thresholds are set by
     how different eyes compare. Give as many eyes as possible, few images of
-    each. Where the layout tells who is who, pairs of one eye are left out;
-    subfolders tell it only with `--layout folder`.
+    each. Where the layout tells who is who, pairs of one eye are left out; elsewhere
+    those that look like it. Subfolders tell it only with `--layout folder`.
     """
     from iris_tf.inference.calibration import calibrate
     from iris_tf.inference.recognizer import IrisRecognizer
@@ -181,7 +181,7 @@ def calibrate(
     made = calibrate(recognizer, images, name, layout.value)
     made.write(out)
     whose = (
-        "who is who is not known: a few pairs may be of one eye"
+        "who is who is not known, pairs that look like one eye's left out"
         if made.eyes is None
         else f"{made.eyes} eyes, pairs of one eye left out"
     )

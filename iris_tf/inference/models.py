@@ -1,5 +1,6 @@
 """Any model a user can name: a ``.tflite`` file, a ``.keras`` file or a run folder."""
 
+import itertools
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
@@ -10,6 +11,8 @@ from iris_tf.datasets.images import resize_roi
 from iris_tf.datasets.manifest import read_settings
 from iris_tf.inference.embedder import TFLiteEmbedder
 from iris_tf.inference.model_card import CARD_NAME, ModelCard
+
+_CHUNK = 1024  # crops in memory at a time
 
 
 class Embedder(Protocol):
@@ -59,10 +62,11 @@ class KerasEmbedder:
 
     def embed(self, rois: Iterable[np.ndarray]) -> np.ndarray:
         """Embed crops in batches (see `Embedder`)."""
-        resized = [resize_roi(roi, self.input_size) for roi in rois]
-        if not resized:
-            return np.empty((0, self.embedding_size), np.float32)
-        return self._embed(np.stack(resized))
+        resized = (resize_roi(roi, self.input_size) for roi in rois)
+        parts = [np.empty((0, self.embedding_size), np.float32)]
+        while chunk := list(itertools.islice(resized, _CHUNK)):
+            parts.append(self._embed(np.stack(chunk)))
+        return np.concatenate(parts)
 
 
 def crop_settings(path: str | Path) -> dict[str, str] | None:

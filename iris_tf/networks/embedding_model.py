@@ -15,12 +15,10 @@ from iris_tf.networks.roi_normalization import RoiNormalization
 from iris_tf.networks.seeding import layer_seed, seeded_config
 from iris_tf.networks.spatial_attention import SpatialAttention
 from iris_tf.networks.strip_normalization import StripNormalization
-from iris_tf.networks.weights import SUFFIXES, load_matching_weights
+from iris_tf.networks.weights import NORMALIZATION_LAYER, SUFFIXES, load_matching_weights
 from iris_tf.released import PRETRAINED, weights_file
 
 NORMALIZATIONS = ("imagenet", "local_contrast")
-
-_NORMALIZATION = "roi_normalization"
 
 
 def build_embedding_model(
@@ -95,9 +93,9 @@ def build_embedding_model(
 
     roi = keras.Input((*input_size, 1), name="roi", dtype="float32")
     if normalization == "imagenet":
-        normalise = RoiNormalization(name=_NORMALIZATION)
+        normalise = RoiNormalization(name=NORMALIZATION_LAYER)
     else:
-        normalise = StripNormalization(*reduction, name=_NORMALIZATION)
+        normalise = StripNormalization(*reduction, name=NORMALIZATION_LAYER)
     normalised = normalise(roi)
     published = weights == IMAGENET or _is_published_file(weights)
     if published:
@@ -124,7 +122,7 @@ def build_embedding_model(
 def _rebuild(base, roi, attention, attention_kernel, batchnorm_momentum, seed) -> keras.Model:
     """Copy `base` with attention put in, stable names, seeded weights and another momentum."""
     names = _stable_names(base)
-    places = set(names.values()) - {"roi", _NORMALIZATION}
+    places = set(names.values()) - {"roi", NORMALIZATION_LAYER}
     for place in attention:
         if place not in places:
             near = difflib.get_close_matches(place, sorted(places), n=5, cutoff=0.0)

@@ -10,7 +10,7 @@ from iris_tf.networks.registry import network_spec
 ATTENTION_PREFIX = "spatial_attention_"
 HEAD_PREFIX = "head_"
 
-# For `keras.optimizers.OptimizerMap`, which needs exactly one full match of a path.
+# Exactly one of them matches a variable's path in full.
 GROUP_PATTERNS = {
     "backbone": rf"(?!{ATTENTION_PREFIX}|{HEAD_PREFIX}).*",
     "attention": rf"{ATTENTION_PREFIX}.*",

@@ -1,9 +1,11 @@
 """Weights from files of this project, matched by layer name and shape."""
 
 import io
+import json
 import logging
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import h5py
 import keras
@@ -13,6 +15,8 @@ from iris_tf.errors import ModelError
 from iris_tf.networks.parameter_groups import parameter_group
 
 SUFFIXES = (".keras", ".weights.h5")
+NORMALIZATION_LAYER = "roi_normalization"
+"""Name of the first layer, which crops go through."""
 
 _log = logging.getLogger(__name__)
 
@@ -42,10 +46,11 @@ def load_matching_weights(model: keras.Model, path: str | Path) -> list[str]:
     Raises
     ------
     ModelError
-        If the file is missing or of another kind, or a backbone layer does not
-        match; `model` is unchanged then.
+        If the file is missing or of another kind, its network sees crops normalised
+        in another way, or a backbone layer does not match; `model` is unchanged then.
     """
     stored = _read_layers(Path(path))
+    _check_normalization(model, Path(path))
     differing = {}
     for layer in model.layers:
         if layer.weights:
@@ -67,6 +72,45 @@ def load_matching_weights(model: keras.Model, path: str | Path) -> list[str]:
         if layer.weights and layer.name not in differing:
             layer.set_weights(stored[layer.name])
     return list(differing)
+
+
+def _check_normalization(model: keras.Model, path: Path) -> None:
+    """Shapes would agree, and the first filters see what they do not know."""
+    if path.suffix != ".keras":
+        return  # says nothing of it
+    with zipfile.ZipFile(path) as archive:
+        found = _layer_in(json.loads(archive.read("config.json")), NORMALIZATION_LAYER)
+    if found is None:
+        return
+    wanted = model.get_layer(NORMALIZATION_LAYER)
+    described = json.loads(json.dumps([type(wanted).__name__, wanted.get_config()]))
+    for side in (described[1], found[1]):
+        side.pop("dtype", None)  # of the policy, and of how it is written down
+    if described != found:
+        raise ModelError(
+            f"{path}: its network sees crops through {_layer_text(*found)}, but the new one "
+            f"through {_layer_text(*described)}; set `normalization` and `reduction` alike, or "
+            "choose other weights."
+        )
+
+
+def _layer_in(config: Any, name: str) -> list | None:
+    """Class and configuration of the layer of that name in a model's configuration."""
+    if isinstance(config, list):
+        parts = config
+    elif isinstance(config, dict):
+        inner = config.get("config")
+        if isinstance(inner, dict) and inner.get("name") == name:
+            return [config["class_name"], inner]
+        parts = list(config.values())
+    else:
+        return None
+    return next((found for part in parts if (found := _layer_in(part, name))), None)
+
+
+def _layer_text(kind: str, config: dict[str, Any]) -> str:
+    shown = ", ".join(f"{k}={v}" for k, v in config.items() if k not in ("name", "trainable"))
+    return f"{kind}({shown})"
 
 
 def _difference(layer, arrays) -> str:

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from iris_tf.errors import TrainingError
 from iris_tf.evaluation.counts import count_scores
 from iris_tf.evaluation.scores import ImageLabels, check_embeddings, similarity_blocks
 from iris_tf.evaluation.verification import curve_of_counts, eer_of_curve
@@ -86,6 +87,32 @@ class GradualUnfreezing(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         """Add the number of learning stages to the epoch's row of history."""
         logs["unfrozen_stages"] = self._unfrozen
+
+
+def check_finite(model: keras.Model, epoch: int) -> None:
+    """Refuse to go on with a network that has diverged.
+
+    Raises
+    ------
+    TrainingError
+        When a weight is no finite number after `epoch` (from 0).
+    """
+    if not all(np.isfinite(weight).all() for weight in model.get_weights()):
+        raise TrainingError(
+            f"The training has diverged: in epoch {epoch + 1} weights became infinite. Train anew "
+            "into another folder, with lower learning rates or a longer warm-up."
+        )
+
+
+class FiniteWeights(keras.callbacks.Callback):
+    """Stop a training that has diverged, before anything of it is kept.
+
+    Must stand before the callbacks that use the network.
+    """
+
+    def on_epoch_end(self, epoch, logs=None):
+        """See `check_finite`."""
+        check_finite(self.model.student, epoch)
 
 
 class ValidationEER(keras.callbacks.Callback):

@@ -104,7 +104,9 @@ def estimate_batch_statistics(model: keras.Model, rois: np.ndarray) -> None:
         At least one, and in no order: batches are cut from them as they come.
     """
     layers = _layers(model, keras.layers.BatchNormalization)
-    momenta = [layer.momentum for layer in layers]
+    before = [(layer.momentum, layer.trainable) for layer in layers]
+    for layer in layers:
+        layer.trainable = True  # one that was frozen at the best epoch would take none
     # All batches of one size, so that they count alike.
     batch = min(_BATCH, len(rois))
     for number in range(len(rois) // batch):
@@ -112,8 +114,8 @@ def estimate_batch_statistics(model: keras.Model, rois: np.ndarray) -> None:
             layer.momentum = number / (number + 1)
         crops = rois[number * batch : (number + 1) * batch, :, :, None]
         model(crops.astype(np.float32), training=True)
-    for layer, momentum in zip(layers, momenta, strict=True):
-        layer.momentum = momentum
+    for layer, (momentum, trainable) in zip(layers, before, strict=True):
+        layer.momentum, layer.trainable = momentum, trainable
 
 
 def whiten_head(model: keras.Model, rois: np.ndarray, power: float) -> None:
@@ -138,11 +140,12 @@ def whiten_head(model: keras.Model, rois: np.ndarray, power: float) -> None:
     scale = gamma / np.sqrt(variance + norm.epsilon)
     embeddings = (features - mean) * scale + beta
     embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
-    mix = scale[:, None] * whitening_matrix(second_moment(embeddings), power)
+    matrix = whitening_matrix(second_moment(embeddings), power)
+    mix = scale[:, None] * matrix
     # A training step divides by the batch's own deviation, which gamma must give back.
     variance = (features @ mix).var(axis=0)
     dense.set_weights([kernel @ mix])
-    norm.set_weights([np.sqrt(variance + norm.epsilon), beta / scale @ mix, mean @ mix, variance])
+    norm.set_weights([np.sqrt(variance + norm.epsilon), beta @ matrix, mean @ mix, variance])
 
 
 def finish(

@@ -1,10 +1,44 @@
 """AdamW in three parameter groups, each with its own schedule (Eq. 12)."""
 
 import keras
+from keras import ops
 
 from iris_tf.config.recipe import OptimizerRecipe
 from iris_tf.networks.parameter_groups import parameter_group
 from iris_tf.schedules.warmup_cosine import WarmupCosine
+
+
+class OwnStepsAdamW(keras.optimizers.AdamW):
+    """AdamW (Loshchilov and Hutter, 2019) that counts each variable's own steps.
+
+    Moments begin at 0, and Adam corrects for it by the number of steps. Keras counts those of
+    the optimiser, so that a stage that is unfrozen late is taken for settled, and its first
+    steps are up to six times the learning rate. Here it begins like any other.
+    """
+
+    def build(self, variables):
+        """Make moments, and a counter, for each variable."""
+        if self.built:
+            return
+        super().build(variables)
+        self._own_steps = [
+            self.add_variable((), dtype="int64", name=f"steps_{index}")
+            for index in range(len(variables))
+        ]
+
+    def update_step(self, gradient, variable, learning_rate):
+        """Change one variable by its gradient."""
+        steps = self._own_steps[self._get_variable_index(variable)]
+        self.assign_add(steps, ops.ones((), steps.dtype))
+        # Keras will correct for its own count.
+        factor = self._correction(steps) / self._correction(self.iterations + 1)
+        super().update_step(gradient, variable, learning_rate * ops.cast(factor, variable.dtype))
+
+    def _correction(self, steps):
+        steps = ops.cast(steps, "float32")
+        return ops.sqrt(1.0 - ops.power(self.beta_2, steps)) / (
+            1.0 - ops.power(self.beta_1, steps)
+        )
 
 
 def build_optimizer(
@@ -20,7 +54,7 @@ def build_optimizer(
         Length of the linear warm-up and of the whole course.
     """
     groups = {
-        name: keras.optimizers.AdamW(
+        name: OwnStepsAdamW(
             learning_rate=WarmupCosine(
                 maximum=getattr(recipe, name).maximum,
                 minimum=getattr(recipe, name).minimum,

@@ -1,6 +1,7 @@
 """`iris-tf train`: from a recipe to a trained run folder."""
 
 import functools
+import json
 import warnings
 from collections import Counter
 from collections.abc import Callable
@@ -12,14 +13,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from iris_tf.config.recipe import TrainRecipe
+from iris_tf.config.recipe import NAMED_WEIGHTS, TrainRecipe
 from iris_tf.datasets.batches import BalancedBatches, TripletBatches
 from iris_tf.datasets.manifest import ManifestRow, read_manifest, read_settings
 from iris_tf.datasets.pipeline import training_dataset
 from iris_tf.datasets.roi_store import load_rois
 from iris_tf.errors import DatasetError, ModelError, RecipeError, TrainingError
 from iris_tf.evaluation.scores import label_images
-from iris_tf.files import write_bytes, write_json
+from iris_tf.files import sha256, write_bytes, write_json
 from iris_tf.machine import machine_description
 from iris_tf.networks.embed import load_embedding_model
 from iris_tf.networks.embedding_model import build_embedding_model
@@ -32,6 +33,7 @@ from iris_tf.schedules.mining import MiningSchedule
 from iris_tf.training.callbacks import (
     Checkpoints,
     CollapseWarning,
+    FiniteWeights,
     GradualUnfreezing,
     ProgressBar,
     Schedules,
@@ -173,7 +175,8 @@ def resume(path: str | Path, recipe: TrainRecipe | None = None) -> RunFolder:
     RecipeError
         When `recipe` is not the run's.
     TrainingError
-        When the dataset is no longer the one that the run was started on.
+        When the dataset, the teacher or the starting weights are no longer those that the
+        run was started with.
     """
     run = RunFolder.open(path)
     if recipe is not None:
@@ -181,6 +184,7 @@ def resume(path: str | Path, recipe: TrainRecipe | None = None) -> RunFolder:
     _check_same_dataset(run)
     if run.is_complete():
         return run
+    _check_same_inputs(run)
     return _fit(prepare_training(run.recipe()), run)
 
 
@@ -188,10 +192,45 @@ def _check_same_dataset(run: RunFolder) -> None:
     manifest = Path(run.recipe().dataset) / "manifest.csv"
     both = run.manifest.is_file() and manifest.is_file()
     if both and run.manifest.read_bytes() != manifest.read_bytes():
-        raise TrainingError(
-            f"{manifest}: has changed since the run in {run.path} was started; train anew "
-            "into another folder."
-        )
+        raise _changed(manifest, run)
+    description = manifest.with_name("dataset.json")
+    if not run.dataset_description.is_file() or not description.is_file():
+        return
+    # Manifests of crops of another kind may be equal.
+    before, now = (read_settings(path) for path in (run.dataset_description, description))
+    for name in ("roi_mode", "segmenter", "segmenter_version"):
+        if before.get(name) != now.get(name):
+            raise _changed(f"{description} ({name})", run)
+
+
+def _check_same_inputs(run: RunFolder) -> None:
+    if not run.inputs.is_file():
+        return  # nothing has been trained yet
+    now = _inputs(run.recipe())
+    for name, before in json.loads(run.inputs.read_text("utf-8")).items():
+        if now.get(name) != before:
+            raise _changed(name, run)
+
+
+def _inputs(recipe: TrainRecipe) -> dict[str, str]:
+    """SHA-256 of the files that a training starts from, by their names in the recipe."""
+    files = {"distillation.teacher": recipe.distillation.teacher}
+    if recipe.network.weights not in NAMED_WEIGHTS:
+        files["network.weights"] = recipe.network.weights
+    found = {}
+    for name, file in files.items():
+        if file is not None:
+            path = Path(file)
+            path = RunFolder.open(path).best_model() if path.is_dir() else path
+            found[f"{name} {file}"] = sha256(path) if path.is_file() else ""
+    return found
+
+
+def _changed(what: Path | str, run: RunFolder) -> TrainingError:
+    return TrainingError(
+        f"{what}: has changed since the run in {run.path} was started; train anew into another "
+        "folder."
+    )
 
 
 def _fit(training: Training, run: RunFolder) -> RunFolder:
@@ -204,6 +243,8 @@ def _fit(training: Training, run: RunFolder) -> RunFolder:
         # Which images the run saw, and how they were cropped.
         write_bytes(target, (Path(recipe.dataset) / name).read_bytes())
     write_json(run.environment, _environment(training))
+    if not run.inputs.is_file():
+        write_json(run.inputs, _inputs(recipe))
     if run.state_weights() is not None:
         trainer.load_state(run.state_weights())
         run.write_history(state)
@@ -252,6 +293,7 @@ def _callbacks(
             DistillationSchedule(*recipe.distillation.weight, warm, epochs),
         ),
         GradualUnfreezing(backbone_stages(training.trainer.student), recipe.unfreeze_epochs),
+        FiniteWeights(),
     ]
     if recipe.loss == "triplet":
         callbacks.append(CollapseWarning())
@@ -282,6 +324,7 @@ def _check_strips(recipe: TrainRecipe, roi_mode: str) -> None:
         "augmentation.hidden_share": recipe.augmentation.hidden_share > 0.0,
         "augmentation.sharpness": recipe.augmentation.sharpness > 0.0,
         "augmentation.degraded_share": recipe.augmentation.degraded_share > 0.0,
+        "augmentation.coarse_lost_share": recipe.augmentation.coarse_lost_share > 0.0,
         "batch.turned": recipe.batch.turned,
     }
     wrong = [name for name, used in settings.items() if used]

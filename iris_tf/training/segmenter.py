@@ -24,6 +24,7 @@ from iris_tf.networks.segmentation_network import build_segmentation_network
 from iris_tf.parallel import run_in_processes
 from iris_tf.progress import StageProgress
 from iris_tf.schedules.warmup_cosine import WarmupCosine
+from iris_tf.training.callbacks import check_finite
 from iris_tf.training.state import load_variables, save_variables
 
 _EYES_A_FILE = 250
@@ -165,15 +166,20 @@ class _EachEpoch(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         found = mask_overlap(self.model, self.validation)
         self.rows.append({"epoch": epoch + 1, "loss": float(logs["loss"]), **found})
+        check_finite(self.model, epoch)
+        # The state last: a kill in between repeats the epoch.
+        with atomic_path(self.run.model) as temporary:
+            self.model.save(temporary)
         with replace_folder(self.run.state) as folder:
             save_variables(folder / "variables.npz", _state(self.model))
             write_json(folder / "history.json", self.rows)
-        with atomic_path(self.run.model) as temporary:
-            self.model.save(temporary)
 
 
-def mask_overlap(model: keras.Model, packed: np.ndarray) -> dict[str, float]:
-    """Mean intersection over union of each channel over lessons that show it, 0..1."""
+def mask_overlap(model: keras.Model, packed: np.ndarray) -> dict[str, float | None]:
+    """Mean intersection over union of each channel over lessons that show it, 0..1.
+
+    None where none does.
+    """
     overlaps = {name: [] for name in CHANNELS}
     for start in range(0, len(packed), _PREDICT_BATCH):
         images, targets = unpack(tf.constant(packed[start : start + _PREDICT_BATCH]))
@@ -184,7 +190,10 @@ def mask_overlap(model: keras.Model, packed: np.ndarray) -> dict[str, float]:
             either = (found | wanted)[..., index].sum(axis=(1, 2))
             shown = wanted[..., index].any(axis=(1, 2))
             overlaps[name].extend(common[shown] / either[shown])
-    return {f"iou_{name}": float(np.mean(values)) for name, values in overlaps.items()}
+    return {
+        f"iou_{name}": float(np.mean(values)) if values else None
+        for name, values in overlaps.items()
+    }
 
 
 def _state(model: keras.Model) -> list[keras.Variable]:
@@ -207,6 +216,8 @@ def train_segmenter(recipe: SegmenterRecipe) -> SegmenterRun:
     ------
     DatasetError
         When a process that draws is killed; run again to go on.
+    TrainingError
+        When the training diverges.
     OSError
         When a file cannot be written.
     """

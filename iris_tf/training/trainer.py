@@ -159,7 +159,8 @@ class EmbeddingTrainer(keras.Model):
     def train_step(self, data):
         """One step on ``(images (groups, size, H, W, 1), labels (groups, size))``.
 
-        A third element of `data`, like the images, is what the teacher sees in their place.
+        A third element of `data`, like the images, is what the teacher sees in their place;
+        of images that are black there it is not asked (delta_x = 0 in Eq. 7).
         """
         images, labels, *shown = data
         groups, size = images.shape[0], images.shape[1]
@@ -167,6 +168,9 @@ class EmbeddingTrainer(keras.Model):
         images = tf.reshape(images, flat)
         labels = tf.reshape(labels, (groups * size,))
         taught = self._teacher_embeddings(tf.reshape(shown[0], flat) if shown else images)
+        if taught is not None and shown:
+            asked = tf.reduce_any(tf.reshape(shown[0], (groups * size, -1)) > 0.0, axis=1)
+            taught = tf.where(asked[:, None], taught, 0.0)
         objective = self._triplets if self.temperature is None else self._contrast
         with tf.GradientTape() as tape:
             own = self.student(images, training=True)
@@ -175,7 +179,7 @@ class EmbeddingTrainer(keras.Model):
                 embeddings, all_labels, taught, offset, groups, size
             )
             if taught is not None:
-                distillation = self.distill_weight * distance  # Eq. 7, delta_x = 1
+                distillation = self.distill_weight * distance  # Eq. 7
                 loss = loss + distillation
             replicas = tf.distribute.get_strategy().num_replicas_in_sync
             # The optimiser sums gradients over replicas.
@@ -205,7 +209,7 @@ class EmbeddingTrainer(keras.Model):
         if taught is not None:
             distance = tf.add_n(
                 [
-                    tf.reduce_mean(cosine_distillation(student, tf.gather(taught, index)))
+                    _mean_distance(student, tf.gather(taught, index))
                     for student, index in zip((a, p, n), triplet, strict=True)
                 ]
             )
@@ -223,7 +227,7 @@ class EmbeddingTrainer(keras.Model):
         loss = tf.reduce_mean(contrastive_loss(embeddings, labels, self.temperature)[mine])
         distance = None
         if taught is not None:
-            distance = tf.reduce_mean(cosine_distillation(embeddings[mine], taught[mine]))
+            distance = _mean_distance(embeddings[mine], taught[mine])
         similarity = tf.matmul(embeddings, embeddings, transpose_b=True)
         nearest = tf.argmax(tf.linalg.set_diag(similarity, -tf.ones_like(labels, tf.float32)), 1)
         matched = tf.equal(tf.gather(labels, nearest), labels)[mine]
@@ -278,6 +282,12 @@ class EmbeddingTrainer(keras.Model):
         self.optimizer.apply(
             [gradients.get(id(v)) for v in self._student_variables], self._student_variables
         )
+
+
+def _mean_distance(student: tf.Tensor, taught: tf.Tensor) -> tf.Tensor:
+    """Mean of Eq. 7 over all rows; delta_x is 0 where the teacher says nothing, a zero vector."""
+    said = tf.reduce_any(taught != 0.0, axis=-1)
+    return tf.reduce_mean(tf.where(said, cosine_distillation(student, taught), 0.0))
 
 
 def _gather_replicas(embeddings, labels, taught):

@@ -97,7 +97,10 @@ def test_a_pipeline_recipe_survives_being_written_and_read(write):
     assert model_recipes(again) == model_recipes(recipe)
 
 
-def test_models_share_training_and_differ_in_their_own_keys(write):
+def test_models_share_training_and_differ_in_their_own_keys(write, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/model.keras").touch()
     text = PIPELINE + (
         "seed: 5\nmodels:\n"
         "  teacher: {network: {name: resnet50}}\n"
@@ -298,6 +301,12 @@ def test_a_mistaken_override_is_found_on_the_command_line(write, override, probl
         ("models:\n  a:\n    distillation: {teacher: a}", 8, "models.a.distillation.teacher",
          "must stand before a"),
         ("seed: -1\nmodels: {a: }", 6, "seed", "between 0"),
+        ("models:\n  a:\n    distillation: {teacher: resnet5O}", 8, "models.a.distillation.teacher",
+         "neither such a file nor a model"),
+        ("models:\n  a:\n    network: {weights: gone.keras}", 8, "models.a.network.weights",
+         "neither such a file nor a model"),
+        ("models: {eyes: }", 6, "models", "'eyes'"),
+        ("models: {a: }\nprecisions: []", 7, "precisions", "at least one"),
         ("models: {a: }\nprecisions: [int4]", 7, "precisions", "float32, float16, int8"),
         ("models: {a: }\nprecisions: float32", 7, "precisions", "is a list"),
         ("models: {a: }\nlatency:\n  runs: 3", 8, "latency.runs", "between 50"),

@@ -10,6 +10,7 @@ from iris_tf.datasets.augmentation import (
     augment,
     degrade_strips,
     hide_sectors,
+    lose_coarse,
     sharpen_strips,
     warp_crops,
     warp_strips,
@@ -155,8 +156,8 @@ def test_sectors_are_hidden_from_the_limbus_inwards():
     assert widths.max() >= 15
 
 
-def naive_bands(strip):
-    """Details below 3 pixels, and 3 to 7, of visible pixels: (pixels, 2)."""
+def naive_bands(strip, sides=(3, 7)):
+    """Details below one side in pixels, and between both, of visible pixels: (pixels, 2)."""
     visible = strip > 0
 
     def smooth(image, side):
@@ -167,7 +168,7 @@ def naive_bands(strip):
                 image = image / ndimage.uniform_filter1d(within, side, axis, mode=mode)
         return image
 
-    fine, less = (smooth(strip, side) / smooth(visible * 1.0, side) for side in (3, 7))
+    fine, less = (smooth(strip, side) / smooth(visible * 1.0, side) for side in sides)
     return np.stack([(strip - fine)[visible], (fine - less)[visible]], axis=1)
 
 
@@ -214,6 +215,41 @@ def test_degraded_strips_lose_detail_and_gain_noise():
         assert shares.mean() == pytest.approx((low + high) / 2, abs=0.1)
     assert noise.min() < 0.3 and 4.5 < noise.max() < 5.3
     assert np.abs(np.corrcoef(np.c_[lost, noise].T)[np.triu_indices(3, 1)]).max() < 0.4
+
+
+def test_some_strips_lose_what_is_coarse():
+    rng = np.random.default_rng(7)
+    rough = ndimage.gaussian_filter(rng.normal(size=(600, 24, 96)), (0, 5, 9), mode="wrap")
+    strips = 120 + 10 * rng.normal(size=rough.shape) + 200 * rough
+    strips[:, 14:, 60:] = 0
+    strips = strips[..., None].astype(np.float32)
+    found, lost = (x.numpy() for x in lose_coarse(tf.constant(strips), 2, tf.constant([5, 6]), 0.4))
+    kept = []
+    for strip, changed, so in zip(strips[..., 0].astype(float), found[..., 0], lost, strict=True):
+        visible = strip > 0
+        if not so:
+            np.testing.assert_array_equal(changed, strip)
+            continue
+        np.testing.assert_array_equal(changed[~visible], 0)
+        fine, middle = naive_bands(strip, (9, 25)).T
+        mean = strip[visible].mean()
+        coarse = strip[visible] - fine - middle - mean
+        difference = changed[visible] - mean - fine
+        amount, *_ = np.linalg.lstsq(np.stack([middle, coarse], 1), difference, rcond=None)
+        np.testing.assert_allclose(
+            amount[0] * middle + amount[1] * coarse, difference, atol=0.02
+        )
+        kept.append(amount)
+    # 4 standard deviations of 300 groups that all decide at once.
+    assert abs(lost.mean() - 0.4) < 4 * np.sqrt(0.24 / 300)
+    middle, coarse = np.array(kept).T
+    assert middle.min() > -0.01 and 0.95 < middle.max() < 1.01
+    assert coarse.min() > -0.01 and (coarse <= 0.5 * middle + 0.01).all()
+    assert middle.mean() == pytest.approx(0.5, abs=0.1)
+    assert (coarse / middle)[middle > 0.1].mean() == pytest.approx(0.25, abs=0.05)
+    # Of the groups 0.6 have one draw for both, and of the others 1 - 2 * 0.4 * 0.6 agree.
+    agree = (lost[::2] == lost[1::2]).mean()
+    assert agree == pytest.approx(0.6 + 0.4 * 0.52, abs=4 * np.sqrt(0.16 / 300))
 
 
 @pytest.mark.parametrize("change", [sharpen_strips, degrade_strips])

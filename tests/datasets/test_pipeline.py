@@ -105,6 +105,28 @@ def test_the_images_as_they_were_come_with_the_augmented_ones():
         assert np.abs(images - shown).max() > 1
 
 
+def test_a_teacher_is_shown_no_strip_that_lost_what_is_coarse():
+    batches = BalancedBatches(LABELS, 4, images_per_identity=2, steps=8, seed=1)
+    strips = np.random.default_rng(0).integers(1, 256, (24, 16, 48), dtype=np.uint8)
+
+    def batch(share, **options):
+        augmentation = AugmentationRecipe(0.0, 0.0, 0.0, coarse_lost_share=share)
+        return stream(
+            training_dataset(
+                strips, LABELS, batches, augmentation, "unrolled", seed=7, epochs=1, **options
+            )
+        )
+
+    losses = []
+    for (images, _, shown), (plain, _) in zip(batch(0.5, clean=True), batch(0.0), strict=True):
+        lost = (shown == 0).all(axis=(2, 3, 4))
+        changed = (images != plain).any(axis=(2, 3, 4))
+        np.testing.assert_array_equal(lost, changed)
+        np.testing.assert_array_equal(shown[~lost], plain[~lost])
+        losses.append(lost.mean())
+    assert 0.2 < np.mean(losses) < 0.8
+
+
 def test_one_label_for_each_crop():
     batches = TripletBatches(LABELS, groups=2, steps=2, seed=1)
     with pytest.raises(ValueError, match="24 crops but 23 labels"):

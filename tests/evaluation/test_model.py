@@ -193,7 +193,7 @@ def test_listed_pairs_may_name_images_that_failed(some_failed, tmp_path):
     model, manifest, rows = some_failed
     pairs = {True: [], False: []}
     for i in range(0, len(rows), 2):
-        for j in [*range(i + 1, len(rows), 5), len(rows) - 1]:
+        for j in {*range(i + 1, len(rows), 5), len(rows) - 1}:
             if i != j:
                 pairs[rows[i].identity == rows[j].identity].append((i, j))
     for same, listed in pairs.items():

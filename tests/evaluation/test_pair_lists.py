@@ -48,6 +48,19 @@ def test_some_pairs(population):
     assert found["intervals"] is None
 
 
+def test_persons_that_are_not_listed_change_no_interval(population):
+    embeddings, rows = population(8, 4)
+    some = np.flatnonzero([int(row.subject[1:]) >= 3 for row in rows])
+    pairs = [kind[np.isin(kind, some).all(axis=1)] for kind in both_kinds(rows)]
+    alone = [np.searchsorted(some, kind) for kind in pairs]
+    wanted = evaluation_of_pairs(embeddings[some], [rows[i] for i in some], *alone, resamples=40)
+    found = evaluation_of_pairs(embeddings, rows, *pairs, resamples=40)
+    assert 0 < len(some) < len(rows)
+    for name, samples in wanted.samples.items():
+        np.testing.assert_allclose(found.samples[name], samples)
+    assert found.result["intervals"] == wanted.result["intervals"]
+
+
 @pytest.fixture
 def listed(tmp_path, rows_of):
     rows = rows_of([("a", "L"), ("a", "L"), ("b", "L")])
@@ -63,7 +76,8 @@ def listed(tmp_path, rows_of):
 
 
 def test_images_are_named_by_path_or_by_unique_file_name(listed):
-    assert listed("a/0.png,1.png\n\n1.png, 0.png\n") == [[0, 1], [1, 0]]
+    assert listed("a/0.png,1.png\n\n") == [[0, 1]]
+    assert listed("1.png, 0.png\n") == [[1, 0]]
     assert listed("0.png,b/2.png\n0.png,c/2.png\n", genuine=False) == [[0, 2], [0, 3]]
     assert listed('\ufeff"0.png","1.png"') == [[0, 1]]
 
@@ -74,6 +88,7 @@ def test_images_are_named_by_path_or_by_unique_file_name(listed):
         ("0.png,2.png\n", r"line 1: several images have the file name '2\.png'"),
         ("0.png,1.png\n0.png,9.png\n", r"line 2: there is no image '9\.png' among those"),
         ("0.png,0.png\n", r"line 1: compares a/0\.png with itself"),
+        ("0.png,1.png\n\n1.png,a/0.png\n", "line 3: the same comparison as in line 1"),
         ("0.png,1.png,1\n", "line 1: has 3 columns"),
         ("0.png,b/2.png\n", r"a/0\.png shows a-L and b/2\.png shows b-L .* no genuine comparison"),
         ("\n", "lists no comparison; give at least one genuine pair"),

@@ -47,3 +47,7 @@ def test_sets_that_cannot_be_compared(manifest):
         prepared_sets([manifest("one"), manifest("deep/one"), manifest("two")])
     with pytest.raises(EvaluationError, match=r"roi_mode unrolled, but .*five.* with aligned"):
         prepared_sets([manifest("four"), manifest("five", roi_mode="aligned")])
+    with pytest.raises(EvaluationError, match=r"segmenter_version 3, but .*seven.* with 4"):
+        prepared_sets(
+            [manifest("six", segmenter_version="3"), manifest("seven", segmenter_version="4")]
+        )

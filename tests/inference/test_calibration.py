@@ -127,7 +127,7 @@ def test_many_images_of_few_eyes_have_a_fitted_tail():
 def test_few_eyes_without_labels():
     embeddings, groups = eyes_of_one_camera(np.random.default_rng(9), 9, 10)
     assert estimate_impostors(embeddings, groups.tolist()).pairs == 36 * 100
-    with pytest.raises(DatasetError, match="seem to be of 9 eyes, .* at least 10"):
+    with pytest.raises(DatasetError, match=r"seem to be of 9 eyes, .* at least 10"):
         estimate_impostors(embeddings)
 
 

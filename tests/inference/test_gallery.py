@@ -150,3 +150,16 @@ def test_files_that_are_no_galleries(tmp_path):
     for name in ("template", "names", "long"):
         with pytest.raises(ModelError, match=f"{name}.npz: this is not a gallery file"):
             Gallery.load(tmp_path / f"{name}.npz")
+
+
+def test_a_damaged_gallery_is_one_sentence(tmp_path):
+    path = tmp_path / "people.npz"
+    Gallery(unit_rows(np.eye(2, 6)), ("a", "b"), ("1", "2"), ORIGIN).save(path)
+    whole = path.read_bytes()
+    entry = whole.rindex(b"PK\x01\x02")  # of the archive's directory
+    for offset, value in ((8, 1), (10, 99)):  # encrypted; compressed as nobody does
+        damaged = bytearray(whole)
+        damaged[entry + offset] = value
+        path.write_bytes(damaged)
+        with pytest.raises(ModelError, match=r"people\.npz: this is not a gallery file"):
+            Gallery.load(path)

@@ -56,6 +56,24 @@ def test_attention_added_and_head_resized_start_fresh(trained, caplog):
     assert_same(model, source, set(weighted(model)) - set(kept))
 
 
+def test_weights_for_crops_normalised_otherwise_are_refused(tmp_path):
+    settings = dict(name=NETWORK, input_size=(32, 256), embedding_size=8)
+    strips = build_embedding_model(**settings, normalization="local_contrast", reduction=(1, 1))
+    strips.save(tmp_path / "strips.keras")
+    grey = build_embedding_model(**settings)
+    before = grey.get_weights()
+    with pytest.raises(ModelError, match=r"through StripNormalization\(.* RoiNormalization\("):
+        load_matching_weights(grey, tmp_path / "strips.keras")
+    for one, other in zip(before, grey.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    coarser = build_embedding_model(
+        **settings, normalization="local_contrast", reduction=(1, 2)
+    )
+    with pytest.raises(ModelError, match=r"columns=1,.*columns=2,"):
+        load_matching_weights(coarser, tmp_path / "strips.keras")
+    load_matching_weights(strips, tmp_path / "strips.keras")
+
+
 def test_model_within_a_model(trained, tmp_path):
     source, _ = trained
 

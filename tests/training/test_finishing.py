@@ -105,6 +105,17 @@ def test_batch_statistics_are_means_over_all_batches(strips):
     assert likeness[0] < 0.8 and likeness[1] > 0.95
 
 
+def test_batch_statistics_of_layers_that_were_frozen(strips):
+    models = [of_strips(5), of_strips(5)]
+    for layer in models[1]._flatten_layers():
+        layer.trainable = False
+    for model in models:
+        estimate_batch_statistics(model, strips)
+    for learning, frozen in zip(*(model.get_weights() for model in models), strict=True):
+        np.testing.assert_allclose(learning, frozen, atol=1e-6)
+    assert not models[1].trainable_variables
+
+
 def test_the_head_gives_the_multiplied_embeddings():
     rng = np.random.default_rng(1)
     model = build_embedding_model("mobilenet_v3_large", (32, 32), embedding_size=8, seed=3)
@@ -112,6 +123,9 @@ def test_the_head_gives_the_multiplied_embeddings():
     norm.set_weights([rng.uniform(0.5, 2, 8), rng.normal(size=8), rng.normal(size=8) * 0.01,
                       rng.uniform(0.001, 0.01, 8)])  # fmt: skip
     rois = rng.integers(0, 256, (12, 32, 32), np.uint8)
+    gamma = norm.gamma.numpy()
+    gamma[3] = 0.0  # one number that says nothing
+    norm.gamma.assign(gamma)
     before = model.predict(rois[..., None], verbose=0)
     matrix = whitening_matrix(second_moment(before), 0.25)
     whiten_head(model, rois, 0.25)

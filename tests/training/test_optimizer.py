@@ -6,7 +6,7 @@ import pytest
 
 from iris_tf.config.recipe import OptimizerRecipe, ParameterGroupRecipe
 from iris_tf.networks.embedding_model import build_embedding_model
-from iris_tf.training.optimizer import build_optimizer
+from iris_tf.training.optimizer import OwnStepsAdamW, build_optimizer
 
 RECIPE = OptimizerRecipe(
     backbone=ParameterGroupRecipe(5e-4, 1e-5, 0.1),
@@ -67,10 +67,9 @@ def test_each_variable_moves_by_its_groups_rate_and_decay(variables, step):
         expected = before[path]
         if path.rpartition("/")[2] == "kernel":  # not biases, nor BatchNorm's shift and scale
             expected = expected * (1 - learning_rate * group.weight_decay)
-        # Adam's first moments, as Keras corrects their bias at this count of steps.
-        first, second = (1 - BETA_1) * gradient, (1 - BETA_2) * gradient**2
-        correction = math.sqrt(1 - BETA_2 ** (step + 1)) / (1 - BETA_1 ** (step + 1))
-        expected = expected - learning_rate * correction * first / (np.sqrt(second) + EPSILON)
+        # Corrected, the moments of a first step are the gradient and its square.
+        epsilon = EPSILON / math.sqrt(1 - BETA_2)
+        expected = expected - learning_rate * gradient / (np.abs(gradient) + epsilon)
         np.testing.assert_allclose(variable.numpy(), expected, rtol=1e-4, atol=1e-6)
 
 
@@ -90,6 +89,29 @@ def test_a_variable_without_gradient_stays_as_it_is(variables):
     assert moments
     for moment in moments:
         assert not np.any(moment.numpy())
+
+
+def test_a_variable_that_is_unfrozen_late_begins_like_any_other():
+    # Kingma and Ba (2015), Algorithm 1, with decoupled weight decay, in numpy.
+    def adam(gradients, rate=0.1, decay=0.01):
+        value, first, second = np.ones(3), 0.0, 0.0
+        for step, gradient in enumerate(gradients, start=1):
+            value = value * (1 - rate * decay)
+            first = BETA_1 * first + (1 - BETA_1) * gradient
+            second = BETA_2 * second + (1 - BETA_2) * gradient**2
+            corrected = first / (1 - BETA_1**step), second / (1 - BETA_2**step)
+            value = value - rate * corrected[0] / (np.sqrt(corrected[1]) + EPSILON)
+        return value
+
+    gradients = np.random.default_rng(0).normal(size=(30, 2, 3)).astype(np.float32)
+    early, late = keras.Variable(np.ones(3)), keras.Variable(np.ones(3))
+    optimizer = OwnStepsAdamW(0.1, weight_decay=0.01)
+    optimizer.build([early, late])
+    parts = keras.optimizers.MultiOptimizer(lambda _: optimizer)
+    for step, (one, other) in enumerate(gradients):
+        parts.apply([one, other if step >= 20 else None], [early, late])
+    np.testing.assert_allclose(early.numpy(), adam(gradients[:, 0]), atol=2e-4)
+    np.testing.assert_allclose(late.numpy(), adam(gradients[20:, 1]), atol=2e-4)
 
 
 def test_all_groups_keep_one_count_of_steps(variables):

@@ -191,6 +191,7 @@ def test_fewer_identities_than_a_batch_needs_are_refused(tiny_module, tmp_path, 
         ("augmentation", {"hidden_share": 0.1}),
         ("augmentation", {"sharpness": 0.1}),
         ("augmentation", {"degraded_share": 0.1}),
+        ("augmentation", {"coarse_lost_share": 0.1}),
         ("batch", {"layout": "balanced", "turned": True}),
     ],
 )
@@ -330,6 +331,42 @@ def test_a_run_is_not_resumed_on_a_changed_dataset(
         resume(recipe.run)
     write_manifest(dataset / "manifest.csv", rows)
     assert resume(recipe.run).is_complete()
+
+
+def test_a_run_is_not_resumed_on_other_crops_or_with_another_teacher(
+    teacher, tmp_path, small_dataset, monkeypatch
+):
+    dataset, other = copy_of(small_dataset, tmp_path), tmp_path / "teacher.keras"
+    shutil.copy2(RunFolder.open(teacher).best, other)
+    changes = {"distillation": {"teacher": str(other)}}
+    recipe = small_recipe(tmp_path, dataset, **changes)
+    with monkeypatch.context() as context:
+        kill_before_the_state_of(2, context)
+        with pytest.raises(Killed):
+            train(recipe)
+    description = dataset / "dataset.json"
+    before = description.read_text()
+    settings = json.loads(before)
+    settings["settings"]["roi_mode"] = "aligned"  # the manifest would be the same
+    description.write_text(json.dumps(settings))
+    with pytest.raises(TrainingError, match=r"dataset\.json \(roi_mode\): has changed since"):
+        resume(recipe.run)
+    description.write_text(before)
+    shutil.copy2(RunFolder.open(recipe.run).last, other)
+    with pytest.raises(TrainingError, match=r"distillation\.teacher .*keras: has changed since"):
+        resume(recipe.run)
+    shutil.copy2(RunFolder.open(teacher).best, other)
+    assert resume(recipe.run).is_complete()
+
+
+def test_a_diverged_training_is_one_sentence(tiny_module, tmp_path, small_dataset):
+    rates = {"maximum": 1e30, "minimum": 1e30}
+    recipe = small_recipe(
+        tmp_path, small_dataset, optimizer=dict.fromkeys(("backbone", "attention", "head"), rates)
+    )
+    with pytest.raises(TrainingError, match=r"has diverged: in epoch 1 .* lower learning rates"):
+        train(recipe)
+    assert not RunFolder.open(recipe.run).best.exists()
 
 
 def test_a_run_killed_in_the_middle_of_epochs_ends_where_an_uninterrupted_one_ends(

@@ -97,6 +97,25 @@ def test_finished_training_is_not_repeated(recipe, run):
     assert train_segmenter(recipe).model.read_bytes() == before
 
 
+def test_a_kill_between_network_and_state_repeats_the_epoch(run, tmp_path, monkeypatch):
+    class Killed(Exception):
+        pass
+
+    def kill(*_):
+        raise Killed
+
+    recipe = _recipe(tmp_path / "run")
+    with monkeypatch.context() as patch:
+        patch.setattr("iris_tf.training.segmenter.save_variables", kill)
+        with pytest.raises(Killed):
+            train_segmenter(recipe)
+    first = segmenter_runs(recipe)[0]
+    assert first.model.is_file()
+    assert not first.history()
+    for one, other in zip(_weights(run), _weights(train_segmenter(recipe)), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-4)
+
+
 def test_a_part_starts_from_the_one_before_at_its_own_size_with_other_eyes(recipe, tmp_path):
     shutil.copytree(Path(recipe.run) / "rough", tmp_path / "run" / "rough")
     # So slow that it does not leave where it starts.
@@ -134,6 +153,14 @@ def test_files_are_drawn_once_and_hold_what_they_say(tmp_path):
     np.testing.assert_array_equal(
         store.take(np.array([7, 0])), np.stack([np.load(more[0])[1], np.load(files[0])[0]])
     )
+
+
+def test_overlap_of_what_no_lesson_shows_is_not_known():
+    class Nothing:
+        def __call__(self, images, training):
+            return -tf.ones((*images.shape[:3], len(CHANNELS)))
+
+    assert set(mask_overlap(Nothing(), np.zeros((2, 24, 32, 3), np.uint8)).values()) == {None}
 
 
 def test_overlap_of_perfect_and_of_half_masks():

@@ -190,8 +190,11 @@ def test_a_step_is_that_of_the_loops(layout, groups, size, alpha, reduction):
     np.testing.assert_allclose(moved, gradient, atol=2e-5)
 
 
-@pytest.mark.parametrize(("alpha", "clean"), [(None, False), (0.3, False), (0.3, True)])
-def test_a_contrastive_step_is_that_of_the_loops(alpha, clean):
+@pytest.mark.parametrize(
+    ("alpha", "clean", "hidden"),
+    [(None, False, ()), (0.3, False, ()), (0.3, True, ()), (0.3, True, (0, 3, 7))],
+)
+def test_a_contrastive_step_is_that_of_the_loops(alpha, clean, hidden):
     groups, size, temperature = 5, 2, 0.25
     images, labels, kernel, teacher = random_case("balanced", groups, size)
     batch = BatchRecipe(layout="balanced", groups=groups, images_per_identity=size)
@@ -200,6 +203,9 @@ def test_a_contrastive_step_is_that_of_the_loops(alpha, clean):
     flat, known = images.reshape(labels.size, -1).astype(np.float64), labels.ravel()
     # Others for the teacher, where it is to see the images as they were before augmentation.
     shown = random_case("balanced", groups, size, seed=15)[0] if clean else images
+    if hidden:  # from the teacher, whose distance is then 0
+        shown.reshape(labels.size, -1)[list(hidden)] = 0
+    asked = ~np.isin(np.arange(labels.size), hidden)
     data = (images, labels, shown) if clean else (images, labels)
 
     def parts(matrix):
@@ -210,8 +216,8 @@ def test_a_contrastive_step_is_that_of_the_loops(alpha, clean):
                       for n in range(labels.size) if known[n] != known[i]]
             hit = np.exp(vectors[i] @ vectors[p] / temperature)
             losses.append(-np.log(hit / (hit + sum(scores))))
-        taught = unit(shown.reshape(labels.size, -1).astype(np.float64) @ teacher)
-        away = np.mean(1 - np.sum(vectors * taught, axis=1))
+        taught = unit(shown.reshape(labels.size, -1)[asked].astype(np.float64) @ teacher)
+        away = np.sum(1 - np.sum(vectors[asked] * taught, axis=1)) / labels.size
         return np.mean(losses), (alpha or 0.0) * away, vectors
 
     logs = {name: float(value) for name, value in trainer.train_step(data).items()}
