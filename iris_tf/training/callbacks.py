@@ -1,8 +1,13 @@
 """What happens between epochs: schedules, unfreezing, validation, checkpoints, logs, warnings."""
 
+import contextlib
+import errno
 import math
+import os
 import time
 import warnings
+from collections.abc import Iterator
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -15,6 +20,7 @@ from iris_tf.evaluation.verification import curve_of_counts, eer_of_curve
 from iris_tf.files import atomic_path
 from iris_tf.networks.embed import embed_rois
 from iris_tf.progress import StageProgress
+from iris_tf.quiet import quiet
 from iris_tf.run_folder import RunFolder, TrainingState
 from iris_tf.schedules.distillation import DistillationSchedule
 from iris_tf.schedules.margin import MarginSchedule
@@ -204,14 +210,26 @@ class TensorBoardScalars(keras.callbacks.Callback):
 
     def __init__(self, run: RunFolder):
         super().__init__()
-        self._writer = tf.summary.create_file_writer(str(run.logs))
+        self._logs = run.logs
+        with _full_disk_told(self._logs):
+            self._writer = tf.summary.create_file_writer(str(self._logs))
 
     def on_epoch_end(self, epoch, logs=None):
         """Write all figures of the epoch."""
-        with self._writer.as_default(step=epoch + 1):
+        with _full_disk_told(self._logs), self._writer.as_default(step=epoch + 1):
             for name, value in logs.items():
                 tf.summary.scalar(name, value)
-        self._writer.flush()
+            self._writer.flush()
+
+
+@contextlib.contextmanager
+def _full_disk_told(folder: Path) -> Iterator[None]:
+    """Turn TensorFlow's error of a full disk, which it also logs, into Python's."""
+    try:
+        with quiet(2):
+            yield
+    except tf.errors.ResourceExhaustedError:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder)) from None
 
 
 class ProgressBar(keras.callbacks.Callback):
