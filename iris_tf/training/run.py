@@ -220,10 +220,14 @@ def _inputs(recipe: TrainRecipe) -> dict[str, str]:
     found = {}
     for name, file in files.items():
         if file is not None:
-            path = Path(file)
-            path = RunFolder.open(path).best_model() if path.is_dir() else path
+            path = _model_file(Path(file))
             found[f"{name} {file}"] = sha256(path) if path.is_file() else ""
     return found
+
+
+def _model_file(path: Path) -> Path:
+    """A model's file, or the best one of a run folder."""
+    return RunFolder.open(path).best_model() if path.is_dir() else path
 
 
 def _changed(what: Path | str, run: RunFolder) -> TrainingError:
@@ -397,7 +401,7 @@ def _teacher(recipe: TrainRecipe) -> Callable[[tf.Tensor], tf.Tensor] | None:
     if recipe.distillation.teacher is None:
         return None
     path = Path(recipe.distillation.teacher)
-    teacher = load_embedding_model(RunFolder.open(path).best_model() if path.is_dir() else path)
+    teacher = load_embedding_model(_model_file(path))
     expected = ((*recipe.network.input_size, 1), recipe.network.embedding_size)
     found = (tuple(teacher.input_shape[1:]), teacher.output_shape[-1])
     if found != expected:

@@ -74,15 +74,21 @@ def test_a_cluster_does_not_change_a_byte(tmp_path, eyes, prepared, workers):
     assert contents(tmp_path / "out") == contents(prepared.folder)
 
 
-def test_changed_removed_and_new_images_are_all_that_is_processed(tmp_path, made_segmenter):
-    eyes = draw_folder(tmp_path / "eyes", persons=3, images=2)
+@pytest.fixture
+def counting_segmenter(made_segmenter):
+    """Name of a segmenter, and the images that it has seen so far."""
     real, seen = segmenter_by_name("opencv"), []
 
     def segment(image):
         seen.append(image)
         return real(image)
 
-    name = made_segmenter(segment, "counting")
+    return made_segmenter(segment, "counting"), seen
+
+
+def test_changed_removed_and_new_images_are_all_that_is_processed(tmp_path, counting_segmenter):
+    eyes = draw_folder(tmp_path / "eyes", persons=3, images=2)
+    name, seen = counting_segmenter
     prepare(eyes, tmp_path / "out", segmenter=name, jobs=1)
     assert len(seen) == 12
     cv2.imwrite(str(eyes / "000/L/S5000L00.png"), drawn_eye(50)[0])
@@ -105,15 +111,9 @@ def test_a_lost_crop_is_made_again(tmp_path):
     assert contents(first.folder) == before
 
 
-def test_a_permission_that_was_missing_is_noticed(tmp_path, made_segmenter, monkeypatch):
+def test_a_permission_that_was_missing_is_noticed(tmp_path, counting_segmenter, monkeypatch):
     eyes = draw_folder(tmp_path / "eyes", persons=3, images=2)
-    real, seen = segmenter_by_name("opencv"), []
-
-    def segment(image):
-        seen.append(image)
-        return real(image)
-
-    name = made_segmenter(segment, "counting")
+    name, seen = counting_segmenter
     locked = next(eyes.rglob("*.png"))
     with monkeypatch.context() as patch:  # root, who may run this, has every permission
         patch.setattr(os, "access", lambda path, mode: path != locked)
