@@ -55,6 +55,10 @@ class ExtractionError(IrisTfError):
         return type(self), (self.reason, str(self))
 
 
+class InUseError(IrisTfError):
+    """A folder that another process is at work in."""
+
+
 class ModelError(IrisTfError):
     """A model file, run folder or model card that cannot be used."""
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -10,6 +11,8 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from iris_tf.errors import InUseError
 
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 """Numbers of the errors that say so, of the disk or of a user's share of it."""
@@ -97,6 +100,63 @@ def _flush(folder: Path) -> None:
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
+
+
+@contextlib.contextmanager
+def sole_user(folder: str | os.PathLike) -> Iterator[None]:
+    """Keep other processes that ask for the same out of `folder`, which is made if need be.
+
+    The lock ends with the block or with the process, however that ends, and leaves no file.
+    Where the file system has no locks, nothing is kept out.
+
+    Raises
+    ------
+    InUseError
+        At once, when another process is in such a block.
+    """
+    os.makedirs(folder, exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InUseError(
+                f"{folder}: another process is at work in this folder; wait until it has ended, or "
+                "choose another folder."
+            ) from None
+        except OSError as error:
+            if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.EBADF):
+                raise
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def check_writable(path: str | os.PathLike, folder: bool = False) -> None:
+    """Raise now what writing to `path` would raise after long work.
+
+    Parameters
+    ----------
+    path : str or Path
+        A file to be written, or a folder of files; it and its parents need not exist.
+    folder : bool
+        Which of the two.
+
+    Raises
+    ------
+    OSError
+        Names the file or folder that is in the way or may not be written.
+    """
+    path = Path(path)
+    if path.is_dir() and not folder:
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    there = path if folder else path.parent
+    while not there.exists():
+        there = there.parent
+    if not there.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(there))
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(there))
 
 
 def write_bytes(path: str | os.PathLike, data: bytes) -> None:

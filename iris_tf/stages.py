@@ -11,7 +11,7 @@ from rich.markup import escape
 
 from iris_tf.config.load import first_difference
 from iris_tf.errors import RecipeError
-from iris_tf.files import is_unused, sha256, write_json, write_text
+from iris_tf.files import is_unused, sha256, sole_user, write_json, write_text
 
 _PUBLISHED_IN = "out"  # key of a recipe: where results are put once they are made
 _UNFINISHED = "unfinished"  # key of the stamp of a stage that has begun
@@ -84,7 +84,16 @@ class Stages:
         -------
         bool
             Whether the stage ran.
+
+        Raises
+        ------
+        InUseError
+            When another process runs a stage of this folder.
         """
+        with sole_user(self.folder):
+            return self._run(name, inputs, outputs, action, start_over)
+
+    def _run(self, name, inputs, outputs, action, start_over) -> bool:
         stamp = self.folder / ".stages" / f"{name.replace(' ', '-')}.json"
         fingerprint = {
             key: sha256(value) if isinstance(value, Path) else value

@@ -415,3 +415,19 @@ def test_errors_of_the_program_are_not_hidden():
 
     with pytest.raises(ZeroDivisionError):
         report_errors(broken)
+
+
+def test_an_output_that_cannot_be_written_is_told_before_the_work(refused, exported, tmp_path):
+    (tmp_path / "images").mkdir()  # with nothing in it, which is told later
+    (tmp_path / "file").write_text("")
+    model = exported / "mobile_float32.tflite"
+    for verb, *arguments in (
+        ("calibrate", "--images", tmp_path / "images", "--out", tmp_path / "file" / "c.json"),
+        ("identify", tmp_path / "no.png", "--gallery", tmp_path / "images",
+         "--save-gallery", tmp_path / "file" / "g.npz"),
+        ("evaluate", "--manifest", tmp_path / "none.csv", "--out", tmp_path / "file"),
+        ("evaluate", "--manifest", tmp_path / "none.csv", "--out", tmp_path / "report",
+         "--scores", tmp_path / "file" / "s.npz"),
+    ):  # fmt: skip
+        message = refused(verb, *arguments, "--model", model)
+        assert message.startswith(f"Error: {tmp_path / 'file'}: Not a directory")

@@ -11,7 +11,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from iris_tf.files import atomic_path, replace_folder, sha256, write_bytes, write_json, write_text
+from iris_tf.errors import InUseError
+from iris_tf.files import (
+    atomic_path,
+    check_writable,
+    replace_folder,
+    sha256,
+    sole_user,
+    write_bytes,
+    write_json,
+    write_text,
+)
 
 
 def names(folder):
@@ -146,6 +156,66 @@ def test_a_replacement_that_the_disk_refuses_leaves_the_earlier_folder(tmp_path,
         (folder / "new").write_text("new")
     assert names(target) == ["old"]
     assert names(tmp_path) == ["models"]
+
+
+def test_a_folder_is_one_processs_until_it_ends_however(tmp_path):
+    code = (
+        "import sys\n"
+        "from iris_tf.files import sole_user\n"
+        "with sole_user(sys.argv[1]):\n"
+        "    print('in', flush=True)\n"
+        "    sys.stdin.read()\n"
+    )
+    folder = tmp_path / "deep" / "run"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout.readline() == "in\n"
+        with pytest.raises(InUseError, match=f"{folder}: another process"), sole_user(folder):
+            raise AssertionError("two are in it")
+        with sole_user(tmp_path / "deep"):  # another folder
+            pass
+        process.kill()
+    with pytest.raises(ZeroDivisionError), sole_user(folder):
+        raise ZeroDivisionError
+    with sole_user(folder):
+        assert names(folder) == []
+
+
+@pytest.mark.parametrize("name", ["new.npz", "old.txt", "deep/er/new.npz"])
+def test_what_can_be_written_passes_and_nothing_is_left(tmp_path, name):
+    (tmp_path / "old.txt").write_text("old")
+    check_writable(tmp_path / name)
+    assert [path.name for path in tmp_path.iterdir()] == ["old.txt"]
+    assert (tmp_path / "old.txt").read_text() == "old"
+    check_writable(tmp_path, folder=True)
+    check_writable(tmp_path / "deep" / "er", folder=True)
+
+
+def test_what_cannot_be_written_is_told_before_as_it_would_be_after(tmp_path):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder").mkdir()
+    for path, found in ((tmp_path / "folder", "folder"), (tmp_path / "file" / "a" / "b", "file")):
+        with pytest.raises(OSError) as after:
+            write_text(path, "text")
+        with pytest.raises(OSError) as before:
+            check_writable(path)
+        assert before.value.filename == str(tmp_path / found)
+        # The system says "exists" of a file where folders are to be made.
+        known = {errno.EEXIST: errno.ENOTDIR}
+        assert before.value.errno == known.get(after.value.errno, after.value.errno)
+    with pytest.raises(NotADirectoryError):
+        check_writable(tmp_path / "file", folder=True)
+
+
+def test_a_folder_without_permission_is_told_before(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path)  # root may all
+    with pytest.raises(PermissionError) as error:
+        check_writable(tmp_path / "new" / "file")
+    assert error.value.filename == str(tmp_path)
 
 
 def test_json_is_stable_and_strict(tmp_path):

@@ -1,6 +1,7 @@
 import pytest
 
-from iris_tf.errors import RecipeError
+from iris_tf.errors import InUseError, RecipeError
+from iris_tf.files import sole_user
 from iris_tf.stages import Stages
 
 RECIPE = "run: out\nseed: 1\n"
@@ -48,6 +49,14 @@ def test_changed_content_of_an_input_file_runs_it_again(folder, source):
     assert stages.run("first", {"file": source}, work.outputs, work)
     assert not stages.run("first", {"file": source}, work.outputs, work)
     assert work.count == 2
+
+
+def test_two_processes_are_not_at_work_in_one_folder(folder):
+    work, stages = Work(folder / "a.txt"), Stages(folder, RECIPE)
+    with sole_user(folder), pytest.raises(InUseError):
+        stages.run("first", {}, work.outputs, work)
+    assert work.count == 0
+    assert stages.run("first", {}, work.outputs, work)
 
 
 @pytest.mark.parametrize("changed", [{"size": 65}, {"size": 64, "more": None}, {}])

@@ -31,7 +31,7 @@ from iris_tf.evaluation.pair_lists import read_pairs
 from iris_tf.evaluation.prepared_sets import PreparedSet, prepared_sets
 from iris_tf.evaluation.scores import label_images
 from iris_tf.evaluation.slices import slice_figures
-from iris_tf.files import atomic_path, sha256, write_json
+from iris_tf.files import atomic_path, check_writable, sha256, write_json
 from iris_tf.inference.model_card import CARD_NAME, ModelCard
 from iris_tf.inference.models import Embedder, crop_settings, open_model
 from iris_tf.machine import machine_description
@@ -152,7 +152,12 @@ def evaluate_model(
     ------
     ModelError, DatasetError, EvaluationError
         When model, manifest, a list or a crop cannot be used.
+    OSError
+        Before the work, where `out` or `scores` cannot be written.
     """
+    check_writable(out, folder=True)
+    if scores is not None:
+        check_writable(scores)
     sets = prepared_sets([manifest, *other_manifests])
     rows = [row for each in sets for row in each.named(select_rows(each.manifest, split))]
     if baseline not in (None, *BASELINES):

@@ -80,6 +80,7 @@ def export_run(
             network=recipe.network.name,
             roi_mode=settings["roi_mode"],
             segmenter=settings["segmenter"],
+            segmenter_version=settings.get("segmenter_version", ""),
             input_size=tuple(recipe.network.input_size),
             embedding_size=recipe.network.embedding_size,
             thresholds=evaluation["thresholds"],

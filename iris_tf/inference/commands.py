@@ -13,6 +13,7 @@ import typer
 
 from iris_tf.console import Layout
 from iris_tf.errors import ExtractionError, ModelError
+from iris_tf.files import check_writable
 
 if TYPE_CHECKING:
     from iris_tf.inference.gallery import EmbeddedFolder, Gallery
@@ -123,6 +124,8 @@ def identify(
     """
     from iris_tf.inference.recognizer import IrisRecognizer
 
+    if save_gallery is not None:
+        check_writable(save_gallery)
     recognizer = IrisRecognizer(model, calibration=calibration)
     template = recognizer.enroll(probe, kind.value)  # fails before a long enrolment does
     recognizer.threshold(operating_point.value)
@@ -178,6 +181,7 @@ def calibrate(
     name = out.stem.removeprefix("calibration-") if out else images.resolve().name
     name = re.sub(r"[^\w.-]+", "-", name).strip("-") or "camera"
     out = out or _beside_the_model(recognizer, name)
+    check_writable(out)
     made = calibrate(recognizer, images, name, layout.value)
     made.write(out)
     whose = (

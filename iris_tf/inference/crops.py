@@ -1,5 +1,6 @@
 """From a picture to the crop that a model wants."""
 
+import logging
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +21,8 @@ _LEAST_ASPECT_OF_STRIP = 4.0
 _LEAST_SIDE_OF_CROP = 16  # pixels
 
 Picture = str | Path | np.ndarray
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,15 +69,28 @@ class Cropper:
         Name of the segmenter.
     roi_mode : str
         ``"algorithm1"``, ``"aligned"`` or ``"unrolled"``.
+    version : str
+        Of the segmenter that the model's training crops came from, where that is known. A
+        warning is logged with the first eye image if this one is another.
     """
 
-    def __init__(self, segmenter: str, roi_mode: str):
-        self._name, self._roi_mode = segmenter, roi_mode
+    def __init__(self, segmenter: str, roi_mode: str, version: str = ""):
+        self._name, self._roi_mode, self._version = segmenter, roi_mode, version
 
     @cached_property
     def _segment(self) -> Segmenter:
         # Made when the first eye image comes: ready crops need no segmenter.
-        return segmenter_by_name(self._name)
+        segmenter = segmenter_by_name(self._name)
+        if self._version not in ("", segmenter.version):
+            _log.warning(
+                "The model learnt from crops of version %s of the segmenter %r, and this is "
+                "version %s: similarities can be lower and thresholds wrong; prepare the "
+                "training images again and train on them, or give crops instead of eye images.",
+                self._version,
+                self._name,
+                segmenter.version,
+            )
+        return segmenter
 
     def __call__(self, picture: Picture, kind: str = "auto") -> Crop:
         """Crop one picture.

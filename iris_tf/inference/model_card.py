@@ -13,6 +13,7 @@ from iris_tf.segmentation.roi import ROI_MODES
 
 CARD_NAME = "model_card.json"
 SCHEMA_VERSION = 1
+_LATER_FIELDS = {"weights_sha256": "", "segmenter_version": ""}  # the first cards had none
 OPERATING_POINTS = ("eer", "far_1e-2", "far_1e-3")
 
 
@@ -51,6 +52,9 @@ class ModelCard:
         How crops are cut: ``"algorithm1"``, ``"aligned"`` or ``"unrolled"``.
     segmenter : str
         Name of the segmenter the training crops came from.
+    segmenter_version : str
+        Its version (`Segmenter.version`), which tells a segmenter's own network from
+        the released one; empty in cards that do not say.
     input_size : tuple of (int, int)
         Height and width of the crop in pixels (a list in JSON).
     embedding_size : int
@@ -91,6 +95,7 @@ class ModelCard:
     metrics: dict[str, Any] = field(default_factory=dict)
     created_by: str = ""
     weights_sha256: str = ""
+    segmenter_version: str = ""
 
     @classmethod
     def read(cls, path: str | Path) -> "ModelCard":
@@ -129,14 +134,14 @@ class ModelCard:
         version = values.pop("schema_version", None)
         if version != SCHEMA_VERSION:
             raise refuse(f"schema_version is {version!r}, but this program reads {SCHEMA_VERSION}")
-        values.setdefault("weights_sha256", "")  # the first cards had none
+        values = _LATER_FIELDS | values
         known = {f.name: f for f in dataclasses.fields(cls)}
         if unknown := sorted(values.keys() - known.keys()):
             raise refuse(f"unknown field {', '.join(unknown)}")
         if missing := sorted(known.keys() - values.keys()):
             raise refuse(f"field {', '.join(missing)} is missing")
         texts = ("name", "network", "roi_mode", "segmenter", "training_data", "created_by")
-        for name in (*texts, "weights_sha256"):
+        for name in (*texts, *_LATER_FIELDS):
             if not isinstance(values[name], str):
                 raise refuse(f"{name} is {values[name]!r}, not a text")
         for name in ("thresholds", "thresholds_from", "files", "parity", "metrics"):

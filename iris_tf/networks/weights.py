@@ -78,19 +78,25 @@ def _check_normalization(model: keras.Model, path: Path) -> None:
     """Shapes would agree, and the first filters see what they do not know."""
     if path.suffix != ".keras":
         return  # says nothing of it
-    with zipfile.ZipFile(path) as archive:
-        found = _layer_in(json.loads(archive.read("config.json")), NORMALIZATION_LAYER)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            config = json.loads(archive.read("config.json"))
+    except (KeyError, ValueError) as error:
+        raise _unreadable(path) from error
+    found = _layer_in(config, NORMALIZATION_LAYER)
     if found is None:
         return
     wanted = model.get_layer(NORMALIZATION_LAYER)
     described = json.loads(json.dumps([type(wanted).__name__, wanted.get_config()]))
+    if found[0] == "StripNormalization":
+        found[1].setdefault("details", False)  # files from before there were any
     for side in (described[1], found[1]):
         side.pop("dtype", None)  # of the policy, and of how it is written down
     if described != found:
         raise ModelError(
             f"{path}: its network sees crops through {_layer_text(*found)}, but the new one "
-            f"through {_layer_text(*described)}; set `normalization` and `reduction` alike, or "
-            "choose other weights."
+            f"through {_layer_text(*described)}; set `normalization`, `reduction` and `details` "
+            "alike, or choose other weights."
         )
 
 
@@ -142,5 +148,9 @@ def _read_layers(path: Path) -> dict[str, list[np.ndarray]]:
 
             file.visititems(collect)
     except (OSError, KeyError, zipfile.BadZipFile) as error:
-        raise ModelError(f"{path} is not a Keras weights file that can be read.") from error
+        raise _unreadable(path) from error
     return layers
+
+
+def _unreadable(path: Path) -> ModelError:
+    return ModelError(f"{path} is not a Keras weights file that can be read.")

@@ -25,7 +25,7 @@ from iris_tf.datasets.manifest import SPLITS, ManifestRow, read_manifest, write_
 from iris_tf.datasets.splits import split_rows
 from iris_tf.datasets.synthetic.truth import SYNTHESIS_FILE
 from iris_tf.errors import DatasetError, FailureReason
-from iris_tf.files import is_there, write_json
+from iris_tf.files import is_there, sole_user, write_json
 from iris_tf.parallel import check_jobs
 from iris_tf.progress import StageProgress
 from iris_tf.segmentation import contact_sheet
@@ -140,6 +140,8 @@ def prepare(
         used, when no image gives a crop, or when a split stays empty.
     ModelError
         When the segmenter's network cannot be used.
+    InUseError
+        When another process prepares `out`.
     OSError
         When `out` cannot be written, e.g. on a full disk; run again to go on.
     """
@@ -173,6 +175,23 @@ def prepare(
     description = read_description(out, settings)
     if is_up_to_date(description, settings, inputs) and _is_whole(out):
         return _finished(out, description)
+    how = Extraction(images.resolve(), out.resolve(), roi_mode, segmenter, model, version)
+    with sole_user(out):
+        return _extract(out, settings, inputs, scan, rows, stamps, how, jobs, scheduler)
+
+
+def _extract(
+    out: Path,
+    settings: dict[str, Any],
+    inputs: str,
+    scan: LayoutScan,
+    rows: list[ManifestRow],
+    stamps: dict[str, str],
+    how: Extraction,
+    jobs: int,
+    scheduler: str | None,
+) -> PreparedDataset:
+    """Crop what the journal has not, and write the tables."""
     write_json(out / "dataset.json", {"complete": False, "settings": settings})
     for name in _TABLES:
         (out / name).unlink(missing_ok=True)  # crops may now change under them
@@ -183,7 +202,6 @@ def prepare(
         for row in rows
         if row.image not in outcomes
     ]
-    how = Extraction(images.resolve(), out.resolve(), roi_mode, segmenter, model, version)
     with StageProgress("Cropping irises", len(rows), done=len(outcomes)) as progress:
         failed = sum(bool(outcome.reason) for outcome in outcomes.values())
         for chunk in extract_all(todo, how, jobs, scheduler) if todo else ():

@@ -20,7 +20,7 @@ from iris_tf.datasets.pipeline import training_dataset
 from iris_tf.datasets.roi_store import load_rois
 from iris_tf.errors import DatasetError, ModelError, RecipeError, TrainingError
 from iris_tf.evaluation.scores import label_images
-from iris_tf.files import sha256, write_bytes, write_json
+from iris_tf.files import sha256, sole_user, write_bytes, write_json
 from iris_tf.machine import machine_description
 from iris_tf.networks.embed import load_embedding_model
 from iris_tf.networks.embedding_model import build_embedding_model
@@ -150,7 +150,8 @@ def train(recipe: TrainRecipe) -> RunFolder:
     """
     RunFolder(recipe.run).check_unused(recipe)
     training = prepare_training(recipe)
-    return _fit(training, RunFolder.create(recipe))
+    with sole_user(recipe.run):
+        return _fit(training, RunFolder.create(recipe))
 
 
 def resume(path: str | Path, recipe: TrainRecipe | None = None) -> RunFolder:
@@ -177,6 +178,8 @@ def resume(path: str | Path, recipe: TrainRecipe | None = None) -> RunFolder:
     TrainingError
         When the dataset, the teacher or the starting weights are no longer those that the
         run was started with.
+    InUseError
+        When another process trains it.
     """
     run = RunFolder.open(path)
     if recipe is not None:
@@ -184,8 +187,9 @@ def resume(path: str | Path, recipe: TrainRecipe | None = None) -> RunFolder:
     _check_same_dataset(run)
     if run.is_complete():
         return run
-    _check_same_inputs(run)
-    return _fit(prepare_training(run.recipe()), run)
+    with sole_user(run.path):
+        _check_same_inputs(run)
+        return _fit(prepare_training(run.recipe()), run)
 
 
 def _check_same_dataset(run: RunFolder) -> None:
@@ -354,6 +358,7 @@ def build_student(recipe: TrainRecipe) -> keras.Model:
         seed=recipe.seed,
         normalization=network.normalization,
         reduction=tuple(network.reduction),
+        details=network.details,
     )
 
 

@@ -29,6 +29,8 @@ def test_thresholds_are_those_of_the_validation_split(exported, small_dataset):
     embeddings = TFLiteEmbedder(exported / "mobile_float32.tflite").embed(crops)
     expected = evaluate_embeddings(embeddings, rows, resamples=0)
     card = ModelCard.read(exported / "model_card.json")
+    described = json.loads((small_dataset / "dataset.json").read_text())["settings"]
+    assert card.segmenter_version == described["segmenter_version"] != ""
     for point, threshold in expected["thresholds"].items():
         assert card.thresholds[point] == pytest.approx(threshold, abs=1e-4)
     # At most the stated share of impostors lies at or above a threshold.

@@ -68,6 +68,17 @@ def test_an_eye_is_cropped_as_the_card_says(eyes, card, mode):
     np.testing.assert_array_equal(Cropper(card.segmenter, mode)(eyes[0]).roi, expected)
 
 
+@pytest.mark.parametrize(("version", "warnings"), [("", 0), (None, 0), ("an older one", 1)])
+def test_another_version_of_the_segmenter_is_told(eyes, card, caplog, version, warnings):
+    now = segmenter_by_name(card.segmenter).version
+    crop = Cropper(card.segmenter, card.roi_mode, now if version is None else version)
+    for eye in eyes[:2]:
+        crop(eye)
+    assert len(caplog.records) == warnings
+    if warnings:
+        assert "an older one" in caplog.text and now in caplog.text
+
+
 def test_a_crop_is_taken_as_it_is(small_dataset, crop):
     path = small_dataset / read_manifest(small_dataset / "manifest.csv")[0].roi
     np.testing.assert_array_equal(crop(path).roi, read_image(path).pixels)

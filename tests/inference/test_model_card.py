@@ -35,6 +35,7 @@ def card():
         metrics={"validation": {"eer": 0.05}},
         created_by="iris_tf 0.1.0",
         weights_sha256="0123456789abcdef" * 4,
+        segmenter_version="2",
     )
 
 
@@ -63,11 +64,12 @@ def test_json_that_the_phone_reads(card, folder):
     assert values["files"]["mobiiris_float16.tflite"]["bytes"] == len(MODEL)
 
 
-def test_a_card_that_does_not_say_which_weights_it_is_of(card, folder):
+@pytest.mark.parametrize("name", ["weights_sha256", "segmenter_version"])
+def test_a_card_from_before_it_said_this(card, folder, name):
     path = folder / "model_card.json"
     card.write(path)
-    change(path, weights_sha256=None)
-    assert ModelCard.read(path) == dataclasses.replace(card, weights_sha256="")
+    change(path, **{name: None})
+    assert ModelCard.read(path) == dataclasses.replace(card, **{name: ""})
 
 
 def test_no_card(folder):
@@ -112,6 +114,7 @@ def test_not_a_card(folder, text):
         ({"colour": "red"}, "unknown field colour"),
         ({"roi_mode": 3}, "roi_mode is 3, not a text"),
         ({"weights_sha256": 7}, "weights_sha256 is 7, not a text"),
+        ({"segmenter_version": 2}, "segmenter_version is 2, not a text"),
         ({"roi_mode": "square"}, "'square', but this program knows algorithm1, aligned, unrolled"),
         ({"input_size": [96]}, r"input_size is \[96\]"),
         ({"input_size": [96, -1]}, "input_size"),

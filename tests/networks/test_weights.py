@@ -1,4 +1,5 @@
 import logging
+import zipfile
 
 import keras
 import numpy as np
@@ -111,3 +112,14 @@ def test_junk_and_missing_files(tmp_path, student, name):
     (tmp_path / name).write_bytes(b"not weights")
     with pytest.raises(ModelError, match="not a Keras weights file"):
         load_matching_weights(student, tmp_path / name)
+
+
+def test_an_archive_without_a_configuration(student, tmp_path):
+    student.save(tmp_path / "whole.keras")
+    with (
+        zipfile.ZipFile(tmp_path / "whole.keras") as whole,
+        zipfile.ZipFile(tmp_path / "part.keras", "w") as part,
+    ):
+        part.writestr("model.weights.h5", whole.read("model.weights.h5"))
+    with pytest.raises(ModelError, match="not a Keras weights file"):
+        load_matching_weights(student, tmp_path / "part.keras")

@@ -12,7 +12,8 @@ import cv2
 import pytest
 from prepared_eyes import contents, draw_folder, drawn_eye, prepare
 
-from iris_tf.errors import DatasetError
+from iris_tf.errors import DatasetError, InUseError
+from iris_tf.files import sole_user
 from iris_tf.segmentation.extraction import CHUNK
 from iris_tf.segmentation.segmenter import segmenter_by_name
 
@@ -99,6 +100,12 @@ def test_changed_removed_and_new_images_are_all_that_is_processed(tmp_path, coun
     fresh = prepare(eyes, tmp_path / "fresh", segmenter=name, jobs=1)
     assert again.rows == fresh.rows
     assert contents(tmp_path / "out") == contents(tmp_path / "fresh")
+
+
+def test_a_folder_that_another_process_prepares_is_left_alone(tmp_path, eyes):
+    with sole_user(tmp_path / "dataset"), pytest.raises(InUseError):
+        prepare(eyes, tmp_path / "dataset", jobs=1)
+    assert not any((tmp_path / "dataset").iterdir())
 
 
 def test_a_lost_crop_is_made_again(tmp_path):

@@ -16,7 +16,8 @@ from small_recipes import small_recipe, write_recipe
 
 from iris_tf.config.load import recipe_yaml
 from iris_tf.datasets.manifest import read_manifest, write_manifest
-from iris_tf.errors import DatasetError, ModelError, RecipeError, TrainingError
+from iris_tf.errors import DatasetError, InUseError, ModelError, RecipeError, TrainingError
+from iris_tf.files import sole_user
 from iris_tf.networks.embed import load_embedding_model
 from iris_tf.networks.embedding_model import build_embedding_model
 from iris_tf.run_folder import RunFolder
@@ -275,6 +276,13 @@ def test_a_run_is_not_resumed_with_another_recipe(teacher, tmp_path, small_datas
     with pytest.raises(RecipeError, match=r"another recipe.*margin\.warm is 0\.4 there and 0\.3"):
         resume(teacher, other)
     resume(teacher, run.recipe())
+
+
+def test_a_run_that_another_process_trains_is_left_alone(teacher, monkeypatch):
+    monkeypatch.setattr(RunFolder, "is_complete", lambda run: False)
+    monkeypatch.setattr(run_module, "prepare_training", lambda recipe: pytest.fail("trained"))
+    with sole_user(teacher), pytest.raises(InUseError):
+        resume(teacher)
 
 
 def test_there_must_be_a_run_to_resume(tmp_path):
