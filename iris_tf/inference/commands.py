@@ -153,6 +153,7 @@ def identify(
         typer.echo(
             f"a stranger's eye would be taken for one of these {len(enrolled.images)} images by "
             f"chance in up to {100 * rate:.1f} % of searches"
+            f"{_support(recognizer, operating_point)}"
         )
     _print_circumstances(recognizer, result.quality)
     raise typer.Exit(0 if over else 1)
@@ -245,6 +246,21 @@ def _print_circumstances(recognizer: "IrisRecognizer", quality: "IrisQuality | N
         typer.echo(f"quality of the probe: {shown}")
     calibration = recognizer.calibration
     typer.echo(f"calibration: {'none' if calibration is None else calibration.id}")
+
+
+def _support(recognizer: "IrisRecognizer", point: OperatingPoint) -> str:
+    """On how much the rate of a threshold rests, where that is known."""
+    from iris_tf.evaluation.figures import RULE_OF_30
+
+    calibration = recognizer.calibration
+    if calibration is not None:
+        found = calibration.impostors
+        return f" (threshold from {found.pairs} pairs, {found.methods[point.value]})"
+    pairs = recognizer.card.thresholds_from.get("impostor_comparisons")
+    if not isinstance(pairs, int):
+        return ""
+    few = ", too few to be sure of its rate" if pairs * _RATES[point] < RULE_OF_30 else ""
+    return f" (threshold from {pairs} comparisons of different eyes{few})"
 
 
 def _beside_the_model(recognizer: "IrisRecognizer", name: str) -> Path:

@@ -1,5 +1,6 @@
 import json
 import shutil
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -118,12 +119,27 @@ def test_identify(run_cli, pixel_model, eyes, wall, stranger, noisy_eye, tmp_pat
     assert [float(row[2]) for row in rows] == sorted((float(row[2]) for row in rows), reverse=True)
     assert "threshold 0.950000 (far_1e-3): the eye is bea's" in out
     # 1 - 0.999 ** 6
-    assert "one of these 6 images by chance in up to 0.6 % of searches" in out
+    assert "one of these 6 images by chance in up to 0.6 % of searches\n" in out
     assert "calibration: none" in out
     status, out, _ = run_cli(*arguments, stranger, "--top", 2)
     assert status == 1
     assert len(rows_of(out)) == 2
     assert "no identity is over it" in out
+
+
+@pytest.mark.parametrize(
+    ("comparisons", "few"), [(29_999, ", too few to be sure of its rate"), (30_000, "")]
+)
+def test_the_rate_of_a_search_says_what_it_rests_on(
+    run_cli, pixel_model, eyes, tmp_path, comparisons, few
+):
+    model = Path(shutil.copy(pixel_model, tmp_path))
+    values = json.loads(pixel_model.with_name("model_card.json").read_text())
+    values["thresholds_from"] = {"impostor_comparisons": comparisons}
+    (tmp_path / "model_card.json").write_text(json.dumps(values))
+    probe = eyes / "ann" / "0.png"
+    _, out, _ = run_cli("identify", "--model", model, "--gallery", eyes, probe)
+    assert f"(threshold from {comparisons} comparisons of different eyes{few})" in out
 
 
 def test_several_identities_over_the_threshold(run_cli, pixel_model, eyes, tmp_path):
@@ -180,6 +196,7 @@ def test_calibrate_and_use_it(run_cli, released, camera, eyes):
     assert f"similarity {similarity:.6f}, threshold {threshold:.6f}" in out
     assert out.splitlines()[-1] == f"calibration: {made.id}"
     _, out, _ = run_cli("identify", "--gallery", eyes, first, "--calibration", written)
+    assert f"(threshold from {made.impostors.pairs} pairs, fitted tail)" in out
     assert out.splitlines()[-1] == f"calibration: {made.id}"
     _, out, _ = run_cli("embed", first, second, "--calibration", written)
     records = [json.loads(line)["embedding"] for line in out.splitlines()]
