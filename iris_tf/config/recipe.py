@@ -68,7 +68,6 @@ class NetworkRecipe:
     batchnorm_momentum: float = 0.99
     normalization: str = "imagenet"  # imagenet | local_contrast (unrolled strips)
     reduction: list[int] = field(default_factory=lambda: [1, 2])  # local_contrast: rows, columns
-    details: bool = False  # reduction [2, 2]: what that takes away, as channels of the first layer
 
     def problems(self) -> Iterator[Problem]:
         """Impossible values."""
@@ -83,8 +82,6 @@ class NetworkRecipe:
         yield from _length(2, reduction=self.reduction)
         for part in self.reduction:
             yield from _between(1, 32, reduction=part)
-        if self.details and (self.normalization != "local_contrast" or self.reduction != [2, 2]):
-            yield "details", "needs `normalization: local_contrast` and `reduction: [2, 2]`"
         yield from _between(0.0, 0.9999, batchnorm_momentum=self.batchnorm_momentum)
         if self.attention_kernel < 1 or self.attention_kernel % 2 == 0:
             yield "attention_kernel", f"must be odd and positive, but is {self.attention_kernel}"

@@ -33,7 +33,6 @@ def build_embedding_model(
     seed: int = 0,
     normalization: str = "imagenet",
     reduction: tuple[int, int] = (1, 2),
-    details: bool = False,
 ) -> keras.Model:
     """Build a network that turns crops into embeddings.
 
@@ -71,8 +70,6 @@ def build_embedding_model(
         `RoiNormalization`, or `StripNormalization` for unrolled strips.
     reduction : tuple of int
         Rows and columns that `StripNormalization` averages into one pixel.
-    details : bool
-        Whether `StripNormalization` keeps what this averaging of 2x2 takes away.
 
     Returns
     -------
@@ -90,15 +87,7 @@ def build_embedding_model(
     """
     spec = network_spec(name)
     _check_settings(
-        spec,
-        name,
-        input_size,
-        embedding_size,
-        attention_kernel,
-        pooling,
-        normalization,
-        reduction,
-        details,
+        spec, name, input_size, embedding_size, attention_kernel, pooling, normalization, reduction
     )
     _check_weights(weights)
 
@@ -106,7 +95,7 @@ def build_embedding_model(
     if normalization == "imagenet":
         normalise = RoiNormalization(name=NORMALIZATION_LAYER)
     else:
-        normalise = StripNormalization(*reduction, details=details, name=NORMALIZATION_LAYER)
+        normalise = StripNormalization(*reduction, name=NORMALIZATION_LAYER)
     normalised = normalise(roi)
     published = weights == IMAGENET or _is_published_file(weights)
     if published:
@@ -196,22 +185,12 @@ def _check_weights(weights):
 
 
 def _check_settings(
-    spec,
-    name,
-    input_size,
-    embedding_size,
-    attention_kernel,
-    pooling,
-    normalization,
-    reduction,
-    details,
+    spec, name, input_size, embedding_size, attention_kernel, pooling, normalization, reduction
 ):
     if normalization not in NORMALIZATIONS:
         raise ModelError(
             f"normalization is {normalization!r}; choose one of {', '.join(NORMALIZATIONS)}."
         )
-    if details and (normalization != "local_contrast" or tuple(reduction) != (2, 2)):
-        raise ModelError("details need the normalization local_contrast with a reduction of 2x2.")
     if normalization == "local_contrast":
         if input_size[0] % reduction[0] or input_size[1] % reduction[1]:
             raise ModelError(

@@ -1,7 +1,6 @@
 """From a masked unrolled strip to local contrast, inside the graph."""
 
 import keras
-import numpy as np
 from keras import ops
 
 COARSE = 1
@@ -9,9 +8,6 @@ COARSE = 1
 
 _LEAST_CONTRAST = 1.0 / 255.0  # one grey level: what is fainter is the sensor's noise
 _LEAST_COVERAGE = 1e-3
-# (height, width, 1, coefficients): along the angle, along the radius, along both.
-_HAAR = np.float32([[[[1, 1, 1]], [[-1, 1, -1]]], [[[1, -1, -1]], [[-1, -1, 1]]]]) / 4.0
-_DETAIL_GAIN = 2.0  # their standard deviation in sharp strips is then about a half
 
 
 @keras.saving.register_keras_serializable(package="iris_tf")
@@ -24,15 +20,9 @@ class StripNormalization(keras.layers.Layer):
     a window, hidden pixels (0) left out of all sums. The strip is continued on
     both sides by its other end, so that the network meets no seam.
 
-    What averaging takes away can be kept as further channels, so that the network
-    sees details of less than two of its pixels at the cost of a wider first layer:
-    the three Haar wavelet coefficients of each 2x2 pixels (Mallat 1989), divided by the same
-    standard deviation as the contrast in the small window.
-
     Takes (batch, height, width, 1) in 0..255, 0 where the iris is hidden, and
-    returns (batch, height / rows, width / columns + 2 * wrap, 3 or 6): local contrast
-    in the small and the large window, -1..1, coverage 0..1 and, where `details` are
-    asked for, differences along the angle, along the radius and along both, -1..1.
+    returns (batch, height / rows, width / columns + 2 * wrap, 3): local contrast
+    in the small and the large window, -1..1, and coverage 0..1.
 
     Parameters
     ----------
@@ -42,13 +32,6 @@ class StripNormalization(keras.layers.Layer):
         Columns, after that, by which the strip is continued on either side.
     windows : tuple of tuple of int
         Height and width of both windows, odd, after that.
-    details : bool
-        Whether to add the Haar coefficients; `rows` and `columns` are 2 then.
-
-    Raises
-    ------
-    ValueError
-        For `details` of other cells than 2x2.
     """
 
     def __init__(
@@ -57,15 +40,11 @@ class StripNormalization(keras.layers.Layer):
         columns: int = 2,
         wrap: int = 16,
         windows: tuple = ((9, 17), (25, 49)),
-        details: bool = False,
         **kwargs,
     ):
         super().__init__(**{**kwargs, "dtype": "float32"})
         self.rows, self.columns, self.wrap = rows, columns, wrap
         self.windows = tuple(tuple(window) for window in windows)
-        self.details = details
-        if details and (rows, columns) != (2, 2):
-            raise ValueError(f"details are of 2x2 pixels, the cells have {rows}x{columns}.")
 
     @property
     def margin(self) -> int:
@@ -81,46 +60,36 @@ class StripNormalization(keras.layers.Layer):
             "columns": self.columns,
             "wrap": self.wrap,
             "windows": self.windows,
-            "details": self.details,
         }
 
     def call(self, inputs):
         """Normalise `inputs`."""
         mask = ops.clip(inputs, 0.0, 1.0)  # visible pixels are 1 and more
         tile = (self.rows, self.columns)
-        cells = ops.average_pool(ops.concatenate([inputs / 255.0, mask], axis=-1), tile, tile)
-        if self.details:
-            cells = ops.concatenate([cells, ops.conv(inputs / 255.0, _HAAR, strides=2)], axis=-1)
+        both = ops.average_pool(ops.concatenate([inputs / 255.0, mask], axis=-1), tile, tile)
         # From here on (batch, kinds of values, columns, rows); see `_mean_around`.
-        cells = ops.transpose(cells, (0, 3, 2, 1))
+        both = ops.transpose(both, (0, 3, 2, 1))
         margin, spare = self.margin, self.margin - self.wrap
-        cells = ops.concatenate([cells[:, :, -margin:], cells, cells[:, :, :margin]], axis=2)
-        coverage = cells[:, 1:2]
-        value = cells[:, :1] / ops.maximum(coverage, _LEAST_COVERAGE)
-        small, large = (_deviation(value, coverage, window) for window in self.windows)
-        channels = [ops.tanh(deviation / std) * coverage for deviation, std in (small, large)]
-        channels.append(coverage)
-        if self.details:
-            # The edge of what is hidden is no detail of the iris: all four pixels or nothing.
-            whole = ops.relu(4.0 * coverage - 3.0)
-            channels.append(ops.tanh(_DETAIL_GAIN * cells[:, 2:] / small[1]) * whole)
-        channels = ops.concatenate(channels, axis=1)[:, :, spare:-spare]
+        both = ops.concatenate([both[:, :, -margin:], both, both[:, :, :margin]], axis=2)
+        coverage = both[:, 1:]
+        value = both[:, :1] / ops.maximum(coverage, _LEAST_COVERAGE)
+        contrasts = [self._contrast(value, coverage, window) for window in self.windows]
+        channels = ops.concatenate([*contrasts, coverage], axis=1)[:, :, spare:-spare]
         return ops.transpose(channels, (0, 3, 2, 1))
 
+    @staticmethod
+    def _contrast(value, coverage, window):
+        sums = _mean_around(ops.concatenate([value * coverage, coverage], axis=1), *window)
+        weight = ops.maximum(sums[:, 1:], _LEAST_COVERAGE)
+        deviation = value - sums[:, :1] / weight
+        variance = _mean_around(ops.square(deviation) * coverage, *window) / weight
+        contrast = deviation / ops.sqrt(variance + _LEAST_CONTRAST**2)
+        return ops.tanh(contrast) * coverage
+
     def compute_output_shape(self, input_shape):
-        """Reduced, continued, three channels, six with details."""
+        """Reduced, continued, three channels."""
         batch, height, width, _ = input_shape
-        channels = 6 if self.details else 3
-        return (batch, height // self.rows, width // self.columns + 2 * self.wrap, channels)
-
-
-def _deviation(value, coverage, window):
-    """From the mean around (batch, 1, columns, rows), and the standard deviation around it."""
-    sums = _mean_around(ops.concatenate([value * coverage, coverage], axis=1), *window)
-    weight = ops.maximum(sums[:, 1:], _LEAST_COVERAGE)
-    deviation = value - sums[:, :1] / weight
-    variance = _mean_around(ops.square(deviation) * coverage, *window) / weight
-    return deviation, ops.sqrt(variance + _LEAST_CONTRAST**2)
+        return (batch, height // self.rows, width // self.columns + 2 * self.wrap, 3)
 
 
 def _mean_around(x, height: int, width: int):

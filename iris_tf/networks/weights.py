@@ -88,15 +88,13 @@ def _check_normalization(model: keras.Model, path: Path) -> None:
         return
     wanted = model.get_layer(NORMALIZATION_LAYER)
     described = json.loads(json.dumps([type(wanted).__name__, wanted.get_config()]))
-    if found[0] == "StripNormalization":
-        found[1].setdefault("details", False)  # files from before there were any
     for side in (described[1], found[1]):
         side.pop("dtype", None)  # of the policy, and of how it is written down
     if described != found:
         raise ModelError(
             f"{path}: its network sees crops through {_layer_text(*found)}, but the new one "
-            f"through {_layer_text(*described)}; set `normalization`, `reduction` and `details` "
-            "alike, or choose other weights."
+            f"through {_layer_text(*described)}; set `normalization` and `reduction` alike, or "
+            "choose other weights."
         )
 
 

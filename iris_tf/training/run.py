@@ -358,7 +358,6 @@ def build_student(recipe: TrainRecipe) -> keras.Model:
         seed=recipe.seed,
         normalization=network.normalization,
         reduction=tuple(network.reduction),
-        details=network.details,
     )
 
 

@@ -256,7 +256,6 @@ def test_a_mistaken_override_of_balanced_batches(write, override, problem):
         ("batch.turned=true", "batch.turned needs `layout: balanced` and an even number"),
         ("batch.datasets=3", "batch.datasets must be 0 with `layout: triplet`"),
         ("network.reduction=[2]", "network.reduction must be a list of 2 values"),
-        ("network.details=true", "network.details needs `normalization: local_contrast` and"),
         ("augmentation.hidden_share=2", "augmentation.hidden_share must lie between 0.0 and 1.0"),
         ("augmentation.sharpness=-0.1", "augmentation.sharpness must lie between 0.0 and 1.0"),
         (

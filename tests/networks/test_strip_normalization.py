@@ -1,6 +1,3 @@
-import json
-import zipfile
-
 import keras
 import numpy as np
 import pytest
@@ -27,7 +24,7 @@ def naive(pixels, rows, columns, wrap, window):
         coverage[i, j] = (tile > 0).mean()
         value[i, j] = tile[tile > 0].mean() / 255 if (tile > 0).any() else 0
     up, aside = window[0] // 2, window[1] // 2
-    contrast, std = np.zeros((height, width)), np.zeros((height, width))
+    contrast = np.zeros((height, width))
 
     def around(image, i, j):
         return np.array(
@@ -48,9 +45,8 @@ def naive(pixels, rows, columns, wrap, window):
         variance = (around(squares, i, j) * weights).sum() / max(weights.sum(), 1e-9)
         score = (value[i, j] - mean[i, j]) / np.sqrt(variance + (1 / 255) ** 2)
         contrast[i, j] = np.tanh(score) * coverage[i, j]
-        std[i, j] = np.sqrt(variance + (1 / 255) ** 2)
     places = np.arange(-wrap, width + wrap) % width
-    return contrast[:, places], coverage[:, places], std[:, places]
+    return contrast[:, places], coverage[:, places]
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(1, 2), (2, 2), (1, 1)])
@@ -60,36 +56,9 @@ def test_is_that_of_the_loops(rows, columns):
     found = layer(strip()[None, ..., None]).numpy()[0]
     assert found.shape == tuple(layer.compute_output_shape((1, 8, 24, 1))[1:])
     for channel, window in enumerate(windows):
-        contrast, coverage, _ = naive(strip(), rows, columns, 3, window)
+        contrast, coverage = naive(strip(), rows, columns, 3, window)
         np.testing.assert_allclose(found[..., channel], contrast, atol=2e-4)
     np.testing.assert_allclose(found[..., 2], coverage, atol=1e-6)
-
-
-def test_details_are_haar_coefficients_of_whole_cells():
-    windows = ((3, 5), (5, 9))
-    layer = StripNormalization(2, 2, wrap=3, windows=windows, details=True)
-    pixels = strip()
-    found = layer(pixels[None, ..., None]).numpy()[0]
-    assert found.shape == tuple(layer.compute_output_shape((1, 8, 24, 1))[1:]) == (4, 18, 6)
-    without = StripNormalization(2, 2, wrap=3, windows=windows)(pixels[None, ..., None])
-    np.testing.assert_allclose(found[..., :3], without[0], atol=1e-6)
-    _, coverage, std = naive(pixels, 2, 2, 3, windows[0])
-    hidden = 0
-    for i, j in np.ndindex(4, 18):
-        k = (j - 3) % 12
-        (a, b), (c, d) = pixels[2 * i : 2 * i + 2, 2 * k : 2 * k + 2] / 255
-        differences = np.array([a + c - b - d, a + b - c - d, a + d - b - c]) / 4
-        expected = np.tanh(2 * differences / std[i, j])
-        if min(a, b, c, d) == 0:
-            expected, hidden = np.zeros(3), hidden + 1
-        np.testing.assert_allclose(found[i, j, 3:], expected, atol=2e-4)
-    assert 0 < hidden < 72
-    assert (coverage < 1).sum() == hidden
-
-
-def test_details_of_other_cells_are_refused():
-    with pytest.raises(ValueError, match="2x2"):
-        StripNormalization(1, 2, details=True)
 
 
 def test_exposure_and_hidden_pixels_change_nothing():
@@ -122,35 +91,11 @@ def test_a_network_with_it_is_built_saved_and_loaded(tmp_path):
     )
 
 
-def test_weights_without_details_are_those_of_a_file_from_before_there_were_any(tmp_path):
-    settings = {"normalization": "local_contrast", "reduction": (2, 2)}
-    model = build_embedding_model("mobilenet_v3_large", (64, 512), 16, **settings)
-    model.save(tmp_path / "new.keras")
-    with zipfile.ZipFile(tmp_path / "new.keras") as new:
-        config = json.loads(new.read("config.json"))
-        for layer in config["config"]["layers"]:
-            layer["config"].pop("details", None)
-        with zipfile.ZipFile(tmp_path / "old.keras", "w") as old:
-            for name in new.namelist():
-                old.writestr(name, json.dumps(config) if name == "config.json" else new.read(name))
-
-    weights = {"weights": str(tmp_path / "old.keras"), "seed": 5}
-    again = build_embedding_model("mobilenet_v3_large", (64, 512), 16, **settings, **weights)
-    rois = strip(64, 512)[None, ..., None]
-    np.testing.assert_allclose(again(rois), model(rois), atol=1e-6)
-    with pytest.raises(ModelError, match="`details`"):
-        build_embedding_model(
-            "mobilenet_v3_large", (64, 512), 16, **settings, **weights, details=True
-        )
-
-
 @pytest.mark.parametrize(
     ("width", "settings", "word"),
     [
         (512, {"normalization": "none"}, "local_contrast"),
         (512, {"normalization": "local_contrast", "reduction": (3, 2)}, "divide"),
-        (512, {"normalization": "local_contrast", "details": True}, "details"),
-        (512, {"reduction": (2, 2), "details": True}, "details"),
         (512, {"normalization": "local_contrast", "reduction": (4, 2)}, "32 pixels"),
         # 16 columns of wrapping, and half of 49 for the mean and half for the variance.
         (126, {"normalization": "local_contrast", "reduction": (2, 2)}, "128 columns"),
