@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, in folders that are one process's at a time."""
 
 import contextlib
 import errno
@@ -125,6 +125,7 @@ def sole_user(folder: str | os.PathLike) -> Iterator[None]:
                 "choose another folder."
             ) from None
         except OSError as error:
+            # The last is a network file system's answer to a lock on what is open for reading.
             if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.EBADF):
                 raise
         yield

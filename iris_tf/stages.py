@@ -91,34 +91,33 @@ class Stages:
             When another process runs a stage of this folder.
         """
         with sole_user(self.folder):
-            return self._run(name, inputs, outputs, action, start_over)
-
-    def _run(self, name, inputs, outputs, action, start_over) -> bool:
-        stamp = self.folder / ".stages" / f"{name.replace(' ', '-')}.json"
-        fingerprint = {
-            key: sha256(value) if isinstance(value, Path) else value
-            for key, value in inputs.items()
-        }
-        fingerprint = json.loads(json.dumps(fingerprint))  # tuples compare as the lists they become
-        complete = all(path.exists() for path in outputs)
-        before = json.loads(stamp.read_text("utf-8")) if stamp.is_file() else None
-        if complete and before == fingerprint:
-            self._console.print(f"[dim]{name}: done before, inputs unchanged[/dim]")
-            return False
-        began = (before or {}).get(_UNFINISHED, before or {})
-        changed = {key for key in began.keys() & inputs.keys() if began[key] != fingerprint[key]}
-        why = f" ({', '.join(sorted(changed))} changed)" if changed else ""
-        self._console.print(f"[bold]{name}[/bold]{escape(why)}")
-        if changed and start_over is not None:
-            start_over(changed)
-        # From here on the outputs may be half of something else.
-        write_json(stamp, {_UNFINISHED: fingerprint})
-        action()
-        missing = [str(path) for path in outputs if not path.exists()]
-        if missing:
-            raise FileNotFoundError(f"stage {name} did not write {', '.join(missing)}")
-        write_json(stamp, fingerprint)
-        return True
+            stamp = self.folder / ".stages" / f"{name.replace(' ', '-')}.json"
+            fingerprint = {
+                key: sha256(value) if isinstance(value, Path) else value
+                for key, value in inputs.items()
+            }
+            # Tuples compare as the lists they become.
+            fingerprint = json.loads(json.dumps(fingerprint))
+            complete = all(path.exists() for path in outputs)
+            before = json.loads(stamp.read_text("utf-8")) if stamp.is_file() else None
+            if complete and before == fingerprint:
+                self._console.print(f"[dim]{name}: done before, inputs unchanged[/dim]")
+                return False
+            began = (before or {}).get(_UNFINISHED, before or {})
+            known = began.keys() & inputs.keys()
+            changed = {key for key in known if began[key] != fingerprint[key]}
+            why = f" ({', '.join(sorted(changed))} changed)" if changed else ""
+            self._console.print(f"[bold]{name}[/bold]{escape(why)}")
+            if changed and start_over is not None:
+                start_over(changed)
+            # From here on the outputs may be half of something else.
+            write_json(stamp, {_UNFINISHED: fingerprint})
+            action()
+            missing = [str(path) for path in outputs if not path.exists()]
+            if missing:
+                raise FileNotFoundError(f"stage {name} did not write {', '.join(missing)}")
+            write_json(stamp, fingerprint)
+            return True
 
 
 def _without_out(recipe: str) -> str:

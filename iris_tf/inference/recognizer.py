@@ -150,9 +150,7 @@ class IrisRecognizer:
         self.model = released_model(RELEASED) if model is None else Path(model)
         self._embedder = TFLiteEmbedder(self.model, threads)
         self.card = ModelCard.beside(self.model)
-        self._crop = Cropper(
-            self.card.segmenter, self.card.roi_mode, self.card.segmenter_version
-        )
+        self._crop = Cropper(self.card.segmenter, self.card.roi_mode, self.card.segmenter_version)
         self.calibration: Calibration | None = None
         self.thresholds = self.card.thresholds
         self.origin = Origin(self.card.name, self.card.files[self.model.name].sha256)

@@ -177,38 +177,23 @@ def prepare(
         return _finished(out, description)
     how = Extraction(images.resolve(), out.resolve(), roi_mode, segmenter, model, version)
     with sole_user(out):
-        return _extract(out, settings, inputs, scan, rows, stamps, how, jobs, scheduler)
+        write_json(out / "dataset.json", {"complete": False, "settings": settings})
+        for name in _TABLES:
+            (out / name).unlink(missing_ok=True)  # crops may now change under them
 
-
-def _extract(
-    out: Path,
-    settings: dict[str, Any],
-    inputs: str,
-    scan: LayoutScan,
-    rows: list[ManifestRow],
-    stamps: dict[str, str],
-    how: Extraction,
-    jobs: int,
-    scheduler: str | None,
-) -> PreparedDataset:
-    """Crop what the journal has not, and write the tables."""
-    write_json(out / "dataset.json", {"complete": False, "settings": settings})
-    for name in _TABLES:
-        (out / name).unlink(missing_ok=True)  # crops may now change under them
-
-    outcomes = _still_true(Journal(out).read(), rows, stamps, out)
-    todo = [
-        Task(row.image, stamps[row.image], row.roi, overlay_path(row.roi))
-        for row in rows
-        if row.image not in outcomes
-    ]
-    with StageProgress("Cropping irises", len(rows), done=len(outcomes)) as progress:
-        failed = sum(bool(outcome.reason) for outcome in outcomes.values())
-        for chunk in extract_all(todo, how, jobs, scheduler) if todo else ():
-            outcomes.update((outcome.image, outcome) for outcome in chunk)
-            failed += sum(bool(outcome.reason) for outcome in chunk)
-            progress.advance(len(chunk), note=f"{failed} failed")
-    return _finish(out, settings, inputs, scan, rows, [outcomes[row.image] for row in rows])
+        outcomes = _still_true(Journal(out).read(), rows, stamps, out)
+        todo = [
+            Task(row.image, stamps[row.image], row.roi, overlay_path(row.roi))
+            for row in rows
+            if row.image not in outcomes
+        ]
+        with StageProgress("Cropping irises", len(rows), done=len(outcomes)) as progress:
+            failed = sum(bool(outcome.reason) for outcome in outcomes.values())
+            for chunk in extract_all(todo, how, jobs, scheduler) if todo else ():
+                outcomes.update((outcome.image, outcome) for outcome in chunk)
+                failed += sum(bool(outcome.reason) for outcome in chunk)
+                progress.advance(len(chunk), note=f"{failed} failed")
+        return _finish(out, settings, inputs, scan, rows, [outcomes[row.image] for row in rows])
 
 
 def _check_apart(images: Path, out: Path) -> None:

@@ -1,6 +1,8 @@
 import dataclasses
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 import iris_tf
 from iris_tf import IrisRecognizer
 from iris_tf.errors import ExtractionError, FailureReason, ModelError
+from iris_tf.inference.model_card import ModelCard
 from iris_tf.inference.template import Origin, Template
 from iris_tf.segmentation.quality import iris_quality
 from iris_tf.segmentation.segmenter import segmenter_by_name
@@ -33,6 +36,15 @@ def test_a_template_is_the_embedding_of_the_eye(recognizer, eye_files, embedding
     np.testing.assert_allclose(template.embedding, embedding_of(eye_files[0]), atol=1e-5)
     assert template.origin == recognizer.origin
     assert template.origin.calibration == ""
+
+
+def test_a_model_of_another_segmenters_crops_is_told(pixel_model, eye_files, tmp_path, caplog):
+    model = Path(shutil.copy(pixel_model, tmp_path))
+    card = ModelCard.beside(pixel_model)
+    dataclasses.replace(card, segmenter_version="of my own").write(tmp_path / "model_card.json")
+    IrisRecognizer(model).enroll(eye_files[0])
+    [record] = caplog.records
+    assert "of my own" in record.getMessage()
 
 
 def test_paths_texts_and_arrays_are_alike(recognizer, eye_files):
