@@ -31,7 +31,7 @@ from iris_tf.segmentation.segmenter import SegmentedEye
 DEMO = Path(__file__).resolve().parent
 OUT = DEMO / "app" / "src" / "main" / "assets" / "agreement"
 CASES = 2
-MOST_POSITIONS = 1024  # of a segmenter's masks; embeddings are kept whole
+MOST_POSITIONS = 1024  # of masks, and of embeddings with a phase code; others are kept whole
 DIGITS = 7
 SMALLER = 2  # the app's photographs are kept at half their sides
 

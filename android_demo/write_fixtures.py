@@ -31,6 +31,7 @@ from iris_tf.segmentation.network import CHANNELS, NetworkSegmenter
 from iris_tf.segmentation.polar import fit_ellipse
 from iris_tf.segmentation.roi import ROI_MODES, crop_roi
 from iris_tf.segmentation.segmenter import SegmentedEye
+from iris_tf.similarity import PhasePart
 
 RESOURCES = Path(__file__).parent / "core" / "src" / "test" / "resources"
 ELLIPSES, RESIZES, SAMPLES = 300, 200, 101
@@ -304,7 +305,7 @@ def write_card() -> None:
         thresholds={"eer": 0.25, "far_1e-2": 0.5, "far_1e-3": 0.75},
         thresholds_from={"dataset": "synthetic", "split": "val"},
         files={"m.tflite": FileFacts(precision="float16", sha256=sha256, bytes=3)},
-        training_data="synthetic eyes", created_by="iris_tf 0.1.0",
+        training_data="synthetic eyes", created_by="iris_tf 0.1.0", phase=PhasePart(32, 16, 2),
     ).write(RESOURCES / "recognition_card.json")  # fmt: skip
 
 

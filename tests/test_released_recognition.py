@@ -34,7 +34,7 @@ def embedded(recognizer, small_images):
 def test_eyes_are_told_apart(embedded, recognizer):
     identities, vectors = embedded
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1.0, atol=1e-5)
-    similarity = vectors @ vectors.T
+    similarity = recognizer.similarities(vectors, vectors)
     same = identities[:, None] == identities[None, :]
     np.fill_diagonal(similarity, -1.0)
     nearest = identities[similarity.argmax(axis=1)]
@@ -57,6 +57,17 @@ def test_the_card_says_what_taught_it():
     assert "no real image" in card.training_data
     assert card.network == "mobilenet_v3_large"
     assert card.parity["float16"] > 0.9999
+
+
+def test_a_tilted_head_is_found_again(recognizer, small_images):
+    path = small_images / read_layout(small_images, "auto").rows[0].image
+    strip = recognizer._crop(path).roi
+    template = recognizer.enroll(strip, "roi")
+    for degrees, least in ((0, 0.999), (11.25, 0.9), (-14.0625, 0.85)):
+        turned = np.roll(strip, round(degrees * 512 / 360), axis=1)
+        assert recognizer.verify(template, turned, kind="roi").similarity >= least
+    upside_down = recognizer.verify(template, np.roll(strip, 256, axis=1), kind="roi")
+    assert not upside_down.same_eye
 
 
 def test_trainings_can_start_from_it(embedded):

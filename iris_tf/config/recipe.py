@@ -68,6 +68,9 @@ class NetworkRecipe:
     batchnorm_momentum: float = 0.99
     normalization: str = "imagenet"  # imagenet | local_contrast (unrolled strips)
     reduction: list[int] = field(default_factory=lambda: [1, 2])  # local_contrast: rows, columns
+    # Weight that the texture's phase has in the similarities of exported files, beside what is
+    # learnt; 0: none. Takes local_contrast.
+    phase: float = 0.0
 
     def problems(self) -> Iterator[Problem]:
         """Impossible values."""
@@ -82,6 +85,9 @@ class NetworkRecipe:
         yield from _length(2, reduction=self.reduction)
         for part in self.reduction:
             yield from _between(1, 32, reduction=part)
+        yield from _between(0.0, 0.99, phase=self.phase)
+        if self.phase and self.normalization != "local_contrast":
+            yield "phase", "needs `normalization: local_contrast`, and unrolled strips"
         yield from _between(0.0, 0.9999, batchnorm_momentum=self.batchnorm_momentum)
         if self.attention_kernel < 1 or self.attention_kernel % 2 == 0:
             yield "attention_kernel", f"must be odd and positive, but is {self.attention_kernel}"

@@ -26,12 +26,13 @@ from iris_tf.evaluation.scores import (
     similarity_blocks,
 )
 from iris_tf.evaluation.separation import resample_d_prime, resample_d_prime_of_pairs
+from iris_tf.similarity import PhasePart, paired_similarities
 
 RESAMPLES = 1000
 WORST = 10
 _CMC_CURVE_RANKS = 20
 _BLOCK = 1024  # rows of a similarity matrix
-_PAIRS_AT_ONCE = 1 << 16
+_FLOATS_AT_ONCE = 1 << 23
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ def evaluate_embeddings(
     resamples: int = RESAMPLES,
     seed: int = 0,
     protocol: str = "all-pairs",
+    phase: PhasePart | None = None,
 ) -> dict[str, Any]:
     """Evaluate embeddings of a split: all genuine and all impostor pairs.
 
@@ -78,6 +80,9 @@ def evaluate_embeddings(
         Seed of the bootstrap and of the galleries of open-set identification.
     protocol : {"all-pairs", "same-eye", "across-datasets"}, optional
         See `label_images`.
+    phase : PhasePart, optional
+        Part of the embeddings that is compared at its best turn, see
+        `iris_tf.similarity.similarities`.
 
     Returns
     -------
@@ -117,7 +122,7 @@ def evaluate_embeddings(
         When the embeddings are not finite unit vectors, one a row, or there is no
         genuine or no impostor comparison.
     """
-    return evaluation_of_embeddings(embeddings, rows, resamples, seed, protocol).result
+    return evaluation_of_embeddings(embeddings, rows, resamples, seed, protocol, phase).result
 
 
 def evaluation_of_embeddings(
@@ -126,10 +131,13 @@ def evaluation_of_embeddings(
     resamples: int = RESAMPLES,
     seed: int = 0,
     protocol: str = "all-pairs",
+    phase: PhasePart | None = None,
 ) -> Evaluation:
     """`evaluate_embeddings`, with the scores and resamples that it came from."""
     embeddings = check_embeddings(embeddings, len(rows))
-    return _evaluate(lambda: similarity_blocks(embeddings), rows, resamples, seed, protocol)
+    return _evaluate(
+        lambda: similarity_blocks(embeddings, phase), rows, resamples, seed, protocol
+    )
 
 
 def evaluation_of_similarities(
@@ -216,6 +224,7 @@ def evaluation_of_pairs(
     impostor: np.ndarray,
     resamples: int = RESAMPLES,
     seed: int = 0,
+    phase: PhasePart | None = None,
 ) -> Evaluation:
     """Evaluate listed comparisons only; there is no identification then.
 
@@ -227,7 +236,7 @@ def evaluation_of_pairs(
         Who is on each image.
     genuine, impostor : ndarray of shape (n_genuine, 2), (n_impostor, 2), int
         Images of each comparison, from `read_pairs`.
-    resamples, seed
+    resamples, seed, phase
         See `evaluate_embeddings`.
 
     Returns
@@ -237,7 +246,7 @@ def evaluation_of_pairs(
         curve of CMC empty. Counts are of images, identities and persons that are listed.
     """
     embeddings, labels = check_embeddings(embeddings, len(rows)), label_images(rows)
-    lists = [_listed(embeddings, pairs) for pairs in (genuine, impostor)]
+    lists = [_listed(embeddings, pairs, phase) for pairs in (genuine, impostor)]
     counts = ScoreCounts.of_scores(*(pairs.scores for pairs in lists))
     highest = np.lexsort([lists[1].second, lists[1].first, -lists[1].keys])[:WORST]
     comparisons = Comparisons(counts, lists[0], lists[1][highest])
@@ -304,13 +313,15 @@ def raw_pixel_embeddings(rois: np.ndarray) -> np.ndarray:
     return vectors
 
 
-def _listed(embeddings: np.ndarray, pairs: np.ndarray) -> Pairs:
+def _listed(embeddings: np.ndarray, pairs: np.ndarray, phase: PhasePart | None) -> Pairs:
     scores = np.empty(len(pairs), np.float32)
-    for start in range(0, len(pairs), _PAIRS_AT_ONCE):
-        part = pairs[start : start + _PAIRS_AT_ONCE]
+    step = max(1, _FLOATS_AT_ONCE // embeddings.shape[1])
+    for start in range(0, len(pairs), step):
+        part = pairs[start : start + step]
         first, second = (embeddings[part[:, i]].astype(np.float64) for i in (0, 1))
         lengths = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
-        scores[start : start + len(part)] = np.einsum("ij,ij->i", first, second) / lengths
+        products = paired_similarities(first, second, phase)
+        scores[start : start + len(part)] = products / lengths
     keys = score_keys(np.clip(scores, -1.0, 1.0))
     return Pairs(keys, *np.sort(pairs, axis=1).T.astype(np.int32))
 

@@ -36,6 +36,7 @@ from iris_tf.inference.model_card import CARD_NAME, ModelCard
 from iris_tf.inference.models import Embedder, crop_settings, open_model
 from iris_tf.machine import machine_description
 from iris_tf.progress import track
+from iris_tf.similarity import PhasePart
 
 BASELINES = ("iriscode",)
 
@@ -197,9 +198,13 @@ def evaluate_model(
         vectors = np.asarray(embedder.embed(track(crops, step, len(rows))))
         if lists:
             compared = (listed[(listed < len(rows)).all(axis=1)] for listed in lists)
-            evaluation = evaluation_of_pairs(vectors, rows, *compared, resamples)
+            evaluation = evaluation_of_pairs(
+                vectors, rows, *compared, resamples, phase=embedder.phase
+            )
         else:
-            evaluation = evaluation_of_embeddings(vectors, rows, resamples, protocol=protocol)
+            evaluation = evaluation_of_embeddings(
+                vectors, rows, resamples, protocol=protocol, phase=embedder.phase
+            )
         if not entries:
             embeddings = vectors
         evaluations.append(evaluation)
@@ -210,7 +215,7 @@ def evaluate_model(
                 "model": description,
                 "evaluation": evaluation.result,
                 "generalised": _generalised(evaluation, rows, failed, protocol, lists),
-                "slices": slice_figures(vectors, rows, evaluation),
+                "slices": slice_figures(vectors, rows, evaluation, embedder.phase),
             }
         )
     for entry, evaluation in zip(entries[1:], evaluations[1:], strict=True):
@@ -223,7 +228,12 @@ def evaluate_model(
         "split": split,
         "baselines": []
         if codes is None
-        else [_beside(codes, evaluations[0].result, embeddings, rows, failed, protocol, resamples)],
+        else [
+            _beside(
+                codes, evaluations[0].result, embeddings, embedders[0].phase, rows, failed,
+                protocol, resamples,
+            )
+        ],
         "machine": machine_description(),
     }
     if scores is not None:
@@ -326,6 +336,7 @@ def _beside(
     baseline: IrisCodeBaseline,
     evaluation: dict[str, Any],
     embeddings: np.ndarray,
+    phase: PhasePart | None,
     rows: list[ManifestRow],
     failed: Sequence[tuple[ManifestRow, str]] | None,
     protocol: str,
@@ -342,7 +353,7 @@ def _beside(
     np.subtract(1.0, similarities, out=similarities)
     if len(compared) < len(rows):
         evaluation = evaluate_embeddings(
-            embeddings[usable], compared, resamples, protocol=protocol
+            embeddings[usable], compared, resamples, protocol=protocol, phase=phase
         )
     found = evaluation_of_similarities(similarities, compared, resamples, protocol=protocol)
     return {

@@ -20,6 +20,7 @@ from iris_tf.evaluation.slices import QUALITIES
 from iris_tf.files import atomic_path
 from iris_tf.inference.models import Embedder
 from iris_tf.progress import track
+from iris_tf.similarity import similarities
 
 _POSITIONS = 256  # of the patch, about
 _LEAST_STEP = 4  # pixels
@@ -190,15 +191,16 @@ def occlude(
     corners = list(itertools.product(*(_starts(length, side, step) for length in crop.shape)))
     whole, other = np.asarray(embedder.embed([crop, partner]), np.float64)
     covered = np.asarray(embedder.embed(_covered(crop, corners, side)), np.float64)
-    similarity = float(whole @ other)
-    drops = np.stack([whole @ whole - covered @ whole, similarity - covered @ other])
+    both = np.stack([whole, other])
+    [[itself, similarity]] = similarities(whole[None], both, embedder.phase)
+    drops = np.array([itself, similarity])[:, None] - similarities(both, covered, embedder.phase)
     sums, patches = np.zeros((2, *crop.shape)), np.zeros(crop.shape)
     for (top, left), drop in zip(corners, drops.T, strict=True):
         under = slice(top, top + side), slice(left, left + side)
         sums[:, *under] += drop[:, None, None]
         patches[under] += 1
     own, genuine = (sums / patches).astype(np.float32)
-    return crop, similarity, own, genuine
+    return crop, float(similarity), own, genuine
 
 
 def _starts(length: int, side: int, step: int) -> list[int]:

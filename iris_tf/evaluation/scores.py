@@ -7,6 +7,7 @@ import numpy as np
 
 from iris_tf.datasets.manifest import ManifestRow
 from iris_tf.errors import EvaluationError
+from iris_tf.similarity import PhasePart, similarities
 
 _NORM_TOLERANCE = 0.01
 _FLOATS_PER_BLOCK = 1 << 23
@@ -142,16 +143,20 @@ def check_embeddings(embeddings: np.ndarray, images: int) -> np.ndarray:
     return embeddings
 
 
-def similarity_blocks(embeddings: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield the cosine matrix in blocks of rows, so that it is never whole in memory.
+def similarity_blocks(
+    embeddings: np.ndarray, phase: PhasePart | None = None
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield the similarity matrix in blocks of rows, so that it is never whole in memory.
 
-    Products are summed in float64 and then rounded to float32, so that equal pairs
-    of images have equal scores wherever in the matrix they stand.
+    Products (but for those of phase codes) are summed in float64 and then rounded to float32,
+    so that equal pairs of images have equal scores wherever in the matrix they stand.
 
     Parameters
     ----------
     embeddings : ndarray of shape (n, size)
         As `check_embeddings` returns them.
+    phase : PhasePart, optional
+        See `iris_tf.similarity.similarities`.
 
     Yields
     ------
@@ -173,10 +178,10 @@ def similarity_blocks(embeddings: np.ndarray) -> Iterator[tuple[int, np.ndarray]
     for start in range(0, n, step):
         block = np.empty((min(step, n - start), n), np.float32)
         if whole is not None:
-            block[:] = whole[start : start + step] @ whole.T
+            block[:] = similarities(whole[start : start + step], whole, phase)
         else:
             left = unit(embeddings[start : start + step])
             for column in range(0, n, width):
                 part = slice(column, column + width)
-                block[:, part] = left @ unit(embeddings[part]).T
+                block[:, part] = similarities(left, unit(embeddings[part]), phase)
         yield start, np.clip(block, -1.0, 1.0, out=block)

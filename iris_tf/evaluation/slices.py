@@ -15,6 +15,7 @@ from iris_tf.evaluation.counts import Pairs, ScoreCounts, count_scores, number_o
 from iris_tf.evaluation.evaluate import Evaluation
 from iris_tf.evaluation.scores import label_images, similarity_blocks
 from iris_tf.evaluation.verification import curve_of_counts, eer_of_curve
+from iris_tf.similarity import PhasePart
 
 QUALITIES = (
     "confidence", "usable_iris_area", "iris_sclera_contrast", "iris_pupil_contrast",
@@ -24,7 +25,10 @@ DISCARDED = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)  # of the error-versus-di
 
 
 def slice_figures(
-    embeddings: np.ndarray, rows: Sequence[ManifestRow], evaluation: Evaluation
+    embeddings: np.ndarray,
+    rows: Sequence[ManifestRow],
+    evaluation: Evaluation,
+    phase: PhasePart | None = None,
 ) -> dict[str, Any]:
     """Figures of all slices that the rows allow.
 
@@ -36,6 +40,8 @@ def slice_figures(
         Eye, dataset, pupil and iris ellipses and quality figures are read.
     evaluation : Evaluation
         Of the same embeddings and rows.
+    phase : PhasePart, optional
+        See `iris_tf.similarity.similarities`.
 
     Returns
     -------
@@ -59,7 +65,9 @@ def slice_figures(
         of = np.array([getattr(row, field) for row in rows])
         names = sorted(set(of.tolist()) - {""})
         parts = {
-            name: _part(embeddings[of == name], _chosen(rows, of == name), thresholds, protocol)
+            name: _part(
+                embeddings[of == name], _chosen(rows, of == name), thresholds, protocol, phase
+            )
             for name in names
             if len(names) > 1 and protocol != "pair-lists"
         }
@@ -82,12 +90,13 @@ def _part(
     rows: Sequence[ManifestRow],
     thresholds: Mapping[str, float],
     protocol: str,
+    phase: PhasePart | None,
 ) -> dict[str, Any] | None:
     labels = label_images(rows, protocol)
     n_genuine, n_impostor = number_of_comparisons(labels)
     if not (n_genuine and n_impostor):
         return None
-    counts = count_scores(similarity_blocks(embeddings), labels).counts
+    counts = count_scores(similarity_blocks(embeddings, phase), labels).counts
     return {
         "images": len(rows),
         "genuine_comparisons": n_genuine,

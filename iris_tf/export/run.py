@@ -16,6 +16,7 @@ from iris_tf.files import replace_folder, sha256
 from iris_tf.inference.calibration import Calibration
 from iris_tf.inference.model_card import CARD_NAME, ModelCard, ModelFile
 from iris_tf.networks.embed import embed_rois, load_embedding_model
+from iris_tf.networks.phase_code import with_phase
 from iris_tf.run_folder import RunFolder
 
 _PARITY_CROPS = 16
@@ -59,7 +60,10 @@ def export_run(
     rows = read_manifest(run.manifest)
     validation = [row for row in rows if row.split == "val"]
     rois = load_rois(validation, recipe.dataset, tuple(recipe.network.input_size))
-    evaluation = evaluate_embeddings(embed_rois(model, rois), validation, resamples=0)
+    phase = None
+    if recipe.network.phase:
+        model, phase = with_phase(model, recipe.network.phase)
+    evaluation = evaluate_embeddings(embed_rois(model, rois), validation, resamples=0, phase=phase)
     spread = np.linspace(0, len(rois) - 1, min(_PARITY_CROPS, len(rois))).astype(int)
     name = run.path.resolve().name
     training = [row for row in rows if row.split == "train"]
@@ -82,7 +86,8 @@ def export_run(
             segmenter=settings["segmenter"],
             segmenter_version=settings.get("segmenter_version", ""),
             input_size=tuple(recipe.network.input_size),
-            embedding_size=recipe.network.embedding_size,
+            embedding_size=model.output_shape[-1],
+            phase=phase,
             thresholds=evaluation["thresholds"],
             thresholds_from={
                 "dataset": _dataset_name(settings),

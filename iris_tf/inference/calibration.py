@@ -27,6 +27,7 @@ from iris_tf.errors import DatasetError, ModelError
 from iris_tf.files import write_json
 from iris_tf.inference.gallery import FLAT, embed_folder
 from iris_tf.inference.template import unit
+from iris_tf.similarity import PhasePart, learned_size, similarities
 from iris_tf.whitening import second_moment, whitening_matrix
 
 if TYPE_CHECKING:
@@ -45,7 +46,8 @@ _MAX_COMPARED = 1500  # images that are compared with each other: over a million
 # to within 30 % at a confidence of 90 %.
 _MIN_FALSE_MATCHES = 30
 _FITTED_AT = 0.95
-_SAME_EYE = 0.5  # mean cosine, adapted, above which images are taken to be of one eye
+# Mean similarity, adapted, above which images are taken to be of one eye.
+_SAME_EYE, _SAME_EYE_WITH_PHASE = 0.5, 0.35
 _DIMENSIONS = (1.5, 1e5)  # that a fit may find
 _MOST_ALIKE = 1.0 - 1e-9  # cosine that still has a u
 
@@ -89,7 +91,8 @@ class Calibration:
     model, model_sha256 : str
         The model's name and file.
     matrix : ndarray of shape (D, D), float32
-        Multiplied with embeddings (a list of lists in JSON).
+        Multiplied with embeddings, without a phase code if they have one (a list of lists in
+        JSON).
     images : int
         Images that it was learnt from.
     eyes : int or None
@@ -119,9 +122,14 @@ class Calibration:
         digest = hashlib.sha256(np.ascontiguousarray(self.matrix, "<f4").tobytes()).hexdigest()
         return f"{self.name} ({digest[:12]})"
 
-    def adapt(self, embeddings: np.ndarray) -> np.ndarray:
-        """Multiply unit vectors (..., D) with the matrix and bring them to length 1 again."""
-        return unit(embeddings @ self.matrix)
+    def adapt(self, embeddings: np.ndarray, phase: PhasePart | None = None) -> np.ndarray:
+        """Multiply unit vectors (n, D) with the matrix and bring them to length 1 again.
+
+        A phase code stays as it is, and so does the length of what is before it.
+        """
+        if phase is None:
+            return unit(embeddings @ self.matrix)
+        return unit(_adapted(embeddings, self.matrix, phase))
 
     def write(self, path: str | Path) -> None:
         """Write the calibration as JSON, whole or not at all."""
@@ -204,6 +212,7 @@ def calibrate(
             f"{images}: {len(found.images)} images can be used, but a calibration takes at least "
             f"{MIN_IMAGES}, better some hundred; add images."
         )
+    phase = recognizer.card.phase
     labelled = found.layout != FLAT and not (layout == AUTO and found.layout == "folder")
     eyes = len(set(found.identities)) if labelled else None
     if eyes is not None and eyes < _MIN_EYES:
@@ -215,11 +224,11 @@ def calibrate(
         name,
         recognizer.origin.model,
         recognizer.origin.model_sha256,
-        _adaptation(second_moment(found.embeddings)).astype(np.float32),
+        _adaptation(_moment(found.embeddings, phase)).astype(np.float32),
         len(found.images),
         eyes,
         found.failures,
-        estimate_impostors(found.embeddings, found.identities if labelled else None),
+        estimate_impostors(found.embeddings, found.identities if labelled else None, phase),
     )
 
 
@@ -227,8 +236,25 @@ def _adaptation(moment: np.ndarray) -> np.ndarray:
     return whitening_matrix(moment, _POWER, _SHRINKAGE)
 
 
+def _moment(embeddings: np.ndarray, phase: PhasePart | None) -> np.ndarray:
+    """Second moment of the learned part."""
+    return second_moment(embeddings[:, : learned_size(embeddings.shape[1], phase)])
+
+
+def _adapted(embeddings: np.ndarray, matrix: np.ndarray, phase: PhasePart | None) -> np.ndarray:
+    """Embeddings (n, D), float64, whose learned part was multiplied and kept its length."""
+    embeddings = np.asarray(embeddings, np.float64)
+    learned, code = np.split(embeddings, [learned_size(embeddings.shape[1], phase)], axis=1)
+    multiplied = learned @ matrix
+    # Not `unit`: float32 would round images that are all alike apart.
+    lengths = np.linalg.norm(learned, axis=1) / np.linalg.norm(multiplied, axis=1)
+    return np.concatenate([multiplied * lengths[:, None], code], axis=1)
+
+
 def estimate_impostors(
-    embeddings: np.ndarray, identities: Sequence[str] | None = None
+    embeddings: np.ndarray,
+    identities: Sequence[str] | None = None,
+    phase: PhasePart | None = None,
 ) -> ImpostorEstimate:
     """Estimate how different eyes compare once they are adapted to the camera.
 
@@ -247,6 +273,8 @@ def estimate_impostors(
     identities : sequence of str, optional
         Whose each is; pairs of one identity are left out. Without, images that look
         alike take the place of an identity.
+    phase : PhasePart, optional
+        How the model's embeddings are compared.
 
     Raises
     ------
@@ -256,11 +284,11 @@ def estimate_impostors(
     chosen = np.unique(np.linspace(0, len(embeddings) - 1, _MAX_COMPARED).astype(int))
     compared = embeddings[chosen]
     if identities is None:
-        groups = _look_alikes(compared)
+        groups = _look_alikes(compared, phase)
     else:
         groups = np.unique(np.array(identities)[chosen], return_inverse=True)[1]
     eyes = int(groups.max()) + 1
-    scores = adapted_scores(compared, groups)
+    scores = adapted_scores(compared, groups, phase)
     tail = _Tail.fitted(scores)
     thresholds, methods = {}, {}
     highest_first = np.sort(scores)[::-1]
@@ -281,7 +309,7 @@ def estimate_impostors(
     return ImpostorEstimate(len(scores), median, tail.dimensions, thresholds, methods)
 
 
-def _look_alikes(embeddings: np.ndarray) -> np.ndarray:
+def _look_alikes(embeddings: np.ndarray, phase: PhasePart | None) -> np.ndarray:
     """Group images that seem to be of one eye; numbers from 0 without gaps.
 
     Were each taken for an eye of its own, other images of it would take part in its
@@ -289,12 +317,14 @@ def _look_alikes(embeddings: np.ndarray) -> np.ndarray:
     each of 40 eyes of the development set, the threshold for 0.1 % let 1.2 % pass.
     """
     from scipy.cluster.hierarchy import fcluster, linkage
+    from scipy.spatial.distance import squareform
 
-    embeddings = np.asarray(embeddings, np.float64)
-    adapted = unit(embeddings @ _adaptation(second_moment(embeddings)))
+    adapted = unit(_adapted(embeddings, _adaptation(_moment(embeddings, phase)), phase))
+    distances = 1.0 - similarities(adapted, adapted, phase)
     # By the mean of two groups, because a chain of strangers who are a little alike is long.
-    tree = linkage(adapted, method="average", metric="cosine")
-    groups = fcluster(tree, 1.0 - _SAME_EYE, criterion="distance") - 1
+    tree = linkage(squareform(distances, checks=False), method="average")
+    same = _SAME_EYE if phase is None else _SAME_EYE_WITH_PHASE
+    groups = fcluster(tree, 1.0 - same, criterion="distance") - 1
     eyes = int(groups.max()) + 1
     if eyes < _MIN_EYES:
         raise DatasetError(
@@ -345,8 +375,10 @@ def _random_direction(dimensions: float, rate: float) -> float:
     return float(stdtrit(freedom, 1.0 - rate)) / math.sqrt(freedom)
 
 
-def adapted_scores(embeddings: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Cosines of all pairs of different groups, adapted by images of other groups alone.
+def adapted_scores(
+    embeddings: np.ndarray, groups: np.ndarray, phase: PhasePart | None = None
+) -> np.ndarray:
+    """Similarities of all pairs of different groups, adapted by images of other groups alone.
 
     Adapted by what they take part in, eyes seem less alike than strangers will be (with 50
     images, a similarity that 1 % of the pairs reach is 0.31 and not 0.39). So the groups are
@@ -358,6 +390,8 @@ def adapted_scores(embeddings: np.ndarray, groups: np.ndarray) -> np.ndarray:
         Unit vectors.
     groups : ndarray of shape (n,), int
         Numbers from 0 without gaps; at least three.
+    phase : PhasePart, optional
+        How the embeddings are compared.
 
     Returns
     -------
@@ -368,19 +402,18 @@ def adapted_scores(embeddings: np.ndarray, groups: np.ndarray) -> np.ndarray:
     DatasetError
         When the embeddings are all alike.
     """
-    embeddings = np.asarray(embeddings, np.float64)
     folds = groups % _FOLDS
     scores = []
     for one, other in itertools.combinations_with_replacement(range(folds.max() + 1), 2):
         left_out = (folds == one) | (folds == other)
-        matrix = _adaptation(second_moment(embeddings[~left_out]))
-        multiplied = (embeddings[folds == fold] @ matrix for fold in (one, other))
-        # Not `unit`: float32 would round images that are all alike apart.
-        first, second = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in multiplied)
+        matrix = _adaptation(_moment(embeddings[~left_out], phase))
+        first, second = (
+            _adapted(embeddings[folds == fold], matrix, phase) for fold in (one, other)
+        )
         different = groups[folds == one][:, None] != groups[folds == other][None]
         if one == other:
             different = np.triu(different)
-        scores.append((first @ second.T)[different])
+        scores.append(similarities(first, second, phase)[different])
     scores = np.clip(np.concatenate(scores), -1.0, 1.0)
     if scores.min() > _MOST_ALIKE:
         raise DatasetError(

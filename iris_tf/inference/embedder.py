@@ -8,6 +8,7 @@ import numpy as np
 from iris_tf.datasets.images import resize_roi
 from iris_tf.errors import ModelError
 from iris_tf.litert import LiteRTModel
+from iris_tf.similarity import PhasePart
 
 INPUT, OUTPUT = "roi", "embedding"
 _NORM_TOLERANCE = 0.01
@@ -27,9 +28,13 @@ class TFLiteEmbedder:
         The ``.tflite`` file.
     threads : int, optional
         Threads that LiteRT may use for one crop, at least 1.
+    phase : PhasePart, optional
+        What the model's card says.
 
     Attributes
     ----------
+    phase : PhasePart or None
+        How its embeddings are compared (`iris_tf.similarity.similarities`).
     path : Path
         The file.
     input_size : tuple of (int, int)
@@ -50,7 +55,8 @@ class TFLiteEmbedder:
     >>> similarity = float(a @ b)  # doctest: +SKIP
     """
 
-    def __init__(self, path: str | Path, threads: int = 1):
+    def __init__(self, path: str | Path, threads: int = 1, phase: PhasePart | None = None):
+        self.phase = phase
         self._model = LiteRTModel(path, INPUT, OUTPUT, rank=2, threads=threads)
         self.path = self._model.path
         self.input_size = self._model.input_size

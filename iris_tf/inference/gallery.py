@@ -13,6 +13,7 @@ from iris_tf.datasets.layouts import AUTO, read_layout
 from iris_tf.errors import DatasetError, ExtractionError, ModelError
 from iris_tf.inference.template import Origin, Template, are_unit, read_arrays, write_arrays
 from iris_tf.progress import track
+from iris_tf.similarity import PhasePart, similarities
 
 if TYPE_CHECKING:
     from iris_tf.inference.recognizer import IrisRecognizer
@@ -58,24 +59,28 @@ class Gallery:
         embeddings = np.stack([template.embedding for template in templates.values()])
         return cls(embeddings, tuple(templates), ("",) * len(templates), origin)
 
-    def best_of_each(self, embedding: np.ndarray) -> list[tuple[str, float, str]]:
+    def best_of_each(
+        self, embedding: np.ndarray, phase: PhasePart | None = None
+    ) -> list[tuple[str, float, str]]:
         """Most similar image of each identity.
 
         Parameters
         ----------
         embedding : ndarray of shape (D,), float32
             The probe's unit vector.
+        phase : PhasePart, optional
+            How the model's embeddings are compared.
 
         Returns
         -------
         list of (identity, similarity, image)
             The most similar identity first.
         """
-        similarities = np.clip(self.embeddings @ embedding, -1.0, 1.0)
+        scores = similarities(embedding[None], self.embeddings, phase)[0].clip(-1.0, 1.0)
         best: dict[str, tuple[str, float, str]] = {}
-        for number in np.argsort(-similarities, kind="stable"):
+        for number in np.argsort(-scores, kind="stable"):
             identity = self.identities[number]
-            found = (identity, float(similarities[number]), self.images[number])
+            found = (identity, float(scores[number]), self.images[number])
             best.setdefault(identity, found)
         return list(best.values())
 

@@ -10,10 +10,12 @@ from typing import Any
 from iris_tf.errors import ModelError
 from iris_tf.files import sha256, write_json
 from iris_tf.segmentation.roi import ROI_MODES
+from iris_tf.similarity import PhasePart
 
 CARD_NAME = "model_card.json"
 SCHEMA_VERSION = 1
-_LATER_FIELDS = {"weights_sha256": "", "segmenter_version": ""}  # the first cards had none
+_LATER_TEXTS = {"weights_sha256": "", "segmenter_version": ""}  # the first cards had none
+_LATER_FIELDS = _LATER_TEXTS | {"phase": None}
 OPERATING_POINTS = ("eer", "far_1e-2", "far_1e-3")
 
 
@@ -59,6 +61,9 @@ class ModelCard:
         Height and width of the crop in pixels (a list in JSON).
     embedding_size : int
         Length of the embedding.
+    phase : PhasePart or None
+        The part of the embedding that is compared at its best turn (an object with ``size``,
+        ``columns`` and ``turns`` in JSON, or null).
     thresholds : dict of str to float
         Least cosine similarity that counts as the same eye, for the operating
         points ``"eer"``, ``"far_1e-2"`` and ``"far_1e-3"`` (FAR 1 % and 0.1 %).
@@ -96,6 +101,7 @@ class ModelCard:
     created_by: str = ""
     weights_sha256: str = ""
     segmenter_version: str = ""
+    phase: PhasePart | None = None
 
     @classmethod
     def read(cls, path: str | Path) -> "ModelCard":
@@ -141,7 +147,7 @@ class ModelCard:
         if missing := sorted(known.keys() - values.keys()):
             raise refuse(f"field {', '.join(missing)} is missing")
         texts = ("name", "network", "roi_mode", "segmenter", "training_data", "created_by")
-        for name in (*texts, *_LATER_FIELDS):
+        for name in (*texts, *_LATER_TEXTS):
             if not isinstance(values[name], str):
                 raise refuse(f"{name} is {values[name]!r}, not a text")
         for name in ("thresholds", "thresholds_from", "files", "parity", "metrics"):
@@ -157,6 +163,14 @@ class ModelCard:
             raise refuse(f"input_size is {size!r}, not [height, width] in pixels")
         if not _is_positive_int(values["embedding_size"]):
             raise refuse(f"embedding_size is {values['embedding_size']!r}, not a positive integer")
+        if values["phase"] is not None:
+            try:
+                values["phase"] = PhasePart(**values["phase"])
+                learned = values["embedding_size"] - values["phase"].size
+            except (TypeError, ValueError):
+                learned = 0
+            if learned < 1:
+                raise refuse("phase does not give size, columns and turns of a part")
         for point in OPERATING_POINTS:
             threshold = values["thresholds"].get(point)
             number = isinstance(threshold, int | float) and not isinstance(threshold, bool)

@@ -11,6 +11,7 @@ from iris_tf.datasets.images import resize_roi
 from iris_tf.datasets.manifest import read_settings
 from iris_tf.inference.embedder import TFLiteEmbedder
 from iris_tf.inference.model_card import CARD_NAME, ModelCard
+from iris_tf.similarity import PhasePart
 
 _CHUNK = 1024  # crops in memory at a time
 
@@ -26,11 +27,14 @@ class Embedder(Protocol):
         Height and width of the crop it works on.
     embedding_size : int
         Length of an embedding.
+    phase : PhasePart or None
+        How embeddings are compared (`iris_tf.similarity.similarities`).
     """
 
     path: Path
     input_size: tuple[int, int]
     embedding_size: int
+    phase: PhasePart | None
 
     def embed(self, rois: Iterable[np.ndarray]) -> np.ndarray:
         """Unit vectors (n, embedding_size), float32, of uint8 crops of any size."""
@@ -55,6 +59,7 @@ class KerasEmbedder:
         from iris_tf.networks.embed import embed_rois, load_embedding_model
 
         self.path = Path(path)
+        self.phase = None  # exported files alone have such a part
         model = load_embedding_model(self.path)
         self._embed = lambda rois: embed_rois(model, rois)
         self.input_size = tuple(model.input_shape[1:3])
@@ -111,4 +116,8 @@ def open_model(path: str | Path) -> Embedder:
         return KerasEmbedder(RunFolder.open(path).best_model())
     if path.suffix == ".keras":
         return KerasEmbedder(path)
-    return TFLiteEmbedder(path)
+    card = path.with_name(CARD_NAME)
+    # A file that the card does not know may be of another model.
+    known = ModelCard.read(card) if card.is_file() else None
+    phase = known.phase if known and path.name in known.files else None
+    return TFLiteEmbedder(path, phase=phase)

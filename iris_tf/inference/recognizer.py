@@ -16,6 +16,7 @@ from iris_tf.inference.model_card import ModelCard
 from iris_tf.inference.template import Origin, Template, unit
 from iris_tf.released import released_model
 from iris_tf.segmentation.quality import IrisQuality
+from iris_tf.similarity import learned_size, similarities
 
 RELEASED = "mobiiris"
 
@@ -27,7 +28,7 @@ class Verification:
     Attributes
     ----------
     similarity : float
-        Cosine of the two embeddings, -1..1.
+        Cosine of the two embeddings, -1..1; of phase codes, at their best turn.
     threshold : float
         Least similarity that counts as the same eye.
     operating_point : str
@@ -148,8 +149,8 @@ class IrisRecognizer:
         calibration: str | Path | None = None,
     ):
         self.model = released_model(RELEASED) if model is None else Path(model)
-        self._embedder = TFLiteEmbedder(self.model, threads)
         self.card = ModelCard.beside(self.model)
+        self._embedder = TFLiteEmbedder(self.model, threads, self.card.phase)
         self._crop = Cropper(self.card.segmenter, self.card.roi_mode, self.card.segmenter_version)
         self.calibration: Calibration | None = None
         self.thresholds = self.card.thresholds
@@ -161,7 +162,7 @@ class IrisRecognizer:
         calibration = Calibration.read(path)
         if (
             calibration.model_sha256 != self.origin.model_sha256
-            or len(calibration.matrix) != self._embedder.embedding_size
+            or len(calibration.matrix) != learned_size(self.card.embedding_size, self.card.phase)
         ):
             raise ModelError(
                 f"{path}: this calibration is of another model file ({calibration.model}, SHA-256 "
@@ -179,7 +180,8 @@ class IrisRecognizer:
         ----------
         images : str, Path, ndarray of shape (height, width), uint8, or a sequence of these
             Near-infrared images of the eye, or its crops. The template of several is
-            their mean embedding, brought to length 1.
+            their mean embedding, brought to length 1; phase codes are turned to fit the
+            first image's before.
         kind : {"auto", "eye", "roi"}
             What the images are, see `iris_tf.inference.crops.Cropper`.
 
@@ -193,6 +195,9 @@ class IrisRecognizer:
             raise ExtractionError(
                 FailureReason.UNREADABLE, "There is no image to enrol; give at least one."
             )
+        if (phase := self.card.phase) is not None:
+            rest = [phase.aligned(embedding, embeddings[0]) for embedding in embeddings[1:]]
+            embeddings = np.stack([embeddings[0], *rest])
         embedding = embeddings[0] if len(embeddings) == 1 else unit(embeddings.mean(axis=0))
         return Template(embedding, self.origin, _mean(qualities))
 
@@ -215,6 +220,20 @@ class IrisRecognizer:
             When an image cannot be read or shows no usable iris.
         """
         return self._embed(images, kind)[0]
+
+    def similarities(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """Compare embeddings of `embed`, every one of a set with every one of another.
+
+        Parameters
+        ----------
+        first, second : ndarray of shape (n, D), (m, D), float32
+
+        Returns
+        -------
+        ndarray of shape (n, m)
+            Similarities, see `iris_tf.similarity.similarities`.
+        """
+        return np.clip(similarities(first, second, self.card.phase), -1.0, 1.0)
 
     def verify(
         self,
@@ -247,7 +266,8 @@ class IrisRecognizer:
         threshold = self.threshold(operating_point)
         self.origin.require(template.origin, "The template")
         probe = self._probe(probe, kind)
-        similarity = float(np.clip(np.dot(template.embedding, probe.embedding), -1.0, 1.0))
+        [[found]] = self.similarities(template.embedding[None], probe.embedding[None])
+        similarity = float(found)
         return Verification(
             similarity,
             threshold,
@@ -290,9 +310,10 @@ class IrisRecognizer:
             gallery = Gallery.of_templates(gallery)
         self.origin.require(gallery.origin, "The gallery")
         probe = self._probe(probe, kind)
+        found = gallery.best_of_each(probe.embedding, self.card.phase)
         matches = tuple(
             Match(identity, similarity, image, similarity >= threshold)
-            for identity, similarity, image in gallery.best_of_each(probe.embedding)
+            for identity, similarity, image in found
         )
         return Identification(
             matches, threshold, operating_point, probe.quality, self._calibration_name
@@ -340,7 +361,7 @@ class IrisRecognizer:
 
         embeddings = self._embedder.embed(rois())
         if self.calibration is not None:
-            embeddings = self.calibration.adapt(embeddings)
+            embeddings = self.calibration.adapt(embeddings, self.card.phase)
         return embeddings, qualities
 
 

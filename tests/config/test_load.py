@@ -253,6 +253,8 @@ def test_a_mistaken_override_of_balanced_batches(write, override, problem):
         ("temperature=0", "temperature must be above 0"),
         ("network.normalization=none", "network.normalization must be one of imagenet, local_"),
         ("network.normalization=local_contrast", "network.weights must not be imagenet with"),
+        ("network.phase=0.5", "network.phase needs `normalization: local_contrast`"),
+        ("network.phase=1", "network.phase must"),
         ("batch.turned=true", "batch.turned needs `layout: balanced` and an even number"),
         ("batch.datasets=3", "batch.datasets must be 0 with `layout: triplet`"),
         ("network.reduction=[2]", "network.reduction must be a list of 2 values"),

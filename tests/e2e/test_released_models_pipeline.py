@@ -13,6 +13,7 @@ from iris_tf.datasets.images import read_image
 from iris_tf.inference.embedder import TFLiteEmbedder
 from iris_tf.inference.model_card import ModelCard
 from iris_tf.networks.embed import embed_rois, load_embedding_model
+from iris_tf.networks.phase_code import with_phase
 from iris_tf.run_folder import RunFolder
 from iris_tf.training.finishing import finish
 
@@ -82,6 +83,9 @@ def test_files_and_card_belong_together(release):
     assert "averaged (alike 0.5, mobiiris 0.5); coarse contrast weakened to 0.5; embeddings" in (
         card.training_data
     )
+    exported, phase = with_phase(load_embedding_model(folder / "mobiiris.keras"), 0.667)
+    assert (card.phase, card.embedding_size) == (phase, exported.output_shape[-1])
+    expected = embed_rois(exported, strip[None])[0]
     for precision in ("float32", "float16"):
         found = TFLiteEmbedder(folder / f"mobiiris_{precision}.tflite").embed([strip])[0]
         assert np.dot(found, expected) > 0.9999

@@ -9,9 +9,13 @@ from iris_tf.errors import EvaluationError
 from iris_tf.evaluation.counts import rounded
 from iris_tf.evaluation.evaluate import (
     evaluate_embeddings,
+    evaluation_of_embeddings,
+    evaluation_of_pairs,
     evaluation_of_similarities,
     raw_pixel_embeddings,
 )
+from iris_tf.evaluation.slices import slice_figures
+from iris_tf.similarity import PhasePart
 
 
 def brute_force(embeddings, rows):
@@ -282,3 +286,33 @@ def test_one_genuine_comparison(rows_of):
     # Resamples without a, or with nobody else, have no comparison of either kind.
     assert found["intervals"]["bounds"]["eer"] == [0, 0]
     assert [pair[:2] for pair in found["worst"]["genuine"]] == [["0.png", "1.png"]]
+
+
+def test_a_phase_code_is_compared_at_its_best_turn(population):
+    embeddings, rows = population(6, 3)  # of 16 numbers: four, and three columns of four
+    phase = PhasePart(12, 3, 1)
+    expected = np.full((len(rows), len(rows)), -1.0)
+    for turn in (-1, 0, 1):
+        turned = embeddings.copy()
+        turned[:, 4:] = np.roll(embeddings[:, 4:], 4 * turn, axis=1)
+        np.maximum(expected, turned @ embeddings.T, out=expected)
+    found = evaluation_of_embeddings(embeddings, rows, resamples=0, phase=phase)
+    naive = evaluation_of_similarities(expected.astype(np.float32), rows, resamples=0)
+    for name, value in naive.result["metrics"].items():
+        assert found.result["metrics"][name] == pytest.approx(value, abs=1e-6)
+    first, second = np.triu_indices(len(rows), 1)
+    names = np.array([row.identity for row in rows])
+    genuine = names[first] == names[second]
+    pairs = np.stack([first, second], axis=1)
+    listed = evaluation_of_pairs(
+        embeddings, rows, pairs[genuine], pairs[~genuine], resamples=0, phase=phase
+    )
+    eer = naive.result["metrics"]["eer"]
+    assert listed.result["metrics"]["eer"] == pytest.approx(eer, abs=1e-6)
+    sliced = slice_figures(embeddings, rows, found, phase)
+    for name, part in sliced["eye"].items():
+        chosen = [i for i, row in enumerate(rows) if row.eye == name]
+        own = evaluation_of_similarities(
+            expected[np.ix_(chosen, chosen)].astype(np.float32), [rows[i] for i in chosen], 0
+        )
+        assert part["eer"] == pytest.approx(own.result["metrics"]["eer"], abs=1e-6)

@@ -16,6 +16,7 @@ from iris_tf.inference.calibration import (
     calibrate,
     estimate_impostors,
 )
+from iris_tf.similarity import PhasePart
 
 
 def unit_rows(rows):
@@ -55,6 +56,24 @@ def test_scores_are_those_of_a_naive_loop(eyes, images):
         known = [g % 10 not in (groups[a] % 10, groups[b] % 10) for g in groups]
         expected.append(cosine(*adapted(embeddings[[a, b]], embeddings[known])))
     scores = adapted_scores(embeddings, groups)
+    np.testing.assert_allclose(np.sort(scores), np.sort(expected), atol=1e-6)
+
+
+def test_a_phase_code_stays_as_it_is():
+    rng = np.random.default_rng(9)
+    embeddings, groups = eyes_of_one_camera(rng, 7, 2, size=11)
+    phase = PhasePart(6, 3, 1)
+    expected = []
+    for a, b in combinations(range(len(groups)), 2):
+        if groups[a] == groups[b]:
+            continue
+        known = [g % 10 not in (groups[a] % 10, groups[b] % 10) for g in groups]
+        pair = embeddings[[a, b]]
+        learned = adapted(pair[:, :5], embeddings[known][:, :5])
+        learned *= np.linalg.norm(pair[:, :5], axis=1, keepdims=True)
+        codes = [np.roll(pair[0, 5:], 2 * turn) @ pair[1, 5:] for turn in (-1, 0, 1)]
+        expected.append(learned[0] @ learned[1] + max(codes))
+    scores = adapted_scores(embeddings, groups, phase)
     np.testing.assert_allclose(np.sort(scores), np.sort(expected), atol=1e-6)
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from iris_tf.errors import ModelError
 from iris_tf.inference.model_card import ModelCard, ModelFile
+from iris_tf.similarity import PhasePart
 
 MODEL = b"\x00\x01not really a model\xff"
 
@@ -53,6 +54,17 @@ def test_round_trip(card, folder):
     card.write(folder / "model_card.json")
     assert ModelCard.read(folder / "model_card.json") == card
     assert ModelCard.beside(folder / "mobiiris_float16.tflite") == card
+
+
+def test_a_part_that_is_turned_is_kept(card, folder):
+    turned = dataclasses.replace(card, phase=PhasePart(96, 16, 2))
+    turned.write(folder / "model_card.json")
+    assert ModelCard.read(folder / "model_card.json") == turned
+    for wrong in ({"size": 96}, {"size": 96, "columns": 7, "turns": 2}, [], 96,
+                  {"size": 128, "columns": 16, "turns": 2}):  # fmt: skip
+        change(folder / "model_card.json", phase=wrong)
+        with pytest.raises(ModelError, match="phase does not give"):
+            ModelCard.read(folder / "model_card.json")
 
 
 def test_json_that_the_phone_reads(card, folder):

@@ -15,6 +15,7 @@ from iris_tf.inference.model_card import ModelCard
 from iris_tf.inference.template import Origin, Template
 from iris_tf.segmentation.quality import iris_quality
 from iris_tf.segmentation.segmenter import segmenter_by_name
+from iris_tf.similarity import PhasePart, similarities
 
 
 @pytest.fixture
@@ -101,6 +102,35 @@ def test_several_images_give_their_mean(recognizer, eye_files, embedding_of):
     for field in dataclasses.fields(template.quality):
         expected = sum(getattr(quality, field.name) for quality in alone) / 3
         assert getattr(template.quality, field.name) == pytest.approx(expected)
+
+
+def test_embeddings_with_a_phase_code_are_compared_at_their_best_turn(
+    pixel_model, eye_files, tmp_path
+):
+    model = Path(shutil.copy(pixel_model, tmp_path))
+    phase = PhasePart(96, 16, 3)  # of the 128 pixels
+    card = dataclasses.replace(ModelCard.beside(pixel_model), phase=phase)
+    card.write(tmp_path / "model_card.json")
+    recognizer = IrisRecognizer(model)
+    vectors = recognizer.embed(eye_files)
+    expected = similarities(vectors, vectors, phase)
+    np.testing.assert_allclose(recognizer.similarities(vectors, vectors), expected, atol=1e-6)
+    templates = {path.stem: recognizer.enroll(path) for path in eye_files}
+    for number, path in enumerate(eye_files):
+        result = recognizer.verify(templates["first"], path)
+        assert result.similarity == pytest.approx(expected[0, number], abs=1e-6)
+    found = recognizer.identify(eye_files[2], templates)
+    assert found.matches[0].identity == "stranger"
+    for match in found.matches:
+        column = [path.stem for path in eye_files].index(match.identity)
+        assert match.similarity == pytest.approx(expected[2, column], abs=1e-6)
+    # A template of several has their codes turned to fit the first.
+    strip = recognizer._crop(eye_files[0]).roi
+    first = recognizer.embed([strip], "roi")[0]
+    turned = phase.turned(first[None], 2)[0]
+    both = np.stack([first, turned])
+    recognizer._embedder.embed = lambda rois: both[: len(list(rois))]
+    np.testing.assert_allclose(recognizer.enroll([strip, strip], "roi").embedding, first, atol=1e-6)
 
 
 def test_nothing_to_enrol(recognizer):

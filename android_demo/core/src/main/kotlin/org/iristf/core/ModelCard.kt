@@ -76,6 +76,7 @@ data class RecognitionCard(
     val segmenter: String,
     val embeddingSize: Int,
     val thresholds: Map<String, Double>,
+    val phase: PhasePart? = null,
 ) : ModelCard() {
     override val input get() = "roi"
     override val output get() = "embedding"
@@ -95,8 +96,20 @@ data class RecognitionCard(
             return RecognitionCard(
                 json.text("name"), readFiles(json), readSize(json, "input_size"), mode,
                 json.text("segmenter"), json.integer("embedding_size", 1).toInt(),
-                OPERATING_POINTS.associateWith(thresholds::number),
+                OPERATING_POINTS.associateWith(thresholds::number), readPhase(json),
             )
+        }
+
+        private fun readPhase(json: JsonObject): PhasePart? {
+            // The first cards had none.
+            if (!json.has("phase") || json.isNull("phase")) return null
+            val phase = json.child("phase")
+            val (size, columns, turns) = listOf("size", "columns", "turns").map { phase.integer(it, 0).toInt() }
+            return try {
+                PhasePart(size, columns, turns)
+            } catch (error: IllegalArgumentException) {
+                throw json.wrong("phase", "size, columns and turns of a part")
+            }
         }
     }
 }

@@ -66,7 +66,7 @@ class Recognizer private constructor(
     fun compare(first: Enrolled, second: Enrolled): Comparison? {
         val card = recognition?.card ?: return null
         val (one, other) = listOf(first.embedding ?: return null, second.embedding ?: return null)
-        val similarity = one.indices.sumOf { one[it].toDouble() * other[it] }.coerceIn(-1.0, 1.0)
+        val similarity = Similarity.of(one, other, card.phase).coerceIn(-1.0, 1.0)
         val decisions = card.thresholds.map { (point, threshold) -> Decision(point, threshold, similarity >= threshold) }
         val (chosen, others) = decisions.partition { it.operatingPoint == OPERATING_POINT }
         return Comparison(similarity, chosen.single(), others)

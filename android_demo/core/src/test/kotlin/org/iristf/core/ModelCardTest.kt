@@ -30,6 +30,7 @@ class ModelCardTest {
         assertEquals(RoiMode.ALIGNED, card.roiMode)
         assertEquals(96 to 128, card.inputSize)
         assertEquals(1.0, card.thresholds["far_1e-3"])
+        assertEquals(null, card.phase)
         assertEquals("roi" to "embedding", card.input to card.output)
         val other = ModelCard.read(segmenter, "iris-segmenter") as SegmenterCard
         assertEquals("image" to "masks", other.input to other.output)
@@ -42,6 +43,7 @@ class ModelCardTest {
         assertEquals(RoiMode.UNROLLED, card.roiMode)
         assertEquals(48 to 256, card.inputSize)
         assertEquals(64, card.embeddingSize)
+        assertEquals(PhasePart(32, 16, 2), card.phase)
         assertEquals(mapOf("eer" to 0.25, "far_1e-2" to 0.5, "far_1e-3" to 0.75), card.thresholds)
         assertEquals(ModelFile("m.tflite", abc, 3), card.check("m.tflite", "abc".byteInputStream()))
     }
@@ -61,6 +63,7 @@ class ModelCardTest {
             "\"schema_version\": 1" to "\"schema_version\": 2", "aligned" to "round", "[96, 128]" to "[96]",
             "[96, 128]" to "[96, 0]", "\"eer\": 0.5" to "\"eer\": \"low\"", "\"bytes\": 3" to "\"bytes\": 0",
             "\"embedding_size\": 64," to "", "{" to "[",
+            "\"parity\": {}" to "\"phase\": {\"size\": 5, \"columns\": 2, \"turns\": 0}",
         )) {
             val broken = recognition.replace(old, new)
             assertTrue(broken != recognition, old)

@@ -1,0 +1,101 @@
+"""How alike embeddings are: by their cosine, and a phase code among them at its best turn."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class PhasePart:
+    """Which part of an embedding is a phase code, and how far it is turned to compare two.
+
+    The code is that of `iris_tf.networks.phase_code`: the last `size` entries, column after
+    column around the ring, so that a tilt of the head by one column moves it around by the
+    entries of one column.
+
+    Attributes
+    ----------
+    size : int
+        Entries.
+    columns : int
+        Columns around the ring; a divisor of `size`.
+    turns : int
+        Columns by which one of two codes is turned at most, either way.
+    """
+
+    size: int
+    columns: int
+    turns: int
+
+    def __post_init__(self):
+        if min(self.size, self.columns) < 1 or self.size % self.columns:
+            raise ValueError(f"{self.size} entries are not {self.columns} columns")
+        if not 0 <= 2 * self.turns < self.columns:
+            raise ValueError(f"{self.columns} columns cannot be turned by {self.turns} either way")
+
+    def turned(self, embeddings: np.ndarray, columns: int) -> np.ndarray:
+        """Embeddings (n, D) with their phase code turned to the right by some columns."""
+        code = np.roll(embeddings[:, -self.size :], columns * (self.size // self.columns), axis=1)
+        return np.concatenate([embeddings[:, : -self.size], code], axis=1)
+
+    def aligned(self, embedding: np.ndarray, reference: np.ndarray) -> np.ndarray:
+        """An embedding (D,), turned so that it is most like a reference (D,)."""
+        turns = (self.turned(embedding[None], t)[0] for t in self.all_turns)
+        return max(turns, key=lambda turn: float(turn @ reference))
+
+    @property
+    def all_turns(self) -> range:
+        """Turns at which two codes are compared, in columns."""
+        return range(-self.turns, self.turns + 1)
+
+
+def learned_size(size: int, phase: PhasePart | None) -> int:
+    """Entries of embeddings of a size that are no phase code; they come first."""
+    return size if phase is None else size - phase.size
+
+
+def similarities(
+    first: np.ndarray, second: np.ndarray, phase: PhasePart | None = None
+) -> np.ndarray:
+    """Cosine of every embedding of one set and every embedding of another.
+
+    Of a phase code, that of the turn at which the two are most alike: a tilted head turns the
+    iris (the search over shifts of Daugman, 1993).
+
+    Parameters
+    ----------
+    first, second : ndarray of shape (n, D), (m, D), float
+        Unit vectors.
+    phase : PhasePart, optional
+        The part that is a phase code; none without.
+
+    Returns
+    -------
+    ndarray of shape (n, m)
+        -1..1 up to rounding.
+    """
+    if phase is None:
+        return first @ second.T
+    learned = first[:, : -phase.size] @ second[:, : -phase.size].T
+    # A product a turn: in float32, of numbers that float32 networks computed.
+    left = np.ascontiguousarray(first[:, -phase.size :], np.float32)
+    right = np.ascontiguousarray(second[:, -phase.size :], np.float32)
+    best = None
+    for turn in phase.all_turns:
+        found = np.roll(left, turn * (phase.size // phase.columns), axis=1) @ right.T
+        best = found if best is None else np.maximum(best, found, out=best)
+    return learned + best
+
+
+def paired_similarities(
+    first: np.ndarray, second: np.ndarray, phase: PhasePart | None = None
+) -> np.ndarray:
+    """`similarities` of each row of (n, D) with the same row of another (n, D), as (n,)."""
+    if phase is None:
+        return np.einsum("ij,ij->i", first, second)
+    learned, other = first[:, : -phase.size], second[:, : -phase.size]
+    best = np.full(len(first), -np.inf)
+    for turn in phase.all_turns:
+        code = phase.turned(first, turn)[:, -phase.size :]
+        np.maximum(best, np.einsum("ij,ij->i", code, second[:, -phase.size :]), out=best)
+    return np.einsum("ij,ij->i", learned, other) + best
