@@ -52,7 +52,7 @@ from iris_tf.stages import Stages
 
 CROPS_SHOWN = 24
 EYES_MAPPED = 4  # of each model, on every page
-AS_RELEASED = "released model as it is"
+AS_RELEASED = "released weights as they are"
 UNSEEN = {"person": "persons", "identity": "identities"}
 
 

@@ -159,6 +159,7 @@ class RandomEmbedder:
     """A random direction for each image."""
 
     input_size = (32, 32)
+    phase = None
 
     def __init__(self, path):
         self.path = path

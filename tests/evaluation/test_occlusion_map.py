@@ -22,6 +22,7 @@ class RegionEmbedder:
     path = Path("region.tflite")
     input_size = (32, 64)
     embedding_size = 2
+    phase = None
 
     def embed(self, rois):
         angles = np.array([roi[REGION].mean() / 255 for roi in rois])
