@@ -78,8 +78,8 @@ def similarities(
         return first @ second.T
     learned = first[:, : -phase.size] @ second[:, : -phase.size].T
     # A product a turn: in float32, of numbers that float32 networks computed.
-    left = np.ascontiguousarray(first[:, -phase.size :], np.float32)
-    right = np.ascontiguousarray(second[:, -phase.size :], np.float32)
+    left = np.asarray(first[:, -phase.size :], np.float32)
+    right = np.asarray(second[:, -phase.size :], np.float32)
     best = None
     for turn in phase.all_turns:
         found = np.roll(left, turn * (phase.size // phase.columns), axis=1) @ right.T

@@ -180,7 +180,11 @@ def test_sites_too_small_for_a_batch_are_refused_before_anything_is_drawn(
     [
         (["finish.average={other: 1.0}"], "names other, which is not one of `models`"),
         (["models.alike.network={embedding_size: 64}"], "alike has another network than mobiiris"),
-        (["training.network.normalization=imagenet"], "mobiiris has no local contrast"),
+        (
+            ["training.network.normalization=imagenet", "training.network.phase=0"],
+            "mobiiris has no local contrast",
+        ),
+        (["training.network.normalization=imagenet"], "phase needs `normalization: local_contrast`"),
         (
             ["models.alike.network.pooling=average", "models.mobiiris.network.pooling=average"],
             "mobiiris pools without weights",
