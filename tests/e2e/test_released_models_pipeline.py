@@ -184,7 +184,7 @@ def test_sites_too_small_for_a_batch_are_refused_before_anything_is_drawn(
             ["training.network.normalization=imagenet", "training.network.phase=0"],
             "mobiiris has no local contrast",
         ),
-        (["training.network.normalization=imagenet"], "phase needs `normalization: local_contrast`"),
+        (["training.network.normalization=imagenet"], "phase needs `normalization: local_"),
         (
             ["models.alike.network.pooling=average", "models.mobiiris.network.pooling=average"],
             "mobiiris pools without weights",
