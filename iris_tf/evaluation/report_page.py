@@ -32,8 +32,8 @@ _COMPARED = {
 }
 _DEFINITIONS = (
     "A comparison is genuine when both images show the same eye; all others are impostor "
-    "comparisons. Scores are cosine similarities of embeddings, counted at a resolution of 2.4e-7, "
-    "ties together.",
+    "comparisons. Scores are cosine similarities of embeddings (of phase codes, at their best "
+    "turn), counted at a resolution of 2.4e-7, ties together.",
     "EER: error rate where false match rate and false non-match rate, joined by straight lines "
     "between neighbouring scores, are equal.",
     "VR@FAR=1 %: share of genuine comparisons accepted at the most lenient threshold that "
