@@ -35,8 +35,16 @@ class PhasePart:
 
     def turned(self, embeddings: np.ndarray, columns: int) -> np.ndarray:
         """Embeddings (n, D) with their phase code turned to the right by some columns."""
-        code = np.roll(embeddings[:, -self.size :], columns * (self.size // self.columns), axis=1)
-        return np.concatenate([embeddings[:, : -self.size], code], axis=1)
+        learned, codes = self.split(embeddings)
+        return np.concatenate([learned, self.turned_codes(codes, columns)], axis=1)
+
+    def turned_codes(self, codes: np.ndarray, columns: int) -> np.ndarray:
+        """Phase codes (n, size) alone, turned to the right by some columns."""
+        return np.roll(codes, columns * (self.size // self.columns), axis=1)
+
+    def split(self, embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What is learnt of embeddings (n, D), and their phase codes (n, size)."""
+        return embeddings[:, : -self.size], embeddings[:, -self.size :]
 
     def aligned(self, embedding: np.ndarray, reference: np.ndarray) -> np.ndarray:
         """An embedding (D,), turned so that it is most like a reference (D,)."""
@@ -76,15 +84,13 @@ def similarities(
     """
     if phase is None:
         return first @ second.T
-    learned = first[:, : -phase.size] @ second[:, : -phase.size].T
+    (learned, code), (other, other_code) = phase.split(first), phase.split(second)
     # A product a turn: in float32, of numbers that float32 networks computed.
-    left = np.asarray(first[:, -phase.size :], np.float32)
-    right = np.asarray(second[:, -phase.size :], np.float32)
-    best = None
+    code, other_code = (np.asarray(codes, np.float32) for codes in (code, other_code))
+    best = np.full((len(first), len(second)), -np.inf, np.float32)
     for turn in phase.all_turns:
-        found = np.roll(left, turn * (phase.size // phase.columns), axis=1) @ right.T
-        best = found if best is None else np.maximum(best, found, out=best)
-    return learned + best
+        np.maximum(best, phase.turned_codes(code, turn) @ other_code.T, out=best)
+    return learned @ other.T + best
 
 
 def paired_similarities(
@@ -93,9 +99,9 @@ def paired_similarities(
     """`similarities` of each row of (n, D) with the same row of another (n, D), as (n,)."""
     if phase is None:
         return np.einsum("ij,ij->i", first, second)
-    learned, other = first[:, : -phase.size], second[:, : -phase.size]
+    (learned, code), (other, other_code) = phase.split(first), phase.split(second)
     best = np.full(len(first), -np.inf)
     for turn in phase.all_turns:
-        code = phase.turned(first, turn)[:, -phase.size :]
-        np.maximum(best, np.einsum("ij,ij->i", code, second[:, -phase.size :]), out=best)
+        found = np.einsum("ij,ij->i", phase.turned_codes(code, turn), other_code)
+        np.maximum(best, found, out=best)
     return np.einsum("ij,ij->i", learned, other) + best

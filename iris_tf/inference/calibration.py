@@ -224,7 +224,7 @@ def calibrate(
         name,
         recognizer.origin.model,
         recognizer.origin.model_sha256,
-        _adaptation(_moment(found.embeddings, phase)).astype(np.float32),
+        _adaptation(found.embeddings, phase).astype(np.float32),
         len(found.images),
         eyes,
         found.failures,
@@ -232,13 +232,10 @@ def calibrate(
     )
 
 
-def _adaptation(moment: np.ndarray) -> np.ndarray:
-    return whitening_matrix(moment, _POWER, _SHRINKAGE)
-
-
-def _moment(embeddings: np.ndarray, phase: PhasePart | None) -> np.ndarray:
-    """Second moment of the learned part."""
-    return second_moment(embeddings[:, : learned_size(embeddings.shape[1], phase)])
+def _adaptation(embeddings: np.ndarray, phase: PhasePart | None) -> np.ndarray:
+    """Matrix for the learned part of embeddings (n, D)."""
+    learned = embeddings[:, : learned_size(embeddings.shape[1], phase)]
+    return whitening_matrix(second_moment(learned), _POWER, _SHRINKAGE)
 
 
 def _adapted(embeddings: np.ndarray, matrix: np.ndarray, phase: PhasePart | None) -> np.ndarray:
@@ -319,7 +316,7 @@ def _look_alikes(embeddings: np.ndarray, phase: PhasePart | None) -> np.ndarray:
     from scipy.cluster.hierarchy import fcluster, linkage
     from scipy.spatial.distance import squareform
 
-    adapted = unit(_adapted(embeddings, _adaptation(_moment(embeddings, phase)), phase))
+    adapted = unit(_adapted(embeddings, _adaptation(embeddings, phase), phase))
     distances = 1.0 - similarities(adapted, adapted, phase)
     # By the mean of two groups, because a chain of strangers who are a little alike is long.
     tree = linkage(squareform(distances, checks=False), method="average")
@@ -406,7 +403,7 @@ def adapted_scores(
     scores = []
     for one, other in itertools.combinations_with_replacement(range(folds.max() + 1), 2):
         left_out = (folds == one) | (folds == other)
-        matrix = _adaptation(_moment(embeddings[~left_out], phase))
+        matrix = _adaptation(embeddings[~left_out], phase)
         first, second = (
             _adapted(embeddings[folds == fold], matrix, phase) for fold in (one, other)
         )

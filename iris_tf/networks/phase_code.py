@@ -11,6 +11,7 @@ from iris_tf.networks.strip_normalization import COARSE, StripNormalization
 from iris_tf.networks.weights import NORMALIZATION_LAYER
 from iris_tf.similarity import PhasePart
 
+_WAVELENGTHS = (16.0, 7.0)  # along the angle, in pixels of the normalised strip
 _HEIGHT, _WIDTH = 7, 33  # of the filters, in pixels of the normalised strip
 _ROW_SIGMA = 1.5
 _ENVELOPE = 0.4  # sigma along the angle, in wavelengths
@@ -33,29 +34,19 @@ class PhaseCode(keras.layers.Layer):
     Takes what `StripNormalization` returns, (batch, rows, columns + 2 wrap, 3), and returns
     (batch, columns / 2 * rows / 4 * 2 filters): column after column around the ring, in each
     row after row, in each both parts of both filters; each -1..1.
-
-    Parameters
-    ----------
-    wavelengths : tuple of float
-        Of the filters, along the angle, in columns of the normalised strip.
     """
 
-    def __init__(self, wavelengths: tuple = (16.0, 7.0), **kwargs):
+    def __init__(self, **kwargs):
         super().__init__(**{**kwargs, "dtype": "float32"})
-        self.wavelengths = tuple(wavelengths)
         rows = np.arange(_HEIGHT) - _HEIGHT // 2
         down = np.exp(-0.5 * (rows / _ROW_SIGMA) ** 2)
         # Down and along one after the other: fewer weights, and less to compute.
         self._down = (down / down.sum())[:, None, None, None] * np.eye(2)
         # Local contrast goes through the waves, coverage through their envelopes.
-        waves, envelopes = zip(*map(_filters, self.wavelengths), strict=True)
+        waves, envelopes = zip(*map(_filters, _WAVELENGTHS), strict=True)
         self._along = np.zeros((1, _WIDTH, 2, 3 * len(waves)))
         self._along[0, :, 0, : 2 * len(waves)] = np.concatenate(waves, axis=1)
         self._along[0, :, 1, 2 * len(waves) :] = np.stack(envelopes, axis=1)
-
-    def get_config(self):
-        """Arguments of the constructor."""
-        return {**super().get_config(), "wavelengths": self.wavelengths}
 
     def call(self, inputs):
         """Code of normalised strips."""
@@ -65,7 +56,7 @@ class PhaseCode(keras.layers.Layer):
         x = ops.conv(x, self._down.astype(np.float32), (_STRIDES[0], 1))
         x = ops.conv(x, self._along.astype(np.float32), (1, _STRIDES[1]))
         x = ops.transpose(x, (0, 2, 1, 3))
-        filters = len(self.wavelengths)
+        filters = len(_WAVELENGTHS)
         places = x.shape[1] * x.shape[2] * filters
         answers = ops.reshape(x[..., : 2 * filters], (-1, places, 2))
         seen = ops.reshape(x[..., 2 * filters :], (-1, places, 1))
@@ -77,7 +68,7 @@ class PhaseCode(keras.layers.Layer):
         """One vector."""
         batch, height, width, _ = input_shape
         columns = (width - _WIDTH) // _STRIDES[1] + 1
-        return (batch, columns * (height // _STRIDES[0]) * 2 * len(self.wavelengths))
+        return (batch, columns * (height // _STRIDES[0]) * 2 * len(_WAVELENGTHS))
 
 
 @keras.saving.register_keras_serializable(package="iris_tf")

@@ -25,6 +25,7 @@ from iris_tf.machine import machine_description
 from iris_tf.networks.embed import load_embedding_model
 from iris_tf.networks.embedding_model import build_embedding_model
 from iris_tf.networks.parameter_groups import backbone_stages
+from iris_tf.networks.phase_code import with_phase
 from iris_tf.progress import StageProgress
 from iris_tf.run_folder import RunFolder, TrainingState
 from iris_tf.schedules.distillation import DistillationSchedule
@@ -121,8 +122,12 @@ def prepare_training(recipe: TrainRecipe) -> Training:
     try:
         with strategy.scope():
             teach = _teacher(recipe)
+            student = build_student(recipe)
+            if recipe.network.phase:
+                # An export would refuse it, after the training.
+                with_phase(student, recipe.network.phase)
             trainer = EmbeddingTrainer(
-                build_student(recipe),
+                student,
                 recipe.batch,
                 hardest=recipe.mining.hardest,
                 triplet_reduction=recipe.triplet_reduction,

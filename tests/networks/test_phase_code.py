@@ -119,18 +119,22 @@ def test_it_is_saved_and_loaded(student, tmp_path):
     np.testing.assert_allclose(embed_rois(loaded, strips), embed_rois(model, strips), atol=1e-6)
 
 
-@pytest.mark.parametrize(("size", "reduction"), [((68, 512), (2, 2)), ((36, 256), (1, 2))])
-def test_strips_without_places_for_it_are_refused(size, reduction):
-    model = build_embedding_model(
+def of_strips(size, reduction):
+    return build_embedding_model(
         "mobilenet_v3_large", size, embedding_size=4, normalization="local_contrast",
         reduction=reduction,
     )  # fmt: skip
-    rows = size[0] // reduction[0]
-    if rows % 4 == 0:
-        assert with_phase(model, 0.5)[0].output_shape == (None, 4 + 64 * 9 * 4)
-    else:
-        with pytest.raises(ModelError, match=f"{rows} rows"):
-            with_phase(model, 0.5)
+
+
+def test_strips_of_other_sizes_have_other_places():
+    model, phase = with_phase(of_strips((36, 256), (1, 2)), 0.5)
+    assert model.output_shape == (None, 4 + 64 * 9 * 4)
+    assert phase == PhasePart(size=64 * 9 * 4, columns=64, turns=3)
+
+
+def test_strips_without_places_for_it_are_refused():
+    with pytest.raises(ModelError, match="34 rows"):
+        with_phase(of_strips((68, 512), (2, 2)), 0.5)
 
 
 def test_networks_of_other_crops_are_refused():

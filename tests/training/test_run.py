@@ -203,6 +203,21 @@ def test_what_is_for_strips_is_refused_on_other_crops(
     assert_refused(recipe, RecipeError, f"{section}.{list(setting)[-1]}", "algorithm1", "unrolled")
 
 
+def test_strips_without_places_for_a_phase_code_are_refused_before_the_training(
+    tiny_module, tmp_path, small_dataset
+):
+    dataset = copy_of(small_dataset, tmp_path)
+    described = json.loads((dataset / "dataset.json").read_text())
+    described["settings"]["roi_mode"] = "unrolled"
+    (dataset / "dataset.json").write_text(json.dumps(described))
+    network = {
+        "normalization": "local_contrast", "input_size": [34, 256], "reduction": [1, 2],
+        "phase": 0.5,
+    }  # fmt: skip
+    recipe = small_recipe(tmp_path, dataset, network=network)
+    assert_refused(recipe, ModelError, "34 rows", "network.phase")
+
+
 @pytest.mark.parametrize(
     ("network", "parts"),
     [
