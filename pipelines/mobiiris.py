@@ -31,7 +31,7 @@ from iris_tf.datasets.roi_store import load_rois
 from iris_tf.datasets.synthetic.writer import synthesize
 from iris_tf.evaluation.evaluate import evaluate_embeddings, raw_pixel_embeddings
 from iris_tf.evaluation.model import evaluate_model, select_rows
-from iris_tf.evaluation.occlusion_map import occlusion_maps, read_maps, write_maps
+from iris_tf.evaluation.occlusion_map import MAPS_NAME, OcclusionMap, read_maps
 from iris_tf.evaluation.report import (
     Report,
     ReportRow,
@@ -42,7 +42,6 @@ from iris_tf.evaluation.report import (
 )
 from iris_tf.files import write_json
 from iris_tf.inference.model_card import CARD_NAME
-from iris_tf.inference.models import open_model
 from iris_tf.machine import machine_description
 from iris_tf.progress import track
 from iris_tf.released import PRETRAINED, weights_file
@@ -179,7 +178,7 @@ class Pipeline:
         self.stages.run(
             f"evaluate {name} {precision}",
             {"model": model, "manifest": self.manifest},
-            [out / "metrics.json"],
+            [out / "metrics.json", out / MAPS_NAME],
             lambda: evaluate_model(
                 model, self.manifest, out, "test", cost=model_cost, occlusion_eyes=EYES_MAPPED
             ),
@@ -190,28 +189,16 @@ class Pipeline:
         return self.folder / name / f"evaluation_{precision}"
 
     def compare(self) -> None:
-        """Set the models beside the first, and map what each looks at."""
+        """Set the models beside the first."""
         files = {name: self.model_file(name, self.compared_precision) for name in self.models}
         first, *others = files.values()
-
-        def action() -> None:
-            evaluate_model(
-                first, self.manifest, self.comparison, "test", others=others, cost=model_cost
-            )
-            rows = select_rows(self.manifest, "test")
-            write_maps(
-                self.occlusion,
-                {
-                    name: occlusion_maps(open_model(file), rows, self.dataset, EYES_MAPPED)
-                    for name, file in files.items()
-                },
-            )
-
         self.stages.run(
             "compare models",
             {"models": list(files), "manifest": self.manifest, **files_by_path(files.values())},
-            [self.comparison / "metrics.json", self.occlusion],
-            action,
+            [self.comparison / "metrics.json"],
+            lambda: evaluate_model(
+                first, self.manifest, self.comparison, "test", others=others, cost=model_cost
+            ),
         )
 
     @property
@@ -224,11 +211,6 @@ class Pipeline:
     def comparison(self) -> Path:
         """Where the models lie side by side."""
         return self.folder / "comparison"
-
-    @property
-    def occlusion(self) -> Path:
-        """What the models look at."""
-        return self.comparison / "occlusion.npz"
 
     def evaluate_references(self) -> None:
         """Evaluate what has learnt nothing here: raw pixels, and the last model as it began."""
@@ -294,7 +276,6 @@ class Pipeline:
         path = self.folder / "report.html"
         first, *others = (f"{name}, {self.compared_precision}" for name in self.models)
         compared = json.loads((self.comparison / "metrics.json").read_text("utf-8"))["others"]
-        maps = read_maps(self.occlusion)
         write_report(
             path,
             Report(
@@ -319,7 +300,7 @@ class Pipeline:
                 },
                 compared_with=first,
                 occlusion={
-                    f"{name}, {self.compared_precision}": found for name, found in maps.items()
+                    f"{name}, {self.compared_precision}": self.maps(name) for name in self.models
                 },
                 notes=["Latency was measured on this machine's CPU, not on a phone."],
             ),
@@ -329,6 +310,12 @@ class Pipeline:
         for name, recipe in self.models.items():
             print(f"model:   {RunFolder(recipe.run).models} ({name})")
         print(f"report:  {path}")
+
+    def maps(self, name: str) -> list[OcclusionMap]:
+        """What a model looks at."""
+        folder = self.evaluation_folder(name, self.compared_precision)
+        (found,) = read_maps(folder / MAPS_NAME).values()
+        return found
 
     def report_rows(self) -> list[ReportRow]:
         """References first, then every exported file."""

@@ -26,7 +26,7 @@ from iris_tf.evaluation.failures import (
 )
 from iris_tf.evaluation.iriscode import IrisCodeBaseline, hamming_distances, iriscode_of_dataset
 from iris_tf.evaluation.model_report import write_model_report
-from iris_tf.evaluation.occlusion_map import occlusion_maps
+from iris_tf.evaluation.occlusion_map import MAPS_NAME, occlusion_maps, write_maps
 from iris_tf.evaluation.pair_lists import read_pairs
 from iris_tf.evaluation.prepared_sets import PreparedSet, prepared_sets
 from iris_tf.evaluation.scores import label_images
@@ -127,7 +127,8 @@ def evaluate_model(
         does.
     occlusion_eyes : int, optional
         Number of eyes of which the report shows what each model's embedding looks at (see
-        `iris_tf.evaluation.occlusion_map`), at the cost of some 250 inferences each.
+        `iris_tf.evaluation.occlusion_map`), at the cost of some 250 inferences each. The maps
+        are written, too, as ``occlusion.npz`` (see `write_maps`).
     other_manifests : sequence of str or Path, optional
         More datasets, of other persons, to be evaluated together with the first. Each is then
         called by the name of its folder, and its images ``<name>/<image>``.
@@ -239,6 +240,10 @@ def evaluate_model(
     if scores is not None:
         _write_scores(scores, entries, evaluations)
     write_json(Path(out) / "metrics.json", result)
+    if occlusion:
+        write_maps(Path(out) / MAPS_NAME, occlusion)
+    else:  # those of an evaluation before are of other models or images
+        (Path(out) / MAPS_NAME).unlink(missing_ok=True)
     write_model_report(Path(out) / "report.html", result, sets, occlusion)
     return result
 

@@ -22,6 +22,8 @@ from iris_tf.inference.models import Embedder
 from iris_tf.progress import track
 from iris_tf.similarity import similarities
 
+MAPS_NAME = "occlusion.npz"  # in the folder of an evaluation
+
 _POSITIONS = 256  # of the patch, about
 _LEAST_STEP = 4  # pixels
 

@@ -19,7 +19,7 @@ _STRIDES = (4, 2)
 _FAINT = 0.02  # amplitude, in units of local contrast, that counts half
 _LEAST_SEEN = 0.8  # share of what a filter looks at; less of it counts nothing
 _TINY = 1e-6
-_FURTHEST = 17.0 / 360.0  # of a turn: heads that are tilted by up to 17 degrees
+_FURTHEST = 22.5 / 360.0  # of a turn: between two tilts of the head
 
 
 @keras.saving.register_keras_serializable(package="iris_tf")

@@ -1,7 +1,7 @@
 """AdamW in three parameter groups, each with its own schedule (Eq. 12)."""
 
 import keras
-from keras import ops
+import tensorflow as tf
 
 from iris_tf.config.recipe import OptimizerRecipe
 from iris_tf.networks.parameter_groups import parameter_group
@@ -28,16 +28,22 @@ class OwnStepsAdamW(keras.optimizers.AdamW):
 
     def update_step(self, gradient, variable, learning_rate):
         """Change one variable by its gradient."""
-        steps = self._own_steps[self._get_variable_index(variable)]
-        self.assign_add(steps, ops.ones((), steps.dtype))
-        # Keras will correct for its own count.
-        factor = self._correction(steps) / self._correction(self.iterations + 1)
-        super().update_step(gradient, variable, learning_rate * ops.cast(factor, variable.dtype))
-
-    def _correction(self, steps):
-        steps = ops.cast(steps, "float32")
-        return ops.sqrt(1.0 - ops.power(self.beta_2, steps)) / (
-            1.0 - ops.power(self.beta_1, steps)
+        index = self._get_variable_index(variable)
+        steps = self._own_steps[index]
+        self.assign_add(steps, tf.ones((), steps.dtype))
+        taken = tf.cast(steps.value, variable.dtype)
+        # One operation: written out, those of all variables are half of the training's graph.
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable.handle,
+            m=self._momentums[index].value.handle,
+            v=self._velocities[index].value.handle,
+            beta1_power=tf.pow(self.beta_1, taken),
+            beta2_power=tf.pow(self.beta_2, taken),
+            lr=tf.cast(learning_rate, variable.dtype),
+            beta1=self.beta_1,
+            beta2=self.beta_2,
+            epsilon=self.epsilon,
+            grad=tf.cast(gradient, variable.dtype),
         )
 
 

@@ -29,7 +29,8 @@ def run_pipeline(folder: Path, *overrides: str) -> subprocess.CompletedProcess:
     return subprocess.run(
         [
             sys.executable, PROJECT / "pipelines" / "mobiiris.py",
-            PROJECT / "pipelines" / "demo.yaml", f"run={folder}", *SHORTER, *overrides,
+            PROJECT / "pipelines" / "demo.yaml", f"run={folder}", *SHORTER,
+            "models.resnet50.network.reduction=[2,8]", *overrides,
         ],
         capture_output=True, text=True, timeout=900, check=False,
     )  # fmt: skip

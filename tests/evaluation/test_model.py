@@ -11,6 +11,7 @@ from iris_tf.errors import EvaluationError, ModelError
 from iris_tf.evaluation import model as model_module
 from iris_tf.evaluation.iriscode import IrisCodeBaseline, IrisCodes, hamming_distances
 from iris_tf.evaluation.model import evaluate_model
+from iris_tf.evaluation.occlusion_map import read_maps
 from iris_tf.machine import package_version
 
 
@@ -83,6 +84,7 @@ def test_models_side_by_side(run_cli, small_dataset, exported, tmp_path):
     assert scores["impostor_1"].sum() == counts["impostor_comparisons"]
     page = (out / "report.html").read_text()
     assert page.count("Occlusion maps of mobile_float") == 2
+    assert list(read_maps(out / "occlusion.npz")) == scores["models"].tolist()
     assert '<td data-label="precision" class="left">float16</td>' in page
     assert "minus that of mobile_float32.tflite" in page
 

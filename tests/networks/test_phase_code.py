@@ -85,8 +85,10 @@ def test_what_is_hidden_says_nothing():
 
 def test_similarity_is_the_weighted_mean_of_both_parts(student):
     strips = textures(4)
+    strips[2] = np.roll(strips[0], 8 * 4, axis=1)  # as far as codes are turned
+    strips[3] = np.roll(strips[1], 9 * 4, axis=1)
     model, phase = with_phase(student, 0.75)
-    assert phase == PhasePart(size=4096, columns=128, turns=6)
+    assert phase == PhasePart(size=4096, columns=128, turns=8)
     assert model.output_shape == (None, 16 + 4096)
     both = embed_rois(model, strips).astype(np.float64)
     np.testing.assert_allclose(np.linalg.norm(both, axis=1), 1.0, atol=1e-5)
@@ -94,8 +96,9 @@ def test_similarity_is_the_weighted_mean_of_both_parts(student):
     code = np.asarray(PhaseCode()(normalised(strips)), np.float64).reshape(4, 128, 32)
     code /= np.linalg.norm(code, axis=(1, 2), keepdims=True)
     best = np.full((4, 4), -1.0)
-    for turn in range(-6, 7):
+    for turn in range(-8, 9):
         best = np.maximum(best, np.einsum("icr,jcr->ij", np.roll(code, turn, axis=1), code))
+    assert best[0, 2] > 0.9 > 0.5 > best[1, 3]
     expected = 0.25 * learned @ learned.T + 0.75 * best
     np.testing.assert_allclose(similarities(both, both, phase), expected, atol=1e-4)
 
@@ -129,7 +132,7 @@ def of_strips(size, reduction):
 def test_strips_of_other_sizes_have_other_places():
     model, phase = with_phase(of_strips((36, 256), (1, 2)), 0.5)
     assert model.output_shape == (None, 4 + 64 * 9 * 4)
-    assert phase == PhasePart(size=64 * 9 * 4, columns=64, turns=3)
+    assert phase == PhasePart(size=64 * 9 * 4, columns=64, turns=4)
 
 
 def test_strips_without_places_for_it_are_refused():
