@@ -20,10 +20,12 @@ EXTRA ?= $(shell command -v nvidia-smi > /dev/null 2>&1 && echo gpu || echo cpu)
 demo: $(VENV)/installed
 	$(BIN)/python pipelines/mobiiris.py pipelines/demo.yaml
 
-# Two at a time, each file's tests in one process: most of them keep one core busy.
+# Two at a time, each file's tests in one process: most of them keep one core busy. In the order
+# of their names: the longest files have few tests, and would be left to the end.
 test: $(VENV)/installed $(OPEN_IRIS_VENV)/installed
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
-	$(OPEN_IRIS_BIN)/python -m pytest --numprocesses 2 --dist loadfile $(OPEN_IRIS_TESTS)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	$(OPEN_IRIS_BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder \
+		$(OPEN_IRIS_TESTS)
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check iris_tf pipelines tests

@@ -25,6 +25,7 @@ from iris_tf.parallel import run_in_processes
 from iris_tf.progress import StageProgress
 from iris_tf.schedules.warmup_cosine import WarmupCosine
 from iris_tf.training.callbacks import check_finite
+from iris_tf.training.optimizer import OwnStepsAdamW
 from iris_tf.training.state import load_variables, save_variables
 
 _EYES_A_FILE = 250
@@ -263,7 +264,7 @@ def _train_part(
         part.learning_rate, part.learning_rate / 100, recipe.warm_steps, steps * part.epochs
     )
     model.compile(
-        keras.optimizers.AdamW(rate, weight_decay=recipe.weight_decay, clipnorm=1.0),
+        OwnStepsAdamW(rate, weight_decay=recipe.weight_decay, clipnorm=1.0),
         MaskLoss(),
         jit_compile=False,
     )
