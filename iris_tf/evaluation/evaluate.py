@@ -33,6 +33,9 @@ WORST = 10
 _CMC_CURVE_RANKS = 20
 _BLOCK = 1024  # rows of a similarity matrix
 _FLOATS_AT_ONCE = 1 << 23
+# A matrix of phase codes' similarities of up to so many floats (2 GiB, 23,000 images) is kept:
+# it is read some ten times, and each of its numbers is the best of many products.
+_FLOATS_KEPT = 1 << 29
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,8 @@ def evaluate_embeddings(
 ) -> dict[str, Any]:
     """Evaluate embeddings of a split: all genuine and all impostor pairs.
 
-    Memory grows with images and genuine comparisons, but not with impostor comparisons.
+    Memory grows with images and genuine comparisons, but not with impostor comparisons (with a
+    phase code it does up to 2 GiB: computing its similarities again would take longer).
 
     Parameters
     ----------
@@ -135,9 +139,25 @@ def evaluation_of_embeddings(
 ) -> Evaluation:
     """`evaluate_embeddings`, with the scores and resamples that it came from."""
     embeddings = check_embeddings(embeddings, len(rows))
-    return _evaluate(
-        lambda: similarity_blocks(embeddings, phase), rows, resamples, seed, protocol
-    )
+
+    def blocks() -> Iterable[tuple[int, np.ndarray]]:
+        return similarity_blocks(embeddings, phase)
+
+    if phase is not None and len(rows) ** 2 <= _FLOATS_KEPT:
+        blocks = _kept(blocks)
+    return _evaluate(blocks, rows, resamples, seed, protocol)
+
+
+def _kept(blocks: Blocks) -> Blocks:
+    """The same blocks, computed when they are asked for first."""
+    found: list[tuple[int, np.ndarray]] = []
+
+    def again() -> Iterable[tuple[int, np.ndarray]]:
+        if not found:
+            found.extend(blocks())
+        return iter(found)
+
+    return again
 
 
 def evaluation_of_similarities(

@@ -15,7 +15,7 @@ from iris_tf.evaluation.evaluate import (
     raw_pixel_embeddings,
 )
 from iris_tf.evaluation.slices import slice_figures
-from iris_tf.similarity import PhasePart
+from iris_tf.similarity import PhasePart, similarities
 
 
 def brute_force(embeddings, rows):
@@ -316,3 +316,22 @@ def test_a_phase_code_is_compared_at_its_best_turn(population):
             expected[np.ix_(chosen, chosen)].astype(np.float32), [rows[i] for i in chosen], 0
         )
         assert part["eer"] == pytest.approx(own.result["metrics"]["eer"], abs=1e-6)
+
+
+def test_similarities_of_phase_codes_are_computed_once_where_they_may_be_kept(
+    population, monkeypatch
+):
+    embeddings, rows = population(6, 3)
+    calls = []
+
+    def counted(*arguments):
+        calls.append(arguments)
+        return similarities(*arguments)
+
+    monkeypatch.setattr("iris_tf.evaluation.scores.similarities", counted)
+    kept = evaluate_embeddings(embeddings, rows, resamples=20, phase=PhasePart(12, 3, 1))
+    assert len(calls) == 1
+    monkeypatch.setattr("iris_tf.evaluation.evaluate._FLOATS_KEPT", len(rows) ** 2 - 1)
+    again = evaluate_embeddings(embeddings, rows, resamples=20, phase=PhasePart(12, 3, 1))
+    assert len(calls) > 2
+    assert again == kept
