@@ -46,6 +46,12 @@ def _recipe(run, fine_rate=1e-3):
     return SegmenterRecipe(**values)
 
 
+def _first_part(run):
+    recipe = _recipe(run)
+    del recipe.parts["fine"]
+    return recipe
+
+
 @pytest.fixture(scope="module")
 def recipe(tmp_path_factory):
     recipe = _recipe(tmp_path_factory.mktemp("segmenter") / "run")
@@ -70,25 +76,25 @@ def test_history_has_loss_and_overlaps(recipe):
         assert 0.0 <= rows[1][f"iou_{name}"] <= 1.0
 
 
-def test_interrupted_training_ends_with_the_same_weights(run, tmp_path):
-    interrupted = tmp_path / "run"
+def test_interrupted_training_ends_with_the_same_weights(recipe, tmp_path):
+    interrupted = _first_part(tmp_path / "run")
     script = (
         "from iris_tf.config.recipe import SegmenterPart, SegmenterRecipe\n"
         "from iris_tf.training.segmenter import train_segmenter\n"
-        f"train_segmenter(SegmenterRecipe(**{vars(_recipe(interrupted))!r}))"
+        f"train_segmenter(SegmenterRecipe(**{vars(interrupted)!r}))"
     )
     process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL)
-    state = segmenter_runs(_recipe(interrupted))[0]
+    [state] = segmenter_runs(interrupted)
     deadline = time.monotonic() + 240
     while not state.history() and time.monotonic() < deadline:
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert state.history()
-    resumed = train_segmenter(_recipe(interrupted))
-    assert [row["epoch"] for row in state.history()] == [1, 2]
-    assert [row["epoch"] for row in resumed.history()] == [1]
-    for one, other in zip(_weights(run), _weights(resumed), strict=True):
+    assert len(state.history()) == 1  # killed before the second
+    resumed = train_segmenter(interrupted)
+    assert [row["epoch"] for row in resumed.history()] == [1, 2]
+    uninterrupted = segmenter_runs(recipe)[0]
+    for one, other in zip(_weights(uninterrupted), _weights(resumed), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-4)
 
 
@@ -97,22 +103,24 @@ def test_finished_training_is_not_repeated(recipe, run):
     assert train_segmenter(recipe).model.read_bytes() == before
 
 
-def test_a_kill_between_network_and_state_repeats_the_epoch(run, tmp_path, monkeypatch):
+def test_a_kill_between_network_and_state_repeats_the_epoch(recipe, tmp_path, monkeypatch):
     class Killed(Exception):
         pass
 
     def kill(*_):
         raise Killed
 
-    recipe = _recipe(tmp_path / "run")
+    killed = _first_part(tmp_path / "run")
     with monkeypatch.context() as patch:
         patch.setattr("iris_tf.training.segmenter.save_variables", kill)
         with pytest.raises(Killed):
-            train_segmenter(recipe)
-    first = segmenter_runs(recipe)[0]
+            train_segmenter(killed)
+    [first] = segmenter_runs(killed)
     assert first.model.is_file()
     assert not first.history()
-    for one, other in zip(_weights(run), _weights(train_segmenter(recipe)), strict=True):
+    uninterrupted = segmenter_runs(recipe)[0]
+    repeated = train_segmenter(killed)
+    for one, other in zip(_weights(uninterrupted), _weights(repeated), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-4)
 
 
