@@ -224,7 +224,7 @@ def evaluate(
         list[Path],
         typer.Option(help="manifest.csv of a prepared dataset; several are evaluated together."),
     ],
-    out: Annotated[Path, typer.Option(help="Folder for metrics.json and report.html.")],
+    out: Annotated[Path, typer.Option(help="Folder for metrics.json, report.html, occlusion.npz.")],
     split: Annotated[Split, typer.Option(help="Which rows to compare.")] = Split.test,
     baseline: Annotated[
         Baseline | None, typer.Option(help="Compare with Open-Iris's IrisCode on the same images.")

@@ -210,7 +210,7 @@ class Release:
             print("Open-Iris is not installed here, so its IrisCode is not in the table.")
         self.stages.run(
             f"measure {name}",
-            {**files, **crops, "baseline": iriscode},
+            {**files, **crops, "baseline": iriscode, "phase": self.phase()},
             [folder / "metrics.json"],
             lambda: evaluate_model(
                 first, prepared.manifest, folder, "all", baseline=iriscode, others=others
@@ -225,7 +225,7 @@ class Release:
 
             self.stages.run(
                 f"measure {name}, {kind}",
-                {"model": files["float16"], **crops, "kind": kind},
+                {"model": files["float16"], **crops, "kind": kind, "phase": self.phase()},
                 [out / "metrics.json"],
                 action,
             )
@@ -242,21 +242,33 @@ class Release:
         """SHA-256 of each exported file, by precision."""
         return {precision: sha256(self.file(precision)) for precision in self.recipe.precisions}
 
+    def phase(self) -> dict[str, int] | None:
+        """How embeddings are compared: it is not in the files, and the figures depend on it."""
+        phase = ModelCard.read(self.finished.models / CARD_NAME).phase
+        return None if phase is None else dataclasses.asdict(phase)
+
     def _stored_figures(self) -> dict[str, dict[str, Any]]:
         # Somebody who may not keep the eyes removes their folder, and the figures stay.
         path = self.folder / STORED
         stored = json.loads(path.read_text("utf-8")) if path.is_file() else {}
-        return stored["sets"] if stored.get("files") == self._hashes() else {}
+        measured = stored.get("files"), stored.get("phase")
+        return stored["sets"] if measured == (self._hashes(), self.phase()) else {}
 
     def _figures_in(self, folder: Path) -> dict[str, Any]:
         """Figures in the folder of a set; what was measured of other files is left out."""
+        phase = self.phase()
         precisions = {digest: precision for precision, digest in self._hashes().items()}
+
+        def precision_of(result: dict[str, Any]) -> str | None:
+            model = result["model"]
+            return precisions.get(model["sha256"]) if model["phase"] == phase else None
+
         rows: dict[str, Any] = {}
         plain = json.loads((folder / "metrics.json").read_text("utf-8"))
         for result in (plain, *plain["others"]):
-            if precision := precisions.get(result["model"]["sha256"]):
+            if precision := precision_of(result):
                 rows[f"{UNCHANGED}, {precision}"] = _figures(result)
-        if first := precisions.get(plain["model"]["sha256"]):
+        if first := precision_of(plain):
             for baseline in plain["baselines"]:
                 rows[f"{UNCHANGED}, {baseline['name']}"] = _figures(baseline)
                 # IrisCode passes over images that it can make nothing of.
@@ -266,7 +278,7 @@ class Release:
         for number, kind in enumerate(DEGRADATIONS):
             path = folder / f"degraded-{number}" / "metrics.json"
             result = json.loads(path.read_text("utf-8")) if path.is_file() else None
-            if result and (precision := precisions.get(result["model"]["sha256"])):
+            if result and (precision := precision_of(result)):
                 rows[f"{kind}, {precision}"] = _figures(result)
         return rows
 
@@ -333,7 +345,8 @@ class Release:
     def show(self) -> None:
         """Print the figures on real eyes and where the files are."""
         figures = self.figures()
-        write_json(self.folder / STORED, {"files": self._hashes(), "sets": figures})
+        of = {"files": self._hashes(), "phase": self.phase()}
+        write_json(self.folder / STORED, of | {"sets": figures})
         if figures:
             table = Table(title="Real eyes, all pairs of images")
             for title in ("set", "images", "genuine", "impostor", "not cropped %", *TITLES):

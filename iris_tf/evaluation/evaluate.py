@@ -33,8 +33,8 @@ WORST = 10
 _CMC_CURVE_RANKS = 20
 _BLOCK = 1024  # rows of a similarity matrix
 _FLOATS_AT_ONCE = 1 << 23
-# A matrix of phase codes' similarities of up to so many floats (2 GiB, 23,000 images) is kept:
-# it is read some ten times, and each of its numbers is the best of many products.
+# A matrix of phase codes' similarities of up to so many floats (2 GiB, 23,000 images) is kept for
+# the bootstrap, which reads it three to five times more: each number is the best of many products.
 _FLOATS_KEPT = 1 << 29
 
 
@@ -69,7 +69,7 @@ def evaluate_embeddings(
     """Evaluate embeddings of a split: all genuine and all impostor pairs.
 
     Memory grows with images and genuine comparisons, but not with impostor comparisons (with a
-    phase code it does up to 2 GiB: computing its similarities again would take longer).
+    phase code and resamples it does, up to 2 GiB: to compute similarities again takes longer).
 
     Parameters
     ----------
@@ -143,7 +143,7 @@ def evaluation_of_embeddings(
     def blocks() -> Iterable[tuple[int, np.ndarray]]:
         return similarity_blocks(embeddings, phase)
 
-    if phase is not None and len(rows) ** 2 <= _FLOATS_KEPT:
+    if phase is not None and resamples and len(rows) ** 2 <= _FLOATS_KEPT:
         blocks = _kept(blocks)
     return _evaluate(blocks, rows, resamples, seed, protocol)
 

@@ -1,6 +1,7 @@
 """`iris-tf evaluate`: models, and a baseline if wanted, on one split of one manifest."""
 
 import collections
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -96,7 +97,7 @@ def evaluate_model(
     manifest : str or Path
         Manifest of a prepared dataset; crops are read relative to its folder.
     out : str or Path
-        Folder of both files; made when missing. There is no report on a manifest
+        Folder of these files; made when missing. There is no report on a manifest
         without its ``dataset.json``.
     split : {"train", "val", "test", "all"}
     baseline : {None, "iriscode"}
@@ -136,9 +137,10 @@ def evaluate_model(
     Returns
     -------
     dict
-        What was written: ``model`` (name, file, precision, sha256, bytes, parameters and
-        macs, None where they are not counted, and latency: median and p95 in milliseconds,
-        runs, threads, runtime; None where it is not measured), ``manifest``,
+        What was written: ``model`` (name, file, precision, sha256, bytes, phase: the fields of its
+        `PhasePart`, or None, parameters and macs, None where they are not counted, and latency:
+        median and p95 in milliseconds, runs, threads, runtime; None where it is not measured),
+        ``manifest``,
         ``other_manifests``, ``split``,
         ``evaluation`` (see `evaluate_embeddings`), ``generalised`` (see `generalised_rates`;
         None where failures are not known), ``slices`` (see `slice_figures`),
@@ -188,7 +190,7 @@ def evaluate_model(
             _check_crops(path, each)
     # First, so that settings that cannot be are refused before the work.
     models = [
-        _description(name, embedder.path, cost, latency)
+        _description(name, embedder, cost, latency)
         for name, embedder in zip(_names(given, embedders), embedders, strict=True)
     ]
     codes = iriscode_of_dataset(rows, manifest, segmenter_model, jobs) if baseline else None
@@ -270,10 +272,11 @@ def _names(given: Sequence[str | Path], embedders: Sequence[Embedder]) -> list[s
 
 def _description(
     name: str,
-    path: Path,
+    embedder: Embedder,
     cost: Callable[[Path], Any] | None,
     latency: Callable[[Path], Mapping[str, Any]] | None,
 ) -> dict[str, Any]:
+    path, phase = embedder.path, embedder.phase
     exported, card = path.suffix == ".tflite", path.with_name(CARD_NAME)
     counted = cost(path) if exported and cost is not None else None
     timed = latency(path) if exported and latency is not None else None
@@ -284,6 +287,7 @@ def _description(
         "precision": "" if file is None else file.precision,
         "sha256": sha256(path),
         "bytes": path.stat().st_size,
+        "phase": None if phase is None else dataclasses.asdict(phase),
         "parameters": None if counted is None else counted.parameters,
         "macs": None if counted is None else counted.macs,
         "latency": None if timed is None else _times(timed),
@@ -354,12 +358,12 @@ def _beside(
         without = (rows[i] for i in np.setdiff1d(np.arange(len(rows)), usable))
         reasons = collections.Counter(baseline.codes.failures).elements()
         failed = [*failed, *zip(without, reasons, strict=True)]
-    similarities = hamming_distances(baseline.codes.codes, baseline.codes.masks)
-    np.subtract(1.0, similarities, out=similarities)
     if len(compared) < len(rows):
         evaluation = evaluate_embeddings(
             embeddings[usable], compared, resamples, protocol=protocol, phase=phase
         )
+    similarities = hamming_distances(baseline.codes.codes, baseline.codes.masks)
+    np.subtract(1.0, similarities, out=similarities)
     found = evaluation_of_similarities(similarities, compared, resamples, protocol=protocol)
     return {
         "name": "IrisCode",

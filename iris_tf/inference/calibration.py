@@ -33,7 +33,7 @@ from iris_tf.whitening import second_moment, whitening_matrix
 if TYPE_CHECKING:
     from iris_tf.inference.recognizer import IrisRecognizer
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 MIN_IMAGES = 50
 FALSE_MATCH_RATES = {"far_1e-2": 1e-2, "far_1e-3": 1e-3}
 
@@ -82,7 +82,7 @@ class ImpostorEstimate:
 class Calibration:
     """Adaptation of one model file to one camera, a JSON file.
 
-    The JSON has one object with these fields and ``schema_version`` (2).
+    The JSON has one object with these fields and ``schema_version`` (3).
 
     Attributes
     ----------
@@ -102,6 +102,8 @@ class Calibration:
         Images that could not be used, by reason.
     impostors : ImpostorEstimate
         Thresholds, and what they rest on.
+    phase : PhasePart or None
+        How the embeddings were compared (``size``, ``columns`` and ``turns`` in JSON, or null).
     created_by : str
         Program and version.
     """
@@ -114,6 +116,7 @@ class Calibration:
     eyes: int | None
     failures: dict[str, int]
     impostors: ImpostorEstimate
+    phase: PhasePart | None = None
     created_by: str = f"iris_tf {iris_tf.__version__}"
 
     @property
@@ -122,14 +125,14 @@ class Calibration:
         digest = hashlib.sha256(np.ascontiguousarray(self.matrix, "<f4").tobytes()).hexdigest()
         return f"{self.name} ({digest[:12]})"
 
-    def adapt(self, embeddings: np.ndarray, phase: PhasePart | None = None) -> np.ndarray:
+    def adapt(self, embeddings: np.ndarray) -> np.ndarray:
         """Multiply unit vectors (n, D) with the matrix and bring them to length 1 again.
 
         A phase code stays as it is, and so does the length of what is before it.
         """
-        if phase is None:
+        if self.phase is None:
             return unit(embeddings @ self.matrix)
-        return unit(_adapted(embeddings, self.matrix, phase))
+        return unit(_adapted(embeddings, self.matrix, self.phase))
 
     def write(self, path: str | Path) -> None:
         """Write the calibration as JSON, whole or not at all."""
@@ -164,13 +167,15 @@ class Calibration:
             raise ValueError
         matrix = np.array(values.pop("matrix"), np.float32)
         impostors = ImpostorEstimate(**values.pop("impostors"))
+        phase = values.pop("phase")
+        phase = None if phase is None else PhasePart(**phase)
         thresholds = [impostors.thresholds[point] for point in FALSE_MATCH_RATES]
         texts = [values[name] for name in ("name", "model", "model_sha256")]
         if matrix.shape != 2 * matrix.shape[:1] or not all(isinstance(text, str) for text in texts):
             raise ValueError
         if not (np.isfinite(matrix).all() and all(map(math.isfinite, thresholds))):
             raise ValueError
-        return cls(matrix=matrix, impostors=impostors, **values)
+        return cls(matrix=matrix, impostors=impostors, phase=phase, **values)
 
 
 def calibrate(
@@ -229,6 +234,7 @@ def calibrate(
         eyes,
         found.failures,
         estimate_impostors(found.embeddings, found.identities if labelled else None, phase),
+        phase,
     )
 
 

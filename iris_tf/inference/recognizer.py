@@ -169,6 +169,13 @@ class IrisRecognizer:
                 f"{calibration.model_sha256[:12]}) than {self.model}; make one for this "
                 "model with `iris-tf calibrate`."
             )
+        # The file may be the same: how codes are compared is in the card alone.
+        if calibration.phase != self.card.phase:
+            raise ModelError(
+                f"{path}: when this calibration was made, {self.model} compared its phase codes "
+                "otherwise than its card says now, so the thresholds do not hold; make it again "
+                "with `iris-tf calibrate`."
+            )
         self.calibration = calibration
         self.thresholds = calibration.impostors.thresholds
         self.origin = dataclasses.replace(self.origin, calibration=calibration.id)
@@ -361,7 +368,7 @@ class IrisRecognizer:
 
         embeddings = self._embedder.embed(rois())
         if self.calibration is not None:
-            embeddings = self.calibration.adapt(embeddings, self.card.phase)
+            embeddings = self.calibration.adapt(embeddings)
         return embeddings, qualities
 
 

@@ -8,13 +8,26 @@ from iris_tf.networks.parameter_groups import parameter_group
 from iris_tf.schedules.warmup_cosine import WarmupCosine
 
 
+@keras.saving.register_keras_serializable(package="iris_tf")
 class OwnStepsAdamW(keras.optimizers.AdamW):
     """AdamW (Loshchilov and Hutter, 2019) that counts each variable's own steps.
 
     Moments begin at 0, and Adam corrects for it by the number of steps. Keras counts those of
     the optimiser, so that a stage that is unfrozen late is taken for settled, and its first
-    steps are up to six times the learning rate. Here it begins like any other.
+    steps are up to six times the learning rate. Here it begins like any other. And a training
+    starts sooner, for a variable's update is one operation of TensorFlow's, where Keras writes out
+    a dozen, which are half of a network's graph.
+
+    Parameters
+    ----------
+    learning_rate, **kwargs
+        See `keras.optimizers.AdamW`; `amsgrad` is not supported.
     """
+
+    def __init__(self, learning_rate=0.001, **kwargs):
+        super().__init__(learning_rate, **kwargs)
+        if self.amsgrad:
+            raise ValueError("OwnStepsAdamW has no amsgrad; leave it out.")
 
     def build(self, variables):
         """Make moments, and a counter, for each variable."""
@@ -32,7 +45,6 @@ class OwnStepsAdamW(keras.optimizers.AdamW):
         steps = self._own_steps[index]
         self.assign_add(steps, tf.ones((), steps.dtype))
         taken = tf.cast(steps.value, variable.dtype)
-        # One operation: written out, those of all variables are half of the training's graph.
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,
             m=self._momentums[index].value.handle,

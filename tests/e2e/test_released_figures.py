@@ -1,5 +1,6 @@
 """Which figures get into the released model's card: those of its very files."""
 
+import dataclasses
 import hashlib
 import json
 import shutil
@@ -9,8 +10,12 @@ from types import SimpleNamespace
 import pytest
 
 from iris_tf.config.recipe import ReleaseRecipe
+from iris_tf.inference.model_card import CARD_NAME, ModelCard
+from iris_tf.released import released_folder
+from iris_tf.similarity import PhasePart
 
 KINDS = 6  # ways in which eyes are made worse
+PHASE = {"size": 12, "columns": 6, "turns": 2}
 
 
 def evaluation(eer):
@@ -25,7 +30,8 @@ def evaluation(eer):
 def measured(content, eer, **more):
     """What `iris-tf evaluate` says of a file, as far as it matters here."""
     digest = hashlib.sha256(content).hexdigest()
-    return {"model": {"sha256": digest}, "evaluation": evaluation(eer), **more}
+    model = {"sha256": digest, "phase": PHASE}
+    return {"model": model, "evaluation": evaluation(eer), **more}
 
 
 def write(path, values):
@@ -46,6 +52,13 @@ class Run:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
         self.files = contents
+        self.compare_with(PHASE)
+
+    def compare_with(self, phase):
+        """Say in the card how embeddings are compared."""
+        card = ModelCard.read(released_folder("mobiiris") / CARD_NAME)
+        card = dataclasses.replace(card, embedding_size=16, phase=PhasePart(**phase))
+        card.write(self.release.file("float32").with_name(CARD_NAME))
 
     def measure(self, name, eer):
         baseline = {"name": "IrisCode", "evaluation": evaluation(0.5),
@@ -103,6 +116,15 @@ def test_figures_of_other_files_are_left_out(run):
     assert run.figures() == {}
     run.measure("gate", 0.2)
     assert list(run.figures()) == ["gate"]
+
+
+def test_figures_of_codes_that_were_compared_otherwise_are_left_out(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "out").mkdir()
+    run.release.show()
+    assert list(run.figures()) == ["door"]
+    run.compare_with(PHASE | {"turns": 1})
+    assert run.figures() == {}
 
 
 def test_a_set_that_was_measured_anew_by_half_shows_that_half(run):

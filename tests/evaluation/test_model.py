@@ -85,6 +85,8 @@ def test_models_side_by_side(run_cli, small_dataset, exported, tmp_path):
     page = (out / "report.html").read_text()
     assert page.count("Occlusion maps of mobile_float") == 2
     assert list(read_maps(out / "occlusion.npz")) == scores["models"].tolist()
+    evaluate_model(models[0], manifest, out, "all", resamples=10)  # without maps
+    assert not (out / "occlusion.npz").exists()
     assert '<td data-label="precision" class="left">float16</td>' in page
     assert "minus that of mobile_float32.tflite" in page
 

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import math
 from itertools import combinations
@@ -223,6 +224,10 @@ def test_round_trip(calibration, tmp_path):
     assert read.id == calibration.id
     for name in ("name", "model", "model_sha256", "images", "eyes", "failures", "impostors"):
         assert getattr(read, name) == getattr(calibration, name)
+    assert read.phase is None
+    phase = PhasePart(96, 16, 3)
+    dataclasses.replace(calibration, phase=phase).write(tmp_path / "gate.json")
+    assert Calibration.read(tmp_path / "gate.json").phase == phase
 
 
 def test_files_that_are_no_calibrations(calibration, tmp_path):
@@ -233,7 +238,8 @@ def test_files_that_are_no_calibrations(calibration, tmp_path):
         "{", "[]", "3",
         *(json.dumps({k: v for k, v in values.items() if k != name}) for name in values
           if name != "created_by"),
-        json.dumps(values | {"schema_version": 1}),
+        json.dumps(values | {"schema_version": 2}),
+        json.dumps(values | {"phase": {"size": 5, "columns": 2, "turns": 0}}),
         json.dumps(values | {"matrix": [[1.0, 0.0]]}),
         json.dumps(values | {"matrix": [1.0]}),
         json.dumps(values | {"matrix": [["x"]]}),

@@ -19,6 +19,8 @@ from iris_tf.datasets.synthetic.lessons import (
     COVERAGE_STEPS,
     draw_lessons,
 )
+from iris_tf.errors import TrainingError
+from iris_tf.training.optimizer import OwnStepsAdamW
 from iris_tf.training.segmenter import (
     LessonStore,
     mask_overlap,
@@ -96,6 +98,23 @@ def test_interrupted_training_ends_with_the_same_weights(recipe, tmp_path):
     uninterrupted = segmenter_runs(recipe)[0]
     for one, other in zip(_weights(uninterrupted), _weights(resumed), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-4)
+
+
+def test_the_network_is_loaded_with_its_optimiser(run):
+    loaded = keras.saving.load_model(run.model)
+    assert isinstance(loaded.optimizer, OwnStepsAdamW)
+
+
+def test_a_training_of_another_version_is_refused(recipe, tmp_path):
+    shutil.copytree(recipe.run, tmp_path / "run")
+    longer = _first_part(tmp_path / "run")
+    longer.parts["rough"].epochs = 3
+    [state] = segmenter_runs(longer)
+    file = state.state / "variables.npz"
+    with np.load(file) as stored:
+        np.savez(file, *[stored[name] for name in stored.files][:-1])
+    with pytest.raises(TrainingError, match="another version began this training"):
+        train_segmenter(longer)
 
 
 def test_finished_training_is_not_repeated(recipe, run):

@@ -49,6 +49,15 @@ def test_two_devices_make_the_step_of_one(outcome, loss):
     assert (one["step"], two["step"]) == (1, 1)
 
 
+def test_moments_and_steps_are_each_device_s_own(outcome):
+    one, two = outcome["adam"]
+    assert one["counts"] == [3]
+    assert two["counts"] == [3, 3]
+    np.testing.assert_allclose(two["kernel"], one["kernel"], atol=1e-5)
+    # Three steps of Adam move what has a gradient by up to 0.05 each.
+    assert 0.05 < np.abs(np.array(one["kernel"]) - np.eye(6)).max() < 0.2
+
+
 def test_an_overflow_on_the_second_device_skips_the_step_on_both(outcome):
     np.testing.assert_array_equal(outcome["overflow"], np.eye(6))
 

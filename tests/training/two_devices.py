@@ -22,6 +22,7 @@ from iris_tf.benchmark.training import measure_training  # noqa: E402
 from iris_tf.config.recipe import BatchRecipe  # noqa: E402
 from iris_tf.errors import RecipeError  # noqa: E402
 from iris_tf.networks.embed import load_embedding_model  # noqa: E402
+from iris_tf.training.optimizer import OwnStepsAdamW  # noqa: E402
 from iris_tf.training.run import mirrored_strategy, resume, train  # noqa: E402
 from iris_tf.training.trainer import EmbeddingTrainer  # noqa: E402
 
@@ -60,8 +61,10 @@ def reversed_rows(rois):
     return tf.math.l2_normalize(tf.reshape(rois, (-1, 6))[:, ::-1], axis=1)
 
 
-def one_step(strategy, images, labels, teach=reversed_rows, optimizer=None, temperature=None):
-    """Logs and weights after one step of a matrix that starts as identity."""
+def one_step(
+    strategy, images, labels, teach=reversed_rows, optimizer=None, temperature=None, steps=1
+):
+    """Logs and weights after one step, or some, of a matrix that starts as identity."""
     with strategy.scope():
         roi = keras.Input((1, 6, 1))
         x = keras.layers.Dense(6, use_bias=False, name="head_linear")(
@@ -80,13 +83,28 @@ def one_step(strategy, images, labels, teach=reversed_rows, optimizer=None, temp
         trainer.ratio_left.assign(LEFT)
         trainer.ratio_right.assign(RIGHT)
         trainer.distill_weight.assign(0.3)
-    data = tf.data.Dataset.from_tensors((images, labels))
+    data = tf.data.Dataset.from_tensors((images, labels)).repeat(steps)
     history = trainer.fit(data, verbose=0, shuffle=False).history
     return {
         "logs": {name: float(values[0]) for name, values in history.items()},
         "kernel": student.get_layer("head_linear").get_weights()[0].tolist(),
         "step": int(trainer.step.numpy()),
     }
+
+
+def adam_steps(strategy, images, labels):
+    """The matrix after three steps of the optimiser of real trainings, and its own count.
+
+    Of the contrastive loss: negatives of triplets are drawn by each device for itself.
+    """
+    with strategy.scope():
+        optimizer = OwnStepsAdamW(0.05, weight_decay=0.1)
+    outcome = one_step(
+        strategy, images, labels, optimizer=optimizer, temperature=TEMPERATURE, steps=3
+    )
+    (counter,) = optimizer._own_steps
+    counts = [int(value) for value in strategy.experimental_local_results(counter.value)]
+    return {"kernel": outcome["kernel"], "counts": counts}
 
 
 def overflowing_step(strategy):
@@ -164,6 +182,7 @@ def main(dataset, folder):
                 "one": one_step(one_device, images, labels),
                 "two": one_step(mirrored_strategy(), images, labels),
                 "contrastive": contrastive,
+                "adam": [adam_steps(s, images, labels) for s in (one_device, mirrored_strategy())],
                 "overflow": overflowing_step(mirrored_strategy()),
                 "run": whole_run(dataset, folder),
             }
