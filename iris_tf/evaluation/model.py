@@ -140,13 +140,11 @@ def evaluate_model(
         What was written: ``model`` (name, file, precision, sha256, bytes, phase: the fields of its
         `PhasePart`, or None, parameters and macs, None where they are not counted, and latency:
         median and p95 in milliseconds, runs, threads, runtime; None where it is not measured),
-        ``manifest``,
-        ``other_manifests``, ``split``,
-        ``evaluation`` (see `evaluate_embeddings`), ``generalised`` (see `generalised_rates`;
-        None where failures are not known), ``slices`` (see `slice_figures`),
-        ``others``, ``baselines`` and ``machine``. Each of the others has ``model``,
-        ``evaluation``, ``generalised`` and ``slices`` of its own, and ``differences`` to the
-        first (see `paired_differences`). Each baseline has ``name``, ``library``,
+        ``manifest``, ``other_manifests``, ``split``, ``evaluation`` (see `evaluate_embeddings`),
+        ``generalised`` (see `generalised_rates`; None where failures are not known), ``slices``
+        (see `slice_figures`), ``others``, ``baselines`` and ``machine``. Each of the others has
+        ``model``, ``evaluation``, ``generalised`` and ``slices`` of its own, and ``differences``
+        to the first (see `paired_differences`). Each baseline has ``name``, ``library``,
         ``segmenter``, ``segmenter_version``, ``templates`` (number of images it could use),
         ``failures`` (the others by `FailureReason`), ``errors`` (the same by the library's own
         names), ``evaluation`` and ``generalised`` of the baseline (an image without template

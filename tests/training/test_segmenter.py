@@ -149,6 +149,7 @@ def test_a_part_starts_from_the_one_before_at_its_own_size_with_other_eyes(recip
     recipe = _recipe(tmp_path / "run", fine_rate=1e-9)
     train_segmenter(recipe)
     rough, fine = segmenter_runs(recipe)
+    assert [row["epoch"] for row in fine.history()] == [1]
     before, after = (
         keras.saving.load_model(run.model, compile=False).trainable_weights for run in (rough, fine)
     )
