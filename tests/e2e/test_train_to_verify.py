@@ -174,6 +174,7 @@ def test_evaluation_of_the_run_and_of_its_files_agree(evaluate, trained_run, exp
         "precision": "float32",
         "sha256": hashlib.sha256(data).hexdigest(),
         "bytes": len(data),
+        "phase": None,
     }
 
 

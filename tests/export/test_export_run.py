@@ -76,8 +76,9 @@ def digest(content):
 
 def write_calibration(models, name, model_sha256):
     values = {
-        "schema_version": 2, "name": name, "model": "run", "model_sha256": model_sha256,
+        "schema_version": 3, "name": name, "model": "run", "model_sha256": model_sha256,
         "matrix": [[0.0] * 16] * 16, "images": 50, "eyes": None, "failures": {}, "created_by": "",
+        "phase": None,
         "impostors": {"pairs": 1, "median": 0.0, "dimensions": 2.0, "methods": {},
                       "thresholds": {"far_1e-2": 0.5, "far_1e-3": 0.6}},
     }  # fmt: skip
