@@ -11,15 +11,17 @@ from iris_tf.networks.strip_normalization import COARSE, StripNormalization
 from iris_tf.networks.weights import NORMALIZATION_LAYER
 from iris_tf.similarity import PhasePart
 
-_WAVELENGTHS = (16.0, 7.0)  # along the angle, in pixels of the normalised strip
+# Along the angle, in pixels of the normalised strip. Finer ones say more of a sharp iris, and next
+# to nothing of one that a poor camera took.
+_WAVELENGTHS = (20.0, 9.0)
 _HEIGHT, _WIDTH = 7, 33  # of the filters, in pixels of the normalised strip
 _ROW_SIGMA = 1.5
 _ENVELOPE = 0.4  # sigma along the angle, in wavelengths
 _STRIDES = (4, 2)
 _FAINT = 0.02  # amplitude, in units of local contrast, that counts half
-_LEAST_SEEN = 0.8  # share of what a filter looks at; less of it counts nothing
+_LEAST_SEEN = 0.6  # share of what a filter looks at; less of it counts nothing
 _TINY = 1e-6
-_FURTHEST = 22.5 / 360.0  # of a turn: between two tilts of the head
+_FURTHEST = 28.0 / 360.0  # of a turn: between two tilts of the head
 
 
 @keras.saving.register_keras_serializable(package="iris_tf")
