@@ -1,5 +1,6 @@
 """How alike embeddings are: by their cosine, and a phase code among them at its best turn."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,11 +37,15 @@ class PhasePart:
     def turned(self, embeddings: np.ndarray, columns: int) -> np.ndarray:
         """Embeddings (n, D) with their phase code turned to the right by some columns."""
         learned, codes = self.split(embeddings)
-        return np.concatenate([learned, self.turned_codes(codes, columns)], axis=1)
+        codes = np.roll(codes, columns * (self.size // self.columns), axis=1)
+        return np.concatenate([learned, codes], axis=1)
 
-    def turned_codes(self, codes: np.ndarray, columns: int) -> np.ndarray:
-        """Phase codes (n, size) alone, turned to the right by some columns."""
-        return np.roll(codes, columns * (self.size // self.columns), axis=1)
+    def code_turns(self, codes: np.ndarray) -> Iterator[np.ndarray]:
+        """Phase codes (n, size) alone at each of `all_turns`: windows of one array, no copies."""
+        twice = np.concatenate([codes, codes], axis=1)
+        for turn in self.all_turns:
+            start = -turn % self.columns * (self.size // self.columns)
+            yield twice[:, start : start + self.size]
 
     def split(self, embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """What is learnt of embeddings (n, D), and their phase codes (n, size)."""
@@ -88,8 +93,8 @@ def similarities(
     # A product a turn: in float32, of numbers that float32 networks computed.
     code, other_code = (np.asarray(codes, np.float32) for codes in (code, other_code))
     best = np.full((len(first), len(second)), -np.inf, np.float32)
-    for turn in phase.all_turns:
-        np.maximum(best, phase.turned_codes(code, turn) @ other_code.T, out=best)
+    for turned in phase.code_turns(code):
+        np.maximum(best, turned @ other_code.T, out=best)
     return learned @ other.T + best
 
 
@@ -101,7 +106,6 @@ def paired_similarities(
         return np.einsum("ij,ij->i", first, second)
     (learned, code), (other, other_code) = phase.split(first), phase.split(second)
     best = np.full(len(first), -np.inf)
-    for turn in phase.all_turns:
-        found = np.einsum("ij,ij->i", phase.turned_codes(code, turn), other_code)
-        np.maximum(best, found, out=best)
+    for turned in phase.code_turns(code):
+        np.maximum(best, np.einsum("ij,ij->i", turned, other_code), out=best)
     return np.einsum("ij,ij->i", learned, other) + best
