@@ -63,7 +63,10 @@ def test_a_tilted_head_is_found_again(recognizer, small_images):
     path = small_images / read_layout(small_images, "auto").rows[0].image
     strip = recognizer._crop(path).roi
     template = recognizer.enroll(strip, "roi")
-    tilts = ((0, 0.999), (11.25, 0.9), (-14.0625, 0.85), (28.125, 0.75), (-28.125, 0.75))
+    tilts = (
+        (0, 0.999), (11.25, 0.9), (-14.0625, 0.85), (22.5, 0.8), (-22.5, 0.8), (28.125, 0.75),
+        (-28.125, 0.75),
+    )  # fmt: skip
     for degrees, least in tilts:
         turned = np.roll(strip, round(degrees * 512 / 360), axis=1)
         assert recognizer.verify(template, turned, kind="roi").similarity >= least
