@@ -63,7 +63,7 @@ def replace_folder(path: str | os.PathLike) -> Iterator[Path]:
     When the block raises, an earlier `path` stays as it was. Its files are on the
     disk before it takes the place of an earlier one. An error of the disk names `path`.
     """
-    path = Path(path)
+    path = Path(path).resolve()  # of a link, the folder that it leads to
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     try:
         with _errors_named(path, temporary):

@@ -10,6 +10,9 @@ _PACKAGE = Path(__file__).parent
 FOLDERS = (_PACKAGE / "models", _PACKAGE.parent / "models")
 CARD = "model_card.json"
 
+RECOGNITION = "mobiiris"
+"""Name of the released recognition model."""
+
 PRETRAINED = "pretrained"
 """Setting of a network's `weights` that starts from the released recognition model."""
 
@@ -74,7 +77,7 @@ def weights_file(weights: str) -> Path | None:
         When the installation lacks the released model.
     """
     if weights == PRETRAINED:
-        return released_weights("mobiiris")
+        return released_weights(RECOGNITION)
     path = Path(weights)
     return path if path.is_file() else None
 

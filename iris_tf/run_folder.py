@@ -11,6 +11,7 @@ from pathlib import Path
 
 from iris_tf.config.load import BEST_CHECKPOINT, first_difference, load_recipe, recipe_yaml
 from iris_tf.config.recipe import TrainRecipe
+from iris_tf.datasets.manifest import read_settings
 from iris_tf.errors import ModelError, RecipeError, TrainingError
 from iris_tf.files import is_unused, replace_folder, write_text
 
@@ -126,6 +127,30 @@ class RunFolder:
     def is_complete(self) -> bool:
         """Whether all epochs of the run's recipe are done."""
         return self.recipe_file.is_file() and self.state().epochs_done >= self.recipe().epochs
+
+    def check_crops(self) -> None:
+        """Refuse a dataset that was cropped in another way since the run was started.
+
+        What its description does not tell, or is gone, is not looked at.
+
+        Raises
+        ------
+        TrainingError
+        """
+        description = Path(self.recipe().dataset) / "dataset.json"
+        if not self.dataset_description.is_file() or not description.is_file():
+            return
+        before, now = (read_settings(path) for path in (self.dataset_description, description))
+        for name in ("roi_mode", "segmenter", "segmenter_version"):
+            if before.get(name) != now.get(name):
+                raise self.changed(f"{description} ({name})")
+
+    def changed(self, what: Path | str) -> TrainingError:
+        """The error that something which the run depends on is not what it was."""
+        return TrainingError(
+            f"{what}: has changed since the run in {self.path} was started; train anew into "
+            "another folder."
+        )
 
     def best_model(self) -> Path:
         """Path of the best checkpoint.

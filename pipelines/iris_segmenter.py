@@ -22,6 +22,7 @@ from rich.table import Table
 from iris_tf.config.load import load_recipe, recipe_yaml
 from iris_tf.config.recipe import SegmenterRecipe
 from iris_tf.console import load_tensorflow, report_errors
+from iris_tf.datasets.synthetic.lessons import draw_lessons
 from iris_tf.evaluation.segmentation import score_segmenter, summarise
 from iris_tf.files import sha256, write_json
 from iris_tf.litert import LiteRTModel
@@ -63,7 +64,7 @@ def main(
         "export segmenter",
         {"model": run.model, **published},
         [file],
-        lambda: export(run, file.parent),
+        lambda: export(recipe, run, file.parent),
     )
     stages.run(
         "score segmenter",
@@ -80,15 +81,17 @@ def main(
     show(figures, file)
 
 
-def export(run: Any, out: Path) -> None:
+def export(recipe: SegmenterRecipe, run: Any, out: Path) -> None:
     """Write the ``.tflite`` file."""
     import keras
 
     from iris_tf.export.segmenter import export_segmenter
 
-    lessons = np.load(sorted(run.lessons.glob("lessons-*.npy"))[-1], mmap_mode="r")
+    part = list(recipe.parts.values())[-1]
+    # Drawn here: the lessons are gigabytes, and may be deleted after the training.
+    lessons = draw_lessons(recipe.seed, TEST_EYES_FROM, PARITY_IMAGES, part.height, part.looks[:1])
     model = keras.saving.load_model(run.model, compile=False)
-    export_segmenter(model, out, np.array(lessons[:PARITY_IMAGES, ..., 0]))
+    export_segmenter(model, out, np.ascontiguousarray(lessons[..., 0]))
 
 
 def score(file: Path, recipe: SegmenterRecipe) -> dict[str, Any]:

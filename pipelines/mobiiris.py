@@ -131,6 +131,9 @@ class Pipeline:
 
     def run(self) -> None:
         """All stages, in order."""
+        from iris_tf.training.run import check_models
+
+        check_models(self.models, self.recipe.dataset.roi_mode)
         self.make_dataset()
         for name, recipe in self.models.items():
             train_stage(self.stages, name, recipe, self.manifest)

@@ -27,6 +27,7 @@ from iris_tf.config.recipe import ReleaseRecipe
 from iris_tf.console import load_tensorflow, report_errors
 from iris_tf.datasets.layouts import AUTO, read_layout
 from iris_tf.datasets.manifest import read_settings
+from iris_tf.datasets.splits import split_rows
 from iris_tf.errors import RecipeError
 from iris_tf.evaluation.degradation import DEGRADATIONS, degrade_dataset
 from iris_tf.evaluation.model import evaluate_model
@@ -125,13 +126,13 @@ def check_folders(recipe: ReleaseRecipe) -> None:
     Raises
     ------
     DatasetError
-        When a folder of real eyes cannot be read.
+        When a folder of real eyes cannot be read, or shows too few persons to be prepared.
     RecipeError
         When the release's folder holds anything but a release of this name, or what a
         model starts from.
     """
     for images in recipe.real.values():
-        read_layout(Path(images), AUTO)
+        split_rows(read_layout(Path(images), AUTO).rows)
     out, name = Path(recipe.out), list(recipe.models)[-1]
     for model, settings in model_recipes(recipe).items():
         weights = weights_file(settings.network.weights)
@@ -163,6 +164,9 @@ class Release:
 
     def train(self) -> None:
         """Draw the strips and train all models on them."""
+        from iris_tf.training.run import check_models
+
+        check_models(self.models, "unrolled")
         strips = self.recipe.strips
         manifest = self.dataset / "manifest.csv"
         self.stages.run(

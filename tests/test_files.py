@@ -116,6 +116,17 @@ def test_a_folder_appears_when_the_block_ends(tmp_path):
     assert names(target.parent) == ["models"]
 
 
+def test_the_folder_that_a_link_leads_to_is_replaced(tmp_path):
+    (tmp_path / "disk" / "models").mkdir(parents=True)
+    (tmp_path / "disk" / "models" / "old").write_text("old")
+    link = tmp_path / "models"
+    link.symlink_to(tmp_path / "disk" / "models")
+    with replace_folder(link) as folder:
+        (folder / "new").write_text("new")
+    assert link.is_symlink() and names(link) == ["new"]
+    assert names(tmp_path / "disk") == ["models"]
+
+
 def test_a_folder_replaces_the_earlier_one_as_a_whole(tmp_path):
     target = tmp_path / "models"
     target.mkdir()

@@ -98,7 +98,8 @@ def model_recipes(
                 raise source.error(
                     f"models.{name}.{key}", f"names {other}, which must stand before {name}"
                 )
-            known = other is None or other in (*recipe.models, *NAMED_WEIGHTS)
+            named = NAMED_WEIGHTS if key == "network.weights" else ()
+            known = other is None or other in (*recipe.models, *named)
             if not known and not Path(other).exists():
                 raise source.error(
                     f"models.{name}.{key}",

@@ -129,6 +129,8 @@ _FOLDER = _Layout(
 )
 _BY_NAME = {layout.name: layout for layout in (*_SPECIFIC, _EYE_FOLDERS, _EYE_NAMES, _FOLDER)}
 LAYOUTS = (AUTO, *_BY_NAME)
+PUBLISHED = tuple(layout.name for layout in _SPECIFIC)
+"""Layouts of known sets, whose folders are certainly persons."""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ def split_rows(rows: Iterable[ManifestRow], by: str = "person", seed: int = 0) -
 
     Groups are ordered by a hash of seed and name, and the order is cut: which
     split a group falls into depends on the set of groups and the seed alone,
-    never on the order or number of rows. Of n groups, ``ceil(0.3 n)`` are held
+    never on the order or number of rows. Of n groups, ``ceil(0.3 n)``, at least 2, are held
     out and halved, the odd one going to test, as two calls of scikit-learn's
     ``train_test_split`` do; 1,997 identities become 1,397, 300 and 300, the
     counts of the MobiIris paper.

@@ -151,9 +151,9 @@ def degrade_dataset(manifest: str | Path, name: str, out: str | Path, jobs: int 
     if not done:
         raise DatasetError(f"{manifest}: no image gave a crop with {name}; check {manifest}.")
     write_manifest(out / "manifest.csv", done)
-    write_failures(out / "failures.csv", failures)
+    counts = {"failures": write_failures(out / "failures.csv", failures)}
     settings = settings | {"degradation": name}
-    write_json(out / "dataset.json", {"complete": True, "settings": settings})
+    write_json(out / "dataset.json", {"complete": True, "counts": counts, "settings": settings})
     return out / "manifest.csv"
 
 

@@ -9,8 +9,10 @@ import numpy as np
 import iris_tf
 from iris_tf.datasets.manifest import read_manifest, read_settings
 from iris_tf.datasets.roi_store import load_rois
-from iris_tf.errors import ModelError
+from iris_tf.errors import EvaluationError, ModelError
+from iris_tf.evaluation.counts import number_of_comparisons
 from iris_tf.evaluation.evaluate import evaluate_embeddings
+from iris_tf.evaluation.scores import label_images
 from iris_tf.export.tflite import export_model
 from iris_tf.files import replace_folder, sha256
 from iris_tf.inference.calibration import Calibration
@@ -19,6 +21,7 @@ from iris_tf.networks.embed import embed_rois, load_embedding_model
 from iris_tf.networks.phase_code import with_phase
 from iris_tf.run_folder import RunFolder
 
+CREATOR = f"iris_tf {iris_tf.__version__}"
 _PARITY_CROPS = 16
 
 
@@ -29,8 +32,9 @@ def export_run(
 
     The card's thresholds are estimated on the run's validation split, with the
     Keras model that every exported file must agree with. What an earlier export of
-    the same weights has left in the folder in other precisions stays there, and in
-    the card, with the calibrations of such files; all else is removed.
+    the same weights, by this version, has left in the folder in other precisions stays
+    there, and in the card. Other ``.tflite`` files go, and with them their calibrations
+    (``calibration-*.json``); what else somebody has put into the folder stays.
 
     Parameters
     ----------
@@ -49,16 +53,24 @@ def export_run(
     ------
     ModelError, DatasetError
         When the run has no model yet or its dataset is gone.
+    TrainingError
+        When the dataset has been cropped in another way since.
     EvaluationError
         When the validation split gives no comparisons to set a threshold by.
     ExportError
         When a file does not agree with the Keras model.
     """
     run = RunFolder.open(path)
+    run.check_crops()
     recipe, settings = run.recipe(), read_settings(run.dataset_description)
     model = load_embedding_model(run.best_model())
     rows = read_manifest(run.manifest)
     validation = [row for row in rows if row.split == "val"]
+    if not (validation and all(number_of_comparisons(label_images(validation)))):
+        raise EvaluationError(
+            f"{run.path}: the run's validation split has too few eyes to set a threshold by; train "
+            "on a dataset of more eyes, with several images of each."
+        )
     rois = load_rois(validation, recipe.dataset, tuple(recipe.network.input_size))
     phase = None
     if recipe.network.phase:
@@ -78,7 +90,7 @@ def export_run(
             if file not in files:
                 shutil.copy2(run.models / file, folder)
                 files[file], parity[entry.precision] = entry, cosine
-        _keep_calibrations(run.models, folder, files)
+        _keep_others(run.models, folder, files)
         card = ModelCard(
             name=name,
             network=recipe.network.name,
@@ -102,7 +114,7 @@ def export_run(
             ),
             parity=parity,
             metrics={"validation": evaluation["metrics"]},
-            created_by=f"iris_tf {iris_tf.__version__}",
+            created_by=CREATOR,
             weights_sha256=weights,
         )
         card.write(folder / CARD_NAME)
@@ -115,7 +127,8 @@ def _earlier(models: Path, name: str, weights: str) -> dict[str, tuple[ModelFile
         card = ModelCard.read(models / CARD_NAME)
     except ModelError:
         return {}  # there was no export, or nobody can say of what
-    if (card.name, card.weights_sha256) != (name, weights):
+    # Another version may make another graph of the same weights.
+    if (card.name, card.weights_sha256, card.created_by) != (name, weights, CREATOR):
         return {}
     return {
         file: (entry, card.parity[entry.precision])
@@ -124,14 +137,21 @@ def _earlier(models: Path, name: str, weights: str) -> dict[str, tuple[ModelFile
     }
 
 
-def _keep_calibrations(models: Path, folder: Path, files: dict[str, ModelFile]) -> None:
-    """Copy what `iris-tf calibrate` has put beside the files that are still there."""
-    for path in models.glob("calibration-*.json"):
-        try:
-            model = Calibration.read(path).model_sha256
-        except ModelError:
+def _keep_others(models: Path, folder: Path, files: dict[str, ModelFile]) -> None:
+    """Copy what is no part of an export: calibrations of files that stay, and people's own."""
+    known = {file.sha256 for file in files.values()}
+    for path in models.glob("[!.]*"):
+        if path.name == CARD_NAME or path.suffix == ".tflite":
             continue
-        if model in {file.sha256 for file in files.values()}:
+        if path.match("calibration-*.json"):
+            try:
+                if Calibration.read(path).model_sha256 not in known:
+                    continue
+            except ModelError:
+                continue
+        if path.is_dir():
+            shutil.copytree(path, folder / path.name)
+        else:
             shutil.copy2(path, folder)
 
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import iris_tf
-from iris_tf.datasets.layouts import AUTO
+from iris_tf.datasets.layouts import AUTO, PUBLISHED
 from iris_tf.errors import DatasetError, ModelError
 from iris_tf.files import write_json
 from iris_tf.inference.gallery import FLAT, embed_folder
@@ -218,7 +218,7 @@ def calibrate(
             f"{MIN_IMAGES}, better some hundred; add images."
         )
     phase = recognizer.card.phase
-    labelled = found.layout != FLAT and not (layout == AUTO and found.layout == "folder")
+    labelled = found.layout in PUBLISHED if layout == AUTO else found.layout != FLAT
     eyes = len(set(found.identities)) if labelled else None
     if eyes is not None and eyes < _MIN_EYES:
         raise DatasetError(

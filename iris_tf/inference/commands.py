@@ -173,7 +173,8 @@ def calibrate(
     What all these images have in common then counts for less, and thresholds are set by
     how different eyes compare. Give as many eyes as possible, few images of
     each. Where the layout tells who is who, pairs of one eye are left out; elsewhere
-    those that look like it. Subfolders tell it only with `--layout folder`.
+    those that look like it. Folders of no known set may be days, so they tell it only with
+    `--layout`, for instance `--layout folder`.
     """
     from iris_tf.inference.calibration import calibrate
     from iris_tf.inference.recognizer import IrisRecognizer

@@ -1,5 +1,6 @@
 """The model card: how to crop for a model and where to decide, in a file beside it."""
 
+import contextlib
 import dataclasses
 import json
 import math
@@ -9,6 +10,7 @@ from typing import Any
 
 from iris_tf.errors import ModelError
 from iris_tf.files import sha256, write_json
+from iris_tf.released import RECOGNITION, released_folder
 from iris_tf.segmentation.roi import ROI_MODES
 from iris_tf.similarity import PhasePart
 
@@ -216,6 +218,36 @@ class ModelCard:
                 "or belongs to another card; copy both from one place again."
             )
         return card
+
+    @classmethod
+    def of_file(cls, model_path: str | Path) -> "ModelCard | None":
+        """Find the card of a model file by its SHA-256, whatever the file is called now.
+
+        Looked for in the file's folder, then among the released models.
+
+        Returns
+        -------
+        ModelCard or None
+            None where neither knows the file, or there is no file.
+
+        Raises
+        ------
+        ModelError
+            When the card in the file's folder cannot be read.
+        """
+        model_path = Path(model_path)
+        if not model_path.is_file():
+            return None
+        digest = sha256(model_path)
+        cards = [model_path.with_name(CARD_NAME)]
+        with contextlib.suppress(ModelError):  # an installation may lack it
+            cards.append(released_folder(RECOGNITION) / CARD_NAME)
+        for path in cards:
+            if path.is_file():
+                card = cls.read(path)
+                if any(file.sha256 == digest for file in card.files.values()):
+                    return card
+        return None
 
 
 def _is_positive_int(value: Any) -> bool:

@@ -1,6 +1,7 @@
 """Any model a user can name: a ``.tflite`` file, a ``.keras`` file or a run folder."""
 
 import itertools
+import logging
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
@@ -14,6 +15,8 @@ from iris_tf.inference.model_card import CARD_NAME, ModelCard
 from iris_tf.similarity import PhasePart
 
 _CHUNK = 1024  # crops in memory at a time
+
+_log = logging.getLogger(__name__)
 
 
 class Embedder(Protocol):
@@ -47,6 +50,8 @@ class KerasEmbedder:
     ----------
     path : str or Path
         The file.
+    phase : float, optional
+        Weight of a phase code that is put beside the embedding, as an export does; 0: none.
 
     Raises
     ------
@@ -54,13 +59,16 @@ class KerasEmbedder:
         When the file is missing or no model of this project.
     """
 
-    def __init__(self, path: str | Path):
+    def __init__(self, path: str | Path, phase: float = 0.0):
         # Here, because `embed` and `verify` on a .tflite must not load TensorFlow.
         from iris_tf.networks.embed import embed_rois, load_embedding_model
 
         self.path = Path(path)
-        self.phase = None  # exported files alone have such a part
-        model = load_embedding_model(self.path)
+        model, self.phase = load_embedding_model(self.path), None
+        if phase:
+            from iris_tf.networks.phase_code import with_phase
+
+            model, self.phase = with_phase(model, phase)
         self._embed = lambda rois: embed_rois(model, rois)
         self.input_size = tuple(model.input_shape[1:3])
         self.embedding_size = int(model.output_shape[-1])
@@ -94,15 +102,16 @@ def crop_settings(path: str | Path) -> dict[str, str] | None:
 
         settings = read_settings(RunFolder.open(path).dataset_description)
         return {name: settings[name] for name in ("roi_mode", "segmenter")}
-    card = path.with_name(CARD_NAME)
-    if path.suffix != ".tflite" or not card.is_file():
+    if path.suffix == ".keras":
         return None
-    known = ModelCard.read(card)
-    return {"roi_mode": known.roi_mode, "segmenter": known.segmenter}
+    card = ModelCard.of_file(path)
+    return None if card is None else {"roi_mode": card.roi_mode, "segmenter": card.segmenter}
 
 
 def open_model(path: str | Path) -> Embedder:
     """Open a ``.tflite`` file, a ``.keras`` file, or a run folder's best checkpoint.
+
+    A run's model has the phase code of its recipe, a ``.keras`` file the learned part alone.
 
     Raises
     ------
@@ -113,11 +122,15 @@ def open_model(path: str | Path) -> Embedder:
     if path.is_dir():
         from iris_tf.run_folder import RunFolder
 
-        return KerasEmbedder(RunFolder.open(path).best_model())
+        run = RunFolder.open(path)
+        return KerasEmbedder(run.best_model(), run.recipe().network.phase)
     if path.suffix == ".keras":
         return KerasEmbedder(path)
-    card = path.with_name(CARD_NAME)
-    # A file that the card does not know may be of another model.
-    known = ModelCard.read(card) if card.is_file() else None
-    phase = known.phase if known and path.name in known.files else None
-    return TFLiteEmbedder(path, phase=phase)
+    card = ModelCard.of_file(path)
+    if card is None and path.is_file():
+        _log.warning(
+            "%s: no model card knows this file, so crops are taken as they are and embeddings "
+            "compared by their cosine; if it has a phase code, keep it beside its %s.",
+            path, CARD_NAME,
+        )  # fmt: skip
+    return TFLiteEmbedder(path, phase=card.phase if card else None)

@@ -14,11 +14,9 @@ from iris_tf.inference.embedder import TFLiteEmbedder
 from iris_tf.inference.gallery import Gallery
 from iris_tf.inference.model_card import ModelCard
 from iris_tf.inference.template import Origin, Template, unit
-from iris_tf.released import released_model
+from iris_tf.released import RECOGNITION, released_model
 from iris_tf.segmentation.quality import IrisQuality
 from iris_tf.similarity import learned_size, similarities
-
-RELEASED = "mobiiris"
 
 
 @dataclass(frozen=True)
@@ -148,7 +146,7 @@ class IrisRecognizer:
         threads: int = 1,
         calibration: str | Path | None = None,
     ):
-        self.model = released_model(RELEASED) if model is None else Path(model)
+        self.model = released_model(RECOGNITION) if model is None else Path(model)
         self.card = ModelCard.beside(self.model)
         self._embedder = TFLiteEmbedder(self.model, threads, self.card.phase)
         self._crop = Cropper(self.card.segmenter, self.card.roi_mode, self.card.segmenter_version)

@@ -98,6 +98,11 @@ def build_embedding_model(
         normalise = StripNormalization(*reduction, name=NORMALIZATION_LAYER)
     normalised = normalise(roi)
     published = weights == IMAGENET or _is_published_file(weights)
+    if published and normalization == "local_contrast":
+        raise ModelError(
+            f"weights is {weights!r}, of a network that knows pictures; local contrast is an input "
+            "that it does not know, so start from `none` or from a model of this project."
+        )
     if published:
         base = pretrained_backbone(spec, normalised, weights)
     else:

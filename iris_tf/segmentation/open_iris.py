@@ -208,7 +208,8 @@ class OpenIrisSegmenter:
         pupil, limbus = _outlines(pupil_region, iris_region, opening, noise)
         check_geometry(pupil, limbus, image.shape)
         iris_minus_pupil = filled_iris & ~geometry.pupil_mask
-        visible = iris_minus_pupil & ~noise
+        ring = limbus.mask(image.shape) & ~pupil.mask(image.shape)
+        visible = iris_minus_pupil & ~noise & ring
         check_visible(pupil, limbus, visible)
         iris_p, pupil_p = (
             np.clip(segmentation.predictions[..., segmentation.index_of(name)], 0.0, 1.0)

@@ -4,8 +4,8 @@ import functools
 import json
 import warnings
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +18,19 @@ from iris_tf.datasets.batches import BalancedBatches, TripletBatches
 from iris_tf.datasets.manifest import ManifestRow, read_manifest, read_settings
 from iris_tf.datasets.pipeline import training_dataset
 from iris_tf.datasets.roi_store import load_rois
-from iris_tf.errors import DatasetError, ModelError, RecipeError, TrainingError
+from iris_tf.errors import DatasetError, ModelError, RecipeError
 from iris_tf.evaluation.scores import label_images
 from iris_tf.files import sha256, sole_user, write_bytes, write_json
 from iris_tf.machine import machine_description
 from iris_tf.networks.embed import load_embedding_model
 from iris_tf.networks.embedding_model import build_embedding_model
 from iris_tf.networks.parameter_groups import backbone_stages
-from iris_tf.networks.phase_code import with_phase
 from iris_tf.progress import StageProgress
 from iris_tf.run_folder import RunFolder, TrainingState
 from iris_tf.schedules.distillation import DistillationSchedule
 from iris_tf.schedules.margin import MarginSchedule
 from iris_tf.schedules.mining import MiningSchedule
+from iris_tf.segmentation.roi import STRIP_ANGLES, STRIP_RADII
 from iris_tf.training.callbacks import (
     Checkpoints,
     CollapseWarning,
@@ -122,12 +122,8 @@ def prepare_training(recipe: TrainRecipe) -> Training:
     try:
         with strategy.scope():
             teach = _teacher(recipe)
-            student = build_student(recipe)
-            if recipe.network.phase:
-                # An export would refuse it, after the training.
-                with_phase(student, recipe.network.phase)
             trainer = EmbeddingTrainer(
-                student,
+                build_student(recipe),
                 recipe.batch,
                 hardest=recipe.mining.hardest,
                 triplet_reduction=recipe.triplet_reduction,
@@ -142,6 +138,39 @@ def prepare_training(recipe: TrainRecipe) -> Training:
     finally:
         keras.config.set_dtype_policy("float32")
     return Training(recipe, rows, labels, batches, trainer, settings["roi_mode"], devices)
+
+
+def check_models(recipes: Mapping[str, TrainRecipe], roi_mode: str) -> None:
+    """Refuse now what one of several models would be refused for after the others' training.
+
+    Models whose runs have begun were looked at then.
+
+    Parameters
+    ----------
+    recipes : mapping of str to TrainRecipe
+        By the models' names; see `iris_tf.config.load.model_recipes`.
+    roi_mode : str
+        Of the crops that they will be trained on.
+
+    Raises
+    ------
+    RecipeError, ModelError
+        Which names the model.
+    """
+    by_run = {recipe.run: recipe.network for recipe in recipes.values()}
+    for name, recipe in recipes.items():
+        if RunFolder(recipe.run).recipe_file.is_file():
+            continue
+        network, teacher = recipe.network, by_run.get(recipe.distillation.teacher)
+        try:
+            _check_strips(recipe, roi_mode)
+            if teacher is not None:
+                _check_teacher(recipe, (*teacher.input_size, 1), teacher.embedding_size)
+            build_student(replace(recipe, network=replace(network, weights="none")))
+        except (ModelError, RecipeError) as error:
+            raise type(error)(f"models.{name}: {error}") from None
+        finally:
+            keras.backend.clear_session()
 
 
 def train(recipe: TrainRecipe) -> RunFolder:
@@ -201,15 +230,8 @@ def _check_same_dataset(run: RunFolder) -> None:
     manifest = Path(run.recipe().dataset) / "manifest.csv"
     both = run.manifest.is_file() and manifest.is_file()
     if both and run.manifest.read_bytes() != manifest.read_bytes():
-        raise _changed(manifest, run)
-    description = manifest.with_name("dataset.json")
-    if not run.dataset_description.is_file() or not description.is_file():
-        return
-    # Manifests of crops of another kind may be equal.
-    before, now = (read_settings(path) for path in (run.dataset_description, description))
-    for name in ("roi_mode", "segmenter", "segmenter_version"):
-        if before.get(name) != now.get(name):
-            raise _changed(f"{description} ({name})", run)
+        raise run.changed(manifest)
+    run.check_crops()  # manifests of crops of another kind may be equal
 
 
 def _check_same_inputs(run: RunFolder) -> None:
@@ -218,7 +240,7 @@ def _check_same_inputs(run: RunFolder) -> None:
     now = _inputs(run.recipe())
     for name, before in json.loads(run.inputs.read_text("utf-8")).items():
         if now.get(name) != before:
-            raise _changed(name, run)
+            raise run.changed(name)
 
 
 def _inputs(recipe: TrainRecipe) -> dict[str, str]:
@@ -237,13 +259,6 @@ def _inputs(recipe: TrainRecipe) -> dict[str, str]:
 def _model_file(path: Path) -> Path:
     """A model's file, or the best one of a run folder."""
     return RunFolder.open(path).best_model() if path.is_dir() else path
-
-
-def _changed(what: Path | str, run: RunFolder) -> TrainingError:
-    return TrainingError(
-        f"{what}: has changed since the run in {run.path} was started; train anew into another "
-        "folder."
-    )
 
 
 def _fit(training: Training, run: RunFolder) -> RunFolder:
@@ -313,6 +328,14 @@ def _callbacks(
     if _can_validate(rows["val"]):
         rois = load_rois(rows["val"], recipe.dataset, training.input_size)
         callbacks.append(ValidationEER(rois, label_images(rows["val"])))
+    else:
+        warnings.warn(
+            f"{recipe.dataset}: its validation split has too few eyes to tell how good a model is, "
+            "so the epoch of the least loss counts as the best one, and `iris-tf export` will find "
+            "no threshold; add eyes, with several images of each.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
     return [*callbacks, TensorBoardScalars(run), Checkpoints(run, state)]
 
 
@@ -330,7 +353,7 @@ def _rows(recipe: TrainRecipe) -> dict[str, list[ManifestRow]]:
 
 
 def _check_strips(recipe: TrainRecipe, roi_mode: str) -> None:
-    """Refuse what is for unrolled strips where crops are of another kind."""
+    """Refuse what is for unrolled strips where crops are of another kind, or resized."""
     settings = {
         "network.normalization: local_contrast": recipe.network.normalization == "local_contrast",
         "network.pooling: placed": recipe.network.pooling == "placed",
@@ -345,6 +368,13 @@ def _check_strips(recipe: TrainRecipe, roi_mode: str) -> None:
         raise RecipeError(
             f"{recipe.dataset}: its crops are {roi_mode}, but `{wrong[0]}` is for unrolled strips; "
             "prepare the images with `--roi-mode unrolled`, or leave it out."
+        )
+    network, strip = recipe.network, [STRIP_RADII, STRIP_ANGLES]
+    if network.normalization == "local_contrast" and list(network.input_size) != strip:
+        # A strip that is resized has lost which of its pixels are hidden.
+        raise RecipeError(
+            f"network.input_size is {list(network.input_size)}, but `local_contrast` takes strips "
+            f"as they are cut, {strip}; make them smaller in the network with `network.reduction`."
         )
 
 
@@ -411,12 +441,17 @@ def _teacher(recipe: TrainRecipe) -> Callable[[tf.Tensor], tf.Tensor] | None:
         return None
     path = Path(recipe.distillation.teacher)
     teacher = load_embedding_model(_model_file(path))
-    expected = ((*recipe.network.input_size, 1), recipe.network.embedding_size)
-    found = (tuple(teacher.input_shape[1:]), teacher.output_shape[-1])
-    if found != expected:
-        raise ModelError(
-            f"{path}: the teacher takes {found[0]} and gives {found[1]} numbers, but the student "
-            f"{expected[0]} and {expected[1]}; distillation compares both on the same crops."
-        )
+    _check_teacher(recipe, tuple(teacher.input_shape[1:]), teacher.output_shape[-1])
     teacher.trainable = False
     return lambda rois: tf.cast(teacher(rois, training=False), tf.float32)
+
+
+def _check_teacher(recipe: TrainRecipe, shape: tuple[int, ...], size: int) -> None:
+    """Refuse a teacher that takes other crops, or gives another number of numbers."""
+    expected = ((*recipe.network.input_size, 1), recipe.network.embedding_size)
+    if (shape, size) != expected:
+        raise ModelError(
+            f"{recipe.distillation.teacher}: the teacher takes {shape} and gives {size} numbers, "
+            f"but the student {expected[0]} and {expected[1]}; distillation compares both on the "
+            "same crops."
+        )

@@ -24,7 +24,7 @@ def release(monkeypatch, tmp_path):
         last.parent.mkdir()
         last.write_text("network")
 
-    def export(run, out):
+    def export(recipe, run, out):
         done.append("export")
         out.mkdir(exist_ok=True)
         (out / "iris_segmenter_float16.tflite").write_text("of " + run.model.read_text())

@@ -141,6 +141,13 @@ def test_a_second_run_repeats_no_stage_and_another_recipe_is_refused(finished):
     assert "Traceback" not in other.stderr
 
 
+def test_a_mistake_in_a_model_is_refused_before_any_work(tmp_path):
+    refused = run_pipeline("mobiiris.py", tmp_path / "short", "models.resnet50.network.name=resnet")
+    assert refused.returncode == 2
+    assert "models.resnet50: " in refused.stderr and "Traceback" not in refused.stderr
+    assert not (tmp_path / "short" / "eyes").exists()
+
+
 def test_a_recipe_without_the_paper_s_models_is_refused_before_any_work(tmp_path):
     refused = run_pipeline("paper_tables.py", tmp_path / "short")
     assert refused.returncode == 2

@@ -1,6 +1,7 @@
 """The recipe of the released model, shortened, through the command that a user types."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -141,6 +142,15 @@ def test_eyes_that_are_not_there_are_missed_at_once(tmp_path):
     finished = command(tmp_path, f"real.mine={tmp_path / 'none'}")
     assert finished.returncode == 2
     assert str(tmp_path / "none") in finished.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_eyes_of_too_few_persons_are_refused_before_anything_is_drawn(small_images, tmp_path):
+    for person in sorted(path for path in small_images.iterdir() if path.is_dir())[:2]:
+        shutil.copytree(person, tmp_path / "eyes" / person.name)
+    finished = command(tmp_path, f"real.eyes={tmp_path / 'eyes'}")
+    assert finished.returncode == 2
+    assert "2 persons cannot be split" in finished.stderr.replace("\n", " ")
     assert not (tmp_path / "run").exists()
 
 

@@ -2,6 +2,7 @@ import csv
 import dataclasses
 import json
 import shutil
+from collections import Counter
 
 import cv2
 import numpy as np
@@ -150,6 +151,8 @@ def test_what_failed_before_has_still_failed(few_strips, tmp_path):
     found = {row.image: why for row, why in failed_images(manifest, "all")}
     assert found[failed.image] == "no_iris"
     assert len(found) + len(read_manifest(manifest)) == 5
+    counts = json.loads(manifest.with_name("dataset.json").read_text())["counts"]["failures"]
+    assert counts == dict(Counter(found.values()))
 
 
 def test_crops_of_another_segmenter_are_not_compared(few_strips, tmp_path):

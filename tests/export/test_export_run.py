@@ -8,7 +8,7 @@ import pytest
 
 from iris_tf.datasets.images import read_image
 from iris_tf.datasets.manifest import read_manifest, write_manifest
-from iris_tf.errors import DatasetError, EvaluationError, ModelError
+from iris_tf.errors import DatasetError, EvaluationError, ModelError, TrainingError
 from iris_tf.evaluation.evaluate import evaluate_embeddings
 from iris_tf.export.run import export_run
 from iris_tf.export.tflite import ExportedFile
@@ -110,6 +110,44 @@ def test_other_precisions_of_the_same_weights_stay(quick, run):
     assert set(card.files) == {"run_float16.tflite"}
 
 
+def test_what_somebody_has_put_beside_the_files_stays(quick, run):
+    models, _ = export_run(run, ["float32"])
+    (models / "people.npz").write_bytes(b"gallery")
+    (models / "notes").mkdir()
+    (models / "notes" / "a.txt").write_text("mine")
+    change_weights(run)
+    export_run(run, ["float16"])
+    assert {path.name for path in models.iterdir()} == {
+        "run_float16.tflite", "model_card.json", "people.npz", "notes",
+    }  # fmt: skip
+    assert (models / "people.npz").read_bytes() == b"gallery"
+    assert (models / "notes" / "a.txt").read_text() == "mine"
+
+
+def test_files_of_another_version_go(quick, run, monkeypatch):
+    models, _ = export_run(run, ["float32"])
+    monkeypatch.setattr("iris_tf.export.run.CREATOR", "iris_tf 99")
+    _, card = export_run(run, ["float16"])
+    assert set(contents(models)) == {"run_float16.tflite", "model_card.json"}
+    assert card.created_by == "iris_tf 99"
+
+
+def test_thresholds_do_not_come_from_other_crops_than_the_training_s(run, small_dataset, tmp_path):
+    dataset = tmp_path / "dataset"
+    dataset.mkdir()
+    described = json.loads((small_dataset / "dataset.json").read_text())
+    described["settings"]["roi_mode"] = "aligned"
+    (dataset / "dataset.json").write_text(json.dumps(described))
+    recipe = run / "recipe.yaml"
+    lines = recipe.read_text().splitlines()
+    recipe.write_text(
+        "\n".join(f"dataset: {dataset}" if x.startswith("dataset:") else x for x in lines)
+    )
+    with pytest.raises(TrainingError, match=r"dataset.json \(roi_mode\): has changed since"):
+        export_run(run)
+    assert not (run / "models").exists()
+
+
 def test_files_of_other_weights_go(quick, run):
     models, first = export_run(run, ["float32"])
     change_weights(run)
@@ -137,10 +175,10 @@ def test_a_run_without_validation_comparisons_has_no_threshold(run):
     rows = read_manifest(run / "manifest.csv")
     first = next(row for row in rows if row.split == "val")
     write_manifest(run / "manifest.csv", [row for row in rows if row.split != "val"] + [first])
-    with pytest.raises(EvaluationError, match="comparisons"):
+    with pytest.raises(EvaluationError, match="validation split has too few eyes"):
         export_run(run)
     write_manifest(run / "manifest.csv", [row for row in rows if row.split != "val"])
-    with pytest.raises(DatasetError):
+    with pytest.raises(EvaluationError, match="validation split has too few eyes"):
         export_run(run)
     assert not (run / "models").exists()
 

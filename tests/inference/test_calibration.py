@@ -331,17 +331,23 @@ def test_a_folder_of_images(recognizer, camera, embedding_of):
     assert made.impostors.pairs == 60 * 59 // 2
 
 
-def test_only_known_layouts_tell_who_is_who(recognizer, camera, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "layout"),
+    [
+        ("image {}.bmp", "folder"), ("visitor{}_L.bmp", "eye-names"), ("L/{}.bmp", "eye-folders"),
+    ],
+)  # fmt: skip
+def test_only_known_layouts_tell_who_is_who(recognizer, camera, tmp_path, name, layout):
     # A folder a day: most pairs within a day are of different eyes.
     for number, path in enumerate(sorted(camera.rglob("01_*.bmp"))):
-        day = tmp_path / "days" / f"day{number % 2}"
-        day.mkdir(parents=True, exist_ok=True)
-        (day / f"image {number}.bmp").symlink_to(path)
+        image = tmp_path / "days" / f"day{number % 2}" / name.format(number)
+        image.parent.mkdir(parents=True, exist_ok=True)
+        image.symlink_to(path)
     made = calibrate(recognizer, tmp_path / "days", "gate")
     assert made.eyes is None
     assert made.impostors.pairs == 60 * 59 // 2
     with pytest.raises(DatasetError, match="show 2 eyes, but a calibration takes at least 10"):
-        calibrate(recognizer, tmp_path / "days", "gate", "folder")
+        calibrate(recognizer, tmp_path / "days", "gate", layout)
 
 
 def test_too_few_images(recognizer, camera, tmp_path):

@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pytest
 
@@ -5,8 +7,10 @@ from iris_tf.datasets.images import read_image, resize_roi
 from iris_tf.datasets.manifest import read_manifest
 from iris_tf.errors import ModelError
 from iris_tf.inference.embedder import TFLiteEmbedder
-from iris_tf.inference.models import KerasEmbedder, open_model
+from iris_tf.inference.model_card import ModelCard
+from iris_tf.inference.models import KerasEmbedder, crop_settings, open_model
 from iris_tf.networks.embed import load_embedding_model
+from iris_tf.released import released_folder, released_model
 
 
 @pytest.fixture(scope="module")
@@ -49,3 +53,30 @@ def test_other_files_are_refused(tmp_path):
     (tmp_path / "model.h5").write_bytes(b"\x89HDF\r\n\x1a\n")
     with pytest.raises(ModelError, match="not a TFLite file"):
         open_model(tmp_path / "model.h5")
+
+
+def test_the_released_model_is_known_by_its_content(exported, tmp_path):
+    card = ModelCard.read(released_folder("mobiiris") / "model_card.json")
+    alone = shutil.copy(released_model("mobiiris"), tmp_path / "alone.tflite")
+    beside = tmp_path / "beside"
+    beside.mkdir()
+    shutil.copy(exported / "model_card.json", beside)  # of another model
+    for path in (alone, shutil.copy(alone, beside / "mobile_float16.tflite")):
+        assert open_model(path).phase == card.phase is not None
+        assert crop_settings(path) == {"roi_mode": "unrolled", "segmenter": "network"}
+
+
+def test_a_renamed_file_has_its_card_still(exported, tmp_path):
+    shutil.copytree(exported, tmp_path / "models")
+    path = tmp_path / "models" / "mobile_float16.tflite"
+    renamed = path.rename(path.with_name("mine.tflite"))
+    assert crop_settings(renamed) == crop_settings(exported / "mobile_float16.tflite") is not None
+
+
+def test_a_file_of_which_no_card_knows_is_opened_with_a_warning(exported, tmp_path, caplog):
+    path = shutil.copy(exported / "mobile_float16.tflite", tmp_path)
+    assert open_model(path).phase is None
+    assert crop_settings(path) is None
+    [message] = caplog.messages
+    assert str(path) in message and "no model card knows this file" in message
+    assert "\n" not in message

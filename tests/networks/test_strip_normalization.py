@@ -106,6 +106,15 @@ def test_impossible_settings_are_refused(width, settings, word):
         build_embedding_model("mobilenet_v3_large", (64, width), 16, **settings)
 
 
+@pytest.mark.parametrize("weights", ["imagenet", "of/keras.h5"])
+def test_published_weights_do_not_know_local_contrast(weights):
+    with pytest.raises(ModelError, match="local contrast is an input that it does not know"):
+        build_embedding_model(
+            "mobilenet_v3_large", (64, 512), 16, weights, normalization="local_contrast",
+            reduction=(2, 2),
+        )  # fmt: skip
+
+
 def test_the_narrowest_strip_keeps_its_columns():
     found = StripNormalization(2, 2)(strip(64, 128)[None, ..., None])
     assert found.shape == StripNormalization(2, 2).compute_output_shape((1, 64, 128, 1))

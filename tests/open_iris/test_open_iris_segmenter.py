@@ -78,7 +78,9 @@ def test_masks_are_the_library_s_to_the_pixel(segment, grey_network, draw, lash_
     ring = geometry.filled_iris_mask & ~geometry.pupil_mask
     eye = segment(image)
     np.testing.assert_array_equal(eye.iris_minus_pupil, ring)
-    np.testing.assert_array_equal(eye.visible, ring & ~noise.mask & (image < 254))
+    inside = eye.iris.mask(image.shape) & ~eye.pupil.mask(image.shape)
+    np.testing.assert_array_equal(eye.visible, ring & ~noise.mask & (image < 254) & inside)
+    assert ring[20:30, 20:30].any() and not eye.visible[20:30, 20:30].any()
     np.testing.assert_array_equal(eye.opening, geometry.filled_eyeball_mask)
     assert noise.mask.sum() > 500
     assert_outline(eye.iris, ROUND_IRIS, 1.0)  # the stray region is not the iris

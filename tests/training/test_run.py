@@ -1,5 +1,6 @@
 import json
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -14,7 +15,8 @@ import pytest
 import tiny_network
 from small_recipes import small_recipe, write_recipe
 
-from iris_tf.config.load import recipe_yaml
+from iris_tf.config.load import load_recipe, recipe_yaml
+from iris_tf.config.recipe import TrainRecipe
 from iris_tf.datasets.manifest import read_manifest, write_manifest
 from iris_tf.errors import DatasetError, InUseError, ModelError, RecipeError, TrainingError
 from iris_tf.files import sole_user
@@ -22,7 +24,7 @@ from iris_tf.networks.embed import load_embedding_model
 from iris_tf.networks.embedding_model import build_embedding_model
 from iris_tf.run_folder import RunFolder
 from iris_tf.training import run as run_module
-from iris_tf.training.run import resume, train
+from iris_tf.training.run import check_models, resume, train
 
 TESTS = Path(__file__).parents[1]
 
@@ -138,7 +140,8 @@ def test_a_validation_split_without_comparisons_leaves_the_loss_to_choose(
     dataset = copy_of(small_dataset, tmp_path)
     rows = read_manifest(dataset / "manifest.csv")
     write_manifest(dataset / "manifest.csv", [row for row in rows if row.split != "val"])
-    run = train(small_recipe(tmp_path, dataset))
+    with pytest.warns(RuntimeWarning, match="validation split has too few eyes"):
+        run = train(small_recipe(tmp_path, dataset))
     rows = read_history(run.path)
     assert "val_eer" not in rows[0]
     assert run.state().best_value == pytest.approx(min(row["loss"] for row in rows))
@@ -203,19 +206,38 @@ def test_what_is_for_strips_is_refused_on_other_crops(
     assert_refused(recipe, RecipeError, f"{section}.{list(setting)[-1]}", "algorithm1", "unrolled")
 
 
-def test_strips_without_places_for_a_phase_code_are_refused_before_the_training(
-    tiny_module, tmp_path, small_dataset
-):
+def test_strips_for_local_contrast_are_not_resized(tiny_module, tmp_path, small_dataset):
     dataset = copy_of(small_dataset, tmp_path)
     described = json.loads((dataset / "dataset.json").read_text())
     described["settings"]["roi_mode"] = "unrolled"
     (dataset / "dataset.json").write_text(json.dumps(described))
-    network = {
-        "normalization": "local_contrast", "input_size": [34, 256], "reduction": [1, 2],
-        "phase": 0.5,
-    }  # fmt: skip
+    network = {"normalization": "local_contrast", "input_size": [32, 256], "reduction": [1, 1]}
     recipe = small_recipe(tmp_path, dataset, network=network)
-    assert_refused(recipe, ModelError, "34 rows", "network.phase")
+    assert_refused(recipe, RecipeError, "[32, 256]", "[64, 512]", "network.reduction")
+
+
+def test_models_are_looked_at_before_the_first_is_trained(tiny_module, tmp_path):
+    def models(**student):
+        recipes = {}
+        for name, network in (("teacher", {}), ("student", student)):
+            file = write_recipe(
+                tmp_path / f"{name}.yaml", tmp_path / name, tmp_path / "none", network=network
+            )
+            recipes[name] = load_recipe(file, TrainRecipe)
+        recipes["student"].distillation.teacher = recipes["teacher"].run
+        return recipes
+
+    check_models(models(), "algorithm1")
+    for student, error, says in (
+        ({"attention": ["conv9"]}, ModelError, "There is no layer 'conv9'"),
+        ({"embedding_size": 6}, ModelError, "gives 8 numbers, but the student"),
+        ({"pooling": "placed"}, RecipeError, "`network.pooling: placed` is for unrolled strips"),
+    ):
+        with pytest.raises(error, match=f"^models.student: .*{re.escape(says)}"):
+            check_models(models(**student), "algorithm1")
+    (tmp_path / "student").mkdir()
+    (tmp_path / "student" / "recipe.yaml").touch()
+    check_models(models(embedding_size=6), "algorithm1")  # has begun, and says so itself
 
 
 @pytest.mark.parametrize(

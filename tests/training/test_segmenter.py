@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -224,3 +225,13 @@ def test_export_has_the_masks_of_keras_and_a_card(run, tmp_path, monkeypatch):
     with pytest.raises(ExportError, match="masks differ"):
         export_segmenter(wrong, tmp_path / "wrong", images)
     assert not list((tmp_path / "wrong").glob("*"))
+
+
+def test_the_pipeline_exports_although_the_lessons_are_gone(recipe, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "pipelines"))
+    import iris_segmenter
+
+    run = segmenter_runs(recipe)[-1]
+    alone = SimpleNamespace(model=shutil.copy(run.model, tmp_path), lessons=tmp_path / "none")
+    iris_segmenter.export(recipe, alone, tmp_path / "out")
+    assert [path.suffix for path in (tmp_path / "out").iterdir()] == [".tflite"]

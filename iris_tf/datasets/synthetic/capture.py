@@ -31,7 +31,7 @@ class Capture:
     iris_radius : float
         Half the limbus diameter before foreshortening.
     pupil_ratio : float
-        Pupil radius over iris radius, 0.2..0.65.
+        Pupil radius over iris radius, 0.15..0.72.
     roll : float
         Head tilt, from +x towards +y; turns everything, the texture included.
     torsion : float
