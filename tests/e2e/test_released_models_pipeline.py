@@ -13,6 +13,7 @@ from iris_tf.config.recipe import FinishRecipe
 from iris_tf.datasets.images import read_image
 from iris_tf.inference.embedder import TFLiteEmbedder
 from iris_tf.inference.model_card import ModelCard
+from iris_tf.inference.models import open_model
 from iris_tf.networks.embed import embed_rois, load_embedding_model
 from iris_tf.networks.phase_code import with_phase
 from iris_tf.run_folder import RunFolder
@@ -87,6 +88,9 @@ def test_files_and_card_belong_together(release):
     exported, phase = with_phase(load_embedding_model(folder / "mobiiris.keras"), 0.667)
     assert (card.phase, card.embedding_size) == (phase, exported.output_shape[-1])
     expected = embed_rois(exported, strip[None])[0]
+    run = open_model(release[0] / "run" / "finished" / "mobiiris")
+    assert run.phase == phase
+    np.testing.assert_allclose(run.embed([strip])[0], expected, atol=1e-5)
     for precision in ("float32", "float16"):
         found = TFLiteEmbedder(folder / f"mobiiris_{precision}.tflite").embed([strip])[0]
         assert np.dot(found, expected) > 0.9999
