@@ -33,7 +33,7 @@ from iris_tf.evaluation.prepared_sets import PreparedSet, prepared_sets
 from iris_tf.evaluation.scores import label_images
 from iris_tf.evaluation.slices import slice_figures
 from iris_tf.files import atomic_path, check_writable, sha256, write_json
-from iris_tf.inference.model_card import CARD_NAME, ModelCard
+from iris_tf.inference.model_card import ModelCard
 from iris_tf.inference.models import Embedder, crop_settings, open_model
 from iris_tf.machine import machine_description
 from iris_tf.progress import track
@@ -275,15 +275,16 @@ def _description(
     latency: Callable[[Path], Mapping[str, Any]] | None,
 ) -> dict[str, Any]:
     path, phase = embedder.path, embedder.phase
-    exported, card = path.suffix == ".tflite", path.with_name(CARD_NAME)
+    exported, digest = path.suffix == ".tflite", sha256(path)
     counted = cost(path) if exported and cost is not None else None
     timed = latency(path) if exported and latency is not None else None
-    file = ModelCard.read(card).files.get(path.name) if exported and card.is_file() else None
+    card = ModelCard.of_file(path) if exported else None
+    precisions = {file.sha256: file.precision for file in card.files.values()} if card else {}
     return {
         "name": name,
         "file": path.name,
-        "precision": "" if file is None else file.precision,
-        "sha256": sha256(path),
+        "precision": precisions.get(digest, ""),
+        "sha256": digest,
         "bytes": path.stat().st_size,
         "phase": None if phase is None else dataclasses.asdict(phase),
         "parameters": None if counted is None else counted.parameters,
