@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import keras
 
 from iris_tf.errors import ModelError
+from iris_tf.networks.batch_normalization import FusedBatchNormalization
 from iris_tf.networks.head import POOLINGS, embedding_head
 from iris_tf.networks.parameter_groups import ATTENTION_PREFIX
 from iris_tf.networks.pretrained import IMAGENET, pretrained_backbone
@@ -138,9 +139,11 @@ def _rebuild(base, roi, attention, attention_kernel, batchnorm_momentum, seed) -
 
     def clone_layer(layer):
         config = {**layer.get_config(), "name": names[layer.name]}
-        if isinstance(layer, keras.layers.BatchNormalization):
+        kind = type(layer)
+        if kind is keras.layers.BatchNormalization:
+            kind = FusedBatchNormalization
             config["momentum"] = batchnorm_momentum
-        return type(layer).from_config(seeded_config(config, seed))
+        return kind.from_config(seeded_config(config, seed))
 
     def call_layer(layer, *args, **kwargs):
         output = layer(*args, **kwargs)

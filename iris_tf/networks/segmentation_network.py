@@ -3,6 +3,7 @@
 import keras
 from keras import layers
 
+from iris_tf.networks.batch_normalization import FusedBatchNormalization
 from iris_tf.networks.seeding import layer_seed
 
 _STEM = 16
@@ -97,7 +98,7 @@ class _Builder:
             name=name,
             kernel_initializer=self.initializer(name),
         )(x)
-        x = layers.BatchNormalization(momentum=_MOMENTUM, name=f"{name}_norm")(x)
+        x = FusedBatchNormalization(momentum=_MOMENTUM, name=f"{name}_norm")(x)
         return layers.ReLU(name=f"{name}_relu")(x) if activation else x
 
     def residual(self, x, width, name, strides=1, dilation=1):
