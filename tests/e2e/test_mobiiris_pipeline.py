@@ -8,8 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from iris_tf.evaluation import paper_tables
-
 PROJECT = Path(__file__).parents[2]
 SHORTER = (
     "dataset.synthetic.subjects=14",
@@ -23,19 +21,15 @@ SHORTER = (
     "models.resnet50.batch.steps_per_epoch=2",
     "models.resnet50.network.reduction=[2,8]",
     "latency.runs=50",
-    # The two more that the paper's tables compare, so that one run serves both commands.
-    "models.attention={network: {name: mobilenet_v3_large, "
-    "attention: [expanded_conv_3_squeeze_excite_mul]}}",
-    "models.distilled={network: {name: mobilenet_v3_large}, distillation: {teacher: resnet50}}",
 )
-MODELS = ("resnet50", "baseline", "mobiiris", "attention", "distilled")
+MODELS = ("resnet50", "baseline", "mobiiris")
 PRECISIONS = ("float32", "float16", "int8")
 
 
-def run_pipeline(command: str, folder: Path, *overrides: str) -> subprocess.CompletedProcess:
+def run_pipeline(folder: Path, *overrides: str) -> subprocess.CompletedProcess:
     return subprocess.run(
         [
-            sys.executable, PROJECT / "pipelines" / command,
+            sys.executable, PROJECT / "pipelines" / "mobiiris.py",
             PROJECT / "pipelines" / "demo.yaml", f"run={folder}", *overrides,
         ],
         capture_output=True, text=True, timeout=1200, check=False,
@@ -45,7 +39,7 @@ def run_pipeline(command: str, folder: Path, *overrides: str) -> subprocess.Comp
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "short"
-    return folder, run_pipeline("paper_tables.py", folder, *SHORTER)
+    return folder, run_pipeline(folder, *SHORTER)
 
 
 def test_ends_with_a_table_of_all_models_and_both_references(finished):
@@ -54,15 +48,6 @@ def test_ends_with_a_table_of_all_models_and_both_references(finished):
     for name in (*MODELS, "raw pixels", "untrained network"):
         assert f"\n {name} " in process.stdout
     assert str(folder / "report.html") in process.stdout
-
-
-def test_the_paper_s_tables_have_all_rows(finished):
-    folder, process = finished
-    text = (folder / "paper_tables.md").read_text()
-    assert "Measured on: synthetic eyes" in text
-    for row in paper_tables.MODELS.values():
-        assert text.count(f"| {row} |") == 3  # full precision, float16, 8 bits
-    assert text in process.stdout
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -79,11 +64,11 @@ def test_each_model_has_run_files_metrics_and_latency(finished, name):
         assert {(file["sha256"], 1), (file["sha256"], 2)} <= timed
 
 
-def test_distillation_is_in_the_models_with_a_teacher_alone(finished):
+def test_distillation_is_in_the_model_with_a_teacher_alone(finished):
     folder, _ = finished
     for name in MODELS:
         header = (folder / name / "history.csv").read_text().splitlines()[0]
-        assert ("teacher_distance" in header) == (name in ("mobiiris", "distilled"))
+        assert ("teacher_distance" in header) == (name == "mobiiris")
 
 
 def test_report_shows_the_measured_figures_and_says_that_they_are_synthetic(finished):
@@ -130,26 +115,19 @@ def test_a_second_run_repeats_no_stage_and_another_recipe_is_refused(finished):
     files = [p for name in MODELS for s in stages for p in (folder / name / s).rglob("*.*")]
     files += (folder / "comparison").iterdir()
     before = {path: path.stat().st_mtime_ns for path in files}
-    again = run_pipeline("mobiiris.py", folder, *SHORTER)
+    again = run_pipeline(folder, *SHORTER)
     assert again.returncode == 0, again.stderr
-    assert again.stderr.count("done before") == 5 + 5 + 1 + 5 * len(PRECISIONS) + 1 + 1
+    assert again.stderr.count("done before") == 3 + 3 + 1 + 3 * len(PRECISIONS) + 1 + 1
     assert {path: path.stat().st_mtime_ns for path in files} == before
 
-    other = run_pipeline("mobiiris.py", folder, *SHORTER, "training.batch.groups=16")
+    other = run_pipeline(folder, *SHORTER, "training.batch.groups=16")
     assert other.returncode == 2
     assert "belongs to another recipe" in other.stderr
     assert "Traceback" not in other.stderr
 
 
 def test_a_mistake_in_a_model_is_refused_before_any_work(tmp_path):
-    refused = run_pipeline("mobiiris.py", tmp_path / "short", "models.resnet50.network.name=resnet")
+    refused = run_pipeline(tmp_path / "short", "models.resnet50.network.name=resnet")
     assert refused.returncode == 2
     assert "models.resnet50: " in refused.stderr and "Traceback" not in refused.stderr
     assert not (tmp_path / "short" / "eyes").exists()
-
-
-def test_a_recipe_without_the_paper_s_models_is_refused_before_any_work(tmp_path):
-    refused = run_pipeline("paper_tables.py", tmp_path / "short")
-    assert refused.returncode == 2
-    assert "names no model attention" in refused.stderr
-    assert not (tmp_path / "short").exists()
