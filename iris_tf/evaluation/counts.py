@@ -6,13 +6,14 @@ and thresholds from these counts are those of the rounded scores, exactly and to
 comparison, tails included, however many comparisons there are.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from iris_tf.datasets.manifest import ManifestRow
 from iris_tf.errors import EvaluationError
-from iris_tf.evaluation.scores import ImageLabels
+from iris_tf.evaluation.scores import ImageLabels, label_images
 
 STEP = 2.0**-22
 KEYS = (1 << 23) + 1  # keys 0...2**23 are the scores -1...1
@@ -284,6 +285,11 @@ def number_of_comparisons(labels: ImageLabels) -> tuple[int, int]:
     eyes = labels.identity.astype(np.int64) * (labels.group.max() + 1) + labels.group
     genuine = pairs(np.unique(eyes, return_counts=True)[1])
     return genuine, pairs(np.bincount(labels.group)) - genuine
+
+
+def give_both_kinds(rows: Sequence[ManifestRow]) -> bool:
+    """Whether images of manifest rows give at least one genuine and one impostor comparison."""
+    return bool(rows) and all(number_of_comparisons(label_images(rows)))
 
 
 def check_both_kinds(labels: ImageLabels) -> None:

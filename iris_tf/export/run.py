@@ -10,9 +10,8 @@ import iris_tf
 from iris_tf.datasets.manifest import read_manifest, read_settings
 from iris_tf.datasets.roi_store import load_rois
 from iris_tf.errors import EvaluationError, ModelError
-from iris_tf.evaluation.counts import number_of_comparisons
+from iris_tf.evaluation.counts import give_both_kinds
 from iris_tf.evaluation.evaluate import evaluate_embeddings
-from iris_tf.evaluation.scores import label_images
 from iris_tf.export.tflite import export_model
 from iris_tf.files import replace_folder, sha256
 from iris_tf.inference.calibration import Calibration
@@ -66,7 +65,7 @@ def export_run(
     model = load_embedding_model(run.best_model())
     rows = read_manifest(run.manifest)
     validation = [row for row in rows if row.split == "val"]
-    if not (validation and all(number_of_comparisons(label_images(validation)))):
+    if not give_both_kinds(validation):
         raise EvaluationError(
             f"{run.path}: the run's validation split has too few eyes to set a threshold by; train "
             "on a dataset of more eyes, with several images of each."

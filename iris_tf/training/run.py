@@ -3,7 +3,6 @@
 import functools
 import json
 import warnings
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from iris_tf.datasets.manifest import ManifestRow, read_manifest, read_settings
 from iris_tf.datasets.pipeline import training_dataset
 from iris_tf.datasets.roi_store import load_rois
 from iris_tf.errors import DatasetError, ModelError, RecipeError
+from iris_tf.evaluation.counts import give_both_kinds
 from iris_tf.evaluation.scores import label_images
 from iris_tf.files import sha256, sole_user, write_bytes, write_json
 from iris_tf.machine import machine_description
@@ -325,7 +325,7 @@ def _callbacks(
     ]
     if recipe.loss == "triplet":
         callbacks.append(CollapseWarning())
-    if _can_validate(rows["val"]):
+    if give_both_kinds(rows["val"]):
         rois = load_rois(rows["val"], recipe.dataset, training.input_size)
         callbacks.append(ValidationEER(rois, label_images(rows["val"])))
     else:
@@ -411,12 +411,6 @@ def _batches(
         datasets,
         batch.datasets,
     )
-
-
-def _can_validate(rows: list[ManifestRow]) -> bool:
-    """Whether the split holds at least one genuine and one impostor comparison."""
-    counts = Counter(row.identity for row in rows)
-    return len(counts) > 1 and max(counts.values()) > 1
 
 
 def _strategy(recipe: TrainRecipe) -> tf.distribute.Strategy:

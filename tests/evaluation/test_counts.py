@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import norm
@@ -11,6 +13,7 @@ from iris_tf.evaluation.counts import (
     ScoreCounter,
     ScoreCounts,
     count_scores,
+    give_both_kinds,
     pairs_above,
     rounded,
     score_keys,
@@ -42,6 +45,16 @@ def test_keys_are_scores_rounded_to_the_nearest_step():
     assert np.abs(rounded(scores) - scores).max() <= STEP / 2
     keys = score_keys(np.float32([-1, 0, 1, 0.5 + 0.75 * STEP]))
     assert keys.tolist() == [0, 2**22, 2**23, 2**22 + 2**21 + 1]
+
+
+def test_both_kinds_are_of_one_dataset(population):
+    """Images of two datasets are not compared: neither their eyes nor their persons count."""
+    rows = sorted(population(2, 2, size=4)[1], key=lambda row: row.identity)
+    assert give_both_kinds(rows)
+    assert not give_both_kinds([])
+    assert not give_both_kinds(rows[:2])  # one eye
+    assert not give_both_kinds(rows[::2])  # one image of each
+    assert not give_both_kinds([*rows[:2], *(replace(row, dataset="other") for row in rows[2:4])])
 
 
 @pytest.mark.parametrize("floats", [1, 7 * 24, 1 << 22])
