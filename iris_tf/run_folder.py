@@ -27,7 +27,8 @@ class TrainingState:
     history : list of dict
         One row of `history.csv` an epoch.
     best_epoch : int
-        Number, from 1, of the epoch with the best validation figure so far; 0: none.
+        Number, from 1, of the epoch with the best validation figure so far, of equals the
+        last; 0: none.
     best_value : float
         That figure (EER in 0..1, or the loss where no validation split exists).
     """

@@ -192,7 +192,8 @@ class Checkpoints(keras.callbacks.Callback):
         row["seconds"] = round(time.monotonic() - self._started, 3)
         value, best = row.get("val_eer", row["loss"]), self.state.best_value
         # A loss may be NaN for an epoch: float16 overflows before its scale has settled.
-        if self.state.best_epoch == 0 or value < best or math.isnan(best):
+        # Of equals the last: an error of 0 is soon reached and says no more, training does.
+        if self.state.best_epoch == 0 or value <= best or math.isnan(best):
             self.state.best_epoch, self.state.best_value = epoch + 1, value
             self._save_student(self.run.best)
         self._save_student(self.run.last)

@@ -252,10 +252,10 @@ def end_epoch(callback, epoch, **logs):
     return stored(callback.run.best), stored(callback.run.last)
 
 
-def test_best_is_the_least_validation_error_and_the_first_of_equals(checkpoints):
+def test_best_is_the_least_validation_error_and_the_last_of_equals(checkpoints):
     errors = [0.3, 0.2, 0.25, 0.2, 0.1]
     kept = [end_epoch(checkpoints, e, val_eer=error) for e, error in enumerate(errors)]
-    assert kept == [(0, 0), (1, 1), (1, 2), (1, 3), (4, 4)]
+    assert kept == [(0, 0), (1, 1), (1, 2), (3, 3), (4, 4)]
     state = checkpoints.run.state()
     assert (state.best_epoch, state.best_value, state.epochs_done) == (5, 0.1, 5)
     with open(checkpoints.run.history_file, newline="") as file:
