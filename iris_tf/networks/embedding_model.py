@@ -140,9 +140,10 @@ def _rebuild(base, roi, attention, attention_kernel, batchnorm_momentum, seed) -
     def clone_layer(layer):
         config = {**layer.get_config(), "name": names[layer.name]}
         kind = type(layer)
-        if kind is keras.layers.BatchNormalization:
-            kind = FusedBatchNormalization
+        if issubclass(kind, keras.layers.BatchNormalization):
             config["momentum"] = batchnorm_momentum
+            if kind is keras.layers.BatchNormalization:
+                kind = FusedBatchNormalization
         return kind.from_config(seeded_config(config, seed))
 
     def call_layer(layer, *args, **kwargs):
