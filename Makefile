@@ -7,12 +7,12 @@ BIN := $(VENV)/bin
 OPEN_IRIS_VENV := .venv-open-iris
 OPEN_IRIS_BIN := $(OPEN_IRIS_VENV)/bin
 # What needs Open-Iris, and a sample of what depends most on the versions it brings.
-OPEN_IRIS_TESTS := tests/open_iris tests/test_geometry.py tests/test_files.py \
-	tests/segmentation/test_roi.py tests/segmentation/test_opencv_segmenter.py \
-	tests/datasets/test_images.py tests/datasets/test_manifest.py \
-	tests/datasets/test_augmentation.py tests/networks/test_batch_normalization.py \
-	tests/training/test_trainer.py \
-	tests/export/test_tflite.py tests/inference/test_embedder.py
+OPEN_IRIS_TESTS := tests/open_iris tests/imaging/test_geometry.py tests/support/test_files.py \
+	tests/segmentation/test_roi_modes.py tests/segmentation/test_opencv_segmenter.py \
+	tests/imaging/test_images.py tests/data/test_manifest.py \
+	tests/training/test_augmentation.py tests/networks/test_batch_normalization.py \
+	tests/training/test_embedding_trainer.py \
+	tests/export/test_export_tflite.py tests/tflite/test_tflite_embedder.py
 # TensorFlow for this machine's processor; EXTRA=gpu installs the build for NVIDIA GPUs.
 EXTRA ?= $(shell command -v nvidia-smi > /dev/null 2>&1 && echo gpu || echo cpu)
 

@@ -17,15 +17,15 @@ import cv2
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
-from iris_tf.datasets.images import resize_roi
-from iris_tf.datasets.synthetic.truth import read_truth
-from iris_tf.datasets.synthetic.writer import synthesize
-from iris_tf.errors import ExtractionError
-from iris_tf.files import sha256, write_text
-from iris_tf.geometry import Ellipse, Window
-from iris_tf.released import released_model
-from iris_tf.segmentation.network import NetworkSegmenter
-from iris_tf.segmentation.roi import crop_roi
+from iris_tf.imaging.images import resize_roi
+from iris_tf.synthetic.ground_truth import read_truth
+from iris_tf.synthetic.dataset_writer import synthesize
+from iris_tf.support.errors import ExtractionError
+from iris_tf.support.files import sha256, write_text
+from iris_tf.imaging.geometry import Ellipse, Window
+from iris_tf.tflite.released_models import released_model
+from iris_tf.segmentation.network_segmenter import NetworkSegmenter
+from iris_tf.segmentation.roi_modes import crop_roi
 from iris_tf.segmentation.segmenter import SegmentedEye
 
 DEMO = Path(__file__).resolve().parent

@@ -20,18 +20,18 @@ import numpy as np
 
 from iris_tf.benchmark.collection import TABLE, import_results
 from iris_tf.benchmark.schema import STATISTICS, statistics, validate_result
-from iris_tf.datasets.images import resize_roi
-from iris_tf.datasets.synthetic.truth import read_truth
-from iris_tf.datasets.synthetic.writer import synthesize
-from iris_tf.errors import ExtractionError
-from iris_tf.geometry import Ellipse, Window
-from iris_tf.inference.model_card import ModelCard
-from iris_tf.inference.model_card import ModelFile as FileFacts
-from iris_tf.segmentation.network import CHANNELS, NetworkSegmenter
+from iris_tf.imaging.images import resize_roi
+from iris_tf.synthetic.ground_truth import read_truth
+from iris_tf.synthetic.dataset_writer import synthesize
+from iris_tf.support.errors import ExtractionError
+from iris_tf.imaging.geometry import Ellipse, Window
+from iris_tf.tflite.model_card import ModelCard
+from iris_tf.tflite.model_card import ModelFile as FileFacts
+from iris_tf.segmentation.network_segmenter import CHANNELS, NetworkSegmenter
 from iris_tf.segmentation.polar import fit_ellipse
-from iris_tf.segmentation.roi import ROI_MODES, crop_roi
+from iris_tf.segmentation.roi_modes import ROI_MODES, crop_roi
 from iris_tf.segmentation.segmenter import SegmentedEye
-from iris_tf.similarity import PhasePart
+from iris_tf.matching.similarity import PhasePart
 
 RESOURCES = Path(__file__).parent / "core" / "src" / "test" / "resources"
 ELLIPSES, RESIZES, SAMPLES = 300, 200, 101

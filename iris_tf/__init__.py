@@ -6,15 +6,16 @@ train or export, and what stands here only when it is asked for.
 
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from iris_tf.inference.recognizer import IrisRecognizer as IrisRecognizer
-    from iris_tf.inference.template import Template as Template
+from iris_tf.support.version import __version__ as __version__
 
-__version__ = "0.1.0"
+if TYPE_CHECKING:
+    from iris_tf.matching.template import Template as Template
+    from iris_tf.recognition.recognizer import IrisRecognizer as IrisRecognizer
+
 
 _PLACES = {
-    "IrisRecognizer": "iris_tf.inference.recognizer",
-    "Template": "iris_tf.inference.template",
+    "IrisRecognizer": "iris_tf.recognition.recognizer",
+    "Template": "iris_tf.matching.template",
 }
 
 

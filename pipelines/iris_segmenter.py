@@ -19,16 +19,16 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from iris_tf.config.load import load_recipe, recipe_yaml
+from iris_tf.cli.console import load_tensorflow, report_errors
+from iris_tf.config.load_recipe import load_recipe, recipe_yaml
 from iris_tf.config.recipe import SegmenterRecipe
-from iris_tf.console import load_tensorflow, report_errors
-from iris_tf.datasets.synthetic.lessons import draw_lessons
-from iris_tf.evaluation.segmentation import score_segmenter, summarise
-from iris_tf.files import sha256, write_json
-from iris_tf.litert import LiteRTModel
-from iris_tf.machine import machine_description
-from iris_tf.segmentation.network import INPUT, OUTPUT
-from iris_tf.stages import Stages
+from iris_tf.evaluation.segmenter_scores import score_segmenter, summarise
+from iris_tf.pipelines.stages import Stages
+from iris_tf.segmentation.network_segmenter import INPUT, OUTPUT
+from iris_tf.support.files import sha256, write_json
+from iris_tf.support.machine import machine_description
+from iris_tf.synthetic.segmentation_samples import draw_lessons
+from iris_tf.tflite.litert_model import LiteRTModel
 
 # Lot numbers seed the eyes; training and validation use others.
 TEST_EYES_FROM = 2_000_000
@@ -46,7 +46,7 @@ def main(
     recipe = load_recipe(recipe_file, SegmenterRecipe, overrides)
     stages = Stages(Path(recipe.run), recipe_yaml(recipe))
     load_tensorflow()
-    from iris_tf.training.segmenter import segmenter_runs, train_segmenter
+    from iris_tf.training.train_segmenter import segmenter_runs, train_segmenter
 
     runs = segmenter_runs(recipe)
     run = runs[-1]
@@ -85,7 +85,7 @@ def export(recipe: SegmenterRecipe, run: Any, out: Path) -> None:
     """Write the ``.tflite`` file."""
     import keras
 
-    from iris_tf.export.segmenter import export_segmenter
+    from iris_tf.export.export_segmenter import export_segmenter
 
     part = list(recipe.parts.values())[-1]
     # Drawn here: the lessons are gigabytes, and may be deleted after the training.
@@ -116,7 +116,7 @@ def latency(file: Path) -> float:
 
 def write_card(recipe: SegmenterRecipe, runs: list[Any], file: Path, figures: Path) -> None:
     """Say beside the model what it is, what taught it and how good it is."""
-    from iris_tf.export.segmenter import write_segmenter_card
+    from iris_tf.export.export_segmenter import write_segmenter_card
 
     measured = json.loads(figures.read_text("utf-8"))["network"]
     taught = [

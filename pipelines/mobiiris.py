@@ -21,18 +21,19 @@ import numpy as np
 import typer
 from rich.console import Console
 
-from iris_tf.benchmark.cost import model_cost
 from iris_tf.benchmark.latency import measure_latency
-from iris_tf.config.load import load_recipe, model_recipes, recipe_yaml
+from iris_tf.cli.console import load_tensorflow, report_errors
+from iris_tf.config.load_recipe import load_recipe, model_recipes, recipe_yaml
+from iris_tf.config.names import CARD_NAME
 from iris_tf.config.recipe import PipelineRecipe, TrainRecipe
-from iris_tf.console import load_tensorflow, report_errors
-from iris_tf.datasets.manifest import ManifestRow, read_manifest
-from iris_tf.datasets.roi_store import load_rois
-from iris_tf.datasets.synthetic.writer import synthesize
-from iris_tf.evaluation.evaluate import evaluate_embeddings, raw_pixel_embeddings
-from iris_tf.evaluation.model import evaluate_model, select_rows
-from iris_tf.evaluation.occlusion_map import MAPS_NAME, OcclusionMap, read_maps
-from iris_tf.evaluation.report import (
+from iris_tf.data.crop_store import load_rois
+from iris_tf.data.manifest import ManifestRow, read_manifest
+from iris_tf.evaluation.evaluate_model import evaluate_model, select_rows
+from iris_tf.evaluation.saliency import MAPS_NAME, OcclusionMap, read_maps
+from iris_tf.metrics.evaluate_embeddings import evaluate_embeddings, raw_pixel_embeddings
+from iris_tf.pipelines.stages import Stages
+from iris_tf.preparation.prepare_dataset import prepare
+from iris_tf.report.report_data import (
     Report,
     ReportRow,
     TrainingCurve,
@@ -40,14 +41,13 @@ from iris_tf.evaluation.report import (
     format_table,
     write_report,
 )
-from iris_tf.files import write_json
-from iris_tf.inference.model_card import CARD_NAME
-from iris_tf.machine import machine_description
-from iris_tf.progress import track
-from iris_tf.released import PRETRAINED, weights_file
-from iris_tf.run_folder import RunFolder
-from iris_tf.segmentation.prepare import prepare
-from iris_tf.stages import Stages
+from iris_tf.support.files import write_json
+from iris_tf.support.machine import machine_description
+from iris_tf.support.progress import track
+from iris_tf.synthetic.dataset_writer import synthesize
+from iris_tf.tflite.cost import model_cost
+from iris_tf.tflite.released_models import PRETRAINED, weights_file
+from iris_tf.training.run_folder import RunFolder
 
 CROPS_SHOWN = 24
 EYES_MAPPED = 4  # of each model
@@ -73,7 +73,7 @@ def train_stage(stages: Stages, name: str, recipe: TrainRecipe, manifest: Path) 
 
     What began with other weights, or with another teacher, is trained anew.
     """
-    from iris_tf.training.run import resume, train
+    from iris_tf.training.train_model import resume, train
 
     run = RunFolder(recipe.run)
     inputs: dict[str, Any] = {"recipe": recipe_yaml(recipe), "manifest": manifest}
@@ -104,7 +104,7 @@ def starting_weights(recipe: TrainRecipe) -> dict[str, Path]:
 
 def export_stage(stages: Stages, name: str, run: RunFolder, precisions: Sequence[str]) -> None:
     """Write a model's ``.tflite`` files and its card."""
-    from iris_tf.export.run import export_run
+    from iris_tf.export.export_run import export_run
 
     stages.run(
         f"export {name}",
@@ -131,7 +131,7 @@ class Pipeline:
 
     def run(self) -> None:
         """All stages, in order."""
-        from iris_tf.training.run import check_models
+        from iris_tf.training.train_model import check_models
 
         check_models(self.models, self.recipe.dataset.roi_mode)
         self.make_dataset()
@@ -219,8 +219,8 @@ class Pipeline:
 
     def evaluate_references(self) -> None:
         """Evaluate what has learnt nothing here: raw pixels, and the last model as it began."""
-        from iris_tf.networks.embed import embed_rois
-        from iris_tf.training.run import build_student
+        from iris_tf.networks.embed_rois import embed_rois
+        from iris_tf.training.train_model import build_student
 
         recipe = list(self.models.values())[-1]
         fresh = replace(recipe, network=replace(recipe.network, weights="none"))

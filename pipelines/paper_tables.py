@@ -16,14 +16,14 @@ from typing import Annotated
 import typer
 from mobiiris import Pipeline
 
-from iris_tf.config.load import load_recipe, recipe_yaml
+from iris_tf.cli.console import load_tensorflow, report_errors
+from iris_tf.config.load_recipe import load_recipe, recipe_yaml
 from iris_tf.config.recipe import PipelineRecipe
-from iris_tf.console import load_tensorflow, report_errors
-from iris_tf.errors import RecipeError
-from iris_tf.evaluation.paper_tables import MODELS, paper_tables
-from iris_tf.files import write_text
-from iris_tf.machine import machine_description
-from iris_tf.stages import Stages
+from iris_tf.pipelines.stages import Stages
+from iris_tf.report.paper_tables import MODELS, paper_tables
+from iris_tf.support.errors import RecipeError
+from iris_tf.support.files import write_text
+from iris_tf.support.machine import machine_description
 
 
 def main(

@@ -22,23 +22,24 @@ from mobiiris import export_stage, exported_file, train_stage
 from rich.console import Console
 from rich.table import Table
 
-from iris_tf.config.load import load_recipe, model_recipes, recipe_yaml
+from iris_tf.cli.console import load_tensorflow, report_errors
+from iris_tf.config.load_recipe import load_recipe, model_recipes, recipe_yaml
+from iris_tf.config.names import CARD_NAME
 from iris_tf.config.recipe import ReleaseRecipe
-from iris_tf.console import load_tensorflow, report_errors
-from iris_tf.datasets.layouts import AUTO, read_layout
-from iris_tf.datasets.manifest import read_settings
-from iris_tf.datasets.splits import split_rows
-from iris_tf.errors import RecipeError
+from iris_tf.data.layouts import AUTO, read_layout
+from iris_tf.data.manifest import read_settings
+from iris_tf.data.splits import split_rows
 from iris_tf.evaluation.degradation import DEGRADATIONS, degrade_dataset
-from iris_tf.evaluation.model import evaluate_model
-from iris_tf.files import replace_folder, sha256, write_json
-from iris_tf.inference.model_card import CARD_NAME, OPERATING_POINTS, ModelCard
-from iris_tf.machine import package_version
-from iris_tf.released import weights_file
-from iris_tf.run_folder import RunFolder
-from iris_tf.segmentation.prepare import prepare
-from iris_tf.segmentation.synthetic_strips import SITE_IDENTITIES, write_strip_dataset
-from iris_tf.stages import Stages
+from iris_tf.evaluation.evaluate_model import evaluate_model
+from iris_tf.pipelines.stages import Stages
+from iris_tf.preparation.prepare_dataset import prepare
+from iris_tf.support.errors import RecipeError
+from iris_tf.support.files import replace_folder, sha256, write_json
+from iris_tf.support.machine import package_version
+from iris_tf.synthetic.strips import SITE_IDENTITIES, write_strip_dataset
+from iris_tf.tflite.model_card import OPERATING_POINTS, ModelCard
+from iris_tf.tflite.released_models import weights_file
+from iris_tf.training.run_folder import RunFolder
 
 UNCHANGED = "as it is"
 STORED = "real.json"
@@ -164,7 +165,7 @@ class Release:
 
     def train(self) -> None:
         """Draw the strips and train all models on them."""
-        from iris_tf.training.run import check_models
+        from iris_tf.training.train_model import check_models
 
         check_models(self.models, "unrolled")
         strips = self.recipe.strips

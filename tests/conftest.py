@@ -9,11 +9,18 @@ import pytest
 # As the commands have it: a virtual processor may be unknown to TensorFlow.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
+pytest_plugins = [
+    "fixtures.drawn_datasets",
+    "fixtures.pixel_models",
+    "fixtures.populations",
+    "fixtures.small_models",
+]
+
 
 @pytest.fixture(scope="session")
 def small_images(tmp_path_factory):
     """Synthetic eyes of 12 persons, 4 images an eye. Not to be changed."""
-    from iris_tf.datasets.synthetic.writer import synthesize
+    from iris_tf.synthetic.dataset_writer import synthesize
 
     return synthesize(tmp_path_factory.mktemp("small") / "images", 12, 4, seed=3, jobs=1)
 
@@ -21,7 +28,7 @@ def small_images(tmp_path_factory):
 @pytest.fixture(scope="session")
 def small_dataset(small_images):
     """The dataset prepared from them. Not to be changed, but for its packed crops."""
-    from iris_tf.segmentation.prepare import prepare
+    from iris_tf.preparation.prepare_dataset import prepare
 
     return prepare(small_images, small_images.parent / "dataset", jobs=1).folder
 
@@ -40,7 +47,7 @@ def run_cli(monkeypatch, capfd):
     """Runs `iris-tf` in this process: (exit status, standard output, standard error)."""
 
     def run(*arguments):
-        from iris_tf.cli import main
+        from iris_tf.cli.app import main
 
         monkeypatch.setattr("sys.argv", ["iris-tf", *map(str, arguments)])
         capfd.readouterr()
@@ -103,7 +110,7 @@ def trained_run(command, small_dataset, tmp_path_factory):
 @pytest.fixture(scope="session")
 def exported(trained_run):
     """Folder of the run's .tflite files and their card. Not to be changed."""
-    from iris_tf.export.run import export_run
+    from iris_tf.export.export_run import export_run
 
     folder, _ = export_run(trained_run)
     return folder

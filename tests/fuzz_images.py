@@ -161,12 +161,13 @@ def _limit_memory(mebibytes: int) -> None:
 
 
 def main(seed: int, count: int, mebibytes: int) -> None:
-    from iris_tf.datasets.images import read_eye
-    from iris_tf.errors import ExtractionError
-    from iris_tf.segmentation.overlay import draw_overlay
+    from iris_tf.config.names import ROI_MODES
+    from iris_tf.imaging.images import read_eye
+    from iris_tf.preparation.overlay import draw_overlay
     from iris_tf.segmentation.quality import iris_quality
-    from iris_tf.segmentation.roi import ROI_MODES, crop_roi
+    from iris_tf.segmentation.roi_modes import crop_roi
     from iris_tf.segmentation.segmenter import segmenter_by_name
+    from iris_tf.support.errors import ExtractionError
 
     segment = segmenter_by_name("opencv")
     cv2.setNumThreads(1)

@@ -6,7 +6,7 @@ import functools
 import cv2
 import numpy as np
 
-from iris_tf.segmentation.prepare import prepare as prepare_with_any_segmenter
+from iris_tf.preparation.prepare_dataset import prepare as prepare_with_any_segmenter
 
 # The fastest segmenter, whatever the default is.
 prepare = functools.partial(prepare_with_any_segmenter, segmenter="opencv")

@@ -2,7 +2,7 @@
 
 from omegaconf import OmegaConf
 
-from iris_tf.config.load import load_recipe
+from iris_tf.config.load_recipe import load_recipe
 from iris_tf.config.recipe import TrainRecipe
 
 

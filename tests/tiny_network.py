@@ -30,7 +30,7 @@ SPEC = NetworkSpec(
 
 
 if __name__ == "__main__":
-    from iris_tf.cli import main
+    from iris_tf.cli.app import main
 
     NETWORKS[NAME] = SPEC
     main()

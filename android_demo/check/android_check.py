@@ -141,7 +141,7 @@ def host() -> str:
     jna = first("libjna-java", JAVA / "jna.jar")
     reference = BUILD / "reference"
     python = os.environ | {"PYTHONPATH": str(DEMO.parent)}
-    if subprocess.run([sys.executable, "-c", "import iris_tf.litert"], check=False, env=python,
+    if subprocess.run([sys.executable, "-c", "import iris_tf.tflite.litert_model"], check=False, env=python,
                       stderr=subprocess.DEVNULL).returncode != 0:  # fmt: skip
         raise Missing(f"the project's packages in {sys.executable}")
     run([sys.executable, DEMO / "host_check" / "reference.py", reference, MODELS], env=python)

@@ -21,12 +21,12 @@ import cv2
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
-from iris_tf.datasets.synthetic.writer import synthesize
-from iris_tf.errors import ExtractionError
-from iris_tf.inference.embedder import TFLiteEmbedder
-from iris_tf.inference.model_card import CARD_NAME
-from iris_tf.segmentation.network import NetworkSegmenter
-from iris_tf.segmentation.roi import crop_roi
+from iris_tf.synthetic.dataset_writer import synthesize
+from iris_tf.support.errors import ExtractionError
+from iris_tf.tflite.tflite_embedder import TFLiteEmbedder
+from iris_tf.tflite.model_card import CARD_NAME
+from iris_tf.segmentation.network_segmenter import NetworkSegmenter
+from iris_tf.segmentation.roi_modes import crop_roi
 
 DEMO = Path(__file__).resolve().parents[1]
 PERSONS, IMAGES, SEED = 6, 2, 23

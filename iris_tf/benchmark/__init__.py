@@ -1,1 +1,1 @@
-"""What a model costs: latency on this machine, in the schema that phones share."""
+"""Latency and throughput on this machine, and results that phones send. Not accuracy."""

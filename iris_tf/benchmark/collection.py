@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from iris_tf.benchmark.schema import STATISTICS, validate_result
-from iris_tf.errors import BenchmarkError
-from iris_tf.files import write_json, write_text
+from iris_tf.support.errors import BenchmarkError
+from iris_tf.support.files import write_json, write_text
 
 RESULTS, TABLE, PAGE = "results", "latency.csv", "latency.html"
 

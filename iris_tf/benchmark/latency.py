@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
-import iris_tf
 from iris_tf.benchmark.schema import SCHEMA, SCHEMA_VERSION, statistics
-from iris_tf.errors import BenchmarkError
-from iris_tf.files import sha256
-from iris_tf.inference.embedder import TFLiteEmbedder
-from iris_tf.machine import machine_description, package_version
-from iris_tf.quiet import quiet
+from iris_tf.support.errors import BenchmarkError
+from iris_tf.support.files import sha256
+from iris_tf.support.machine import machine_description, package_version
+from iris_tf.support.quiet import quiet
+from iris_tf.support.version import __version__
+from iris_tf.tflite.tflite_embedder import TFLiteEmbedder
 
 MIN_RUNS = 50  # p95 of fewer would rest on one or two samples
 BACKEND = "cpu-xnnpack"  # LiteRT's default on every CPU that it is built for
@@ -83,7 +83,7 @@ def measure_latency(
         "schema": SCHEMA,
         "schema_version": SCHEMA_VERSION,
         "created": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "created_by": f"iris_tf {iris_tf.__version__}",
+        "created_by": f"iris_tf {__version__}",
         "runtime": f"ai-edge-litert {package_version('ai-edge-litert')}",
         "machine": machine_description(),
         "rows": rows,

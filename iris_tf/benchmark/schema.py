@@ -66,7 +66,7 @@ from typing import Any
 
 import numpy as np
 
-from iris_tf.errors import BenchmarkError
+from iris_tf.support.errors import BenchmarkError
 
 SCHEMA = "iris_tf.latency"
 SCHEMA_VERSION = 1

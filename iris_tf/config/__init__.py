@@ -1,1 +1,3 @@
-"""Recipes: dataclasses, YAML loading with overrides, error messages that name key and line."""
+"""What a recipe may say: dataclasses, one file a pipeline, YAML loading, and the closed lists of
+names, each written once. Not what is done with a recipe.
+"""

@@ -1,1 +1,3 @@
-"""Scores, verification and identification metrics, confidence intervals, the report."""
+"""Studies of a model: which pairs are compared, baselines, degradations, failures, saliency and
+segmenter scores. Writes figures, not pages.
+"""

@@ -8,19 +8,19 @@ import cv2
 import joblib
 import numpy as np
 
-from iris_tf.datasets.images import read_eye, write_png
-from iris_tf.datasets.manifest import ManifestRow, read_manifest, read_settings, write_manifest
-from iris_tf.errors import DatasetError, ExtractionError
+from iris_tf.data.manifest import ManifestRow, read_manifest, read_settings, write_manifest
 from iris_tf.evaluation.failures import failed_images
-from iris_tf.files import write_json
-from iris_tf.geometry import Ellipse
-from iris_tf.parallel import one_opencv_thread, run_in_processes
-from iris_tf.progress import StageProgress
-from iris_tf.segmentation.extraction import Extraction, worker_segmenter
-from iris_tf.segmentation.journal import Outcome
-from iris_tf.segmentation.roi import crop_roi
+from iris_tf.imaging.geometry import Ellipse
+from iris_tf.imaging.images import read_eye, write_png
+from iris_tf.preparation.dataset_tables import write_failures
+from iris_tf.preparation.extraction import Extraction, worker_segmenter
+from iris_tf.preparation.journal import Outcome
+from iris_tf.segmentation.roi_modes import crop_roi
 from iris_tf.segmentation.segmenter import SegmentedEye, segmenter_by_name
-from iris_tf.segmentation.tables import write_failures
+from iris_tf.support.errors import DatasetError, ExtractionError
+from iris_tf.support.files import write_json
+from iris_tf.support.parallel import one_opencv_thread, run_in_processes
+from iris_tf.support.progress import StageProgress
 
 _CONTRAST = 0.3
 _BLUR = 1.5  # sigma in pixels

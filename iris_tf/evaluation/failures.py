@@ -20,12 +20,12 @@ from typing import Any
 
 import numpy as np
 
-from iris_tf.datasets.layouts import parse_image
-from iris_tf.datasets.manifest import ManifestRow, read_manifest, read_settings
-from iris_tf.datasets.splits import split_rows
-from iris_tf.errors import EvaluationError, FailureReason
-from iris_tf.evaluation.counts import ScoreCounts, number_of_comparisons
-from iris_tf.evaluation.scores import label_images
+from iris_tf.data.layouts import parse_image
+from iris_tf.data.manifest import ManifestRow, read_manifest, read_settings
+from iris_tf.data.splits import split_rows
+from iris_tf.metrics.counts import ScoreCounts, number_of_comparisons
+from iris_tf.metrics.scores import label_images
+from iris_tf.support.errors import EvaluationError, FailureReason
 
 
 def failed_images(manifest: str | Path, split: str) -> list[tuple[ManifestRow, str]] | None:

@@ -15,13 +15,13 @@ from typing import Any
 import joblib
 import numpy as np
 
-from iris_tf.datasets.images import read_eye
-from iris_tf.datasets.manifest import ManifestRow, read_settings
-from iris_tf.errors import EvaluationError, ExtractionError, IrisTfError
-from iris_tf.parallel import one_opencv_thread, run_in_processes
-from iris_tf.progress import StageProgress
-from iris_tf.segmentation.open_iris import failure_reason, ir_image, require_open_iris
+from iris_tf.data.manifest import ManifestRow, read_settings
+from iris_tf.imaging.images import read_eye
+from iris_tf.segmentation.open_iris_segmenter import failure_reason, ir_image, require_open_iris
 from iris_tf.segmentation.segmenter import segmenter_by_name
+from iris_tf.support.errors import EvaluationError, ExtractionError, IrisTfError
+from iris_tf.support.parallel import one_opencv_thread, run_in_processes
+from iris_tf.support.progress import StageProgress
 
 COLUMNS = 256  # of a code, around the eye
 BITS = 64  # of a column: 2 filters, 16 rows, real and imaginary part

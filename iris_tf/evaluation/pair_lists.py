@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from iris_tf.datasets.manifest import ManifestRow
-from iris_tf.errors import EvaluationError
+from iris_tf.data.manifest import ManifestRow
+from iris_tf.support.errors import EvaluationError
 
 
 def read_pairs(path: str | Path, rows: Sequence[ManifestRow], genuine: bool) -> np.ndarray:

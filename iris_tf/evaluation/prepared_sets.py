@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from iris_tf.datasets.manifest import ManifestRow, read_settings
-from iris_tf.errors import EvaluationError
+from iris_tf.data.manifest import ManifestRow, read_settings
+from iris_tf.support.errors import EvaluationError
 
 
 @dataclass(frozen=True)

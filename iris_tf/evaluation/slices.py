@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from iris_tf.datasets.manifest import ManifestRow
-from iris_tf.evaluation.counts import Pairs, ScoreCounts, count_scores, number_of_comparisons
-from iris_tf.evaluation.evaluate import Evaluation
-from iris_tf.evaluation.scores import label_images, similarity_blocks
-from iris_tf.evaluation.verification import curve_of_counts, eer_of_curve
-from iris_tf.similarity import PhasePart
+from iris_tf.data.manifest import ManifestRow
+from iris_tf.metrics.counts import Pairs, ScoreCounts, count_scores, number_of_comparisons
+from iris_tf.metrics.evaluate_embeddings import Evaluation
+from iris_tf.metrics.scores import label_images, similarity_blocks
+from iris_tf.metrics.verification import curve_of_counts, eer_of_curve
+from iris_tf.tflite.phase_code_layout import PhaseCodeLayout
 
 QUALITIES = (
     "confidence", "usable_iris_area", "iris_sclera_contrast", "iris_pupil_contrast",
@@ -28,7 +28,7 @@ def slice_figures(
     embeddings: np.ndarray,
     rows: Sequence[ManifestRow],
     evaluation: Evaluation,
-    phase: PhasePart | None = None,
+    phase: PhaseCodeLayout | None = None,
 ) -> dict[str, Any]:
     """Figures of all slices that the rows allow.
 
@@ -40,8 +40,8 @@ def slice_figures(
         Eye, dataset, pupil and iris ellipses and quality figures are read.
     evaluation : Evaluation
         Of the same embeddings and rows.
-    phase : PhasePart, optional
-        See `iris_tf.similarity.similarities`.
+    phase : PhaseCodeLayout, optional
+        See `iris_tf.matching.similarity.similarities`.
 
     Returns
     -------
@@ -90,7 +90,7 @@ def _part(
     rows: Sequence[ManifestRow],
     thresholds: Mapping[str, float],
     protocol: str,
-    phase: PhasePart | None,
+    phase: PhaseCodeLayout | None,
 ) -> dict[str, Any] | None:
     labels = label_images(rows, protocol)
     n_genuine, n_impostor = number_of_comparisons(labels)

@@ -1,1 +1,1 @@
-"""Trained Keras models to TFLite files."""
+"""From Keras models to `.tflite` files at each precision, with parity checks and the card."""

@@ -7,9 +7,9 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from iris_tf.errors import ExportError, first_line
-from iris_tf.litert import SIGNATURE
-from iris_tf.quiet import quiet
+from iris_tf.support.errors import ExportError, first_line
+from iris_tf.support.quiet import quiet
+from iris_tf.tflite.litert_model import SIGNATURE
 
 PRECISIONS = ("float32", "float16", "int8")
 """What a model can be exported in.

@@ -1,1 +1,3 @@
-"""Keras layers and embedding networks, looked up by name in `networks.registry`."""
+"""Layers, backbones, heads, layer rewrites, embedding models and the segmentation network. Not
+how they are trained.
+"""

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import keras
 
-from iris_tf.errors import ModelError
 from iris_tf.networks.batch_normalization import FusedBatchNormalization
 from iris_tf.networks.head import POOLINGS, embedding_head
 from iris_tf.networks.parameter_groups import ATTENTION_PREFIX
@@ -17,7 +16,8 @@ from iris_tf.networks.seeding import layer_seed, seeded_config
 from iris_tf.networks.spatial_attention import SpatialAttention
 from iris_tf.networks.strip_normalization import StripNormalization
 from iris_tf.networks.weights import NORMALIZATION_LAYER, SUFFIXES, load_matching_weights
-from iris_tf.released import PRETRAINED, weights_file
+from iris_tf.support.errors import ModelError
+from iris_tf.tflite.released_models import PRETRAINED, weights_file
 
 NORMALIZATIONS = ("imagenet", "local_contrast")
 

@@ -6,10 +6,10 @@ import keras
 import numpy as np
 from keras import ops
 
-from iris_tf.errors import ModelError
 from iris_tf.networks.strip_normalization import COARSE, StripNormalization
 from iris_tf.networks.weights import NORMALIZATION_LAYER
-from iris_tf.similarity import PhasePart
+from iris_tf.support.errors import ModelError
+from iris_tf.tflite.phase_code_layout import PhaseCodeLayout
 
 # Along the angle, in pixels of the normalised strip. Finer ones say more of a sharp iris, and next
 # to nothing of one that a poor camera took.
@@ -120,7 +120,7 @@ def _filters(wavelength: float) -> tuple[np.ndarray, np.ndarray]:
     return np.stack([envelope * even, envelope * np.sin(angle)], axis=1), envelope
 
 
-def with_phase(model: keras.Model, share: float) -> tuple[keras.Model, PhasePart]:
+def with_phase(model: keras.Model, share: float) -> tuple[keras.Model, PhaseCodeLayout]:
     """Put a phase code beside what a network of unrolled strips has learnt.
 
     The cosine of two embeddings is then the weighted mean of that of the learned ones, which
@@ -139,8 +139,8 @@ def with_phase(model: keras.Model, share: float) -> tuple[keras.Model, PhasePart
     -------
     model : keras.Model
         From the same strips to unit vectors (batch, D + code).
-    phase : PhasePart
-        How such embeddings are compared (`iris_tf.similarity.similarities`).
+    phase : PhaseCodeLayout
+        How such embeddings are compared (`iris_tf.matching.similarity.similarities`).
 
     Raises
     ------
@@ -164,6 +164,6 @@ def with_phase(model: keras.Model, share: float) -> tuple[keras.Model, PhasePart
     code = PhaseCode(name="phase_code")(normalised)
     both = WeightedUnits(share, name="embedding")([model.output, code])
     places = columns // _STRIDES[1]
-    phase = PhasePart(code.shape[-1], places, round(_FURTHEST * places))
+    phase = PhaseCodeLayout(code.shape[-1], places, round(_FURTHEST * places))
     # A short name: it is part of every tensor's name in an exported file.
     return keras.Model(model.input, both, name="iris"), phase

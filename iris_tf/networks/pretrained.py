@@ -5,9 +5,9 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from iris_tf.errors import ModelError, first_line
 from iris_tf.networks.registry import NetworkSpec, PretrainedInput
 from iris_tf.networks.roi_normalization import IMAGENET_MEAN, IMAGENET_STD
+from iris_tf.support.errors import ModelError, first_line
 
 IMAGENET = "imagenet"
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import keras
 
-from iris_tf.errors import ModelError
+from iris_tf.support.errors import ModelError
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ import h5py
 import keras
 import numpy as np
 
-from iris_tf.errors import ModelError
 from iris_tf.networks.parameter_groups import parameter_group
+from iris_tf.support.errors import ModelError
 
 SUFFIXES = (".keras", ".weights.h5")
 NORMALIZATION_LAYER = "roi_normalization"

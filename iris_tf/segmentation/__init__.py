@@ -1,1 +1,3 @@
-"""Where the iris is in an eye image, and the crop that the networks see."""
+"""Where the iris is: the `Segmenter` interface and its implementations, ROI modes and image
+quality. Not datasets of crops, nor the training of a segmenter.
+"""

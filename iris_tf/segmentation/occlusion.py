@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from iris_tf.geometry import Ellipse
+from iris_tf.imaging.geometry import Ellipse
 
 # The eye is looked at in a square of one size, so that all lengths below are
 # shares of the iris radius.

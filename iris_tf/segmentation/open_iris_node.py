@@ -13,9 +13,9 @@ import iris
 import numpy as np
 from iris.io.class_configs import Algorithm
 
-from iris_tf.errors import DatasetError
-from iris_tf.segmentation.open_iris import largest_region
+from iris_tf.segmentation.open_iris_segmenter import largest_region
 from iris_tf.segmentation.segmenter import SegmentedEye, segmenter_by_name
+from iris_tf.support.errors import DatasetError
 
 _CLASSES = {0: "eyeball", 1: "iris", 2: "pupil", 3: "eyelashes"}
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from iris_tf.geometry import Ellipse
+from iris_tf.imaging.geometry import Ellipse
 from iris_tf.segmentation.polar import (
     directions,
     fit_ellipse,

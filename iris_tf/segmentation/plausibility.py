@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from iris_tf.errors import ExtractionError, FailureReason
-from iris_tf.geometry import Ellipse
+from iris_tf.imaging.geometry import Ellipse
+from iris_tf.support.errors import ExtractionError, FailureReason
 
 _RATIO = (0.12, 0.77)  # of the pupil's radius to the iris's
 _MAX_DECENTRING = 0.3  # of the pupil's centre, in iris radii

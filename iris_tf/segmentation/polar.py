@@ -5,7 +5,7 @@ import math
 import cv2
 import numpy as np
 
-from iris_tf.geometry import Ellipse
+from iris_tf.imaging.geometry import Ellipse
 
 
 def directions(count: int) -> np.ndarray:

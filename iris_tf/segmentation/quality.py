@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from iris_tf.geometry import Ellipse
+from iris_tf.imaging.geometry import Ellipse
 from iris_tf.segmentation.segmenter import SegmentedEye
 
 

@@ -8,15 +8,15 @@ from typing import Protocol
 
 import numpy as np
 
-from iris_tf.errors import DatasetError
-from iris_tf.geometry import Ellipse
+from iris_tf.imaging.geometry import Ellipse
+from iris_tf.support.errors import DatasetError
 
 # name -> (module, class). Modules are imported when asked for, because an
 # implementation may need a library that others do without.
 SEGMENTERS = {
-    "open-iris": ("iris_tf.segmentation.open_iris", "OpenIrisSegmenter"),
-    "network": ("iris_tf.segmentation.network", "NetworkSegmenter"),
-    "opencv": ("iris_tf.segmentation.opencv", "OpenCVSegmenter"),
+    "open-iris": ("iris_tf.segmentation.open_iris_segmenter", "OpenIrisSegmenter"),
+    "network": ("iris_tf.segmentation.network_segmenter", "NetworkSegmenter"),
+    "opencv": ("iris_tf.segmentation.opencv_segmenter", "OpenCVSegmenter"),
 }
 DEFAULT_SEGMENTER = "network"
 

@@ -1,1 +1,3 @@
-"""Training: the trainer with its own step, optimiser groups, callbacks, run folders, resume."""
+"""From a recipe to a trained run folder: input pipeline, trainer, optimisers, callbacks and
+finishing. Not the losses, nor any export.
+"""

@@ -13,18 +13,18 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from iris_tf.errors import TrainingError
-from iris_tf.evaluation.counts import count_scores
-from iris_tf.evaluation.scores import ImageLabels, check_embeddings, similarity_blocks
-from iris_tf.evaluation.verification import curve_of_counts, eer_of_curve
-from iris_tf.files import atomic_path
-from iris_tf.networks.embed import embed_rois
-from iris_tf.progress import StageProgress
-from iris_tf.quiet import quiet
-from iris_tf.run_folder import RunFolder, TrainingState
-from iris_tf.schedules.distillation import DistillationSchedule
-from iris_tf.schedules.margin import MarginSchedule
-from iris_tf.schedules.mining import MiningSchedule
+from iris_tf.metrics.counts import count_scores
+from iris_tf.metrics.scores import ImageLabels, check_embeddings, similarity_blocks
+from iris_tf.metrics.verification import curve_of_counts, eer_of_curve
+from iris_tf.networks.embed_rois import embed_rois
+from iris_tf.objectives.distillation_schedule import DistillationSchedule
+from iris_tf.objectives.margin_schedule import MarginSchedule
+from iris_tf.objectives.mining_schedule import MiningSchedule
+from iris_tf.support.errors import TrainingError
+from iris_tf.support.files import atomic_path
+from iris_tf.support.progress import StageProgress
+from iris_tf.support.quiet import quiet
+from iris_tf.training.run_folder import RunFolder, TrainingState
 
 _EPOCHS_BEFORE_COLLAPSE_WARNING = 3
 

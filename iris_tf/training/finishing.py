@@ -7,13 +7,13 @@ import keras
 import numpy as np
 
 from iris_tf.config.recipe import FinishRecipe
-from iris_tf.datasets.manifest import read_manifest
-from iris_tf.datasets.roi_store import load_rois
-from iris_tf.files import replace_folder
-from iris_tf.networks.embed import embed_rois, load_embedding_model
+from iris_tf.data.crop_store import load_rois
+from iris_tf.data.manifest import read_manifest
+from iris_tf.matching.whitening import second_moment, whitening_matrix
+from iris_tf.networks.embed_rois import embed_rois, load_embedding_model
 from iris_tf.networks.strip_normalization import COARSE, StripNormalization
-from iris_tf.run_folder import RunFolder
-from iris_tf.whitening import second_moment, whitening_matrix
+from iris_tf.support.files import replace_folder
+from iris_tf.training.run_folder import RunFolder
 
 _BATCH = 128
 

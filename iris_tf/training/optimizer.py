@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from iris_tf.config.recipe import OptimizerRecipe
 from iris_tf.networks.parameter_groups import parameter_group
-from iris_tf.schedules.warmup_cosine import WarmupCosine
+from iris_tf.training.warmup_cosine import WarmupCosine
 
 
 @keras.saving.register_keras_serializable(package="iris_tf")

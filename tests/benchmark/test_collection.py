@@ -7,8 +7,8 @@ from typer.testing import CliRunner
 
 from iris_tf.benchmark.collection import import_results
 from iris_tf.benchmark.schema import validate_result
-from iris_tf.cli import app
-from iris_tf.errors import BenchmarkError
+from iris_tf.cli.app import app
+from iris_tf.support.errors import BenchmarkError
 
 # The same files are read by the tests of the Android app.
 FIXTURES = Path(__file__).parents[2] / "android_demo" / "core" / "src" / "test" / "resources"

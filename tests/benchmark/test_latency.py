@@ -6,7 +6,7 @@ import pytest
 
 from iris_tf.benchmark.latency import measure_latency
 from iris_tf.benchmark.schema import validate_result
-from iris_tf.errors import BenchmarkError, ModelError
+from iris_tf.support.errors import BenchmarkError, ModelError
 
 
 def test_a_measurement_follows_the_schema(small_tflite, capfd):
@@ -57,7 +57,7 @@ def test_a_file_that_is_no_model_is_refused(tmp_path):
 
 def test_tensorflow_is_not_imported():
     code = (
-        "import sys, iris_tf.benchmark.latency, iris_tf.export.operators;"
+        "import sys, iris_tf.benchmark.latency, iris_tf.tflite.operators;"
         "assert not {'tensorflow', 'keras'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from iris_tf.benchmark.schema import STATISTICS, statistics, validate_result
-from iris_tf.errors import BenchmarkError
+from iris_tf.support.errors import BenchmarkError
 
 
 def naive_percentile(samples, percent):

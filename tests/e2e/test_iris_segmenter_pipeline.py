@@ -14,13 +14,13 @@ def release(monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(str(PIPELINES))
     import iris_segmenter
 
-    import iris_tf.training.segmenter
+    import iris_tf.training.train_segmenter
 
     done = []
 
     def train(recipe):
         done.append("train")
-        last = iris_tf.training.segmenter.segmenter_runs(recipe)[-1].model
+        last = iris_tf.training.train_segmenter.segmenter_runs(recipe)[-1].model
         last.parent.mkdir()
         last.write_text("network")
 
@@ -37,7 +37,7 @@ def release(monkeypatch, tmp_path):
         done.append("card")
         file.with_name("model_card.json").write_text(json.dumps({"of": file.read_text()}))
 
-    monkeypatch.setattr(iris_tf.training.segmenter, "train_segmenter", train)
+    monkeypatch.setattr(iris_tf.training.train_segmenter, "train_segmenter", train)
     for stand_in in (export, score, write_card):
         monkeypatch.setattr(iris_segmenter, stand_in.__name__, stand_in)
     monkeypatch.setattr(iris_segmenter, "show", lambda figures, file: None)

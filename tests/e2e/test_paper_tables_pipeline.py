@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import tiny_network
 
-from iris_tf.evaluation.paper_tables import MODELS
+from iris_tf.report.paper_tables import MODELS
 
 PIPELINES = Path(__file__).parents[2] / "pipelines"
 SHORTER = [
@@ -53,9 +53,9 @@ def test_each_table_has_all_rows_and_what_was_measured_in_them(finished):
 
 
 def test_attention_and_distillation_are_where_the_rows_say(finished):
-    from iris_tf.networks.embed import load_embedding_model
+    from iris_tf.networks.embed_rois import load_embedding_model
     from iris_tf.networks.spatial_attention import SpatialAttention
-    from iris_tf.run_folder import RunFolder
+    from iris_tf.training.run_folder import RunFolder
 
     for name, row in MODELS.items():
         run = RunFolder(finished[0] / name)

@@ -9,10 +9,11 @@ from types import SimpleNamespace
 
 import pytest
 
+from iris_tf.config.names import CARD_NAME
 from iris_tf.config.recipe import ReleaseRecipe
-from iris_tf.inference.model_card import CARD_NAME, ModelCard
-from iris_tf.released import released_folder
-from iris_tf.similarity import PhasePart
+from iris_tf.tflite.model_card import ModelCard
+from iris_tf.tflite.phase_code_layout import PhaseCodeLayout
+from iris_tf.tflite.released_models import released_folder
 
 KINDS = 6  # ways in which eyes are made worse
 PHASE = {"size": 12, "columns": 6, "turns": 2}
@@ -57,7 +58,7 @@ class Run:
     def compare_with(self, phase):
         """Say in the card how embeddings are compared."""
         card = ModelCard.read(released_folder("mobiiris") / CARD_NAME)
-        card = dataclasses.replace(card, embedding_size=16, phase=PhasePart(**phase))
+        card = dataclasses.replace(card, embedding_size=16, phase=PhaseCodeLayout(**phase))
         card.write(self.release.file("float32").with_name(CARD_NAME))
 
     def measure(self, name, eer):

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 from iris_tf.config.recipe import FinishRecipe
-from iris_tf.datasets.images import read_image
-from iris_tf.inference.embedder import TFLiteEmbedder
-from iris_tf.inference.model_card import ModelCard
-from iris_tf.inference.models import open_model
-from iris_tf.networks.embed import embed_rois, load_embedding_model
+from iris_tf.imaging.images import read_image
+from iris_tf.networks.embed_rois import embed_rois, load_embedding_model
 from iris_tf.networks.phase_code import with_phase
-from iris_tf.run_folder import RunFolder
+from iris_tf.recognition.open_model import open_model
+from iris_tf.tflite.model_card import ModelCard
+from iris_tf.tflite.tflite_embedder import TFLiteEmbedder
 from iris_tf.training.finishing import finish
+from iris_tf.training.run_folder import RunFolder
 
 PROJECT = Path(__file__).parents[2]
 SHORTER = [

@@ -11,13 +11,13 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.util import tensor_util
 
-from iris_tf.config.load import load_recipe
+from iris_tf.config.load_recipe import load_recipe
 from iris_tf.config.recipe import TrainRecipe
-from iris_tf.datasets.images import read_image, resize_roi
-from iris_tf.datasets.manifest import read_manifest
-from iris_tf.inference.embedder import TFLiteEmbedder
-from iris_tf.inference.model_card import ModelCard
-from iris_tf.networks.embed import load_embedding_model
+from iris_tf.data.manifest import read_manifest
+from iris_tf.imaging.images import read_image, resize_roi
+from iris_tf.networks.embed_rois import load_embedding_model
+from iris_tf.tflite.model_card import ModelCard
+from iris_tf.tflite.tflite_embedder import TFLiteEmbedder
 
 
 def figures_of(text):

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from iris_tf.config.recipe import ReleaseRecipe, TrainRecipe
-from iris_tf.errors import RecipeError
-from iris_tf.run_folder import RunFolder
-from iris_tf.stages import Stages
+from iris_tf.pipelines.stages import Stages
+from iris_tf.support.errors import RecipeError
+from iris_tf.training.run_folder import RunFolder
 
 
 class Trainings:
@@ -44,11 +44,11 @@ def mobiiris(monkeypatch):
 
 @pytest.fixture
 def trainings(monkeypatch):
-    import iris_tf.training.run
+    import iris_tf.training.train_model
 
     trainings = Trainings()
     for name in ("train", "resume"):
-        monkeypatch.setattr(iris_tf.training.run, name, getattr(trainings, name))
+        monkeypatch.setattr(iris_tf.training.train_model, name, getattr(trainings, name))
     return trainings
 
 
@@ -59,7 +59,7 @@ def released(monkeypatch, tmp_path):
     folder.mkdir(parents=True)
     (folder / "model_card.json").write_text("{}")
     (folder / "mobiiris.keras").write_text("first")
-    monkeypatch.setattr("iris_tf.released.FOLDERS", (tmp_path / "models",))
+    monkeypatch.setattr("iris_tf.tflite.released_models.FOLDERS", (tmp_path / "models",))
     return folder / "mobiiris.keras"
 
 

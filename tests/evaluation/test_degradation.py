@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from iris_tf.datasets.manifest import read_manifest, write_manifest
-from iris_tf.errors import DatasetError
+from iris_tf.data.manifest import read_manifest, write_manifest
 from iris_tf.evaluation.degradation import (
     blur,
     cover_above,
@@ -20,10 +19,11 @@ from iris_tf.evaluation.degradation import (
     shrink,
 )
 from iris_tf.evaluation.failures import failed_images
-from iris_tf.geometry import Ellipse
-from iris_tf.segmentation.prepare import prepare
-from iris_tf.segmentation.roi import algorithm1
+from iris_tf.imaging.geometry import Ellipse
+from iris_tf.preparation.prepare_dataset import prepare
+from iris_tf.segmentation.roi_modes import algorithm1
 from iris_tf.segmentation.segmenter import SegmentedEye
+from iris_tf.support.errors import DatasetError
 
 DIAMETER = 180.0
 

@@ -6,17 +6,17 @@ import json
 import numpy as np
 import pytest
 
-from iris_tf.datasets.layouts import read_layout
-from iris_tf.datasets.manifest import read_manifest, write_manifest
-from iris_tf.datasets.splits import split_rows
-from iris_tf.errors import EvaluationError
-from iris_tf.evaluation.counts import ScoreCounts, count_scores, rounded
+from iris_tf.data.layouts import read_layout
+from iris_tf.data.manifest import read_manifest, write_manifest
+from iris_tf.data.splits import split_rows
 from iris_tf.evaluation.failures import (
     failed_images,
     generalised_rates,
     generalised_rates_of_pairs,
 )
-from iris_tf.evaluation.scores import label_images, similarity_blocks
+from iris_tf.metrics.counts import ScoreCounts, count_scores, rounded
+from iris_tf.metrics.scores import label_images, similarity_blocks
+from iris_tf.support.errors import EvaluationError
 
 
 @pytest.mark.parametrize("protocol", ["all-pairs", "same-eye"])

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from iris_tf.errors import EvaluationError
-from iris_tf.evaluation.counts import rounded
-from iris_tf.evaluation.evaluate import evaluation_of_embeddings, evaluation_of_pairs
 from iris_tf.evaluation.pair_lists import read_pairs
+from iris_tf.metrics.counts import rounded
+from iris_tf.metrics.evaluate_embeddings import evaluation_of_embeddings, evaluation_of_pairs
+from iris_tf.support.errors import EvaluationError
 
 
 def both_kinds(rows):

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from iris_tf.errors import EvaluationError
 from iris_tf.evaluation.prepared_sets import prepared_sets
+from iris_tf.support.errors import EvaluationError
 
 SETTINGS = {
     "images": "eyes", "layout": "folder", "segmenter": "network", "synthetic": False,

@@ -4,12 +4,12 @@ import json
 import numpy as np
 import pytest
 
-from iris_tf.evaluation.evaluate import (
+from iris_tf.evaluation.slices import slice_figures
+from iris_tf.metrics.evaluate_embeddings import (
     evaluate_embeddings,
     evaluation_of_embeddings,
     evaluation_of_pairs,
 )
-from iris_tf.evaluation.slices import slice_figures
 
 POINTS = ("eer", "far_1e-2", "far_1e-3")
 

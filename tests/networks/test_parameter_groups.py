@@ -4,9 +4,9 @@ import re
 import keras
 import pytest
 
-from iris_tf.errors import ModelError
 from iris_tf.networks.embedding_model import build_embedding_model
 from iris_tf.networks.parameter_groups import GROUP_PATTERNS, backbone_stages, parameter_group
+from iris_tf.support.errors import ModelError
 
 
 def test_each_variable_has_its_group(attentive):

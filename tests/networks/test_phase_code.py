@@ -1,12 +1,13 @@
 import numpy as np
 import pytest
 
-from iris_tf.errors import ModelError
-from iris_tf.networks.embed import embed_rois, load_embedding_model
+from iris_tf.matching.similarity import similarities
+from iris_tf.networks.embed_rois import embed_rois, load_embedding_model
 from iris_tf.networks.embedding_model import build_embedding_model
 from iris_tf.networks.phase_code import PhaseCode, with_phase
 from iris_tf.networks.strip_normalization import StripNormalization
-from iris_tf.similarity import PhasePart, similarities
+from iris_tf.support.errors import ModelError
+from iris_tf.tflite.phase_code_layout import PhaseCodeLayout
 
 HEIGHT, WIDTH = 64, 512
 
@@ -88,7 +89,7 @@ def test_similarity_is_the_weighted_mean_of_both_parts(student):
     strips[2] = np.roll(strips[0], 10 * 4, axis=1)  # as far as codes are turned
     strips[3] = np.roll(strips[1], 14 * 4, axis=1)  # further
     model, phase = with_phase(student, 0.75)
-    assert phase == PhasePart(size=4096, columns=128, turns=10)
+    assert phase == PhaseCodeLayout(size=4096, columns=128, turns=10)
     assert model.output_shape == (None, 16 + 4096)
     both = embed_rois(model, strips).astype(np.float64)
     np.testing.assert_allclose(np.linalg.norm(both, axis=1), 1.0, atol=1e-5)
@@ -132,7 +133,7 @@ def of_strips(size, reduction):
 def test_strips_of_other_sizes_have_other_places():
     model, phase = with_phase(of_strips((36, 256), (1, 2)), 0.5)
     assert model.output_shape == (None, 4 + 64 * 9 * 4)
-    assert phase == PhasePart(size=64 * 9 * 4, columns=64, turns=5)
+    assert phase == PhaseCodeLayout(size=64 * 9 * 4, columns=64, turns=5)
 
 
 def test_strips_without_places_for_it_are_refused():

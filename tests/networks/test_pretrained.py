@@ -4,11 +4,11 @@ import keras
 import numpy as np
 import pytest
 
-from iris_tf.errors import ModelError
 from iris_tf.networks.embedding_model import build_embedding_model
 from iris_tf.networks.pretrained import fold_input_normalization
 from iris_tf.networks.registry import NETWORKS
 from iris_tf.networks.roi_normalization import RoiNormalization
+from iris_tf.support.errors import ModelError
 
 SIDE = 32
 GREY = np.random.default_rng(0).uniform(0, 255, (2, SIDE, SIDE, 1)).astype(np.float32)

@@ -1,8 +1,8 @@
 import keras
 import pytest
 
-from iris_tf.errors import ModelError
 from iris_tf.networks.registry import NETWORKS, network_spec
+from iris_tf.support.errors import ModelError
 
 
 def test_usual_places_of_attention_are_all_squeeze_excite_outputs():

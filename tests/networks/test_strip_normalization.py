@@ -2,9 +2,9 @@ import keras
 import numpy as np
 import pytest
 
-from iris_tf.errors import ModelError
 from iris_tf.networks.embedding_model import build_embedding_model
 from iris_tf.networks.strip_normalization import StripNormalization
+from iris_tf.support.errors import ModelError
 
 
 def strip(height=8, width=24, seed=2):

@@ -92,11 +92,11 @@ def lash_lines():
 @pytest.fixture(scope="session")
 def true_eyes(tmp_path_factory):
     """Synthetic eyes of 6 persons with their truth: (folder, rows, [SyntheticEye])."""
-    from iris_tf.datasets.images import write_png
-    from iris_tf.datasets.manifest import ManifestRow
-    from iris_tf.datasets.synthetic.capture import draw_capture
-    from iris_tf.datasets.synthetic.eye import render_eye
-    from iris_tf.datasets.synthetic.identity import draw_identity, image_generator
+    from iris_tf.data.manifest import ManifestRow
+    from iris_tf.imaging.images import write_png
+    from iris_tf.synthetic.capture import draw_capture
+    from iris_tf.synthetic.eye_renderer import render_eye
+    from iris_tf.synthetic.synthetic_identity import draw_identity, image_generator
 
     folder = tmp_path_factory.mktemp("eyes")
     rows, eyes = [], []

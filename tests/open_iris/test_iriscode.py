@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 from drawn_eyes import IRIS, PUPIL, SCLERA, SKIN, filled
 
-from iris_tf.datasets.images import write_png
-from iris_tf.datasets.manifest import read_manifest
-from iris_tf.datasets.roi_store import read_crop
-from iris_tf.errors import DatasetError, EvaluationError
-from iris_tf.evaluation.evaluate import evaluate_embeddings
+from iris_tf.data.crop_store import read_crop
+from iris_tf.data.manifest import read_manifest
+from iris_tf.evaluation.evaluate_model import evaluate_model
 from iris_tf.evaluation.iriscode import encode_images, hamming_distances, pack_template
-from iris_tf.evaluation.model import evaluate_model
-from iris_tf.inference.embedder import TFLiteEmbedder
-from iris_tf.segmentation.open_iris import ir_image
-from iris_tf.segmentation.prepare import prepare
+from iris_tf.imaging.images import write_png
+from iris_tf.metrics.evaluate_embeddings import evaluate_embeddings
+from iris_tf.preparation.prepare_dataset import prepare
+from iris_tf.segmentation.open_iris_segmenter import ir_image
+from iris_tf.support.errors import DatasetError, EvaluationError
+from iris_tf.tflite.tflite_embedder import TFLiteEmbedder
 
 iris = pytest.importorskip("iris")
 
@@ -138,7 +138,7 @@ def model(tmp_path_factory):
     """A .tflite file whose embedding is the crop at 12 x 16 without its mean."""
     import keras
 
-    from iris_tf.export.tflite import export_model
+    from iris_tf.export.export_tflite import export_model
 
     roi = keras.Input((12, 16, 1), name="roi")
     x = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(roi))

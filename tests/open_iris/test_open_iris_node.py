@@ -4,10 +4,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from iris_tf.errors import DatasetError, ExtractionError, FailureReason
-from iris_tf.evaluation.evaluate import evaluation_of_similarities
 from iris_tf.evaluation.iriscode import encode_images, hamming_distances, pack_template
-from iris_tf.segmentation.open_iris import failure_reason, ir_image
+from iris_tf.metrics.evaluate_embeddings import evaluation_of_similarities
+from iris_tf.segmentation.open_iris_segmenter import failure_reason, ir_image
+from iris_tf.support.errors import DatasetError, ExtractionError, FailureReason
 
 iris = pytest.importorskip("iris")
 
@@ -154,7 +154,7 @@ def test_reasons_of_open_iris_s_errors():
 
 
 def test_every_name_in_the_table_is_an_error_of_the_library():
-    from iris_tf.segmentation.open_iris import _REASONS
+    from iris_tf.segmentation.open_iris_segmenter import _REASONS
 
     assert set(_REASONS) <= set(vars(iris.io.errors))
 

@@ -6,10 +6,10 @@ import joblib
 import numpy as np
 import pytest
 
-from iris_tf.errors import ExtractionError, FailureReason, ModelError
-from iris_tf.files import sha256
-from iris_tf.segmentation.roi import algorithm1, crop_roi
+from iris_tf.segmentation.roi_modes import algorithm1, crop_roi
 from iris_tf.segmentation.segmenter import segmenter_by_name
+from iris_tf.support.errors import ExtractionError, FailureReason, ModelError
+from iris_tf.support.files import sha256
 
 iris = pytest.importorskip("iris")
 

@@ -1,7 +1,7 @@
 """A segmenter that knows the truth of the eyes it was told of, in this process."""
 
-from iris_tf.errors import ExtractionError, FailureReason
 from iris_tf.segmentation.segmenter import SegmentedEye
+from iris_tf.support.errors import ExtractionError, FailureReason
 
 NAME = "truth"
 KNOWN: dict[bytes, SegmentedEye] = {}

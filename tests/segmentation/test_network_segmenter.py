@@ -7,13 +7,13 @@ import cv2
 import numpy as np
 import pytest
 
-from iris_tf.datasets.synthetic.lessons import CHANNELS
-from iris_tf.errors import ExtractionError, FailureReason, ModelError
-from iris_tf.evaluation.segmentation import intersection_over_union, score_segmenter, summarise
-from iris_tf.files import sha256
-from iris_tf.geometry import Ellipse, Window
-from iris_tf.released import released_folder, released_model
-from iris_tf.segmentation.network import NetworkSegmenter, _look, _outline, _overlap
+from iris_tf.evaluation.segmenter_scores import intersection_over_union, score_segmenter, summarise
+from iris_tf.imaging.geometry import Ellipse, Window
+from iris_tf.segmentation.network_segmenter import NetworkSegmenter, _look, _outline, _overlap
+from iris_tf.support.errors import ExtractionError, FailureReason, ModelError
+from iris_tf.support.files import sha256
+from iris_tf.synthetic.segmentation_samples import CHANNELS
+from iris_tf.tflite.released_models import released_folder, released_model
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,7 @@ def test_the_mirror_image_is_looked_at_where_one_look_leaves_doubt(segment, clea
     assert len(model.calls) == 1
     for sure, looks in ((overlap - 1e-6, 1), (overlap + 1e-6, 2)):
         model.calls.clear()
-        monkeypatch.setattr("iris_tf.segmentation.network._SURE", sure)
+        monkeypatch.setattr("iris_tf.segmentation.network_segmenter._SURE", sure)
         look = _look(model, clear, window, mirrored=True)
         assert len(model.calls) == looks
     (seen, once), (turned, mirrored) = model.calls

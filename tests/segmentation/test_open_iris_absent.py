@@ -1,7 +1,7 @@
 import pytest
 
-from iris_tf.machine import package_version
 from iris_tf.segmentation.segmenter import segmenter_by_name
+from iris_tf.support.machine import package_version
 
 pytestmark = pytest.mark.skipif(
     package_version("open-iris") is not None, reason="Open-Iris is installed"

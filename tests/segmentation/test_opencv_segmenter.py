@@ -4,12 +4,12 @@ import cv2
 import numpy as np
 import pytest
 
-from iris_tf.datasets.synthetic.capture import draw_capture
-from iris_tf.datasets.synthetic.eye import render_eye
-from iris_tf.datasets.synthetic.identity import draw_identity, image_generator
-from iris_tf.errors import ExtractionError, FailureReason
-from iris_tf.geometry import Ellipse
-from iris_tf.segmentation.opencv import OpenCVSegmenter
+from iris_tf.imaging.geometry import Ellipse
+from iris_tf.segmentation.opencv_segmenter import OpenCVSegmenter
+from iris_tf.support.errors import ExtractionError, FailureReason
+from iris_tf.synthetic.capture import draw_capture
+from iris_tf.synthetic.eye_renderer import render_eye
+from iris_tf.synthetic.synthetic_identity import draw_identity, image_generator
 
 SEGMENT = OpenCVSegmenter()
 

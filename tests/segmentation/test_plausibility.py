@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from iris_tf.errors import ExtractionError, FailureReason
-from iris_tf.geometry import Ellipse
+from iris_tf.imaging.geometry import Ellipse
 from iris_tf.segmentation.plausibility import (
     check_confidence,
     check_geometry,
     check_visible,
     expected_overlap,
 )
+from iris_tf.support.errors import ExtractionError, FailureReason
 
 SHAPE = (240, 320)
 PUPIL, IRIS = Ellipse(160, 120, 32, 32), Ellipse(160, 120, 80, 80)

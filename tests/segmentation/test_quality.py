@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.signal import convolve2d
 
-from iris_tf.geometry import Ellipse
+from iris_tf.imaging.geometry import Ellipse
 from iris_tf.segmentation.quality import _SHARPNESS_KERNEL, IrisQuality, iris_quality
 from iris_tf.segmentation.segmenter import SegmentedEye
 

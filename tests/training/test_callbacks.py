@@ -9,16 +9,15 @@ import tensorflow as tf
 from small_recipes import small_recipe
 
 from iris_tf.config.recipe import BatchRecipe
-from iris_tf.datasets.manifest import ManifestRow
-from iris_tf.evaluation.evaluate import evaluate_embeddings
-from iris_tf.evaluation.scores import label_images
-from iris_tf.networks.embed import embed_rois
+from iris_tf.data.manifest import ManifestRow
+from iris_tf.metrics.evaluate_embeddings import evaluate_embeddings
+from iris_tf.metrics.scores import label_images
+from iris_tf.networks.embed_rois import embed_rois
 from iris_tf.networks.embedding_model import build_embedding_model
 from iris_tf.networks.parameter_groups import backbone_stages
-from iris_tf.run_folder import RunFolder, TrainingState
-from iris_tf.schedules.distillation import DistillationSchedule
-from iris_tf.schedules.margin import MarginSchedule
-from iris_tf.schedules.mining import MiningSchedule
+from iris_tf.objectives.distillation_schedule import DistillationSchedule
+from iris_tf.objectives.margin_schedule import MarginSchedule
+from iris_tf.objectives.mining_schedule import MiningSchedule
 from iris_tf.training.callbacks import (
     Checkpoints,
     CollapseWarning,
@@ -27,7 +26,8 @@ from iris_tf.training.callbacks import (
     ValidationEER,
     unfrozen_stages,
 )
-from iris_tf.training.trainer import EmbeddingTrainer
+from iris_tf.training.embedding_trainer import EmbeddingTrainer
+from iris_tf.training.run_folder import RunFolder, TrainingState
 
 
 def make_trainer(network, optimizer):

@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pytest
 
+from iris_tf.matching.whitening import second_moment, whitening_matrix
 from iris_tf.networks.embedding_model import build_embedding_model
 from iris_tf.training.finishing import (
     average_weights,
@@ -10,7 +11,6 @@ from iris_tf.training.finishing import (
     weaken_unplaced,
     whiten_head,
 )
-from iris_tf.whitening import second_moment, whitening_matrix
 
 
 def unit(rows):

@@ -18,13 +18,13 @@ sys.path.insert(0, str(TESTS))
 import tiny_network  # noqa: E402
 from small_recipes import small_recipe  # noqa: E402
 
-from iris_tf.benchmark.training import measure_training  # noqa: E402
+from iris_tf.benchmark.training_speed import measure_training  # noqa: E402
 from iris_tf.config.recipe import BatchRecipe  # noqa: E402
-from iris_tf.errors import RecipeError  # noqa: E402
-from iris_tf.networks.embed import load_embedding_model  # noqa: E402
+from iris_tf.networks.embed_rois import load_embedding_model  # noqa: E402
+from iris_tf.support.errors import RecipeError  # noqa: E402
+from iris_tf.training.embedding_trainer import EmbeddingTrainer  # noqa: E402
 from iris_tf.training.optimizer import OwnStepsAdamW  # noqa: E402
-from iris_tf.training.run import mirrored_strategy, resume, train  # noqa: E402
-from iris_tf.training.trainer import EmbeddingTrainer  # noqa: E402
+from iris_tf.training.train_model import mirrored_strategy, resume, train  # noqa: E402
 
 MARGIN, LEFT, RIGHT = 0.4, 0.2, 1.0
 TEMPERATURE = 0.25

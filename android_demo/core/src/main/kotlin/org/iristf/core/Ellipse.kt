@@ -29,7 +29,7 @@ data class Ellipse(val x: Double, val y: Double, val a: Double, val b: Double, v
         return Pair(x + u * cos - v * sin, y + u * sin + v * cos)
     }
 
-    /** The filled ellipse, equal to `Ellipse.mask` of `iris_tf/geometry.py`. */
+    /** The filled ellipse, equal to `Ellipse.mask` of `iris_tf/imaging/geometry.py`. */
     fun mask(height: Int, width: Int): Mask {
         val step = 2.0 * Math.PI / CORNERS
         val corners = List(CORNERS) { point(it * step) }

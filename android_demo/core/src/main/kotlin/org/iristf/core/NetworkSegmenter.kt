@@ -1,7 +1,7 @@
 package org.iristf.core
 
 /**
- * Segments eye images with the released network: `iris_tf/segmentation/network.py` step by step.
+ * Segments eye images with the released network: `iris_tf/segmentation/network_segmenter.py` step by step.
  *
  * The network looks at the whole image, made small, and then at a window around the iris that it
  * found there; where both disagree, again. Where it is unsure there, it looks at the mirror image, too.

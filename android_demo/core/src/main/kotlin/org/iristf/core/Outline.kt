@@ -6,7 +6,7 @@ import kotlin.math.cos
 import kotlin.math.sin
 import kotlin.math.sqrt
 
-/** From a network's mask to an ellipse: `_outline` of `iris_tf/segmentation/network.py`. */
+/** From a network's mask to an ellipse: `_outline` of `iris_tf/segmentation/network_segmenter.py`. */
 internal object Outline {
     private const val RAYS = 96
     private const val STEP = 0.5

@@ -1,6 +1,6 @@
 package org.iristf.core
 
-/** Pictures of phones as grey images: what `iris_tf/datasets/images.py` does with colours and sides. */
+/** Pictures of phones as grey images: what `iris_tf/imaging/images.py` does with colours and sides. */
 object Photograph {
     private const val MIN_SIDE = 64 // in a smaller image, an iris has no texture left
 

@@ -29,7 +29,7 @@ data class Comparison(val similarity: Double, val decision: Decision, val others
 class Recognition(val card: RecognitionCard, val engine: Engine)
 
 /**
- * From photographs to a decision, as the model card says; `IrisRecognizer` of `iris_tf/inference` on a phone.
+ * From photographs to a decision, as the model card says; `IrisRecognizer` of `iris_tf/recognition` on a phone.
  * Without a recognition model, photographs become crops and are not compared.
  */
 class Recognizer private constructor(

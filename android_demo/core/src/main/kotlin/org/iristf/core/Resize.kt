@@ -5,7 +5,7 @@ import kotlin.math.ceil
 import kotlin.math.floor
 
 /**
- * Resizing of crops to a model's input, equal to `resize_roi` of `iris_tf/datasets/images.py`
+ * Resizing of crops to a model's input, equal to `resize_roi` of `iris_tf/imaging/images.py`
  * pixel for pixel: an axis that shrinks is averaged over areas, one that grows is interpolated
  * linearly, with the roundings of OpenCV's `INTER_AREA` and `INTER_LINEAR` on 8-bit images.
  */

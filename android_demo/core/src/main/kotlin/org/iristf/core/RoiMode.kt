@@ -20,7 +20,7 @@ class SegmentedEye(
 
 /**
  * How an eye image becomes the crop that a network sees: the functions of
- * `iris_tf/segmentation/roi.py`, pixel for pixel. What is not visible iris is 0.
+ * `iris_tf/segmentation/roi_modes.py`, pixel for pixel. What is not visible iris is 0.
  */
 enum class RoiMode(val id: String) {
     /** Masked bounding box of the visible iris. */

@@ -2,7 +2,7 @@ package org.iristf.core
 
 /**
  * The part of an embedding that is a phase code: its last [size] entries, column after column around the ring.
- * `PhasePart` of `iris_tf/similarity.py`.
+ * `PhaseCodeLayout` of `iris_tf/tflite/phase_code_layout.py`.
  *
  * @property turns columns by which one of two codes is turned at most, either way
  */

@@ -4,7 +4,7 @@ import kotlin.math.ceil
 
 /**
  * A 4:3 rectangle of whole pixels that is looked at in another resolution, equal to `Window` of
- * `iris_tf/geometry.py`. It may reach beyond the image; what lies there is black.
+ * `iris_tf/imaging/geometry.py`. It may reach beyond the image; what lies there is black.
  *
  * @property left its first column in the image
  * @property top its first row

@@ -1,0 +1,64 @@
+"""Whether the input pipeline holds training back: a step fed from it and one fed from memory."""
+
+import time
+from collections.abc import Iterator
+
+import tensorflow as tf
+
+from iris_tf.config.recipe import TrainRecipe
+from iris_tf.training.train_model import prepare_training
+
+_WARMUP_STEPS = 3
+_ROUNDS = 3
+
+
+def measure_training(recipe: TrainRecipe, steps: int = 30) -> dict[str, float]:
+    """Train for a few steps from the pipeline and from one batch in memory, in turns.
+
+    Parameters
+    ----------
+    recipe : TrainRecipe
+        Of the training to measure; its run folder is not touched.
+    steps : int, optional
+        Steps of each of three rounds.
+
+    Returns
+    -------
+    dict
+        ``memory_images_per_s`` and ``pipeline_images_per_s`` (best of the rounds,
+        which other load disturbs least), and ``ratio``, pipeline by memory.
+
+    Raises
+    ------
+    RecipeError, DatasetError, ModelError
+        When recipe or dataset cannot be used.
+    """
+    training = prepare_training(recipe)
+    trainer = training.trainer
+    trainer.make_train_function()  # the very step of `fit`, with its devices and XLA
+    pipeline = training.dataset(0).repeat()
+    batch = next(iter(pipeline))
+    memory = tf.data.Dataset.from_tensors(batch).repeat()
+    images = batch[0].shape[0] * batch[0].shape[1]
+    distribute = trainer.distribute_strategy.experimental_distribute_dataset
+
+    def seconds(source: Iterator) -> float:
+        for _ in range(_WARMUP_STEPS):
+            logs = trainer.train_function(source)
+        float(logs["loss"])  # waits for the devices
+        started = time.perf_counter()
+        for _ in range(steps):
+            logs = trainer.train_function(source)
+        float(logs["loss"])
+        return time.perf_counter() - started
+
+    sources = [iter(distribute(source)) for source in (memory, pipeline)]
+    rounds = [[seconds(source) for source in sources] for _ in range(_ROUNDS)]
+    from_memory, from_pipeline = (
+        images * steps / min(column) for column in zip(*rounds, strict=True)
+    )
+    return {
+        "memory_images_per_s": from_memory,
+        "pipeline_images_per_s": from_pipeline,
+        "ratio": from_pipeline / from_memory,
+    }

@@ -1,0 +1,300 @@
+"""The command line: each verb parses, calls one function, prints."""
+
+from enum import StrEnum
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from iris_tf.cli.benchmark_commands import benchmark
+from iris_tf.cli.console import Layout, SegmenterName, load_tensorflow, report_errors
+from iris_tf.cli.recognition_commands import add_verbs
+from iris_tf.segmentation.segmenter import DEFAULT_SEGMENTER
+from iris_tf.support.version import __version__
+
+app = typer.Typer(
+    name="iris-tf",
+    help="From near-infrared eye images to small TFLite iris-recognition models.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+app.add_typer(benchmark, name="benchmark")
+
+RoiMode = StrEnum("RoiMode", ["algorithm1", "aligned", "unrolled"])
+ImageFormat = StrEnum("ImageFormat", ["jpg", "png"])
+Cameras = StrEnum("Cameras", ["one", "many"])
+SplitBy = StrEnum("SplitBy", ["person", "identity"])
+Split = StrEnum("Split", ["train", "val", "test", "all"])
+Baseline = StrEnum("Baseline", ["iriscode"])
+Protocol = StrEnum(
+    "Protocol",
+    [
+        ("ALL_PAIRS", "all-pairs"),
+        ("SAME_EYE", "same-eye"),
+        ("ACROSS_DATASETS", "across-datasets"),
+    ],
+)
+Scheduler = Annotated[
+    str | None,
+    typer.Option(metavar="tcp://HOST:PORT", help="Work on this dask.distributed cluster."),
+]
+
+
+def main() -> None:
+    """Run `iris-tf`."""
+    report_errors(app)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"iris_tf {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Options of `iris-tf` itself."""
+
+
+@app.command()
+def synthesize(
+    out: Annotated[Path, typer.Option(help="Folder to write to.")],
+    subjects: Annotated[int, typer.Option(help="Persons, 1 to 1000; each has two eyes.")] = 20,
+    images: Annotated[int, typer.Option(help="Images of each eye, 1 to 100.")] = 5,
+    seed: Annotated[int, typer.Option(help="Same seed, same images, byte for byte.")] = 0,
+    jobs: Annotated[int, typer.Option(help="Processes; -1: one a core.")] = -1,
+    image_format: Annotated[ImageFormat, typer.Option(help="Lossy or not.")] = ImageFormat.jpg,
+    cameras: Annotated[
+        Cameras, typer.Option(help="many: all kinds of images, to test segmenters on.")
+    ] = Cameras.one,
+    scheduler: Scheduler = None,
+) -> None:
+    """Generate near-infrared eye images with exact ground truth.
+
+    Writes 640x480 images (with --cameras many: of various sizes) in the layout
+    of CASIA-Iris-Thousand; beside each lie the ellipses of pupil and iris
+    (.json) and the visible iris (_mask.png).
+    """
+    from iris_tf.synthetic.dataset_writer import synthesize
+
+    synthesize(out, subjects, images, seed, jobs, image_format.value, cameras.value, scheduler)
+    typer.echo(f"{2 * subjects * images} images of {2 * subjects} eyes in {out}")
+
+
+@app.command()
+def prepare(
+    images: Annotated[Path, typer.Option(help="Folder of eye images; never written to.")],
+    out: Annotated[Path, typer.Option(help="Dataset folder to write.")],
+    layout: Annotated[Layout, typer.Option(help="How file names say who is who.")] = Layout.AUTO,
+    segmenter: SegmenterName = DEFAULT_SEGMENTER,
+    segmenter_model: Annotated[
+        Path | None, typer.Option(help="File with the segmenter's network, if not its own.")
+    ] = None,
+    min_quality: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME=NUMBER,...",
+            help="Turn images away, e.g. sharpness=5,usable_iris_area=60,confidence=0.3.",
+        ),
+    ] = "",
+    roi_mode: Annotated[
+        RoiMode, typer.Option(help="How to crop; algorithm1 is the paper's.")
+    ] = RoiMode.algorithm1,
+    split_by: Annotated[
+        SplitBy, typer.Option(help="What a split keeps together; identity is the paper's.")
+    ] = SplitBy.person,
+    seed: Annotated[int, typer.Option(help="Seed of the 70:15:15 split.")] = 0,
+    jobs: Annotated[int, typer.Option(help="Processes; -1: one a core.")] = -1,
+    scheduler: Scheduler = None,
+) -> None:
+    """Segment and crop a folder of eye images: manifest, crops, failures and contact sheet.
+
+    An interrupted run goes on where it was. An image that cannot be used is
+    counted with its reason and never stops the run. Other --min-quality limits
+    may be given to a finished dataset: no image is segmented again.
+    """
+    from iris_tf.preparation.prepare_dataset import prepare
+    from iris_tf.preparation.quality_rules import parse_limits
+
+    dataset = prepare(
+        images,
+        out,
+        layout.value,
+        segmenter,
+        roi_mode.value,
+        split_by.value,
+        seed,
+        jobs,
+        segmenter_model=segmenter_model,
+        min_quality=parse_limits(min_quality),
+        scheduler=scheduler,
+    )
+    counts = dataset.counts
+    typer.echo(
+        f"{dataset.layout}: {counts['prepared']} of {counts['images']} images cropped, "
+        f"{counts['identities']} identities of {counts['persons']} persons, in {out}"
+    )
+    if counts["identities_with_one_image"]:
+        typer.echo(
+            f"  identities with one image, which give no triplet: "
+            f"{counts['identities_with_one_image']}"
+        )
+    for reason, count in dataset.failures.items():
+        typer.echo(f"  failed, {reason}: {count} ({100 * count / counts['images']:.1f} %)")
+    for note, count in counts["notes"].items():
+        typer.echo(f"  converted, {note}: {count}")
+    if counts["outside_layout"]["images"]:
+        examples = ", ".join(counts["outside_layout"]["examples"][:3])
+        typer.echo(f"  not in the layout: {counts['outside_layout']['images']} ({examples})")
+    typer.echo(f"  to look through: {out / 'contact_sheet.html'}")
+
+
+@app.command()
+def train(
+    recipe: Annotated[Path | None, typer.Argument(help="YAML recipe.")] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="key=value, e.g. network.embedding_size=256")
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option(help="Go on with the interrupted run in this folder.")
+    ] = None,
+) -> None:
+    """Train one model as a recipe says, or go on with an interrupted run.
+
+    The run's folder holds the resolved recipe, checkpoints (best and last),
+    history.csv and TensorBoard logs.
+    """
+    load_tensorflow()
+    from iris_tf.config.load_recipe import load_recipe
+    from iris_tf.config.recipe import TrainRecipe
+    from iris_tf.training import train_model as run
+
+    if recipe is None and resume is None:
+        raise typer.BadParameter("give a recipe, or --resume RUN")
+    loaded = None if recipe is None else load_recipe(recipe, TrainRecipe, overrides)
+    folder = run.train(loaded) if resume is None else run.resume(resume, loaded)
+    state = folder.state()
+    last = state.history[-1]
+    figure = f", val EER {100 * last['val_eer']:.2f} %" if "val_eer" in last else ""
+    typer.echo(
+        f"{folder.path}: {state.epochs_done} epochs, loss {last['loss']:.4f}{figure}; "
+        f"best epoch {state.best_epoch}, {folder.best}"
+    )
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    precision: Annotated[
+        str, typer.Option(help="Comma-separated, of float32, float16, int8.")
+    ] = "float32,float16",
+) -> None:
+    """Export a run's best checkpoint as .tflite files with a model card.
+
+    Files in other precisions that an earlier export of the same weights has left
+    in RUN/models stay; those of other weights are removed.
+    Each file's embeddings are compared with the Keras model's on real crops;
+    where they disagree, the export fails and says by how much.
+    """
+    load_tensorflow()
+    from iris_tf.export.export_run import export_run
+
+    folder, card = export_run(run, [part.strip() for part in precision.split(",")])
+    for name, file in card.files.items():
+        typer.echo(
+            f"{folder / name}: {file.bytes / 2**20:.2f} MiB, "
+            f"least cosine with Keras {card.parity[file.precision]:.6f}"
+        )
+
+
+@app.command()
+def evaluate(
+    model: Annotated[
+        list[Path],
+        typer.Option(help="A .tflite or .keras file, or a run folder; give several to compare."),
+    ],
+    manifest: Annotated[
+        list[Path],
+        typer.Option(help="manifest.csv of a prepared dataset; several are evaluated together."),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for metrics.json, report.html, occlusion.npz.")],
+    split: Annotated[Split, typer.Option(help="Which rows to compare.")] = Split.test,
+    baseline: Annotated[
+        Baseline | None, typer.Option(help="Compare with Open-Iris's IrisCode on the same images.")
+    ] = None,
+    segmenter_model: Annotated[
+        Path | None, typer.Option(help="The file that prepare was given, for the baseline.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(help="Processes for the baseline; -1: one a core.")] = -1,
+    protocol: Annotated[
+        Protocol,
+        typer.Option(
+            help="same-eye: left with left and right with right only; across-datasets: images of "
+            "other datasets are impostors too."
+        ),
+    ] = Protocol.ALL_PAIRS,
+    genuine: Annotated[
+        Path | None, typer.Option(help="CSV of image pairs to compare, with --impostor.")
+    ] = None,
+    impostor: Annotated[
+        Path | None, typer.Option(help="CSV of image pairs to compare, with --genuine.")
+    ] = None,
+    resamples: Annotated[
+        int, typer.Option(min=1, help="Of the bootstrap over persons, for the intervals.")
+    ] = 1000,
+    scores: Annotated[
+        Path | None, typer.Option(help=".npz file to write: how often each score occurs.")
+    ] = None,
+    latency_runs: Annotated[
+        int,
+        typer.Option(min=0, help="Timed inferences of each .tflite, at least 50; 0: no timing."),
+    ] = 50,
+    occlusion_eyes: Annotated[
+        int, typer.Option(min=0, help="Eyes to map what each model looks at; 0: none.")
+    ] = 4,
+) -> None:
+    """Compare all pairs of a split: EER, FNMR, CMC with confidence intervals.
+
+    Of several models, the first is the one that the others are compared with, on
+    the same resamples of persons.
+    """
+    from iris_tf.benchmark.latency import measure_latency
+    from iris_tf.evaluation.evaluate_model import evaluate_model
+    from iris_tf.report.summary import summary
+    from iris_tf.tflite.cost import model_cost
+
+    if (genuine is None) != (impostor is None):
+        raise typer.BadParameter("give both --genuine and --impostor, or neither")
+    if any(path.suffix != ".tflite" for path in model):
+        load_tensorflow()
+    results = evaluate_model(
+        model[0],
+        manifest[0],
+        out,
+        split.value,
+        None if baseline is None else baseline.value,
+        segmenter_model,
+        jobs,
+        others=model[1:],
+        protocol=protocol.value,
+        pairs=None if genuine is None else (genuine, impostor),
+        resamples=resamples,
+        scores=scores,
+        cost=model_cost,
+        latency=partial(measure_latency, threads=(1,), runs=latency_runs) if latency_runs else None,
+        occlusion_eyes=occlusion_eyes,
+        other_manifests=manifest[1:],
+    )
+    for line in summary(results):
+        typer.echo(line)
+    typer.echo(f"written to {out / 'metrics.json'}")
+
+
+add_verbs(app)

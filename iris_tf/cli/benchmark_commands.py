@@ -1,0 +1,141 @@
+"""`iris-tf benchmark`: each verb parses, calls one function, prints."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from iris_tf.cli.console import Layout, SegmenterName, load_tensorflow
+from iris_tf.segmentation.segmenter import DEFAULT_SEGMENTER
+from iris_tf.support.errors import BenchmarkError
+
+benchmark = typer.Typer(no_args_is_help=True, help="Measure speed on this machine.")
+
+
+@benchmark.command()
+def latency(
+    model: Annotated[Path, typer.Option(help="A .tflite file.")],
+    threads: Annotated[str, typer.Option(help="Comma-separated.")] = "1,2",
+    runs: Annotated[int, typer.Option(help="Inferences that count, at least 50.")] = 100,
+    out: Annotated[Path | None, typer.Option(help="JSON file to write.")] = None,
+) -> None:
+    """Time a .tflite model with LiteRT on this machine's CPU."""
+    from iris_tf.benchmark.latency import measure_latency
+    from iris_tf.support.files import write_json
+
+    result = measure_latency(model, _integers("--threads", threads), runs)
+    typer.echo(f"{model} on {result['machine']['cpu']}, {result['runtime']}; milliseconds")
+    typer.echo("threads   init     min  median     p90     p95")
+    for row in result["rows"]:
+        figures = [
+            row["init"]["median"],
+            *(row["inference"][k] for k in ("min", "median", "p90", "p95")),
+        ]
+        typer.echo(f"{row['threads']:>7}" + "".join(f"{figure:8.2f}" for figure in figures))
+    if out is not None:
+        write_json(out, result)
+        typer.echo(f"written to {out}")
+
+
+@benchmark.command(name="import")
+def benchmark_import(
+    results: Annotated[list[Path], typer.Argument(help="JSON files of latency results.")],
+    out: Annotated[Path, typer.Option(help="Folder that collects results.")],
+) -> None:
+    """Put latency results of phones and hosts side by side, as latency.csv and latency.html."""
+    from iris_tf.benchmark.collection import PAGE, import_results
+
+    found = import_results(results, out)
+    typer.echo(
+        f"{found.results} results, {found.added} of them new: {found.rows} rows, {found.invalid} "
+        f"invalid, {found.failures} not measured"
+    )
+    typer.echo(f"written to {out / PAGE}")
+
+
+@benchmark.command(name="training")
+def benchmark_training(
+    recipe: Annotated[Path, typer.Argument(help="YAML recipe of `iris-tf train`.")],
+    overrides: Annotated[list[str] | None, typer.Argument(help="key=value")] = None,
+    steps: Annotated[int, typer.Option(help="Steps of each measurement.")] = 30,
+) -> None:
+    """Say whether the input pipeline holds training back.
+
+    Trains with the pipeline and with one batch kept in memory, in turns, and
+    prints both speeds and their ratio.
+    """
+    load_tensorflow()
+    from iris_tf.benchmark.training_speed import measure_training
+    from iris_tf.config.load_recipe import load_recipe
+    from iris_tf.config.recipe import TrainRecipe
+
+    result = measure_training(load_recipe(recipe, TrainRecipe, overrides), steps)
+    typer.echo(f"from memory:   {result['memory_images_per_s']:8.1f} images/s")
+    typer.echo(f"from pipeline: {result['pipeline_images_per_s']:8.1f} images/s")
+    typer.echo(f"ratio:         {result['ratio']:8.3f}")
+
+
+@benchmark.command(name="prepare")
+def benchmark_prepare(
+    images: Annotated[Path, typer.Option(help="Folder of eye images, some hundred or more.")],
+    layout: Annotated[Layout, typer.Option(help="How file names say who is who.")] = Layout.AUTO,
+    segmenter: SegmenterName = DEFAULT_SEGMENTER,
+    segmenter_model: Annotated[
+        Path | None, typer.Option(help="File with the segmenter's network, if not its own.")
+    ] = None,
+) -> None:
+    """Time `iris-tf prepare` with one process and with one a core, and watch its memory.
+
+    Both write to temporary folders. Speed is without start-up; the slope says
+    by how much memory would grow with the number of images.
+    """
+    from iris_tf.benchmark.preparation_speed import measure_preparation
+
+    result = measure_preparation(images, segmenter, segmenter_model, layout.value)
+    typer.echo(f"{result['images']} images of {images}, segmenter {segmenter}")
+    typer.echo("                       main process             each worker")
+    typer.echo("processes  images/s    peak MiB  MiB/1,000 im.  peak MiB  MiB/1,000 im.")
+    for row in result["rows"]:
+        memory = [row[f"{name}_{figure}"] for name in ("main", "worker")
+                  for figure in ("peak_mib", "mib_per_1000_images")]  # fmt: skip
+        peak_main, slope_main, peak_worker, slope_worker = (
+            "-" if value is None else f"{value:.2f}" for value in memory
+        )
+        typer.echo(
+            f"{row['processes']:>9}{row['images_per_s']:>10.1f}{peak_main:>12}{slope_main:>15}"
+            f"{peak_worker:>10}{slope_worker:>15}"
+        )
+    typer.echo(f"ratio: {result['ratio']:.2f}")
+
+
+@benchmark.command(name="evaluation")
+def benchmark_evaluation(
+    embeddings: Annotated[int, typer.Option(help="Generated, 10 images an eye.")] = 20_000,
+    out: Annotated[Path | None, typer.Option(help="JSON file to write.")] = None,
+) -> None:
+    """Time the evaluation of all pairs beside scikit-learn's roc_curve in the same memory.
+
+    Both compute cosines, ROC curve and EER. scikit-learn is given the most
+    embeddings that it can do in the peak memory of this library.
+    """
+    from iris_tf.benchmark.comparison_speed import measure_evaluation
+    from iris_tf.support.files import write_json
+
+    result = measure_evaluation(embeddings)
+    typer.echo("              embeddings  comparisons  seconds  comparisons/s  peak MiB")
+    for row in result["rows"]:
+        typer.echo(
+            f"{row['name']:<14}{row['embeddings']:>10}{row['comparisons']:>13}"
+            f"{row['seconds']:>9.2f}{row['comparisons_per_s']:>15.0f}{row['peak_mib']:>10.0f}"
+        )
+    typer.echo(f"ratio: {result['ratio']:.2f}, difference of EER {result['eer_difference']:.1e}")
+    if out is not None:
+        write_json(out, result)
+        typer.echo(f"written to {out}")
+
+
+def _integers(option: str, text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise BenchmarkError(f"{option} is {text!r}; give whole numbers, such as 1,2.") from None

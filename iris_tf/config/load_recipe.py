@@ -1,0 +1,308 @@
+"""Reading recipes: YAML plus ``key=value`` overrides, checked against the dataclasses."""
+
+import difflib
+from collections.abc import Iterator
+from dataclasses import Field, fields, is_dataclass
+from pathlib import Path
+from types import UnionType
+from typing import Any, TypeVar, get_args, get_origin
+
+import yaml
+from omegaconf import OmegaConf
+from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
+
+from iris_tf.config.recipe import (
+    NAMED_WEIGHTS,
+    PipelineRecipe,
+    Problem,
+    ReleaseRecipe,
+    SegmenterRecipe,
+    TrainRecipe,
+)
+from iris_tf.support.errors import RecipeError
+
+R = TypeVar("R", TrainRecipe, PipelineRecipe, SegmenterRecipe, ReleaseRecipe)
+
+BEST_CHECKPOINT = Path("checkpoints", "best.keras")
+"""Where in its folder a run keeps its best model, from which another may start."""
+
+# Set per model by the pipeline, so meaningless in its shared sections.
+_OWNED_BY_PIPELINE = ("run", "dataset", "seed")
+_IS_SECTION = "is a section: it holds `key: value` lines"
+_IS_LIST = "is a list: it holds values in brackets, such as [1, 2]"
+
+
+def load_recipe(path: str | Path, schema: type[R], overrides: list[str] | None = None) -> R:
+    """Read a recipe.
+
+    Parameters
+    ----------
+    path : str or Path
+        YAML file.
+    schema : type
+        A recipe of `iris_tf.config.recipe`.
+    overrides : list of str, optional
+        ``key=value`` with dots in the key, e.g. ``network.embedding_size=256``.
+
+    Returns
+    -------
+    object
+        Of that type.
+
+    Raises
+    ------
+    RecipeError
+        When the file is missing or not YAML, or a key is unknown, has the
+        wrong type, an impossible value, or no value. Names key and line.
+    """
+    source = _Source(Path(path), list(overrides or []))
+    recipe = _build(schema, source.values(), source)
+    if isinstance(recipe, PipelineRecipe | ReleaseRecipe):
+        model_recipes(recipe, source)  # so that a mistake in a model shows before anything runs
+    return recipe
+
+
+def model_recipes(
+    recipe: PipelineRecipe | ReleaseRecipe, source: "_Source | None" = None
+) -> dict[str, TrainRecipe]:
+    """The training recipe of each model of a pipeline, in the order they are trained.
+
+    A model whose `distillation.teacher` names another model of the pipeline
+    gets that model's run folder; one whose `network.weights` does starts from
+    that model's best weights.
+
+    Raises
+    ------
+    RecipeError
+        When a model's section has a mistake, or what it needs stands behind it.
+    """
+    source = source or _Source(None, [])
+    run = Path(recipe.run)
+    recipes: dict[str, TrainRecipe] = {}
+    for name, own in recipe.models.items():
+        prefixes = [f"models.{name}", "training"]
+        for prefix, section in zip(prefixes, (own or {}, recipe.training), strict=True):
+            _check_shared_section(prefix, section, source)
+        values = OmegaConf.merge(
+            recipe.training,
+            own or {},
+            {"run": str(run / name), "dataset": str(run / "dataset"), "seed": recipe.seed},
+        )
+        recipes[name] = _build(TrainRecipe, values, source, prefixes)
+        distillation, network = recipes[name].distillation, recipes[name].network
+        for key, other in (
+            ("distillation.teacher", distillation.teacher),
+            ("network.weights", network.weights),
+        ):
+            if other in recipe.models and (other not in recipes or other == name):
+                raise source.error(
+                    f"models.{name}.{key}", f"names {other}, which must stand before {name}"
+                )
+            named = NAMED_WEIGHTS if key == "network.weights" else ()
+            known = other is None or other in (*recipe.models, *named)
+            if not known and not Path(other).exists():
+                raise source.error(
+                    f"models.{name}.{key}",
+                    f"is {other}: there is neither such a file nor a model of that name here",
+                )
+        if distillation.teacher in recipe.models:
+            distillation.teacher = str(run / distillation.teacher)
+        if network.weights in recipe.models:
+            network.weights = str(run / network.weights / BEST_CHECKPOINT)
+    return recipes
+
+
+def _check_shared_section(prefix: str, section: Any, source: "_Source") -> None:
+    """Find what OmegaConf could not merge, and keys that are not the section's to set."""
+    if not isinstance(section, dict):
+        raise source.error(prefix, _IS_SECTION)
+    for key in _OWNED_BY_PIPELINE:
+        if key in section:
+            raise source.error(f"{prefix}.{key}", "is set by the pipeline; remove it")
+    for key, problem in _wrong_containers(TrainRecipe, OmegaConf.create(section)):
+        raise source.error(f"{prefix}.{key}", problem)
+
+
+def recipe_yaml(recipe: TrainRecipe | PipelineRecipe | ReleaseRecipe | SegmenterRecipe) -> str:
+    """The resolved recipe as YAML; `load_recipe` reads it back to an equal one."""
+    return OmegaConf.to_yaml(OmegaConf.structured(recipe))
+
+
+def first_difference(old: str, new: str) -> str | None:
+    """Say which key of two recipes, given as YAML, differs first; None when they are equal."""
+    there, here = (dict(_leaves(yaml.safe_load(text))) for text in (old, new))
+    for key in there | here:
+        was, now = there.get(key, "absent"), here.get(key, "absent")
+        if was != now:
+            return f"{key} is {was} there and {now} here"
+    return None
+
+
+def _leaves(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Keys in dots, and their values; a list is one value."""
+    for name, value in values.items():
+        if isinstance(value, dict) and value:
+            yield from _leaves(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+class _Source:
+    """Where the values came from: finds the line of a key for error messages."""
+
+    def __init__(self, path: Path | None, overrides: list[str]):
+        self.path, self.overrides = path, overrides
+
+    def values(self) -> Any:
+        if not self.path.is_file():
+            raise RecipeError(f"{self.path}: there is no such recipe.")
+        try:
+            values = OmegaConf.load(self.path)
+        except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+            mark = getattr(error, "problem_mark", None)
+            line = f", line {mark.line + 1}" if mark else ""
+            problem = getattr(error, "problem", None) or error
+            raise RecipeError(f"{self.path}{line}: this is not YAML: {problem}.") from None
+        if not OmegaConf.is_dict(values):
+            raise RecipeError(f"{self.path}: a recipe is a list of `key: value` lines.")
+        for override in self.overrides:
+            key, equals, _ = override.partition("=")
+            if not equals or not key:
+                raise RecipeError(f"command line: {override!r} must have the form key=value.")
+            try:
+                values = OmegaConf.merge(values, OmegaConf.from_dotlist([override]))
+            except (OmegaConfBaseException, yaml.YAMLError, TypeError) as error:
+                raise RecipeError(
+                    f"command line: {override!r} is wrong: {_first_line(error)}."
+                ) from None
+        return values
+
+    def error(self, key: str, problem: str, candidates: list[str] | None = None) -> RecipeError:
+        keys = candidates or [key]
+        # A value may be a default; then its section is the nearest place to look.
+        for wanted in (keys, [k.rpartition(".")[0] for k in keys]):
+            for candidate, place in zip(keys, map(self._place, wanted), strict=True):
+                if place:
+                    return RecipeError(f"{place}: {candidate} {problem}.")
+        where = f"{self.path}: " if self.path else ""
+        return RecipeError(f"{where}{key} {problem}.")
+
+    def _place(self, key: str) -> str | None:
+        parts = _parts(key)
+        for override in self.overrides:
+            given = _parts(override.partition("=")[0])
+            # `network.name.x=3` makes network.name wrong, `network.input_size=[a]` an entry of it.
+            if parts[: len(given)] == given[: len(parts)]:
+                return "command line"
+        line = self._line(key)
+        return f"{self.path}, line {line}" if line else None
+
+    def _line(self, key: str) -> int | None:
+        if self.path is None:
+            return None
+        node = yaml.compose(self.path.read_text(encoding="utf-8"))
+        line = None
+        for part in _parts(key):
+            if isinstance(node, yaml.SequenceNode):
+                break
+            pairs = node.value if isinstance(node, yaml.MappingNode) else []
+            pairs = [(k, v) for k, v in pairs if k.value == part]
+            if not pairs:
+                return None
+            line, node = pairs[0][0].start_mark.line + 1, pairs[0][1]
+        return line
+
+
+def _parts(key: str) -> list[str]:
+    return key.replace("[", ".").replace("]", "").split(".")
+
+
+def _build(schema: type[R], values: Any, source: _Source, prefixes: list[str] | None = None) -> R:
+    def candidates(key: str) -> list[str]:
+        return [f"{prefix}.{key}" for prefix in prefixes or []] or [key]
+
+    for key, problem in _wrong_containers(schema, values):
+        raise source.error(key, problem, candidates(key))
+    try:
+        merged = OmegaConf.merge(OmegaConf.structured(schema), values)
+        recipe = OmegaConf.to_object(merged)
+    except ConfigKeyError as error:
+        key = error.full_key or str(error.key)
+        raise source.error(key, _unknown(schema, key), candidates(key)) from None
+    except OmegaConfBaseException as error:
+        key = error.full_key or str(error.key)
+        problem = _first_line(error)
+        if "missing mandatory" in problem.lower():
+            raise source.error(key, "has no value and needs one", candidates(key)) from None
+        raise source.error(key, f"is wrong: {problem}", candidates(key)) from None
+    for key, problem in recipe.problems():
+        raise source.error(key, problem, candidates(key))
+    return recipe
+
+
+def _wrong_containers(schema: type, values: Any) -> Iterator[Problem]:
+    """Sections and lists that are given something else; OmegaConf's errors would not name them."""
+    for field in fields(schema):
+        name, types = field.name, _types(field)
+        if name not in values or OmegaConf.is_missing(values, name):
+            continue
+        if OmegaConf.is_interpolation(values, name):
+            continue
+        value = values[name]
+        if value is None and type(None) in types:
+            continue
+        if section := _section(field):
+            yield from _wrong_section(name, section, value)
+        elif dict in types and not OmegaConf.is_dict(value):
+            yield name, _IS_SECTION
+        elif list in types and not OmegaConf.is_list(value):
+            yield name, _IS_LIST
+        elif section := _named_section(field):
+            for key in value:
+                yield from _wrong_section(f"{name}.{key}", section, value[key])
+
+
+def _wrong_section(prefix: str, schema: type, value: Any) -> Iterator[Problem]:
+    if not OmegaConf.is_dict(value):
+        yield prefix, _IS_SECTION
+        return
+    for key, problem in _wrong_containers(schema, value):
+        yield f"{prefix}.{key}", problem
+
+
+def _types(field: Field) -> tuple[type, ...]:
+    """``(int, NoneType)`` of ``int | None``, ``(list,)`` of ``list[int]``."""
+    origin = get_origin(field.type)
+    return get_args(field.type) if origin is UnionType else (origin or field.type,)
+
+
+def _section(field: Field) -> type | None:
+    """The dataclass of a field that is a section."""
+    return next(filter(is_dataclass, _types(field)), None)
+
+
+def _named_section(field: Field) -> type | None:
+    """The dataclass of a field that holds sections by name: X of ``dict[str, X]``."""
+    arguments = get_args(field.type) if get_origin(field.type) is dict else ()
+    return next(filter(is_dataclass, arguments), None)
+
+
+def _unknown(schema: type, key: str) -> str:
+    """Say that a key is unknown, and which known one may have been meant."""
+    *parents, last = key.split(".")
+    known: type | None = schema
+    while parents and known:
+        field = {field.name: field for field in fields(known)}.get(parents.pop(0))
+        known = _section(field) if field else None
+        if field and (named := _named_section(field)):
+            known = named if parents else None
+            del parents[:1]  # whatever the name
+    names = [field.name for field in fields(known)] if known else []
+    close = difflib.get_close_matches(last, names, n=1)
+    if close:
+        return f"is unknown (did you mean {close[0]}?)"
+    return f"is unknown; known here: {', '.join(names)}" if names else "is unknown"
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0].rstrip(".")

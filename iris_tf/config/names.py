@@ -1,0 +1,7 @@
+"""The closed lists of names that recipes, commands and files use, each written once."""
+
+ROI_MODES = ("algorithm1", "aligned", "unrolled")
+"""How a crop is cut from an eye image (`iris_tf.segmentation.roi_modes`)."""
+
+CARD_NAME = "model_card.json"
+"""File beside a model that says how to crop, compare and decide with it."""

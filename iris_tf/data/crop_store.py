@@ -1,0 +1,133 @@
+"""ROI crops of a prepared dataset, resized once and packed into one file.
+
+Thousands of small PNG files cannot be decoded as fast as a small network
+trains on them; one memory-mapped array can be gathered from at no cost.
+"""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from iris_tf.data.manifest import ManifestRow
+from iris_tf.imaging.images import read_image, resize_roi
+from iris_tf.support.errors import DatasetError, ExtractionError
+from iris_tf.support.files import atomic_path
+from iris_tf.support.progress import track
+
+# Part of the key, so that crops packed by an older version are not reused.
+_FORMAT = "iris_tf packed crops 1"
+
+
+def load_rois(
+    rows: Sequence[ManifestRow], dataset_dir: str | os.PathLike, size: tuple[int, int]
+) -> np.ndarray:
+    """All crops of `rows` at one size, from a packed copy that is made on first use.
+
+    The copy lies in ``dataset_dir/packed/``. It is found again by the size, by
+    the list of crops and by the length and time of change of each crop file. Of
+    crops that have changed since, the old copy is removed; that of another list stays.
+
+    Parameters
+    ----------
+    rows : sequence of ManifestRow
+        Rows with a `roi` path. Row ``i`` of the result belongs to ``rows[i]``.
+    dataset_dir : path
+        Folder of the manifest, which the `roi` paths are relative to.
+    size : tuple of int
+        Height and width in pixels.
+
+    Returns
+    -------
+    ndarray of shape (n_rows, height, width), uint8
+        Read-only and memory-mapped.
+
+    Raises
+    ------
+    DatasetError
+        When there are no rows, a row has no crop, or a crop file is missing or
+        is not an image.
+    OSError
+        When the packed copy cannot be written, e.g. on a full disk.
+    """
+    dataset_dir, (height, width) = Path(dataset_dir), size
+    if not rows:
+        raise DatasetError(
+            f"{dataset_dir}: there are no crops to load; check that the split of the manifest "
+            "that is asked for has images."
+        )
+    files = _crop_files(rows, dataset_dir)
+    stem = f"{height}x{width}-{_hash(_FORMAT, *(row.roi for row in rows))}"
+    packed = dataset_dir / "packed" / f"{stem}-{_hash(*map(_state, files))}.npy"
+    if not packed.is_file():
+        _pack(files, (height, width), packed)
+        for outdated in set(packed.parent.glob(f"{stem}-*.npy")) - {packed}:
+            outdated.unlink(missing_ok=True)
+    return np.load(packed, mmap_mode="r")
+
+
+def _crop_files(rows: Sequence[ManifestRow], dataset_dir: Path) -> list[Path]:
+    for row in rows:
+        if not row.roi:
+            raise DatasetError(
+                f"{dataset_dir}: the manifest names no ROI crop for {row.image}; "
+                "run `iris-tf prepare` on the image folder."
+            )
+    return [dataset_dir / row.roi for row in rows]
+
+
+def _hash(*parts: str) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def _state(file: Path) -> str:
+    try:
+        status = file.stat()
+    except FileNotFoundError:
+        raise DatasetError(
+            f"{file}: the manifest names this ROI crop but there is no such file; "
+            "run `iris-tf prepare` again."
+        ) from None
+    return f"{status.st_size} {status.st_mtime_ns}"
+
+
+def read_crop(file: Path) -> np.ndarray:
+    """Read one ROI crop of a dataset at its native size.
+
+    Parameters
+    ----------
+    file : Path
+        File that a manifest's `roi` names.
+
+    Returns
+    -------
+    ndarray of shape (height, width), uint8
+
+    Raises
+    ------
+    DatasetError
+        When the file is missing or damaged.
+    """
+    try:
+        return read_image(file).pixels
+    except ExtractionError as error:
+        raise DatasetError(
+            f"{file}: this ROI crop cannot be read ({error}); delete it and run "
+            "`iris-tf prepare` again."
+        ) from error
+
+
+def _pack(files: list[Path], size: tuple[int, int], packed: Path) -> None:
+    # Written as a stream, not through a writable memory map: a full disk is then
+    # an OSError and not a SIGBUS that kills the process.
+    header = {"descr": "|u1", "fortran_order": False, "shape": (len(files), *size)}
+    with atomic_path(packed) as temporary, open(temporary, "wb") as out:
+        np.lib.format.write_array_header_1_0(out, header)
+        # Decoding and resizing run without the GIL, so threads are enough.
+        with ThreadPoolExecutor() as pool:
+            crops = pool.map(lambda file: resize_roi(read_crop(file), size), files)
+            for crop in track(crops, f"Packing crops at {size[0]}x{size[1]}", len(files)):
+                out.write(np.ascontiguousarray(crop, np.uint8).data)

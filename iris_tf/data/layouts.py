@@ -1,0 +1,330 @@
+"""Readers of the folder layouts in which iris image sets are distributed.
+
+| layout | path | subject | eye |
+|---|---|---|---|
+| casia-thousand | ``000/L/S5000L00.jpg`` | ``000`` | L, R |
+| casia-lamp | ``001/L/S2001L01.jpg`` | ``001`` | L, R |
+| casia-interval | ``001/L/S1001L01.jpg`` | ``001`` | L, R |
+| casia-v1 | ``001/1/001_1_1.bmp`` | the folder, which is one eye | not known |
+| iitd | ``001/01_L.bmp`` | ``001`` | L, R |
+| mmu1 | ``1/left/aeval1.bmp`` | ``1`` | L, R |
+| mmu2 | ``010101.bmp`` (subject, eye, sample) | ``01`` | L, R |
+| eye-folders | ``<person>/<L, R, left or right>/<image>`` | the person's folder | L, R |
+| eye-names | ``<person>/IMG_<L, R, left or right>_1.png`` | the folder | L, R |
+| folder | ``<identity>/<image>`` | the folder | not known |
+
+``auto`` takes ``eye-names`` where every name has one such word or letter, between
+characters that are no letters, and some folder has both: both eyes of a person
+under one name would be wrong genuine pairs. Hidden files and the ``*_mask.png``
+files beside generated eyes are no images.
+IITD's labels are taken as published, although its eyes 008_L and 042_L are
+known to be the same.
+"""
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from iris_tf.data.manifest import ManifestRow
+from iris_tf.imaging.images import SUFFIXES
+from iris_tf.support.errors import DatasetError
+
+AUTO = "auto"
+MIN_MATCH = 0.8  # share of the images that must fit; a few strays are no other layout
+
+_MASK = "_mask.png"
+_IMAGE = r"\.(?:jpe?g|png|bmp|tiff?|pgm)"
+_EYES = {"l": "L", "left": "L", "r": "R", "right": "R", "01": "L", "02": "R"}
+
+
+@dataclass(frozen=True)
+class _Layout:
+    name: str
+    example: str
+    # Named groups: subject, sample, and eye where the layout tells the eye.
+    pattern: re.Pattern
+    # Images that belong to the distribution without being eyes of this layout.
+    aside: re.Pattern | None = None
+
+    def parse(self, image: str) -> ManifestRow | None:
+        match = self.pattern.fullmatch(image)
+        if match is None or not _fits_a_table(image):
+            return None
+        fields = match.groupdict()
+        subject, eye = fields["subject"], _EYES.get(fields.get("eye", "").lower(), "")
+        return ManifestRow(
+            image=image,
+            dataset=self.name,
+            subject=subject,
+            eye=eye,
+            identity=f"{subject}_{eye}" if eye else subject,
+            sample=fields["sample"],
+        )
+
+
+def _casia_v4(name: str, digit: int, example: str) -> _Layout:
+    pattern = rf"(?P<subject>\d{{3}})/(?P<eye>[LR])/S{digit}(?P=subject)(?P=eye)(?P<sample>\d+)"
+    return _Layout(name, example, re.compile(pattern + _IMAGE, re.IGNORECASE))
+
+
+_SPECIFIC = (
+    _casia_v4("casia-thousand", 5, "000/L/S5000L00.jpg"),
+    _casia_v4("casia-lamp", 2, "001/L/S2001L01.jpg"),
+    _casia_v4("casia-interval", 1, "001/L/S1001L01.jpg"),
+    _Layout(
+        "casia-v1",
+        "001/1/001_1_1.bmp",
+        # Session 1 or 2 is both a folder and part of the name.
+        re.compile(
+            r"(?P<subject>\d{3})/(?P<session>[12])/(?P=subject)_(?P<sample>(?P=session)_\d+)"
+            + _IMAGE,
+            re.IGNORECASE,
+        ),
+    ),
+    _Layout(
+        "iitd",
+        "001/01_L.bmp",
+        # BMP as distributed, or PNG made of it: the JPEGs in folder 001 are strays.
+        re.compile(
+            r"(?P<subject>\d{3})/(?P<sample>\d{2})_(?P<eye>[LR])\.(?:bmp|png)", re.IGNORECASE
+        ),
+        aside=re.compile(r"Normalized_Images/.*", re.IGNORECASE),
+    ),
+    _Layout(
+        "mmu1",
+        "1/left/aeval1.bmp",
+        re.compile(
+            r"(?P<subject>\d{1,3})/(?P<eye>left|right)/(?P<sample>[^/]+)" + _IMAGE, re.IGNORECASE
+        ),
+    ),
+    _Layout(
+        "mmu2",
+        "010101.bmp",
+        re.compile(r"(?P<subject>\d{2,3})(?P<eye>0[12])(?P<sample>\d{2})" + _IMAGE, re.IGNORECASE),
+    ),
+)
+_EYE_FOLDERS = _Layout(
+    "eye-folders",
+    "<person>/L/<image>",
+    re.compile(
+        r"(?P<subject>[^/]+)/(?P<eye>[LR]|left|right)/(?P<sample>[^/]+)" + _IMAGE, re.IGNORECASE
+    ),
+)
+_EYE_WORD = r"(?<![a-z])(?:left|right|[lr])(?![a-z])"
+_EYE_NAMES = _Layout(
+    "eye-names",
+    "<person>/IMG_L_1.png",
+    re.compile(
+        rf"(?P<subject>[^/]+)/(?P<sample>(?:(?!{_EYE_WORD})[^/])*"
+        rf"(?<![a-z])(?P<eye>left|right|[lr])(?![a-z])(?:(?!{_EYE_WORD})[^/])*)" + _IMAGE,
+        re.IGNORECASE,
+    ),
+)
+_FOLDER = _Layout(
+    "folder",
+    "<identity>/<image>",
+    re.compile(r"(?P<subject>[^/]+)/(?P<sample>[^/]+)" + _IMAGE, re.IGNORECASE),
+)
+_BY_NAME = {layout.name: layout for layout in (*_SPECIFIC, _EYE_FOLDERS, _EYE_NAMES, _FOLDER)}
+LAYOUTS = (AUTO, *_BY_NAME)
+PUBLISHED = tuple(layout.name for layout in _SPECIFIC)
+"""Layouts of known sets, whose folders are certainly persons."""
+
+
+@dataclass(frozen=True)
+class LayoutScan:
+    """What a folder holds, seen as one layout.
+
+    Attributes
+    ----------
+    name : str
+        The layout, also where ``auto`` found it.
+    rows : list of ManifestRow
+        One row an image, sorted by path.
+    unmatched : list of str
+        Images that do not fit the layout and are left out, sorted.
+    """
+
+    name: str
+    rows: list[ManifestRow]
+    unmatched: list[str]
+
+
+def parse_image(image: str, layout: str) -> ManifestRow | None:
+    """Who is on an image, by its name.
+
+    Parameters
+    ----------
+    image : str
+        Path relative to the image folder, with ``/``.
+    layout : str
+        One of `LAYOUTS` but ``"auto"``.
+
+    Returns
+    -------
+    ManifestRow or None
+        None where the name does not fit the layout.
+    """
+    return _BY_NAME[layout].parse(image)
+
+
+def read_layout(images: str | Path, layout: str = AUTO) -> LayoutScan:
+    """Table of the eye images in a folder.
+
+    Parameters
+    ----------
+    images : str or Path
+        The folder.
+    layout : str
+        One of `LAYOUTS`. ``"auto"`` takes the layout of a known set that most images
+        fit, and one of the general ones when there is none.
+
+    Returns
+    -------
+    LayoutScan
+
+    Raises
+    ------
+    DatasetError
+        When the folder is missing, holds no image, or fewer than `MIN_MATCH`
+        of its images fit the layout.
+    """
+    if layout not in LAYOUTS:
+        raise DatasetError(f"layout {layout!r} is unknown; choose one of {', '.join(LAYOUTS)}.")
+    folder = Path(images)
+    found = _list_images(folder)
+    candidates = _SPECIFIC if layout == AUTO else (_BY_NAME[layout],)
+    scan = _fit_here(folder, found, candidates)
+    if scan is None and layout == AUTO:
+        scan = _fit_here(folder, found, (_EYE_FOLDERS, _FOLDER))
+        if scan is not None and scan.name == _FOLDER.name:
+            scan = _both_eyes(found) or scan
+        candidates = (*candidates, _EYE_FOLDERS, _EYE_NAMES, _FOLDER)
+    if scan is None:
+        raise DatasetError(_mismatch(folder, found, candidates))
+    return scan
+
+
+def _fit_here(
+    folder: Path, found: list[str], candidates: tuple[_Layout, ...]
+) -> LayoutScan | None:
+    """The best fit, or None; refused where it is one level further down."""
+    scan = _best_fit(found, candidates)
+    if scan is None and (inner := _inner_fit(found, candidates)) is not None:
+        name, top = inner
+        raise DatasetError(
+            f"{folder}: its images fit the layout {name} one level further down; "
+            f"give the folder {folder / top} instead."
+        )
+    return scan
+
+
+def _best_fit(found: list[str], candidates: tuple[_Layout, ...]) -> LayoutScan | None:
+    """The candidate that most images fit, or None when none reaches `MIN_MATCH`."""
+    best = None
+    for layout in candidates:
+        rows, unmatched, aside = [], [], 0
+        for image in found:
+            if layout.aside is not None and layout.aside.fullmatch(image):
+                aside += 1
+            elif (row := layout.parse(image)) is not None:
+                rows.append(row)
+            else:
+                unmatched.append(image)
+        enough = rows and len(rows) >= MIN_MATCH * (len(found) - aside)
+        if enough and (best is None or len(rows) > len(best.rows)):
+            best = LayoutScan(layout.name, rows, unmatched)
+    return best
+
+
+def _both_eyes(found: list[str]) -> LayoutScan | None:
+    """Images by the eyes in their names, if all have one and a folder has both; else None."""
+    scan = _best_fit(found, (_EYE_NAMES,))
+    if scan is None or scan.unmatched:
+        return None
+    one_eye = len({row.subject for row in scan.rows}) == len({row.identity for row in scan.rows})
+    return None if one_eye else scan
+
+
+def _inner_fit(found: list[str], candidates: tuple[_Layout, ...]) -> tuple[str, str] | None:
+    """Layout and subfolder when everything fits inside one subfolder of the folder given."""
+    tops = {image.partition("/")[0] for image in found}
+    if len(tops) != 1:
+        return None
+    # Folders in folders may mean anything, so a plain one is not guessed there.
+    told = tuple(layout for layout in candidates if layout not in (_EYE_NAMES, _FOLDER))
+    scan = _best_fit([image.partition("/")[2] for image in found], told)
+    return None if scan is None else (scan.name, tops.pop())
+
+
+def _mismatch(folder: Path, found: list[str], candidates: tuple[_Layout, ...]) -> str:
+    fits = []
+    for layout in candidates:
+        matching = sum(layout.parse(image) is not None for image in found)
+        note = f"; {matching} fit" if matching else ""
+        fits.append(f"{layout.name} ({layout.example}{note})")
+    plural = "s" if len(found) != 1 else ""
+    return (
+        f"{folder}: found {len(found)} image{plural} like {found[len(found) // 2]}; "
+        f"tried {', '.join(fits)}: fewer than {MIN_MATCH:.0%} fit; give the folder that holds "
+        "the subjects' folders, or arrange the images as <identity>/<image> for the layout folder."
+    )
+
+
+def _list_images(folder: Path) -> list[str]:
+    """Paths of all images, relative to `folder`, with ``/``, sorted."""
+    if not folder.exists():
+        raise DatasetError(f"{folder}: there is no such folder; give the folder of eye images.")
+    if not folder.is_dir():
+        raise DatasetError(f"{folder}: this is a file; give the folder of eye images.")
+    found = sorted(_walk(folder))
+    if not found:
+        raise DatasetError(
+            f"{folder}: there is no image in this folder; "
+            f"files ending in {', '.join(SUFFIXES)} are looked for in it and its subfolders."
+        )
+    return found
+
+
+def _walk(folder: Path) -> Iterator[str]:
+    # Subsets are often made of links to subjects' folders, so links are followed.
+    for current, folders, files in os.walk(folder, followlinks=True, onerror=_raise_unlistable):
+        real = os.path.realpath(current)
+        folders[:] = sorted(
+            name
+            for name in folders
+            if not name.startswith(".") and not _leads_back(real, os.path.join(current, name))
+        )
+        stems = {os.path.splitext(name)[0] for name in files}
+        for name in files:
+            suffix = os.path.splitext(name)[1]
+            if name.startswith(".") or suffix.lower() not in SUFFIXES:
+                continue
+            if name.endswith(_MASK) and name.removesuffix(_MASK) in stems:
+                continue
+            yield PurePosixPath(os.path.relpath(os.path.join(current, name), folder)).as_posix()
+
+
+def _fits_a_table(name: str) -> bool:
+    """Whether a name can be written to a manifest: it is UTF-8, and one line."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\n" not in name and "\r" not in name
+
+
+def _leads_back(real: str, path: str) -> bool:
+    """Whether `path` is a link to `real` or a folder above it, so that a walk never ends."""
+    if not os.path.islink(path):
+        return False
+    target = os.path.realpath(path)
+    return os.path.commonpath([real, target]) == target
+
+
+def _raise_unlistable(error: OSError) -> None:
+    raise DatasetError(
+        f"{error.filename}: the folder cannot be listed ({error.strerror}); check its permissions."
+    )

@@ -1,1 +1,0 @@
-"""Image sets: layouts, manifest, splits, synthetic eyes and the input pipeline."""

@@ -1,1 +1,0 @@
-"""Synthetic near-infrared eye images with exact ground truth."""

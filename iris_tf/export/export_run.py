@@ -1,0 +1,159 @@
+"""`iris-tf export`: from a run folder to ``.tflite`` files with their model card."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from iris_tf.config.names import CARD_NAME
+from iris_tf.data.crop_store import load_rois
+from iris_tf.data.manifest import read_manifest, read_settings
+from iris_tf.export.export_tflite import export_model
+from iris_tf.matching.calibration import Calibration
+from iris_tf.metrics.counts import give_both_kinds
+from iris_tf.metrics.evaluate_embeddings import evaluate_embeddings
+from iris_tf.networks.embed_rois import embed_rois, load_embedding_model
+from iris_tf.networks.phase_code import with_phase
+from iris_tf.support.errors import EvaluationError, ModelError
+from iris_tf.support.files import replace_folder, sha256
+from iris_tf.support.version import __version__
+from iris_tf.tflite.model_card import ModelCard, ModelFile
+from iris_tf.training.run_folder import RunFolder
+
+CREATOR = f"iris_tf {__version__}"
+_PARITY_CROPS = 16
+
+
+def export_run(
+    path: str | Path, precisions: Sequence[str] = ("float32", "float16")
+) -> tuple[Path, ModelCard]:
+    """Export the best checkpoint of a run to ``RUN/models/``.
+
+    The card's thresholds are estimated on the run's validation split, with the
+    Keras model that every exported file must agree with. What an earlier export of
+    the same weights, by this version, has left in the folder in other precisions stays
+    there, and in the card. Other ``.tflite`` files go, and with them their calibrations
+    (``calibration-*.json``); what else somebody has put into the folder stays.
+
+    Parameters
+    ----------
+    path : str or Path
+        Run folder.
+    precisions : sequence of str
+        See `export.tflite.export_model`.
+
+    Returns
+    -------
+    folder : Path
+        ``RUN/models``; card and files change together.
+    card : ModelCard
+
+    Raises
+    ------
+    ModelError, DatasetError
+        When the run has no model yet or its dataset is gone.
+    TrainingError
+        When the dataset has been cropped in another way since.
+    EvaluationError
+        When the validation split gives no comparisons to set a threshold by.
+    ExportError
+        When a file does not agree with the Keras model.
+    """
+    run = RunFolder.open(path)
+    run.check_crops()
+    recipe, settings = run.recipe(), read_settings(run.dataset_description)
+    model = load_embedding_model(run.best_model())
+    rows = read_manifest(run.manifest)
+    validation = [row for row in rows if row.split == "val"]
+    if not give_both_kinds(validation):
+        raise EvaluationError(
+            f"{run.path}: the run's validation split has too few eyes to set a threshold by; train "
+            "on a dataset of more eyes, with several images of each."
+        )
+    rois = load_rois(validation, recipe.dataset, tuple(recipe.network.input_size))
+    phase = None
+    if recipe.network.phase:
+        model, phase = with_phase(model, recipe.network.phase)
+    evaluation = evaluate_embeddings(embed_rois(model, rois), validation, resamples=0, phase=phase)
+    spread = np.linspace(0, len(rois) - 1, min(_PARITY_CROPS, len(rois))).astype(int)
+    name = run.path.resolve().name
+    training = [row for row in rows if row.split == "train"]
+    weights = sha256(run.best_model())
+    with replace_folder(run.models) as folder:
+        made = export_model(model, folder, name, precisions, parity_rois=rois[spread])
+        files = {
+            file.path.name: ModelFile(file.precision, file.sha256, file.bytes) for file in made
+        }
+        parity = {file.precision: file.parity_min_cosine for file in made}
+        for file, (entry, cosine) in _earlier(run.models, name, weights).items():
+            if file not in files:
+                shutil.copy2(run.models / file, folder)
+                files[file], parity[entry.precision] = entry, cosine
+        _keep_others(run.models, folder, files)
+        card = ModelCard(
+            name=name,
+            network=recipe.network.name,
+            roi_mode=settings["roi_mode"],
+            segmenter=settings["segmenter"],
+            segmenter_version=settings.get("segmenter_version", ""),
+            input_size=tuple(recipe.network.input_size),
+            embedding_size=model.output_shape[-1],
+            phase=phase,
+            thresholds=evaluation["thresholds"],
+            thresholds_from={
+                "dataset": _dataset_name(settings),
+                "split": "val",
+                "genuine_comparisons": evaluation["counts"]["genuine_comparisons"],
+                "impostor_comparisons": evaluation["counts"]["impostor_comparisons"],
+            },
+            files=files,
+            training_data=(
+                f"{_dataset_name(settings)}: {len(training)} images of "
+                f"{len({row.identity for row in training})} identities"
+            ),
+            parity=parity,
+            metrics={"validation": evaluation["metrics"]},
+            created_by=CREATOR,
+            weights_sha256=weights,
+        )
+        card.write(folder / CARD_NAME)
+    return run.models, card
+
+
+def _earlier(models: Path, name: str, weights: str) -> dict[str, tuple[ModelFile, float]]:
+    """Files of an earlier export of these weights, as its card knows them, and their parity."""
+    try:
+        card = ModelCard.read(models / CARD_NAME)
+    except ModelError:
+        return {}  # there was no export, or nobody can say of what
+    # Another version may make another graph of the same weights.
+    if (card.name, card.weights_sha256, card.created_by) != (name, weights, CREATOR):
+        return {}
+    return {
+        file: (entry, card.parity[entry.precision])
+        for file, entry in card.files.items()
+        if (models / file).is_file() and sha256(models / file) == entry.sha256
+    }
+
+
+def _keep_others(models: Path, folder: Path, files: dict[str, ModelFile]) -> None:
+    """Copy what is no part of an export: calibrations of files that stay, and people's own."""
+    known = {file.sha256 for file in files.values()}
+    for path in models.glob("[!.]*"):
+        if path.name == CARD_NAME or path.suffix == ".tflite":
+            continue
+        if path.match("calibration-*.json"):
+            try:
+                if Calibration.read(path).model_sha256 not in known:
+                    continue
+            except ModelError:
+                continue
+        if path.is_dir():
+            shutil.copytree(path, folder / path.name)
+        else:
+            shutil.copy2(path, folder)
+
+
+def _dataset_name(settings: dict) -> str:
+    return "synthetic eyes" if settings["synthetic"] else settings["layout"]

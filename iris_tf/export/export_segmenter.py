@@ -1,0 +1,131 @@
+"""The segmentation network as a TFLite file with a card beside it."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import cv2
+import keras
+import numpy as np
+
+from iris_tf.config.names import CARD_NAME
+from iris_tf.export.conversion import convert, foreign_operators_error, save_signatures
+from iris_tf.segmentation.mask_channels import CHANNELS
+from iris_tf.segmentation.network_segmenter import INPUT, OUTPUT, WHOLE
+from iris_tf.support.errors import ExportError
+from iris_tf.support.files import atomic_path, sha256, write_json
+from iris_tf.synthetic.segmentation_samples import lesson_size
+from iris_tf.tflite.litert_model import SIGNATURE, LiteRTModel
+from iris_tf.tflite.operators import foreign_operators
+
+WHOLE_HEIGHT = 192
+"""Rows in which whole images are looked at, at most; the iris is outlined at the full size."""
+
+MAX_DIFFERENCE = 0.02
+"""Mean absolute difference of probabilities that passes for agreement."""
+
+
+def export_segmenter(
+    model: keras.Model, out: Path, parity_images: np.ndarray, precision: str = "float16"
+) -> Path:
+    """Write the segmentation network as ``iris_segmenter_PRECISION.tflite``.
+
+    Signature ``serving_default``: input ``image``, float32 ``(1, H, W, 1)`` in
+    0..255; output ``masks``, float32 ``(1, H, W, 4)``, probabilities of
+    `iris_tf.segmentation.mask_channels.CHANNELS`. Signature ``whole``: the same weights
+    for images of at most `WHOLE_HEIGHT` rows.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Of `build_segmentation_network`: its output is logits.
+    out : Path
+        Folder.
+    parity_images : ndarray of shape (n, H, W), uint8
+        Images on which the file must agree with `model`.
+    precision : str, optional
+        One of `iris_tf.export.conversion.PRECISIONS`.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    ExportError
+        When the model cannot be converted or the file gives other masks. No file
+        appears then.
+    OSError
+        When the file cannot be written.
+    """
+    models = {SIGNATURE: _probabilities(model), WHOLE: _probabilities(_finder(model))}
+    path = out / f"iris_segmenter_{precision}.tflite"
+    with tempfile.TemporaryDirectory(prefix="iris_tf_export_") as saved, atomic_path(path) as file:
+        save_signatures(models, INPUT, OUTPUT, saved)
+        file.write_bytes(convert(saved, precision, path, list(models)))
+        if operators := foreign_operators(file):
+            raise foreign_operators_error(path, operators)
+        for signature, expected in models.items():
+            exported = LiteRTModel(file, INPUT, OUTPUT, rank=4, signature=signature)
+            for image in parity_images:
+                image = cv2.resize(image, exported.input_size[::-1], interpolation=cv2.INTER_AREA)
+                masks = expected(image[None, ..., None].astype(np.float32), training=False)[0]
+                difference = float(np.abs(exported(image) - np.asarray(masks)).mean())
+                if not difference <= MAX_DIFFERENCE:  # also when a mask is NaN
+                    raise ExportError(
+                        f"{path}: the exported network's masks differ from the Keras model's by "
+                        f"{difference:.3f} in the mean; nothing was written, look for a layer "
+                        "that the conversion or the precision changes."
+                    )
+    return path
+
+
+def _probabilities(model: keras.Model) -> keras.Model:
+    return keras.Model(model.input, keras.layers.Activation("sigmoid")(model.output))
+
+
+def _finder(model: keras.Model) -> keras.Model:
+    """The layers of `model` on an image of `WHOLE_HEIGHT` rows."""
+    height = min(WHOLE_HEIGHT, model.input_shape[1])
+    image = keras.Input((*lesson_size(height), 1), name=INPUT)
+    # Not cloned in fact: the layers themselves, so that the weights are the same.
+    return keras.models.clone_model(model, image, clone_function=lambda layer: layer)
+
+
+def write_segmenter_card(path: Path, facts: dict[str, Any]) -> Path:
+    """Write the card of an exported segmenter beside it.
+
+    Parameters
+    ----------
+    path : Path
+        The ``.tflite`` file, ``..._PRECISION.tflite``.
+    facts : dict
+        JSON values about training and figures.
+
+    Returns
+    -------
+    Path
+    """
+    model = LiteRTModel(path, INPUT, OUTPUT, rank=4)
+    finder = LiteRTModel(path, INPUT, OUTPUT, rank=4, signature=WHOLE)
+    card = {
+        "name": "iris-segmenter",
+        "input": {
+            "name": INPUT,
+            "size": list(model.input_size),
+            "whole_size": list(finder.input_size),
+            "range": [0, 255],
+        },
+        "output": {"name": OUTPUT, "channels": list(CHANNELS), "range": [0, 1]},
+        "files": {
+            path.name: {
+                "precision": path.stem.rpartition("_")[2],
+                "bytes": path.stat().st_size,
+                "sha256": sha256(path),
+            }
+        },
+        **facts,
+    }
+    write_json(path.with_name(CARD_NAME), card)
+    return path.with_name(CARD_NAME)

@@ -1,0 +1,196 @@
+"""Keras to TFLite, with the numbers checked before a file gets its name."""
+
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from iris_tf.export.conversion import (
+    PRECISIONS,
+    convert,
+    foreign_operators_error,
+    save_signatures,
+)
+from iris_tf.networks.embed_rois import is_embedding_model
+from iris_tf.support.errors import ExportError, ModelError
+from iris_tf.support.files import atomic_path, sha256
+from iris_tf.tflite.litert_model import SIGNATURE
+from iris_tf.tflite.operators import foreign_operators
+from iris_tf.tflite.tflite_embedder import INPUT, OUTPUT, TFLiteEmbedder
+
+MIN_PARITY_COSINE = {"float32": 0.9999, "float16": 0.9999, "int8": 0.95}
+"""Least cosine between the embeddings of file and Keras model that passes for agreement."""
+
+_PARITY_BATCH = 32
+_NARROW_DTYPES = ("mixed_float16", "mixed_bfloat16", "float16", "bfloat16")
+
+
+@dataclass(frozen=True)
+class ExportedFile:
+    """One file of an export.
+
+    Attributes
+    ----------
+    path : Path
+        The ``.tflite`` file.
+    precision : str
+        One of `PRECISIONS`.
+    bytes : int
+        Size of the file.
+    sha256 : str
+        Hexadecimal SHA-256 of the file.
+    parity_min_cosine : float
+        Least cosine between the file's and the Keras model's embedding of one crop.
+    """
+
+    path: Path
+    precision: str
+    bytes: int
+    sha256: str
+    parity_min_cosine: float
+
+
+def export_model(
+    model: keras.Model,
+    out_dir: str | os.PathLike,
+    name: str,
+    precisions: Sequence[str] = ("float32", "float16"),
+    *,
+    parity_rois: np.ndarray,
+    min_cosine: float | None = None,
+) -> list[ExportedFile]:
+    """Write an embedding model as ``NAME_PRECISION.tflite`` files.
+
+    The files have the signature ``serving_default`` with input ``roi``, float32
+    ``(1, H, W, 1)`` in 0..255, and output ``embedding``, float32 ``(1, D)``, and
+    use built-in TFLite operations alone. Before a file appears, its embeddings
+    of `parity_rois` are compared with the Keras model's. A model that was
+    trained in mixed precision is rebuilt in float32 first, and that is what the
+    files are compared with.
+
+    Parameters
+    ----------
+    model : keras.Model
+        A Functional model from (None, H, W, 1) to unit vectors (None, D). Not changed.
+    out_dir : path
+        Folder of the files; made when missing.
+    name : str
+        Start of the file names.
+    precisions : sequence of str, optional
+        From `iris_tf.export.conversion.PRECISIONS`.
+    parity_rois : ndarray of shape (n, H, W), uint8
+        Real crops of the model's input size, at least one.
+    min_cosine : float, optional
+        Least cosine similarity that passes for agreement; None for that of
+        `MIN_PARITY_COSINE`.
+
+    Returns
+    -------
+    list of ExportedFile
+        In the order of `precisions`.
+
+    Raises
+    ------
+    ExportError
+        When a precision is unknown, the model has another input or output, needs
+        operations that are not built in, cannot be converted, or its files do not
+        give the Keras model's embeddings. No file then appears under its name.
+    OSError
+        When a file cannot be written, e.g. on a full disk.
+    """
+    if unknown := [precision for precision in precisions if precision not in PRECISIONS]:
+        raise ExportError(
+            f"{unknown[0]!r} is no precision that {name} can be exported in; "
+            f"choose from {', '.join(PRECISIONS)}."
+        )
+    if not is_embedding_model(model):
+        raise ExportError(
+            f"{name} goes from {model.input_shape} to {model.output_shape}, but an embedding model "
+            "goes from (None, height, width, 1) to (None, size); build it with "
+            "build_embedding_model."
+        )
+    height, width = model.input_shape[1:3]
+    if parity_rois.shape[1:] != (height, width) or not len(parity_rois):
+        raise ExportError(
+            f"{name} takes crops of {height}x{width} pixels, but the crops to check the export "
+            f"with have shape {parity_rois.shape}; give at least one of that size."
+        )
+    model = _in_float32(model)
+    expected = _keras_embeddings(model, parity_rois)
+    files = []
+    with tempfile.TemporaryDirectory(prefix="iris_tf_export_") as saved_model:
+        save_signatures({SIGNATURE: model}, INPUT, OUTPUT, saved_model)
+        for precision in precisions:
+            path = Path(out_dir) / f"{name}_{precision}.tflite"
+            with atomic_path(path) as temporary:
+                temporary.write_bytes(convert(saved_model, precision, path))
+                least = MIN_PARITY_COSINE[precision] if min_cosine is None else min_cosine
+                cosine = _checked_parity(temporary, path, parity_rois, expected, least)
+            size = path.stat().st_size
+            files.append(ExportedFile(path, precision, size, sha256(path), cosine))
+    return files
+
+
+def _in_float32(model: keras.Model) -> keras.Model:
+    """The model itself, or a float32 copy of one with layers that compute in less."""
+    if all(layer.dtype_policy.name == "float32" for layer in model.layers):
+        return model
+    policy = keras.config.dtype_policy()
+    try:
+        # Layers inside layers take the global policy when they are made.
+        keras.config.set_dtype_policy("float32")
+        copy = type(model).from_config(_widened(model.get_config()))
+    finally:
+        keras.config.set_dtype_policy(policy)
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def _widened(config: Any) -> Any:
+    if isinstance(config, dict):
+        if config.get("class_name") == "DTypePolicy":
+            return config | {"config": {"name": "float32"}}
+        return {
+            key: "float32" if key == "dtype" and value in _NARROW_DTYPES else _widened(value)
+            for key, value in config.items()
+        }
+    if isinstance(config, list | tuple):
+        return type(config)(map(_widened, config))
+    return config
+
+
+def _keras_embeddings(model: keras.Model, rois: np.ndarray) -> np.ndarray:
+    batches = [rois[i:i + _PARITY_BATCH] for i in range(0, len(rois), _PARITY_BATCH)]
+    return np.concatenate(
+        [np.asarray(model(batch[..., None].astype(np.float32), training=False))
+         for batch in batches]
+    )
+
+
+def _checked_parity(
+    temporary: Path, path: Path, rois: np.ndarray, expected: np.ndarray, min_cosine: float
+) -> float:
+    if operators := foreign_operators(temporary):
+        raise foreign_operators_error(path, operators)
+    try:
+        found = TFLiteEmbedder(temporary).embed(rois)
+    except ModelError as error:
+        reason = str(error).removeprefix(f"{temporary}: ").split("; ")[0]
+        raise ExportError(
+            f"{path}: the exported model cannot be used, {reason}; nothing was written, look for "
+            "a layer whose numbers the conversion or the precision cannot hold."
+        ) from error
+    norms = np.linalg.norm(found, axis=1) * np.linalg.norm(expected, axis=1)
+    cosines = (found * expected).sum(axis=1, dtype=np.float64) / norms
+    if not cosines.min() >= min_cosine:  # also when an embedding of Keras is NaN
+        raise ExportError(
+            f"{path}: the exported model's embeddings differ from the Keras model's, the least "
+            f"cosine over {len(rois)} crops is {cosines.min():.6f}, under {min_cosine}; nothing "
+            "was written, look for a layer that the conversion or the precision changes."
+        )
+    return float(min(cosines.min(), 1.0))

@@ -1,1 +1,0 @@
-"""Using exported models: the model card and the TFLite embedder. No TensorFlow."""

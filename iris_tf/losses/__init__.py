@@ -1,1 +1,0 @@
-"""Distances and losses as pure functions of `keras.ops`."""

@@ -1,0 +1,3 @@
+"""How two templates compare: similarities, templates, galleries and calibrations. No images and
+no networks.
+"""

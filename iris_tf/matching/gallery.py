@@ -1,0 +1,105 @@
+"""Enrolled eyes that a probe is compared with."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from iris_tf.matching.similarity import similarities
+from iris_tf.matching.template import Origin, Template, are_unit, read_arrays, write_arrays
+from iris_tf.support.errors import ModelError
+from iris_tf.tflite.phase_code_layout import PhaseCodeLayout
+
+
+@dataclass(frozen=True, eq=False)
+class Gallery:
+    """Enrolled images, one or more an identity.
+
+    Attributes
+    ----------
+    embeddings : ndarray of shape (n, D), float32
+        Unit vectors.
+    identities : tuple of str
+        Whose they are.
+    images : tuple of str
+        Images they come from; ``""`` where that is not known.
+    origin : Origin
+        Model and calibration.
+    """
+
+    embeddings: np.ndarray
+    identities: tuple[str, ...]
+    images: tuple[str, ...]
+    origin: Origin
+
+    @classmethod
+    def of_templates(cls, templates: Mapping[str, Template]) -> "Gallery":
+        """Gallery of templates by identity.
+
+        Raises
+        ------
+        ModelError
+            When there is none, or they differ in model or calibration.
+        """
+        if not templates:
+            raise ModelError("The gallery is empty; enrol an eye first.")
+        origin = next(iter(templates.values())).origin
+        for identity, template in templates.items():
+            origin.require(template.origin, f"The template of {identity}")
+        embeddings = np.stack([template.embedding for template in templates.values()])
+        return cls(embeddings, tuple(templates), ("",) * len(templates), origin)
+
+    def best_of_each(
+        self, embedding: np.ndarray, phase: PhaseCodeLayout | None = None
+    ) -> list[tuple[str, float, str]]:
+        """Most similar image of each identity.
+
+        Parameters
+        ----------
+        embedding : ndarray of shape (D,), float32
+            The probe's unit vector.
+        phase : PhaseCodeLayout, optional
+            How the model's embeddings are compared.
+
+        Returns
+        -------
+        list of (identity, similarity, image)
+            The most similar identity first.
+        """
+        scores = similarities(embedding[None], self.embeddings, phase)[0].clip(-1.0, 1.0)
+        best: dict[str, tuple[str, float, str]] = {}
+        for number in np.argsort(-scores, kind="stable"):
+            identity = self.identities[number]
+            found = (identity, float(scores[number]), self.images[number])
+            best.setdefault(identity, found)
+        return list(best.values())
+
+    def save(self, path: str | Path) -> None:
+        """Write the gallery as ``.npz``, whole or not at all."""
+        write_arrays(
+            path,
+            "gallery",
+            self.origin,
+            embeddings=self.embeddings,
+            identities=np.array(self.identities),
+            images=np.array(self.images),
+        )
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Gallery":
+        """Read a gallery.
+
+        Raises
+        ------
+        ModelError
+            When the file is missing or no gallery.
+        """
+        origin, arrays = read_arrays(path, "gallery", ("embeddings", "identities", "images"))
+        embeddings = arrays["embeddings"]
+        names = [arrays[name] for name in ("identities", "images")]
+        if not are_unit(embeddings, 2) or any(
+            name.dtype.kind != "U" or name.shape != embeddings.shape[:1] for name in names
+        ):
+            raise ModelError(f"{path}: this is not a gallery file of iris_tf; save it again.")
+        return cls(embeddings, *(tuple(name.tolist()) for name in names), origin)

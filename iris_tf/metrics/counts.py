@@ -1,0 +1,318 @@
+"""How often each score occurs: all that error rates need, in memory that does not grow.
+
+A cosine is rounded to a multiple of 2**-22 (2.4e-7, some rounding errors of float32), so
+there are at most 8,388,609 different scores and each is counted in a bin of its own. Rates
+and thresholds from these counts are those of the rounded scores, exactly and to the last
+comparison, tails included, however many comparisons there are.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from iris_tf.data.manifest import ManifestRow
+from iris_tf.metrics.scores import ImageLabels, label_images
+from iris_tf.support.errors import EvaluationError
+
+STEP = 2.0**-22
+KEYS = (1 << 23) + 1  # keys 0...2**23 are the scores -1...1
+_FEW = KEYS // 16  # scores that are quicker sorted than counted in all bins
+
+
+@dataclass(frozen=True)
+class ScoreCounts:
+    """Distinct scores, and how often each occurs.
+
+    Attributes
+    ----------
+    levels : ndarray of shape (n,), float64
+        Distinct scores, rising.
+    genuine, impostor : ndarray of shape (n,), int64
+        Comparisons with that score.
+    """
+
+    levels: np.ndarray
+    genuine: np.ndarray
+    impostor: np.ndarray
+
+    @classmethod
+    def of_scores(cls, genuine: np.ndarray, impostor: np.ndarray) -> "ScoreCounts":
+        """Count scores as they are, without rounding.
+
+        Parameters
+        ----------
+        genuine, impostor : ndarray of shape (n_genuine,), (n_impostor,)
+            Scores of any range, larger for more alike.
+
+        Raises
+        ------
+        EvaluationError
+            When they hold NaN.
+        """
+        genuine, impostor = np.ravel(genuine), np.ravel(impostor)
+        if np.isnan(genuine).any() or np.isnan(impostor).any():
+            raise EvaluationError("the scores hold NaN; the embeddings they came from are broken.")
+        levels, place = np.unique(np.concatenate([genuine, impostor]), return_inverse=True)
+        place = place.ravel()  # NumPy 2.0 gave it the shape of the input
+        counts = (
+            np.bincount(part, minlength=len(levels))
+            for part in (place[: len(genuine)], place[len(genuine) :])
+        )
+        return cls(levels.astype(np.float64), *counts)
+
+    @property
+    def n_genuine(self) -> int:
+        """Number of genuine comparisons."""
+        return int(self.genuine.sum())
+
+    @property
+    def n_impostor(self) -> int:
+        """Number of impostor comparisons."""
+        return int(self.impostor.sum())
+
+
+def score_keys(scores: np.ndarray) -> np.ndarray:
+    """Whole number of each score's bin.
+
+    Parameters
+    ----------
+    scores : ndarray of float32
+        -1..1.
+
+    Returns
+    -------
+    ndarray of the same shape, int32
+        0...2**23; the rounded score is ``key * STEP - 1``.
+    """
+    scaled = scores * np.float32(1.0 / STEP)  # exact: a power of two
+    np.rint(scaled, out=scaled)
+    keys = scaled.astype(np.int32)
+    keys += KEYS // 2
+    return keys
+
+
+def rounded(scores: np.ndarray) -> np.ndarray:
+    """Scores at the precision at which they are counted, float64."""
+    return score_keys(np.asarray(scores, np.float32)) * STEP - 1.0
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Some comparisons, one by one.
+
+    Attributes
+    ----------
+    keys : ndarray of shape (n,), int32
+        Rounded scores, as `score_keys` gives them.
+    first, second : ndarray of shape (n,), int32
+        The two images, the smaller index first.
+    """
+
+    keys: np.ndarray
+    first: np.ndarray
+    second: np.ndarray
+
+    @property
+    def scores(self) -> np.ndarray:
+        """Rounded scores, float64."""
+        return self.keys * STEP - 1.0
+
+    def __getitem__(self, chosen: np.ndarray) -> "Pairs":
+        return Pairs(self.keys[chosen], self.first[chosen], self.second[chosen])
+
+    @staticmethod
+    def joined(parts: Iterable["Pairs"]) -> "Pairs":
+        """Several one after the other."""
+        parts = [*parts, Pairs(*np.empty((3, 0), np.int32))]
+        return Pairs(
+            *(
+                np.concatenate([getattr(part, name) for part in parts])
+                for name in ("keys", "first", "second")
+            )
+        )
+
+
+def pairs_above(start: int, block: np.ndarray, labels: ImageLabels, least: int) -> Pairs:
+    """Comparisons of a block of rows of the similarity matrix that score high.
+
+    Parameters
+    ----------
+    start : int
+        Index of the block's first row.
+    block : ndarray of shape (rows, n), float32
+        Similarity of images ``start...start + rows`` with all.
+    labels : ImageLabels
+        Who is compared.
+    least : int
+        Key from which on a comparison is wanted.
+
+    Returns
+    -------
+    Pairs
+        Genuine and impostor comparisons.
+    """
+    keys = score_keys(block[:, start:])
+    first, second = np.divmod(np.flatnonzero(keys.ravel() >= least), keys.shape[1])
+    keys = keys[first, second]
+    first, second = (first + start).astype(np.int32), (second + start).astype(np.int32)
+    compared = (first < second) & (labels.group[first] == labels.group[second])
+    return Pairs(keys, first, second)[compared]
+
+
+@dataclass(frozen=True)
+class Comparisons:
+    """All comparisons of a set of images: one for each unordered pair of them.
+
+    Attributes
+    ----------
+    counts : ScoreCounts
+        How often each score occurs.
+    genuine : Pairs
+        All comparisons of one identity.
+    highest_impostor : Pairs
+        The impostor comparisons that score highest, at most as many as were asked for. The
+        left and the right eye of one person are an impostor comparison, as in the paper.
+    """
+
+    counts: ScoreCounts
+    genuine: Pairs
+    highest_impostor: Pairs
+
+
+class ScoreCounter:
+    """Count the scores of a similarity matrix that comes block by block.
+
+    Parameters
+    ----------
+    labels : ImageLabels
+        Identity of each image, and who is compared.
+    highest : int
+        Number of highest impostor comparisons to keep.
+
+    Raises
+    ------
+    EvaluationError
+        When the images give no genuine or no impostor comparison.
+    """
+
+    def __init__(self, labels: ImageLabels, highest: int = 0):
+        check_both_kinds(labels)
+        self._labels, self._highest = labels, highest
+        self._every = np.zeros(KEYS, np.int64)
+        self._genuine: list[Pairs] = []
+        self._top = Pairs.joined([])
+
+    def add(self, start: int, block: np.ndarray) -> None:
+        """Count the comparisons of images ``start...start + rows`` with all that follow them.
+
+        Parameters
+        ----------
+        start : int
+            Index of the block's first row.
+        block : ndarray of shape (rows, n), float32
+            Similarity, -1..1.
+        """
+        labels, rows = self._labels, len(block)
+        keys = score_keys(block[:, start:])
+        triangle = np.triu(np.ones((rows, rows), bool), 1)
+        same = labels.identity[start : start + rows, None] == labels.identity[None, start:]
+        same[:, :rows] &= triangle
+        if labels.one_group:
+            _count(keys[:, :rows][triangle], self._every)
+            _count(keys[:, rows:].ravel(), self._every)
+        else:
+            compared = labels.group[start : start + rows, None] == labels.group[None, start:]
+            compared[:, :rows] &= triangle
+            same &= compared
+            _count(keys[compared], self._every)
+        first, second = (places.astype(np.int32) for places in np.nonzero(same))
+        self._genuine.append(Pairs(keys[same], first + start, second + start))
+        if self._highest:
+            self._keep_highest(start, block)
+
+    def _keep_highest(self, start: int, block: np.ndarray) -> None:
+        full = len(self._top.keys) == self._highest
+        found = pairs_above(start, block, self._labels, self._top.keys[-1] + 1 if full else 0)
+        identity = self._labels.identity
+        found = found[identity[found.first] != identity[found.second]]
+        if len(found.keys) > self._highest:
+            found = found[np.argpartition(-found.keys, self._highest - 1)[: self._highest]]
+        every = Pairs.joined([self._top, found])
+        order = np.lexsort([every.second, every.first, -every.keys])
+        self._top = every[order[: self._highest]]
+
+    def comparisons(self) -> Comparisons:
+        """What was counted."""
+        genuine = Pairs.joined(self._genuine)
+        counted = np.zeros(KEYS, np.int64)
+        _count(genuine.keys, counted)
+        levels = np.flatnonzero(self._every)
+        counts = ScoreCounts(
+            levels * STEP - 1.0, counted[levels], self._every[levels] - counted[levels]
+        )
+        return Comparisons(counts, genuine, self._top)
+
+
+def count_scores(blocks: Iterable[tuple[int, np.ndarray]], labels: ImageLabels) -> Comparisons:
+    """Count all scores of a similarity matrix.
+
+    Parameters
+    ----------
+    blocks : iterable of (int, ndarray of shape (rows, n), float32)
+        The matrix in blocks of rows, as `similarity_blocks` yields them; of each pair, the
+        similarity in the row of the smaller index counts.
+    labels : ImageLabels
+        Who is on each image, and who is compared.
+
+    Raises
+    ------
+    EvaluationError
+        When the images give no genuine or no impostor comparison.
+    """
+    counter = ScoreCounter(labels)
+    for start, block in blocks:
+        counter.add(start, block)
+    return counter.comparisons()
+
+
+def number_of_comparisons(labels: ImageLabels) -> tuple[int, int]:
+    """Genuine and impostor comparisons that the images give."""
+
+    def pairs(members: np.ndarray) -> int:
+        return int((members.astype(np.int64) * (members - 1) // 2).sum())
+
+    eyes = labels.identity.astype(np.int64) * (labels.group.max() + 1) + labels.group
+    genuine = pairs(np.unique(eyes, return_counts=True)[1])
+    return genuine, pairs(np.bincount(labels.group)) - genuine
+
+
+def give_both_kinds(rows: Sequence[ManifestRow]) -> bool:
+    """Whether images of manifest rows give at least one genuine and one impostor comparison."""
+    return bool(rows) and all(number_of_comparisons(label_images(rows)))
+
+
+def check_both_kinds(labels: ImageLabels) -> None:
+    """Refuse images that give no genuine or no impostor comparison.
+
+    Raises
+    ------
+    EvaluationError
+        Which says how many there would be.
+    """
+    genuine, impostor = number_of_comparisons(labels)
+    if not (genuine and impostor):
+        raise EvaluationError(
+            f"{len(labels.identity)} images of {labels.identities} identities give {genuine} "
+            f"genuine and {impostor} impostor comparisons, but both kinds are needed; add images, "
+            "or evaluate a larger split (`--split all`)."
+        )
+
+
+def _count(keys: np.ndarray, counts: np.ndarray) -> None:
+    if len(keys) < _FEW:
+        found, times = np.unique(keys, return_counts=True)
+        counts[found] += times
+    else:
+        times = np.bincount(keys)
+        counts[: len(times)] += times

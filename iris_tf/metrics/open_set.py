@@ -1,0 +1,227 @@
+"""Open-set identification: most who come are not enrolled. ISO/IEC 19795-1, FNIR at FPIR.
+
+Protocol, for each of several seeded draws: half of the persons (rounded up) are enrolled,
+each eye with one image drawn from its own. Their other images are mated probes; all images
+of the other persons are non-mated probes, so that no non-mated probe shows the other eye of
+an enrolled person. A search returns all enrolled eyes that score at least the threshold,
+without a limit on rank:
+
+- FPIR is the share of non-mated probes for which anything is returned;
+- FNIR is the share of mated probes whose own eye is not among what is returned.
+
+FNIR is given at the most lenient threshold whose FPIR is at most the one asked for, and is
+the mean over the draws.
+
+Its bootstrap draws persons as `iris_tf.metrics.bootstrap` does: each probe has the weight
+of its person, in every draw, and the threshold is found anew in each resample. The galleries
+stay as they were drawn, so that every score of a search is known already. What is left out is
+how the figure would change with other persons enrolled, but for what the mean over the draws
+evens out, so intervals of few persons are somewhat narrow: of 200 simulated sets of 45 persons,
+83 % of the 90 % intervals held the true FNIR, of 200 sets of 150 persons 89 %.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from iris_tf.metrics.counts import rounded
+from iris_tf.metrics.scores import ImageLabels
+from iris_tf.metrics.verification import error_curve, vr_of_curve
+
+FPIRS = {"fpir_1e-1": 0.1, "fpir_1e-2": 0.01}
+DRAWS = 10
+_FLOATS_PER_BLOCK = 1 << 23
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Who is enrolled, and who is searched for.
+
+    Attributes
+    ----------
+    gallery : ndarray of shape (n_gallery,), int64
+        Images that are enrolled, one an identity.
+    mate : ndarray of shape (n,), int64
+        Enrolled image of each image's own identity, -1 where that is not enrolled or the
+        image is the enrolled one.
+    non_mated : ndarray of shape (n,), bool
+        Images of persons who are not enrolled.
+    """
+
+    gallery: np.ndarray
+    mate: np.ndarray
+    non_mated: np.ndarray
+
+
+def draw_galleries(labels: ImageLabels, draws: int = DRAWS, seed: int = 0) -> list[Draw]:
+    """Draw who is enrolled; the same arguments give the same draws.
+
+    Parameters
+    ----------
+    labels : ImageLabels
+        Who is on each image.
+    draws : int, optional
+        Number of draws.
+    seed : int, optional
+        Their seed.
+    """
+    rng = np.random.default_rng(seed)
+    galleries = []
+    for _ in range(draws):
+        persons = rng.permutation(labels.persons)[: (labels.persons + 1) // 2]
+        enrolled = np.isin(labels.person, persons)
+        order = rng.permutation(len(enrolled))
+        identities, first = np.unique(labels.identity[order], return_index=True)
+        image_of = np.full(labels.identities, -1)
+        image_of[identities] = order[first]  # one image of each identity, at random
+        gallery = image_of[enrolled[image_of]]
+        mate = np.where(enrolled, image_of[labels.identity], -1)
+        mate[gallery] = -1
+        galleries.append(Draw(gallery, mate, ~enrolled))
+    return galleries
+
+
+class OpenSetCounter:
+    """Search for every probe of every draw, from a similarity matrix block by block.
+
+    Parameters
+    ----------
+    labels : ImageLabels
+        Who is on each image, and who is compared.
+    draws : list of Draw
+        From `draw_galleries`.
+    """
+
+    def __init__(self, labels: ImageLabels, draws: list[Draw]):
+        self._labels, self._draws = labels, draws
+        self._scores = np.full((len(draws), len(labels.identity)), -np.inf, np.float32)
+
+    def add(self, start: int, block: np.ndarray) -> None:
+        """Search for the probes ``start...start + rows``.
+
+        Parameters
+        ----------
+        start : int
+            Index of the block's first row.
+        block : ndarray of shape (rows, n), float32
+            Similarity with all images.
+        """
+        images = np.arange(start, start + len(block))
+        group = self._labels.group
+        for draw, scores in zip(self._draws, self._scores, strict=True):
+            mated = np.flatnonzero(draw.mate[images] >= 0)
+            scores[images[mated]] = block[mated, draw.mate[images[mated]]]
+            rows = np.flatnonzero(draw.non_mated[images])
+            candidates = np.take(block[rows], draw.gallery, axis=1)
+            if not self._labels.one_group:
+                candidates[group[images[rows], None] != group[None, draw.gallery]] = -np.inf
+            scores[images[rows]] = candidates.max(axis=1, initial=-np.inf)
+
+    def result(self) -> dict[str, Any]:
+        """Figures fit for JSON.
+
+        Returns
+        -------
+        dict
+            ``draws``; ``enrolled``, ``mated_probes`` and ``non_mated_probes`` (means over
+            the draws); ``fnir`` by the names of `FPIRS`, None where a draw has no probe of
+            either kind or fewer non-mated probes than ``1 / FPIR``; and ``rule_of_30`` by
+            the same names, whether 30 false positives are expected of each draw.
+        """
+        sizes, fnir = [], {name: [] for name in FPIRS}
+        for draw, scores in zip(self._draws, self._scores, strict=True):
+            mated, non_mated = _scores_of_probes(draw, scores)
+            sizes.append((len(draw.gallery), len(mated), len(non_mated)))
+            if len(mated) and len(non_mated):
+                curve = error_curve(mated, non_mated)
+                for name, fpir in FPIRS.items():
+                    if len(non_mated) * fpir >= 1:
+                        fnir[name].append(1.0 - vr_of_curve(curve, fpir).rate)
+        enrolled, mated, non_mated = (float(mean) for mean in np.mean(sizes, axis=0))
+        least = min(size[2] for size in sizes)
+        return {
+            "draws": len(sizes),
+            "enrolled": enrolled,
+            "mated_probes": mated,
+            "non_mated_probes": non_mated,
+            "fnir": {
+                name: float(np.mean(rates)) if len(rates) == len(sizes) else None
+                for name, rates in fnir.items()
+            },
+            "rule_of_30": {name: least * fpir >= 30 for name, fpir in FPIRS.items()},
+        }
+
+    def resample(self, weights: np.ndarray) -> dict[str, np.ndarray]:
+        """FNIR of every resample of persons, in the galleries that were drawn.
+
+        Parameters
+        ----------
+        weights : ndarray of shape (resamples, n_persons), int
+            From `iris_tf.metrics.bootstrap.person_weights`.
+
+        Returns
+        -------
+        dict of str to ndarray of shape (resamples,), float64
+            By the names of `FPIRS`, means over the draws; NaN where a draw has no probe of
+            either kind left.
+        """
+        total = {name: np.zeros(len(weights)) for name in FPIRS}
+        person = self._labels.person
+        for draw, scores in zip(self._draws, self._scores, strict=True):
+            mated, non_mated = _scores_of_probes(draw, scores)
+            # Only where a score lies among the non-mated ones matters: a threshold is just
+            # above one of them, or accepts all.
+            levels, place = np.unique(non_mated, return_inverse=True)
+            tables = [
+                _by_place(place, person[draw.non_mated], len(levels), weights.shape[1]),
+                _by_place(
+                    np.searchsorted(levels, mated),  # number of levels that it exceeds
+                    person[draw.mate >= 0],
+                    len(levels) + 1,
+                    weights.shape[1],
+                ),
+            ]
+            step = max(1, _FLOATS_PER_BLOCK // (len(levels) + 1))
+            for start in range(0, len(weights), step):
+                part = slice(start, start + step)
+                drawn = weights[part].T.astype(np.float64)
+                rates = _fnir(*(table @ drawn for table in tables))
+                for name, rate in zip(FPIRS, rates, strict=True):
+                    total[name][part] += rate
+        return {name: sums / len(self._draws) for name, sums in total.items()}
+
+
+def _scores_of_probes(draw: Draw, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    mated, non_mated = scores[draw.mate >= 0], scores[draw.non_mated]
+    return rounded(mated), rounded(np.maximum(non_mated, -1.0))  # nobody of its group enrolled
+
+
+def _by_place(
+    place: np.ndarray, person: np.ndarray, places: int, persons: int
+) -> sparse.csr_array:
+    """Number of probes at each place (rows) by person."""
+    shape = (places, persons)
+    return sparse.coo_array((np.ones(len(place)), (place, person)), shape=shape).tocsr()
+
+
+def _fnir(non_mated: np.ndarray, mated: np.ndarray) -> Iterator[np.ndarray]:
+    """FNIR of each resample at each of `FPIRS`.
+
+    Parameters
+    ----------
+    non_mated : ndarray of shape (levels, resamples)
+        Weight at each score, rising.
+    mated : ndarray of shape (levels + 1, resamples)
+        Weight by number of the levels that are exceeded.
+    """
+    accepted, rejected = np.cumsum(non_mated[::-1], axis=0), np.cumsum(mated, axis=0)
+    column = np.arange(mated.shape[1])
+    with np.errstate(invalid="ignore"):
+        fpir, share = accepted / accepted[-1], rejected / rejected[-1]
+    for asked in FPIRS.values():
+        refused = len(non_mated) - (fpir <= asked).sum(axis=0)  # levels below the threshold
+        fnir = share[np.maximum(refused - 1, 0), column]
+        yield np.where(np.isnan(fpir[-1]), np.nan, fnir)

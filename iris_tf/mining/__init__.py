@@ -1,1 +1,0 @@
-"""Miners: they return indices of negatives, and own no loss."""

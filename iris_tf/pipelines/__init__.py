@@ -1,0 +1,1 @@
+"""The stages that launchers and commands run, each skipped when its outputs are complete."""

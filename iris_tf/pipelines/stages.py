@@ -1,0 +1,125 @@
+"""Stages of a pipeline: each is skipped when its outputs are complete and its inputs unchanged."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rich.console import Console
+from rich.markup import escape
+
+from iris_tf.config.load_recipe import first_difference
+from iris_tf.support.errors import RecipeError
+from iris_tf.support.files import is_unused, sha256, sole_user, write_json, write_text
+
+_PUBLISHED_IN = "out"  # key of a recipe: where results are put once they are made
+_UNFINISHED = "unfinished"  # key of the stamp of a stage that has begun
+
+
+class Stages:
+    """Runs the stages of one pipeline in a folder of its own.
+
+    Parameters
+    ----------
+    folder : Path
+        Output folder of the pipeline. Stamps lie in ``.stages/`` inside.
+    recipe : str
+        The resolved recipe as YAML. Its `out`, where results are published, may be
+        another than before, for nothing in the folder depends on it.
+
+    Raises
+    ------
+    RecipeError
+        When the folder belongs to another recipe or holds other files.
+    """
+
+    def __init__(self, folder: Path, recipe: str):
+        self.folder = folder
+        self._console = Console(stderr=True, highlight=False)
+        stored = folder / "recipe.yaml"
+        if not stored.is_file():
+            if not is_unused(folder):
+                raise RecipeError(
+                    f"{folder}: is not empty and holds no pipeline; choose an empty folder "
+                    "as `run`."
+                )
+            write_text(stored, recipe)
+        before = stored.read_text("utf-8")
+        difference = first_difference(_without_out(before), _without_out(recipe))
+        if difference:
+            raise RecipeError(
+                f"{folder}: belongs to another recipe ({difference}); choose another `run` "
+                "or remove the folder."
+            )
+        if first_difference(before, recipe):
+            write_text(stored, recipe)
+
+    def run(
+        self,
+        name: str,
+        inputs: dict[str, Any],
+        outputs: list[Path],
+        action: Callable[[], None],
+        start_over: Callable[[set[str]], None] | None = None,
+    ) -> bool:
+        """Do `action` unless its stamp says that it was done on the same inputs.
+
+        Parameters
+        ----------
+        name : str
+            Shown to the user, and the stamp's file name.
+        inputs : dict
+            JSON-able description of all that the stage depends on; a `Path`
+            stands for the content of that file.
+        outputs : list of Path
+            Files that the stage promises.
+        action : callable
+            Does the work. Must itself cope with what an interrupted attempt left.
+        start_over : callable, optional
+            Called before `action` with the names of inputs that an earlier attempt,
+            finished or not, had otherwise. Removes what `action` must not go on with.
+
+        Returns
+        -------
+        bool
+            Whether the stage ran.
+
+        Raises
+        ------
+        InUseError
+            When another process runs a stage of this folder.
+        """
+        with sole_user(self.folder):
+            stamp = self.folder / ".stages" / f"{name.replace(' ', '-')}.json"
+            fingerprint = {
+                key: sha256(value) if isinstance(value, Path) else value
+                for key, value in inputs.items()
+            }
+            # Tuples compare as the lists they become.
+            fingerprint = json.loads(json.dumps(fingerprint))
+            complete = all(path.exists() for path in outputs)
+            before = json.loads(stamp.read_text("utf-8")) if stamp.is_file() else None
+            if complete and before == fingerprint:
+                self._console.print(f"[dim]{name}: done before, inputs unchanged[/dim]")
+                return False
+            began = (before or {}).get(_UNFINISHED, before or {})
+            known = began.keys() & inputs.keys()
+            changed = {key for key in known if began[key] != fingerprint[key]}
+            why = f" ({', '.join(sorted(changed))} changed)" if changed else ""
+            self._console.print(f"[bold]{name}[/bold]{escape(why)}")
+            if changed and start_over is not None:
+                start_over(changed)
+            # From here on the outputs may be half of something else.
+            write_json(stamp, {_UNFINISHED: fingerprint})
+            action()
+            missing = [str(path) for path in outputs if not path.exists()]
+            if missing:
+                raise FileNotFoundError(f"stage {name} did not write {', '.join(missing)}")
+            write_json(stamp, fingerprint)
+            return True
+
+
+def _without_out(recipe: str) -> str:
+    values = yaml.safe_load(recipe)
+    return yaml.safe_dump({key: value for key, value in values.items() if key != _PUBLISHED_IN})

@@ -1,0 +1,90 @@
+"""``dataset.json``: whether a folder holds this dataset, and whether it is finished."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from iris_tf.support.errors import DatasetError
+from iris_tf.support.files import is_there, is_unused
+
+
+def read_description(out: Path, settings: dict[str, Any]) -> dict[str, Any]:
+    """Read ``dataset.json`` of an earlier run with the same settings.
+
+    Quality limits may differ: they are no part of what was made of each image.
+
+    Parameters
+    ----------
+    out : Path
+        Dataset folder, which need not exist.
+    settings : dict
+        Of this run.
+
+    Returns
+    -------
+    dict
+        Empty for a new folder.
+
+    Raises
+    ------
+    DatasetError
+        When the folder holds something else.
+    """
+    if out.exists() and not out.is_dir():
+        raise DatasetError(f"{out}: this is a file; choose a folder for the dataset.")
+    path = out / "dataset.json"
+    if not path.exists() and not is_unused(out):
+        raise DatasetError(
+            f"{out}: this folder holds other files than a dataset; choose a new or empty one."
+        )
+    if not is_there(path):
+        return {}
+    try:
+        description = json.loads(path.read_text(encoding="utf-8"))
+        earlier = description["settings"]
+        differing = [
+            name
+            for name in settings
+            if name != "min_quality" and earlier.get(name) != settings[name]
+        ]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise DatasetError(
+            f"{path}: this was not written by `iris-tf prepare`; choose another folder."
+        ) from None
+    if differing == ["segmenter_version"]:
+        raise DatasetError(
+            f"{out}: this dataset is out of date, because version "
+            f"{earlier.get('segmenter_version', 'unknown')} of the segmenter "
+            f"{settings['segmenter']!r} made it and this is version "
+            f"{settings['segmenter_version']}; choose another folder, or delete this one."
+        )
+    if differing:
+        changes = "; ".join(f"{n} {earlier.get(n)!r} and not {settings[n]!r}" for n in differing)
+        raise DatasetError(
+            f"{out}: this folder holds a dataset of other settings ({changes}); "
+            "choose another folder, or delete this one."
+        )
+    return description
+
+
+def is_up_to_date(description: dict[str, Any], settings: dict[str, Any], inputs: str) -> bool:
+    """Whether a description is that of a finished run with the same limits on the same files.
+
+    Parameters
+    ----------
+    description : dict
+        From `read_description`.
+    settings : dict
+        Of this run.
+    inputs : str
+        Digest of the image files' sizes and times.
+
+    Returns
+    -------
+    bool
+    """
+    return (
+        bool(description.get("complete"))
+        and description.get("inputs") == inputs
+        and description["settings"].get("min_quality") == settings["min_quality"]
+    )

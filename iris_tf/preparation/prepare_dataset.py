@@ -1,0 +1,361 @@
+"""Dataset construction: from a folder of eye images to ROI crops and a manifest.
+
+``out/`` then holds:
+
+- ``manifest.csv``: one row an image that gave a crop (see `ManifestRow`);
+- ``roi/``: the crops at native size, PNG, under the names of their images; also
+  those of images that a quality limit turned away, for when it changes;
+- ``failures.csv``: image, reason (see `FailureReason`) and detail of the rest;
+- ``contact_sheet.html`` and ``overlays/``: a page of thumbnails with outlines;
+- ``dataset.json``: settings and counts, and whether the run is complete;
+- ``.journal/``: what became of each image, from which an interrupted run goes on.
+"""
+
+import collections
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from iris_tf.config.names import ROI_MODES
+from iris_tf.data.layouts import AUTO, LayoutScan, read_layout
+from iris_tf.data.manifest import SPLITS, ManifestRow, read_manifest, write_manifest
+from iris_tf.data.splits import split_rows
+from iris_tf.preparation import contact_sheet
+from iris_tf.preparation.dataset_description import is_up_to_date, read_description
+from iris_tf.preparation.dataset_tables import count_dataset, write_failures
+from iris_tf.preparation.extraction import Extraction, Task, extract_all
+from iris_tf.preparation.journal import Journal, Outcome
+from iris_tf.preparation.overlay import overlay_path
+from iris_tf.preparation.quality_rules import check_limits, turned_away
+from iris_tf.segmentation.segmenter import DEFAULT_SEGMENTER, segmenter_by_name
+from iris_tf.support.errors import DatasetError, FailureReason
+from iris_tf.support.files import is_there, sole_user, write_json
+from iris_tf.support.parallel import check_jobs
+from iris_tf.support.progress import StageProgress
+from iris_tf.synthetic.ground_truth import SYNTHESIS_FILE
+
+_TABLES = ("manifest.csv", "failures.csv", contact_sheet.NAME)
+
+
+@dataclass(frozen=True)
+class PreparedDataset:
+    """A finished dataset folder.
+
+    Attributes
+    ----------
+    folder : Path
+        The dataset folder; `ManifestRow.roi` is relative to it.
+    manifest : Path
+        ``folder/manifest.csv``.
+    rows : list of ManifestRow
+        What the manifest holds.
+    layout : str
+        The layout that was given or found.
+    failures : dict of str to int
+        Number of images by `FailureReason`.
+    counts : dict
+        The counts of ``dataset.json``: images found, prepared and failed,
+        identities, persons, splits, notes and images outside the layout.
+    """
+
+    folder: Path
+    manifest: Path
+    rows: list[ManifestRow]
+    layout: str
+    failures: dict[str, int]
+    counts: dict[str, Any]
+
+
+def prepare(
+    images: str | Path,
+    out: str | Path,
+    layout: str = AUTO,
+    segmenter: str = DEFAULT_SEGMENTER,
+    roi_mode: str = "algorithm1",
+    split_by: str = "person",
+    seed: int = 0,
+    jobs: int = -1,
+    *,
+    segmenter_model: str | Path | None = None,
+    min_quality: Mapping[str, float] | None = None,
+    scheduler: str | None = None,
+) -> PreparedDataset:
+    """Segment and crop a folder of eye images and split them into train, val and test.
+
+    An image that gives no crop is counted with its reason and never stops the
+    run; of byte-identical images the first (by path) is kept, because a copy
+    compared with itself would be a perfect genuine score. Splits are made over
+    all persons (or identities) of the folder before any image fails, so that
+    the same folder gives the same splits whatever the segmenter and ROI mode.
+
+    An interrupted run goes on where it was when called again, and its manifest
+    is byte for byte that of an uninterrupted one, whatever `jobs`. A finished
+    one returns at once while the image files are unchanged; after a change,
+    only the changed images are processed. Other quality limits are applied to
+    what is known already, without looking at the images again.
+
+    Parameters
+    ----------
+    images : str or Path
+        Folder of eye images; never written to.
+    out : str or Path
+        Dataset folder, new, empty, or of an earlier run with the same settings.
+    layout : str
+        See `iris_tf.data.layouts.LAYOUTS`.
+    segmenter : str
+        See `iris_tf.segmentation.segmenter.SEGMENTERS`.
+    roi_mode : {"algorithm1", "aligned", "unrolled"}
+        How to crop.
+    split_by : {"person", "identity"}
+        What a split keeps together; ``"identity"`` is the paper's choice.
+    seed : int
+        Of the split.
+    jobs : int
+        Processes, at least 1; -1 for one a core.
+    segmenter_model : str or Path, optional
+        File with the segmenter's network, for those that have one; None for
+        the one that comes with it.
+    min_quality : mapping of str to float, optional
+        Least value by quality figure (see `quality_rules.MAXIMA`); an image
+        under one fails as ``low_quality``, or ``low_confidence`` where its
+        confidence is too low.
+    scheduler : str, optional
+        Address ``tcp://host:port`` of a ``dask.distributed`` scheduler, whose
+        workers do the work instead of processes of this machine. They must see
+        `images`, `out` and `segmenter_model` under the same paths.
+
+    Returns
+    -------
+    PreparedDataset
+
+    Raises
+    ------
+    DatasetError
+        For a folder, layout or choice that cannot be used, when `out` holds
+        something else, when a worker process is killed, when a cluster cannot be
+        used, when no image gives a crop, or when a split stays empty.
+    ModelError
+        When the segmenter's network cannot be used.
+    InUseError
+        When another process prepares `out`.
+    OSError
+        When `out` cannot be written, e.g. on a full disk; run again to go on.
+    """
+    images, out = Path(images), Path(out)
+    if roi_mode not in ROI_MODES:
+        raise DatasetError(f"ROI mode {roi_mode!r} is unknown; choose one of {_listed(ROI_MODES)}.")
+    check_jobs(jobs, scheduler)
+    limits = dict(sorted((min_quality or {}).items()))
+    check_limits(limits)
+    model = None if segmenter_model is None else Path(segmenter_model).resolve()
+    # What cannot be used should fail before any work.
+    version = segmenter_by_name(segmenter, model).version
+    _check_apart(images, out)
+    scan = read_layout(images, layout)
+    rows = _with_roi_paths(split_rows(scan.rows, split_by, seed))
+    settings = {
+        "images": str(images.resolve()),
+        "layout": scan.name,
+        "segmenter": segmenter,
+        "segmenter_version": version,
+        "roi_mode": roi_mode,
+        "split_by": split_by,
+        "seed": seed,
+        "min_quality": limits,
+        # Results on generated eyes are labelled as such wherever they are shown.
+        "synthetic": (images / SYNTHESIS_FILE).is_file(),
+    }
+    stamps = {row.image: _stamp(images / row.image) for row in rows}
+    inputs = hashlib.sha256(json.dumps(stamps, sort_keys=True).encode()).hexdigest()
+
+    description = read_description(out, settings)
+    if is_up_to_date(description, settings, inputs) and _is_whole(out):
+        return _finished(out, description)
+    how = Extraction(images.resolve(), out.resolve(), roi_mode, segmenter, model, version)
+    with sole_user(out):
+        write_json(out / "dataset.json", {"complete": False, "settings": settings})
+        for name in _TABLES:
+            (out / name).unlink(missing_ok=True)  # crops may now change under them
+
+        outcomes = _still_true(Journal(out).read(), rows, stamps, out)
+        todo = [
+            Task(row.image, stamps[row.image], row.roi, overlay_path(row.roi))
+            for row in rows
+            if row.image not in outcomes
+        ]
+        with StageProgress("Cropping irises", len(rows), done=len(outcomes)) as progress:
+            failed = sum(bool(outcome.reason) for outcome in outcomes.values())
+            for chunk in extract_all(todo, how, jobs, scheduler) if todo else ():
+                outcomes.update((outcome.image, outcome) for outcome in chunk)
+                failed += sum(bool(outcome.reason) for outcome in chunk)
+                progress.advance(len(chunk), note=f"{failed} failed")
+        return _finish(out, settings, inputs, scan, rows, [outcomes[row.image] for row in rows])
+
+
+def _check_apart(images: Path, out: Path) -> None:
+    if out.resolve().is_relative_to(images.resolve()):
+        raise DatasetError(
+            f"{out}: the dataset folder lies inside the image folder, where its crops would be "
+            "taken for eye images; choose one outside."
+        )
+
+
+def _with_roi_paths(rows: list[ManifestRow]) -> list[ManifestRow]:
+    names = [row.image.rpartition(".")[0] for row in rows]
+    # a.jpg and a.png of one folder would share a crop: those keep their suffix, and so
+    # does a.jpg.png beside them. Whole names are all different, so this ends.
+    while shared := {name for name, n in collections.Counter(names).items() if n > 1}:
+        names = [
+            row.image if name in shared else name for row, name in zip(rows, names, strict=True)
+        ]
+    return [replace(row, roi=f"roi/{name}.png") for row, name in zip(rows, names, strict=True)]
+
+
+def _stamp(path: Path) -> str:
+    try:
+        status = path.stat()
+    except OSError:
+        return "missing"  # a dangling link; reading will count it as unreadable
+    if not os.access(path, os.R_OK):
+        return "no permission"  # once given, the file has neither another size nor time
+    return f"{status.st_size} {status.st_mtime_ns}"
+
+
+def _is_whole(out: Path) -> bool:
+    if not all(is_there(out / name) for name in _TABLES):
+        return False
+    return all(is_there(out / row.roi) for row in read_manifest(out / "manifest.csv"))
+
+
+def _finished(out: Path, description: dict[str, Any]) -> PreparedDataset:
+    counts = description["counts"]
+    return PreparedDataset(
+        folder=out,
+        manifest=out / "manifest.csv",
+        # Read back, so that a fresh run and a later call give the same decimals.
+        rows=read_manifest(out / "manifest.csv"),
+        layout=description["settings"]["layout"],
+        failures=counts["failures"],
+        counts=counts,
+    )
+
+
+def _still_true(
+    outcomes: dict[str, Outcome], rows: list[ManifestRow], stamps: dict[str, str], out: Path
+) -> dict[str, Outcome]:
+    """The journal's outcomes of unchanged images whose crop and thumbnail are there."""
+    current = [
+        (row, outcome)
+        for row in rows
+        if (outcome := outcomes.get(row.image)) is not None and outcome.stamp == stamps[row.image]
+    ]
+    # Crops of duplicates are not kept, and so not missed.
+    marked = _mark_duplicates([outcome for _, outcome in current])
+    kept = {}
+    for (row, outcome), mark in zip(current, marked, strict=True):
+        needed = [] if mark.reason else [row.roi]
+        if outcome.overlay:
+            needed.append(overlay_path(row.roi))
+        if all(is_there(out / path) for path in needed):
+            kept[row.image] = outcome
+    return kept
+
+
+def _finish(
+    out: Path,
+    settings: dict[str, Any],
+    inputs: str,
+    scan: LayoutScan,
+    rows: list[ManifestRow],
+    outcomes: list[Outcome],
+) -> PreparedDataset:
+    """Write the tables; ``dataset.json`` last, because it declares the rest complete."""
+    marked = _mark_duplicates(outcomes)
+    judged = _judge(marked, settings["min_quality"])
+    prepared = [
+        _filled(row, outcome)
+        for row, outcome in zip(rows, judged, strict=True)
+        if not outcome.reason
+    ]
+    failures = write_failures(out / "failures.csv", judged)
+    overlays = [overlay_path(row.roi) for row in rows]
+    segmenter = f"{settings['segmenter']} {settings['segmenter_version']}"
+    contact_sheet.write_contact_sheet(out, segmenter, judged, overlays)
+    _check_survivors(out, prepared, len(rows), failures)
+    crops = {row.roi for row, outcome in zip(rows, marked, strict=True) if not outcome.reason}
+    thumbnails = {path for path, outcome in zip(overlays, outcomes, strict=True) if outcome.overlay}
+    _remove_leftovers(out, crops | thumbnails)
+    Journal(out).compact(outcomes)
+    write_manifest(out / "manifest.csv", prepared)
+    counts = count_dataset(scan, prepared, failures)
+    description = {"complete": True, "settings": settings, "inputs": inputs, "counts": counts}
+    write_json(out / "dataset.json", description)
+    return _finished(out, description)
+
+
+def _mark_duplicates(outcomes: list[Outcome]) -> list[Outcome]:
+    first: dict[str, str] = {}
+    marked = []
+    for outcome in outcomes:
+        if not outcome.reason and (original := first.setdefault(outcome.sha256, outcome.image)) != (
+            outcome.image
+        ):
+            outcome = replace(
+                outcome,
+                reason=str(FailureReason.DUPLICATE),
+                detail=f"The file has the same bytes as {original}.",
+            )
+        marked.append(outcome)
+    return marked
+
+
+def _judge(outcomes: list[Outcome], limits: Mapping[str, float]) -> list[Outcome]:
+    judged = []
+    for outcome in outcomes:
+        if not outcome.reason and (verdict := turned_away(outcome, limits)) is not None:
+            outcome = replace(outcome, reason=verdict[0], detail=verdict[1])
+        judged.append(outcome)
+    return judged
+
+
+def _filled(row: ManifestRow, outcome: Outcome) -> ManifestRow:
+    row = replace(row, note=outcome.note, confidence=outcome.confidence, **asdict(outcome.quality))
+    return row.with_geometry(outcome.pupil, outcome.iris, outcome.visible)
+
+
+def _check_survivors(
+    out: Path, prepared: list[ManifestRow], found: int, failures: dict[str, int]
+) -> None:
+    reasons = ", ".join(f"{n} {reason}" for reason, n in failures.items())
+    if not prepared:
+        raise DatasetError(
+            f"{out}: none of the {found} images gave a crop ({reasons}); see failures.csv there, "
+            "and check that these are near-infrared close-ups of eyes."
+        )
+    empty = [split for split in SPLITS if not any(row.split == split for row in prepared)]
+    if empty:
+        raise DatasetError(
+            f"{out}: no image of the split {_listed(empty)} gave a crop ({reasons}); "
+            "add images, or choose another seed and folder."
+        )
+
+
+def _remove_leftovers(out: Path, pictures: set[str]) -> None:
+    """Remove all other crops and thumbnails, and what killed writers left behind."""
+    for folder in ("roi", "overlays"):
+        for current, _, files in os.walk(out / folder):
+            for name in files:
+                path = Path(current, name)
+                if path.relative_to(out).as_posix() not in pictures:
+                    path.unlink()
+    for name in ("dataset.json", *_TABLES):
+        for path in out.glob(f".{name}.*"):
+            path.unlink()
+
+
+def _listed(names) -> str:
+    return ", ".join(names)

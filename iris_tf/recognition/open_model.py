@@ -1,0 +1,137 @@
+"""Any model a user can name: a ``.tflite`` file, a ``.keras`` file or a run folder."""
+
+import itertools
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from iris_tf.config.names import CARD_NAME
+from iris_tf.data.manifest import read_settings
+from iris_tf.imaging.images import resize_roi
+from iris_tf.tflite.model_card import ModelCard
+from iris_tf.tflite.phase_code_layout import PhaseCodeLayout
+from iris_tf.tflite.tflite_embedder import TFLiteEmbedder
+
+_CHUNK = 1024  # crops in memory at a time
+
+_log = logging.getLogger(__name__)
+
+
+class Embedder(Protocol):
+    """What turns crops into embeddings.
+
+    Attributes
+    ----------
+    path : Path
+        The model's file.
+    input_size : tuple of (int, int)
+        Height and width of the crop it works on.
+    embedding_size : int
+        Length of an embedding.
+    phase : PhaseCodeLayout or None
+        How embeddings are compared (`iris_tf.matching.similarity.similarities`).
+    """
+
+    path: Path
+    input_size: tuple[int, int]
+    embedding_size: int
+    phase: PhaseCodeLayout | None
+
+    def embed(self, rois: Iterable[np.ndarray]) -> np.ndarray:
+        """Unit vectors (n, embedding_size), float32, of uint8 crops of any size."""
+
+
+class KerasEmbedder:
+    """`Embedder` for a ``.keras`` file. Loads TensorFlow.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+    phase : float, optional
+        Weight of a phase code that is put beside the embedding, as an export does; 0: none.
+
+    Raises
+    ------
+    ModelError
+        When the file is missing or no model of this project.
+    """
+
+    def __init__(self, path: str | Path, phase: float = 0.0):
+        # Here, because `embed` and `verify` on a .tflite must not load TensorFlow.
+        from iris_tf.networks.embed_rois import embed_rois, load_embedding_model
+
+        self.path = Path(path)
+        model, self.phase = load_embedding_model(self.path), None
+        if phase:
+            from iris_tf.networks.phase_code import with_phase
+
+            model, self.phase = with_phase(model, phase)
+        self._embed = lambda rois: embed_rois(model, rois)
+        self.input_size = tuple(model.input_shape[1:3])
+        self.embedding_size = int(model.output_shape[-1])
+
+    def embed(self, rois: Iterable[np.ndarray]) -> np.ndarray:
+        """Embed crops in batches (see `Embedder`)."""
+        resized = (resize_roi(roi, self.input_size) for roi in rois)
+        parts = [np.empty((0, self.embedding_size), np.float32)]
+        while chunk := list(itertools.islice(resized, _CHUNK)):
+            parts.append(self._embed(np.stack(chunk)))
+        return np.concatenate(parts)
+
+
+def crop_settings(path: str | Path) -> dict[str, str] | None:
+    """Which crops a model was trained on.
+
+    Parameters
+    ----------
+    path : str or Path
+        As for `open_model`.
+
+    Returns
+    -------
+    dict or None
+        ``roi_mode`` and ``segmenter``, from the run or the model card; None where
+        neither is at hand.
+    """
+    path = Path(path)
+    if path.is_dir():
+        from iris_tf.training.run_folder import RunFolder
+
+        settings = read_settings(RunFolder.open(path).dataset_description)
+        return {name: settings[name] for name in ("roi_mode", "segmenter")}
+    if path.suffix == ".keras":
+        return None
+    card = ModelCard.of_file(path)
+    return None if card is None else {"roi_mode": card.roi_mode, "segmenter": card.segmenter}
+
+
+def open_model(path: str | Path) -> Embedder:
+    """Open a ``.tflite`` file, a ``.keras`` file, or a run folder's best checkpoint.
+
+    A run's model has the phase code of its recipe, a ``.keras`` file the learned part alone.
+
+    Raises
+    ------
+    ModelError
+        When there is no such model, or it is not one of this project.
+    """
+    path = Path(path)
+    if path.is_dir():
+        from iris_tf.training.run_folder import RunFolder
+
+        run = RunFolder.open(path)
+        return KerasEmbedder(run.best_model(), run.recipe().network.phase)
+    if path.suffix == ".keras":
+        return KerasEmbedder(path)
+    card = ModelCard.of_file(path)
+    if card is None and path.is_file():
+        _log.warning(
+            "%s: no model card knows this file, so crops are taken as they are and embeddings "
+            "compared by their cosine; if it has a phase code, keep it beside its %s.",
+            path, CARD_NAME,
+        )  # fmt: skip
+    return TFLiteEmbedder(path, phase=card.phase if card else None)

@@ -1,0 +1,1 @@
+"""HTML, plots, tables and the papers' tables, from figures that evaluation has computed."""

@@ -1,0 +1,72 @@
+"""Pictures of crops on the report's page."""
+
+import base64
+import html
+
+import cv2
+import numpy as np
+
+from iris_tf.imaging.images import resize_roi
+
+FALLS, RISES = "#E69F00", "#56B4E9"  # Okabe and Ito's: light on grey, told apart by all
+_PAIR_SIDE = 160  # pixels; crops of pairs are shown smaller than that
+_STRIP_WIDTH = 384
+_JPEG_QUALITY = 85
+_STRONGEST = 0.8  # cover of the full colour, so that the crop shines through
+
+
+def image_tag(content: bytes, alt: str, kind: str = "png") -> str:
+    """A picture that lies in the page itself."""
+    data = base64.b64encode(content).decode("ascii")
+    return f'<img src="data:image/{kind};base64,{data}" alt="{html.escape(alt)}">'
+
+
+def is_strip(crop: np.ndarray) -> bool:
+    """Whether a crop is so wide that two do not fit beside each other."""
+    return crop.shape[1] > 2 * crop.shape[0]
+
+
+def crop_png(crop: np.ndarray) -> bytes:
+    """A crop as it is."""
+    return cv2.imencode(".png", crop)[1].tobytes()
+
+
+def small_jpeg(crop: np.ndarray) -> bytes:
+    """A crop at the size of a thumbnail, if it is larger."""
+    height, width = crop.shape
+    shrink = _thumbnail_scale(crop)
+    if shrink < 1.0:
+        crop = resize_roi(crop, (max(1, round(shrink * height)), max(1, round(shrink * width))))
+    return _jpeg(crop)
+
+
+def overlay_jpeg(crop: np.ndarray, drop: np.ndarray, full: float) -> bytes:
+    """A crop with what it loses laid over it, at the size of a thumbnail.
+
+    Parameters
+    ----------
+    crop : ndarray of shape (height, width), uint8
+        The crop.
+    drop : ndarray of shape (height, width), float
+        Shown in the colour `FALLS` where positive, `RISES` where negative.
+    full : float
+        Absolute value that has the full colour, larger than 0.
+    """
+    colours = np.array([_bgr(FALLS), _bgr(RISES)])
+    cover = _STRONGEST * np.clip(np.abs(drop) / full, 0.0, 1.0)[..., None]
+    mixed = (1 - cover) * crop[..., None] + cover * colours[(drop < 0).astype(int)]
+    scale = _thumbnail_scale(crop)
+    return _jpeg(cv2.resize(mixed.round().astype(np.uint8), None, fx=scale, fy=scale,
+                            interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR))
+
+
+def _thumbnail_scale(crop: np.ndarray) -> float:
+    return (_STRIP_WIDTH if is_strip(crop) else _PAIR_SIDE) / max(crop.shape)
+
+
+def _jpeg(picture: np.ndarray) -> bytes:
+    return cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])[1].tobytes()
+
+
+def _bgr(colour: str) -> tuple[int, int, int]:
+    return tuple(int(colour[i : i + 2], 16) for i in (5, 3, 1))

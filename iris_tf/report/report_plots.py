@@ -1,0 +1,197 @@
+"""The report's figures, each a PNG for one column of a page.
+
+Colours are Okabe and Ito's, which people with colour-blindness tell apart; precision is
+shown by line style as well. Figures are made without pyplot, so no display is needed.
+"""
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from scipy.special import ndtri
+from sklearn.metrics import DetCurveDisplay
+
+from iris_tf.metrics.figures import FMRS
+
+if TYPE_CHECKING:
+    from iris_tf.report.report_data import ReportRow, TrainingCurve
+
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_REFERENCE_COLOURS = ("#8A8A8A", "#B4B4B4")
+_MARKERS = "os^Dv*x"
+_LINE_STYLES = {"float32": "-", "float16": (0, (4, 2)), "int8": (0, (1, 1.5))}
+_DET_TICKS = (1e-5, 1e-4, 0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
+_DET_LIMITS = (0.0005, 0.9)
+_STYLE = {
+    "font.family": "sans-serif", "font.size": 8.5, "axes.titlesize": 9, "axes.labelsize": 8.5,
+    "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.7,
+    "axes.grid": True, "grid.color": "#E3E3E3", "grid.linewidth": 0.6, "axes.axisbelow": True,
+    "xtick.major.width": 0.7, "ytick.major.width": 0.7, "lines.linewidth": 1.5,
+    "legend.frameon": False, "legend.fontsize": 7.5,
+    "text.parse_math": False,  # a name may hold dollar signs
+}
+
+
+def model_colours(rows: Sequence["ReportRow"]) -> dict[str, str]:
+    """One colour a model, the same in all figures; references are grey."""
+    colours: dict[str, str] = {}
+    used = {True: 0, False: 0}
+    for row in rows:
+        if row.model not in colours:
+            palette = _REFERENCE_COLOURS if row.reference else _COLOURS
+            colours[row.model] = palette[used[row.reference] % len(palette)]
+            used[row.reference] += 1
+    return colours
+
+
+def det_plot(rows: Sequence["ReportRow"], colours: Mapping[str, str]) -> bytes:
+    """Detection error trade-off on probit axes."""
+    with rc_context(_STYLE):
+        figure, axes = _new_figure(height=4.1)
+        for row in rows:
+            det = row.evaluation["curves"]["det"]
+            DetCurveDisplay(fpr=np.array(det["fmr"]), fnr=np.array(det["fnmr"])).plot(
+                ax=axes, color=colours[row.model], linestyle=_line_style(row)
+            )
+        axes.plot(ndtri(_DET_LIMITS), ndtri(_DET_LIMITS), color="#B4B4B4", linewidth=0.6, zorder=0)
+        ticks, labels = ndtri(_DET_TICKS), [f"{100 * t:g}" for t in _DET_TICKS]
+        axes.set_xticks(ticks, labels)
+        axes.set_yticks(ticks, labels)
+        axes.set_xlim(*ndtri((det_lower_limit(rows), _DET_LIMITS[1])))
+        axes.set_ylim(*ndtri(_DET_LIMITS))
+        axes.set_aspect("equal")
+        axes.set_xlabel("false match rate, FMR (%)")
+        axes.set_ylabel("false non-match rate, FNMR (%)")
+        return _png(figure)
+
+
+def det_lower_limit(rows: Sequence["ReportRow"]) -> float:
+    """Least FMR to draw: below the least that the comparisons of a row support."""
+    supported = [
+        FMRS[name]
+        for row in rows
+        for name, point in row.evaluation.get("operating_points", {}).items()
+        if point["supported"]
+    ]
+    return min([_DET_LIMITS[0], *(fmr / 2 for fmr in supported)])
+
+
+def cmc_plot(rows: Sequence["ReportRow"], colours: Mapping[str, str]) -> bytes:
+    """Cumulative match characteristic."""
+    with rc_context(_STYLE):
+        figure, axes = _new_figure(height=4.1)
+        for row in rows:
+            rates = 100 * np.array(row.evaluation["curves"]["cmc"])  # none of listed pairs
+            axes.plot(np.arange(1, len(rates) + 1), rates, color=colours[row.model],
+                      linestyle=_line_style(row), marker=".", markersize=3.5)
+        axes.set_xlim(0.5, None)
+        axes.set_xticks([1, 5, 10, 15, 20])
+        axes.set_ylim(None, 101)  # room for markers at 100, but no share beyond it
+        low, high = axes.get_ylim()
+        axes.set_yticks([tick for tick in axes.get_yticks() if low <= tick <= 100])
+        axes.set_ylim(low, high)
+        axes.set_xlabel("rank")
+        axes.set_ylabel("own identity at this rank or better (% of probes)")
+        return _png(figure)
+
+
+def histogram_plot(row: "ReportRow") -> bytes:
+    """Genuine and impostor scores of one line, with its EER threshold."""
+    histogram = row.evaluation["curves"]["histogram"]
+    edges = np.array(histogram["edges"])
+    shares = {kind: 100 * np.array(histogram[kind]) for kind in ("impostor", "genuine")}
+    filled = np.flatnonzero(sum(shares.values()) > 0)
+    with rc_context(_STYLE):
+        figure, axes = _new_figure(height=2.5)
+        for kind, colour in (("impostor", "#D55E00"), ("genuine", "#0072B2")):
+            axes.stairs(shares[kind], edges, fill=True, alpha=0.25, color=colour)
+            axes.stairs(shares[kind], edges, color=colour, linewidth=1.2, label=kind)
+        threshold = row.evaluation["thresholds"]["eer"]
+        axes.axvline(threshold, color="#444444", linewidth=0.9, linestyle=(0, (3, 2)),
+                     label=f"EER threshold {threshold:.2f}")
+        axes.set_xlim(edges[max(filled[0] - 1, 0)], edges[min(filled[-1] + 2, len(edges) - 1)])
+        axes.set_ylim(0, 1.3 * max(values.max() for values in shares.values()))  # legend's room
+        axes.set_title(row.label + (" (reference)" if row.reference else ""), loc="left")
+        axes.set_xlabel("cosine similarity")
+        axes.set_ylabel(f"% of comparisons per {edges[1] - edges[0]:.2g}")
+        axes.legend(loc="upper right", ncols=3, columnspacing=1.0, handlelength=1.4,
+                    frameon=True, framealpha=0.9, edgecolor="none")
+        return _png(figure)
+
+
+def discard_plot(row: "ReportRow", threshold: str) -> bytes:
+    """Error-versus-discard curve of each quality figure, at a threshold by its name."""
+    with rc_context(_STYLE):
+        figure, axes = _new_figure(height=3.2)
+        for i, (name, found) in enumerate(row.slices["quality"].items()):
+            points = found["discard"]
+            axes.plot([100 * point["discarded"] for point in points],
+                      [100 * point["fnmr"][threshold] for point in points],
+                      color=_COLOURS[i % len(_COLOURS)], marker=_MARKERS[i % len(_MARKERS)],
+                      markersize=4, linewidth=1.2, label=name.replace("_", " "))
+        low, high = axes.get_ylim()
+        axes.set_ylim(max(low, 0) if low > high / 2 else 0, min(high, 101))
+        axes.set_xlabel("discarded (% of genuine comparisons)")
+        axes.set_ylabel("FNMR of the others (%)")
+        axes.set_title(row.label, loc="left")
+        figure.legend(loc="outside lower left", ncols=3, columnspacing=1.0, handlelength=1.6)
+        return _png(figure)
+
+
+def loss_plot(curves: Sequence["TrainingCurve"], colours: Mapping[str, str]) -> bytes:
+    """Training loss by epoch."""
+    with rc_context(_STYLE):
+        figure, axes = _new_figure(height=3.0)
+        for curve, colour in _coloured(curves, colours):
+            axes.plot(curve.epochs, curve.loss, color=colour, label=curve.model,
+                      marker="." if len(curve.epochs) < 30 else None)
+        axes.set_ylim(0, None)
+        axes.set_ylabel("training loss")
+        _finish_epochs(axes)
+        return _png(figure)
+
+
+def val_eer_plot(curves: Sequence["TrainingCurve"], colours: Mapping[str, str]) -> bytes:
+    """Validation EER by epoch, of the curves that have one."""
+    with rc_context(_STYLE):
+        figure, axes = _new_figure(height=3.0)
+        for curve, colour in _coloured(curves, colours):
+            if curve.val_eer:
+                axes.plot(curve.epochs, 100 * np.array(curve.val_eer), color=colour,
+                          label=curve.model, marker="." if len(curve.epochs) < 30 else None)
+        axes.set_ylim(0, None)
+        axes.set_ylabel("validation EER (%)")
+        _finish_epochs(axes)
+        return _png(figure)
+
+
+def _coloured(curves: Sequence["TrainingCurve"], colours: Mapping[str, str]):
+    spare = [c for c in _COLOURS if c not in colours.values()] or list(_COLOURS)
+    unnamed = [curve.model for curve in curves if curve.model not in colours]
+    extra = {model: spare[i % len(spare)] for i, model in enumerate(unnamed)}
+    return [(curve, colours.get(curve.model) or extra[curve.model]) for curve in curves]
+
+
+def _finish_epochs(axes: Axes) -> None:
+    axes.set_xlabel("epoch")
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.legend(loc="upper right")
+
+
+def _line_style(row: "ReportRow"):
+    return _LINE_STYLES.get(row.precision, "-")
+
+
+def _new_figure(height: float) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(4.4, height), layout="constrained")
+    return figure, figure.add_subplot()
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=200)
+    return buffer.getvalue()

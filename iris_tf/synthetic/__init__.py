@@ -1,0 +1,3 @@
+"""Generated eyes: the renderer, its dataset writer, training samples for segmenters and strips
+for recognition. Nothing of it is needed to recognise real eyes.
+"""

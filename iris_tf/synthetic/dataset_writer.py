@@ -1,0 +1,219 @@
+"""Writes a folder of synthetic eyes in the layout of CASIA-Iris-Thousand."""
+
+import json
+import os
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import cv2
+import joblib
+
+from iris_tf.support.errors import DatasetError
+from iris_tf.support.files import is_there, is_unused, write_bytes, write_json
+from iris_tf.support.parallel import check_jobs, one_opencv_thread, run_in_processes
+from iris_tf.support.progress import StageProgress
+from iris_tf.synthetic.capture import draw_capture
+from iris_tf.synthetic.eye_renderer import render_eye
+from iris_tf.synthetic.ground_truth import (
+    SYNTHESIS_FILE,
+    geometry_path,
+    mask_path,
+    write_truth,
+)
+from iris_tf.synthetic.synthetic_identity import (
+    EYES,
+    draw_identity,
+    image_generator,
+    look_generator,
+)
+from iris_tf.synthetic.variety import (
+    draw_varied_camera,
+    draw_varied_capture,
+    draw_varied_face,
+)
+
+IMAGE_FORMATS = ("jpg", "png")
+CAMERAS = ("one", "many")
+MAX_SUBJECTS, MAX_IMAGES = 1000, 100  # the layout's names have three and two digits
+
+_GENERATOR = 3  # raised when the same seed gives other images than before
+_JPEG_QUALITY = 92
+
+
+def image_path(out: Path, subject: int, eye: str, sample: int, image_format: str) -> Path:
+    """Path of an image in the layout, e.g. ``out/000/L/S5000L00.jpg``."""
+    name = f"S5{subject:03d}{eye}{sample:02d}.{image_format}"
+    return out / f"{subject:03d}" / eye / name
+
+
+def synthesize(
+    out: str | os.PathLike,
+    subjects: int,
+    images: int,
+    seed: int,
+    jobs: int = -1,
+    image_format: str = "jpg",
+    cameras: str = "one",
+    scheduler: str | None = None,
+) -> Path:
+    """Generate eye images with ground truth, or finish an interrupted generation.
+
+    Beside each image ``S5000L00.jpg`` lie ``S5000L00.json`` (ellipses, and how
+    the image was drawn) and ``S5000L00_mask.png`` (visible iris, 0 or 255).
+    Images that are there already are not touched. The same arguments give the
+    same bytes, whatever `jobs`.
+
+    Parameters
+    ----------
+    out : path
+        Folder; made when missing, and taken when empty or of the same synthesis.
+    subjects : int
+        Number of persons, 1..1000; each has two eyes, which are two identities.
+    images : int
+        Images of each eye, 1..100.
+    seed : int
+        0 or more.
+    jobs : int, optional
+        Processes; -1 is one for each core.
+    image_format : {"jpg", "png"}, optional
+    cameras : {"one", "many"}, optional
+        ``"one"``: a camera of 640 x 480 pixels and cooperative persons, as in
+        CASIA-Iris-Thousand. ``"many"``: another camera, distance and light for
+        each image and looks from a far wider range, to test segmenters on.
+    scheduler : str, optional
+        Address ``tcp://host:port`` of a ``dask.distributed`` scheduler, whose
+        workers draw instead of processes of this machine; they must see `out`
+        under the same path.
+
+    Returns
+    -------
+    Path
+        `out`.
+
+    Raises
+    ------
+    DatasetError
+        For impossible values, when `out` holds something else, and when a worker
+        process is killed.
+    OSError
+        When a file cannot be written, e.g. on a full disk; nothing half-written stays.
+    """
+    _check_range("subjects", subjects, 1, MAX_SUBJECTS)
+    _check_range("images", images, 1, MAX_IMAGES)
+    if seed < 0:
+        raise DatasetError(f"seed is {seed}; give 0 or more.")
+    check_jobs(jobs, scheduler)
+    if image_format not in IMAGE_FORMATS:
+        raise DatasetError(
+            f"image format is {image_format!r}; choose one of {', '.join(IMAGE_FORMATS)}."
+        )
+    if cameras not in CAMERAS:
+        raise DatasetError(f"cameras is {cameras!r}; choose one of {', '.join(CAMERAS)}.")
+    out = Path(out)
+    _claim(out, {"generator": _GENERATOR, "subjects": subjects, "images": images, "seed": seed,
+                 "image_format": image_format, "cameras": cameras})
+
+    work = []
+    for subject in range(subjects):
+        for eye in EYES:
+            missing = [
+                sample
+                for sample in range(images)
+                if not _finished(image_path(out, subject, eye, sample, image_format))
+            ]
+            if missing:
+                work.append((subject, eye, missing))
+    total = subjects * len(EYES) * images
+    done = total - sum(len(missing) for _, _, missing in work)
+    folder = out.resolve()  # workers of a cluster have working directories of their own
+    with StageProgress("Synthesizing eyes", total, done) as progress:
+        calls = (
+            joblib.delayed(_write_identity)(
+                folder, seed, subject, eye, missing, image_format, cameras
+            )
+            for subject, eye, missing in work
+        )
+        for count in run_in_processes(calls, jobs, out, scheduler) if work else ():
+            progress.advance(count)
+    return out
+
+
+def _check_range(name: str, value: int, low: int, high: int) -> None:
+    if not low <= value <= high:
+        raise DatasetError(f"{name} is {value}; give {low} to {high}.")
+
+
+def _claim(out: Path, parameters: dict) -> None:
+    """Make `out` the folder of the synthesis with `parameters`, or refuse."""
+    path = out / SYNTHESIS_FILE
+    if out.exists() and not out.is_dir():
+        raise DatasetError(f"{out} is a file; give a folder for the synthetic eyes.")
+    if not path.exists():
+        if not is_unused(out):
+            raise DatasetError(
+                f"{out} holds files but no {SYNTHESIS_FILE}; give an empty or a new folder."
+            )
+        write_json(path, parameters)
+        return
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"{path} cannot be read ({error}); give another folder.") from error
+    if found != parameters:
+        wanted = ", ".join(
+            f"{name} {found.get(name) if isinstance(found, dict) else None} instead of {value}"
+            for name, value in parameters.items()
+            if not isinstance(found, dict) or found.get(name) != value
+        ) or "unknown parameters"
+        raise DatasetError(
+            f"{out} holds another synthesis ({wanted}); give another folder or remove this one."
+        )
+
+
+def _finished(path: Path) -> bool:
+    return all(map(is_there, (path, geometry_path(path), mask_path(path))))
+
+
+def _write_identity(
+    out: Path,
+    seed: int,
+    subject: int,
+    eye: str,
+    samples: list[int],
+    image_format: str,
+    cameras: str,
+) -> int:
+    """Write images of one eye; one job, because they share the costly texture."""
+    if not (out / SYNTHESIS_FILE).is_file():
+        raise DatasetError(
+            f"{out}: a worker process does not see this folder; all machines of a cluster must "
+            "share it under the same path."
+        )
+    with one_opencv_thread():
+        identity = draw_identity(seed, subject, eye)
+        camera = None
+        if cameras == "many":
+            face = draw_varied_face(look_generator(seed, subject), identity.face)
+            identity = replace(identity, face=face)
+        for sample in samples:
+            rng = image_generator(seed, subject, eye, sample)
+            capture = draw_capture(rng, identity)
+            if cameras == "many":
+                camera = draw_varied_camera(rng)
+                capture = draw_varied_capture(rng, identity, capture, camera)
+            rendered = render_eye(identity, capture, rng, camera)
+            path = image_path(out, subject, eye, sample, image_format)
+            parameters = {
+                "subject": subject,
+                "eye": eye,
+                "sample": sample,
+                "texture_contrast": identity.texture.contrast,
+                "texture_level": identity.texture.level,
+                **asdict(capture),
+                **({} if camera is None else {"camera": asdict(camera)}),
+            }
+            write_truth(path, rendered.pupil, rendered.iris, rendered.visible, parameters)
+            options = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY] if image_format == "jpg" else []
+            encoded = cv2.imencode(f".{image_format}", rendered.image, options)[1]
+            write_bytes(path, encoded.tobytes())
+    return len(samples)

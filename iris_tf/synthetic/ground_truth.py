@@ -1,0 +1,86 @@
+"""Ground truth beside an image: ``<stem>.json`` and ``<stem>_mask.png``."""
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from iris_tf.imaging.geometry import Ellipse
+from iris_tf.support.errors import DatasetError
+from iris_tf.support.files import write_bytes, write_json
+
+SYNTHESIS_FILE = "synthesis.json"  # at the top of every folder of generated eyes
+
+
+def mask_path(image_path: str | os.PathLike) -> Path:
+    """Path of the visible-iris mask that belongs to an image."""
+    path = Path(image_path)
+    return path.with_name(f"{path.stem}_mask.png")
+
+
+def geometry_path(image_path: str | os.PathLike) -> Path:
+    """Path of the ellipses and parameters that belong to an image."""
+    return Path(image_path).with_suffix(".json")
+
+
+def write_truth(
+    image_path: str | os.PathLike,
+    pupil: Ellipse,
+    iris: Ellipse,
+    visible: np.ndarray,
+    parameters: dict,
+) -> None:
+    """Write the ground truth of an image beside it, each file whole or not at all.
+
+    Parameters
+    ----------
+    image_path : path
+    pupil, iris : Ellipse
+    visible : ndarray of shape (height, width), bool
+    parameters : dict
+        How the image was drawn; JSON values.
+    """
+    encoded = cv2.imencode(".png", visible.astype(np.uint8) * 255)[1]
+    write_bytes(mask_path(image_path), encoded.tobytes())
+    write_json(
+        geometry_path(image_path),
+        {"pupil": asdict(pupil), "iris": asdict(iris), "parameters": parameters},
+    )
+
+
+def read_truth(image_path: str | os.PathLike) -> tuple[Ellipse, Ellipse, np.ndarray]:
+    """Read the ground truth that lies beside a synthetic image.
+
+    Parameters
+    ----------
+    image_path : path
+        The eye image, not the mask.
+
+    Returns
+    -------
+    pupil, iris : Ellipse
+        Outlines in pixels of the image.
+    visible : ndarray of shape (height, width), bool
+        The visible part of the iris.
+
+    Raises
+    ------
+    DatasetError
+        When the image has no (readable) ground truth.
+    """
+    path = geometry_path(image_path)
+    try:
+        geometry = json.loads(path.read_text(encoding="utf-8"))
+        pupil, iris = Ellipse(**geometry["pupil"]), Ellipse(**geometry["iris"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DatasetError(
+            f"{path}: no ground truth of a synthetic eye ({error}); run `iris-tf synthesize`."
+        ) from error
+    path = mask_path(image_path)
+    mask = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) if path.exists() else None
+    if mask is None:
+        raise DatasetError(f"{path}: missing or no image; run `iris-tf synthesize` again.")
+    return pupil, iris, mask > 127

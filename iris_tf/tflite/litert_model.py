@@ -1,0 +1,158 @@
+"""TFLite files of the project, run by LiteRT without TensorFlow."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+
+from iris_tf.support.errors import ModelError
+from iris_tf.support.quiet import quiet
+
+SIGNATURE = "serving_default"
+_FLATBUFFER_IDENTIFIER = b"TFL3"  # bytes 4..8 of every TFLite file
+
+
+class LiteRTModel:
+    """One signature of a TFLite model, from one grayscale image to one array.
+
+    The input is float32 ``(1, H, W, 1)`` in 0..255,
+    the output float32 with a first axis of 1. Images go through one at a time, as
+    on a phone. One object must not be used from several threads at once.
+
+    Parameters
+    ----------
+    path : str or Path
+        The ``.tflite`` file.
+    taken, given : str
+        Names of input and output.
+    rank : int
+        Number of axes of the output.
+    threads : int, optional
+        Threads that LiteRT may use, at least 1.
+    signature : str, optional
+        Which one of the file; most have one.
+    maker : str, optional
+        Command that writes such files, for messages.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    input_size : tuple of (int, int)
+        Height and width of the input in pixels.
+    output_shape : tuple of int
+        Without the first axis.
+
+    Raises
+    ------
+    ModelError
+        When the file is missing, is not TFLite, or has another signature, input
+        or output.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        taken: str,
+        given: str,
+        rank: int,
+        threads: int = 1,
+        signature: str = SIGNATURE,
+        maker: str = "iris-tf export RUN",
+    ):
+        self.path = Path(path)
+        self._taken, self._given = taken, given
+        if threads < 1:
+            raise ModelError(f"threads is {threads}; LiteRT needs at least 1.")
+        _check_is_tflite(self.path, maker)
+        with self._loading(maker):
+            # Kept as an attribute: the runner does not keep the interpreter alive.
+            self._interpreter = Interpreter(model_path=str(self.path), num_threads=threads)
+        signatures = self._interpreter.get_signature_list()
+        found = signatures.get(signature)
+        if found is None or set(found["inputs"]) != {taken} or set(found["outputs"]) != {given}:
+            raise ModelError(
+                f"{self.path}: its signatures are {_describe(signatures)}, but an iris_tf model "
+                f"has {signature}({taken}) -> {given}; use a file from `{maker}`."
+            )
+        self._runner = self._interpreter.get_signature_runner(signature)
+        input_details = self._runner.get_input_details()[taken]
+        output_details = self._runner.get_output_details()[given]
+        shape = tuple(int(n) for n in input_details["shape"])
+        if (
+            len(shape) != 4
+            or shape[0] != 1
+            or shape[3] != 1
+            or min(shape) < 1
+            or input_details["dtype"] != np.float32
+        ):
+            raise ModelError(
+                f"{self.path}: its input is {np.dtype(input_details['dtype']).name} {shape}, but "
+                "one grayscale image, float32 (1, height, width, 1), is needed; use a file from "
+                f"`{maker}`."
+            )
+        output = tuple(int(n) for n in output_details["shape"])
+        if len(output) != rank or output[0] != 1 or output_details["dtype"] != np.float32:
+            raise ModelError(
+                f"{self.path}: its output is {np.dtype(output_details['dtype']).name} {output}, "
+                f"but one {given}, float32 with {rank} axes, the first of 1, is needed; use a file "
+                f"from `{maker}`."
+            )
+        self.input_size = (shape[1], shape[2])
+        self.output_shape = output[1:]
+        with self._loading(maker):
+            # `allocate_tensors` would prepare the file's first graph, whichever is wanted.
+            self(np.zeros(self.input_size, np.float32))
+
+    @contextmanager
+    def _loading(self, maker: str) -> Iterator[None]:
+        try:
+            with quiet(2):
+                yield
+        except (ValueError, RuntimeError) as error:
+            reason = " ".join(str(error).split()).rstrip(".")
+            raise ModelError(
+                f"{self.path}: LiteRT cannot load it ({reason}); the file is damaged or needs "
+                f"operations that are not built in, export it again with `{maker}`."
+            ) from None
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        """Run the model on one image.
+
+        Parameters
+        ----------
+        image : ndarray of shape `input_size`, uint8 or float32
+
+        Returns
+        -------
+        ndarray of shape `output_shape`, float32
+        """
+        batch = image.astype(np.float32)[None, :, :, None]
+        return self._runner(**{self._taken: batch})[self._given][0]
+
+
+def _check_is_tflite(path: Path, maker: str) -> None:
+    if not path.is_file():
+        raise ModelError(
+            f"{path}: there is no such model file; give a .tflite file, for instance one from "
+            f"`{maker}`."
+        )
+    with open(path, "rb") as file:
+        head = file.read(8)
+    if head[4:8] != _FLATBUFFER_IDENTIFIER:
+        raise ModelError(
+            f"{path}: this is not a TFLite file (no TFL3 mark at its start); give a .tflite file, "
+            f"for instance one from `{maker}`."
+        )
+
+
+def _describe(signatures: dict) -> str:
+    return (
+        "; ".join(
+            f"{name}({', '.join(parts['inputs'])}) -> {', '.join(parts['outputs'])}"
+            for name, parts in signatures.items()
+        )
+        or "none"
+    )

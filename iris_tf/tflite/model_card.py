@@ -1,0 +1,253 @@
+"""The model card: how to crop for a model and where to decide, in a file beside it."""
+
+import contextlib
+import dataclasses
+import json
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from iris_tf.config.names import CARD_NAME, ROI_MODES
+from iris_tf.support.errors import ModelError
+from iris_tf.support.files import sha256, write_json
+from iris_tf.tflite.phase_code_layout import PhaseCodeLayout
+from iris_tf.tflite.released_models import RECOGNITION, released_folder
+
+SCHEMA_VERSION = 1
+_LATER_TEXTS = {"weights_sha256": "", "segmenter_version": ""}  # the first cards had none
+_LATER_FIELDS = _LATER_TEXTS | {"phase": None}
+OPERATING_POINTS = ("eer", "far_1e-2", "far_1e-3")
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """One exported file that a card describes.
+
+    Attributes
+    ----------
+    precision : str
+        ``"float32"``, ``"float16"``, ...
+    sha256 : str
+        Hexadecimal SHA-256 of the file.
+    bytes : int
+        Size of the file.
+    """
+
+    precision: str
+    sha256: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What a program must know to use a model: ``model_card.json`` beside the files.
+
+    The JSON has one object with these fields and ``schema_version`` (1).
+
+    Attributes
+    ----------
+    name : str
+        Name of the model.
+    network : str
+        Name in the network registry, e.g. ``"mobilenet_v3_large"``.
+    roi_mode : str
+        How crops are cut: ``"algorithm1"``, ``"aligned"`` or ``"unrolled"``.
+    segmenter : str
+        Name of the segmenter the training crops came from.
+    segmenter_version : str
+        Its version (`Segmenter.version`), which tells a segmenter's own network from
+        the released one; empty in cards that do not say.
+    input_size : tuple of (int, int)
+        Height and width of the crop in pixels (a list in JSON).
+    embedding_size : int
+        Length of the embedding.
+    phase : PhaseCodeLayout or None
+        The part of the embedding that is compared at its best turn (an object with ``size``,
+        ``columns`` and ``turns`` in JSON, or null).
+    thresholds : dict of str to float
+        Least cosine similarity that counts as the same eye, for the operating
+        points ``"eer"``, ``"far_1e-2"`` and ``"far_1e-3"`` (FAR 1 % and 0.1 %).
+    thresholds_from : dict
+        What the thresholds were estimated on: ``dataset``, ``split``, and the numbers
+        of ``genuine_comparisons`` and ``impostor_comparisons``.
+    files : dict of str to ModelFile
+        The files by name, all in the card's folder.
+    training_data : str
+        What the model was trained on, for a person.
+    parity : dict of str to float
+        Least cosine between the exported and the Keras model's embeddings, by precision.
+    metrics : dict
+        Measured figures by what was measured, e.g. ``"validation"``: the metrics of
+        `evaluate_embeddings` on the crops that the thresholds come from.
+    created_by : str
+        Program and version that wrote the card, e.g. ``"iris_tf 0.1.0"``.
+    weights_sha256 : str
+        Hexadecimal SHA-256 of the ``.keras`` file that all files were exported from;
+        empty in cards that do not say.
+    """
+
+    name: str
+    network: str
+    roi_mode: str
+    segmenter: str
+    input_size: tuple[int, int]
+    embedding_size: int
+    thresholds: dict[str, float]
+    thresholds_from: dict[str, Any]
+    files: dict[str, ModelFile]
+    training_data: str
+    parity: dict[str, float] = field(default_factory=dict)
+    metrics: dict[str, Any] = field(default_factory=dict)
+    created_by: str = ""
+    weights_sha256: str = ""
+    segmenter_version: str = ""
+    phase: PhaseCodeLayout | None = None
+
+    @classmethod
+    def read(cls, path: str | Path) -> "ModelCard":
+        """Read and check a card.
+
+        Raises
+        ------
+        ModelError
+            When the file is missing, is not JSON, or a field is missing, unknown or of
+            the wrong kind.
+        """
+        path = Path(path)
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise ModelError(
+                f"{path}: there is no model card; copy the {CARD_NAME} that came with the model "
+                "to its folder, or write both again with `iris-tf export RUN`."
+            ) from None
+        except (OSError, ValueError) as error:
+            raise ModelError(
+                f"{path}: the model card cannot be read ({error}); write it again "
+                "with `iris-tf export RUN`."
+            ) from None
+        return cls._from_json(path, values)
+
+    @classmethod
+    def _from_json(cls, path: Path, values: Any) -> "ModelCard":
+        def refuse(problem: str) -> ModelError:
+            return ModelError(
+                f"{path}: {problem}; write the model card again with `iris-tf export RUN`."
+            )
+
+        if not isinstance(values, dict):
+            raise refuse("the model card is not a JSON object")
+        version = values.pop("schema_version", None)
+        if version != SCHEMA_VERSION:
+            raise refuse(f"schema_version is {version!r}, but this program reads {SCHEMA_VERSION}")
+        values = _LATER_FIELDS | values
+        known = {f.name: f for f in dataclasses.fields(cls)}
+        if unknown := sorted(values.keys() - known.keys()):
+            raise refuse(f"unknown field {', '.join(unknown)}")
+        if missing := sorted(known.keys() - values.keys()):
+            raise refuse(f"field {', '.join(missing)} is missing")
+        texts = ("name", "network", "roi_mode", "segmenter", "training_data", "created_by")
+        for name in (*texts, *_LATER_TEXTS):
+            if not isinstance(values[name], str):
+                raise refuse(f"{name} is {values[name]!r}, not a text")
+        for name in ("thresholds", "thresholds_from", "files", "parity", "metrics"):
+            if not isinstance(values[name], dict):
+                raise refuse(f"{name} is {values[name]!r}, not an object")
+        if values["roi_mode"] not in ROI_MODES:
+            raise refuse(
+                f"roi_mode is {values['roi_mode']!r}, but this program knows "
+                f"{', '.join(ROI_MODES)}"
+            )
+        size = values["input_size"]
+        if not (isinstance(size, list) and len(size) == 2 and all(map(_is_positive_int, size))):
+            raise refuse(f"input_size is {size!r}, not [height, width] in pixels")
+        if not _is_positive_int(values["embedding_size"]):
+            raise refuse(f"embedding_size is {values['embedding_size']!r}, not a positive integer")
+        if values["phase"] is not None:
+            try:
+                values["phase"] = PhaseCodeLayout(**values["phase"])
+                learned = values["embedding_size"] - values["phase"].size
+            except (TypeError, ValueError):
+                learned = 0
+            if learned < 1:
+                raise refuse("phase does not give size, columns and turns of a part")
+        for point in OPERATING_POINTS:
+            threshold = values["thresholds"].get(point)
+            number = isinstance(threshold, int | float) and not isinstance(threshold, bool)
+            if not number or not math.isfinite(threshold):
+                raise refuse(f"thresholds.{point} is {threshold!r}, not a cosine similarity")
+        try:
+            files = {name: ModelFile(**entry) for name, entry in values["files"].items()}
+        except TypeError:
+            raise refuse("files must give precision, sha256 and bytes of each file") from None
+        return cls(**(values | {"input_size": tuple(size), "files": files}))
+
+    def write(self, path: str | Path) -> None:
+        """Write the card as JSON, whole or not at all."""
+        write_json(path, {"schema_version": SCHEMA_VERSION} | dataclasses.asdict(self))
+
+    @classmethod
+    def beside(cls, model_path: str | Path) -> "ModelCard":
+        """Read the card in the folder of a model file and check that it is this file's.
+
+        Raises
+        ------
+        ModelError
+            When there is no card, the card does not name the file, or the file is not
+            the one whose SHA-256 the card gives.
+        """
+        model_path = Path(model_path)
+        if not model_path.is_file():
+            raise ModelError(
+                f"{model_path}: there is no such model file; give a .tflite file, for "
+                "instance one from `iris-tf export RUN`."
+            )
+        card_path = model_path.with_name(CARD_NAME)
+        card = cls.read(card_path)
+        entry = card.files.get(model_path.name)
+        if entry is None:
+            raise ModelError(
+                f"{card_path}: the card describes {', '.join(sorted(card.files)) or 'no file'}, "
+                f"not {model_path.name}; keep a model under its name and beside its own card."
+            )
+        if sha256(model_path) != entry.sha256:
+            raise ModelError(
+                f"{model_path}: its SHA-256 is not the one in {CARD_NAME}, so the file was changed "
+                "or belongs to another card; copy both from one place again."
+            )
+        return card
+
+    @classmethod
+    def of_file(cls, model_path: str | Path) -> "ModelCard | None":
+        """Find the card of a model file by its SHA-256, whatever the file is called now.
+
+        Looked for in the file's folder, then among the released models.
+
+        Returns
+        -------
+        ModelCard or None
+            None where neither knows the file, or there is no file.
+
+        Raises
+        ------
+        ModelError
+            When the card in the file's folder cannot be read.
+        """
+        model_path = Path(model_path)
+        if not model_path.is_file():
+            return None
+        digest = sha256(model_path)
+        cards = [model_path.with_name(CARD_NAME)]
+        with contextlib.suppress(ModelError):  # an installation may lack it
+            cards.append(released_folder(RECOGNITION) / CARD_NAME)
+        for path in cards:
+            if path.is_file():
+                card = cls.read(path)
+                if any(file.sha256 == digest for file in card.files.values()):
+                    return card
+        return None
+
+
+def _is_positive_int(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0

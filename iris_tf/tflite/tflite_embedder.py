@@ -1,0 +1,96 @@
+"""Embeddings from an exported ``.tflite`` file, without TensorFlow."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from iris_tf.imaging.images import resize_roi
+from iris_tf.support.errors import ModelError
+from iris_tf.tflite.litert_model import LiteRTModel
+from iris_tf.tflite.phase_code_layout import PhaseCodeLayout
+
+INPUT, OUTPUT = "roi", "embedding"
+_NORM_TOLERANCE = 0.01
+
+
+class TFLiteEmbedder:
+    """Turn region-of-interest crops into unit vectors with one TFLite model.
+
+    The model is the project's export: signature ``serving_default`` with input
+    ``roi``, float32 ``(1, H, W, 1)`` in 0..255, and output ``embedding``, float32
+    ``(1, D)`` of unit norm. Crops go through one at a time, as on a phone. One
+    object must not be used from several threads at once.
+
+    Parameters
+    ----------
+    path : str or Path
+        The ``.tflite`` file.
+    threads : int, optional
+        Threads that LiteRT may use for one crop, at least 1.
+    phase : PhaseCodeLayout, optional
+        What the model's card says.
+
+    Attributes
+    ----------
+    phase : PhaseCodeLayout or None
+        How its embeddings are compared (`iris_tf.matching.similarity.similarities`).
+    path : Path
+        The file.
+    input_size : tuple of (int, int)
+        Height and width that crops are resized to, in pixels.
+    embedding_size : int
+        Length D of an embedding.
+
+    Raises
+    ------
+    ModelError
+        When the file is missing, is not TFLite, or has another signature, input
+        or output than the project's exports.
+
+    Examples
+    --------
+    >>> embedder = TFLiteEmbedder("models/mobiiris/mobiiris_float16.tflite")  # doctest: +SKIP
+    >>> a, b = embedder.embed([crop_a, crop_b])  # doctest: +SKIP
+    >>> similarity = float(a @ b)  # doctest: +SKIP
+    """
+
+    def __init__(self, path: str | Path, threads: int = 1, phase: PhaseCodeLayout | None = None):
+        self.phase = phase
+        self._model = LiteRTModel(path, INPUT, OUTPUT, rank=2, threads=threads)
+        self.path = self._model.path
+        self.input_size = self._model.input_size
+        self.embedding_size = self._model.output_shape[0]
+
+    def embed(self, rois: Iterable[np.ndarray]) -> np.ndarray:
+        """Embed crops, each resized to `input_size` by `resize_roi` as in training.
+
+        Parameters
+        ----------
+        rois : iterable of ndarray of shape (height, width), uint8
+            Crops of any size; a lazy iterable is read one crop at a time.
+
+        Returns
+        -------
+        ndarray of shape (n, embedding_size), float32
+            Unit vectors, in the order of `rois`.
+
+        Raises
+        ------
+        ModelError
+            When the model's output is NaN, zero or otherwise not of unit length.
+        """
+        embeddings = []
+        for number, roi in enumerate(rois):
+            output = self._model(resize_roi(roi, self.input_size))
+            norm = float(np.linalg.norm(output))
+            if not abs(norm - 1.0) <= _NORM_TOLERANCE:  # also true for NaN
+                raise ModelError(
+                    f"{self.path}: the embedding of crop {number} (counted from 0) has length "
+                    f"{norm:.3g} instead of 1; the model is broken, export it again with "
+                    "`iris-tf export RUN`."
+                )
+            embeddings.append(output)
+        if not embeddings:
+            return np.empty((0, self.embedding_size), np.float32)
+        return np.stack(embeddings)

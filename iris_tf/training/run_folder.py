@@ -1,0 +1,203 @@
+"""The folder of one training run: what lies where, and how a run is opened or gone on with."""
+
+import csv
+import io
+import json
+import math
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from iris_tf.config.load_recipe import BEST_CHECKPOINT, first_difference, load_recipe, recipe_yaml
+from iris_tf.config.recipe import TrainRecipe
+from iris_tf.data.manifest import read_settings
+from iris_tf.support.errors import ModelError, RecipeError, TrainingError
+from iris_tf.support.files import is_unused, replace_folder, write_text
+
+
+@dataclass
+class TrainingState:
+    """What a resumed run needs to know besides the weights.
+
+    Attributes
+    ----------
+    epochs_done : int
+        Number of complete epochs.
+    history : list of dict
+        One row of `history.csv` an epoch.
+    best_epoch : int
+        Number, from 1, of the epoch with the best validation figure so far, of equals the
+        last; 0: none.
+    best_value : float
+        That figure (EER in 0..1, or the loss where no validation split exists).
+    """
+
+    epochs_done: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)
+    best_epoch: int = 0
+    best_value: float = math.inf
+
+
+class RunFolder:
+    """Paths of a run and the state it was left in."""
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        self.recipe_file = self.path / "recipe.yaml"
+        self.manifest = self.path / "manifest.csv"
+        self.dataset_description = self.path / "dataset.json"
+        self.history_file = self.path / "history.csv"
+        self.environment = self.path / "environment.json"
+        self.inputs = self.path / "inputs.json"
+        self.checkpoints = self.path / "checkpoints"
+        self.best = self.path / BEST_CHECKPOINT
+        self.last = self.checkpoints / "last.keras"
+        self.logs = self.path / "logs"
+        self.models = self.path / "models"
+
+    @classmethod
+    def create(cls, recipe: TrainRecipe) -> "RunFolder":
+        """Start a run in `recipe.run`.
+
+        Raises
+        ------
+        TrainingError, RecipeError
+            See `check_unused`.
+        """
+        run = cls(recipe.run)
+        run.check_unused(recipe)
+        write_text(run.recipe_file, recipe_yaml(recipe))
+        return run
+
+    def check_unused(self, recipe: TrainRecipe) -> None:
+        """Refuse a folder that holds a run or other files.
+
+        Raises
+        ------
+        TrainingError
+            When it holds a run of the same recipe.
+        RecipeError
+            When it belongs to another recipe, or holds other files.
+        """
+        if self.recipe_file.is_file():
+            self.check_recipe(recipe)
+            if self.is_complete():
+                raise TrainingError(f"{self.path}: this run is complete; choose another `run`.")
+            raise TrainingError(
+                f"{self.path}: holds an interrupted run; go on with `--resume {self.path}`."
+            )
+        if not is_unused(self.path):
+            raise RecipeError(
+                f"{self.path}: is not empty and holds no run; choose an empty folder as `run`."
+            )
+
+    @classmethod
+    def open(cls, path: str | Path) -> "RunFolder":
+        """Open an existing run.
+
+        Raises
+        ------
+        ModelError
+            When there is none.
+        """
+        run = cls(path)
+        if not run.recipe_file.is_file():
+            raise ModelError(f"{run.path}: holds no run (no recipe.yaml); check the path.")
+        return run
+
+    def recipe(self) -> TrainRecipe:
+        """The resolved recipe that the run was started with."""
+        return load_recipe(self.recipe_file, TrainRecipe)
+
+    def check_recipe(self, recipe: TrainRecipe) -> None:
+        """Refuse to mix recipes in one folder.
+
+        Raises
+        ------
+        RecipeError
+            Names the first key that differs.
+        """
+        difference = first_difference(recipe_yaml(self.recipe()), recipe_yaml(recipe))
+        if difference:
+            raise RecipeError(
+                f"{self.path}: belongs to another recipe ({difference}); choose another `run` "
+                "or remove the folder."
+            )
+
+    def is_complete(self) -> bool:
+        """Whether all epochs of the run's recipe are done."""
+        return self.recipe_file.is_file() and self.state().epochs_done >= self.recipe().epochs
+
+    def check_crops(self) -> None:
+        """Refuse a dataset that was cropped in another way since the run was started.
+
+        What its description does not tell, or is gone, is not looked at.
+
+        Raises
+        ------
+        TrainingError
+        """
+        description = Path(self.recipe().dataset) / "dataset.json"
+        if not self.dataset_description.is_file() or not description.is_file():
+            return
+        before, now = (read_settings(path) for path in (self.dataset_description, description))
+        for name in ("roi_mode", "segmenter", "segmenter_version"):
+            if before.get(name) != now.get(name):
+                raise self.changed(f"{description} ({name})")
+
+    def changed(self, what: Path | str) -> TrainingError:
+        """The error that something which the run depends on is not what it was."""
+        return TrainingError(
+            f"{what}: has changed since the run in {self.path} was started; train anew into "
+            "another folder."
+        )
+
+    def best_model(self) -> Path:
+        """Path of the best checkpoint.
+
+        Raises
+        ------
+        ModelError
+            When no epoch has ended yet.
+        """
+        if not self.best.is_file():
+            raise ModelError(
+                f"{self.path}: no epoch of this run has ended, so it has no model yet."
+            )
+        return self.best
+
+    def _state_folders(self) -> list[Path]:
+        folders = (p for p in self.checkpoints.glob("epoch-*") if p.is_dir())
+        return sorted(folders, key=lambda p: int(p.name.removeprefix("epoch-")))
+
+    def state(self) -> TrainingState:
+        """State after the last complete epoch."""
+        folders = self._state_folders()
+        if not folders:
+            return TrainingState()
+        return TrainingState(**json.loads((folders[-1] / "state.json").read_text("utf-8")))
+
+    def state_weights(self) -> Path | None:
+        """Weights of student, optimiser and step counter after the last complete epoch."""
+        folders = self._state_folders()
+        return folders[-1] / "trainer.npz" if folders else None
+
+    def save_state(self, state: TrainingState, save_weights: Callable[[Path], None]) -> None:
+        """Store weights and state as one: a folder that appears by a single rename."""
+        with replace_folder(self.checkpoints / f"epoch-{state.epochs_done:04d}") as folder:
+            save_weights(folder / "trainer.npz")
+            (folder / "state.json").write_text(json.dumps(vars(state)), encoding="utf-8")
+        for old in [*self._state_folders()[:-1], *self.checkpoints.glob(".epoch-*")]:
+            shutil.rmtree(old, ignore_errors=True)
+        self.write_history(state)
+
+    def write_history(self, state: TrainingState) -> None:
+        """Write `history.csv` anew from the state, so that no row is lost or doubled."""
+        if not state.history:
+            return
+        buffer = io.StringIO()
+        writer = csv.DictWriter(buffer, list(state.history[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(state.history)
+        write_text(self.history_file, buffer.getvalue())

@@ -1,0 +1,234 @@
+import json
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from iris_tf import IrisRecognizer
+from iris_tf.matching.calibration import Calibration
+
+
+@pytest.fixture
+def eyes(tmp_path, noisy_eye):
+    """Folder of eyes: two images of each of three, named as the layout `folder` wants."""
+    for eye, name in enumerate(("ann", "bea", "cleo")):
+        (tmp_path / "eyes" / name).mkdir(parents=True)
+        for image in range(2):
+            cv2.imwrite(str(tmp_path / "eyes" / name / f"{image}.png"), noisy_eye(eye, image))
+    return tmp_path / "eyes"
+
+
+@pytest.fixture
+def stranger(tmp_path, noisy_eye):
+    cv2.imwrite(str(tmp_path / "stranger.png"), noisy_eye(9, 0))
+    return tmp_path / "stranger.png"
+
+
+@pytest.fixture
+def wall(tmp_path):
+    cv2.imwrite(str(tmp_path / "wall.png"), np.full((240, 320), 128, np.uint8))
+    return tmp_path / "wall.png"
+
+
+@pytest.fixture
+def released(monkeypatch, pixel_model, tmp_path):
+    """A copy of the model as the one that comes with the package."""
+    shutil.copytree(pixel_model.parent, tmp_path / "models" / "mobiiris")
+    monkeypatch.setattr("iris_tf.tflite.released_models.FOLDERS", (tmp_path / "models",))
+    return tmp_path / "models" / "mobiiris" / pixel_model.name
+
+
+@pytest.fixture
+def camera(tmp_path, noisy_eye):
+    (tmp_path / "front door").mkdir()
+    for eye in range(52):
+        cv2.imwrite(str(tmp_path / "front door" / f"{eye}.png"), noisy_eye(eye, 0))
+    return tmp_path / "front door"
+
+
+def refused(run_cli, *arguments):
+    status, _, err = run_cli(*arguments)
+    assert status == 2
+    [line] = [line for line in err.splitlines() if line.startswith("Error: ")]
+    assert line.endswith(".")
+    return line
+
+
+# -- verify ---------------------------------------------------------------------------------------
+
+
+def test_verify_with_the_released_model(run_cli, released, eyes, stranger):
+    first, second = sorted((eyes / "ann").iterdir())
+    status, out, _ = run_cli("verify", first, second)
+    expected = np.dot(*IrisRecognizer(released).embed([first, second]))
+    lines = out.splitlines()
+    assert status == 0
+    assert lines[0] == f"similarity {expected:.6f}, threshold 0.800000 (far_1e-2): same eye"
+    assert lines[1].startswith("quality of the probe: usable iris area ")
+    assert lines[2:] == ["calibration: none"]
+    status, out, _ = run_cli("verify", first, stranger, "--operating-point", "far_1e-3")
+    assert status == 1
+    assert "threshold 0.950000 (far_1e-3): different eyes" in out
+    assert "(eer)" in run_cli("verify", first, second, "--threshold", "eer")[1]
+
+
+def test_verify_without_a_released_model(run_cli, monkeypatch, eyes, tmp_path):
+    monkeypatch.setattr("iris_tf.tflite.released_models.FOLDERS", (tmp_path,))
+    assert "'mobiiris' is missing" in refused(run_cli, "verify", *(eyes / "ann").iterdir())
+
+
+# -- embed ----------------------------------------------------------------------------------------
+
+
+def test_embed_with_the_released_model(run_cli, released, eyes, wall):
+    first = eyes / "ann" / "0.png"
+    status, out, err = run_cli("embed", first, wall, first)
+    assert status == 2
+    assert str(wall) in err
+    records = [json.loads(line) for line in out.splitlines()]
+    assert [record["image"] for record in records] == [str(first)] * 2
+    [expected] = IrisRecognizer(released).embed(first)
+    np.testing.assert_allclose(records[0]["embedding"], expected, atol=1e-7)
+
+
+# -- identify -------------------------------------------------------------------------------------
+
+
+def rows_of(out):
+    return [line.split() for line in out.splitlines() if line.split()[0].isdigit()]
+
+
+def test_identify(run_cli, pixel_model, eyes, wall, stranger, noisy_eye, tmp_path):
+    shutil.copy(wall, eyes / "ann" / "wall.png")
+    (eyes / "bea" / "text.png").write_text("not an image")
+    cv2.imwrite(str(tmp_path / "probe.png"), noisy_eye(1, 5))
+    arguments = ("identify", "--model", pixel_model, "--gallery", eyes)
+    status, out, err = run_cli(*arguments, tmp_path / "probe.png")
+    assert status == 0
+    assert "Enrolling: 8/8" in err
+    assert "skipped, unreadable: 1 (bea/text.png)" in out
+    assert "(ann/wall.png)" in out
+    assert "gallery: 6 images of 3 identities" in out
+    rows = rows_of(out)
+    assert [row[0] for row in rows] == ["1", "2", "3"]
+    assert rows[0][1] == "bea"
+    assert rows[0][3:5] == ["same", "eye"]
+    assert all(row[3:5] == ["different", "eyes"] for row in rows[1:])
+    assert [float(row[2]) for row in rows] == sorted((float(row[2]) for row in rows), reverse=True)
+    assert "threshold 0.950000 (far_1e-3): the eye is bea's" in out
+    # 1 - 0.999 ** 6
+    assert "one of these 6 images by chance in up to 0.6 % of searches\n" in out
+    assert "calibration: none" in out
+    status, out, _ = run_cli(*arguments, stranger, "--top", 2)
+    assert status == 1
+    assert len(rows_of(out)) == 2
+    assert "no identity is over it" in out
+
+
+@pytest.mark.parametrize(
+    ("comparisons", "few"), [(29_999, ", too few to be sure of its rate"), (30_000, "")]
+)
+def test_the_rate_of_a_search_says_what_it_rests_on(
+    run_cli, pixel_model, eyes, tmp_path, comparisons, few
+):
+    model = Path(shutil.copy(pixel_model, tmp_path))
+    values = json.loads(pixel_model.with_name("model_card.json").read_text())
+    values["thresholds_from"] = {"impostor_comparisons": comparisons}
+    (tmp_path / "model_card.json").write_text(json.dumps(values))
+    probe = eyes / "ann" / "0.png"
+    _, out, _ = run_cli("identify", "--model", model, "--gallery", eyes, probe)
+    assert f"(threshold from {comparisons} comparisons of different eyes{few})" in out
+
+
+def test_several_identities_over_the_threshold(run_cli, pixel_model, eyes, tmp_path):
+    shutil.copytree(eyes / "ann", eyes / "ann-again")
+    arguments = ("identify", "--model", pixel_model, "--gallery", eyes, eyes / "ann" / "0.png")
+    status, out, _ = run_cli(*arguments)
+    assert status == 0
+    assert "2 identities are over it, the most similar is ann" in out
+
+
+def test_a_saved_gallery_gives_the_same(
+    run_cli, pixel_model, other_model, eyes, stranger, tmp_path
+):
+    saved = tmp_path / "gallery.npz"
+    arguments = ("identify", "--model", pixel_model, stranger, "--gallery")
+    _, first, _ = run_cli(*arguments, eyes, "--save-gallery", saved)
+    assert f"gallery written to {saved}" in first
+    shutil.rmtree(eyes)
+    _, second, _ = run_cli(*arguments, saved)
+    assert rows_of(second) == rows_of(first)
+    assert len(rows_of(second)) == 3
+    message = refused(run_cli, "identify", "--model", other_model, "--gallery", saved, stranger)
+    assert f"{saved}: the gallery was made by another model file" in message
+    assert "not a gallery file" in refused(run_cli, *arguments, stranger)
+
+
+def test_a_bad_probe_is_told_before_the_gallery_is_enrolled(run_cli, pixel_model, eyes, wall):
+    status, _, err = run_cli("identify", "--model", pixel_model, "--gallery", eyes, wall)
+    assert status == 2
+    assert err.startswith(f"Error: {wall}: ")
+    assert "Enrolling" not in err
+
+
+# -- calibrate ------------------------------------------------------------------------------------
+
+
+def test_calibrate_and_use_it(run_cli, released, camera, eyes):
+    (camera / "text.png").write_text("not an image")
+    status, out, err = run_cli("calibrate", "--images", camera)
+    written = released.parent / "calibration-front-door.json"
+    assert status == 0
+    assert "Calibrating: 53/53" in err
+    assert "calibration front-door of pixels: 52 images, who is who is not known" in out
+    assert "skipped, unreadable: 1" in out
+    assert f"{52 * 51 // 2} pairs" in out
+    assert f"written to {written}" in out
+    made = Calibration.read(written)
+    threshold = made.impostors.thresholds["far_1e-2"]
+    assert f"far_1e-2: threshold {threshold:.6f} (fitted tail), without calibration 0.8" in out
+    first, second = sorted((eyes / "ann").iterdir())
+    status, out, _ = run_cli("verify", first, second, "--calibration", written)
+    a, b = IrisRecognizer(released).embed([first, second]).astype(float) @ made.matrix
+    similarity = np.dot(a, b) / np.sqrt(np.dot(a, a) * np.dot(b, b))
+    assert f"similarity {similarity:.6f}, threshold {threshold:.6f}" in out
+    assert out.splitlines()[-1] == f"calibration: {made.id}"
+    _, out, _ = run_cli("identify", "--gallery", eyes, first, "--calibration", written)
+    assert f"(threshold from {made.impostors.pairs} pairs, fitted tail)" in out
+    assert out.splitlines()[-1] == f"calibration: {made.id}"
+    _, out, _ = run_cli("embed", first, second, "--calibration", written)
+    records = [json.loads(line)["embedding"] for line in out.splitlines()]
+    adapted = [vector / np.sqrt(np.dot(vector, vector)) for vector in (a, b)]
+    np.testing.assert_allclose(records, adapted, atol=1e-6)
+    message = refused(
+        run_cli, "verify", first, second, "--calibration", written, "--threshold", "eer"
+    )
+    assert "front-door: there is no threshold for the operating point 'eer'" in message
+
+
+def test_a_calibration_is_named_after_its_file(run_cli, pixel_model, camera, tmp_path):
+    out = tmp_path / "new" / "calibration-gate.json"
+    assert run_cli("calibrate", "--model", pixel_model, "--images", camera, "--out", out)[0] == 0
+    assert Calibration.read(out).name == "gate"
+    assert not list(pixel_model.parent.glob("calibration*"))
+
+
+def test_calibrations_that_cannot_be(
+    run_cli, monkeypatch, pixel_model, other_model, camera, eyes, tmp_path
+):
+    out = tmp_path / "gate.json"
+    few = ("calibrate", "--model", pixel_model, "--images", eyes, "--out", out)
+    assert "6 images can be used, but a calibration takes at least 50" in refused(run_cli, *few)
+    assert not out.exists()
+    run_cli("calibrate", "--model", pixel_model, "--images", camera, "--out", out)
+    pair = sorted((eyes / "ann").iterdir())
+    for verb in ("verify", "embed"):
+        message = refused(run_cli, verb, "--model", other_model, *pair, "--calibration", out)
+        assert "is of another model file" in message
+    # Root may write anywhere, so the answer of the system is put in its mouth.
+    folder = pixel_model.parent
+    monkeypatch.setattr("os.access", lambda path, mode: path != folder)
+    message = refused(run_cli, "calibrate", "--model", pixel_model, "--images", camera)
+    assert f"{folder}: the model's folder cannot be written" in message

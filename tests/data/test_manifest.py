@@ -1,0 +1,145 @@
+import csv
+import json
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+
+from iris_tf.data.manifest import ManifestRow, read_manifest, read_settings, write_manifest
+from iris_tf.imaging.geometry import Ellipse
+from iris_tf.support.errors import DatasetError
+
+BARE = ManifestRow("001/L/a.jpg", "casia-lamp", "001", "L", "001_L", "a")
+FULL = ManifestRow(
+    'Ana, née "B"/x;y.png', "folder", "Ana", "", "Ana", "x;y", "test", "roi/x.png", "16-bit"
+).with_geometry(Ellipse(10, 20.5, 3, 4, 0.25), Ellipse(11, 21, 30, 40, -1.5), 0.75)
+
+
+def written(tmp_path, rows=(BARE, FULL)):
+    write_manifest(tmp_path / "manifest.csv", rows)
+    return tmp_path / "manifest.csv"
+
+
+def edited(tmp_path, old, new):
+    path = written(tmp_path)
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+    return path
+
+
+def test_round_trip(tmp_path):
+    assert read_manifest(written(tmp_path)) == [BARE, FULL]
+
+
+def test_the_table_is_plain_csv(tmp_path):
+    with open(written(tmp_path), newline="", encoding="utf-8") as file:
+        bare, full = csv.DictReader(file)
+    assert bare["image"] == "001/L/a.jpg"
+    assert bare["pupil_x"] == ""
+    assert full["image"] == FULL.image
+    assert full["iris_angle"] == "-1.5000"
+    assert full["visible"] == "0.7500"
+
+
+def test_numpy_floats_are_written_like_floats(tmp_path):
+    third = np.float32(1 / 3)
+    row = BARE.with_geometry(Ellipse(*[third] * 5), Ellipse(*[third] * 5), third)
+    path = written(tmp_path, [row])
+    assert ",".join(["0.3333"] * 11) in path.read_text().splitlines()[1]
+
+
+def test_a_manifest_of_before_there_were_quality_figures_is_read(tmp_path):
+    path = written(tmp_path)
+    lines = [line.split(",confidence,")[0] for line in path.read_text().splitlines()]
+    figures = len(fields(ManifestRow)) - len(lines[0].split(","))
+    assert figures == 10
+    old = [lines[0]] + [line.removesuffix("," * figures) for line in lines[1:]]
+    path.write_text("\n".join(old) + "\n")
+    assert read_manifest(path) == [BARE, FULL]
+    assert read_manifest(path)[1].sharpness is None
+
+
+def test_quality_figures_are_written_and_read(tmp_path):
+    row = replace(FULL, confidence=0.25, sharpness=31.5, iris_radius=101.0)
+    (read,) = read_manifest(written(tmp_path, [row]))
+    assert read == row
+    assert (read.confidence, read.sharpness, read.margin_adequacy) == (0.25, 31.5, None)
+
+
+def test_a_byte_order_mark_of_a_spreadsheet_does_not_matter(tmp_path):
+    path = written(tmp_path)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert read_manifest(path) == [BARE, FULL]
+
+
+def test_missing_file_says_how_to_make_one(tmp_path):
+    with pytest.raises(DatasetError, match=r"none\.csv.*iris-tf prepare"):
+        read_manifest(tmp_path / "none.csv")
+
+
+def test_missing_columns_are_named(tmp_path):
+    path = tmp_path / "manifest.csv"
+    path.write_text("image,subject\na,b\n")
+    with pytest.raises(DatasetError, match="dataset, eye, identity, sample"):
+        read_manifest(path)
+
+
+@pytest.mark.parametrize("content", (b"", b"\x89PNG\r\n\x1a\n\x00\xff\xfe", b"image\xff,\n"))
+def test_other_files_are_no_manifest(tmp_path, content):
+    path = tmp_path / "manifest.csv"
+    path.write_bytes(content)
+    with pytest.raises(DatasetError, match=r"manifest\.csv"):
+        read_manifest(path)
+
+
+def test_bad_cells_are_named_with_their_line(tmp_path):
+    with pytest.raises(DatasetError, match="line 3: visible is 'much'"):
+        read_manifest(edited(tmp_path, "0.7500", "much"))
+    with pytest.raises(DatasetError, match="line 3: the split 'exam'"):
+        read_manifest(edited(tmp_path, ",test,", ",exam,"))
+    with pytest.raises(DatasetError, match="line 2: identity is empty"):
+        read_manifest(edited(tmp_path, ",001_L,", ",,"))
+
+
+def test_a_failed_write_leaves_the_old_table(tmp_path):
+    path = written(tmp_path)
+    before = path.read_bytes()
+
+    def rows():
+        yield BARE
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write_manifest(path, rows())
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+SETTINGS = {
+    "images": "/eyes", "layout": "iitd", "segmenter": "opencv", "roi_mode": "aligned",
+    "split_by": "person", "seed": 0, "synthetic": False,
+}  # fmt: skip
+
+
+def test_settings_are_read_back(tmp_path):
+    path = tmp_path / "dataset.json"
+    path.write_text(json.dumps({"complete": True, "settings": SETTINGS}))
+    assert read_settings(path) == SETTINGS
+
+
+@pytest.mark.parametrize("content", (None, "", "{", "[]", "{}", '{"settings": []}'))
+def test_other_files_hold_no_settings(tmp_path, content):
+    path = tmp_path / "dataset.json"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(DatasetError, match=r"dataset\.json: is missing or not written by"):
+        read_settings(path)
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_missing_setting_is_named(tmp_path, name):
+    path = tmp_path / "dataset.json"
+    path.write_text(json.dumps({"settings": {k: v for k, v in SETTINGS.items() if k != name}}))
+    with pytest.raises(DatasetError, match=f"{name} is missing"):
+        read_settings(path)

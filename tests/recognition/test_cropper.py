@@ -1,0 +1,133 @@
+import cv2
+import numpy as np
+import pytest
+
+from iris_tf.config.names import ROI_MODES
+from iris_tf.data.manifest import read_manifest
+from iris_tf.imaging.images import read_image
+from iris_tf.recognition.cropper import Cropper, looks_like_roi
+from iris_tf.segmentation.quality import iris_quality
+from iris_tf.segmentation.roi_modes import crop_roi
+from iris_tf.segmentation.segmenter import SegmentedEye, segmenter_by_name
+from iris_tf.support.errors import ExtractionError, FailureReason
+from iris_tf.synthetic.ground_truth import read_truth
+from iris_tf.tflite.model_card import ModelCard
+
+
+@pytest.fixture(scope="module")
+def eyes(small_images):
+    return sorted(small_images.rglob("*.jpg"))
+
+
+@pytest.fixture(scope="module")
+def card(exported):
+    return ModelCard.read(exported / "model_card.json")
+
+
+@pytest.fixture(scope="module")
+def crop(card):
+    return Cropper(card.segmenter, card.roi_mode)
+
+
+@pytest.mark.parametrize("mode", ROI_MODES)
+def test_eyes_are_not_taken_for_crops(eyes, mode):
+    assert len(eyes) == 96
+    assert not [path for path in eyes if looks_like_roi(read_image(path).pixels, mode)]
+
+
+@pytest.mark.parametrize("mode", ROI_MODES)
+def test_crops_are_not_taken_for_eyes(eyes, mode):
+    for path in eyes:
+        crop = crop_roi(read_image(path).pixels, SegmentedEye(*read_truth(path)), mode)
+        assert looks_like_roi(crop, mode), path
+
+
+def test_crops_of_the_segmenter_are_not_taken_for_eyes(small_dataset, card):
+    for row in read_manifest(small_dataset / "manifest.csv"):
+        pixels = read_image(small_dataset / row.roi).pixels
+        assert looks_like_roi(pixels, card.roi_mode), row.roi
+
+
+def test_a_dark_photograph_is_no_crop():
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 40, (240, 320)).astype(np.uint8)
+    image[:60] = 0  # a frame's black bar
+    assert not looks_like_roi(image, "algorithm1")
+
+
+def test_a_photograph_in_a_round_mask_is_no_strip():
+    y, x = np.mgrid[:240, :320]
+    image = np.where(np.hypot(x - 160, y - 120) < 110, 90, 0).astype(np.uint8)
+    assert looks_like_roi(image, "aligned")
+    assert not looks_like_roi(image, "unrolled")
+
+
+@pytest.mark.parametrize("mode", ROI_MODES)
+def test_an_eye_is_cropped_as_the_card_says(eyes, card, mode):
+    image = read_image(eyes[0]).pixels
+    expected = crop_roi(image, segmenter_by_name(card.segmenter)(image), mode)
+    np.testing.assert_array_equal(Cropper(card.segmenter, mode)(eyes[0]).roi, expected)
+
+
+@pytest.mark.parametrize(("version", "warnings"), [("", 0), (None, 0), ("an older one", 1)])
+def test_another_version_of_the_segmenter_is_told(eyes, card, caplog, version, warnings):
+    now = segmenter_by_name(card.segmenter).version
+    crop = Cropper(card.segmenter, card.roi_mode, now if version is None else version)
+    for eye in eyes[:2]:
+        crop(eye)
+    assert len(caplog.records) == warnings
+    if warnings:
+        assert "an older one" in caplog.text and now in caplog.text
+
+
+def test_a_crop_is_taken_as_it_is(small_dataset, crop):
+    path = small_dataset / read_manifest(small_dataset / "manifest.csv")[0].roi
+    np.testing.assert_array_equal(crop(path).roi, read_image(path).pixels)
+
+
+def test_what_the_user_says_counts(eyes, small_dataset, card, crop, tmp_path):
+    np.testing.assert_array_equal(crop(eyes[0], "roi").roi, read_image(eyes[0]).pixels)
+    ready = small_dataset / read_manifest(small_dataset / "manifest.csv")[0].roi
+    eye = segmenter_by_name(card.segmenter)(read_image(ready).pixels)
+    expected = crop_roi(read_image(ready).pixels, eye, card.roi_mode)
+    np.testing.assert_array_equal(crop(ready, "eye").roi, expected)
+    cv2.imwrite(str(tmp_path / "grey.png"), np.full((240, 320), 128, np.uint8))
+    with pytest.raises(ExtractionError, match=r"grey\.png"):
+        crop(tmp_path / "grey.png", "eye")
+
+
+def test_a_picture_that_cannot_be_read_is_named(tmp_path, crop):
+    with pytest.raises(ExtractionError, match=str(tmp_path / "none.png")) as caught:
+        crop(tmp_path / "none.png")
+    assert caught.value.reason is FailureReason.UNREADABLE
+
+
+def test_an_array_is_cropped_like_its_file(eyes, crop):
+    from_file, from_array = crop(eyes[0]), crop(read_image(eyes[0]).pixels)
+    np.testing.assert_array_equal(from_array.roi, from_file.roi)
+    assert from_array.quality == from_file.quality
+
+
+def test_quality_is_that_of_the_eye_image(eyes, small_dataset, crop, card):
+    image = read_image(eyes[0]).pixels
+    eye = segmenter_by_name(card.segmenter)(image)
+    assert crop(eyes[0]).quality == iris_quality(image, eye)
+    ready = small_dataset / read_manifest(small_dataset / "manifest.csv")[0].roi
+    assert crop(ready).quality is None
+
+
+@pytest.mark.parametrize(
+    "array", [np.zeros((80, 80, 3), np.uint8), np.zeros((80, 80), np.float32), np.zeros(80, "u1")]
+)
+def test_other_arrays_are_refused(crop, array):
+    with pytest.raises(ExtractionError, match=r"image array: .*uint8 of shape") as caught:
+        crop(array)
+    assert caught.value.reason is FailureReason.UNREADABLE
+
+
+@pytest.mark.parametrize("shape", [(63, 200), (15, 15)])
+def test_small_pictures(crop, shape):
+    grey = np.full(shape, 100, np.uint8)
+    with pytest.raises(ExtractionError) as caught:
+        crop(grey)
+    assert caught.value.reason is FailureReason.TOO_SMALL

@@ -1,0 +1,276 @@
+import dataclasses
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+import iris_tf
+from iris_tf import IrisRecognizer
+from iris_tf.matching.similarity import similarities
+from iris_tf.matching.template import Origin, Template
+from iris_tf.segmentation.quality import iris_quality
+from iris_tf.segmentation.segmenter import segmenter_by_name
+from iris_tf.support.errors import ExtractionError, FailureReason, ModelError
+from iris_tf.tflite.model_card import ModelCard
+from iris_tf.tflite.phase_code_layout import PhaseCodeLayout
+
+
+@pytest.fixture
+def eye_files(tmp_path, noisy_eye):
+    """Two images of one eye and one of another."""
+    paths = [tmp_path / name for name in ("first.png", "second.png", "stranger.png")]
+    for path, (eye, image) in zip(paths, [(0, 0), (0, 1), (5, 0)], strict=True):
+        cv2.imwrite(str(path), noisy_eye(eye, image))
+    return paths
+
+
+def template_of(vector, origin, quality=None):
+    return Template(np.asarray(vector, np.float32), origin, quality)
+
+
+def test_a_template_is_the_embedding_of_the_eye(recognizer, eye_files, embedding_of):
+    template = recognizer.enroll(eye_files[0])
+    assert template.embedding.dtype == np.float32
+    np.testing.assert_allclose(template.embedding, embedding_of(eye_files[0]), atol=1e-5)
+    assert template.origin == recognizer.origin
+    assert template.origin.calibration == ""
+
+
+def test_a_model_of_another_segmenters_crops_is_told(pixel_model, eye_files, tmp_path, caplog):
+    model = Path(shutil.copy(pixel_model, tmp_path))
+    card = ModelCard.beside(pixel_model)
+    dataclasses.replace(card, segmenter_version="of my own").write(tmp_path / "model_card.json")
+    IrisRecognizer(model).enroll(eye_files[0])
+    [record] = caplog.records
+    assert "of my own" in record.getMessage()
+
+
+def test_paths_texts_and_arrays_are_alike(recognizer, eye_files):
+    pixels = cv2.imread(str(eye_files[0]), cv2.IMREAD_GRAYSCALE)
+    templates = [recognizer.enroll(image) for image in (eye_files[0], str(eye_files[0]), pixels)]
+    for template in templates[1:]:
+        np.testing.assert_array_equal(template.embedding, templates[0].embedding)
+        assert template.quality == templates[0].quality
+
+
+def test_similarity_is_the_cosine(recognizer, eye_files, embedding_of):
+    first, second, stranger = eye_files
+    template = recognizer.enroll(first)
+    for probe in (second, stranger):
+        result = recognizer.verify(template, probe, "far_1e-2")
+        cosine = float(embedding_of(first) @ embedding_of(probe))
+        assert result.similarity == pytest.approx(cosine, abs=1e-5)
+        assert result.threshold == 0.8
+        assert result.operating_point == "far_1e-2"
+        assert result.same_eye == (cosine >= 0.8)
+        assert result.calibration is None
+    assert recognizer.verify(template, second).same_eye
+    assert not recognizer.verify(template, stranger).same_eye
+    assert recognizer.verify(template, second, "eer").threshold == 0.5
+
+
+def test_quality_is_the_probe_s(recognizer, eye_files):
+    first, second, _ = eye_files
+    pixels = cv2.imread(str(second), cv2.IMREAD_GRAYSCALE)
+    expected = iris_quality(pixels, segmenter_by_name("opencv")(pixels))
+    template = recognizer.enroll(first)
+    assert template.quality != expected
+    assert recognizer.verify(template, second).quality == expected
+    assert recognizer.verify(template, recognizer.enroll(second)).quality == expected
+
+
+@pytest.mark.parametrize(("component", "same"), [(0.5, True), (0.49999, False), (0.9, True)])
+def test_the_threshold_itself_is_accepted(recognizer, component, same):
+    a = np.eye(1, 128)[0]
+    b = np.zeros(128)
+    b[:2] = component, np.sqrt(1 - component**2)
+    templates = [template_of(vector, recognizer.origin) for vector in (a, b)]
+    result = recognizer.verify(*templates, "eer")
+    assert result.similarity == pytest.approx(component, abs=1e-7)
+    assert result.same_eye is same
+
+
+def test_several_images_give_their_mean(recognizer, eye_files, embedding_of):
+    first, second, stranger = eye_files
+    template = recognizer.enroll([first, second, stranger])
+    mean = np.mean([embedding_of(path) for path in eye_files], axis=0)
+    np.testing.assert_allclose(template.embedding, mean / np.linalg.norm(mean), atol=1e-5)
+    alone = [recognizer.enroll(path).quality for path in eye_files]
+    for field in dataclasses.fields(template.quality):
+        expected = sum(getattr(quality, field.name) for quality in alone) / 3
+        assert getattr(template.quality, field.name) == pytest.approx(expected)
+
+
+def test_embeddings_with_a_phase_code_are_compared_at_their_best_turn(
+    pixel_model, eye_files, tmp_path
+):
+    model = Path(shutil.copy(pixel_model, tmp_path))
+    phase = PhaseCodeLayout(96, 16, 3)  # of the 128 pixels
+    card = dataclasses.replace(ModelCard.beside(pixel_model), phase=phase)
+    card.write(tmp_path / "model_card.json")
+    recognizer = IrisRecognizer(model)
+    vectors = recognizer.embed(eye_files)
+    expected = similarities(vectors, vectors, phase)
+    np.testing.assert_allclose(recognizer.similarities(vectors, vectors), expected, atol=1e-6)
+    templates = {path.stem: recognizer.enroll(path) for path in eye_files}
+    for number, path in enumerate(eye_files):
+        result = recognizer.verify(templates["first"], path)
+        assert result.similarity == pytest.approx(expected[0, number], abs=1e-6)
+    found = recognizer.identify(eye_files[2], templates)
+    assert found.matches[0].identity == "stranger"
+    for match in found.matches:
+        column = [path.stem for path in eye_files].index(match.identity)
+        assert match.similarity == pytest.approx(expected[2, column], abs=1e-6)
+    # A template of several has their codes turned to fit the first.
+    strip = recognizer._crop(eye_files[0]).roi
+    first = recognizer.embed([strip], "roi")[0]
+    turned = phase.turned(first[None], 2)[0]
+    both = np.stack([first, turned])
+    recognizer._embedder.embed = lambda rois: both[: len(list(rois))]
+    np.testing.assert_allclose(recognizer.enroll([strip, strip], "roi").embedding, first, atol=1e-6)
+
+
+def test_nothing_to_enrol(recognizer):
+    with pytest.raises(ExtractionError, match="no image to enrol"):
+        recognizer.enroll([])
+
+
+def test_embeddings_of_several(recognizer, eye_files, embedding_of):
+    found = recognizer.embed(eye_files)
+    assert found.shape == (3, 128)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, [embedding_of(path) for path in eye_files], atol=1e-5)
+    np.testing.assert_array_equal(recognizer.embed(eye_files[0]), found[:1])
+    assert recognizer.embed([]).shape == (0, 128)
+
+
+def test_crops_have_no_quality(recognizer):
+    crop = np.random.default_rng(0).integers(0, 256, (64, 512), dtype=np.uint8)
+    template = recognizer.enroll(crop)
+    assert template.quality is None
+    assert recognizer.verify(template, crop).quality is None
+
+
+def test_a_failure_has_its_reason(recognizer, eye_files, tmp_path):
+    template = recognizer.enroll(eye_files[0])
+    cv2.imwrite(str(tmp_path / "wall.png"), np.full((240, 320), 128, np.uint8))
+    with pytest.raises(ExtractionError, match=r"wall\.png") as caught:
+        recognizer.verify(template, tmp_path / "wall.png")
+    assert caught.value.reason in (FailureReason.NO_PUPIL, FailureReason.NO_IRIS)
+    with pytest.raises(ExtractionError, match=r"none\.png") as caught:
+        recognizer.enroll([eye_files[0], tmp_path / "none.png"])
+    assert caught.value.reason is FailureReason.UNREADABLE
+
+
+def test_an_unknown_operating_point(recognizer, eye_files):
+    template = recognizer.enroll(eye_files[0])
+    with pytest.raises(ModelError, match=r"'far_1e-9'; choose one of eer, far_1e-2, far_1e-3\."):
+        recognizer.verify(template, eye_files[1], "far_1e-9")
+
+
+def test_a_template_of_another_model(recognizer, other_model, eye_files):
+    other = IrisRecognizer(other_model)
+    template = other.enroll(eye_files[0])
+    message = r"^The template was made by another model file \(other, SHA-256 .*\.$"
+    with pytest.raises(ModelError, match=message):
+        recognizer.verify(template, eye_files[0])
+    own = recognizer.enroll(eye_files[0])
+    with pytest.raises(ModelError, match="The probe was made by another model file"):
+        recognizer.verify(own, template)
+
+
+def test_a_template_of_another_calibration(recognizer, eye_files):
+    own = recognizer.enroll(eye_files[0])
+    gate = dataclasses.replace(recognizer.origin, calibration="gate (0123)")
+    with pytest.raises(ModelError, match=r"made with the calibration gate \(0123\), but no calib"):
+        recognizer.verify(template_of(own.embedding, gate), own)
+
+
+def test_the_released_model_is_the_default(monkeypatch, pixel_model, tmp_path, eye_files):
+    monkeypatch.setattr("iris_tf.tflite.released_models.FOLDERS", (tmp_path,))
+    with pytest.raises(ModelError, match="'mobiiris' is missing"):
+        IrisRecognizer()
+    (tmp_path / "mobiiris").symlink_to(pixel_model.parent)
+    released, named = IrisRecognizer(), IrisRecognizer(pixel_model)
+    assert released.origin == named.origin
+    result = released.verify(named.enroll(eye_files[0]), eye_files[1])
+    assert result.same_eye
+
+
+# -- Templates as files ---------------------------------------------------------------------------
+
+
+def test_templates_come_back_as_they_were(recognizer, eye_files, tmp_path):
+    crop = np.random.default_rng(0).integers(0, 256, (64, 512), dtype=np.uint8)
+    for number, image in enumerate((eye_files[0], crop)):
+        template = recognizer.enroll(image)
+        # The name is taken as it is, whatever its suffix.
+        template.save(tmp_path / f"eye{number}.template")
+        loaded = iris_tf.Template.load(tmp_path / f"eye{number}.template")
+        np.testing.assert_array_equal(loaded.embedding, template.embedding)
+        assert loaded.embedding.dtype == np.float32
+        assert loaded.origin == template.origin
+        assert loaded.quality == template.quality
+        assert recognizer.verify(loaded, template).similarity == pytest.approx(1, abs=1e-6)
+    names = sorted(path.name for path in tmp_path.glob("*eye*"))
+    assert names == ["eye0.template", "eye1.template"]
+
+
+def test_the_calibration_of_a_template_is_kept(tmp_path):
+    origin = Origin("mobiiris", "ab" * 32, "gate (0123)")
+    template_of(np.eye(1, 16)[0], origin).save(tmp_path / "eye.npz")
+    assert Template.load(tmp_path / "eye.npz").origin == origin
+
+
+def test_files_that_are_no_templates(tmp_path, recognizer):
+    good = template_of(np.eye(1, 16)[0], recognizer.origin)
+    good.save(tmp_path / "good.npz")
+    data = (tmp_path / "good.npz").read_bytes()
+    np.savez(tmp_path / "other.npz", embedding=good.embedding)
+    np.save(tmp_path / "array.npy", good.embedding)
+    np.savez(tmp_path / "objects.npz", embedding=np.array([{}], object), kind="template")
+    template_of(np.ones(16), recognizer.origin).save(tmp_path / "long.npz")
+    template_of(np.full(16, np.nan), recognizer.origin).save(tmp_path / "nan.npz")
+    (tmp_path / "half.npz").write_bytes(data[: len(data) // 2])
+    (tmp_path / "text.npz").write_text("no archive")
+    (tmp_path / "empty.npz").write_bytes(b"")
+    bad = ["other.npz", "array.npy", "objects.npz", "long.npz", "nan.npz", "half.npz", "text.npz",
+           "empty.npz"]  # fmt: skip
+    for name in bad:
+        with pytest.raises(ModelError, match=f"{name}: this is not a template file"):
+            Template.load(tmp_path / name)
+    with pytest.raises(ModelError, match="there is no such template file"):
+        Template.load(tmp_path / "none.npz")
+
+
+# -- Imports --------------------------------------------------------------------------------------
+
+
+def test_a_light_package_with_one_heavy_name():
+    code = (
+        "import sys, iris_tf; assert not {'numpy', 'cv2'} & set(sys.modules);"
+        "from iris_tf import IrisRecognizer; assert 'cv2' in sys.modules"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+    with pytest.raises(AttributeError, match="'nothing'"):
+        iris_tf.nothing  # noqa: B018
+
+
+def test_recognition_does_not_load_tensorflow(pixel_model, eye_files):
+    code = (
+        "import sys\n"
+        "from iris_tf import IrisRecognizer\n"
+        "recognizer = IrisRecognizer(sys.argv[1])\n"
+        "template = recognizer.enroll(sys.argv[2])\n"
+        "assert recognizer.verify(template, sys.argv[3]).same_eye\n"
+        "recognizer.identify(sys.argv[3], {'me': template})\n"
+        "import iris_tf.cli.recognition_commands, iris_tf.recognition.calibrate_camera\n"
+        "assert not {'tensorflow', 'keras'} & set(sys.modules)\n"
+    )
+    arguments = [sys.executable, "-c", code, pixel_model, *eye_files[:2]]
+    done = subprocess.run(arguments, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

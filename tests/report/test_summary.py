@@ -1,0 +1,116 @@
+"""Printed lines, against lines written by hand."""
+
+import pytest
+
+from iris_tf.report.summary import summary
+
+METRICS = {
+    "eer": 0.01234, "vr_far_1e-2": 0.98765, "vr_far_1e-3": 0.9, "fnmr_fmr_1e-4": 0.25,
+    "fnmr_fmr_1e-5": None, "auc": 0.998765, "d_prime": 4.56789, "cmc_1": 1.0, "cmc_5": 1.0,
+    "fnir_fpir_1e-2": None,
+}  # fmt: skip
+BOUNDS = {
+    "eer": [0.01, 0.02], "auc": [0.99712, 0.99951], "d_prime": [4.1, 5.0], "cmc_1": None,
+    "cmc_5": [1.0, 1.0],
+}  # fmt: skip
+
+
+def entry(name="first.tflite", **metrics):
+    return {
+        "model": {"name": name, "latency": None},
+        "evaluation": {
+            "counts": {"images": 80, "identities": 20, "genuine_comparisons": 120,
+                       "impostor_comparisons": 3040, "persons": 10},
+            "metrics": METRICS | metrics,
+            # 30.4 false matches are expected at 1 %, 3.04 at 0.1 %.
+            "operating_points": {"fmr_1e-2": {"supported": True},
+                                 "fmr_1e-3": {"supported": False}},
+            "intervals": {"bounds": BOUNDS},
+        },
+        "generalised": None,
+    }  # fmt: skip
+
+
+@pytest.fixture
+def result():
+    return entry() | {"others": [], "baselines": []}
+
+
+def test_one_model(result):
+    result["model"]["latency"] = {"median": 4.478, "p95": 5.1, "runs": 50}
+    assert list(summary(result)) == [
+        "80 images of 20 identities: 120 genuine, 3040 impostor comparisons",
+        "EER             1.23 %  (90 % interval 1.00 to 2.00)",
+        "VR@FAR=1%      98.77 %",
+        "VR@FAR=0.1%    90.00 %  (too few impostor comparisons to be sure of, by the rule of 30)",
+        "FNMR@FMR=1e-4  25.00 %",
+        "AUC           0.9988  (90 % interval 0.9971 to 0.9995)",
+        "d'             4.568  (90 % interval 4.100 to 5.000)",
+        "CMC@1         100.00 %",
+        "CMC@5         100.00 %  (90 % interval 100.00 to 100.00)  "
+        "(no width: no resample of the 10 persons differed)",
+        "first.tflite: 4.48 ms a crop on one thread (p95 5.10 ms, 50 runs)",
+    ]
+
+
+def test_failures_to_extract(result):
+    point = {"gfrr": 0.1234, "gfar": 0.0056}
+    result["generalised"] = {"failures": {"occluded": 3, "no_iris": 1}, "points": {"eer": point}}
+    assert (
+        "with 4 failures to extract as non-matches, at the EER threshold: GFRR 12.34 %, "
+        "GFAR 0.56 %"
+    ) in summary(result)
+    result["generalised"]["failures"] = {}
+    assert not any("failures" in line for line in summary(result))
+
+
+def test_another_model_and_its_differences(result):
+    differences = {
+        "eer": {"difference": -0.00234, "interval": [-0.004, 0.001], "significant": False},
+        "auc": {"difference": 0.000123, "interval": [0.0001, 0.0002], "significant": True},
+        "cmc_1": {"difference": -0.01, "interval": None, "significant": False},
+    }
+    other = entry("second.tflite", eer=0.01, auc=0.998888, d_prime=None, cmc_1=0.99)
+    result["others"] = [other | {"differences": differences}]
+    lines = list(summary(result))
+    assert lines[9:] == [
+        "second.tflite, and its difference to the first:",
+        "EER             1.00 %  -0.23 (90 % interval -0.40 to +0.10)",
+        "VR@FAR=1%      98.77 %",
+        "VR@FAR=0.1%    90.00 %",
+        "FNMR@FMR=1e-4  25.00 %",
+        "AUC           0.9989  +0.0001 (90 % interval +0.0001 to +0.0002)",
+        "CMC@1          99.00 %  -1.00",
+        "CMC@5         100.00 %",
+    ]
+
+
+def test_a_baseline_has_the_model_on_its_images(result):
+    evaluations = {
+        "evaluation": {"metrics": METRICS | {"fnmr_fmr_1e-4": None}},
+        "model_evaluation": {"metrics": METRICS | {"eer": 0.005, "d_prime": 5.0}},
+    }
+    result["baselines"] = [
+        {"name": "IrisCode", "library": "Open-Iris 1", "templates": 78,
+         "failures": {"low_quality": 2}, "generalised": {
+             "failures": {"low_quality": 2}, "points": {"eer": {"gfrr": 0.5, "gfar": 0.25}},
+         }} | evaluations
+    ]  # fmt: skip
+    lines = list(summary(result))
+    assert lines[-1] == (
+        "with 2 failures to extract as non-matches, at the EER threshold: GFRR 50.00 %, "
+        "GFAR 25.00 %"
+    )
+    assert lines[9:13] == [
+        "IrisCode (Open-Iris 1): templates of 78 of 80 images",
+        "  failed, low_quality: 2",
+        "EER             1.23 %  (the model on the same images 0.50 %)",
+        "VR@FAR=1%      98.77 %  (the model on the same images 98.77 %)",
+    ]
+    assert "d'             4.568  (the model on the same images 5.000)" in lines
+    assert not any(line.startswith("FNMR@FMR=1e-4") for line in lines[9:])
+
+
+def test_without_resamples_there_are_no_intervals(result):
+    result["evaluation"]["intervals"] = None
+    assert "EER             1.23 %" in summary(result)

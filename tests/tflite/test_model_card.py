@@ -1,0 +1,156 @@
+import dataclasses
+import hashlib
+import json
+
+import pytest
+
+from iris_tf.support.errors import ModelError
+from iris_tf.tflite.model_card import ModelCard, ModelFile
+from iris_tf.tflite.phase_code_layout import PhaseCodeLayout
+
+MODEL = b"\x00\x01not really a model\xff"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "mobiiris_float16.tflite").write_bytes(MODEL)
+    return tmp_path
+
+
+@pytest.fixture
+def card():
+    return ModelCard(
+        name="mobiiris",
+        network="mobilenet_v3_large",
+        roi_mode="aligned",
+        segmenter="opencv",
+        input_size=(96, 128),
+        embedding_size=128,
+        thresholds={"eer": 0.25, "far_1e-2": 0.5, "far_1e-3": 0.75},
+        thresholds_from={"dataset": "synthetic", "split": "val", "genuine_comparisons": 100,
+                         "impostor_comparisons": 900},
+        files={"mobiiris_float16.tflite": ModelFile(
+            "float16", hashlib.sha256(MODEL).hexdigest(), len(MODEL))},
+        training_data="Generated eyes, seed 0: 70 persons.",
+        parity={"float16": 0.99999},
+        metrics={"validation": {"eer": 0.05}},
+        created_by="iris_tf 0.1.0",
+        weights_sha256="0123456789abcdef" * 4,
+        segmenter_version="2",
+    )
+
+
+def change(path, **changes):
+    values = json.loads(path.read_text())
+    for name, value in changes.items():
+        if value is None:
+            del values[name]
+        else:
+            values[name] = value
+    path.write_text(json.dumps(values))
+
+
+def test_round_trip(card, folder):
+    card.write(folder / "model_card.json")
+    assert ModelCard.read(folder / "model_card.json") == card
+    assert ModelCard.beside(folder / "mobiiris_float16.tflite") == card
+
+
+def test_a_part_that_is_turned_is_kept(card, folder):
+    turned = dataclasses.replace(card, phase=PhaseCodeLayout(96, 16, 2))
+    turned.write(folder / "model_card.json")
+    assert ModelCard.read(folder / "model_card.json") == turned
+    for wrong in ({"size": 96}, {"size": 96, "columns": 7, "turns": 2}, [], 96,
+                  {"size": 128, "columns": 16, "turns": 2}):  # fmt: skip
+        change(folder / "model_card.json", phase=wrong)
+        with pytest.raises(ModelError, match="phase does not give"):
+            ModelCard.read(folder / "model_card.json")
+
+
+def test_json_that_the_phone_reads(card, folder):
+    card.write(folder / "model_card.json")
+    values = json.loads((folder / "model_card.json").read_text())
+    assert values["schema_version"] == 1
+    assert values["input_size"] == [96, 128]
+    assert values["thresholds"]["far_1e-2"] == 0.5
+    assert values["files"]["mobiiris_float16.tflite"]["bytes"] == len(MODEL)
+
+
+@pytest.mark.parametrize("name", ["weights_sha256", "segmenter_version"])
+def test_a_card_from_before_it_said_this(card, folder, name):
+    path = folder / "model_card.json"
+    card.write(path)
+    change(path, **{name: None})
+    assert ModelCard.read(path) == dataclasses.replace(card, **{name: ""})
+
+
+def test_no_card(folder):
+    with pytest.raises(ModelError, match=r"there is no model card; copy .*`iris-tf export RUN`"):
+        ModelCard.beside(folder / "mobiiris_float16.tflite")
+
+
+def test_no_model(card, folder):
+    card.write(folder / "model_card.json")
+    with pytest.raises(ModelError, match=r"other\.tflite: there is no such model file"):
+        ModelCard.beside(folder / "other.tflite")
+
+
+def test_card_of_other_files(card, folder):
+    card.write(folder / "model_card.json")
+    (folder / "renamed.tflite").write_bytes(MODEL)
+    with pytest.raises(ModelError, match=r"describes mobiiris_float16\.tflite, not renamed"):
+        ModelCard.beside(folder / "renamed.tflite")
+
+
+def test_changed_file(card, folder):
+    card.write(folder / "model_card.json")
+    (folder / "mobiiris_float16.tflite").write_bytes(MODEL + b"!")
+    with pytest.raises(ModelError, match="SHA-256"):
+        ModelCard.beside(folder / "mobiiris_float16.tflite")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1, 2]", "\xff\xfe"])
+def test_not_a_card(folder, text):
+    path = folder / "model_card.json"
+    path.write_text(text, encoding="latin-1")
+    with pytest.raises(ModelError, match=r"model_card\.json: the model card"):
+        ModelCard.read(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"schema_version": 2}, "schema_version is 2, but this program reads 1"),
+        ({"schema_version": None}, "schema_version is None"),
+        ({"segmenter": None}, "field segmenter is missing"),
+        ({"colour": "red"}, "unknown field colour"),
+        ({"roi_mode": 3}, "roi_mode is 3, not a text"),
+        ({"weights_sha256": 7}, "weights_sha256 is 7, not a text"),
+        ({"segmenter_version": 2}, "segmenter_version is 2, not a text"),
+        ({"roi_mode": "square"}, "'square', but this program knows algorithm1, aligned, unrolled"),
+        ({"input_size": [96]}, r"input_size is \[96\]"),
+        ({"input_size": [96, -1]}, "input_size"),
+        ({"input_size": [0, 96]}, "input_size"),
+        ({"embedding_size": "128"}, "embedding_size is '128'"),
+        ({"thresholds": {"eer": 0.1, "far_1e-2": 0.2}}, "thresholds.far_1e-3 is None"),
+        ({"thresholds": {"eer": "high", "far_1e-2": 0.2, "far_1e-3": 1}}, "thresholds.eer"),
+        ({"thresholds": {"eer": 0.1, "far_1e-2": float("nan"), "far_1e-3": 1}}, "far_1e-2 is nan"),
+        ({"files": {"a.tflite": {"sha256": "00"}}}, "files must give precision, sha256 and bytes"),
+        ({"files": []}, "files is"),
+    ],
+)
+def test_wrong_field_is_named(card, folder, changes, message):
+    path = folder / "model_card.json"
+    card.write(path)
+    change(path, **changes)
+    with pytest.raises(ModelError, match=message):
+        ModelCard.read(path)
+
+
+def test_a_card_that_json_cannot_hold_leaves_the_old_one(card, folder):
+    path = folder / "model_card.json"
+    card.write(path)
+    broken = dataclasses.replace(card, thresholds={"eer": float("nan")})
+    with pytest.raises(ValueError):
+        broken.write(path)
+    assert ModelCard.read(path) == card

@@ -1,0 +1,390 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from iris_tf.config.recipe import BatchRecipe
+from iris_tf.data.manifest import ManifestRow
+from iris_tf.metrics.evaluate_embeddings import evaluate_embeddings
+from iris_tf.training.embedding_trainer import EmbeddingTrainer, triplet_indices
+
+PIXELS, SIZE, SEED, STEP = (3, 4), 5, 11, 6
+# A right ratio over 1 lets negatives into the band whose loss is 0.
+MARGIN, LEFT, RIGHT = 0.45, 0.8, 1.6
+
+
+def unit(rows):
+    return rows / np.linalg.norm(rows, axis=-1, keepdims=True)
+
+
+def linear_student(kernel):
+    """Crops to unit vectors by one matrix, so that NumPy can follow in double precision."""
+    roi = keras.Input((*PIXELS, 1), name="roi")
+    x = keras.layers.Flatten()(roi)
+    x = keras.layers.Dense(kernel.shape[1], use_bias=False, name="head_linear")(x)
+    student = keras.Model(roi, keras.layers.UnitNormalization(name="head_unit")(x))
+    student.get_layer("head_linear").set_weights([kernel])
+    return student
+
+
+def make_trainer(kernel, batch, alpha=0.0, teach=None, optimizer=None, **options):
+    student = linear_student(kernel)
+    trainer = EmbeddingTrainer(student, batch, seed=SEED, teach=teach, **options)
+    trainer.compile(optimizer or keras.optimizers.SGD(1.0))
+    trainer.margin.assign(MARGIN)
+    trainer.ratio_left.assign(LEFT)
+    trainer.ratio_right.assign(RIGHT)
+    trainer.distill_weight.assign(alpha)
+    trainer.step.assign(STEP)
+    return trainer
+
+
+def random_case(layout, groups=6, group_size=3, seed=14):
+    """Images, labels, student's and teacher's matrix."""
+    rng = np.random.default_rng(seed)
+    if layout == "triplet":
+        # Few identities: several groups share one, and a negative may be another's anchor.
+        anchors = rng.integers(0, 4, groups)
+        others = (anchors + rng.integers(1, 4, groups)) % 4
+        labels = np.stack([anchors, anchors, others], axis=1)
+    else:
+        labels = np.repeat(np.arange(groups)[:, None], group_size, axis=1)
+    # Images of one identity are alike, but not so alike that every triplet is easy.
+    eyes = rng.uniform(0, 180, (max(groups, 4), *PIXELS, 1))
+    images = (eyes[labels] + rng.uniform(0, 75, (*labels.shape, *PIXELS, 1))).astype(np.float32)
+    kernel, teacher = rng.normal(size=(2, np.prod(PIXELS), SIZE)).astype(np.float32)
+    return images, labels.astype(np.int32), kernel, teacher
+
+
+def naive_triplets(layout, groups, group_size):
+    triplets = []
+    for g in range(groups):
+        first = g * group_size
+        if layout == "triplet":
+            triplets.append((first, first + 1, first + 2))
+            continue
+        for i in range(group_size):
+            for j in range(group_size):
+                if i != j:
+                    triplets.append((first + i, first + j, (g + 1) % groups * group_size))
+    return triplets
+
+
+def naive_negatives(vectors, labels, triplets, keys, hardest):
+    """Eq. 6 by loops: the qualifying negative of the largest key, and whether in the band."""
+    chosen = []
+    for row, (a, p, _) in enumerate(triplets):
+        d_ap = np.linalg.norm(vectors[a] - vectors[p])
+        negatives = [
+            (np.linalg.norm(vectors[a] - vectors[n]), n)
+            for n in range(len(labels))
+            if labels[n] != labels[a]
+        ]
+        band = [
+            n for d, n in negatives if d_ap + LEFT * MARGIN < d < d_ap + RIGHT * MARGIN
+        ]
+        among = band or [n for _, n in sorted(negatives)[:hardest]]
+        chosen.append((max(among, key=lambda n: keys[row, n]), bool(band)))
+    return chosen
+
+
+def naive_loss(kernel, images, labels, triplets, negatives, reduction, teacher=None, alpha=0.0):
+    """Eqs. 3 and 7 for given negatives, by loops."""
+    flat = images.reshape(-1, np.prod(PIXELS)).astype(np.float64)
+    vectors = unit(flat @ kernel)
+    losses, distances = [], []
+    for (a, p, _), (n, _) in zip(triplets, negatives, strict=True):
+        d_ap = np.linalg.norm(vectors[a] - vectors[p])
+        d_an = np.linalg.norm(vectors[a] - vectors[n])
+        losses.append(max(d_ap - d_an + MARGIN, 0.0))
+        if teacher is not None:
+            taught = unit(flat @ teacher)
+            distances.append(sum(1 - vectors[x] @ taught[x] for x in (a, p, n)))
+    counted = [loss for loss in losses if loss > 0] if reduction == "active" else losses
+    triplet = sum(counted) / max(len(counted), 1)
+    distillation = alpha / 3 * np.mean(distances) if teacher is not None else 0.0
+    return triplet, distillation, losses
+
+
+def naive_case(layout, images, labels, kernel, hardest=5):
+    groups, size = labels.shape
+    triplets = naive_triplets(layout, groups, size)
+    keys = tf.random.stateless_uniform((len(triplets), labels.size), seed=[SEED, STEP]).numpy()
+    vectors = unit(images.reshape(labels.size, -1).astype(np.float64) @ kernel)
+    return triplets, naive_negatives(vectors, labels.ravel(), triplets, keys, hardest), vectors
+
+
+def teach_by(matrix, calls=None):
+    def teach(rois):
+        if calls is not None:
+            tf.numpy_function(lambda: calls.append(1), [], [])
+        flat = tf.reshape(rois, (rois.shape[0], -1))
+        return tf.math.l2_normalize(flat @ matrix, axis=1)
+
+    return teach
+
+
+# -- Which triplets a batch holds -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("layout", "groups", "size"), [("triplet", 5, 3), ("balanced", 3, 4), ("balanced", 2, 2)]
+)
+def test_triplets_are_those_of_the_loop(layout, groups, size):
+    found = triplet_indices(layout, groups, size)
+    assert list(zip(*found, strict=True)) == naive_triplets(layout, groups, size)
+    assert all(index.dtype == np.int32 for index in found)
+
+
+# -- One step -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reduction", ["mean", "active"])
+@pytest.mark.parametrize("alpha", [None, 0.0, 0.3])
+@pytest.mark.parametrize(("layout", "groups", "size"), [("triplet", 8, 3), ("balanced", 4, 3)])
+def test_a_step_is_that_of_the_loops(layout, groups, size, alpha, reduction):
+    images, labels, kernel, teacher = random_case(layout, groups, size)
+    used = None if alpha is None else teacher
+    trainer = make_trainer(
+        kernel,
+        BatchRecipe(layout=layout, groups=groups, images_per_identity=size),
+        alpha or 0.0,
+        None if used is None else teach_by(teacher),
+        triplet_reduction=reduction,
+    )
+    triplets, negatives, vectors = naive_case(layout, images, labels, kernel)
+    in_band = [band for _, band in negatives]
+    assert any(in_band)
+    assert not all(in_band)  # the case has both
+
+    def loss_at(matrix):
+        return naive_loss(
+            matrix, images, labels, triplets, negatives, reduction, used, alpha or 0.0
+        )
+
+    logs = {name: float(value) for name, value in trainer.train_step((images, labels)).items()}
+    triplet, distillation, losses = loss_at(kernel.astype(np.float64))
+    assert 0 < sum(loss > 0 for loss in losses) < len(losses)
+    assert logs["triplet_loss"] == pytest.approx(triplet, abs=1e-5)
+    assert logs["loss"] == pytest.approx(triplet + distillation, abs=1e-5)
+    assert logs["active_share"] == pytest.approx(np.mean([loss > 0 for loss in losses]))
+    assert logs["fallback_share"] == pytest.approx(1 - np.mean(in_band))
+    d_an = [
+        np.linalg.norm(vectors[a] - vectors[n])
+        for (a, _, _), (n, _) in zip(triplets, negatives, strict=True)
+    ]
+    assert logs["negative_distance"] == pytest.approx(np.mean(d_an), abs=1e-5)
+    if alpha:
+        assert logs["distillation_loss"] == pytest.approx(distillation, abs=1e-5)
+        assert logs["teacher_distance"] == pytest.approx(distillation / alpha, abs=1e-5)
+
+    # SGD of rate 1 takes one gradient off: compare it with differences of the naive loss.
+    gradient, h = np.zeros_like(kernel, np.float64), 1e-6
+    for place in np.ndindex(kernel.shape):
+        step = np.zeros_like(gradient)
+        step[place] = h
+        high, low = (sum(loss_at(kernel + sign * step)[:2]) for sign in (1, -1))
+        gradient[place] = (high - low) / (2 * h)
+    assert np.abs(gradient).max() > 1e-3
+    moved = kernel - trainer.student.get_layer("head_linear").get_weights()[0]
+    np.testing.assert_allclose(moved, gradient, atol=2e-5)
+
+
+@pytest.mark.parametrize(
+    ("alpha", "clean", "hidden"),
+    [(None, False, ()), (0.3, False, ()), (0.3, True, ()), (0.3, True, (0, 3, 7))],
+)
+def test_a_contrastive_step_is_that_of_the_loops(alpha, clean, hidden):
+    groups, size, temperature = 5, 2, 0.25
+    images, labels, kernel, teacher = random_case("balanced", groups, size)
+    batch = BatchRecipe(layout="balanced", groups=groups, images_per_identity=size)
+    teach = None if alpha is None else teach_by(teacher)
+    trainer = make_trainer(kernel, batch, alpha or 0.0, teach, temperature=temperature)
+    flat, known = images.reshape(labels.size, -1).astype(np.float64), labels.ravel()
+    # Others for the teacher, where it is to see the images as they were before augmentation.
+    shown = random_case("balanced", groups, size, seed=15)[0] if clean else images
+    if hidden:  # from the teacher, whose distance is then 0
+        shown.reshape(labels.size, -1)[list(hidden)] = 0
+    asked = ~np.isin(np.arange(labels.size), hidden)
+    data = (images, labels, shown) if clean else (images, labels)
+
+    def parts(matrix):
+        vectors, losses = unit(flat @ matrix), []
+        for i in range(labels.size):
+            (p,) = (j for j in range(labels.size) if j != i and known[j] == known[i])
+            scores = [np.exp(vectors[i] @ vectors[n] / temperature)
+                      for n in range(labels.size) if known[n] != known[i]]
+            hit = np.exp(vectors[i] @ vectors[p] / temperature)
+            losses.append(-np.log(hit / (hit + sum(scores))))
+        taught = unit(shown.reshape(labels.size, -1)[asked].astype(np.float64) @ teacher)
+        away = np.sum(1 - np.sum(vectors[asked] * taught, axis=1)) / labels.size
+        return np.mean(losses), (alpha or 0.0) * away, vectors
+
+    logs = {name: float(value) for name, value in trainer.train_step(data).items()}
+    contrast, distillation, vectors = parts(kernel.astype(np.float64))
+    assert logs["contrastive_loss"] == pytest.approx(contrast, abs=1e-5)
+    assert logs["loss"] == pytest.approx(contrast + distillation, abs=1e-5)
+    similarity = vectors @ vectors.T
+    np.fill_diagonal(similarity, -1)
+    matched = np.mean(known[similarity.argmax(axis=1)] == known)
+    assert logs["matched_share"] == pytest.approx(matched)
+
+    gradient, h = np.zeros_like(kernel, np.float64), 1e-6
+    for place in np.ndindex(kernel.shape):
+        step = np.zeros_like(gradient)
+        step[place] = h
+        gradient[place] = (sum(parts(kernel + step)[:2]) - sum(parts(kernel - step)[:2])) / (2 * h)
+    moved = kernel - trainer.student.get_layer("head_linear").get_weights()[0]
+    np.testing.assert_allclose(moved, gradient, atol=2e-5)
+
+
+@pytest.mark.parametrize("hardest", [1, 3])
+def test_the_fallback_takes_one_of_the_hardest(hardest):
+    images, labels, kernel, _ = random_case("triplet", groups=8, seed=3)
+    trainer = make_trainer(kernel, BatchRecipe(groups=8), hardest=hardest)
+    trainer.margin.assign(1e-6)  # nothing lies in so thin a band
+    triplets, _, vectors = naive_case("triplet", images, labels, kernel)
+    flat = labels.ravel()
+    anchor, positive, sampled = triplet_indices("triplet", 8, 3)
+    seen = set()
+    for step in range(20):
+        trainer.step.assign(step)
+        found, in_band = trainer._mine(
+            tf.constant(vectors, tf.float32), flat, anchor, positive, sampled
+        )
+        assert not np.any(in_band)
+        for (a, _, _), n in zip(triplets, found.numpy(), strict=True):
+            order = sorted(
+                (np.linalg.norm(vectors[a] - vectors[j]), j)
+                for j in range(len(flat))
+                if flat[j] != flat[a]
+            )
+            hardest_of_a = [j for _, j in order[:hardest]]
+            assert n in hardest_of_a
+            seen.add(hardest_of_a.index(n))
+    assert seen == set(range(hardest))
+
+
+def test_the_choice_changes_with_step_and_seed():
+    images, labels, kernel, _ = random_case("triplet", groups=8)
+    _, _, vectors = naive_case("triplet", images, labels, kernel)
+    index = triplet_indices("triplet", 8, 3)
+    trainer = make_trainer(kernel, BatchRecipe(groups=8))
+    other = EmbeddingTrainer(trainer.student, BatchRecipe(groups=8), seed=SEED + 1)
+    for scheduled in ("margin", "ratio_left", "ratio_right", "step"):
+        getattr(other, scheduled).assign(getattr(trainer, scheduled))
+
+    def chosen(trainer):
+        vectors32 = tf.constant(vectors, tf.float32)
+        return trainer._mine(vectors32, labels.ravel(), *index)[0].numpy().tolist()
+
+    first = chosen(trainer)
+    assert chosen(trainer) == first
+    assert chosen(other) != first
+    trainer.step.assign(STEP + 1)
+    assert chosen(trainer) != first
+
+
+def test_steps_are_counted():
+    images, labels, kernel, _ = random_case("triplet")
+    trainer = make_trainer(kernel, BatchRecipe(groups=6))
+    trainer.step.assign(0)
+    for _ in range(3):
+        trainer.train_step((images, labels))
+    assert int(trainer.step.value) == 3
+
+
+def test_training_pulls_eyes_apart():
+    rng = np.random.default_rng(0)
+    eyes = rng.integers(0, 8, (200, 3))
+    eyes[:, 1], eyes[:, 2] = eyes[:, 0], (eyes[:, 0] + rng.integers(1, 8, 200)) % 8
+    # Half of the pixels tell the eye, half are noise that is twice as strong.
+    told = np.zeros((8, *PIXELS, 1))
+    told[:, :, :2] = rng.uniform(-1, 1, (8, 3, 2, 1))
+    noise = np.zeros((200, 3, *PIXELS, 1))
+    noise[..., 2:, :] = rng.uniform(-2, 2, (200, 3, 3, 2, 1))
+    images = (told[eyes] + noise).astype(np.float32)
+    kernel = rng.normal(size=(np.prod(PIXELS), SIZE)).astype(np.float32)
+    trainer = make_trainer(
+        kernel, BatchRecipe(groups=20), optimizer=keras.optimizers.Adam(0.02)
+    )
+    trainer.ratio_left.assign(0.0)
+    trainer.ratio_right.assign(1.0)
+
+    def error():
+        rows = [
+            ManifestRow(str(i), "set", str(eye), "L", str(eye), str(i))
+            for i, eye in enumerate(eyes[:, 0])
+        ]
+        embeddings = np.asarray(trainer.student(images[:, 0]))
+        return evaluate_embeddings(embeddings, rows, resamples=0)["metrics"]["eer"]
+
+    before = error()
+    data = tf.data.Dataset.from_tensor_slices((images, eyes.astype(np.int32)))
+    trainer.fit(data.batch(20, drop_remainder=True).repeat(30), verbose=0)
+    assert before > 0.3
+    assert error() < 0.1, error()
+
+
+# -- The teacher ----------------------------------------------------------------------------------
+
+
+def test_the_teacher_is_not_asked_while_alpha_is_0():
+    images, labels, kernel, teacher = random_case("triplet")
+    calls = []
+    trainer = make_trainer(kernel, BatchRecipe(groups=6), 0.0, teach_by(teacher, calls))
+    data = tf.data.Dataset.from_tensors((images, labels)).repeat(2)
+    trainer.fit(data, verbose=0)
+    assert not calls
+    trainer.distill_weight.assign(0.1)  # the compiled step reads it anew
+    trainer.fit(data, verbose=0)
+    assert len(calls) == 2
+
+
+def test_the_teacher_is_neither_trained_nor_saved(tmp_path):
+    images, labels, kernel, _ = random_case("triplet")
+    keras.utils.set_random_seed(3)
+    roi = keras.Input((*PIXELS, 1))
+    x = keras.layers.Dense(37, activation="relu")(keras.layers.Flatten()(roi))
+    x = keras.layers.BatchNormalization()(x)
+    x = keras.layers.Dense(SIZE)(x)
+    teacher = keras.Model(roi, keras.layers.UnitNormalization()(x))
+    before = teacher.get_weights()
+    trainer = make_trainer(
+        kernel, BatchRecipe(groups=6), 0.5, lambda rois: teacher(rois, training=False)
+    )
+    trainer.fit(tf.data.Dataset.from_tensors((images, labels)).repeat(3), verbose=0)
+    for old, new in zip(before, teacher.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+    assert not {id(v) for v in teacher.variables} & {id(v) for v in trainer.variables}
+    assert [v.path for v in trainer.trainable_variables] == ["head_linear/kernel"]
+
+    trainer.save_state(tmp_path / "trainer.npz")
+    with np.load(tmp_path / "trainer.npz") as stored:
+        shapes = [stored[name].shape for name in stored.files]
+    assert kernel.shape in shapes
+    assert not any(37 in shape for shape in shapes)
+
+
+def test_the_state_brings_back_student_optimiser_and_step(tmp_path):
+    images, labels, kernel, _ = random_case("triplet")
+    data = tf.data.Dataset.from_tensors((images, labels)).repeat(3)
+
+    def fresh():
+        trainer = make_trainer(
+            kernel, BatchRecipe(groups=6), optimizer=keras.optimizers.AdamW(0.01)
+        )
+        trainer.step.assign(0)
+        return trainer
+
+    straight = fresh()
+    straight.fit(data, verbose=0)
+    straight.save_state(tmp_path / "trainer.npz")
+    straight.fit(data, verbose=0)
+
+    resumed = fresh()
+    resumed.load_state(tmp_path / "trainer.npz")
+    assert int(resumed.step.value) == 3
+    resumed.fit(data, verbose=0)
+    for one, two in zip(straight.get_weights(), resumed.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, two)

@@ -1,0 +1,454 @@
+import json
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import keras
+import numpy as np
+import pytest
+import tiny_network
+from small_recipes import small_recipe, write_recipe
+
+from iris_tf.config.load_recipe import load_recipe, recipe_yaml
+from iris_tf.config.recipe import TrainRecipe
+from iris_tf.data.manifest import read_manifest, write_manifest
+from iris_tf.networks.embed_rois import load_embedding_model
+from iris_tf.networks.embedding_model import build_embedding_model
+from iris_tf.support.errors import DatasetError, InUseError, ModelError, RecipeError, TrainingError
+from iris_tf.support.files import sole_user
+from iris_tf.training import train_model as run_module
+from iris_tf.training.run_folder import RunFolder
+from iris_tf.training.train_model import check_models, resume, train
+
+TESTS = Path(__file__).parents[1]
+
+
+def weights_of(run):
+    return [v.numpy() for v in load_embedding_model(run / "checkpoints" / "last.keras").weights]
+
+
+def assert_same_weights(one, two, tolerance=1e-4):
+    for a, b in zip(weights_of(one), weights_of(two), strict=True):
+        assert np.abs(a - b).max() <= tolerance
+
+
+def without_seconds(history):
+    return [{name: v for name, v in row.items() if name != "seconds"} for row in history]
+
+
+def assert_same_history(one, two):
+    assert [row["epoch"] for row in one] == [row["epoch"] for row in two]
+    for a, b in zip(without_seconds(one), without_seconds(two), strict=True):
+        assert a == pytest.approx(b, abs=1e-3)
+
+
+# -- What a run gives -----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def tiny_module():
+    """The tiny network, registered for this file."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(tiny_network.NETWORKS, tiny_network.NAME, tiny_network.SPEC)
+        yield
+
+
+@pytest.fixture(scope="module")
+def teacher(tiny_module, tmp_path_factory, small_dataset):
+    """A finished run of the tiny network with another seed than the others. Not to be changed."""
+    folder = tmp_path_factory.mktemp("teacher")
+    return train(small_recipe(folder, small_dataset, seed=1, epochs=1)).path
+
+
+FOUR_EPOCHS = {"epochs": 4, "warm_epochs": 1}
+
+
+@pytest.fixture(scope="module")
+def straight(tiny_module, tmp_path_factory, small_dataset):
+    """A run of four epochs that nothing interrupted. Not to be changed."""
+    folder = tmp_path_factory.mktemp("straight")
+    return train(small_recipe(folder, small_dataset, **FOUR_EPOCHS)).path
+
+
+def test_a_seed_determines_the_run(straight, tmp_path, small_dataset, read_history):
+    again = train(small_recipe(tmp_path, small_dataset, **FOUR_EPOCHS)).path
+    assert_same_weights(straight, again, 1e-6)
+    assert_same_history(read_history(straight), read_history(again))
+
+
+@pytest.mark.parametrize(
+    ("switches", "layout", "clean"),
+    [
+        ({}, "balanced", True),
+        ({"mixed_float16": True}, "triplet", False),
+        ({"xla": True}, "triplet", False),
+    ],
+)
+def test_every_switch_trains_with_teacher_and_unfreezing(
+    teacher, tmp_path, small_dataset, read_history, switches, layout, clean
+):
+    recipe = small_recipe(
+        tmp_path,
+        small_dataset,
+        network={"weights": str(teacher / "checkpoints" / "best.keras")},
+        batch={"layout": layout, "images_per_identity": 2},
+        distillation={"teacher": str(teacher), "clean": clean},
+        warm_epochs=0,
+        unfreeze_epochs=1,
+        **switches,
+    )
+    teacher_file = teacher / "checkpoints" / "best.keras"
+    before = teacher_file.read_bytes()
+    run = train(recipe).path
+    rows = read_history(run)
+    assert [row["epoch"] for row in rows] == [1, 2]
+    assert [row["unfrozen_stages"] for row in rows] == [1, 3]
+    assert [row["distill_weight"] for row in rows] == [0.0, 0.5]
+    # The teacher was not asked while its weight was 0.
+    assert np.isnan(rows[0].pop("teacher_distance"))
+    assert all(np.isfinite(value) for row in rows for value in row.values())
+    second = rows[1]
+    assert 0 < second["teacher_distance"] < 2
+    assert second["distillation_loss"] == pytest.approx(0.5 * second["teacher_distance"], rel=1e-3)
+    assert second["loss"] == pytest.approx(
+        second["triplet_loss"] + second["distillation_loss"], rel=1e-3
+    )
+    model = load_embedding_model(run / "checkpoints" / "last.keras")
+    assert all(np.isfinite(v.numpy()).all() for v in model.weights)
+    fresh = build_embedding_model("tiny", (32, 32), 8, weights=str(teacher_file))
+    moved = [
+        v.path
+        for v, w in zip(fresh.trainable_variables, model.trainable_variables, strict=True)
+        if not np.array_equal(v.numpy(), w.numpy())
+    ]
+    assert any(path.startswith("conv1") for path in moved)
+    assert teacher_file.read_bytes() == before
+    assert keras.config.dtype_policy().name == "float32"  # of this process, again
+    expected = "mixed_float16" if "mixed_float16" in switches else "float32"
+    assert model.get_layer("conv2_conv").dtype_policy.name == expected
+
+
+def test_a_validation_split_without_comparisons_leaves_the_loss_to_choose(
+    tiny_module, tmp_path, small_dataset, read_history
+):
+    dataset = copy_of(small_dataset, tmp_path)
+    rows = read_manifest(dataset / "manifest.csv")
+    write_manifest(dataset / "manifest.csv", [row for row in rows if row.split != "val"])
+    with pytest.warns(RuntimeWarning, match="validation split has too few eyes"):
+        run = train(small_recipe(tmp_path, dataset))
+    rows = read_history(run.path)
+    assert "val_eer" not in rows[0]
+    assert run.state().best_value == pytest.approx(min(row["loss"] for row in rows))
+
+
+# -- What cannot be trained -----------------------------------------------------------------------
+
+
+def copy_of(dataset, folder):
+    """A dataset folder whose tables may be changed."""
+    copy = folder / "dataset"
+    shutil.copytree(dataset, copy, ignore=shutil.ignore_patterns("packed", ".journal"))
+    return copy
+
+
+def assert_refused(recipe, error, *parts):
+    with pytest.raises(error) as caught:
+        train(recipe)
+    message = str(caught.value)
+    assert "\n" not in message
+    for part in parts:
+        assert str(part) in message
+    assert not Path(recipe.run).exists()  # nothing was written
+
+
+def test_a_missing_dataset_is_refused(tiny_module, tmp_path):
+    recipe = small_recipe(tmp_path, tmp_path / "nothing")
+    assert_refused(recipe, DatasetError, tmp_path / "nothing" / "manifest.csv")
+
+
+def test_a_dataset_without_training_rows_is_refused(tiny_module, tmp_path, small_dataset):
+    dataset = copy_of(small_dataset, tmp_path)
+    rows = read_manifest(dataset / "manifest.csv")
+    write_manifest(dataset / "manifest.csv", [row for row in rows if row.split == "test"])
+    assert_refused(small_recipe(tmp_path, dataset), DatasetError, "train", dataset)
+
+
+def test_fewer_identities_than_a_batch_needs_are_refused(tiny_module, tmp_path, small_dataset):
+    # 8 persons of the training split have 16 eyes, with 4 images each.
+    batch = {"layout": "balanced", "groups": 17, "images_per_identity": 2}
+    assert_refused(small_recipe(tmp_path, small_dataset, batch=batch), DatasetError, "17", "16")
+    batch = {"layout": "triplet", "groups": 65}
+    assert_refused(small_recipe(tmp_path, small_dataset, batch=batch), DatasetError, "65", "64")
+
+
+@pytest.mark.parametrize(
+    ("section", "setting"),
+    [
+        ("network", {"normalization": "local_contrast"}),
+        ("network", {"pooling": "placed"}),
+        ("augmentation", {"hidden_share": 0.1}),
+        ("augmentation", {"sharpness": 0.1}),
+        ("augmentation", {"degraded_share": 0.1}),
+        ("augmentation", {"coarse_lost_share": 0.1}),
+        ("batch", {"layout": "balanced", "turned": True}),
+    ],
+)
+def test_what_is_for_strips_is_refused_on_other_crops(
+    tiny_module, tmp_path, small_dataset, section, setting
+):
+    recipe = small_recipe(tmp_path, small_dataset, **{section: setting})
+    assert_refused(recipe, RecipeError, f"{section}.{list(setting)[-1]}", "algorithm1", "unrolled")
+
+
+def test_strips_for_local_contrast_are_not_resized(tiny_module, tmp_path, small_dataset):
+    dataset = copy_of(small_dataset, tmp_path)
+    described = json.loads((dataset / "dataset.json").read_text())
+    described["settings"]["roi_mode"] = "unrolled"
+    (dataset / "dataset.json").write_text(json.dumps(described))
+    network = {"normalization": "local_contrast", "input_size": [32, 256], "reduction": [1, 1]}
+    recipe = small_recipe(tmp_path, dataset, network=network)
+    assert_refused(recipe, RecipeError, "[32, 256]", "[64, 512]", "network.reduction")
+
+
+def test_models_are_looked_at_before_the_first_is_trained(tiny_module, tmp_path):
+    def models(**student):
+        recipes = {}
+        for name, network in (("teacher", {}), ("student", student)):
+            file = write_recipe(
+                tmp_path / f"{name}.yaml", tmp_path / name, tmp_path / "none", network=network
+            )
+            recipes[name] = load_recipe(file, TrainRecipe)
+        recipes["student"].distillation.teacher = recipes["teacher"].run
+        return recipes
+
+    check_models(models(), "algorithm1")
+    for student, error, says in (
+        ({"attention": ["conv9"]}, ModelError, "There is no layer 'conv9'"),
+        ({"embedding_size": 6}, ModelError, "gives 8 numbers, but the student"),
+        ({"pooling": "placed"}, RecipeError, "`network.pooling: placed` is for unrolled strips"),
+    ):
+        with pytest.raises(error, match=f"^models.student: .*{re.escape(says)}"):
+            check_models(models(**student), "algorithm1")
+    (tmp_path / "student").mkdir()
+    (tmp_path / "student" / "recipe.yaml").touch()
+    check_models(models(embedding_size=6), "algorithm1")  # has begun, and says so itself
+
+
+@pytest.mark.parametrize(
+    ("network", "parts"),
+    [
+        ({"embedding_size": 6}, ["8 numbers", "6"]),
+        ({"input_size": [40, 32]}, ["(32, 32, 1)", "(40, 32, 1)"]),
+    ],
+)
+def test_a_teacher_of_another_size_is_refused(teacher, tmp_path, small_dataset, network, parts):
+    recipe = small_recipe(
+        tmp_path, small_dataset, network=network, distillation={"teacher": str(teacher)}
+    )
+    assert_refused(recipe, ModelError, teacher, *parts)
+
+
+def test_a_missing_teacher_is_refused(tiny_module, tmp_path, small_dataset):
+    for path in (tmp_path / "none.keras", tmp_path):
+        recipe = small_recipe(tmp_path, small_dataset, distillation={"teacher": str(path)})
+        assert_refused(recipe, ModelError, path)
+
+
+def test_a_teacher_that_is_no_model_is_refused(tiny_module, tmp_path, small_dataset):
+    (tmp_path / "teacher.keras").write_text("not a model")
+    recipe = small_recipe(
+        tmp_path, small_dataset, distillation={"teacher": str(tmp_path / "teacher.keras")}
+    )
+    assert_refused(recipe, ModelError, tmp_path / "teacher.keras")
+
+
+def test_an_unknown_network_or_layer_is_refused(tiny_module, tmp_path, small_dataset):
+    recipe = small_recipe(tmp_path, small_dataset, network={"name": "mobilenet_v4"})
+    assert_refused(recipe, ModelError, "mobilenet_v4", "mobilenet_v3_large")
+    recipe = small_recipe(tmp_path, small_dataset, network={"attention": ["conv2_rel"]})
+    assert_refused(recipe, ModelError, "'conv2_rel'", "conv2_relu")
+
+
+def test_groups_that_cannot_be_shared_by_the_devices_are_refused(
+    tiny_module, tmp_path, small_dataset, monkeypatch
+):
+    three = SimpleNamespace(num_replicas_in_sync=3)
+    monkeypatch.setattr(run_module, "_strategy", lambda recipe: three)
+    recipe = small_recipe(tmp_path, small_dataset, strategy="mirrored")
+    assert_refused(recipe, RecipeError, "batch.groups", "4", "3 devices")
+
+
+def test_a_folder_of_another_run_is_refused(tiny_module, tmp_path, small_dataset):
+    recipe = small_recipe(tmp_path, small_dataset)
+    RunFolder.create(recipe)
+    other = small_recipe(tmp_path, small_dataset, epochs=3)
+    with pytest.raises(RecipeError, match=r"another recipe.*epochs is 2 there and 3 here"):
+        train(other)
+    with pytest.raises(TrainingError, match="interrupted run"):
+        train(recipe)
+    assert (Path(recipe.run) / "recipe.yaml").read_text() == recipe_yaml(recipe)
+    assert len(list(Path(recipe.run).iterdir())) == 1
+
+
+# -- Going on -------------------------------------------------------------------------------------
+
+
+def test_a_complete_run_is_resumed_at_once(teacher, monkeypatch):
+    monkeypatch.setattr(run_module, "prepare_training", lambda recipe: pytest.fail("trained"))
+    history = (teacher / "history.csv").read_bytes()
+    assert resume(teacher).is_complete()
+    assert (teacher / "history.csv").read_bytes() == history
+
+
+def test_a_run_is_not_resumed_with_another_recipe(teacher, tmp_path, small_dataset):
+    run = RunFolder.open(teacher)
+    other = run.recipe()
+    other.margin.warm = 0.3
+    with pytest.raises(RecipeError, match=r"another recipe.*margin\.warm is 0\.4 there and 0\.3"):
+        resume(teacher, other)
+    resume(teacher, run.recipe())
+
+
+def test_a_run_that_another_process_trains_is_left_alone(teacher, monkeypatch):
+    monkeypatch.setattr(RunFolder, "is_complete", lambda run: False)
+    monkeypatch.setattr(run_module, "prepare_training", lambda recipe: pytest.fail("trained"))
+    with sole_user(teacher), pytest.raises(InUseError):
+        resume(teacher)
+
+
+def test_there_must_be_a_run_to_resume(tmp_path):
+    with pytest.raises(ModelError, match="holds no run"):
+        resume(tmp_path)
+
+
+class Killed(Exception):
+    pass
+
+
+def kill_before_the_state_of(epochs, monkeypatch):
+    """Stop as a kill would, when models are written and the state is not."""
+    save_state = RunFolder.save_state
+
+    def save_or_die(run, state, save_weights):
+        if state.epochs_done == epochs:
+            raise Killed
+        save_state(run, state, save_weights)
+
+    monkeypatch.setattr(RunFolder, "save_state", save_or_die)
+
+
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_a_kill_between_model_and_state_repeats_the_epoch(
+    straight, tmp_path, small_dataset, read_history, monkeypatch, epochs
+):
+    recipe = small_recipe(tmp_path, small_dataset, **FOUR_EPOCHS)
+    with monkeypatch.context() as context:
+        kill_before_the_state_of(epochs, context)
+        with pytest.raises(Killed):
+            train(recipe)
+    run = RunFolder.open(recipe.run)
+    assert run.state().epochs_done == epochs - 1
+    assert run.last.is_file()  # newer than the state
+    resume(recipe.run, recipe)
+    assert_same_history(read_history(run.path), read_history(straight))
+    assert_same_weights(run.path, straight)
+    assert run.state().best_epoch == RunFolder.open(straight).state().best_epoch
+
+
+def test_a_run_is_not_resumed_on_a_changed_dataset(
+    tiny_module, tmp_path, small_dataset, monkeypatch
+):
+    dataset = copy_of(small_dataset, tmp_path)
+    recipe = small_recipe(tmp_path, dataset)
+    with monkeypatch.context() as context:
+        kill_before_the_state_of(2, context)
+        with pytest.raises(Killed):
+            train(recipe)
+    rows = read_manifest(dataset / "manifest.csv")
+    write_manifest(dataset / "manifest.csv", rows[1:])
+    with pytest.raises(TrainingError, match="has changed since the run"):
+        resume(recipe.run)
+    write_manifest(dataset / "manifest.csv", rows)
+    assert resume(recipe.run).is_complete()
+
+
+def test_a_run_is_not_resumed_on_other_crops_or_with_another_teacher(
+    teacher, tmp_path, small_dataset, monkeypatch
+):
+    dataset, other = copy_of(small_dataset, tmp_path), tmp_path / "teacher.keras"
+    shutil.copy2(RunFolder.open(teacher).best, other)
+    changes = {"distillation": {"teacher": str(other)}}
+    recipe = small_recipe(tmp_path, dataset, **changes)
+    with monkeypatch.context() as context:
+        kill_before_the_state_of(2, context)
+        with pytest.raises(Killed):
+            train(recipe)
+    description = dataset / "dataset.json"
+    before = description.read_text()
+    settings = json.loads(before)
+    settings["settings"]["roi_mode"] = "aligned"  # the manifest would be the same
+    description.write_text(json.dumps(settings))
+    with pytest.raises(TrainingError, match=r"dataset\.json \(roi_mode\): has changed since"):
+        resume(recipe.run)
+    description.write_text(before)
+    shutil.copy2(RunFolder.open(recipe.run).last, other)
+    with pytest.raises(TrainingError, match=r"distillation\.teacher .*keras: has changed since"):
+        resume(recipe.run)
+    shutil.copy2(RunFolder.open(teacher).best, other)
+    assert resume(recipe.run).is_complete()
+
+
+def test_a_diverged_training_is_one_sentence(tiny_module, tmp_path, small_dataset):
+    rates = {"maximum": 1e30, "minimum": 1e30}
+    recipe = small_recipe(
+        tmp_path, small_dataset, optimizer=dict.fromkeys(("backbone", "attention", "head"), rates)
+    )
+    with pytest.raises(TrainingError, match=r"has diverged: in epoch 1 .* lower learning rates"):
+        train(recipe)
+    assert not RunFolder.open(recipe.run).best.exists()
+
+
+def test_a_run_killed_in_the_middle_of_epochs_ends_where_an_uninterrupted_one_ends(
+    tiny_module, tmp_path, small_dataset, read_history
+):
+    changes = {"batch": {"groups": 8, "steps_per_epoch": 100}, "epochs": 4}
+    straight = train(small_recipe(tmp_path, small_dataset, **changes)).path
+
+    recipe = write_recipe(tmp_path / "killed.yaml", tmp_path / "killed", small_dataset, **changes)
+    program = [sys.executable, str(TESTS / "tiny_network.py"), "train"]
+    run = RunFolder(tmp_path / "killed")
+    command = [*program, str(recipe)]
+    for epochs_done in (1, 2):
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+            state = run.checkpoints / f"epoch-{epochs_done:04d}"
+            while not state.is_dir():
+                assert process.poll() is None, "it ended before it could be killed"
+                time.sleep(0.01)
+            time.sleep(random.uniform(0, 0.3))  # any moment will do
+            process.send_signal(signal.SIGKILL)
+        assert process.returncode == -signal.SIGKILL
+        assert epochs_done <= run.state().epochs_done < 4
+        command = [*program, "--resume", str(run.path)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+    assert [row["epoch"] for row in read_history(run.path)] == [1, 2, 3, 4]
+    assert_same_history(read_history(run.path), read_history(straight))
+    assert_same_weights(run.path, straight)
+    assert [path.name for path in run.checkpoints.glob("epoch-*")] == ["epoch-0004"]
+    assert not list(run.checkpoints.glob(".epoch-*"))
+
+
+def test_the_environment_is_recorded(teacher):
+    environment = json.loads((teacher / "environment.json").read_text())
+    assert environment["devices"] == 1
+    assert (environment["train_images"], environment["train_identities"]) == (64, 16)
+    model = load_embedding_model(teacher / "checkpoints" / "best.keras")
+    assert environment["parameters"] == sum(v.numpy().size for v in model.weights)
+    assert environment["packages"]["keras"] == keras.__version__
