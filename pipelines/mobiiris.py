@@ -327,9 +327,7 @@ class Pipeline:
         references = json.loads((self.folder / "references.json").read_text("utf-8"))
         latency = json.loads((self.folder / "latency.json").read_text("utf-8"))
         times = {
-            row["model"]["file"]: row["inference"]
-            for row in latency["rows"]
-            if row["threads"] == 1
+            row["model"]["file"]: row["inference"] for row in latency["rows"] if row["threads"] == 1
         }
         rows = [
             ReportRow(name, "", evaluation, reference=name != AS_RELEASED)

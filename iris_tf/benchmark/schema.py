@@ -85,13 +85,19 @@ def statistics(samples: Sequence[float]) -> dict[str, Any]:
     """
     times = np.asarray(samples, np.float64)
     values = {
-        "avg": times.mean(), "min": times.min(), "max": times.max(), "stddev": times.std(),
+        "avg": times.mean(),
+        "min": times.min(),
+        "max": times.max(),
+        "stddev": times.std(),
     } | {
         name: np.percentile(times, percent, method="linear")
         for name, percent in _PERCENTILES.items()
     }
-    return {"count": len(times), **{name: float(value) for name, value in values.items()},
-            "samples": times.tolist()}
+    return {
+        "count": len(times),
+        **{name: float(value) for name, value in values.items()},
+        "samples": times.tolist(),
+    }
 
 
 def validate_result(result: Any) -> None:
@@ -113,9 +119,7 @@ def validate_result(result: Any) -> None:
     if _text(result, "", "schema") != SCHEMA:
         raise _problem("schema", f"is {result['schema']!r}, not {SCHEMA!r}")
     if _integer(result, "", "schema_version", 1) != SCHEMA_VERSION:
-        raise _problem(
-            "schema_version", f"is {result['schema_version']}, but this program reads 1"
-        )
+        raise _problem("schema_version", f"is {result['schema_version']}, but this program reads 1")
     _check_time(_text(result, "", "created"))
     _text(result, "", "created_by")
     _text(result, "", "runtime")

@@ -207,9 +207,7 @@ def read_layout(images: str | Path, layout: str = AUTO) -> LayoutScan:
     return scan
 
 
-def _fit_here(
-    folder: Path, found: list[str], candidates: tuple[_Layout, ...]
-) -> LayoutScan | None:
+def _fit_here(folder: Path, found: list[str], candidates: tuple[_Layout, ...]) -> LayoutScan | None:
     """The best fit, or None; refused where it is one level further down."""
     scan = _best_fit(found, candidates)
     if scan is None and (inner := _inner_fit(found, candidates)) is not None:

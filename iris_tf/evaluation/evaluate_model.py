@@ -139,7 +139,8 @@ def evaluate_model(
     dict
         What was written: ``model`` (name, file, precision, sha256, bytes, phase: the fields of its
         `PhaseCodeLayout`, or None, parameters and macs, None where they are not counted, and
-        latency: median and p95 in milliseconds, runs, threads, runtime; None where it is not measured),
+        latency: median and p95 in milliseconds, runs, threads, runtime; None where it is not
+        measured),
         ``manifest``, ``other_manifests``, ``split``, ``evaluation`` (see `evaluate_embeddings`),
         ``generalised`` (see `generalised_rates`; None where failures are not known), ``slices``
         (see `slice_figures`), ``others``, ``baselines`` and ``machine``. Each of the others has
@@ -231,8 +232,14 @@ def evaluate_model(
         if codes is None
         else [
             _beside(
-                codes, evaluations[0].result, embeddings, embedders[0].phase, rows, failed,
-                protocol, resamples,
+                codes,
+                evaluations[0].result,
+                embeddings,
+                embedders[0].phase,
+                rows,
+                failed,
+                protocol,
+                resamples,
             )
         ],
         "machine": machine_description(),

@@ -165,10 +165,12 @@ def _widened(config: Any) -> Any:
 
 
 def _keras_embeddings(model: keras.Model, rois: np.ndarray) -> np.ndarray:
-    batches = [rois[i:i + _PARITY_BATCH] for i in range(0, len(rois), _PARITY_BATCH)]
+    batches = [rois[i : i + _PARITY_BATCH] for i in range(0, len(rois), _PARITY_BATCH)]
     return np.concatenate(
-        [np.asarray(model(batch[..., None].astype(np.float32), training=False))
-         for batch in batches]
+        [
+            np.asarray(model(batch[..., None].astype(np.float32), training=False))
+            for batch in batches
+        ]
     )
 
 

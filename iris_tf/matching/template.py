@@ -104,9 +104,7 @@ class Template:
         embedding, quality = arrays["embedding"], arrays["quality"]
         if not are_unit(embedding, 1) or quality.shape not in ((0,), (len(_QUALITY),)):
             raise _refuse(path, "template")
-        return cls(
-            embedding, origin, IrisQuality(*map(float, quality)) if len(quality) else None
-        )
+        return cls(embedding, origin, IrisQuality(*map(float, quality)) if len(quality) else None)
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:

@@ -125,7 +125,7 @@ def cmc(ranks: np.ndarray, up_to: int) -> np.ndarray:
         Share of probes, 0..1, whose own identity is at rank k or better, k = 1...up_to.
     """
     counts = np.bincount(np.minimum(ranks, up_to + 1), minlength=up_to + 2)
-    return np.cumsum(counts[1:up_to + 1]) / len(ranks)
+    return np.cumsum(counts[1 : up_to + 1]) / len(ranks)
 
 
 def resample_cmc(
@@ -151,8 +151,8 @@ def resample_cmc(
     """
     person = labels.person[ranks.probes]
     probes = weights @ np.bincount(person, minlength=weights.shape[1])
-    hits = np.stack([
-        weights @ np.bincount(person[ranks.ranks <= k], minlength=weights.shape[1]) for k in at
-    ])
+    hits = np.stack(
+        [weights @ np.bincount(person[ranks.ranks <= k], minlength=weights.shape[1]) for k in at]
+    )
     with np.errstate(invalid="ignore"):
         return hits / probes

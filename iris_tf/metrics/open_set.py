@@ -199,9 +199,7 @@ def _scores_of_probes(draw: Draw, scores: np.ndarray) -> tuple[np.ndarray, np.nd
     return rounded(mated), rounded(np.maximum(non_mated, -1.0))  # nobody of its group enrolled
 
 
-def _by_place(
-    place: np.ndarray, person: np.ndarray, places: int, persons: int
-) -> sparse.csr_array:
+def _by_place(place: np.ndarray, person: np.ndarray, places: int, persons: int) -> sparse.csr_array:
     """Number of probes at each place (rows) by person."""
     shape = (places, persons)
     return sparse.coo_array((np.ones(len(place)), (place, person)), shape=shape).tocsr()

@@ -13,9 +13,7 @@ Blocks = Callable[[], Iterable[tuple[int, np.ndarray]]]
 Total = Callable[[np.ndarray], np.ndarray]
 
 
-def by_pair_of_persons(
-    pairs: Pairs, labels: ImageLabels, values: np.ndarray
-) -> sparse.csr_array:
+def by_pair_of_persons(pairs: Pairs, labels: ImageLabels, values: np.ndarray) -> sparse.csr_array:
     """Sums of the values of comparisons, of shape (persons, persons)."""
     places = labels.person[pairs.first], labels.person[pairs.second]
     return sparse.coo_array((values, places), shape=(labels.persons, labels.persons)).tocsr()

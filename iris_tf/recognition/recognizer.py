@@ -158,10 +158,9 @@ class IrisRecognizer:
 
     def _use(self, path: str | Path) -> None:
         calibration = Calibration.read(path)
-        if (
-            calibration.model_sha256 != self.origin.model_sha256
-            or len(calibration.matrix) != learned_size(self.card.embedding_size, self.card.phase)
-        ):
+        if calibration.model_sha256 != self.origin.model_sha256 or len(
+            calibration.matrix
+        ) != learned_size(self.card.embedding_size, self.card.phase):
             raise ModelError(
                 f"{path}: this calibration is of another model file ({calibration.model}, SHA-256 "
                 f"{calibration.model_sha256[:12]}) than {self.model}; make one for this "

@@ -115,8 +115,7 @@ def conclusion(result: Mapping[str, Any]) -> str:
         sentences.insert(0, f"Lowest EER: {least['model']['name']}.")
     for baseline in result["baselines"]:
         model, other = (
-            percent(baseline[kind]["metrics"]["eer"])
-            for kind in ("model_evaluation", "evaluation")
+            percent(baseline[kind]["metrics"]["eer"]) for kind in ("model_evaluation", "evaluation")
         )
         sentences.append(
             f"On the same images, {baseline['name']} has an EER of {other}{_SPACE}% and {first} "

@@ -338,8 +338,10 @@ def verdict(rows: Sequence[ReportRow]) -> str:
         if len(better) == len(trained):
             clause = "All trained models are clearly better than the references"
         elif better:
-            clause = (f"{len(better)} of {len(trained)} lines of trained models are clearly better "
-                      "than the references")
+            clause = (
+                f"{len(better)} of {len(trained)} lines of trained models are clearly better "
+                "than the references"
+            )
         else:
             clause = "No trained model is clearly better than the references"
         text += f" {clause} ({against})."

@@ -56,8 +56,15 @@ def overlay_jpeg(crop: np.ndarray, drop: np.ndarray, full: float) -> bytes:
     cover = _STRONGEST * np.clip(np.abs(drop) / full, 0.0, 1.0)[..., None]
     mixed = (1 - cover) * crop[..., None] + cover * colours[(drop < 0).astype(int)]
     scale = _thumbnail_scale(crop)
-    return _jpeg(cv2.resize(mixed.round().astype(np.uint8), None, fx=scale, fy=scale,
-                            interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR))
+    return _jpeg(
+        cv2.resize(
+            mixed.round().astype(np.uint8),
+            None,
+            fx=scale,
+            fy=scale,
+            interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR,
+        )
+    )
 
 
 def _thumbnail_scale(crop: np.ndarray) -> float:

@@ -72,8 +72,10 @@ def _head(report: Report) -> Iterable[str]:
     yield f"<h1>{_text(report.title)}</h1>"
     yield f'<p class="where">{_text(report.dataset)}, {_text(report.evaluated_on)}</p>'
     if report.synthetic:
-        yield ('<p><span class="synthetic">Synthetic eyes: these figures say nothing about '
-               "real ones</span></p>")
+        yield (
+            '<p><span class="synthetic">Synthetic eyes: these figures say nothing about '
+            "real ones</span></p>"
+        )
     yield f'<p class="verdict">{_whole(_text(report.conclusion or verdict(report.rows)))}</p>'
     yield "</header>"
 
@@ -91,16 +93,21 @@ def _counts(report: Report) -> Iterable[str]:
     ]
     if generalised:
         failed, share = generalised["failures"], f"{100 * generalised['failure_rate']:.2f} %"
-        items.append((f"{sum(failed.values()):,}",
-                      f"failures to extract, {share} of the images{_reasons(failed)}"))
+        items.append(
+            (
+                f"{sum(failed.values()):,}",
+                f"failures to extract, {share} of the images{_reasons(failed)}",
+            )
+        )
     yield '<section><h2>What was compared</h2><ul class="counts">'
     yield from (f"<li><b>{number}</b> {_text(label)}</li>" for number, label in items)
     yield "</ul></section>"
 
 
 def _reasons(failures: Mapping[str, int]) -> str:
-    reasons = ", ".join(f"{reason} {count:,}" for reason, count in sorted(failures.items())
-                        if count)
+    reasons = ", ".join(
+        f"{reason} {count:,}" for reason, count in sorted(failures.items()) if count
+    )
     return f" ({reasons})" if reasons else ""
 
 
@@ -112,11 +119,13 @@ def _results(report: Report, tables: Iterator[int]) -> Iterable[str]:
     text += f"{_text(report.evaluated_on)}. "
     if intervals := report.rows[0].evaluation["intervals"]:
         persons = report.rows[0].evaluation["counts"]["persons"]
-        text += (f"Small print under a figure: {100 * intervals['level']:.0f} % confidence "
-                 f"interval from {intervals['resamples']:,} bootstrap resamples of persons. One "
-                 "without width (no error in any resample) does not say that there are none: of "
-                 f"{persons} persons without an error, as many would be seen in one of twenty "
-                 f"samples if {100 * (1 - 0.05 ** (1 / persons)):.1f} % of all persons had one. ")
+        text += (
+            f"Small print under a figure: {100 * intervals['level']:.0f} % confidence "
+            f"interval from {intervals['resamples']:,} bootstrap resamples of persons. One "
+            "without width (no error in any resample) does not say that there are none: of "
+            f"{persons} persons without an error, as many would be seen in one of twenty "
+            f"samples if {100 * (1 - 0.05 ** (1 / persons)):.1f} % of all persons had one. "
+        )
     text += "MiB: size of the model file. "
     if any(row.latency_ms is not None for row in report.rows):
         text += "ms: median time of one crop on one thread of the processor named below. "
@@ -128,10 +137,13 @@ def _results(report: Report, tables: Iterator[int]) -> Iterable[str]:
         yield "<section><h2>Differences</h2>"
         yield report_tables.differences_table(report.differences)
         first = report.compared_with or report.rows[0].model
-        yield _caption(tables, f"Figure of the model minus that of {_text(first)}, in percentage "
-                       "points (of AUC and d′ in their own units), with intervals of the paired "
-                       "bootstrap: the same persons are drawn for both. Better or worse is said "
-                       "where the interval leaves out 0.")
+        yield _caption(
+            tables,
+            f"Figure of the model minus that of {_text(first)}, in percentage "
+            "points (of AUC and d′ in their own units), with intervals of the paired "
+            "bootstrap: the same persons are drawn for both. Better or worse is said "
+            "where the interval leaves out 0.",
+        )
         yield "</section>"
 
 
@@ -139,35 +151,49 @@ def _details(report: Report, tables: Iterator[int]) -> Iterable[str]:
     rows = report.rows
     yield "<section><h2>Verification</h2>"
     yield report_tables.verification_table(rows)
-    yield _caption(tables, "FNMR at the most lenient threshold whose FMR is at most the one "
-                   "named. A dash: by the rule of 30, at least 30 false matches must be expected "
-                   "at an FMR before a figure is given. AUC: area under the ROC curve. d′: "
-                   "distance of the two means in units of the root mean square of the two "
-                   "standard deviations.")
+    yield _caption(
+        tables,
+        "FNMR at the most lenient threshold whose FMR is at most the one "
+        "named. A dash: by the rule of 30, at least 30 false matches must be expected "
+        "at an FMR before a figure is given. AUC: area under the ROC curve. d′: "
+        "distance of the two means in units of the root mean square of the two "
+        "standard deviations.",
+    )
     yield report_tables.thresholds_table(rows)
-    yield _caption(tables, "Thresholds (a comparison that scores at least as much is a match) "
-                   "and errors there, as counted. GFAR and GFRR: the same with failures to "
-                   "extract counted as non-matches; a dash where failures are not known.")
+    yield _caption(
+        tables,
+        "Thresholds (a comparison that scores at least as much is a match) "
+        "and errors there, as counted. GFAR and GFRR: the same with failures to "
+        "extract counted as non-matches; a dash where failures are not known.",
+    )
     yield "</section>"
     if identification := report_tables.identification_table(rows):
         yield "<section><h2>Identification</h2>"
         yield identification
         caption = "CMC: closed set. FNIR@FPIR: open set; "
         if opened := rows[0].evaluation.get("open_set"):
-            caption += (f"means of {opened['draws']} draws of a gallery of half of the persons "
-                        f"({opened['enrolled']:,.0f} eyes enrolled, "
-                        f"{opened['mated_probes']:,.0f} mated and "
-                        f"{opened['non_mated_probes']:,.0f} non-mated probes). ")
-        yield _caption(tables, caption + "Few probes: fewer than 30 false positives are "
-                       "expected, so the figure is uncertain. Intervals of FNIR hold for the "
-                       "galleries that were drawn.")
+            caption += (
+                f"means of {opened['draws']} draws of a gallery of half of the persons "
+                f"({opened['enrolled']:,.0f} eyes enrolled, "
+                f"{opened['mated_probes']:,.0f} mated and "
+                f"{opened['non_mated_probes']:,.0f} non-mated probes). "
+            )
+        yield _caption(
+            tables,
+            caption + "Few probes: fewer than 30 false positives are "
+            "expected, so the figure is uncertain. Intervals of FNIR hold for the "
+            "galleries that were drawn.",
+        )
         yield "</section>"
     if cost := report_tables.cost_table(rows):
         yield "<section><h2>Cost</h2>"
         yield cost
-        yield _caption(tables, "MiB: size of the file. Parameters: constants that operations "
-                       "compute with. MACs: multiply-accumulate operations of convolutions and "
-                       "matrix products for one crop." + _latency_caption(report))
+        yield _caption(
+            tables,
+            "MiB: size of the file. Parameters: constants that operations "
+            "compute with. MACs: multiply-accumulate operations of convolutions and "
+            "matrix products for one crop." + _latency_caption(report),
+        )
         yield "</section>"
 
 
@@ -177,9 +203,11 @@ def _latency_caption(report: Report) -> str:
         return ""
     machine = report.environment.get("cpu", "the machine named below")
     counts = " or ".join(f"{count:,}" for count in sorted(runs))
-    return (f" Latency: time of one crop on one thread of this host ({_text(machine)}) with "
-            f"LiteRT, median (p50) and 95th percentile (p95) of {counts} runs after some that "
-            "warm up. A p95 far above the median tells of a busy machine; a phone has other times.")
+    return (
+        f" Latency: time of one crop on one thread of this host ({_text(machine)}) with "
+        f"LiteRT, median (p50) and 95th percentile (p95) of {counts} runs after some that "
+        "warm up. A p95 far above the median tells of a busy machine; a phone has other times."
+    )
 
 
 def _slices(report: Report, tables: Iterator[int], figures: Iterator[int]) -> Iterable[str]:
@@ -192,22 +220,37 @@ def _slices(report: Report, tables: Iterator[int], figures: Iterator[int]) -> It
     yield "<section><h2>Slices</h2>"
     if parts:
         yield parts
-        yield _caption(tables, f"EER within each slice; FMR and FNMR {at}. Same and different "
-                       "dilation: genuine comparisons parted at the median difference of the "
-                       "ratio of pupil to iris radius.")
+        yield _caption(
+            tables,
+            f"EER within each slice; FMR and FNMR {at}. Same and different "
+            "dilation: genuine comparisons parted at the median difference of the "
+            "ratio of pupil to iris radius.",
+        )
     if quality:
         yield quality
-        yield _caption(tables, f"FNMR {at}, by quarter of the genuine comparisons; a comparison "
-                       "is as good as the worse of its two images.")
+        yield _caption(
+            tables,
+            f"FNMR {at}, by quarter of the genuine comparisons; a comparison "
+            "is as good as the worse of its two images.",
+        )
         yield '<figure><div class="panels">'
         for row in report.rows:
             if (row.slices or {}).get("quality"):
-                yield image_tag(report_plots.discard_plot(row, report_tables.SLICE_THRESHOLD),
-                             f"Error-versus-discard curves of {row.label}")
-        yield ("</div>" + _figcaption(figures, f"Error versus discard: FNMR {at} of the genuine "
-               "comparisons that are left when those of the worst quality are discarded. A "
-               "quality figure that tells hard images from easy ones falls. The scale need not "
-               "start at 0.") + "</figure>")
+                yield image_tag(
+                    report_plots.discard_plot(row, report_tables.SLICE_THRESHOLD),
+                    f"Error-versus-discard curves of {row.label}",
+                )
+        yield (
+            "</div>"
+            + _figcaption(
+                figures,
+                f"Error versus discard: FNMR {at} of the genuine "
+                "comparisons that are left when those of the worst quality are discarded. A "
+                "quality figure that tells hard images from easy ones falls. The scale need not "
+                "start at 0.",
+            )
+            + "</figure>"
+        )
     yield "</section>"
 
 
@@ -215,17 +258,24 @@ def _worst(report: Report) -> Iterable[str]:
     if not report.worst:
         return
     yield "<section><h2>The worst comparisons</h2>"
-    eyes = "Synthetic eyes" if report.synthetic else (
-        "Crops of real eyes: mind the terms of the dataset before this page is passed on"
+    eyes = (
+        "Synthetic eyes"
+        if report.synthetic
+        else ("Crops of real eyes: mind the terms of the dataset before this page is passed on")
     )
-    yield (f'<p class="caption">{eyes}, ROI mode <code>{_text(report.roi_mode)}</code>. EER '
-           "thresholds are in the table of operating points.</p>")
+    yield (
+        f'<p class="caption">{eyes}, ROI mode <code>{_text(report.roi_mode)}</code>. EER '
+        "thresholds are in the table of operating points.</p>"
+    )
     for number, worst in enumerate(report.worst):
-        for kind, order, pairs in (("Genuine", "lowest", worst.genuine),
-                                   ("Impostor", "highest", worst.impostor)):
+        for kind, order, pairs in (
+            ("Genuine", "lowest", worst.genuine),
+            ("Impostor", "highest", worst.impostor),
+        ):
             yield f"<details{' open' if number == 0 else ''}>"
-            yield (f"<summary>{kind} comparisons of the {order} scores, "
-                   f"{_text(worst.model)}</summary>")
+            yield (
+                f"<summary>{kind} comparisons of the {order} scores, {_text(worst.model)}</summary>"
+            )
             # Algorithm 1 cuts a strip out of some eyes whose lids hide most of the iris.
             strips = [is_strip(crop) for pair in pairs for crop in pair.crops]
             wide = 2 * sum(strips) > len(strips)
@@ -240,8 +290,10 @@ def _pair(pair: ComparedPair) -> Iterable[str]:
     yield '<li><div class="both">'
     for name, crop in zip(pair.names, pair.crops, strict=True):
         yield image_tag(small_jpeg(crop), name, "jpeg")
-    yield (f"</div><p><b>{pair.score:.4f}</b> {_text(pair.names[0])} and "
-           f"{_text(pair.names[1])}</p></li>")
+    yield (
+        f"</div><p><b>{pair.score:.4f}</b> {_text(pair.names[0])} and "
+        f"{_text(pair.names[1])}</p></li>"
+    )
 
 
 def _occlusion(report: Report) -> Iterable[str]:
@@ -249,18 +301,22 @@ def _occlusion(report: Report) -> Iterable[str]:
         return
     yield "<section><h2>What the embedding looks at</h2>"
     eyes = "Synthetic eyes" if report.synthetic else "Crops of real eyes"
-    yield (f'<p class="caption">{eyes} at the network\'s input size, the worst quality first. A '
-           "black square slides over the crop, and each pixel shows what that changes, as the mean "
-           "of all squares that cover it. First the crop, then the change of its cosine "
-           "similarity with itself uncovered, then with another image of the same eye; the full "
-           "colour is the largest change of that eye. A square changes nothing where the crop is "
-           "black.</p>")
+    yield (
+        f'<p class="caption">{eyes} at the network\'s input size, the worst quality first. A '
+        "black square slides over the crop, and each pixel shows what that changes, as the mean "
+        "of all squares that cover it. First the crop, then the change of its cosine "
+        "similarity with itself uncovered, then with another image of the same eye; the full "
+        "colour is the largest change of that eye. A square changes nothing where the crop is "
+        "black.</p>"
+    )
     for number, (model, maps) in enumerate(report.occlusion.items()):
         yield f"<details{' open' if number == 0 else ''}>"
         yield f"<summary>Occlusion maps of {_text(model)}</summary>"
         yield '<p class="legend">'
-        for colour, change in ((FALLS, "less similar when covered"),
-                               (RISES, "more similar when covered")):
+        for colour, change in (
+            (FALLS, "less similar when covered"),
+            (RISES, "more similar when covered"),
+        ):
             yield f'<span><i class="ramp" style="--end:{colour}"></i>{change}</span>'
         wide = any(is_strip(found.crop) for found in maps)
         yield f'</p><ol class="pairs maps {"strip" if wide else "square"}">'
@@ -274,13 +330,18 @@ def _map(found: OcclusionMap) -> Iterable[str]:
     yield '<li><div class="both">'
     yield image_tag(small_jpeg(found.crop), found.image, "jpeg")
     for drop, what in ((found.own, "itself"), (found.genuine, found.partner)):
-        yield image_tag(overlay_jpeg(found.crop, drop, found.largest or 1.0),
-                        f"Occlusion map of {found.image} against {what}", "jpeg")
-    yield (f"</div><p>{_text(found.image)}: with itself 1, down by up to "
-           f"<b>{found.own.max():.4f}</b>; with {_text(found.partner)} "
-           f"<b>{found.similarity:.4f}</b>, down by up to "
-           f"<b>{max(0.0, found.genuine.max()):.4f}</b>, up by up to "
-           f"<b>{max(0.0, -found.genuine.min()):.4f}</b></p></li>")
+        yield image_tag(
+            overlay_jpeg(found.crop, drop, found.largest or 1.0),
+            f"Occlusion map of {found.image} against {what}",
+            "jpeg",
+        )
+    yield (
+        f"</div><p>{_text(found.image)}: with itself 1, down by up to "
+        f"<b>{found.own.max():.4f}</b>; with {_text(found.partner)} "
+        f"<b>{found.similarity:.4f}</b>, down by up to "
+        f"<b>{max(0.0, found.genuine.max()):.4f}</b>, up by up to "
+        f"<b>{max(0.0, -found.genuine.min()):.4f}</b></p></li>"
+    )
 
 
 def _curves(report: Report, figures: Iterator[int]) -> Iterable[str]:
@@ -291,37 +352,52 @@ def _curves(report: Report, figures: Iterator[int]) -> Iterable[str]:
     yield '<p class="legend">'
     for model, colour in colours.items():
         yield f'<span><i style="background:{colour}"></i>{_text(model)}</span>'
-    yield "</p><div class=\"panels\">"
+    yield '</p><div class="panels">'
     yield image_tag(report_plots.det_plot(report.rows, colours), "DET curves: FNMR against FMR")
     if identified:
         yield image_tag(report_plots.cmc_plot(report.rows, colours), "CMC curves by rank")
     text = f"Detection error trade-off{source}, probit axes; the thin diagonal is FMR = FNMR. "
     if identified:
         text += "Beside it: closed-set identification. "
-    yield "</div>" + _figcaption(figures, text + "Solid lines are float32, dashed float16, "
-                                 "dotted int8; where they coincide, only one is seen, and a "
-                                 "DET curve with fewer errors than the axes show is not seen.")
+    yield "</div>" + _figcaption(
+        figures,
+        text + "Solid lines are float32, dashed float16, "
+        "dotted int8; where they coincide, only one is seen, and a "
+        "DET curve with fewer errors than the axes show is not seen.",
+    )
     yield "</figure></section>"
-    yield "<section><h2>Scores</h2><figure><div class=\"panels\">"
+    yield '<section><h2>Scores</h2><figure><div class="panels">'
     for row in _last_of_each_model(report.rows):
         yield image_tag(report_plots.histogram_plot(row), f"Score histograms of {row.label}")
-    yield "</div>" + _figcaption(figures, f"Scores{source}: genuine and impostor comparisons, "
-                                 "each adding up to 100 %.") + "</figure></section>"
+    yield (
+        "</div>"
+        + _figcaption(
+            figures, f"Scores{source}: genuine and impostor comparisons, each adding up to 100 %."
+        )
+        + "</figure></section>"
+    )
 
 
 def _training(report: Report, figures: Iterator[int]) -> Iterable[str]:
     if not report.curves:
         return
     colours = report_plots.model_colours(report.rows)
-    yield "<section><h2>Training</h2><figure><div class=\"panels\">"
+    yield '<section><h2>Training</h2><figure><div class="panels">'
     yield image_tag(report_plots.loss_plot(report.curves, colours), "Training loss by epoch")
     if any(curve.val_eer for curve in report.curves):
-        yield image_tag(report_plots.val_eer_plot(report.curves, colours),
-                        "Validation EER by epoch")
-    yield "</div>" + _figcaption(
-        figures, f"Training{' on synthetic eyes' if report.synthetic else ''}: loss (models with "
-        "other loss terms or margins are not comparable by it) and equal error rate on "
-        "validation identities.") + "</figure></section>"
+        yield image_tag(
+            report_plots.val_eer_plot(report.curves, colours), "Validation EER by epoch"
+        )
+    yield (
+        "</div>"
+        + _figcaption(
+            figures,
+            f"Training{' on synthetic eyes' if report.synthetic else ''}: loss (models with "
+            "other loss terms or margins are not comparable by it) and equal error rate on "
+            "validation identities.",
+        )
+        + "</figure></section>"
+    )
 
 
 def _crops(report: Report) -> Iterable[str]:
@@ -332,18 +408,22 @@ def _crops(report: Report) -> Iterable[str]:
     yield f'<div class="crops {"strip" if wide else "square"}">'
     for number, crop in enumerate(report.crops, start=1):
         yield image_tag(crop_png(crop), f"Crop {number}")
-    yield (f"</div><figcaption><b>Crops</b>{' of synthetic eyes' if report.synthetic else ''}, ROI "
-           f"mode <code>{_text(report.roi_mode)}</code>, at the network's input size."
-           "</figcaption></figure></section>")
+    yield (
+        f"</div><figcaption><b>Crops</b>{' of synthetic eyes' if report.synthetic else ''}, ROI "
+        f"mode <code>{_text(report.roi_mode)}</code>, at the network's input size."
+        "</figcaption></figure></section>"
+    )
 
 
 def _data(report: Report) -> Iterable[str]:
     yield '<section class="facts"><div><h2>Data</h2>'
     if report.splits:
         yield report_tables.splits_table(report.splits)
-    yield (f"<p class=\"caption\">Images without a crop, all splits: "
-           f"{sum(report.failures.values()):,}{_text(_reasons(report.failures))}. The figures "
-           "above are of the others.</p>")
+    yield (
+        f'<p class="caption">Images without a crop, all splits: '
+        f"{sum(report.failures.values()):,}{_text(_reasons(report.failures))}. The figures "
+        "above are of the others.</p>"
+    )
     yield "</div><div><h2>Machine</h2><dl>"
     for name, value in _environment(report.environment):
         yield f"<dt>{_text(name)}</dt><dd>{_text(value)}</dd>"

@@ -27,11 +27,22 @@ _LINE_STYLES = {"float32": "-", "float16": (0, (4, 2)), "int8": (0, (1, 1.5))}
 _DET_TICKS = (1e-5, 1e-4, 0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
 _DET_LIMITS = (0.0005, 0.9)
 _STYLE = {
-    "font.family": "sans-serif", "font.size": 8.5, "axes.titlesize": 9, "axes.labelsize": 8.5,
-    "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.7,
-    "axes.grid": True, "grid.color": "#E3E3E3", "grid.linewidth": 0.6, "axes.axisbelow": True,
-    "xtick.major.width": 0.7, "ytick.major.width": 0.7, "lines.linewidth": 1.5,
-    "legend.frameon": False, "legend.fontsize": 7.5,
+    "font.family": "sans-serif",
+    "font.size": 8.5,
+    "axes.titlesize": 9,
+    "axes.labelsize": 8.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.7,
+    "axes.grid": True,
+    "grid.color": "#E3E3E3",
+    "grid.linewidth": 0.6,
+    "axes.axisbelow": True,
+    "xtick.major.width": 0.7,
+    "ytick.major.width": 0.7,
+    "lines.linewidth": 1.5,
+    "legend.frameon": False,
+    "legend.fontsize": 7.5,
     "text.parse_math": False,  # a name may hold dollar signs
 }
 
@@ -86,8 +97,14 @@ def cmc_plot(rows: Sequence["ReportRow"], colours: Mapping[str, str]) -> bytes:
         figure, axes = _new_figure(height=4.1)
         for row in rows:
             rates = 100 * np.array(row.evaluation["curves"]["cmc"])  # none of listed pairs
-            axes.plot(np.arange(1, len(rates) + 1), rates, color=colours[row.model],
-                      linestyle=_line_style(row), marker=".", markersize=3.5)
+            axes.plot(
+                np.arange(1, len(rates) + 1),
+                rates,
+                color=colours[row.model],
+                linestyle=_line_style(row),
+                marker=".",
+                markersize=3.5,
+            )
         axes.set_xlim(0.5, None)
         axes.set_xticks([1, 5, 10, 15, 20])
         axes.set_ylim(None, 101)  # room for markers at 100, but no share beyond it
@@ -111,15 +128,27 @@ def histogram_plot(row: "ReportRow") -> bytes:
             axes.stairs(shares[kind], edges, fill=True, alpha=0.25, color=colour)
             axes.stairs(shares[kind], edges, color=colour, linewidth=1.2, label=kind)
         threshold = row.evaluation["thresholds"]["eer"]
-        axes.axvline(threshold, color="#444444", linewidth=0.9, linestyle=(0, (3, 2)),
-                     label=f"EER threshold {threshold:.2f}")
+        axes.axvline(
+            threshold,
+            color="#444444",
+            linewidth=0.9,
+            linestyle=(0, (3, 2)),
+            label=f"EER threshold {threshold:.2f}",
+        )
         axes.set_xlim(edges[max(filled[0] - 1, 0)], edges[min(filled[-1] + 2, len(edges) - 1)])
         axes.set_ylim(0, 1.3 * max(values.max() for values in shares.values()))  # legend's room
         axes.set_title(row.label + (" (reference)" if row.reference else ""), loc="left")
         axes.set_xlabel("cosine similarity")
         axes.set_ylabel(f"% of comparisons per {edges[1] - edges[0]:.2g}")
-        axes.legend(loc="upper right", ncols=3, columnspacing=1.0, handlelength=1.4,
-                    frameon=True, framealpha=0.9, edgecolor="none")
+        axes.legend(
+            loc="upper right",
+            ncols=3,
+            columnspacing=1.0,
+            handlelength=1.4,
+            frameon=True,
+            framealpha=0.9,
+            edgecolor="none",
+        )
         return _png(figure)
 
 
@@ -129,10 +158,15 @@ def discard_plot(row: "ReportRow", threshold: str) -> bytes:
         figure, axes = _new_figure(height=3.2)
         for i, (name, found) in enumerate(row.slices["quality"].items()):
             points = found["discard"]
-            axes.plot([100 * point["discarded"] for point in points],
-                      [100 * point["fnmr"][threshold] for point in points],
-                      color=_COLOURS[i % len(_COLOURS)], marker=_MARKERS[i % len(_MARKERS)],
-                      markersize=4, linewidth=1.2, label=name.replace("_", " "))
+            axes.plot(
+                [100 * point["discarded"] for point in points],
+                [100 * point["fnmr"][threshold] for point in points],
+                color=_COLOURS[i % len(_COLOURS)],
+                marker=_MARKERS[i % len(_MARKERS)],
+                markersize=4,
+                linewidth=1.2,
+                label=name.replace("_", " "),
+            )
         low, high = axes.get_ylim()
         axes.set_ylim(max(low, 0) if low > high / 2 else 0, min(high, 101))
         axes.set_xlabel("discarded (% of genuine comparisons)")
@@ -147,8 +181,13 @@ def loss_plot(curves: Sequence["TrainingCurve"], colours: Mapping[str, str]) -> 
     with rc_context(_STYLE):
         figure, axes = _new_figure(height=3.0)
         for curve, colour in _coloured(curves, colours):
-            axes.plot(curve.epochs, curve.loss, color=colour, label=curve.model,
-                      marker="." if len(curve.epochs) < 30 else None)
+            axes.plot(
+                curve.epochs,
+                curve.loss,
+                color=colour,
+                label=curve.model,
+                marker="." if len(curve.epochs) < 30 else None,
+            )
         axes.set_ylim(0, None)
         axes.set_ylabel("training loss")
         _finish_epochs(axes)
@@ -161,8 +200,13 @@ def val_eer_plot(curves: Sequence["TrainingCurve"], colours: Mapping[str, str]) 
         figure, axes = _new_figure(height=3.0)
         for curve, colour in _coloured(curves, colours):
             if curve.val_eer:
-                axes.plot(curve.epochs, 100 * np.array(curve.val_eer), color=colour,
-                          label=curve.model, marker="." if len(curve.epochs) < 30 else None)
+                axes.plot(
+                    curve.epochs,
+                    100 * np.array(curve.val_eer),
+                    color=colour,
+                    label=curve.model,
+                    marker="." if len(curve.epochs) < 30 else None,
+                )
         axes.set_ylim(0, None)
         axes.set_ylabel("validation EER (%)")
         _finish_epochs(axes)

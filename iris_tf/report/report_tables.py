@@ -88,7 +88,8 @@ def table(columns: Sequence[Column], lines: Iterable[Line], name: str, wide: boo
         body.append(f"<tr{classes}>" + "".join(_cell(i, *both) for i, both in enumerate(cells)))
     content = (
         f'<table class="sortable{" wide" if wide else ""}" aria-label="{escape(name)}">'
-        f"<thead><tr>{heads}</tr></thead>\n<tbody>" + "".join(f"{row}</tr>\n" for row in body)
+        f"<thead><tr>{heads}</tr></thead>\n<tbody>"
+        + "".join(f"{row}</tr>\n" for row in body)
         + "</tbody></table>"
     )
     if wide:
@@ -121,17 +122,32 @@ def results_table(rows: Sequence[ReportRow]) -> str:
     lines, previous = [], None
     for row in rows:
         metrics = row.evaluation["metrics"]
-        values = (None, None, metrics["eer"], metrics["vr_far_1e-2"], metrics["cmc_1"], row.bytes,
-                  row.latency_ms)
+        values = (
+            None,
+            None,
+            metrics["eer"],
+            metrics["vr_far_1e-2"],
+            metrics["cmc_1"],
+            row.bytes,
+            row.latency_ms,
+        )
         cells = [
-            Cell(text, value, small, heading == "EER (%)" and row.eer == least
-                 and not row.reference)
-            for heading, (text, small), value in zip(HEADINGS, table_cells(row), values,
-                                                     strict=True)
+            Cell(
+                text, value, small, heading == "EER (%)" and row.eer == least and not row.reference
+            )
+            for heading, (text, small), value in zip(
+                HEADINGS, table_cells(row), values, strict=True
+            )
         ]
         cells[0] = _named(row)
-        classes = [name for name, on in (("reference", row.reference),
-                                         ("first", previous not in (None, row.model))) if on]
+        classes = [
+            name
+            for name, on in (
+                ("reference", row.reference),
+                ("first", previous not in (None, row.model)),
+            )
+            if on
+        ]
         previous = row.model
         lines.append(Line(cells[:shown], classes))
     columns = [Column(heading, i > 1) for i, heading in enumerate(HEADINGS[:shown])]
@@ -147,8 +163,11 @@ def verification_table(rows: Sequence[ReportRow]) -> str:
     return table(
         columns,
         [
-            _line(row, *(_rate(row, f"fnmr_{name}") for name in FMRS),
-                  *(_number(row, name, form) for name, form in _OWN_UNITS.items()))
+            _line(
+                row,
+                *(_rate(row, f"fnmr_{name}") for name in FMRS),
+                *(_number(row, name, form) for name, form in _OWN_UNITS.items()),
+            )
             for row in rows
         ],
         "Verification",
@@ -195,8 +214,11 @@ def identification_table(rows: Sequence[ReportRow]) -> str:
     return table(
         columns,
         [
-            _line(row, *(_rate(row, f"cmc_{rank}") for rank in CMC_RANKS),
-                  *(_fnir(row, name) for name in FPIRS))
+            _line(
+                row,
+                *(_rate(row, f"cmc_{rank}") for rank in CMC_RANKS),
+                *(_fnir(row, name) for name in FPIRS),
+            )
             for row in rows
         ],
         "Identification",
@@ -223,10 +245,17 @@ def cost_table(rows: Sequence[ReportRow]) -> str:
     return table(
         columns,
         [
-            _line(row, cell(row.bytes, 2**20, "{:.2f}"), cell(row.parameters, _MILLION, "{:.3f}"),
-                  cell(row.macs, _MILLION, "{:,.1f}"),
-                  *(cell(time, 1, "{:.2f}") for time in (row.latency_ms, row.latency_p95_ms)
-                    if timed))
+            _line(
+                row,
+                cell(row.bytes, 2**20, "{:.2f}"),
+                cell(row.parameters, _MILLION, "{:.3f}"),
+                cell(row.macs, _MILLION, "{:,.1f}"),
+                *(
+                    cell(time, 1, "{:.2f}")
+                    for time in (row.latency_ms, row.latency_p95_ms)
+                    if timed
+                ),
+            )
             for row in rows
         ],
         "Cost",
@@ -358,4 +387,3 @@ def _fnir(row: ReportRow, name: str) -> Cell:
     enough = row.evaluation["open_set"]["rule_of_30"][name]
     small = [interval(row, f"fnir_{name}"), "" if enough else "few probes"]
     return Cell(percent(rate), rate, ", ".join(filter(None, small)))
-

@@ -189,8 +189,9 @@ def _outline(mask: np.ndarray, smallest: float) -> Ellipse | None:
     step = 0.5
     reach = np.arange(0.3 * radius, 1.8 * radius + 2.0, step)
     cos, sin = np.cos(_ANGLES)[:, None], np.sin(_ANGLES)[:, None]
-    profile = sample(np.where(labels == largest, mask, np.minimum(mask, 0.5)), x + cos * reach,
-                     y + sin * reach)
+    profile = sample(
+        np.where(labels == largest, mask, np.minimum(mask, 0.5)), x + cos * reach, y + sin * reach
+    )
     # The last step from inside to outside: a highlight may leave a hole.
     falls = (profile[:, :-1] > 0.5) & (profile[:, 1:] <= 0.5)
     at = falls.shape[1] - 1 - falls[:, ::-1].argmax(axis=1)

@@ -158,9 +158,7 @@ def crop_roi(image: np.ndarray, eye: SegmentedEye, mode: str) -> np.ndarray:
     return CROPS[mode](image, eye)
 
 
-def _roi_mask(
-    image: np.ndarray, eye: SegmentedEye, given: np.ndarray | None = None
-) -> np.ndarray:
+def _roi_mask(image: np.ndarray, eye: SegmentedEye, given: np.ndarray | None = None) -> np.ndarray:
     """Return `given`, or ``iris_mask - pupil_mask``, as uint8 zeros and ones, not all zero."""
     if eye.visible.shape != image.shape:
         raise ValueError(

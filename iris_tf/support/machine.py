@@ -9,8 +9,15 @@ from typing import Any
 from iris_tf.support.version import __version__
 
 _PACKAGES = (
-    "ai-edge-litert", "keras", "numpy", "open-iris", "opencv-python", "scikit-learn", "scipy",
-    "tensorflow", "tensorflow-cpu",
+    "ai-edge-litert",
+    "keras",
+    "numpy",
+    "open-iris",
+    "opencv-python",
+    "scikit-learn",
+    "scipy",
+    "tensorflow",
+    "tensorflow-cpu",
 )
 
 

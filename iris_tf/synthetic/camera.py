@@ -79,9 +79,7 @@ class Camera:
         left, top = (round(value) for value in self.corner)
         factor = 1.0 / self.reduction
         # Pixel centres lie at whole numbers, so scaling shifts by half a pixel.
-        return ellipse.scaled(
-            factor, ((0.5 - left) * factor - 0.5, (0.5 - top) * factor - 0.5)
-        )
+        return ellipse.scaled(factor, ((0.5 - left) * factor - 0.5, (0.5 - top) * factor - 0.5))
 
     def record(self, image: np.ndarray, pupil: Ellipse) -> np.ndarray:
         """Apply everything that happens after exposure.

@@ -110,8 +110,17 @@ def synthesize(
     if cameras not in CAMERAS:
         raise DatasetError(f"cameras is {cameras!r}; choose one of {', '.join(CAMERAS)}.")
     out = Path(out)
-    _claim(out, {"generator": _GENERATOR, "subjects": subjects, "images": images, "seed": seed,
-                 "image_format": image_format, "cameras": cameras})
+    _claim(
+        out,
+        {
+            "generator": _GENERATOR,
+            "subjects": subjects,
+            "images": images,
+            "seed": seed,
+            "image_format": image_format,
+            "cameras": cameras,
+        },
+    )
 
     work = []
     for subject in range(subjects):
@@ -160,11 +169,14 @@ def _claim(out: Path, parameters: dict) -> None:
     except (OSError, ValueError) as error:
         raise DatasetError(f"{path} cannot be read ({error}); give another folder.") from error
     if found != parameters:
-        wanted = ", ".join(
-            f"{name} {found.get(name) if isinstance(found, dict) else None} instead of {value}"
-            for name, value in parameters.items()
-            if not isinstance(found, dict) or found.get(name) != value
-        ) or "unknown parameters"
+        wanted = (
+            ", ".join(
+                f"{name} {found.get(name) if isinstance(found, dict) else None} instead of {value}"
+                for name, value in parameters.items()
+                if not isinstance(found, dict) or found.get(name) != value
+            )
+            or "unknown parameters"
+        )
         raise DatasetError(
             f"{out} holds another synthesis ({wanted}); give another folder or remove this one."
         )

@@ -103,9 +103,15 @@ def draw_lashes(
     line = capture.to_fixed(np.stack([u, lids.upper_rim(u) - 0.02], axis=1))
     # Where the bare edge shows, single roots do, too, with skin between them.
     merged = int(rng.uniform(0.0, 180.0)) if lids.upper_margin else 150
-    cv2.polylines(canvas, [line], False, merged,
-                  max(int(capture.iris_radius * rng.uniform(0.02, 0.07) * face.lashes), 1),
-                  cv2.LINE_AA, _FRACTION_BITS)
+    cv2.polylines(
+        canvas,
+        [line],
+        False,
+        merged,
+        max(int(capture.iris_radius * rng.uniform(0.02, 0.07) * face.lashes), 1),
+        cv2.LINE_AA,
+        _FRACTION_BITS,
+    )
 
     count = int(rng.normal(125, 15) * face.lashes)
     place = np.sort(rng.uniform(-0.96, 0.98, count)) * (1.0 if identity.eye == "L" else -1.0)
@@ -140,9 +146,15 @@ def draw_lashes(
     if capture.eyeliner:
         u = np.linspace(left, right, 40)
         line = capture.to_fixed(np.stack([u, lids.upper_rim(u)], axis=1))
-        cv2.polylines(canvas, [line], False, 230,
-                      max(int(capture.eyeliner * capture.iris_radius), 1),
-                      cv2.LINE_AA, _FRACTION_BITS)
+        cv2.polylines(
+            canvas,
+            [line],
+            False,
+            230,
+            max(int(capture.eyeliner * capture.iris_radius), 1),
+            cv2.LINE_AA,
+            _FRACTION_BITS,
+        )
     return canvas
 
 
@@ -164,8 +176,15 @@ def draw_strands(rng: np.random.Generator, capture: Capture) -> np.ndarray:
         x = place + (direction + rng.normal(0.0, 0.1)) * along * height + bend * along * along
         points = np.stack([x, along * height], axis=1)
         thickness = max(int(capture.iris_radius * rng.uniform(0.008, 0.03)), 1)
-        cv2.polylines(canvas, [np.round(points * 16).astype(np.int32)], False, 230, thickness,
-                      cv2.LINE_AA, _FRACTION_BITS)
+        cv2.polylines(
+            canvas,
+            [np.round(points * 16).astype(np.int32)],
+            False,
+            230,
+            thickness,
+            cv2.LINE_AA,
+            _FRACTION_BITS,
+        )
     return canvas
 
 
@@ -191,11 +210,16 @@ def draw_brow(
     place = rng.uniform(-3.3, 3.3, count)
     thickness = 0.42 * np.clip(1.15 - np.abs(place) / 3.6, 0.15, 1.0)
     height = np.interp(place, u, ridge) + rng.normal(0.0, 0.5, count) * thickness
-    angle = rng.normal(-0.35, 0.35, count)[:, None] + rng.uniform(0.0, 0.8, count)[:, None] * (
-        np.linspace(0.0, 1.0, _POINTS)[None, :]
+    angle = (
+        rng.normal(-0.35, 0.35, count)[:, None]
+        + rng.uniform(0.0, 0.8, count)[:, None] * (np.linspace(0.0, 1.0, _POINTS)[None, :])
     )
-    spines = _grown(np.stack([place, height], axis=1), outwards * np.cos(angle), np.sin(angle),
-                    rng.uniform(0.3, 0.75, count))
+    spines = _grown(
+        np.stack([place, height], axis=1),
+        outwards * np.cos(angle),
+        np.sin(angle),
+        rng.uniform(0.3, 0.75, count),
+    )
     widths = np.maximum(0.024 * capture.iris_radius * rng.uniform(0.6, 1.2, count), 0.9)
     _strokes(canvas, _to_pixels(capture, spines), widths)
     return cv2.GaussianBlur(canvas, (0, 0), 0.02 * capture.iris_radius + 0.3)

@@ -34,8 +34,9 @@ def outline_distance(ellipse: Ellipse, x: np.ndarray, y: np.ndarray) -> np.ndarr
     """
     inverse = np.linalg.inv(outline_matrix(ellipse)).astype(np.float32)
     dx, dy = x - np.float32(ellipse.x), y - np.float32(ellipse.y)
-    s = cv2.magnitude(inverse[0, 0] * dx + inverse[0, 1] * dy, inverse[1, 0] * dx
-                      + inverse[1, 1] * dy)
+    s = cv2.magnitude(
+        inverse[0, 0] * dx + inverse[0, 1] * dy, inverse[1, 0] * dx + inverse[1, 1] * dy
+    )
     return (s - 1.0) * np.float32(ellipse.radius)
 
 

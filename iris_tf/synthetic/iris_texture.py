@@ -155,8 +155,14 @@ def _pits(pattern: np.ndarray, rng: np.random.Generator, count: int, collarette:
     depth = np.where(scattered, rng.uniform(0.1, 0.98, count), depth)
     size = rng.lognormal(np.log(1.9), 0.35, (count, 1))
     sizes = size * np.stack([rng.uniform(0.9, 2.0, count), rng.uniform(0.8, 1.3, count)], axis=1)
-    _stamp(pattern, np.stack([depth * rows, angle], 1), sizes, rng.uniform(1.0, 3.5, count),
-           rng.uniform(0.0, 0.8, count), np.full(count, 0.2))
+    _stamp(
+        pattern,
+        np.stack([depth * rows, angle], 1),
+        sizes,
+        rng.uniform(1.0, 3.5, count),
+        rng.uniform(0.0, 0.8, count),
+        np.full(count, 0.2),
+    )
 
 
 def _crypts(
@@ -175,8 +181,14 @@ def _crypts(
     centres = np.stack([depth * rows, angle], axis=1)
     _stamp(cells, centres, sizes, np.ones(count), np.zeros(count), np.full(count, 0.4))
     pattern += np.clip(-cells, 0.0, 1.0) * (1.2 * dashes - 0.3)
-    _stamp(pattern, centres, sizes, rng.uniform(-0.2, 0.9, count), rng.uniform(0.3, 1.7, count),
-           rng.uniform(0.0, 0.8, count))
+    _stamp(
+        pattern,
+        centres,
+        sizes,
+        rng.uniform(-0.2, 0.9, count),
+        rng.uniform(0.3, 1.7, count),
+        rng.uniform(0.0, 0.8, count),
+    )
 
 
 @dataclass(frozen=True)

@@ -66,9 +66,7 @@ def draw_highlights(rng: np.random.Generator, capture: Capture, iris: Ellipse) -
     return canvas
 
 
-def draw_glints(
-    rng: np.random.Generator, capture: Capture, lids: Lids, canvas: np.ndarray
-) -> None:
+def draw_glints(rng: np.random.Generator, capture: Capture, lids: Lids, canvas: np.ndarray) -> None:
     """Add the sparkle of wet lid margins and of oily skin to `canvas` (uint8 coverage)."""
     if rng.random() < 0.6:
         # The tear film along the lower lid mirrors the LEDs a second time, drawn wide.

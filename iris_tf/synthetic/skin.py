@@ -139,7 +139,8 @@ def draw_skin(
     skin *= 1.0 + lid * lid * (np.where(above > below, upper, lower) - 1.0)
     # Crease beyond both corners, and the side of the nose.
     skin *= 1.0 - 0.12 * _bump(np.minimum(np.abs(above), np.abs(below)), 0.06) * np.clip(
-        1.0 - outside / 0.4, 0.0, 1.0) * (outside > -0.05)
+        1.0 - outside / 0.4, 0.0, 1.0
+    ) * (outside > -0.05)
     nose = -u if identity.eye == "L" else u
     skin *= 1.0 + rng.uniform(-0.12, 0.12) * np.clip((nose - 1.8) / 1.6, 0.0, 1.0)
 

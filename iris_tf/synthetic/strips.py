@@ -136,9 +136,7 @@ def _draw_site(seed: int, number: int) -> _Site:
     if kind >= _PLAIN_SHARE + _ANY_CAMERA_SHARE:
         somebody = _somebody(rng, eye, draw_texture(rng))
         camera = _legible_camera(draw_varied_camera(rng))
-        habit = _legible(
-            draw_varied_capture(rng, somebody, draw_capture(rng, somebody), camera)
-        )
+        habit = _legible(draw_varied_capture(rng, somebody, draw_capture(rng, somebody), camera))
         calm = bool(rng.random() < _CALM_SHARE)
         if calm:
             softest = max(_SOFTEST_CALM_SITE * 2.0 * habit.iris_radius, _SHARPEST)

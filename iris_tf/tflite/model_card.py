@@ -156,8 +156,7 @@ class ModelCard:
                 raise refuse(f"{name} is {values[name]!r}, not an object")
         if values["roi_mode"] not in ROI_MODES:
             raise refuse(
-                f"roi_mode is {values['roi_mode']!r}, but this program knows "
-                f"{', '.join(ROI_MODES)}"
+                f"roi_mode is {values['roi_mode']!r}, but this program knows {', '.join(ROI_MODES)}"
             )
         size = values["input_size"]
         if not (isinstance(size, list) and len(size) == 2 and all(map(_is_positive_int, size))):

@@ -243,9 +243,7 @@ def _bands(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
 
 def _smoothed(strips: tf.Tensor, visible: tf.Tensor, sides: tuple[int, ...]) -> list[tf.Tensor]:
     """Means of what is visible over windows of each side."""
-    return [
-        _smooth(strips, side) / tf.maximum(_smooth(visible, side), 1e-3) for side in sides
-    ]
+    return [_smooth(strips, side) / tf.maximum(_smooth(visible, side), 1e-3) for side in sides]
 
 
 def _still_visible(changed: tf.Tensor, before: tf.Tensor) -> tf.Tensor:

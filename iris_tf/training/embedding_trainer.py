@@ -175,9 +175,7 @@ class EmbeddingTrainer(keras.Model):
         with tf.GradientTape() as tape:
             own = self.student(images, training=True)
             embeddings, all_labels, taught, offset = _gather_replicas(own, labels, taught)
-            loss, distance, values = objective(
-                embeddings, all_labels, taught, offset, groups, size
-            )
+            loss, distance, values = objective(embeddings, all_labels, taught, offset, groups, size)
             if taught is not None:
                 distillation = self.distill_weight * distance  # Eq. 7
                 loss = loss + distillation
@@ -214,12 +212,16 @@ class EmbeddingTrainer(keras.Model):
                 ]
             )
             distance = distance / 3.0
-        return loss, distance, {
-            "triplet_loss": loss,
-            "active_share": tf.reduce_mean(tf.cast(d_ap - d_an + self.margin > 0, tf.float32)),
-            "fallback_share": 1.0 - tf.reduce_mean(tf.cast(in_band, tf.float32)),
-            "negative_distance": tf.reduce_mean(d_an),
-        }
+        return (
+            loss,
+            distance,
+            {
+                "triplet_loss": loss,
+                "active_share": tf.reduce_mean(tf.cast(d_ap - d_an + self.margin > 0, tf.float32)),
+                "fallback_share": 1.0 - tf.reduce_mean(tf.cast(in_band, tf.float32)),
+                "negative_distance": tf.reduce_mean(d_an),
+            },
+        )
 
     def _contrast(self, embeddings, labels, taught, offset, groups, size):
         """Contrastive loss of this replica's images, and the rest as `_triplets`."""
@@ -231,10 +233,14 @@ class EmbeddingTrainer(keras.Model):
         similarity = tf.matmul(embeddings, embeddings, transpose_b=True)
         nearest = tf.argmax(tf.linalg.set_diag(similarity, -tf.ones_like(labels, tf.float32)), 1)
         matched = tf.equal(tf.gather(labels, nearest), labels)[mine]
-        return loss, distance, {
-            "contrastive_loss": loss,
-            "matched_share": tf.reduce_mean(tf.cast(matched, tf.float32)),
-        }
+        return (
+            loss,
+            distance,
+            {
+                "contrastive_loss": loss,
+                "matched_share": tf.reduce_mean(tf.cast(matched, tf.float32)),
+            },
+        )
 
     def _mine(self, embeddings, labels, anchor, positive, sampled):
         """Mined negative of each triplet, or the sampled one where the batch has none."""

@@ -85,9 +85,7 @@ def training_dataset(
     def load(rows, step):
         # One call into Python for the whole batch.
         pixels, identity = tf.numpy_function(gather, [rows], (tf.uint8, tf.int32), stateful=False)
-        images = tf.cast(
-            tf.reshape(pixels, (groups * group_size, height, width, 1)), tf.float32
-        )
+        images = tf.cast(tf.reshape(pixels, (groups * group_size, height, width, 1)), tf.float32)
         seeds = tf.stack([tf.cast(seed, tf.int64), step])
         identity = tf.ensure_shape(identity, (groups, group_size))
         if turned:

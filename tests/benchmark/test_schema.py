@@ -28,8 +28,11 @@ def result():
         "machine": {"cpu": "Some CPU", "cores": 8, "os": "Some system 1", "battery": 0.5},
         "rows": [
             {
-                "model": {"file": "m_float16.tflite", "sha256": "0123456789abcdef" * 4,
-                          "bytes": 10},
+                "model": {
+                    "file": "m_float16.tflite",
+                    "sha256": "0123456789abcdef" * 4,
+                    "bytes": 10,
+                },
                 "backend_requested": "gpu",
                 "backend": "cpu-xnnpack",
                 "threads": 2,
@@ -48,8 +51,17 @@ def test_statistics_by_hand():
     assert found.pop("samples") == [4.0, 1.0, 3.0, 2.0]
     assert found.pop("count") == 4
     assert found == pytest.approx(
-        {"avg": 2.5, "min": 1, "max": 4, "stddev": 1.25**0.5, "median": 2.5, "p5": 1.15,
-         "p90": 3.7, "p95": 3.85, "p99": 3.97}
+        {
+            "avg": 2.5,
+            "min": 1,
+            "max": 4,
+            "stddev": 1.25**0.5,
+            "median": 2.5,
+            "p5": 1.15,
+            "p90": 3.7,
+            "p95": 3.85,
+            "p99": 3.97,
+        }
     )
 
 

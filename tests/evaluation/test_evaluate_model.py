@@ -42,9 +42,7 @@ def test_a_file_without_a_card_is_evaluated_all_the_same(unrolled, exported, tmp
 
 def test_an_unknown_baseline_is_refused(unrolled, exported, tmp_path):
     with pytest.raises(EvaluationError, match=r"'daugman' is unknown; choose one of iriscode"):
-        evaluate_model(
-            exported / "mobile_float32.tflite", unrolled, tmp_path, baseline="daugman"
-        )
+        evaluate_model(exported / "mobile_float32.tflite", unrolled, tmp_path, baseline="daugman")
 
 
 def test_models_side_by_side(run_cli, small_dataset, exported, tmp_path):
@@ -111,7 +109,7 @@ def test_latency_is_measured_on_one_thread(run_cli, small_dataset, exported, tmp
     assert 0 < latency["median"] <= latency["p95"]
     assert f"float16.tflite: {latency['median']:.2f} ms a crop on one thread (p95" in text
     page = (tmp_path / "out" / "report.html").read_text()
-    assert f"latency\np95 (ms)\" data-sort=\"{latency['p95']!r}\"" in page
+    assert f'latency\np95 (ms)" data-sort="{latency["p95"]!r}"' in page
     assert "60 runs" in page
     assert "Occlusion maps" not in page
 
@@ -280,9 +278,7 @@ def test_several_manifests_on_the_command_line(run_cli, monkeypatch, tmp_path):
     assert given == {"manifest": Path("a.csv"), "others": [Path("b.csv")]}
 
 
-def test_images_without_template_are_a_baseline_s_failures_too(
-    some_failed, tmp_path, monkeypatch
-):
+def test_images_without_template_are_a_baseline_s_failures_too(some_failed, tmp_path, monkeypatch):
     model, manifest, rows = some_failed
     usable = np.delete(np.arange(len(rows) - 3), [1, 7])
     rng = np.random.default_rng(1)

@@ -39,9 +39,7 @@ def test_a_comparison_with_a_failed_image_is_no_match(population, protocol):
         if protocol == "same-eye" and rows[i].eye != rows[j].eye:
             continue
         score = rounded([embeddings[i].astype(float) @ embeddings[j].astype(float)])[0]
-        matches[rows[i].identity == rows[j].identity].append(
-            score >= 0.4 and not failed & {i, j}
-        )
+        matches[rows[i].identity == rows[j].identity].append(score >= 0.4 and not failed & {i, j})
     assert found["failures"] == {"no_iris": 1, "occluded": 9}
     assert found["failure_rate"] == pytest.approx(10 / 48)
     assert found["genuine_attempts"] == len(matches[True]) == 12 * 6

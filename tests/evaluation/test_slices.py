@@ -40,9 +40,7 @@ def described(population):
 
 def test_eyes_and_datasets_are_evaluated_by_themselves(described):
     embeddings, rows, _ = described
-    evaluation = evaluation_of_embeddings(
-        embeddings, rows, resamples=0, protocol="across-datasets"
-    )
+    evaluation = evaluation_of_embeddings(embeddings, rows, resamples=0, protocol="across-datasets")
     found = slice_figures(embeddings, rows, evaluation)
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     for field, names in (("eye", ["L", "R"]), ("dataset", ["one", "two"])):

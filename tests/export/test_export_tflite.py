@@ -20,7 +20,10 @@ def small_model(*extra, kernel=0.05, input_shape=(24, 32, 1)):
     roi = keras.Input(input_shape, name="roi")
     x = keras.layers.Rescaling(1 / 255)(roi)
     x = keras.layers.Conv2D(
-        16, 3, strides=2, activation="hard_silu",
+        16,
+        3,
+        strides=2,
+        activation="hard_silu",
         kernel_initializer=keras.initializers.RandomNormal(0, kernel),
     )(x)
     for layer in extra:
@@ -146,7 +149,8 @@ def test_operator_names_tell_built_in_from_foreign(tmp_path):
         [function.get_concrete_function()], function
     )
     converter.target_spec.supported_ops = [
-        tf.lite.OpsSet.TFLITE_BUILTINS, tf.lite.OpsSet.SELECT_TF_OPS
+        tf.lite.OpsSet.TFLITE_BUILTINS,
+        tf.lite.OpsSet.SELECT_TF_OPS,
     ]
     path = tmp_path / "flex.tflite"
     path.write_bytes(converter.convert())
@@ -168,8 +172,11 @@ def test_what_cannot_be_exported_is_said(tmp_path):
 
 def test_mobilenet_with_attention_exports(tmp_path):
     model = build_embedding_model(
-        "mobilenet_v3_large", (64, 64), attention=["expanded_conv_3_squeeze_excite_mul"],
-        batchnorm_momentum=0.1, seed=1,
+        "mobilenet_v3_large",
+        (64, 64),
+        attention=["expanded_conv_3_squeeze_excite_mul"],
+        batchnorm_momentum=0.1,
+        seed=1,
     )
     rois = np.random.default_rng(1).integers(0, 256, (3, 64, 64), dtype=np.uint8)
     # Without statistics of some data the features of fifteen blocks fade to nothing.
@@ -184,16 +191,15 @@ def test_int8_weights_are_within_half_a_step_of_the_float_ones(tmp_path):
     # Wide enough that the quantiser finds it worth its while.
     model = small_model(keras.layers.Conv2D(64, 3, name="wide"))
     rois = np.random.default_rng(1).integers(0, 256, (8, 24, 32), dtype=np.uint8)
-    float32, int8 = export_model(
-        model, tmp_path, "small", ["float32", "int8"], parity_rois=rois
-    )
+    float32, int8 = export_model(model, tmp_path, "small", ["float32", "int8"], parity_rois=rois)
     assert int8.bytes < 0.6 * float32.bytes
     assert 0.95 <= int8.parity_min_cosine <= 1.0
     expected = model.get_layer("wide").kernel.numpy().transpose(3, 0, 1, 2)
     interpreter = Interpreter(model_path=str(int8.path))
     interpreter.allocate_tensors()
     stored = [
-        detail for detail in interpreter.get_tensor_details()
+        detail
+        for detail in interpreter.get_tensor_details()
         if detail["dtype"] == np.int8 and tuple(detail["shape"]) == expected.shape
     ]
     assert len(stored) == 1

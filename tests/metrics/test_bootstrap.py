@@ -42,11 +42,14 @@ def resampled_scores(embeddings, labels, weights):
     unit = embeddings.astype(float)
     unit /= np.linalg.norm(unit, axis=1, keepdims=True)
     matrix = rounded((unit @ unit.T).astype(np.float32))
-    images = [(person, copy, i) for person, copy in people_drawn(weights)
-              for i in np.flatnonzero(labels.person == person)]
+    images = [
+        (person, copy, i)
+        for person, copy in people_drawn(weights)
+        for i in np.flatnonzero(labels.person == person)
+    ]
     genuine, impostor = [], []
     for first, (p, c, i) in enumerate(images):
-        for q, d, j in images[first + 1:]:
+        for q, d, j in images[first + 1 :]:
             if p == q and c != d:
                 continue  # copies of one person are not compared
             if labels.group[i] != labels.group[j]:
@@ -164,7 +167,8 @@ def test_everybody_once_is_the_estimate_itself(population):
     assert found.auc[0] == pytest.approx(area_under_roc(curve))
     assert found.vr[1, 0] == pytest.approx(vr_of_curve(curve, 0.1).rate)
     assert resample_cmc(ranks, labels, once, (1, 3))[:, 0] == pytest.approx(
-        [(ranks.ranks <= 1).mean(), (ranks.ranks <= 3).mean()])
+        [(ranks.ranks <= 1).mean(), (ranks.ranks <= 3).mean()]
+    )
 
 
 def test_cmc_equals_a_loop_over_drawn_probes(population):
@@ -174,9 +178,12 @@ def test_cmc_equals_a_loop_over_drawn_probes(population):
     weights = person_weights(labels.persons, 20, seed=1)
     found = resample_cmc(ranks, labels, weights, (1, 2))
     for r, drawn in enumerate(weights):
-        drawn_ranks = [rank for person, _ in people_drawn(drawn)
-                       for probe, rank in zip(ranks.probes, ranks.ranks, strict=True)
-                       if labels.person[probe] == person]
+        drawn_ranks = [
+            rank
+            for person, _ in people_drawn(drawn)
+            for probe, rank in zip(ranks.probes, ranks.ranks, strict=True)
+            if labels.person[probe] == person
+        ]
         for i, k in enumerate((1, 2)):
             assert found[i, r] == pytest.approx(np.mean([rank <= k for rank in drawn_ranks]))
 

@@ -34,8 +34,12 @@ def test_figures_equal_scikit_learn_s(population):
     truth, scores = brute_force(embeddings, rows)
     fpr, tpr, _ = roc_curve(truth, scores, drop_intermediate=False)
     assert found["counts"] == {
-        "images": 80, "identities": 20, "persons": 10, "probes": 80,
-        "genuine_comparisons": truth.sum(), "impostor_comparisons": (~truth).sum(),
+        "images": 80,
+        "identities": 20,
+        "persons": 10,
+        "probes": 80,
+        "genuine_comparisons": truth.sum(),
+        "impostor_comparisons": (~truth).sum(),
     }
     assert found["metrics"]["vr_far_1e-2"] == pytest.approx(tpr[fpr <= 0.01].max())
     assert found["metrics"]["vr_far_1e-3"] == pytest.approx(tpr[fpr <= 0.001].max())
@@ -175,7 +179,8 @@ def test_raw_pixels_are_compared_by_correlation():
     embeddings = raw_pixel_embeddings(rois)
     assert embeddings.dtype == np.float32
     np.testing.assert_allclose(
-        embeddings @ embeddings.T, np.corrcoef(rois.reshape(4, -1)), atol=1e-6)
+        embeddings @ embeddings.T, np.corrcoef(rois.reshape(4, -1)), atol=1e-6
+    )
 
 
 def test_a_crop_without_contrast_has_no_direction():

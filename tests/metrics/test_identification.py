@@ -16,13 +16,19 @@ def naive_ranks(embeddings, rows):
         best = {}
         for other, other_row in enumerate(rows):
             if other != probe:
-                score = np.float32(embeddings[probe].astype(float) @ embeddings[other].astype(float)
-                                   / np.linalg.norm(embeddings[probe].astype(float))
-                                   / np.linalg.norm(embeddings[other].astype(float)))
+                score = np.float32(
+                    embeddings[probe].astype(float)
+                    @ embeddings[other].astype(float)
+                    / np.linalg.norm(embeddings[probe].astype(float))
+                    / np.linalg.norm(embeddings[other].astype(float))
+                )
                 best[other_row.identity] = max(best.get(other_row.identity, -2), score)
         if row.identity in best:
-            ahead = [i for i in identities if i != row.identity and i in best
-                     and best[i] >= best[row.identity]]
+            ahead = [
+                i
+                for i in identities
+                if i != row.identity and i in best and best[i] >= best[row.identity]
+            ]
             outcome.append((probe, 1 + len(ahead)))
     return outcome
 
@@ -35,7 +41,8 @@ def test_ranks_equal_a_loop(population, monkeypatch, seed, floats):
     monkeypatch.setattr(scores_module, "_FLOATS_PER_BLOCK", floats)
     found = closed_set_ranks(similarity_blocks(embeddings), label_images(rows))
     assert list(zip(found.probes.tolist(), found.ranks.tolist(), strict=True)) == naive_ranks(
-        embeddings, rows)
+        embeddings, rows
+    )
 
 
 def test_rank_one_is_the_nearest_neighbour_classifier(population):
@@ -45,7 +52,7 @@ def test_rank_one_is_the_nearest_neighbour_classifier(population):
     for probe in range(len(rows)):
         rest = np.delete(np.arange(len(rows)), probe)
         model = KNeighborsClassifier(1, metric="cosine").fit(embeddings[rest], identity[rest])
-        hits += model.predict(embeddings[probe:probe + 1])[0] == identity[probe]
+        hits += model.predict(embeddings[probe : probe + 1])[0] == identity[probe]
     found = cmc(closed_set_ranks(similarity_blocks(embeddings), label_images(rows)).ranks, 1)[0]
     assert found == pytest.approx(hits / len(rows))
 

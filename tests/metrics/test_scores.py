@@ -68,8 +68,11 @@ def test_no_images():
 
 
 def test_labels_keep_datasets_apart():
-    rows = [ManifestRow("a", "one", "1", "L", "1-L", "0"), ManifestRow("b", "two", "1", "L", "1-L",
-            "0"), ManifestRow("c", "one", "1", "R", "1-R", "0")]
+    rows = [
+        ManifestRow("a", "one", "1", "L", "1-L", "0"),
+        ManifestRow("b", "two", "1", "L", "1-L", "0"),
+        ManifestRow("c", "one", "1", "R", "1-R", "0"),
+    ]
     labels = label_images(rows)
     assert labels.person.tolist() == [0, 1, 0]
     assert labels.identity.tolist() == [0, 1, 2]
@@ -83,8 +86,10 @@ def test_an_identity_of_two_persons():
 
 
 def test_who_is_compared():
-    rows = [ManifestRow(str(i), dataset, "1", eye, f"1-{eye}", "0")
-            for i, (dataset, eye) in enumerate([("a", "L"), ("a", "R"), ("b", "L"), ("a", "L")])]
+    rows = [
+        ManifestRow(str(i), dataset, "1", eye, f"1-{eye}", "0")
+        for i, (dataset, eye) in enumerate([("a", "L"), ("a", "R"), ("b", "L"), ("a", "L")])
+    ]
     compared = {}
     for protocol in PROTOCOLS:
         group = label_images(rows, protocol).group

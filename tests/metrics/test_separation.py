@@ -22,11 +22,15 @@ def resample(embeddings, labels, weights):
 def one_by_one(embeddings, labels, drawn):
     """d' of a resample, each image of each copy of a person compared one by one."""
     matrix = rounded((embeddings.astype(float) @ embeddings.T.astype(float)).astype(np.float32))
-    images = [(person, copy, i) for person, count in enumerate(drawn) for copy in range(count)
-              for i in np.flatnonzero(labels.person == person)]
+    images = [
+        (person, copy, i)
+        for person, count in enumerate(drawn)
+        for copy in range(count)
+        for i in np.flatnonzero(labels.person == person)
+    ]
     scores = {True: [], False: []}
     for first, (p, c, i) in enumerate(images):
-        for q, d, j in images[first + 1:]:
+        for q, d, j in images[first + 1 :]:
             if (p != q or c == d) and labels.group[i] == labels.group[j]:
                 scores[labels.identity[i] == labels.identity[j]].append(matrix[i, j])
     if not (scores[True] and scores[False]):

@@ -60,8 +60,9 @@ def test_eer_is_the_crossing_of_scikit_learn_s_roc(seed):
 @pytest.mark.parametrize("seed", range(20))
 def test_eer_threshold_has_the_least_gap_of_all(seed):
     genuine, impostor = draw(seed)
-    gap = [abs((impostor >= t).mean() - (genuine < t).mean())
-           for t in [*genuine, *impostor, np.inf]]
+    gap = [
+        abs((impostor >= t).mean() - (genuine < t).mean()) for t in [*genuine, *impostor, np.inf]
+    ]
     t = np.float32(equal_error_rate(genuine, impostor).threshold)
     assert abs((impostor >= t).mean() - (genuine < t).mean()) == pytest.approx(min(gap))
 
@@ -174,12 +175,15 @@ def test_impossible_rate(far):
         verification_rate(np.array([1.0]), np.array([0.0]), far)
 
 
-@pytest.mark.parametrize(("genuine", "impostor", "message"), [
-    ([], [0.1], "0 genuine and 1 impostor"),
-    ([0.1], [], "1 genuine and 0 impostor"),
-    ([np.nan, 1], [0.1], "NaN"),
-    ([1], [0.1, np.nan], "NaN"),
-])
+@pytest.mark.parametrize(
+    ("genuine", "impostor", "message"),
+    [
+        ([], [0.1], "0 genuine and 1 impostor"),
+        ([0.1], [], "1 genuine and 0 impostor"),
+        ([np.nan, 1], [0.1], "NaN"),
+        ([1], [0.1, np.nan], "NaN"),
+    ],
+)
 def test_unusable_scores(genuine, impostor, message):
     for function in (equal_error_rate, d_prime, error_curve):
         with pytest.raises(EvaluationError, match=message):

@@ -86,9 +86,7 @@ def test_a_network_with_it_is_built_saved_and_loaded(tmp_path):
     path = tmp_path / "model.keras"
     model.save(path)
     rois = strip(64, 512)[None, ..., None]
-    np.testing.assert_allclose(
-        keras.saving.load_model(path)(rois), model(rois), atol=1e-6
-    )
+    np.testing.assert_allclose(keras.saving.load_model(path)(rois), model(rois), atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -67,9 +67,7 @@ def test_weights_for_crops_normalised_otherwise_are_refused(tmp_path):
         load_matching_weights(grey, tmp_path / "strips.keras")
     for one, other in zip(before, grey.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
-    coarser = build_embedding_model(
-        **settings, normalization="local_contrast", reduction=(1, 2)
-    )
+    coarser = build_embedding_model(**settings, normalization="local_contrast", reduction=(1, 2))
     with pytest.raises(ModelError, match=r"columns=1,.*columns=2,"):
         load_matching_weights(coarser, tmp_path / "strips.keras")
     load_matching_weights(strips, tmp_path / "strips.keras")

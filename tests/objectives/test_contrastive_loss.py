@@ -20,8 +20,9 @@ def naive(embeddings, labels, temperature):
         for p in range(len(labels)):
             if p != a and labels[p] == labels[a]:
                 hit = math.exp(embeddings[a] @ embeddings[p] / temperature)
-                others = sum(math.exp(embeddings[a] @ embeddings[n] / temperature)
-                             for n in negatives)
+                others = sum(
+                    math.exp(embeddings[a] @ embeddings[n] / temperature) for n in negatives
+                )
                 own.append(-math.log(hit / (hit + others)))
         losses.append(sum(own) / len(own) if own else 0.0)
     return losses

@@ -178,9 +178,10 @@ def test_a_baseline_is_one_more_row(evaluate, grey_network, model, drawn_dataset
     assert (counts["images"], counts["genuine_comparisons"]) == (29, 28)
     assert counts["impostor_comparisons"] == 29 * 28 // 2 - 28
     assert result["evaluation"]["counts"]["images"] == 30
-    assert result["evaluation"] == evaluate_model(
-        model, drawn_dataset, tmp_path / "alone", "all"
-    )["evaluation"]
+    assert (
+        result["evaluation"]
+        == evaluate_model(model, drawn_dataset, tmp_path / "alone", "all")["evaluation"]
+    )
     rows = [row for row in read_manifest(drawn_dataset) if row.image != "09/2.png"]
     crops = [read_crop(drawn_dataset.parent / row.roi) for row in rows]
     same_images = evaluate_embeddings(TFLiteEmbedder(model).embed(crops), rows)

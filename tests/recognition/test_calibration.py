@@ -315,9 +315,7 @@ def test_a_folder_of_images(recognizer, camera, embedding_of):
     made = calibrate(recognizer, camera, "gate")
     usable = [camera / f"{eye // 2:03d}" / f"01_{'LR'[eye % 2]}.bmp" for eye in range(60)]
     embeddings = np.stack([embedding_of(path) for path in usable])
-    np.testing.assert_allclose(
-        made.adapt(embeddings), adapted(embeddings, embeddings), atol=1e-4
-    )
+    np.testing.assert_allclose(made.adapt(embeddings), adapted(embeddings, embeddings), atol=1e-4)
     assert (made.name, made.images, made.eyes) == ("gate", 60, 60)
     assert made.failures == {"unreadable": 2}
     assert (made.model, made.model_sha256) == (

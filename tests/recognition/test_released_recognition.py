@@ -91,6 +91,4 @@ def test_trainings_can_start_from_it(embedded):
     )
     strips = np.random.default_rng(1).integers(0, 256, (2, 64, 512), dtype=np.uint8)
     released = load_embedding_model(released_weights("mobiiris"))
-    np.testing.assert_allclose(
-        embed_rois(model, strips), embed_rois(released, strips), atol=1e-5
-    )
+    np.testing.assert_allclose(embed_rois(model, strips), embed_rois(released, strips), atol=1e-5)

@@ -24,8 +24,7 @@ def known(population, small_dataset):
     embeddings, rows = population(6, 4)
     images = [row.image for row in read_manifest(small_dataset / "manifest.csv")]
     return embeddings, [
-        dataclasses.replace(row, image=image)
-        for row, image in zip(rows, images, strict=False)
+        dataclasses.replace(row, image=image) for row, image in zip(rows, images, strict=False)
     ]
 
 
@@ -36,9 +35,14 @@ def result(known):
     kept = list(range(1, 47))
     return {
         "model": {
-            "name": "small_float16.tflite", "file": "small_float16.tflite",
-            "precision": "float16", "sha256": "0", "bytes": 3 * 2**20,
-            "parameters": 1_500_000, "macs": None, "latency": None,
+            "name": "small_float16.tflite",
+            "file": "small_float16.tflite",
+            "precision": "float16",
+            "sha256": "0",
+            "bytes": 3 * 2**20,
+            "parameters": 1_500_000,
+            "macs": None,
+            "latency": None,
         },
         "generalised": None,
         "slices": {"eye": {}, "dataset": {}, "dilation": None, "quality": {}},
@@ -56,7 +60,8 @@ def result(known):
                 "failures": {"low_quality": 2},
                 "errors": {"SharpnessEstimationError": 2},
                 "generalised": {
-                    "failures": {"low_quality": 2}, "failure_rate": 2 / 48,
+                    "failures": {"low_quality": 2},
+                    "failure_rate": 2 / 48,
                     "points": {"eer": {"gfrr": 0.3456, "gfar": 0.0321}},
                 },
                 "evaluation": evaluate_embeddings(
@@ -183,20 +188,41 @@ def against(eer, difference, interval):
     }
 
 
-@pytest.mark.parametrize(("eer", "interval", "sentence"), [
-    (0.15, [0.02, 0.07], "first is better than model 0.15: EER 10.00_% against 15.00_%, 5.00 "
-     "percentage points less (90_% interval 2.00 to 7.00, the same persons drawn for both)."),
-    (0.07, [-0.05, -0.01], "model 0.07 is better than first: EER 7.00_% against 10.00_%, 3.00 "
-     "percentage points less (90_% interval 1.00 to 5.00, the same persons drawn for both)."),
-    (0.09, [-0.03, 0.02], "Neither model 0.09 nor first is shown to be better: EER 9.00_% against "
-     "10.00_%, 1.00 percentage points apart (90_% interval -2.00 to 3.00, the same persons drawn "
-     "for both)."),
-    (0.11, None, "first and model 0.11: EER 10.00_% against 11.00_%; the images allow no interval "
-     "of the difference."),
-])
+@pytest.mark.parametrize(
+    ("eer", "interval", "sentence"),
+    [
+        (
+            0.15,
+            [0.02, 0.07],
+            "first is better than model 0.15: EER 10.00_% against 15.00_%, 5.00 "
+            "percentage points less (90_% interval 2.00 to 7.00, the same persons drawn for both).",
+        ),
+        (
+            0.07,
+            [-0.05, -0.01],
+            "model 0.07 is better than first: EER 7.00_% against 10.00_%, 3.00 "
+            "percentage points less (90_% interval 1.00 to 5.00, the same persons drawn for both).",
+        ),
+        (
+            0.09,
+            [-0.03, 0.02],
+            "Neither model 0.09 nor first is shown to be better: EER 9.00_% against "
+            "10.00_%, 1.00 percentage points apart (90_% interval -2.00 to 3.00, the same persons "
+            "drawn for both).",
+        ),
+        (
+            0.11,
+            None,
+            "first and model 0.11: EER 10.00_% against 11.00_%; the images allow no interval "
+            "of the difference.",
+        ),
+    ],
+)
 def test_the_verdict_on_two_models(eer, interval, sentence):
     result = {
-        "model": {"name": "first"}, "evaluation": {"metrics": {"eer": 0.1}}, "baselines": [],
+        "model": {"name": "first"},
+        "evaluation": {"metrics": {"eer": 0.1}},
+        "baselines": [],
         "others": [against(eer, eer - 0.1, interval)],
     }
     assert conclusion(result) == sentence.replace("_", SPACE)
@@ -254,7 +280,5 @@ def test_a_page_of_listed_pairs_has_no_identification(page, result, known):
 
 def test_a_manifest_alone_gives_no_page(small_dataset, result, tmp_path):
     shutil.copy(small_dataset / "manifest.csv", tmp_path)
-    write_model_report(
-        tmp_path / "report.html", result, prepared_sets([tmp_path / "manifest.csv"])
-    )
+    write_model_report(tmp_path / "report.html", result, prepared_sets([tmp_path / "manifest.csv"]))
     assert not (tmp_path / "report.html").exists()

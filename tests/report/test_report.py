@@ -34,17 +34,25 @@ def evaluation(eer, bounds=None, **changes):
     every = ("eer", "vr_far_1e-2", "cmc_1")
     return {
         "protocol": "all-pairs",
-        "counts": {"images": 1234, "identities": 246, "persons": 123,
-                   "genuine_comparisons": 2468, "impostor_comparisons": 758293},
+        "counts": {
+            "images": 1234,
+            "identities": 246,
+            "persons": 123,
+            "genuine_comparisons": 2468,
+            "impostor_comparisons": 758293,
+        },
         "metrics": {"eer": eer, "vr_far_1e-2": 0.87654, "cmc_1": 0.91234} | changes,
         "thresholds": {"eer": 0.3},
         "eer_point": {"threshold": 0.3, "fmr": eer, "fnmr": eer, "false_matches": 9},
-        "intervals": bounds and {"level": 0.9, "resamples": 200, "seed": 0,
-                                 "bounds": dict.fromkeys(every, bounds)},
+        "intervals": bounds
+        and {"level": 0.9, "resamples": 200, "seed": 0, "bounds": dict.fromkeys(every, bounds)},
         "curves": {
             "det": {"fmr": [0.0, 0.05, 1.0], "fnmr": [1.0, 0.05, 0.0]},
-            "histogram": {"edges": [-1, 0, 0.5, 1], "genuine": [0, 0.1, 0.9],
-                          "impostor": [0.2, 0.8, 0]},
+            "histogram": {
+                "edges": [-1, 0, 0.5, 1],
+                "genuine": [0, 0.1, 0.9],
+                "impostor": [0.2, 0.8, 0],
+            },
             "cmc": [0.9, 0.95, 1.0],
         },
     }
@@ -54,22 +62,39 @@ ROWS = [
     ReportRow("Teacher", "float32", evaluation(0.0212, [0.0101, 0.0303]), 91 * 2**20, 31.46),
     ReportRow("Student <A&B>", "float32", evaluation(0.0414, [0.031, 0.0505]), 12 * 2**20, 3.99),
     ReportRow("Student <A&B>", "float16", evaluation(0.0415, [0.031, 0.0505]), 6 * 2**20, 4.01),
-    ReportRow("Untrained network", "float32", evaluation(0.35, [0.33, 0.37]), 12 * 2**20, 3.9,
-              reference=True),
+    ReportRow(
+        "Untrained network",
+        "float32",
+        evaluation(0.35, [0.33, 0.37]),
+        12 * 2**20,
+        3.9,
+        reference=True,
+    ),
     ReportRow("Raw pixels", "", evaluation(0.3, [0.28, 0.32]), reference=True),
 ]
-CURVES = [TrainingCurve("Teacher", [1, 2, 3], [0.5, 0.3, 0.2], [0.4, 0.2, 0.1]),
-          TrainingCurve("Another", [1, 2], [0.5, 0.4], [])]
+CURVES = [
+    TrainingCurve("Teacher", [1, 2, 3], [0.5, 0.3, 0.2], [0.4, 0.2, 0.1]),
+    TrainingCurve("Another", [1, 2], [0.5, 0.4], []),
+]
 
 
 def make_report(**changes):
     values = dict(
-        title="Run <1>", dataset="Generated eyes", evaluated_on="test split", synthetic=True,
-        roi_mode="aligned", rows=ROWS,
+        title="Run <1>",
+        dataset="Generated eyes",
+        evaluated_on="test split",
+        synthetic=True,
+        roi_mode="aligned",
+        rows=ROWS,
         splits={"train": {"persons": 77, "identities": 154, "images": 1540}},
         failures={"occluded": 5, "no_iris": 3, "unreadable": 0},
-        environment={"cpu": "A Processor", "cores": 2, "memory_bytes": 8 * 2**30,
-                     "packages": {"numpy": "2.4.6"}, "gpu": None},
+        environment={
+            "cpu": "A Processor",
+            "cores": 2,
+            "memory_bytes": 8 * 2**30,
+            "packages": {"numpy": "2.4.6"},
+            "gpu": None,
+        },
         curves=CURVES,
         crops=[np.full((8, 8), level, np.uint8) for level in (10, 200)],
         notes=["Trained for 3 epochs."],
@@ -116,12 +141,38 @@ def whole(tmp_path_factory):
 
 def test_page_holds_every_figure(whole):
     _, _, text = whole
-    for figure in ("2.12", "1.01–3.03", "4.14", "4.15", "3.10–5.05", "35.00", "30.00",  # EER
-                   "87.65", "91.23", "91.00", "12.00", "6.00", "31.5", "4.0", "3.9",
-                   "1,234 images", "246 identities (eyes)", "123 persons", "2,468 genuine",
-                   "758,293 impostor",
-                   "77", "154", "1,540", "8 (no_iris 3, occluded 5)", "A Processor", "8.0 GiB",
-                   "2.4.6", "Trained for 3 epochs.", "Raw pixels (reference)", "aligned"):
+    for figure in (
+        "2.12",
+        "1.01–3.03",
+        "4.14",
+        "4.15",
+        "3.10–5.05",
+        "35.00",
+        "30.00",  # EER
+        "87.65",
+        "91.23",
+        "91.00",
+        "12.00",
+        "6.00",
+        "31.5",
+        "4.0",
+        "3.9",
+        "1,234 images",
+        "246 identities (eyes)",
+        "123 persons",
+        "2,468 genuine",
+        "758,293 impostor",
+        "77",
+        "154",
+        "1,540",
+        "8 (no_iris 3, occluded 5)",
+        "A Processor",
+        "8.0 GiB",
+        "2.4.6",
+        "Trained for 3 epochs.",
+        "Raw pixels (reference)",
+        "aligned",
+    ):
         assert figure in text, figure
     assert "gpu" not in text
 
@@ -195,8 +246,18 @@ def test_terminal_table():
     console = Console(width=100, record=True, file=io.StringIO())
     console.print(format_table(ROWS, "Generated eyes, test split"))
     text = console.export_text()
-    for figure in ("Generated eyes, test split", "Student <A&B>", "4.15", "3.10–5.05", "87.65",
-                   "91.23", "6.00", "4.0", "Raw pixels (reference)", "90 % confidence"):
+    for figure in (
+        "Generated eyes, test split",
+        "Student <A&B>",
+        "4.15",
+        "3.10–5.05",
+        "87.65",
+        "91.23",
+        "6.00",
+        "4.0",
+        "Raw pixels (reference)",
+        "90 % confidence",
+    ):
         assert figure in text, figure
 
 
@@ -225,23 +286,41 @@ def rich(rows_of, population):
     result["metrics"] |= {"fnir_fpir_1e-1": 0.1928, "fnir_fpir_1e-2": 0.5647}
     result["metrics"] |= {"auc": 0.98765, "d_prime": 2.34567}
     rates = {"eer": 0.1, "far_1e-2": 0.2468, "far_1e-3": 0.3}
-    part = {"genuine_comparisons": 1357, "eer": 0.0718, "fmr": rates | {"far_1e-2": 0.0093},
-            "fnmr": rates}
+    part = {
+        "genuine_comparisons": 1357,
+        "eer": 0.0718,
+        "fmr": rates | {"far_1e-2": 0.0093},
+        "fnmr": rates,
+    }
     slices = {
-        "eye": {"L": part, "R": part}, "dataset": {},
+        "eye": {"L": part, "R": part},
+        "dataset": {},
         "dilation": {"median_difference": 0.1, "same": part, "different": part | {"fnmr": None}},
-        "quality": {"usable_iris_area": {
-            "quartiles": [rates | {"far_1e-2": rate} for rate in (0.81, 0.72, 0.63)] + [None],
-            "discard": [{"discarded": share, "fnmr": rates} for share in (0.0, 0.5)],
-        }},
+        "quality": {
+            "usable_iris_area": {
+                "quartiles": [rates | {"far_1e-2": rate} for rate in (0.81, 0.72, 0.63)] + [None],
+                "discard": [{"discarded": share, "fnmr": rates} for share in (0.0, 0.5)],
+            }
+        },
     }
     generalised = {
-        "failures": {"occluded": 3, "no_pupil": 4}, "failure_rate": 0.0127,
-        "points": {"eer": {"gfar": 0.0456, "gfrr": 0.0789},
-                   "fmr_1e-4": {"gfar": 0.00012345, "gfrr": 0.4444}},
+        "failures": {"occluded": 3, "no_pupil": 4},
+        "failure_rate": 0.0127,
+        "points": {
+            "eer": {"gfar": 0.0456, "gfrr": 0.0789},
+            "fmr_1e-4": {"gfar": 0.00012345, "gfrr": 0.4444},
+        },
     }
-    return ReportRow("Model", "int8", result, 2**20, parameters=3_087_654, macs=1_234_560_000,
-                     generalised=generalised, slices=slices)
+    return ReportRow(
+        "Model",
+        "int8",
+        result,
+        2**20,
+        parameters=3_087_654,
+        macs=1_234_560_000,
+        generalised=generalised,
+        slices=slices,
+    )
 
 
 def tables_of(source):
@@ -285,10 +364,18 @@ def test_tables_of_all_that_is_known(rich, tmp_path):
     assert "Latency" not in text
 
 
-@pytest.mark.parametrize(("rate", "shown"), [
-    (0.0, "0.00"), (9.994e-6, "0.000999"), (9.87e-6, "0.000987"), (0.0000993, "0.00993"),
-    (0.00999, "0.999"), (0.0123456, "1.23"), (0.5, "50.00"),
-])
+@pytest.mark.parametrize(
+    ("rate", "shown"),
+    [
+        (0.0, "0.00"),
+        (9.994e-6, "0.000999"),
+        (9.87e-6, "0.000987"),
+        (0.0000993, "0.00993"),
+        (0.00999, "0.999"),
+        (0.0123456, "1.23"),
+        (0.5, "50.00"),
+    ],
+)
 def test_small_rates_of_false_matches_are_not_rounded_away(rich, tmp_path, rate, shown):
     rich.evaluation["operating_points"]["fmr_1e-4"]["fmr"] = rate
     source, _, _ = written(tmp_path, rows=[rich], curves=(), crops=())
@@ -335,9 +422,12 @@ def test_listed_pairs_have_no_identification(rich, tmp_path):
 
 
 def test_the_page_says_what_was_compared_by_protocol(tmp_path):
-    for protocol, words in (("all-pairs", "left with right eyes included"),
-                            ("same-eye", "left with left"), ("across-datasets", "as impostors"),
-                            ("pair-lists", "Only the listed comparisons")):
+    for protocol, words in (
+        ("all-pairs", "left with right eyes included"),
+        ("same-eye", "left with left"),
+        ("across-datasets", "as impostors"),
+        ("pair-lists", "Only the listed comparisons"),
+    ):
         row = ReportRow("Model", "", evaluation(0.1) | {"protocol": protocol})
         _, _, text = written(tmp_path, rows=[row])
         assert words in text
@@ -346,14 +436,16 @@ def test_the_page_says_what_was_compared_by_protocol(tmp_path):
 
 
 def test_differences_say_what_is_better(tmp_path):
-    differences = {"Other": {
-        "eer": {"difference": -0.0123, "interval": [-0.02, -0.01], "significant": True},
-        "cmc_1": {"difference": -0.05, "interval": [-0.09, -0.01], "significant": True},
-        "fnmr_fmr_1e-2": {"difference": 0.01, "interval": [-0.01, 0.03], "significant": False},
-        "cmc_5": {"difference": 0.0, "interval": None, "significant": False},
-        "auc": {"difference": 0.00126, "interval": [0.0002, 0.003], "significant": True},
-        "d_prime": {"difference": -0.25, "interval": [-0.5, -0.1], "significant": True},
-    }}
+    differences = {
+        "Other": {
+            "eer": {"difference": -0.0123, "interval": [-0.02, -0.01], "significant": True},
+            "cmc_1": {"difference": -0.05, "interval": [-0.09, -0.01], "significant": True},
+            "fnmr_fmr_1e-2": {"difference": 0.01, "interval": [-0.01, 0.03], "significant": False},
+            "cmc_5": {"difference": 0.0, "interval": None, "significant": False},
+            "auc": {"difference": 0.00126, "interval": [0.0002, 0.003], "significant": True},
+            "d_prime": {"difference": -0.25, "interval": [-0.5, -0.1], "significant": True},
+        }
+    }
     source, _, text = written(tmp_path, differences=differences)
     assert f"Figure of the model minus that of {ROWS[0].model}, in percentage" in text
     assert tables_of(source)["Differences"][1:] == [
@@ -418,12 +510,15 @@ def test_occlusion_maps_lie_over_the_crop(tmp_path, shape):
     left = slice(None), slice(0, shape[1] // 2)
     drop = np.zeros(shape, np.float32)
     drop[left] = 0.25
-    found = OcclusionMap("a/<1>.png", "b/2.png", np.full(shape, 120, np.uint8), 0.81234, drop,
-                         -drop / 2)
+    found = OcclusionMap(
+        "a/<1>.png", "b/2.png", np.full(shape, 120, np.uint8), 0.81234, drop, -drop / 2
+    )
     _, page, text = written(tmp_path, occlusion={"Teacher": [found]}, crops=())
     assert "What the embedding looks at" in text
-    assert ("a/<1>.png: with itself 1, down by up to 0.2500 ; with b/2.png 0.8123 , down by up to "
-            "0.0000 , up by up to 0.1250") in text
+    assert (
+        "a/<1>.png: with itself 1, down by up to 0.2500 ; with b/2.png 0.8123 , down by up to "
+        "0.0000 , up by up to 0.1250"
+    ) in text
     crop, own, genuine = (
         colours_of(image) for image in page.images if image["src"].startswith("data:image/jpeg")
     )
@@ -458,10 +553,13 @@ def test_verdict_names_best_and_best_small_model():
     )
 
 
-@pytest.mark.parametrize(("bounds", "clause"), [
-    ([0.1, 0.279], "All trained models are clearly better"),
-    ([0.1, 0.281], "1 of 2 lines of trained models are clearly better"),
-])
+@pytest.mark.parametrize(
+    ("bounds", "clause"),
+    [
+        ([0.1, 0.279], "All trained models are clearly better"),
+        ([0.1, 0.281], "1 of 2 lines of trained models are clearly better"),
+    ],
+)
 def test_clearly_better_means_that_intervals_do_not_touch(bounds, clause):
     rows = [ROWS[0], ReportRow("B", "float32", evaluation(0.2, bounds)), ROWS[-1]]
     assert clause in verdict(rows)
@@ -497,8 +595,9 @@ def test_no_history(tmp_path):
 
 def test_splits_are_counted(rows_of):
     rows = rows_of([("a", "L"), ("a", "R"), ("a", "R"), ("b", "L")])
-    rows = [dataclasses.replace(row, split="test" if row.subject == "b" else "train")
-            for row in rows]
+    rows = [
+        dataclasses.replace(row, split="test" if row.subject == "b" else "train") for row in rows
+    ]
     assert count_splits(rows) == {
         "train": {"persons": 1, "identities": 2, "images": 3},
         "test": {"persons": 1, "identities": 1, "images": 1},

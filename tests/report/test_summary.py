@@ -57,8 +57,7 @@ def test_failures_to_extract(result):
     point = {"gfrr": 0.1234, "gfar": 0.0056}
     result["generalised"] = {"failures": {"occluded": 3, "no_iris": 1}, "points": {"eer": point}}
     assert (
-        "with 4 failures to extract as non-matches, at the EER threshold: GFRR 12.34 %, "
-        "GFAR 0.56 %"
+        "with 4 failures to extract as non-matches, at the EER threshold: GFRR 12.34 %, GFAR 0.56 %"
     ) in summary(result)
     result["generalised"]["failures"] = {}
     assert not any("failures" in line for line in summary(result))

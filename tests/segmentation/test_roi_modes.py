@@ -222,7 +222,6 @@ class TestUnrolled:
         assert strip[50, 0] == strip[50, 128] == 90
         assert set(np.unique(strip)) == {0, 90}  # no blend of iris and mask
 
-
     def test_the_blackest_visible_pixel_is_not_taken_for_hidden(self):
         pupil, iris = Ellipse(80, 60, 15, 15), Ellipse(80, 60, 50, 50)
         ring = whole_ring((120, 160), pupil, iris)

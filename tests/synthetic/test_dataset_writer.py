@@ -114,8 +114,12 @@ def test_nothing_half_written_stays_when_a_write_fails(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("changes", "words"),
-    [({"subjects": 4}, "subjects 3 instead of 4"), ({"images": 3}, "images 2 instead of 3"),
-     ({"seed": 6}, "seed 5 instead of 6"), ({"image_format": "png"}, "jpg instead of png")],
+    [
+        ({"subjects": 4}, "subjects 3 instead of 4"),
+        ({"images": 3}, "images 2 instead of 3"),
+        ({"seed": 6}, "seed 5 instead of 6"),
+        ({"image_format": "png"}, "jpg instead of png"),
+    ],
 )
 def test_refuses_a_folder_of_another_synthesis(written, changes, words):
     before = _contents(written)
@@ -139,10 +143,15 @@ def test_refuses_a_folder_with_other_files_and_a_file(tmp_path):
 
 @pytest.mark.parametrize(
     ("changes", "words"),
-    [({"subjects": 0}, "subjects is 0"), ({"images": 0}, "images is 0"),
-     ({"subjects": 1001}, "subjects is 1001"), ({"images": 101}, "images is 101"),
-     ({"seed": -1}, "seed is -1"), ({"jobs": 0}, "jobs is 0"),
-     ({"image_format": "gif"}, "'gif'")],
+    [
+        ({"subjects": 0}, "subjects is 0"),
+        ({"images": 0}, "images is 0"),
+        ({"subjects": 1001}, "subjects is 1001"),
+        ({"images": 101}, "images is 101"),
+        ({"seed": -1}, "seed is -1"),
+        ({"jobs": 0}, "jobs is 0"),
+        ({"image_format": "gif"}, "'gif'"),
+    ],
 )
 def test_impossible_values(tmp_path, changes, words):
     arguments = {"subjects": 1, "images": 1, "seed": 0, "jobs": 1} | changes

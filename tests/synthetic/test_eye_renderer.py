@@ -30,10 +30,22 @@ def _eye(subject, sample=0, eye="L", **changes):
 
 def _easy(subject, sample=0, **changes):
     """Eye wide open, sharp, without glasses; its highlights lie inside the pupil."""
-    settings = {"upper_opening": 1.1, "lower_opening": 1.2, "defocus": 0.6, "motion": 0.0,
-                "glasses": False, "glare_spots": 0, "noise": 1.0, "led_pattern": "single",
-                "led_size": 0.02, "led_x": 0.0, "led_y": 0.0, "iris_radius": 100.0,
-                "socket_x": 320.0, "socket_y": 240.0}
+    settings = {
+        "upper_opening": 1.1,
+        "lower_opening": 1.2,
+        "defocus": 0.6,
+        "motion": 0.0,
+        "glasses": False,
+        "glare_spots": 0,
+        "noise": 1.0,
+        "led_pattern": "single",
+        "led_size": 0.02,
+        "led_x": 0.0,
+        "led_y": 0.0,
+        "iris_radius": 100.0,
+        "socket_x": 320.0,
+        "socket_y": 240.0,
+    }
     return _eye(subject, sample, **(settings | changes))
 
 
@@ -50,7 +62,9 @@ def _steepest_radius(image, outline, angles, reach):
     places = points[:, None] + normal[:, None] * offsets[None, :, None]
     profile = cv2.remap(
         cv2.GaussianBlur(image, (0, 0), 1.0).astype(np.float32),
-        places[..., 0].astype(np.float32), places[..., 1].astype(np.float32), cv2.INTER_LINEAR,
+        places[..., 0].astype(np.float32),
+        places[..., 1].astype(np.float32),
+        cv2.INTER_LINEAR,
     )
     rise = np.gradient(profile, axis=1)
     weight = np.clip(rise, 0.0, None) ** 2
@@ -79,8 +93,9 @@ def test_limbus_is_where_the_image_steps(subject):
 def test_pupil_is_darker_than_ring_and_ring_than_sclera():
     for subject in range(8):
         eye, _, _ = _easy(subject)
-        pupil = Ellipse(eye.pupil.x, eye.pupil.y, 0.9 * eye.pupil.a, 0.9 * eye.pupil.b,
-                        eye.pupil.angle).mask(IMAGE_SHAPE)
+        pupil = Ellipse(
+            eye.pupil.x, eye.pupil.y, 0.9 * eye.pupil.a, 0.9 * eye.pupil.b, eye.pupil.angle
+        ).mask(IMAGE_SHAPE)
         beside = np.zeros(IMAGE_SHAPE, bool)
         reach = round(eye.iris.radius)
         rows = slice(round(eye.iris.y) - 5, round(eye.iris.y) + 6)
@@ -137,8 +152,13 @@ def test_ring_coordinates_invert_the_rubber_sheet():
     rng = np.random.default_rng(0)
     for _ in range(20):
         iris = Ellipse(200, 180, rng.uniform(80, 110), rng.uniform(90, 110), rng.uniform(0, 3))
-        pupil = Ellipse(200 + rng.uniform(-6, 6), 180 + rng.uniform(-6, 6), rng.uniform(25, 60),
-                        rng.uniform(25, 60), rng.uniform(0, 3))
+        pupil = Ellipse(
+            200 + rng.uniform(-6, 6),
+            180 + rng.uniform(-6, 6),
+            rng.uniform(25, 60),
+            rng.uniform(25, 60),
+            rng.uniform(0, 3),
+        )
         depth = rng.uniform(0.0, 1.0, (1, 50))
         angle = rng.uniform(0.0, 2 * np.pi, 50)
         sheet = (1 - depth[..., None]) * pupil.points(angle) + depth[..., None] * iris.points(angle)
@@ -173,8 +193,11 @@ def test_lids_meet_nowhere_and_cover_the_asked_height():
 
 def test_ranges_over_a_sample():
     identities = [draw_identity(7, subject, "L") for subject in range(30)]
-    captures = [draw_capture(image_generator(7, identity.subject, "L", sample), identity)
-                for identity in identities for sample in range(40)]
+    captures = [
+        draw_capture(image_generator(7, identity.subject, "L", sample), identity)
+        for identity in identities
+        for sample in range(40)
+    ]
     diameters = np.array([2 * c.iris_radius for c in captures])
     ratios = np.array([c.pupil_ratio for c in captures])
     assert diameters.min() >= IRIS_DIAMETERS[0]
@@ -218,13 +241,21 @@ def test_same_iris_correlates_and_others_do_not():
     for subject in range(8):
         pair = []
         for sample in range(2):
-            eye, capture, _ = _eye(subject, sample, iris_radius=100.0, motion=0.0, defocus=0.7,
-                                   upper_opening=0.8, lower_opening=0.9)
+            eye, capture, _ = _eye(
+                subject,
+                sample,
+                iris_radius=100.0,
+                motion=0.0,
+                defocus=0.7,
+                upper_opening=0.8,
+                lower_opening=0.9,
+            )
             pair.append(_strip(eye, capture.texture_angle))
         strips.append(pair)
     genuine = [_correlation(a, b) for a, b in strips]
-    impostor = [_correlation(strips[i][0], strips[j][1])
-                for i in range(8) for j in range(8) if i != j]
+    impostor = [
+        _correlation(strips[i][0], strips[j][1]) for i in range(8) for j in range(8) if i != j
+    ]
     assert np.median(genuine) > 0.4
     assert np.min(genuine) > np.max(impostor)
     assert abs(np.mean(impostor)) < 0.1
@@ -263,8 +294,17 @@ def test_dilation_stretches_texture_not_quite_linearly():
 def _under_the_lid(**changes):
     """An eye with hardly a lash whose upper lid hides the top of the iris, and its lids."""
     _, capture, identity = _easy(
-        3, upper_opening=0.6, roll=0.0, falloff=0.0, light_x=0.0, light_y=0.0, gain=1.0,
-        gamma=1.0, sharpening=0.0, hair_level=0.02, **changes,
+        3,
+        upper_opening=0.6,
+        roll=0.0,
+        falloff=0.0,
+        light_x=0.0,
+        light_y=0.0,
+        gain=1.0,
+        gamma=1.0,
+        sharpening=0.0,
+        hair_level=0.02,
+        **changes,
     )
     bald = replace(identity, face=replace(identity.face, lashes=0.02))
     eye = render_eye(bald, capture, np.random.default_rng(2))

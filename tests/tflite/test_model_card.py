@@ -27,10 +27,17 @@ def card():
         input_size=(96, 128),
         embedding_size=128,
         thresholds={"eer": 0.25, "far_1e-2": 0.5, "far_1e-3": 0.75},
-        thresholds_from={"dataset": "synthetic", "split": "val", "genuine_comparisons": 100,
-                         "impostor_comparisons": 900},
-        files={"mobiiris_float16.tflite": ModelFile(
-            "float16", hashlib.sha256(MODEL).hexdigest(), len(MODEL))},
+        thresholds_from={
+            "dataset": "synthetic",
+            "split": "val",
+            "genuine_comparisons": 100,
+            "impostor_comparisons": 900,
+        },
+        files={
+            "mobiiris_float16.tflite": ModelFile(
+                "float16", hashlib.sha256(MODEL).hexdigest(), len(MODEL)
+            )
+        },
         training_data="Generated eyes, seed 0: 70 persons.",
         parity={"float16": 0.99999},
         metrics={"validation": {"eer": 0.05}},

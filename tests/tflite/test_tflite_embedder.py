@@ -46,8 +46,13 @@ def keras_model():
 @pytest.fixture(scope="module")
 def model_file(keras_model, tmp_path_factory):
     path = tmp_path_factory.mktemp("models") / "tiny.tflite"
-    path.write_bytes(convert(lambda roi: {"embedding": keras_model(roi)}, (1, HEIGHT, WIDTH, 1),
-                             constants=[v.value for v in keras_model.variables]))
+    path.write_bytes(
+        convert(
+            lambda roi: {"embedding": keras_model(roi)},
+            (1, HEIGHT, WIDTH, 1),
+            constants=[v.value for v in keras_model.variables],
+        )
+    )
     return path
 
 
@@ -137,8 +142,10 @@ BAD_INTERFACES = {
         r"serving_default\(roi\) -> logits",
     ),
     "two outputs": (
-        dict(function=lambda roi: {"embedding": unit(flat(roi)), "score": flat(roi)},
-             shape=(1, 4, 4, 1)),
+        dict(
+            function=lambda roi: {"embedding": unit(flat(roi)), "score": flat(roi)},
+            shape=(1, 4, 4, 1),
+        ),
         "score",
     ),
     "colour": (
@@ -154,8 +161,9 @@ BAD_INTERFACES = {
         r"float32 \(1, 16\)",
     ),
     "integer input": (
-        dict(function=lambda roi: {"embedding": unit(flat(roi))}, shape=(1, 4, 4, 1),
-             dtype=tf.int32),
+        dict(
+            function=lambda roi: {"embedding": unit(flat(roi))}, shape=(1, 4, 4, 1), dtype=tf.int32
+        ),
         r"int32 \(1, 4, 4, 1\)",
     ),
     "map as output": (
@@ -163,8 +171,11 @@ BAD_INTERFACES = {
         r"its output is float32 \(1, 4, 4, 1\)",
     ),
     "operation that is not built in": (
-        dict(function=lambda roi: {"embedding": unit(tf.math.igamma(flat(roi), 1.0))},
-             shape=(1, 4, 4, 1), custom_ops=True),
+        dict(
+            function=lambda roi: {"embedding": unit(tf.math.igamma(flat(roi), 1.0))},
+            shape=(1, 4, 4, 1),
+            custom_ops=True,
+        ),
         "LiteRT cannot load it",
     ),
 }

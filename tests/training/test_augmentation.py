@@ -1,4 +1,3 @@
-
 import cv2
 import numpy as np
 import pytest
@@ -121,7 +120,10 @@ def test_amounts_stay_within_the_settings():
     degrees = np.degrees(np.arctan2(-arm[:, 0], arm[:, 1]))
     factors = np.hypot(*arm.T) / 80
     for amounts, largest in [
-        (shift[:, 0], 0.05 * 201), (shift[:, 1], 0.05 * 201), (degrees, 5), (factors - 1, 0.05)
+        (shift[:, 0], 0.05 * 201),
+        (shift[:, 1], 0.05 * 201),
+        (degrees, 5),
+        (factors - 1, 0.05),
     ]:
         assert np.abs(amounts).max() <= largest * 1.02
         assert amounts.min() < -0.9 * largest
@@ -236,9 +238,7 @@ def test_some_strips_lose_what_is_coarse():
         coarse = strip[visible] - fine - middle - mean
         difference = changed[visible] - mean - fine
         amount, *_ = np.linalg.lstsq(np.stack([middle, coarse], 1), difference, rcond=None)
-        np.testing.assert_allclose(
-            amount[0] * middle + amount[1] * coarse, difference, atol=0.02
-        )
+        np.testing.assert_allclose(amount[0] * middle + amount[1] * coarse, difference, atol=0.02)
         kept.append(amount)
     # 4 standard deviations of 300 groups that all decide at once.
     assert abs(lost.mean() - 0.4) < 4 * np.sqrt(0.24 / 300)

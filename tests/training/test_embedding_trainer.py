@@ -80,9 +80,7 @@ def naive_negatives(vectors, labels, triplets, keys, hardest):
             for n in range(len(labels))
             if labels[n] != labels[a]
         ]
-        band = [
-            n for d, n in negatives if d_ap + LEFT * MARGIN < d < d_ap + RIGHT * MARGIN
-        ]
+        band = [n for d, n in negatives if d_ap + LEFT * MARGIN < d < d_ap + RIGHT * MARGIN]
         among = band or [n for _, n in sorted(negatives)[:hardest]]
         chosen.append((max(among, key=lambda n: keys[row, n]), bool(band)))
     return chosen
@@ -212,8 +210,11 @@ def test_a_contrastive_step_is_that_of_the_loops(alpha, clean, hidden):
         vectors, losses = unit(flat @ matrix), []
         for i in range(labels.size):
             (p,) = (j for j in range(labels.size) if j != i and known[j] == known[i])
-            scores = [np.exp(vectors[i] @ vectors[n] / temperature)
-                      for n in range(labels.size) if known[n] != known[i]]
+            scores = [
+                np.exp(vectors[i] @ vectors[n] / temperature)
+                for n in range(labels.size)
+                if known[n] != known[i]
+            ]
             hit = np.exp(vectors[i] @ vectors[p] / temperature)
             losses.append(-np.log(hit / (hit + sum(scores))))
         taught = unit(shown.reshape(labels.size, -1)[asked].astype(np.float64) @ teacher)
@@ -305,9 +306,7 @@ def test_training_pulls_eyes_apart():
     noise[..., 2:, :] = rng.uniform(-2, 2, (200, 3, 3, 2, 1))
     images = (told[eyes] + noise).astype(np.float32)
     kernel = rng.normal(size=(np.prod(PIXELS), SIZE)).astype(np.float32)
-    trainer = make_trainer(
-        kernel, BatchRecipe(groups=20), optimizer=keras.optimizers.Adam(0.02)
-    )
+    trainer = make_trainer(kernel, BatchRecipe(groups=20), optimizer=keras.optimizers.Adam(0.02))
     trainer.ratio_left.assign(0.0)
     trainer.ratio_right.assign(1.0)
 

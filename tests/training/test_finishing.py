@@ -83,9 +83,7 @@ def test_a_plain_average_has_no_weights_to_weaken():
 
 def test_batch_statistics_are_means_over_all_batches(strips):
     model = of_strips(5)
-    norms = [
-        x for x in model._flatten_layers() if isinstance(x, keras.layers.BatchNormalization)
-    ]
+    norms = [x for x in model._flatten_layers() if isinstance(x, keras.layers.BatchNormalization)]
     momenta = [norm.momentum for norm in norms]
     weights = [w.numpy() for w in model.trainable_variables]
     # What the first of them is given depends on no other.

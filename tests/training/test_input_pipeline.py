@@ -42,7 +42,13 @@ def test_a_resumed_stream_goes_on_where_it_was(roi_mode):
     def make(initial_epoch):
         return stream(
             training_dataset(
-                ROIS, LABELS, batches, PAPER, roi_mode, seed=9, epochs=4,
+                ROIS,
+                LABELS,
+                batches,
+                PAPER,
+                roi_mode,
+                seed=9,
+                epochs=4,
                 initial_epoch=initial_epoch,
             )
         )

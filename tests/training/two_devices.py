@@ -67,9 +67,7 @@ def one_step(
     """Logs and weights after one step, or some, of a matrix that starts as identity."""
     with strategy.scope():
         roi = keras.Input((1, 6, 1))
-        x = keras.layers.Dense(6, use_bias=False, name="head_linear")(
-            keras.layers.Flatten()(roi)
-        )
+        x = keras.layers.Dense(6, use_bias=False, name="head_linear")(keras.layers.Flatten()(roi))
         student = keras.Model(roi, keras.layers.UnitNormalization()(x))
         student.get_layer("head_linear").set_weights([np.eye(6)])
         trainer = EmbeddingTrainer(
