@@ -6,34 +6,16 @@ What is complete is skipped and an interrupted training goes on at its epoch, so
 the same command starts, resumes and repeats.
 """
 
-import dataclasses
-import json
 import os
-import statistics
-import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import numpy as np
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from iris_tf.cli.console import load_tensorflow, report_errors
 from iris_tf.config.load_recipe import load_recipe, recipe_yaml
-from iris_tf.config.recipe import SegmenterRecipe
-from iris_tf.evaluation.segmenter_scores import score_segmenter, summarise
+from iris_tf.config.segmenter_recipe import SegmenterRecipe
 from iris_tf.pipelines.stages import Stages
-from iris_tf.segmentation.network_segmenter import INPUT, OUTPUT
-from iris_tf.support.files import sha256, write_json
-from iris_tf.support.machine import machine_description
-from iris_tf.synthetic.segmentation_samples import draw_lessons
-from iris_tf.tflite.litert_model import LiteRTModel
-
-# Lot numbers seed the eyes; training and validation use others.
-TEST_EYES_FROM = 2_000_000
-PARITY_IMAGES = 16
-TIMED_LOOKS = 100
 
 
 def main(
@@ -46,111 +28,9 @@ def main(
     recipe = load_recipe(recipe_file, SegmenterRecipe, overrides)
     stages = Stages(Path(recipe.run), recipe_yaml(recipe))
     load_tensorflow()
-    from iris_tf.training.train_segmenter import segmenter_runs, train_segmenter
+    from iris_tf.pipelines.segmenter_stages import run_segmenter
 
-    runs = segmenter_runs(recipe)
-    run = runs[-1]
-    file = Path(recipe.out) / "iris_segmenter_float16.tflite"
-    figures = Path(recipe.run) / "figures.json"
-    stages.run(
-        "train segmenter",
-        {"recipe": recipe_yaml(dataclasses.replace(recipe, out=""))},
-        [run.model],
-        lambda: train_segmenter(recipe),
-    )
-    # Another folder may hold files of another network.
-    published = {"out": recipe.out}
-    stages.run(
-        "export segmenter",
-        {"model": run.model, **published},
-        [file],
-        lambda: export(recipe, run, file.parent),
-    )
-    stages.run(
-        "score segmenter",
-        {"file": file, "eyes": recipe.test_eyes, "seed": recipe.seed},
-        [figures],
-        lambda: write_json(figures, score(file, recipe)),
-    )
-    stages.run(
-        "write card",
-        {"file": file, "figures": figures, **published},
-        [file.with_name("model_card.json")],
-        lambda: write_card(recipe, runs, file, figures),
-    )
-    show(figures, file)
-
-
-def export(recipe: SegmenterRecipe, run: Any, out: Path) -> None:
-    """Write the ``.tflite`` file."""
-    import keras
-
-    from iris_tf.export.export_segmenter import export_segmenter
-
-    part = list(recipe.parts.values())[-1]
-    # Drawn here: the lessons are gigabytes, and may be deleted after the training.
-    lessons = draw_lessons(recipe.seed, TEST_EYES_FROM, PARITY_IMAGES, part.height, part.looks[:1])
-    model = keras.saving.load_model(run.model, compile=False)
-    export_segmenter(model, out, np.ascontiguousarray(lessons[..., 0]))
-
-
-def score(file: Path, recipe: SegmenterRecipe) -> dict[str, Any]:
-    """Figures of the network and, beside it, of the classical segmenter on the same eyes."""
-    return {
-        name: summarise(score_segmenter(name, model, recipe.seed, recipe.test_eyes, TEST_EYES_FROM))
-        for name, model in (("network", file), ("opencv", None))
-    }
-
-
-def latency(file: Path) -> float:
-    """Median time of one look of the network on one thread, in milliseconds."""
-    network = LiteRTModel(file, INPUT, OUTPUT, rank=4, threads=1)
-    image = np.zeros(network.input_size, np.uint8)
-    times = []
-    for _ in range(TIMED_LOOKS):
-        start = time.perf_counter()
-        network(image)
-        times.append(time.perf_counter() - start)
-    return 1000.0 * statistics.median(times)
-
-
-def write_card(recipe: SegmenterRecipe, runs: list[Any], file: Path, figures: Path) -> None:
-    """Say beside the model what it is, what taught it and how good it is."""
-    from iris_tf.export.export_segmenter import write_segmenter_card
-
-    measured = json.loads(figures.read_text("utf-8"))["network"]
-    taught = [
-        f"{part.eyes} synthetic eyes at height {part.height}" for part in recipe.parts.values()
-    ]
-    write_segmenter_card(
-        file,
-        {
-            "training_data": f"{' and then '.join(taught)} of varied cameras (seed "
-            f"{recipe.seed}), each as a whole and as a close-up; no real image.",
-            "training_epochs": sum(len(run.history()) for run in runs),
-            "weights_sha256": sha256(runs[-1].model),
-            "metrics": {"synthetic eyes, varied cameras, not trained on": measured},
-            "latency_ms_one_thread": round(latency(file), 2),
-            "machine": machine_description(),
-        },
-    )
-
-
-def show(figures: Path, file: Path) -> None:
-    """Print the figures as a table."""
-    measured = json.loads(figures.read_text("utf-8"))
-    table = Table(title="Synthetic eyes that were not trained on")
-    table.add_column("figure")
-    for name in measured:
-        table.add_column(name, justify="right")
-    for key in measured["network"]:
-        cells = [measured[name][key] for name in measured]
-        table.add_row(
-            key.replace("_", " "),
-            *(f"{cell:.4f}" if isinstance(cell, float) else str(cell) for cell in cells),
-        )
-    Console(width=max(100, Console().width)).print(table)
-    print(f"model: {file} ({file.stat().st_size / 2**20:.2f} MiB)")
+    run_segmenter(recipe, stages)
 
 
 if __name__ == "__main__":

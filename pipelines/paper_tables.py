@@ -8,22 +8,18 @@ attention, distilled and mobiiris, and writes `paper_tables.md` beside its repor
 What is complete is skipped, so the same command starts, resumes and repeats.
 """
 
-import json
 import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from mobiiris import Pipeline
 
 from iris_tf.cli.console import load_tensorflow, report_errors
 from iris_tf.config.load_recipe import load_recipe, recipe_yaml
-from iris_tf.config.recipe import PipelineRecipe
+from iris_tf.config.pipeline_recipe import PipelineRecipe
 from iris_tf.pipelines.stages import Stages
-from iris_tf.report.paper_tables import MODELS, paper_tables
+from iris_tf.report.paper_tables import MODELS
 from iris_tf.support.errors import RecipeError
-from iris_tf.support.files import write_text
-from iris_tf.support.machine import machine_description
 
 
 def main(
@@ -41,16 +37,9 @@ def main(
         )
     stages = Stages(Path(recipe.run), recipe_yaml(recipe))
     load_tensorflow()
-    pipeline = Pipeline(recipe, stages)
-    pipeline.run()
-    description = json.loads((pipeline.dataset / "dataset.json").read_text("utf-8"))["settings"]
-    dataset = "synthetic eyes" if description["synthetic"] else description["layout"]
-    machine = f"one thread of {machine_description()['cpu']}"
-    tables = paper_tables(pipeline.report_rows(), dataset, machine)
-    path = pipeline.folder / "paper_tables.md"
-    write_text(path, tables)
-    print(tables)
-    print(f"tables:  {path}")
+    from iris_tf.pipelines.paper_table_stages import run_paper_tables
+
+    run_paper_tables(recipe, stages)
 
 
 if __name__ == "__main__":

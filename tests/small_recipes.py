@@ -3,7 +3,7 @@
 from omegaconf import OmegaConf
 
 from iris_tf.config.load_recipe import load_recipe
-from iris_tf.config.recipe import TrainRecipe
+from iris_tf.config.training_recipe import TrainRecipe
 
 
 def write_recipe(path, run, dataset, **changes):

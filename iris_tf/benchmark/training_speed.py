@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
-from iris_tf.config.recipe import TrainRecipe
+from iris_tf.config.training_recipe import TrainRecipe
 from iris_tf.training.train_model import prepare_training
 
 _WARMUP_STEPS = 3

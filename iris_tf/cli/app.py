@@ -173,7 +173,7 @@ def train(
     """
     load_tensorflow()
     from iris_tf.config.load_recipe import load_recipe
-    from iris_tf.config.recipe import TrainRecipe
+    from iris_tf.config.training_recipe import TrainRecipe
     from iris_tf.training import train_model as run
 
     if recipe is None and resume is None:

@@ -67,7 +67,7 @@ def benchmark_training(
     load_tensorflow()
     from iris_tf.benchmark.training_speed import measure_training
     from iris_tf.config.load_recipe import load_recipe
-    from iris_tf.config.recipe import TrainRecipe
+    from iris_tf.config.training_recipe import TrainRecipe
 
     result = measure_training(load_recipe(recipe, TrainRecipe, overrides), steps)
     typer.echo(f"from memory:   {result['memory_images_per_s']:8.1f} images/s")

@@ -11,14 +11,12 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
-from iris_tf.config.recipe import (
-    NAMED_WEIGHTS,
-    PipelineRecipe,
-    Problem,
-    ReleaseRecipe,
-    SegmenterRecipe,
-    TrainRecipe,
-)
+from iris_tf.config.checks import Problem
+from iris_tf.config.names import NAMED_WEIGHTS
+from iris_tf.config.pipeline_recipe import PipelineRecipe
+from iris_tf.config.release_recipe import ReleaseRecipe
+from iris_tf.config.segmenter_recipe import SegmenterRecipe
+from iris_tf.config.training_recipe import TrainRecipe
 from iris_tf.support.errors import RecipeError
 
 R = TypeVar("R", TrainRecipe, PipelineRecipe, SegmenterRecipe, ReleaseRecipe)
@@ -40,7 +38,7 @@ def load_recipe(path: str | Path, schema: type[R], overrides: list[str] | None =
     path : str or Path
         YAML file.
     schema : type
-        A recipe of `iris_tf.config.recipe`.
+        A recipe of `iris_tf.config`.
     overrides : list of str, optional
         ``key=value`` with dots in the key, e.g. ``network.embedding_size=256``.
 

@@ -5,3 +5,6 @@ ROI_MODES = ("algorithm1", "aligned", "unrolled")
 
 CARD_NAME = "model_card.json"
 """File beside a model that says how to crop, compare and decide with it."""
+
+NAMED_WEIGHTS = ("none", "imagenet", "pretrained")
+"""What `network.weights` can be besides a file or a model of the same recipe."""

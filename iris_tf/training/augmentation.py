@@ -4,7 +4,7 @@ import math
 
 import tensorflow as tf
 
-from iris_tf.config.recipe import AugmentationRecipe
+from iris_tf.config.training_recipe import AugmentationRecipe
 
 # These keep random numbers apart from those of the geometry.
 _HIDING = 1 << 20

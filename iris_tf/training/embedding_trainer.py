@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from iris_tf.config.recipe import BatchRecipe
+from iris_tf.config.training_recipe import BatchRecipe
 from iris_tf.objectives.band_miner import mine_negatives
 from iris_tf.objectives.contrastive_loss import contrastive_loss
 from iris_tf.objectives.cosine_distillation import cosine_distillation

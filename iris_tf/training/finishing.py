@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
-from iris_tf.config.recipe import FinishRecipe
+from iris_tf.config.release_recipe import FinishRecipe
 from iris_tf.data.crop_store import load_rois
 from iris_tf.data.manifest import read_manifest
 from iris_tf.matching.whitening import second_moment, whitening_matrix

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from iris_tf.config.recipe import AugmentationRecipe
+from iris_tf.config.training_recipe import AugmentationRecipe
 from iris_tf.training.augmentation import augment, lose_coarse, with_turned
 from iris_tf.training.batches import BalancedBatches, TripletBatches
 

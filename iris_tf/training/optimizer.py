@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from iris_tf.config.recipe import OptimizerRecipe
+from iris_tf.config.training_recipe import OptimizerRecipe
 from iris_tf.networks.parameter_groups import parameter_group
 from iris_tf.training.warmup_cosine import WarmupCosine
 

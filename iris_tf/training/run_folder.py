@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from iris_tf.config.load_recipe import BEST_CHECKPOINT, first_difference, load_recipe, recipe_yaml
-from iris_tf.config.recipe import TrainRecipe
+from iris_tf.config.training_recipe import TrainRecipe
 from iris_tf.data.manifest import read_settings
 from iris_tf.support.errors import ModelError, RecipeError, TrainingError
 from iris_tf.support.files import is_unused, replace_folder, write_text

@@ -12,7 +12,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from iris_tf.config.recipe import NAMED_WEIGHTS, TrainRecipe
+from iris_tf.config.names import NAMED_WEIGHTS
+from iris_tf.config.training_recipe import TrainRecipe
 from iris_tf.data.crop_store import load_rois
 from iris_tf.data.manifest import ManifestRow, read_manifest, read_settings
 from iris_tf.metrics.counts import give_both_kinds

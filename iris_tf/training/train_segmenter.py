@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from iris_tf.config.recipe import SegmenterPart, SegmenterRecipe
+from iris_tf.config.segmenter_recipe import SegmenterPart, SegmenterRecipe
 from iris_tf.networks.segmentation_network import build_segmentation_network
 from iris_tf.objectives.mask_loss import MaskLoss
 from iris_tf.segmentation.mask_channels import CHANNELS

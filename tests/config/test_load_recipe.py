@@ -3,7 +3,10 @@ import re
 import pytest
 
 from iris_tf.config.load_recipe import first_difference, load_recipe, model_recipes, recipe_yaml
-from iris_tf.config.recipe import PipelineRecipe, ReleaseRecipe, SegmenterRecipe, TrainRecipe
+from iris_tf.config.pipeline_recipe import PipelineRecipe
+from iris_tf.config.release_recipe import ReleaseRecipe
+from iris_tf.config.segmenter_recipe import SegmenterRecipe
+from iris_tf.config.training_recipe import TrainRecipe
 from iris_tf.support.errors import RecipeError
 from iris_tf.training.run_folder import RunFolder
 

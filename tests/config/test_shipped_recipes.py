@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from iris_tf.config.load_recipe import load_recipe, model_recipes
-from iris_tf.config.recipe import PipelineRecipe, TrainRecipe
+from iris_tf.config.pipeline_recipe import PipelineRecipe
+from iris_tf.config.training_recipe import TrainRecipe
 from iris_tf.networks.parameter_groups import parameter_group
 from iris_tf.report.paper_tables import MODELS
 from iris_tf.training.train_model import build_student

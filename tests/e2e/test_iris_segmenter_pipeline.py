@@ -15,6 +15,7 @@ def release(monkeypatch, tmp_path):
     import iris_segmenter
 
     import iris_tf.training.train_segmenter
+    from iris_tf.pipelines import segmenter_stages
 
     done = []
 
@@ -39,8 +40,8 @@ def release(monkeypatch, tmp_path):
 
     monkeypatch.setattr(iris_tf.training.train_segmenter, "train_segmenter", train)
     for stand_in in (export, score, write_card):
-        monkeypatch.setattr(iris_segmenter, stand_in.__name__, stand_in)
-    monkeypatch.setattr(iris_segmenter, "show", lambda figures, file: None)
+        monkeypatch.setattr(segmenter_stages, stand_in.__name__, stand_in)
+    monkeypatch.setattr(segmenter_stages, "show", lambda figures, file: None)
 
     def release(out):
         done.clear()

@@ -4,13 +4,12 @@ import dataclasses
 import hashlib
 import json
 import shutil
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from iris_tf.config.names import CARD_NAME
-from iris_tf.config.recipe import ReleaseRecipe
+from iris_tf.config.release_recipe import ReleaseRecipe
 from iris_tf.tflite.model_card import ModelCard
 from iris_tf.tflite.phase_code_layout import PhaseCodeLayout
 from iris_tf.tflite.released_models import released_folder
@@ -90,11 +89,10 @@ class Run:
 
 
 @pytest.fixture
-def run(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "pipelines"))
-    import released_models
+def run(tmp_path):
+    from iris_tf.pipelines import released_model_stages
 
-    run = Run(released_models, tmp_path / "run")
+    run = Run(released_model_stages, tmp_path / "run")
     run.export(float32=b"old, in full", float16=b"old, halved")
     run.measure("door", 0.1)
     return run

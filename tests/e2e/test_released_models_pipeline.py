@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from iris_tf.config.recipe import FinishRecipe
+from iris_tf.config.release_recipe import FinishRecipe
 from iris_tf.imaging.images import read_image
 from iris_tf.networks.embed_rois import embed_rois, load_embedding_model
 from iris_tf.networks.phase_code import with_phase

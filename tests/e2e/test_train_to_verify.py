@@ -12,7 +12,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.util import tensor_util
 
 from iris_tf.config.load_recipe import load_recipe
-from iris_tf.config.recipe import TrainRecipe
+from iris_tf.config.training_recipe import TrainRecipe
 from iris_tf.data.manifest import read_manifest
 from iris_tf.imaging.images import read_image, resize_roi
 from iris_tf.networks.embed_rois import load_embedding_model

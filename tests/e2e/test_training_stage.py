@@ -1,10 +1,9 @@
 """When a pipeline trains a model, goes on with it, and trains it anew."""
 
-from pathlib import Path
-
 import pytest
 
-from iris_tf.config.recipe import ReleaseRecipe, TrainRecipe
+from iris_tf.config.release_recipe import ReleaseRecipe
+from iris_tf.config.training_recipe import TrainRecipe
 from iris_tf.pipelines.stages import Stages
 from iris_tf.support.errors import RecipeError
 from iris_tf.training.run_folder import RunFolder
@@ -35,11 +34,10 @@ class Trainings:
 
 
 @pytest.fixture
-def mobiiris(monkeypatch):
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "pipelines"))
-    import mobiiris
+def mobiiris():
+    from iris_tf.pipelines import mobiiris_stages
 
-    return mobiiris
+    return mobiiris_stages
 
 
 @pytest.fixture
@@ -132,8 +130,8 @@ def test_other_images_are_left_to_the_training_to_refuse(stage, files, released)
     assert stage() == ["resume"]
 
 
-def test_a_release_cannot_start_from_what_it_replaces(mobiiris, released, tmp_path):
-    import released_models
+def test_a_release_cannot_start_from_what_it_replaces(released, tmp_path):
+    from iris_tf.pipelines.released_model_stages import check_folders
 
     recipe = ReleaseRecipe(
         run="run", out=str(released.parent), models={"mobiiris": {"network": {}}}
@@ -141,7 +139,7 @@ def test_a_release_cannot_start_from_what_it_replaces(mobiiris, released, tmp_pa
     for weights in ("pretrained", str(released)):
         recipe.training = {"network": {"weights": weights}}
         with pytest.raises(RecipeError, match="mobiiris would start from it") as caught:
-            released_models.check_folders(recipe)
+            check_folders(recipe)
         assert str(released) in str(caught.value)
     recipe.out = str(tmp_path / "elsewhere")
-    released_models.check_folders(recipe)
+    check_folders(recipe)

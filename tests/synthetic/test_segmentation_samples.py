@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from iris_tf.config.recipe import SegmenterPart
+from iris_tf.config.segmenter_recipe import SegmenterPart
 from iris_tf.imaging.geometry import Ellipse, Window
 from iris_tf.synthetic.eye_renderer import SyntheticEye
 from iris_tf.synthetic.segmentation_samples import (

@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 from scipy import ndimage
 
-from iris_tf.config.recipe import AugmentationRecipe
+from iris_tf.config.training_recipe import AugmentationRecipe
 from iris_tf.training.augmentation import (
     augment,
     degrade_strips,

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from small_recipes import small_recipe
 
-from iris_tf.config.recipe import BatchRecipe
+from iris_tf.config.training_recipe import BatchRecipe
 from iris_tf.data.manifest import ManifestRow
 from iris_tf.metrics.evaluate_embeddings import evaluate_embeddings
 from iris_tf.metrics.scores import label_images

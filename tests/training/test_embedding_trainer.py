@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from iris_tf.config.recipe import BatchRecipe
+from iris_tf.config.training_recipe import BatchRecipe
 from iris_tf.data.manifest import ManifestRow
 from iris_tf.metrics.evaluate_embeddings import evaluate_embeddings
 from iris_tf.training.embedding_trainer import EmbeddingTrainer, triplet_indices

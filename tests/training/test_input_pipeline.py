@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from iris_tf.config.recipe import AugmentationRecipe
+from iris_tf.config.training_recipe import AugmentationRecipe
 from iris_tf.training.augmentation import augment
 from iris_tf.training.batches import BalancedBatches, TripletBatches
 from iris_tf.training.input_pipeline import training_dataset
@@ -146,7 +146,7 @@ import json
 import numpy as np
 import tensorflow as tf
 
-from iris_tf.config.recipe import AugmentationRecipe
+from iris_tf.config.training_recipe import AugmentationRecipe
 from iris_tf.training.batches import TripletBatches
 from iris_tf.training.input_pipeline import training_dataset
 

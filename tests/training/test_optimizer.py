@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from iris_tf.config.recipe import OptimizerRecipe, ParameterGroupRecipe
+from iris_tf.config.training_recipe import OptimizerRecipe, ParameterGroupRecipe
 from iris_tf.networks.embedding_model import build_embedding_model
 from iris_tf.training.optimizer import OwnStepsAdamW, build_optimizer
 

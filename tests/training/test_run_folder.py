@@ -5,7 +5,7 @@ import os
 import pytest
 
 from iris_tf.config.load_recipe import load_recipe
-from iris_tf.config.recipe import TrainRecipe
+from iris_tf.config.training_recipe import TrainRecipe
 from iris_tf.support.errors import ModelError, RecipeError, TrainingError
 from iris_tf.training.run_folder import RunFolder, TrainingState
 

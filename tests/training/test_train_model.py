@@ -16,7 +16,7 @@ import tiny_network
 from small_recipes import small_recipe, write_recipe
 
 from iris_tf.config.load_recipe import load_recipe, recipe_yaml
-from iris_tf.config.recipe import TrainRecipe
+from iris_tf.config.training_recipe import TrainRecipe
 from iris_tf.data.manifest import read_manifest, write_manifest
 from iris_tf.networks.embed_rois import load_embedding_model
 from iris_tf.networks.embedding_model import build_embedding_model

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from iris_tf.config.recipe import SegmenterPart, SegmenterRecipe
+from iris_tf.config.segmenter_recipe import SegmenterPart, SegmenterRecipe
 from iris_tf.support.errors import TrainingError
 from iris_tf.synthetic.segmentation_samples import (
     CHANNELS,
@@ -82,7 +82,7 @@ def test_history_has_loss_and_overlaps(recipe):
 def test_interrupted_training_ends_with_the_same_weights(recipe, tmp_path):
     interrupted = _first_part(tmp_path / "run")
     script = (
-        "from iris_tf.config.recipe import SegmenterPart, SegmenterRecipe\n"
+        "from iris_tf.config.segmenter_recipe import SegmenterPart, SegmenterRecipe\n"
         "from iris_tf.training.train_segmenter import train_segmenter\n"
         f"train_segmenter(SegmenterRecipe(**{vars(interrupted)!r}))"
     )
@@ -227,11 +227,10 @@ def test_export_has_the_masks_of_keras_and_a_card(run, tmp_path, monkeypatch):
     assert not list((tmp_path / "wrong").glob("*"))
 
 
-def test_the_pipeline_exports_although_the_lessons_are_gone(recipe, tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "pipelines"))
-    import iris_segmenter
+def test_the_pipeline_exports_although_the_lessons_are_gone(recipe, tmp_path):
+    from iris_tf.pipelines.segmenter_stages import export
 
     run = segmenter_runs(recipe)[-1]
     alone = SimpleNamespace(model=shutil.copy(run.model, tmp_path), lessons=tmp_path / "none")
-    iris_segmenter.export(recipe, alone, tmp_path / "out")
+    export(recipe, alone, tmp_path / "out")
     assert [path.suffix for path in (tmp_path / "out").iterdir()] == [".tflite"]

@@ -19,7 +19,7 @@ import tiny_network  # noqa: E402
 from small_recipes import small_recipe  # noqa: E402
 
 from iris_tf.benchmark.training_speed import measure_training  # noqa: E402
-from iris_tf.config.recipe import BatchRecipe  # noqa: E402
+from iris_tf.config.training_recipe import BatchRecipe  # noqa: E402
 from iris_tf.networks.embed_rois import load_embedding_model  # noqa: E402
 from iris_tf.support.errors import RecipeError  # noqa: E402
 from iris_tf.training.embedding_trainer import EmbeddingTrainer  # noqa: E402

@@ -1,0 +1,50 @@
+"""Checks of recipe values, which all recipes share."""
+
+import math
+import re
+from collections.abc import Iterator
+from typing import Any
+
+Problem = tuple[str, str]  # (key in dots, what is wrong with its value)
+
+
+def positive(**values: float) -> Iterator[Problem]:
+    """Values that are not above 0."""
+    for key, value in values.items():
+        if not 0 < value < math.inf:  # NaN is not either
+            yield key, f"must be above 0, but is {value}"
+
+
+def between(low: float, high: float, **values: float) -> Iterator[Problem]:
+    """Values outside `low` .. `high`, both included."""
+    for key, value in values.items():
+        if not low <= value <= high:
+            yield key, f"must lie between {low} and {high}, but is {value}"
+
+
+def one_of(choices: tuple[str, ...], **values: str) -> Iterator[Problem]:
+    """Values that are none of `choices`."""
+    for key, value in values.items():
+        if value not in choices:
+            yield key, f"must be one of {', '.join(choices)}, but is {value!r}"
+
+
+def folder_names(**sections: dict[str, Any]) -> Iterator[Problem]:
+    """Names of sections that cannot name a folder, which each becomes."""
+    for key, section in sections.items():
+        for name in section:
+            if not re.fullmatch(r"[\w-]+", name):
+                yield key, f"has {name!r}; a name has letters, digits, - and _"
+
+
+def length(count: int, **values: list) -> Iterator[Problem]:
+    """Lists of another length."""
+    for key, value in values.items():
+        if len(value) != count:
+            yield key, f"must be a list of {count} values, but has {len(value)}"
+
+
+def under(prefix: str, problems: Iterator[Problem]) -> Iterator[Problem]:
+    """Problems of a section, under its key."""
+    for key, problem in problems:
+        yield f"{prefix}.{key}", problem

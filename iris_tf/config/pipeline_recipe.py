@@ -1,0 +1,100 @@
+"""What a pipeline from images to report may say."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from omegaconf import MISSING
+
+from iris_tf.config.checks import Problem, between, folder_names, one_of, under
+from iris_tf.config.names import NAMED_WEIGHTS, ROI_MODES
+
+
+@dataclass
+class SyntheticRecipe:
+    """Generated eyes."""
+
+    subjects: int = MISSING
+    images: int = MISSING  # an eye
+
+    def problems(self) -> Iterator[Problem]:
+        """Impossible values."""
+        yield from between(3, 1000, subjects=self.subjects)
+        yield from between(2, 100, images=self.images)
+
+
+@dataclass
+class DatasetRecipe:
+    """Where the eyes come from and how they are cropped: `synthetic` or `images`, not both."""
+
+    synthetic: SyntheticRecipe | None = None
+    images: str | None = None
+    layout: str = "auto"
+    segmenter: str = "network"
+    roi_mode: str = "algorithm1"
+    split_by: str = "person"  # person | identity (the paper's)
+
+    def problems(self) -> Iterator[Problem]:
+        """Impossible values."""
+        if (self.synthetic is None) == (self.images is None):
+            yield "images", "either `images` (a folder) or `synthetic` must be given, not both"
+        if self.synthetic is not None:
+            yield from under("synthetic", self.synthetic.problems())
+        yield from one_of(ROI_MODES, roi_mode=self.roi_mode)
+        yield from one_of(("person", "identity"), split_by=self.split_by)
+
+
+@dataclass
+class LatencyRecipe:
+    """Host latency of the exported files."""
+
+    threads: list[int] = field(default_factory=lambda: [1, 2])
+    runs: int = 100
+
+    def problems(self) -> Iterator[Problem]:
+        """Impossible values."""
+        for count in self.threads:
+            yield from between(1, 256, threads=count)
+        if 1 not in self.threads:
+            yield "threads", f"must hold 1, which the result table shows, but is {self.threads}"
+        yield from between(50, 10**6, runs=self.runs)
+
+
+def models_and_precisions(
+    models: dict, precisions: list[str], folders: tuple[str, ...]
+) -> Iterator[Problem]:
+    """Impossible models and precisions; `folders` are other folders of the run."""
+    if not models:
+        yield "models", "must name at least one model"
+    for name in models:
+        # Each gets a folder of its name in the run's folder.
+        if name in folders:
+            yield "models", f"has {name!r}, the name of another folder of the run; choose another"
+        elif name in NAMED_WEIGHTS:
+            yield "models", f"has {name!r}, which means something else as `weights`; choose another"
+    yield from folder_names(models=models)
+    if not precisions:
+        yield "precisions", "must name at least one"
+    for precision in precisions:
+        yield from one_of(("float32", "float16", "int8"), precisions=precision)
+
+
+@dataclass
+class PipelineRecipe:
+    """All stages from eyes to report; `training` holds what the models share."""
+
+    run: str = MISSING
+    seed: int = 0
+    dataset: DatasetRecipe = field(default_factory=DatasetRecipe)
+    training: dict[str, Any] = field(default_factory=dict)  # keys of `TrainRecipe`
+    models: dict[str, Any] = MISSING  # name -> keys of `TrainRecipe` that differ
+    precisions: list[str] = field(default_factory=lambda: ["float32", "float16"])
+    latency: LatencyRecipe = field(default_factory=LatencyRecipe)
+
+    def problems(self) -> Iterator[Problem]:
+        """Impossible values."""
+        yield from between(0, 2**31 - 1, seed=self.seed)
+        yield from under("dataset", self.dataset.problems())
+        yield from under("latency", self.latency.problems())
+        folders = ("dataset", "comparison", "eyes")
+        yield from models_and_precisions(self.models, self.precisions, folders)

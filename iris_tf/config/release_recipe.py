@@ -1,0 +1,78 @@
+"""What the pipeline of the released recognition model may say."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from omegaconf import MISSING
+
+from iris_tf.config.checks import Problem, between, folder_names, positive, under
+from iris_tf.config.pipeline_recipe import models_and_precisions
+
+
+@dataclass
+class StripsRecipe:
+    """Strips of synthetic eyes of varied cameras."""
+
+    identities: int = 7000
+    views: int = 6  # strips of each
+    validation: int = 200  # of the identities
+
+    def problems(self) -> Iterator[Problem]:
+        """Impossible values."""
+        yield from between(2, 100, views=self.views)
+        yield from between(2, 10**6, validation=self.validation)
+        yield from between(self.validation + 2, 10**6, identities=self.identities)
+
+
+@dataclass
+class FinishRecipe:
+    """What is done to the trained models; see `iris_tf/training/finishing.py`."""
+
+    # Shares of the models whose weights are averaged, by name; none: the last one alone.
+    average: dict[str, float] = field(default_factory=dict)
+    coarse: float = 1.0  # share of the coarse local contrast that the network is left with
+    unplaced: float = 1.0  # share of what is alike all around that the embedding is left with
+    statistics: bool = True  # take those of batch normalisation anew, from strips as they are
+    whitening: float = 0.0  # power of their second moment that embeddings are divided by, 0..0.5
+
+    def problems(self) -> Iterator[Problem]:
+        """Impossible values."""
+        yield from between(0.0, 1.0, coarse=self.coarse, unplaced=self.unplaced)
+        yield from between(0.0, 0.5, whitening=self.whitening)
+        if self.unplaced < 1 and not self.statistics:
+            yield "unplaced", "needs `statistics: true`, for it changes what is normalised"
+        yield from positive(**{f"average.{name}": share for name, share in self.average.items()})
+
+
+@dataclass
+class ReleaseRecipe:
+    """The released recognition model: learned from strips, measured on what eyes there are."""
+
+    run: str = MISSING
+    out: str = MISSING  # folder of the released files
+    seed: int = 0
+    strips: StripsRecipe = field(default_factory=StripsRecipe)
+    training: dict[str, Any] = field(default_factory=dict)  # keys of `TrainRecipe`
+    # name -> keys of `TrainRecipe`; the last one is released, under its name
+    models: dict[str, Any] = MISSING
+    finish: FinishRecipe = field(default_factory=FinishRecipe)
+    precisions: list[str] = field(default_factory=lambda: ["float32", "float16"])
+    real: dict[str, str] = field(default_factory=dict)  # name -> image folder, to measure on
+    thresholds: str = ""  # one of `real`, for the card's thresholds; empty: validation strips
+
+    def problems(self) -> Iterator[Problem]:
+        """Impossible values."""
+        yield from between(0, 2**31 - 1, seed=self.seed)
+        yield from under("strips", self.strips.problems())
+        if self.thresholds and self.thresholds not in self.real:
+            yield "thresholds", f"names {self.thresholds}, which is not one of `real`"
+        folders = ("dataset", "real", "finished")
+        yield from models_and_precisions(self.models, self.precisions, folders)
+        yield from under("finish", self.finish.problems())
+        for name in self.finish.average:
+            if name not in self.models:
+                yield "finish.average", f"names {name}, which is not one of `models`"
+        if "float16" not in self.precisions:
+            yield "precisions", "must have float16, which is what an installation uses"
+        yield from folder_names(real=self.real)

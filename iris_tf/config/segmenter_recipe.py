@@ -1,0 +1,67 @@
+"""What the training of the segmentation network may say."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from omegaconf import MISSING
+
+from iris_tf.config.checks import Problem, between, folder_names, one_of, positive, under
+
+
+@dataclass
+class SegmenterPart:
+    """One part of the segmenter's training; it starts from the weights of the part before."""
+
+    height: int = 192  # of what the network sees, in pixels; the width is 4/3 of it
+    eyes: int = 15000
+    # What is learnt of each eye: the whole image, the iris close up, or as in the last look at it.
+    looks: list[str] = field(default_factory=lambda: ["whole", "close"])
+    epochs: int = 10
+    learning_rate: float = 2e-3  # at its highest
+
+    def problems(self) -> Iterator[Problem]:
+        """Impossible values."""
+        yield from positive(
+            height=self.height,
+            eyes=self.eyes,
+            epochs=self.epochs,
+            learning_rate=self.learning_rate,
+        )
+        if not self.looks:
+            yield "looks", "must name at least one"
+        for look in self.looks:
+            yield from one_of(("whole", "close", "last"), looks=look)
+        # The network halves both sides four times.
+        if self.height % 48:
+            yield "height", f"must be a multiple of 48, but is {self.height}"
+
+
+@dataclass
+class SegmenterRecipe:
+    """Training of the embedded segmentation network on varied synthetic eyes."""
+
+    run: str = MISSING
+    out: str = MISSING  # folder of the exported model and its card
+    seed: int = 0
+    parts: dict[str, SegmenterPart] = MISSING  # by name, in this order; the last one is exported
+    validation_eyes: int = 500
+    batch: int = 16
+    weight_decay: float = 1e-4
+    warm_steps: int = 300  # of each part
+    test_eyes: int = 1000  # never trained or validated on
+
+    def problems(self) -> Iterator[Problem]:
+        """Impossible values."""
+        yield from between(0, 2**31 - 1, seed=self.seed)
+        yield from positive(
+            validation_eyes=self.validation_eyes, batch=self.batch, test_eyes=self.test_eyes
+        )
+        yield from between(0.0, 1.0, weight_decay=self.weight_decay)
+        if not self.parts:
+            yield "parts", "must name at least one part"
+        yield from folder_names(parts=self.parts)
+        for name, part in self.parts.items():
+            yield from under(f"parts.{name}", part.problems())
+            if part.epochs > 0 and self.batch > 0:
+                steps = part.epochs * (len(part.looks) * part.eyes // self.batch)
+                yield from between(0, steps, warm_steps=self.warm_steps)

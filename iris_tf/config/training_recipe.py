@@ -1,0 +1,259 @@
+"""What a training may say: one dataclass a section, with the paper's values as defaults.
+
+Symbols and tables in comments are those of the MobiIris paper (Huynh et al., 2026).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from omegaconf import MISSING
+
+from iris_tf.config.checks import Problem, between, length, one_of, positive, under
+
+
+@dataclass
+class NetworkRecipe:
+    """Which network, how large, and from which weights."""
+
+    name: str = "mobilenet_v3_large"
+    input_size: list[int] = field(default_factory=lambda: [224, 224])  # height, width
+    embedding_size: int = 128
+    # imagenet | pretrained (the released model's) | none | path of a .keras or .weights.h5 file |
+    # an earlier model of the pipeline
+    weights: str = "imagenet"
+    attention: list[str] = field(default_factory=list)  # layers followed by spatial attention
+    attention_kernel: int = 7  # n of Eq. 1
+    # average | depthwise | placed; the last is for unrolled strips
+    pooling: str = "average"
+    batchnorm_momentum: float = 0.99
+    normalization: str = "imagenet"  # imagenet | local_contrast (unrolled strips)
+    reduction: list[int] = field(default_factory=lambda: [1, 2])  # local_contrast: rows, columns
+    # Weight that the texture's phase has in the similarities of exported files, beside what is
+    # learnt; 0: none. Takes local_contrast.
+    phase: float = 0.0
+
+    def problems(self) -> Iterator[Problem]:
+        """Impossible values."""
+        yield from length(2, input_size=self.input_size)
+        for size in self.input_size:
+            yield from between(32, 1024, input_size=size)
+        yield from between(2, 4096, embedding_size=self.embedding_size)
+        yield from one_of(("average", "depthwise", "placed"), pooling=self.pooling)
+        yield from one_of(("imagenet", "local_contrast"), normalization=self.normalization)
+        if self.normalization == "local_contrast" and self.weights == "imagenet":
+            yield "weights", "must not be imagenet with local_contrast, an input they do not know"
+        yield from length(2, reduction=self.reduction)
+        for part in self.reduction:
+            yield from between(1, 32, reduction=part)
+        yield from between(0.0, 0.99, phase=self.phase)
+        if self.phase and self.normalization != "local_contrast":
+            yield "phase", "needs `normalization: local_contrast`, and unrolled strips"
+        yield from between(0.0, 0.9999, batchnorm_momentum=self.batchnorm_momentum)
+        if self.attention_kernel < 1 or self.attention_kernel % 2 == 0:
+            yield "attention_kernel", f"must be odd and positive, but is {self.attention_kernel}"
+
+
+@dataclass
+class BatchRecipe:
+    """How images are drawn into a batch."""
+
+    layout: str = "triplet"  # triplet (Algorithm 2) | balanced (groups x images_per_identity)
+    groups: int = 32  # triplets, or identities, a batch
+    images_per_identity: int = 4  # balanced only
+    steps_per_epoch: int | None = None  # none: every image is an anchor once
+    datasets: int = 0  # balanced only: of how many datasets a batch is; 0: as it comes
+    # balanced only, unrolled strips: half of the groups are the other half, turned by a large
+    # angle. They count as strangers, which have all in common but where details lie.
+    turned: bool = False
+
+    def problems(self) -> Iterator[Problem]:
+        """Impossible values."""
+        yield from one_of(("triplet", "balanced"), layout=self.layout)
+        yield from between(2, 65536, groups=self.groups)
+        yield from between(2, 1024, images_per_identity=self.images_per_identity)
+        if self.steps_per_epoch is not None:
+            yield from positive(steps_per_epoch=self.steps_per_epoch)
+        yield from between(0, self.groups, datasets=self.datasets)
+        if self.datasets and self.layout != "balanced":
+            yield "datasets", "must be 0 with `layout: triplet`, which does not use it"
+        elif self.datasets and self.drawn % self.datasets:
+            half = "half of " if self.turned else ""
+            yield "datasets", f"must divide {half}`groups`, which is {self.drawn}"
+        if self.turned and (self.layout != "balanced" or self.groups % 2):
+            yield "turned", "needs `layout: balanced` and an even number of `groups`"
+
+    @property
+    def drawn(self) -> int:
+        """Groups that are drawn; the others are these, turned."""
+        return self.groups // 2 if self.turned else self.groups
+
+    @property
+    def group_size(self) -> int:
+        """Images a group: 3 for a triplet."""
+        return 3 if self.layout == "triplet" else self.images_per_identity
+
+
+@dataclass
+class AugmentationRecipe:
+    """Random geometry of each training crop (the paper's by default), and what hides strips."""
+
+    rotation_degrees: float = 5.0  # +-
+    translation: float = 0.05  # +-, share of the side
+    scale: float = 0.05  # +-
+    hidden_share: float = 0.0  # of unrolled strips, a sector of which is hidden
+    hidden_degrees: float = 90.0  # the widest sector
+    sharpness: float = 0.0  # +-, share by which two bands of fine detail of strips change
+    degraded_share: float = 0.0  # of unrolled strips, blurred and noisy as of a poor camera
+    coarse_lost_share: float = 0.0  # of unrolled strips, with fine detail alone or nearly so
+
+    def problems(self) -> Iterator[Problem]:
+        """Impossible values."""
+        yield from between(0.0, 1.0, hidden_share=self.hidden_share)
+        yield from between(0.0, 1.0, sharpness=self.sharpness)
+        yield from between(0.0, 360.0, hidden_degrees=self.hidden_degrees)
+        yield from between(0.0, 1.0, degraded_share=self.degraded_share)
+        yield from between(0.0, 1.0, coarse_lost_share=self.coarse_lost_share)
+        yield from between(0.0, 180.0, rotation_degrees=self.rotation_degrees)
+        yield from between(0.0, 0.5, translation=self.translation, scale=self.scale)
+
+
+@dataclass
+class MarginRecipe:
+    """Margin of Eq. 5. The paper gives only the range 0.4-0.5; the course is ours."""
+
+    warm: float = 0.4  # M_warm
+    medi: list[float] = field(default_factory=lambda: [0.4, 0.5])  # M0, M1 of M_medi
+    post: list[float] = field(default_factory=lambda: [0.5, 0.4])  # M0, M1 of M_post
+
+    def problems(self) -> Iterator[Problem]:
+        """Impossible values."""
+        yield from length(2, medi=self.medi, post=self.post)
+        yield from between(0.0, 2.0, warm=self.warm)
+        for value in self.medi:
+            yield from between(0.0, 2.0, medi=value)
+        for value in self.post:
+            yield from between(0.0, 2.0, post=value)
+
+
+@dataclass
+class MiningRecipe:
+    """Band of Eq. 6 as ratios of the margin, and the fallback."""
+
+    warm_ratios: list[float] = field(default_factory=lambda: [0.2, 1.0])
+    final_ratios: list[float] = field(default_factory=lambda: [0.1, 0.9])
+    hardest: int = 5  # where nothing lies in the band, one of so many hardest
+
+    def problems(self) -> Iterator[Problem]:
+        """Impossible values."""
+        yield from length(2, warm_ratios=self.warm_ratios, final_ratios=self.final_ratios)
+        for key in ("warm_ratios", "final_ratios"):
+            ratios = getattr(self, key)
+            if len(ratios) == 2 and ratios[0] >= ratios[1]:
+                yield key, f"must rise, but is {ratios}"
+        yield from positive(hardest=self.hardest)
+
+
+@dataclass
+class DistillationRecipe:
+    """Cosine distillation of Eqs. 7-9."""
+
+    teacher: str | None = None  # run folder or .keras file; none: no distillation
+    weight: list[float] = field(default_factory=lambda: [0.0, 0.5])  # alpha from, to
+    # Whether the teacher sees crops as they are, and the student the same ones augmented
+    clean: bool = False
+
+    def problems(self) -> Iterator[Problem]:
+        """Impossible values."""
+        if self.clean and self.teacher is None:
+            yield "clean", "needs a `teacher`, who is to see the crops"
+        yield from length(2, weight=self.weight)
+        for value in self.weight:
+            yield from between(0.0, 100.0, weight=value)
+
+
+@dataclass
+class ParameterGroupRecipe:
+    """Learning rate (Eq. 12) and weight decay of one parameter group."""
+
+    maximum: float = MISSING
+    minimum: float = MISSING
+    weight_decay: float = MISSING
+
+    def problems(self) -> Iterator[Problem]:
+        """Impossible values."""
+        yield from positive(maximum=self.maximum)
+        yield from between(0.0, self.maximum, minimum=self.minimum)
+        yield from between(0.0, 1.0, weight_decay=self.weight_decay)
+
+
+@dataclass
+class OptimizerRecipe:
+    """AdamW in three parameter groups."""
+
+    backbone: ParameterGroupRecipe = field(
+        default_factory=lambda: ParameterGroupRecipe(5e-4, 1e-5, 1e-4)
+    )
+    attention: ParameterGroupRecipe = field(
+        default_factory=lambda: ParameterGroupRecipe(1e-3, 1e-4, 5e-5)
+    )
+    head: ParameterGroupRecipe = field(
+        default_factory=lambda: ParameterGroupRecipe(5e-3, 5e-4, 5e-5)
+    )
+
+    def problems(self) -> Iterator[Problem]:
+        """Impossible values."""
+        for group in ("backbone", "attention", "head"):
+            yield from under(group, getattr(self, group).problems())
+
+
+@dataclass
+class TrainRecipe:
+    """One training run."""
+
+    run: str = MISSING  # output folder
+    dataset: str = MISSING  # folder made by `iris-tf prepare`
+    seed: int = 0
+    network: NetworkRecipe = field(default_factory=NetworkRecipe)
+    batch: BatchRecipe = field(default_factory=BatchRecipe)
+    augmentation: AugmentationRecipe = field(default_factory=AugmentationRecipe)
+    epochs: int = 40
+    warm_epochs: int = 8
+    unfreeze_epochs: int = 8  # epochs until the whole backbone learns; 0: from the start
+    margin: MarginRecipe = field(default_factory=MarginRecipe)
+    mining: MiningRecipe = field(default_factory=MiningRecipe)
+    loss: str = "triplet"  # triplet (Eqs. 3-6) | contrastive (all of the batch; balanced only)
+    temperature: float = 0.0625  # contrastive only
+    triplet_reduction: str = "mean"  # mean (Eq. 3) | active (over the non-zero losses)
+    distillation: DistillationRecipe = field(default_factory=DistillationRecipe)
+    optimizer: OptimizerRecipe = field(default_factory=OptimizerRecipe)
+    mixed_float16: bool = False
+    xla: bool = False
+    strategy: str = "single"  # single | mirrored (all GPUs found)
+
+    def problems(self) -> Iterator[Problem]:
+        """Impossible values."""
+        for section in (
+            "network",
+            "batch",
+            "augmentation",
+            "margin",
+            "mining",
+            "distillation",
+            "optimizer",
+        ):
+            yield from under(section, getattr(self, section).problems())
+        yield from positive(epochs=self.epochs)
+        yield from between(0, self.epochs, warm_epochs=self.warm_epochs)
+        yield from between(0, self.epochs, unfreeze_epochs=self.unfreeze_epochs)
+        if self.unfreeze_epochs and self.network.weights == "none":
+            yield (
+                "unfreeze_epochs",
+                "must be 0 with `weights: none`: layers that have learnt nothing would be frozen",
+            )
+        yield from between(0, 2**31 - 1, seed=self.seed)
+        yield from one_of(("triplet", "contrastive"), loss=self.loss)
+        if self.loss == "contrastive" and self.batch.layout != "balanced":
+            yield "loss", "is contrastive, which needs `batch.layout: balanced`"
+        yield from positive(temperature=self.temperature)
+        yield from one_of(("mean", "active"), triplet_reduction=self.triplet_reduction)
+        yield from one_of(("single", "mirrored"), strategy=self.strategy)

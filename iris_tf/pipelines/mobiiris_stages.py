@@ -1,0 +1,345 @@
+"""The stages of a MobiIris recipe: images, crops, teacher and students, `.tflite` files, report."""
+
+import json
+import shutil
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from iris_tf.benchmark.latency import measure_latency
+from iris_tf.config.load_recipe import model_recipes, recipe_yaml
+from iris_tf.config.names import CARD_NAME
+from iris_tf.config.pipeline_recipe import PipelineRecipe
+from iris_tf.config.training_recipe import TrainRecipe
+from iris_tf.data.crop_store import load_rois
+from iris_tf.data.manifest import ManifestRow, read_manifest
+from iris_tf.evaluation.evaluate_model import evaluate_model, select_rows
+from iris_tf.evaluation.saliency import MAPS_NAME, OcclusionMap, read_maps
+from iris_tf.metrics.evaluate_embeddings import evaluate_embeddings, raw_pixel_embeddings
+from iris_tf.pipelines.stages import Stages
+from iris_tf.preparation.prepare_dataset import prepare
+from iris_tf.report.report_data import (
+    Report,
+    ReportRow,
+    TrainingCurve,
+    count_splits,
+    format_table,
+    write_report,
+)
+from iris_tf.support.files import write_json
+from iris_tf.support.machine import machine_description
+from iris_tf.support.progress import track
+from iris_tf.synthetic.dataset_writer import synthesize
+from iris_tf.tflite.cost import model_cost
+from iris_tf.tflite.released_models import PRETRAINED, weights_file
+from iris_tf.training.run_folder import RunFolder
+
+CROPS_SHOWN = 24
+EYES_MAPPED = 4  # of each model
+AS_RELEASED = "released weights as they are"
+UNSEEN = {"person": "persons", "identity": "identities"}
+
+
+def train_stage(stages: Stages, name: str, recipe: TrainRecipe, manifest: Path) -> None:
+    """Train a model, or go on with its interrupted run.
+
+    What began with other weights, or with another teacher, is trained anew.
+    """
+    from iris_tf.training.train_model import resume, train
+
+    run = RunFolder(recipe.run)
+    inputs: dict[str, Any] = {"recipe": recipe_yaml(recipe), "manifest": manifest}
+    inputs |= starting_weights(recipe)
+    if recipe.distillation.teacher is not None:
+        teacher = Path(recipe.distillation.teacher)
+        inputs["teacher"] = teacher if teacher.is_file() else RunFolder(teacher).best
+
+    def start_over(changed: set[str]) -> None:
+        # Of changed images `resume` says itself that the run cannot go on with them.
+        if changed & {"weights", "teacher"} and run.path.exists():
+            shutil.rmtree(run.path)
+
+    stages.run(
+        f"train {name}",
+        inputs,
+        [run.best, run.history_file],
+        lambda: resume(run.path, recipe) if run.recipe_file.is_file() else train(recipe),
+        start_over,
+    )
+
+
+def starting_weights(recipe: TrainRecipe) -> dict[str, Path]:
+    """The file that a training starts from, if any, as an input of a stage."""
+    file = weights_file(recipe.network.weights)
+    return {} if file is None else {"weights": file}
+
+
+def export_stage(stages: Stages, name: str, run: RunFolder, precisions: Sequence[str]) -> None:
+    """Write a model's ``.tflite`` files and its card."""
+    from iris_tf.export.export_run import export_run
+
+    stages.run(
+        f"export {name}",
+        {"model": run.best, "precisions": list(precisions)},
+        [*(exported_file(name, run, p) for p in precisions), run.models / CARD_NAME],
+        lambda: export_run(run.path, precisions),
+    )
+
+
+def exported_file(name: str, run: RunFolder, precision: str) -> Path:
+    """Path of an exported model."""
+    return run.models / f"{name}_{precision}.tflite"
+
+
+class MobiIrisPipeline:
+    """The stages of one recipe, in one folder."""
+
+    def __init__(self, recipe: PipelineRecipe, stages: Stages):
+        self.recipe, self.stages = recipe, stages
+        self.folder = Path(recipe.run)
+        self.dataset = self.folder / "dataset"
+        self.manifest = self.dataset / "manifest.csv"
+        self.models = model_recipes(recipe)
+
+    def run(self) -> None:
+        """All stages, in order."""
+        from iris_tf.training.train_model import check_models
+
+        check_models(self.models, self.recipe.dataset.roi_mode)
+        self.make_dataset()
+        for name, recipe in self.models.items():
+            train_stage(self.stages, name, recipe, self.manifest)
+        for name, recipe in self.models.items():
+            export_stage(self.stages, name, RunFolder(recipe.run), self.recipe.precisions)
+        self.evaluate_references()
+        for name in self.models:
+            for precision in self.recipe.precisions:
+                self.evaluate(name, precision)
+        self.compare()
+        self.measure_latency()
+        self.report()
+
+    def make_dataset(self) -> None:
+        """Synthesize the eyes, if the recipe says so, and crop them."""
+        settings = self.recipe.dataset
+        images = Path(settings.images) if settings.images else self.folder / "eyes"
+        if settings.synthetic is not None:
+            # Both know what they have finished and return at once, so they need no stamp.
+            synthesize(
+                images, settings.synthetic.subjects, settings.synthetic.images, self.recipe.seed
+            )
+        dataset = prepare(
+            images,
+            self.dataset,
+            layout=settings.layout,
+            segmenter=settings.segmenter,
+            roi_mode=settings.roi_mode,
+            split_by=settings.split_by,
+            seed=self.recipe.seed,
+        )
+        print(
+            f"{dataset.counts['prepared']} of {dataset.counts['images']} images cropped, "
+            f"{dataset.counts['identities']} identities",
+            file=sys.stderr,
+        )
+
+    def model_file(self, name: str, precision: str) -> Path:
+        """Path of an exported model."""
+        return exported_file(name, RunFolder(self.models[name].run), precision)
+
+    def evaluate(self, name: str, precision: str) -> None:
+        """Evaluate an exported model on the test split."""
+        model, out = self.model_file(name, precision), self.evaluation_folder(name, precision)
+        # What a model looks at does not change with the rounding of its weights.
+        eyes = EYES_MAPPED if precision == self.compared_precision else 0
+        self.stages.run(
+            f"evaluate {name} {precision}",
+            {"model": model, "manifest": self.manifest},
+            [out / "metrics.json", *([out / MAPS_NAME] if eyes else [])],
+            lambda: evaluate_model(
+                model, self.manifest, out, "test", cost=model_cost, occlusion_eyes=eyes
+            ),
+        )
+
+    def evaluation_folder(self, name: str, precision: str) -> Path:
+        """Where a model's metrics lie."""
+        return self.folder / name / f"evaluation_{precision}"
+
+    def compare(self) -> None:
+        """Set the models beside the first."""
+        files = {name: self.model_file(name, self.compared_precision) for name in self.models}
+        first, *others = files.values()
+        self.stages.run(
+            "compare models",
+            {"models": list(files), "manifest": self.manifest, **files_by_path(files.values())},
+            [self.comparison / "metrics.json"],
+            lambda: evaluate_model(
+                first, self.manifest, self.comparison, "test", others=others, cost=model_cost
+            ),
+        )
+
+    @property
+    def compared_precision(self) -> str:
+        """Precision at which models are compared: the finest."""
+        made = self.recipe.precisions
+        return "float32" if "float32" in made else made[0]
+
+    @property
+    def comparison(self) -> Path:
+        """Where the models lie side by side."""
+        return self.folder / "comparison"
+
+    def evaluate_references(self) -> None:
+        """Evaluate what has learnt nothing here: raw pixels, and the last model as it began."""
+        from iris_tf.networks.embed_rois import embed_rois
+        from iris_tf.training.train_model import build_student
+
+        recipe = list(self.models.values())[-1]
+        fresh = replace(recipe, network=replace(recipe.network, weights="none"))
+        out = self.folder / "references.json"
+
+        def action() -> None:
+            rows = select_rows(self.manifest, "test")
+            rois = load_rois(rows, self.dataset, tuple(recipe.network.input_size))
+            vectors = {
+                "raw pixels (cosine)": raw_pixel_embeddings(rois),
+                "untrained network": embed_rois(build_student(fresh), rois),
+            }
+            if recipe.network.weights == PRETRAINED:
+                vectors[AS_RELEASED] = embed_rois(build_student(recipe), rois)
+            write_json(
+                out, {name: evaluate_embeddings(vector, rows) for name, vector in vectors.items()}
+            )
+
+        self.stages.run(
+            "evaluate references",
+            {
+                "network": recipe_yaml(recipe),
+                "manifest": self.manifest,
+                **starting_weights(recipe),
+            },
+            [out],
+            action,
+        )
+
+    def measure_latency(self) -> None:
+        """Time every exported file on this machine."""
+        files = [
+            self.model_file(name, precision)
+            for name in self.models
+            for precision in self.recipe.precisions
+        ]
+        settings, out = self.recipe.latency, self.folder / "latency.json"
+
+        def action() -> None:
+            results = [
+                measure_latency(path, settings.threads, settings.runs)
+                for path in track(files, "Measuring latency", len(files))
+            ]
+            merged = results[0]
+            merged["rows"] = [row for result in results for row in result["rows"]]
+            write_json(out, merged)
+
+        inputs = files_by_path(files) | {"machine": machine_description()["cpu"]}
+        self.stages.run("measure latency", inputs, [out], action)
+
+    def report(self) -> None:
+        """Write the report and print its table."""
+        rows = self.report_rows()
+        manifest = read_manifest(self.manifest)
+        description = json.loads((self.dataset / "dataset.json").read_text("utf-8"))
+        settings = description["settings"]
+        test = [row for row in manifest if row.split == "test"]
+        path = self.folder / "report.html"
+        first, *others = (f"{name}, {self.compared_precision}" for name in self.models)
+        compared = json.loads((self.comparison / "metrics.json").read_text("utf-8"))["others"]
+        write_report(
+            path,
+            Report(
+                title=f"MobiIris: {self.folder.name}",
+                dataset="Synthetic eyes" if settings["synthetic"] else settings["layout"],
+                evaluated_on=f"test split: {UNSEEN[settings['split_by']]} not seen in training",
+                synthetic=settings["synthetic"],
+                roi_mode=settings["roi_mode"],
+                rows=rows,
+                splits=count_splits(manifest),
+                failures=description["counts"]["failures"],
+                environment=machine_description(),
+                curves=[
+                    TrainingCurve.read(name, RunFolder(recipe.run).history_file)
+                    for name, recipe in self.models.items()
+                ],
+                crops=self.sample_crops(test),
+                differences={
+                    name: other["differences"]
+                    for name, other in zip(others, compared, strict=True)
+                    if other["differences"]  # none of a single person
+                },
+                compared_with=first,
+                occlusion={
+                    f"{name}, {self.compared_precision}": self.maps(name) for name in self.models
+                },
+                notes=["Latency was measured on this machine's CPU, not on a phone."],
+            ),
+        )
+        Console(width=max(100, Console().width)).print(format_table(rows))
+        print(f"crops:   {self.dataset} (manifest.csv, roi/, failures.csv)")
+        for name, recipe in self.models.items():
+            print(f"model:   {RunFolder(recipe.run).models} ({name})")
+        print(f"report:  {path}")
+
+    def maps(self, name: str) -> list[OcclusionMap]:
+        """What a model looks at."""
+        folder = self.evaluation_folder(name, self.compared_precision)
+        (found,) = read_maps(folder / MAPS_NAME).values()
+        return found
+
+    def report_rows(self) -> list[ReportRow]:
+        """References first, then every exported file."""
+        references = json.loads((self.folder / "references.json").read_text("utf-8"))
+        latency = json.loads((self.folder / "latency.json").read_text("utf-8"))
+        times = {
+            row["model"]["file"]: row["inference"] for row in latency["rows"] if row["threads"] == 1
+        }
+        rows = [
+            ReportRow(name, "", evaluation, reference=name != AS_RELEASED)
+            for name, evaluation in references.items()
+        ]
+        for name in self.models:
+            for precision in self.recipe.precisions:
+                metrics = self.evaluation_folder(name, precision) / "metrics.json"
+                found = json.loads(metrics.read_text("utf-8"))
+                file = self.model_file(name, precision)
+                cost = model_cost(file)
+                rows.append(
+                    ReportRow(
+                        name,
+                        precision,
+                        found["evaluation"],
+                        bytes=cost.bytes,
+                        latency_ms=times[file.name]["median"],
+                        latency_p95_ms=times[file.name]["p95"],
+                        latency_runs=times[file.name]["count"],
+                        parameters=cost.parameters,
+                        macs=cost.macs,
+                        generalised=found["generalised"],
+                        slices=found["slices"],
+                    )
+                )
+        return rows
+
+    def sample_crops(self, rows: Sequence[ManifestRow]) -> list[np.ndarray]:
+        """Some crops at the size that the networks see."""
+        size = tuple(next(iter(self.models.values())).network.input_size)
+        shown = np.linspace(0, len(rows) - 1, min(CROPS_SHOWN, len(rows))).astype(int)
+        return list(load_rois([rows[i] for i in shown], self.dataset, size))
+
+
+def files_by_path(files: Iterable[Path]) -> dict[str, Path]:
+    """A stage's inputs, which change with the content of the files."""
+    return {str(path): path for path in files}

@@ -1,0 +1,32 @@
+"""The five models of the paper's Tables 3 and 4, trained, measured and tabulated."""
+
+import json
+
+from iris_tf.config.pipeline_recipe import PipelineRecipe
+from iris_tf.pipelines.mobiiris_stages import MobiIrisPipeline
+from iris_tf.pipelines.stages import Stages
+from iris_tf.report.paper_tables import paper_tables
+from iris_tf.support.files import write_text
+from iris_tf.support.machine import machine_description
+
+
+def run_paper_tables(recipe: PipelineRecipe, stages: Stages) -> None:
+    """Run a MobiIris recipe and write ``paper_tables.md`` beside its report.
+
+    Parameters
+    ----------
+    recipe : PipelineRecipe
+        With a model of each name in `iris_tf.report.paper_tables.MODELS`.
+    stages : Stages
+        Of the recipe's run folder.
+    """
+    pipeline = MobiIrisPipeline(recipe, stages)
+    pipeline.run()
+    description = json.loads((pipeline.dataset / "dataset.json").read_text("utf-8"))["settings"]
+    dataset = "synthetic eyes" if description["synthetic"] else description["layout"]
+    machine = f"one thread of {machine_description()['cpu']}"
+    tables = paper_tables(pipeline.report_rows(), dataset, machine)
+    path = pipeline.folder / "paper_tables.md"
+    write_text(path, tables)
+    print(tables)
+    print(f"tables:  {path}")
