@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import json
 import os
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from iris_tf.support.errors import InUseError
+from iris_tf.support.folder_lock import locked_folder
 
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 """Numbers of the errors that say so, of the disk or of a user's share of it."""
@@ -115,22 +115,15 @@ def sole_user(folder: str | os.PathLike) -> Iterator[None]:
         At once, when another process is in such a block.
     """
     os.makedirs(folder, exist_ok=True)
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
+    with contextlib.ExitStack() as lock:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock.enter_context(locked_folder(folder))
         except BlockingIOError:
             raise InUseError(
                 f"{folder}: another process is at work in this folder; wait until it has ended, or "
                 "choose another folder."
             ) from None
-        except OSError as error:
-            # The last is a network file system's answer to a lock on what is open for reading.
-            if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.EBADF):
-                raise
         yield
-    finally:
-        os.close(descriptor)
 
 
 def check_writable(path: str | os.PathLike, folder: bool = False) -> None:
