@@ -1,7 +1,6 @@
 """The command line: each verb parses, calls one function, prints."""
 
 from enum import StrEnum
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -265,34 +264,27 @@ def evaluate(
     Of several models, the first is the one that the others are compared with, on
     the same resamples of persons.
     """
-    from iris_tf.benchmark.latency import measure_latency
-    from iris_tf.evaluation.evaluate_model import evaluate_model
+    from iris_tf.evaluation.evaluate_model import EvaluationRequest
+    from iris_tf.pipelines.evaluation_stage import evaluate_and_report
     from iris_tf.report.summary import summary
-    from iris_tf.tflite.cost import model_cost
 
     if (genuine is None) != (impostor is None):
         raise typer.BadParameter("give both --genuine and --impostor, or neither")
     if any(path.suffix != ".tflite" for path in model):
         load_tensorflow()
-    results = evaluate_model(
-        model[0],
-        manifest[0],
-        out,
+    request = EvaluationRequest(
+        model,
+        manifest,
         split.value,
-        None if baseline is None else baseline.value,
-        segmenter_model,
-        jobs,
-        others=model[1:],
         protocol=protocol.value,
         pairs=None if genuine is None else (genuine, impostor),
+        baseline=None if baseline is None else baseline.value,
+        segmenter_model=segmenter_model,
+        jobs=jobs,
         resamples=resamples,
-        scores=scores,
-        cost=model_cost,
-        latency=partial(measure_latency, threads=(1,), runs=latency_runs) if latency_runs else None,
         occlusion_eyes=occlusion_eyes,
-        other_manifests=manifest[1:],
     )
-    for line in summary(results):
+    for line in summary(evaluate_and_report(request, out, scores, latency_runs)):
         typer.echo(line)
     typer.echo(f"written to {out / 'metrics.json'}")
 

@@ -1,8 +1,9 @@
-"""`iris-tf evaluate`: models, and a baseline if wanted, on one split of one manifest."""
+"""Models, and a baseline if wanted, on one split of prepared datasets."""
 
 import collections
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,9 @@ from iris_tf.evaluation.failures import (
 from iris_tf.evaluation.iriscode import IrisCodeBaseline, hamming_distances, iriscode_of_dataset
 from iris_tf.evaluation.pair_lists import read_pairs
 from iris_tf.evaluation.prepared_sets import PreparedSet, prepared_sets
-from iris_tf.evaluation.saliency import MAPS_NAME, occlusion_maps, write_maps
+from iris_tf.evaluation.saliency import OcclusionMap, occlusion_maps
 from iris_tf.evaluation.slices import slice_figures
+from iris_tf.metrics.counts import ScoreCounts
 from iris_tf.metrics.differences import paired_differences
 from iris_tf.metrics.evaluate_embeddings import (
     RESAMPLES,
@@ -31,11 +33,11 @@ from iris_tf.metrics.evaluate_embeddings import (
 )
 from iris_tf.metrics.scores import label_images
 from iris_tf.recognition.open_model import Embedder, crop_settings, open_model
-from iris_tf.report.model_report import write_model_report
 from iris_tf.support.errors import DatasetError, EvaluationError, ModelError
-from iris_tf.support.files import atomic_path, check_writable, sha256, write_json
+from iris_tf.support.files import sha256
 from iris_tf.support.machine import machine_description
 from iris_tf.support.progress import track
+from iris_tf.tflite.cost import model_cost
 from iris_tf.tflite.model_card import ModelCard
 from iris_tf.tflite.phase_code_layout import PhaseCodeLayout
 
@@ -67,80 +69,107 @@ def select_rows(manifest: str | Path, split: str) -> list[ManifestRow]:
     return rows
 
 
-def evaluate_model(
-    model: str | Path,
-    manifest: str | Path,
-    out: str | Path,
-    split: str = "test",
-    baseline: str | None = None,
-    segmenter_model: str | Path | None = None,
-    jobs: int = -1,
-    others: Sequence[str | Path] = (),
-    protocol: str = "all-pairs",
-    pairs: tuple[str | Path, str | Path] | None = None,
-    resamples: int = RESAMPLES,
-    scores: str | Path | None = None,
-    cost: Callable[[Path], Any] | None = None,
-    latency: Callable[[Path], Mapping[str, Any]] | None = None,
-    occlusion_eyes: int = 0,
-    other_manifests: Sequence[str | Path] = (),
-) -> dict[str, Any]:
-    """Embed a split with a model, evaluate it and write ``metrics.json`` and ``report.html``.
+@dataclass(frozen=True)
+class EvaluationRequest:
+    """What to evaluate, and how.
 
-    With a baseline, both are compared on the images that both could use; the model's own
-    figures stay those of all images.
-
-    Parameters
+    Attributes
     ----------
-    model : str or Path
-        A ``.tflite`` or ``.keras`` file, or a run folder (its best checkpoint).
-    manifest : str or Path
-        Manifest of a prepared dataset; crops are read relative to its folder.
-    out : str or Path
-        Folder of these files; made when missing. There is no report on a manifest
-        without its ``dataset.json``.
+    models : sequence of str or Path
+        ``.tflite`` or ``.keras`` files, or run folders (their best checkpoints). The others are
+        compared with the first on the same images and resamples.
+    manifests : sequence of str or Path
+        Manifests of prepared datasets; crops are read relative to their folders. Several, of
+        different subjects, are evaluated together: each is then called by the name of its
+        folder, and its images ``<name>/<image>``.
     split : {"train", "val", "test", "all"}
+    protocol : {"all-pairs", "same-eye", "across-datasets"}
+        See `label_images`.
+    pairs : tuple of two str or Path, optional
+        Lists of the genuine and the impostor comparisons (see `read_pairs`), which are then the
+        only ones.
     baseline : {None, "iriscode"}
-        What to compare the model with (see `iris_tf.evaluation.iriscode`).
+        What to compare the first model with (see `iris_tf.evaluation.iriscode`), on the images
+        that both could use; the model's own figures stay those of all images.
     segmenter_model : str or Path, optional
         File with the network of the segmenter that made the crops, if it was not its own:
         the baseline segments the eye images again.
     jobs : int
         Processes that encode for the baseline; -1 for one a core.
-    others : sequence of str or Path, optional
-        More models, to be set beside the first on the same images and resamples.
-    protocol : {"all-pairs", "same-eye", "across-datasets"}, optional
-        See `label_images`.
-    pairs : tuple of two str or Path, optional
-        Lists of the genuine and the impostor comparisons (see `read_pairs`): no others are
-        made then.
-    resamples : int, optional
-        Resamples of the bootstrap over persons; 0 for no confidence intervals.
-    scores : str or Path, optional
-        ``.npz`` file to write: ``models`` (names), and for the model number i, from 0,
-        ``levels_i`` (distinct scores, rising), ``genuine_i`` and ``impostor_i`` (number of
-        comparisons with each).
-    cost : callable, optional
-        Counts ``parameters`` and ``macs`` of a ``.tflite`` file, as
-        `iris_tf.tflite.cost.model_cost` does.
-    latency : callable, optional
-        Times a ``.tflite`` file on one thread, as `iris_tf.benchmark.latency.measure_latency`
-        does.
-    occlusion_eyes : int, optional
-        Number of eyes of which the report shows what each model's embedding looks at (see
-        `iris_tf.evaluation.saliency`), at the cost of some 250 inferences each. The maps
-        are written, too, as ``occlusion.npz`` (see `write_maps`).
-    other_manifests : sequence of str or Path, optional
-        More datasets, of other persons, to be evaluated together with the first. Each is then
-        called by the name of its folder, and its images ``<name>/<image>``.
+    resamples : int
+        Resamples of the bootstrap over subjects; 0 for no confidence intervals.
+    occlusion_eyes : int
+        Number of eyes with occlusion maps (see `iris_tf.evaluation.saliency`), at the cost of
+        some 250 inferences each and model.
+    """
 
-    Returns
-    -------
-    dict
-        What was written: ``model`` (name, file, precision, sha256, bytes, phase: the fields of its
-        `PhaseCodeLayout`, or None, parameters and macs, None where they are not counted, and
-        latency: median and p95 in milliseconds, runs, threads, runtime; None where it is not
-        measured),
+    models: Sequence[str | Path]
+    manifests: Sequence[str | Path]
+    split: str = "test"
+    protocol: str = "all-pairs"
+    pairs: tuple[str | Path, str | Path] | None = None
+    baseline: str | None = None
+    segmenter_model: str | Path | None = None
+    jobs: int = -1
+    resamples: int = RESAMPLES
+    occlusion_eyes: int = 0
+
+
+@dataclass(frozen=True)
+class OpenedModel:
+    """A model to evaluate.
+
+    Attributes
+    ----------
+    name : str
+        What it is called in all results: its file name, or what the user typed where several
+        have the same.
+    embedder : Embedder
+        It, ready for crops.
+    """
+
+    name: str
+    embedder: Embedder
+
+
+@dataclass(frozen=True)
+class EvaluationInputs:
+    """A request whose files were read and found usable together.
+
+    Attributes
+    ----------
+    request : EvaluationRequest
+        What was asked for.
+    sets : sequence of PreparedSet
+        Its datasets.
+    rows : list of ManifestRow
+        Images to compare.
+    failed : list of (ManifestRow, str) or None
+        Images without a crop, with the reason; None where they are not known.
+    lists : tuple of two ndarray of shape (n, 2), int64, or None
+        Listed genuine and impostor comparisons, indices into `rows` and then `failed`.
+    models : sequence of OpenedModel
+        Its models.
+    """
+
+    request: EvaluationRequest
+    sets: Sequence[PreparedSet]
+    rows: list[ManifestRow]
+    failed: list[tuple[ManifestRow, str]] | None
+    lists: tuple[np.ndarray, ...] | None
+    models: Sequence[OpenedModel]
+
+
+@dataclass(frozen=True)
+class EvaluationOutcome:
+    """What an evaluation found.
+
+    Attributes
+    ----------
+    result : dict
+        The content of ``metrics.json``: ``model`` (name, file, precision, sha256, bytes, phase:
+        the fields of its `PhaseCodeLayout`, or None, parameters and macs, None of what is no
+        ``.tflite`` file, and latency, None here),
         ``manifest``, ``other_manifests``, ``split``, ``evaluation`` (see `evaluate_embeddings`),
         ``generalised`` (see `generalised_rates`; None where failures are not known), ``slices``
         (see `slice_figures`), ``others``, ``baselines`` and ``machine``. Each of the others has
@@ -150,54 +179,88 @@ def evaluate_model(
         ``failures`` (the others by `FailureReason`), ``errors`` (the same by the library's own
         names), ``evaluation`` and ``generalised`` of the baseline (an image without template
         is a failure to extract too), and ``model_evaluation``, of the model on the same images.
+    scores : dict of str to ScoreCounts
+        Scores of each model, by its name.
+    occlusion : dict of str to list of OcclusionMap
+        Maps of each model, by its name; empty where none were asked for.
+    """
+
+    result: dict[str, Any]
+    scores: dict[str, ScoreCounts]
+    occlusion: dict[str, list[OcclusionMap]]
+
+
+def read_inputs(request: EvaluationRequest) -> EvaluationInputs:
+    """Read and check all that an evaluation needs, so that nothing is refused after work.
 
     Raises
     ------
     ModelError, DatasetError, EvaluationError
-        When model, manifest, a list or a crop cannot be used.
-    OSError
-        Before the work, where `out` or `scores` cannot be written.
+        When a model, a manifest or a list cannot be used, or settings exclude each other.
     """
-    check_writable(out, folder=True)
-    if scores is not None:
-        check_writable(scores)
-    sets = prepared_sets([manifest, *other_manifests])
-    rows = [row for each in sets for row in each.named(select_rows(each.manifest, split))]
+    sets = prepared_sets(request.manifests)
+    rows = [row for each in sets for row in each.named(select_rows(each.manifest, request.split))]
+    _check_settings(request)
+    label_images(rows, request.protocol)  # refused before the work
+    failed = _failed(sets, request.split)
+    every = [*rows, *(row for row, _ in failed or ())]
+    lists = request.pairs and tuple(
+        read_pairs(path, every, genuine)
+        for path, genuine in zip(request.pairs, (True, False), strict=True)
+    )
+    embedders = [open_model(path) for path in request.models]
+    for path in request.models:
+        for each in sets:
+            _check_crops(path, each)
+    models = list(map(OpenedModel, _names(request.models, embedders), embedders))
+    return EvaluationInputs(request, sets, rows, failed, lists, models)
+
+
+def _check_settings(request: EvaluationRequest) -> None:
+    baseline = request.baseline
     if baseline not in (None, *BASELINES):
         raise EvaluationError(
             f"baseline {baseline!r} is unknown; choose one of {', '.join(BASELINES)}."
         )
-    if pairs is not None and (baseline or protocol != "all-pairs"):
+    if request.pairs is not None and (baseline or request.protocol != "all-pairs"):
         raise EvaluationError(
             "lists of pairs say which comparisons there are; leave out the protocol and the "
             "baseline."
         )
-    if baseline and other_manifests:
+    if baseline and len(request.manifests) > 1:
         raise EvaluationError(
             f"the baseline {baseline} reads the images of one dataset; give one manifest."
         )
-    label_images(rows, protocol)  # refused before the work
-    failed = _failed(sets, split)
-    every = [*rows, *(row for row, _ in failed or ())]
-    lists = pairs and tuple(
-        read_pairs(path, every, genuine) for path, genuine in zip(pairs, (True, False), strict=True)
+
+
+def evaluate_models(inputs: EvaluationInputs) -> EvaluationOutcome:
+    """Embed the images with each model, and compute all figures.
+
+    Parameters
+    ----------
+    inputs : EvaluationInputs
+        From `read_inputs`.
+
+    Raises
+    ------
+    ModelError, DatasetError, EvaluationError
+        When a crop cannot be read, or a model or the baseline fails.
+    """
+    request, rows, failed, lists = inputs.request, inputs.rows, inputs.failed, inputs.lists
+    protocol, resamples = request.protocol, request.resamples
+    descriptions = [_description(model) for model in inputs.models]
+    codes = (
+        iriscode_of_dataset(rows, request.manifests[0], request.segmenter_model, request.jobs)
+        if request.baseline
+        else None
     )
-    given = [model, *others]
-    embedders = [open_model(path) for path in given]
-    for path in given:
-        for each in sets:
-            _check_crops(path, each)
-    # First, so that settings that cannot be are refused before the work.
-    models = [
-        _description(name, embedder, cost, latency)
-        for name, embedder in zip(_names(given, embedders), embedders, strict=True)
-    ]
-    codes = iriscode_of_dataset(rows, manifest, segmenter_model, jobs) if baseline else None
     entries, evaluations, occlusion = [], [], {}
-    for description, embedder in zip(models, embedders, strict=True):
+    for description, model in zip(descriptions, inputs.models, strict=True):
+        embedder = model.embedder
         crops = (read_crop(Path(row.roi)) for row in rows)
-        step = f"Embedding with {description['name']}"
-        vectors = np.asarray(embedder.embed(track(crops, step, len(rows))))
+        vectors = np.asarray(
+            embedder.embed(track(crops, f"Embedding with {model.name}", len(rows)))
+        )
         if lists:
             compared = (listed[(listed < len(rows)).all(axis=1)] for listed in lists)
             evaluation = evaluation_of_pairs(
@@ -210,8 +273,8 @@ def evaluate_model(
         if not entries:
             embeddings = vectors
         evaluations.append(evaluation)
-        if occlusion_eyes:
-            occlusion[description["name"]] = occlusion_maps(embedder, rows, "", occlusion_eyes)
+        if request.occlusion_eyes:
+            occlusion[model.name] = occlusion_maps(embedder, rows, "", request.occlusion_eyes)
         entries.append(
             {
                 "model": description,
@@ -222,12 +285,13 @@ def evaluate_model(
         )
     for entry, evaluation in zip(entries[1:], evaluations[1:], strict=True):
         entry["differences"] = paired_differences(evaluations[0], evaluation)
+    manifest, *other_manifests = map(str, request.manifests)
     result = {
         **entries[0],
         "others": entries[1:],
-        "manifest": str(manifest),
-        "other_manifests": [str(path) for path in other_manifests],
-        "split": split,
+        "manifest": manifest,
+        "other_manifests": other_manifests,
+        "split": request.split,
         "baselines": []
         if codes is None
         else [
@@ -235,7 +299,7 @@ def evaluate_model(
                 codes,
                 evaluations[0].result,
                 embeddings,
-                embedders[0].phase,
+                inputs.models[0].embedder.phase,
                 rows,
                 failed,
                 protocol,
@@ -244,15 +308,9 @@ def evaluate_model(
         ],
         "machine": machine_description(),
     }
-    if scores is not None:
-        _write_scores(scores, entries, evaluations)
-    write_json(Path(out) / "metrics.json", result)
-    if occlusion:
-        write_maps(Path(out) / MAPS_NAME, occlusion)
-    else:  # those of an evaluation before are of other models or images
-        (Path(out) / MAPS_NAME).unlink(missing_ok=True)
-    write_model_report(Path(out) / "report.html", result, sets, occlusion)
-    return result
+    names = [model.name for model in inputs.models]
+    scores = [evaluation.comparisons.counts for evaluation in evaluations]
+    return EvaluationOutcome(result, dict(zip(names, scores, strict=True)), occlusion)
 
 
 def _failed(sets: Sequence[PreparedSet], split: str) -> list[tuple[ManifestRow, str]] | None:
@@ -275,39 +333,22 @@ def _names(given: Sequence[str | Path], embedders: Sequence[Embedder]) -> list[s
     ]
 
 
-def _description(
-    name: str,
-    embedder: Embedder,
-    cost: Callable[[Path], Any] | None,
-    latency: Callable[[Path], Mapping[str, Any]] | None,
-) -> dict[str, Any]:
-    path, phase = embedder.path, embedder.phase
+def _description(model: OpenedModel) -> dict[str, Any]:
+    path, phase = model.embedder.path, model.embedder.phase
     exported, digest = path.suffix == ".tflite", sha256(path)
-    counted = cost(path) if exported and cost is not None else None
-    timed = latency(path) if exported and latency is not None else None
+    cost = model_cost(path) if exported else None
     card = ModelCard.of_file(path) if exported else None
     precisions = {file.sha256: file.precision for file in card.files.values()} if card else {}
     return {
-        "name": name,
+        "name": model.name,
         "file": path.name,
         "precision": precisions.get(digest, ""),
         "sha256": digest,
         "bytes": path.stat().st_size,
         "phase": None if phase is None else dataclasses.asdict(phase),
-        "parameters": None if counted is None else counted.parameters,
-        "macs": None if counted is None else counted.macs,
-        "latency": None if timed is None else _times(timed),
-    }
-
-
-def _times(timed: Mapping[str, Any]) -> dict[str, Any]:
-    (row,) = timed["rows"]
-    return {
-        "median": row["inference"]["median"],
-        "p95": row["inference"]["p95"],
-        "runs": row["inference"]["count"],
-        "threads": row["threads"],
-        "runtime": timed["runtime"],
+        "parameters": None if cost is None else cost.parameters,
+        "macs": None if cost is None else cost.macs,
+        "latency": None,
     }
 
 
@@ -330,21 +371,6 @@ def _generalised(
     if lists:
         return generalised_rates_of_pairs(len(rows), failed, *lists, counts, thresholds)
     return generalised_rates(rows, failed, counts, thresholds, protocol)
-
-
-def _write_scores(
-    path: str | Path, entries: Sequence[dict[str, Any]], evaluations: Sequence[Evaluation]
-) -> None:
-    path = Path(path)
-    if path.suffix != ".npz":
-        path = path.with_name(path.name + ".npz")  # as NumPy does, which would miss the rename
-    arrays = {"models": np.array([entry["model"]["name"] for entry in entries])}
-    for i, evaluation in enumerate(evaluations):
-        counts = evaluation.comparisons.counts
-        for name in ("levels", "genuine", "impostor"):
-            arrays[f"{name}_{i}"] = getattr(counts, name)
-    with atomic_path(path) as temporary:
-        np.savez_compressed(temporary, **arrays)
 
 
 def _beside(

@@ -18,9 +18,10 @@ from iris_tf.config.pipeline_recipe import PipelineRecipe
 from iris_tf.config.training_recipe import TrainRecipe
 from iris_tf.data.crop_store import load_rois
 from iris_tf.data.manifest import ManifestRow, read_manifest
-from iris_tf.evaluation.evaluate_model import evaluate_model, select_rows
+from iris_tf.evaluation.evaluate_model import EvaluationRequest, select_rows
 from iris_tf.evaluation.saliency import MAPS_NAME, OcclusionMap, read_maps
 from iris_tf.metrics.evaluate_embeddings import evaluate_embeddings, raw_pixel_embeddings
+from iris_tf.pipelines.evaluation_stage import evaluate_and_report
 from iris_tf.pipelines.stages import Stages
 from iris_tf.preparation.prepare_dataset import prepare
 from iris_tf.report.report_data import (
@@ -161,8 +162,8 @@ class MobiIrisPipeline:
             f"evaluate {name} {precision}",
             {"model": model, "manifest": self.manifest},
             [out / "metrics.json", *([out / MAPS_NAME] if eyes else [])],
-            lambda: evaluate_model(
-                model, self.manifest, out, "test", cost=model_cost, occlusion_eyes=eyes
+            lambda: evaluate_and_report(
+                EvaluationRequest([model], [self.manifest], "test", occlusion_eyes=eyes), out
             ),
         )
 
@@ -173,14 +174,12 @@ class MobiIrisPipeline:
     def compare(self) -> None:
         """Set the models beside the first."""
         files = {name: self.model_file(name, self.compared_precision) for name in self.models}
-        first, *others = files.values()
+        request = EvaluationRequest(list(files.values()), [self.manifest], "test")
         self.stages.run(
             "compare models",
             {"models": list(files), "manifest": self.manifest, **files_by_path(files.values())},
             [self.comparison / "metrics.json"],
-            lambda: evaluate_model(
-                first, self.manifest, self.comparison, "test", others=others, cost=model_cost
-            ),
+            lambda: evaluate_and_report(request, self.comparison),
         )
 
     @property

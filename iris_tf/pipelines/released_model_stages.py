@@ -16,7 +16,8 @@ from iris_tf.data.layouts import AUTO, read_layout
 from iris_tf.data.manifest import read_settings
 from iris_tf.data.splits import split_rows
 from iris_tf.evaluation.degradation import DEGRADATIONS, degrade_dataset
-from iris_tf.evaluation.evaluate_model import evaluate_model
+from iris_tf.evaluation.evaluate_model import EvaluationRequest
+from iris_tf.pipelines.evaluation_stage import evaluate_and_report
 from iris_tf.pipelines.mobiiris_stages import export_stage, exported_file, train_stage
 from iris_tf.pipelines.stages import Stages
 from iris_tf.preparation.prepare_dataset import prepare
@@ -192,7 +193,6 @@ class Release:
     def measure(self, name: str, images: Path) -> None:
         """Compare all real eyes of a folder, as they are and made worse in several ways."""
         files = {precision: self.file(precision) for precision in self.recipe.precisions}
-        first, *others = files.values()
         folder = self.folder / "real" / name
         prepared = prepare(images, folder / "dataset", roi_mode="unrolled")
         # Another version cuts other crops, and degraded images are segmented anew.
@@ -205,8 +205,11 @@ class Release:
             f"measure {name}",
             {**files, **crops, "baseline": iriscode, "phase": self.phase()},
             [folder / "metrics.json"],
-            lambda: evaluate_model(
-                first, prepared.manifest, folder, "all", baseline=iriscode, others=others
+            lambda: evaluate_and_report(
+                EvaluationRequest(
+                    list(files.values()), [prepared.manifest], "all", baseline=iriscode
+                ),
+                folder,
             ),
         )
         for number, kind in enumerate(DEGRADATIONS):
@@ -214,7 +217,7 @@ class Release:
 
             def action(kind=kind, out=out) -> None:
                 manifest = degrade_dataset(prepared.manifest, kind, out / "dataset")
-                evaluate_model(files["float16"], manifest, out, "all")
+                evaluate_and_report(EvaluationRequest([files["float16"]], [manifest], "all"), out)
 
             self.stages.run(
                 f"measure {name}, {kind}",

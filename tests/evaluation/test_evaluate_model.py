@@ -7,9 +7,11 @@ import pytest
 
 from iris_tf.data.manifest import read_manifest, write_manifest
 from iris_tf.evaluation import evaluate_model as model_module
-from iris_tf.evaluation.evaluate_model import evaluate_model
+from iris_tf.evaluation.evaluate_model import EvaluationRequest
 from iris_tf.evaluation.iriscode import IrisCodeBaseline, IrisCodes, hamming_distances
 from iris_tf.evaluation.saliency import read_maps
+from iris_tf.pipelines import evaluation_stage
+from iris_tf.pipelines.evaluation_stage import evaluate_and_report
 from iris_tf.support.errors import EvaluationError, ModelError
 from iris_tf.support.machine import package_version
 from iris_tf.tflite.cost import model_cost
@@ -29,20 +31,24 @@ def unrolled(small_dataset, tmp_path):
 def test_crops_of_another_roi_mode_are_refused(unrolled, exported, trained_run, tmp_path):
     for model in (exported / "mobile_float32.tflite", trained_run):
         with pytest.raises(ModelError, match=r"roi_mode algorithm1.*unrolled"):
-            evaluate_model(model, unrolled, tmp_path)
+            evaluate_and_report(EvaluationRequest([model], [unrolled]), tmp_path)
     assert not (tmp_path / "metrics.json").exists()
 
 
 def test_a_file_without_a_card_is_evaluated_all_the_same(unrolled, exported, tmp_path):
     model = shutil.copy(exported / "mobile_float32.tflite", tmp_path)
-    result = evaluate_model(model, unrolled, tmp_path)
+    result = evaluate_and_report(EvaluationRequest([model], [unrolled]), tmp_path)
     assert json.loads((tmp_path / "metrics.json").read_text()) == result
-    assert result["model"]["parameters"] is None  # nobody asked for the cost
+    assert result["model"]["parameters"] == model_cost(model).parameters
+    assert result["model"]["latency"] is None  # nobody asked for it
 
 
 def test_an_unknown_baseline_is_refused(unrolled, exported, tmp_path):
     with pytest.raises(EvaluationError, match=r"'daugman' is unknown; choose one of iriscode"):
-        evaluate_model(exported / "mobile_float32.tflite", unrolled, tmp_path, baseline="daugman")
+        evaluate_and_report(
+            EvaluationRequest([exported / "mobile_float32.tflite"], [unrolled], baseline="daugman"),
+            tmp_path,
+        )
 
 
 def test_models_side_by_side(run_cli, small_dataset, exported, tmp_path):
@@ -60,7 +66,9 @@ def test_models_side_by_side(run_cli, small_dataset, exported, tmp_path):
         "float32", "float16",
     ]  # fmt: skip
     other = found["others"][0]
-    alone = evaluate_model(models[1], manifest, tmp_path, "all", resamples=50, cost=model_cost)
+    alone = evaluate_and_report(
+        EvaluationRequest([models[1]], [manifest], "all", resamples=50), tmp_path
+    )
     counted = model_cost(models[1])
     assert (other["model"]["parameters"], other["model"]["macs"]) == (
         counted.parameters, counted.macs,
@@ -83,7 +91,8 @@ def test_models_side_by_side(run_cli, small_dataset, exported, tmp_path):
     page = (out / "report.html").read_text()
     assert page.count("Occlusion maps of mobile_float") == 2
     assert list(read_maps(out / "occlusion.npz")) == scores["models"].tolist()
-    evaluate_model(models[0], manifest, out, "all", resamples=10)  # without maps
+    without_maps = EvaluationRequest([models[0]], [manifest], "all", resamples=10)
+    evaluate_and_report(without_maps, out)
     assert not (out / "occlusion.npz").exists()
     assert '<td data-label="precision" class="left">float16</td>' in page
     assert "minus that of mobile_float32.tflite" in page
@@ -118,7 +127,8 @@ def test_one_file_name_twice_is_told_apart(small_dataset, exported, tmp_path):
     copy = shutil.copy(exported / "mobile_float32.tflite", tmp_path)
     model = exported / "mobile_float32.tflite"
     manifest = small_dataset / "manifest.csv"
-    found = evaluate_model(model, manifest, tmp_path, others=[copy], resamples=10)
+    request = EvaluationRequest([model, copy], [manifest], resamples=10)
+    found = evaluate_and_report(request, tmp_path)
     assert [found["model"]["name"], found["others"][0]["model"]["name"]] == [str(model), copy]
     assert found["others"][0]["differences"]["eer"]["difference"] == 0
 
@@ -176,7 +186,7 @@ class RandomEmbedder:
 
 
 @pytest.fixture
-def some_failed(small_dataset, tmp_path, monkeypatch):
+def some_failed(small_dataset, exported, tmp_path, monkeypatch):
     """A model file, a manifest of which three images failed, and all rows, those of them last."""
     folder = tmp_path / "dataset"
     shutil.copytree(small_dataset, folder)
@@ -187,7 +197,7 @@ def some_failed(small_dataset, tmp_path, monkeypatch):
         "image,reason,detail\n" + "".join(f"{row.image},occluded,lids\n" for row in failed)
     )
     model = tmp_path / "random.tflite"
-    model.write_bytes(b"model")
+    shutil.copy(exported / "mobile_float32.tflite", model)
     monkeypatch.setattr(model_module, "open_model", RandomEmbedder)
     return model, folder / "manifest.csv", [*kept, *failed]
 
@@ -202,10 +212,11 @@ def test_listed_pairs_may_name_images_that_failed(some_failed, tmp_path):
     for same, listed in pairs.items():
         text = "".join(f"{rows[i].image},{rows[j].image}\n" for i, j in listed)
         (tmp_path / f"{same}.csv").write_text(text)
-    found = evaluate_model(
-        model, manifest, tmp_path, "all", resamples=0,
+    request = EvaluationRequest(
+        [model], [manifest], "all", resamples=0,
         pairs=(tmp_path / "True.csv", tmp_path / "False.csv"),
     )  # fmt: skip
+    found = evaluate_and_report(request, tmp_path)
     threshold, vectors = found["evaluation"]["thresholds"]["eer"], RandomEmbedder("").vectors
     matches, compared = {}, {}
     for same, listed in pairs.items():
@@ -239,10 +250,8 @@ def test_several_datasets_are_evaluated_together(some_failed, small_dataset, tmp
     same = [names[i] == names[j] for i in range(len(names)) for j in range(i)]
     within = [names[i][0] == names[j][0] for i in range(len(names)) for j in range(i)]
     for protocol in ("all-pairs", "across-datasets"):
-        found = evaluate_model(
-            model, first, tmp_path, "all", protocol=protocol, resamples=0,
-            other_manifests=[second], occlusion_eyes=0,
-        )  # fmt: skip
+        request = EvaluationRequest([model], [first, second], "all", protocol=protocol, resamples=0)
+        found = evaluate_and_report(request, tmp_path)
         counts, across = found["evaluation"]["counts"], protocol == "across-datasets"
         assert counts["images"] == len(names)
         assert counts["persons"] == 2 * len({row.subject for row in rows})
@@ -259,23 +268,25 @@ def test_several_datasets_are_evaluated_together(some_failed, small_dataset, tmp
     assert "dataset (synthetic eyes) and second (synthetic eyes)" in page
     assert "dataset: second" in page
     with pytest.raises(EvaluationError, match="reads the images of one dataset"):
-        evaluate_model(model, first, tmp_path, baseline="iriscode", other_manifests=[second])
+        evaluate_and_report(
+            EvaluationRequest([model], [first, second], baseline="iriscode"), tmp_path
+        )
 
 
 def test_several_manifests_on_the_command_line(run_cli, monkeypatch, tmp_path):
     given = {}
 
-    def evaluate_model(model, manifest, out, *_, **options):
-        given.update(manifest=manifest, others=options["other_manifests"])
+    def evaluate_and_report(request, *_):
+        given.update(manifests=request.manifests)
         raise EvaluationError("seen.")
 
-    monkeypatch.setattr(model_module, "evaluate_model", evaluate_model)
+    monkeypatch.setattr(evaluation_stage, "evaluate_and_report", evaluate_and_report)
     status, _, err = run_cli(
         "evaluate", "--model", "a.tflite", "--manifest", "a.csv", "--manifest", "b.csv",
         "--out", tmp_path,
     )  # fmt: skip
     assert (status, err) == (2, "Error: seen.\n")
-    assert given == {"manifest": Path("a.csv"), "others": [Path("b.csv")]}
+    assert given == {"manifests": [Path("a.csv"), Path("b.csv")]}
 
 
 def test_images_without_template_are_a_baseline_s_failures_too(some_failed, tmp_path, monkeypatch):
@@ -288,7 +299,8 @@ def test_images_without_template_are_a_baseline_s_failures_too(some_failed, tmp_
         model_module, "iriscode_of_dataset",
         lambda *_: IrisCodeBaseline(encoded, "1", "network", "1"),
     )  # fmt: skip
-    found = evaluate_model(model, manifest, tmp_path, "all", baseline="iriscode", resamples=0)
+    request = EvaluationRequest([model], [manifest], "all", baseline="iriscode", resamples=0)
+    found = evaluate_and_report(request, tmp_path)
     [baseline] = found["baselines"]
     threshold = np.float32(baseline["evaluation"]["thresholds"]["eer"])
     similarities = 1 - hamming_distances(codes, masks)

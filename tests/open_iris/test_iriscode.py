@@ -8,10 +8,11 @@ from drawn_eyes import IRIS, PUPIL, SCLERA, SKIN, filled
 
 from iris_tf.data.crop_store import read_crop
 from iris_tf.data.manifest import read_manifest
-from iris_tf.evaluation.evaluate_model import evaluate_model
+from iris_tf.evaluation.evaluate_model import EvaluationRequest
 from iris_tf.evaluation.iriscode import encode_images, hamming_distances, pack_template
 from iris_tf.imaging.images import write_png
 from iris_tf.metrics.evaluate_embeddings import evaluate_embeddings
+from iris_tf.pipelines.evaluation_stage import evaluate_and_report
 from iris_tf.preparation.prepare_dataset import prepare
 from iris_tf.segmentation.open_iris_segmenter import ir_image
 from iris_tf.support.errors import DatasetError, EvaluationError
@@ -180,7 +181,9 @@ def test_a_baseline_is_one_more_row(evaluate, grey_network, model, drawn_dataset
     assert result["evaluation"]["counts"]["images"] == 30
     assert (
         result["evaluation"]
-        == evaluate_model(model, drawn_dataset, tmp_path / "alone", "all")["evaluation"]
+        == evaluate_and_report(
+            EvaluationRequest([model], [drawn_dataset], "all"), tmp_path / "alone"
+        )["evaluation"]
     )
     rows = [row for row in read_manifest(drawn_dataset) if row.image != "09/2.png"]
     crops = [read_crop(drawn_dataset.parent / row.roi) for row in rows]
