@@ -1,7 +1,8 @@
-"""What commands share: some options, how errors are told, how TensorFlow is loaded."""
+"""What commands share: some options, exit status and error messages, loading TensorFlow."""
 
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from enum import StrEnum
 from typing import Annotated
@@ -19,8 +20,49 @@ SegmenterName = Annotated[
 ]
 
 
+USER_ERROR = 2
+"""Exit status after an error that the user can mend, told in one sentence."""
+
+INTERNAL_ERROR = 70
+"""Exit status after any other exception, with a traceback (EX_SOFTWARE of sysexits.h)."""
+
+BROKEN_PIPE = 141
+"""Exit status when the reader of standard output has gone, as of a program ended by SIGPIPE."""
+
+# Click and Python end with status 1 for reasons of their own, so a decision takes another way.
+_NOT_ACCEPTED = 101
+
+
+def decision(accepted: bool) -> typer.Exit:
+    """The exception that ends a command with a decision: exit status 0 or, if not, 1.
+
+    Nothing else ends a command with status 1.
+    """
+    return typer.Exit(0 if accepted else _NOT_ACCEPTED)
+
+
 def report_errors(command: Callable[[], None]) -> None:
-    """Run a command; an error that a user can mend is one sentence and exit status 2."""
+    """Run a command and end with its exit status.
+
+    The status is 1 for a negative `decision` alone: not for a broken pipe, an aborted prompt or
+    an unexpected exception.
+    """
+    try:
+        _run(command)
+    except SystemExit as ended:
+        if ended.code == _NOT_ACCEPTED:
+            sys.exit(1)
+        if ended.code == 1:
+            # Click has turned the original exception into status 1.
+            sys.exit(BROKEN_PIPE if isinstance(ended.__context__, BrokenPipeError) else USER_ERROR)
+        raise
+    except Exception:
+        traceback.print_exc()
+        typer.echo("This is a defect of iris_tf; please report it with the lines above.", err=True)
+        sys.exit(INTERNAL_ERROR)
+
+
+def _run(command: Callable[[], None]) -> None:
     try:
         command()
     except IrisTfError as error:
@@ -44,7 +86,7 @@ def report_errors(command: Callable[[], None]) -> None:
 
 def _fail(sentence: str) -> None:
     typer.echo(f"Error: {sentence}", err=True)
-    sys.exit(2)
+    sys.exit(USER_ERROR)
 
 
 def load_tensorflow() -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from iris_tf.cli.console import Layout
+from iris_tf.cli.console import Layout, decision
 from iris_tf.support.errors import ExtractionError, ModelError
 from iris_tf.support.files import check_writable
 
@@ -100,7 +100,7 @@ def verify(
         f"({result.operating_point}): {'same eye' if result.same_eye else 'different eyes'}"
     )
     _print_circumstances(recognizer, result.quality)
-    raise typer.Exit(0 if result.same_eye else 1)
+    raise decision(result.same_eye)
 
 
 def identify(
@@ -157,7 +157,7 @@ def identify(
             f"{_support(recognizer, operating_point)}"
         )
     _print_circumstances(recognizer, result.quality)
-    raise typer.Exit(0 if over else 1)
+    raise decision(over > 0)
 
 
 def calibrate(

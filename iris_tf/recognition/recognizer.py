@@ -103,7 +103,8 @@ class IrisRecognizer:
     """Recognise eyes in near-infrared images, offline and without TensorFlow.
 
     How to segment and crop and where to decide is read from the model card beside
-    the model. One object must not be used from several threads at once.
+    the model. One object may be used from several threads at once; results are those of one
+    thread.
 
     Parameters
     ----------

@@ -1,17 +1,35 @@
-"""Keep what native libraries log off the terminal."""
+"""Keeping what native libraries log off the terminal."""
 
 import contextlib
 import os
 import sys
+import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
+
+
+@dataclass
+class _Silenced:
+    """A descriptor that leads nowhere for now, where it led before, and how many want it so."""
+
+    saved: int
+    blocks: int = 0
+
+
+# Descriptors belong to the process. Two threads that each saved and restored them would restore
+# each other's redirection, and leave the process without standard error.
+_lock = threading.Lock()
+_silenced: dict[int, _Silenced] = {}
+_LAST_STANDARD_STREAM = 2
 
 
 @contextlib.contextmanager
 def quiet(*descriptors: int) -> Iterator[None]:
-    """Send file descriptors nowhere for the length of a block.
+    """Redirect file descriptors to the null device for the length of a block.
 
-    LiteRT and TensorFlow's converter log from C++ straight to the descriptors,
-    with no level to set. What goes wrong in them comes as an exception all the same.
+    LiteRT and TensorFlow's converter log from C++ straight to the descriptors, and offer no
+    level to set. Their errors arrive as exceptions all the same. Blocks may be nested and may
+    overlap in several threads: a descriptor is restored when the last block has ended.
 
     Parameters
     ----------
@@ -19,20 +37,52 @@ def quiet(*descriptors: int) -> Iterator[None]:
         1 for standard output, 2 for standard error. One that is closed, as in a
         daemon, is left alone.
     """
-    _flush()
-    with open(os.devnull, "wb") as nowhere, contextlib.ExitStack() as restore:
-        for descriptor in descriptors:
-            try:
-                saved = os.dup(descriptor)
-            except OSError:
-                continue
-            restore.callback(os.close, saved)
-            restore.callback(os.dup2, saved, descriptor)
-            os.dup2(nowhere.fileno(), descriptor)
-        try:
-            yield
-        finally:
+    with _lock:
+        _flush()
+        redirected = [descriptor for descriptor in descriptors if _redirect(descriptor)]
+    try:
+        yield
+    finally:
+        with _lock:
             _flush()  # Python's own buffers, into the descriptors they were filled for
+            for descriptor in redirected:
+                _restore(descriptor)
+
+
+def _redirect(descriptor: int) -> bool:
+    """Whether the descriptor is open, and so now leads nowhere."""
+    if descriptor not in _silenced:
+        try:
+            saved = _copy_of(descriptor)
+        except OSError:
+            return False
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        try:
+            os.dup2(nowhere, descriptor)
+        finally:
+            os.close(nowhere)
+        _silenced[descriptor] = _Silenced(saved)
+    _silenced[descriptor].blocks += 1
+    return True
+
+
+def _copy_of(descriptor: int) -> int:
+    """A duplicate that does not take the place of a standard stream which is closed."""
+    copies = [os.dup(descriptor)]
+    while copies[-1] <= _LAST_STANDARD_STREAM:
+        copies.append(os.dup(descriptor))
+    for copy in copies[:-1]:
+        os.close(copy)
+    return copies[-1]
+
+
+def _restore(descriptor: int) -> None:
+    silenced = _silenced[descriptor]
+    silenced.blocks -= 1
+    if not silenced.blocks:
+        os.dup2(silenced.saved, descriptor)
+        os.close(silenced.saved)
+        del _silenced[descriptor]
 
 
 def _flush() -> None:

@@ -1,11 +1,13 @@
 """TFLite files of the project, run by LiteRT without TensorFlow."""
 
+import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from ai_edge_litert.interpreter import Interpreter
+from ai_edge_litert.interpreter import Interpreter, SignatureRunner
 
 from iris_tf.support.errors import ModelError
 from iris_tf.support.quiet import quiet
@@ -19,7 +21,8 @@ class LiteRTModel:
 
     The input is float32 ``(1, H, W, 1)`` in 0..255,
     the output float32 with a first axis of 1. Images go through one at a time, as
-    on a phone. One object must not be used from several threads at once.
+    on a phone. One object may be called from several threads at once: each call has an
+    interpreter to itself, of which there are at most as many as the machine has cores.
 
     Parameters
     ----------
@@ -68,18 +71,18 @@ class LiteRTModel:
             raise ModelError(f"threads is {threads}; LiteRT needs at least 1.")
         _check_is_tflite(self.path, maker)
         with self._loading(maker):
-            # Kept as an attribute: the runner does not keep the interpreter alive.
-            self._interpreter = Interpreter(model_path=str(self.path), num_threads=threads)
-        signatures = self._interpreter.get_signature_list()
+            interpreters = _InterpreterPool(self.path, threads, signature)
+            signatures = interpreters.signatures()
         found = signatures.get(signature)
         if found is None or set(found["inputs"]) != {taken} or set(found["outputs"]) != {given}:
             raise ModelError(
                 f"{self.path}: its signatures are {_describe(signatures)}, but an iris_tf model "
                 f"has {signature}({taken}) -> {given}; use a file from `{maker}`."
             )
-        self._runner = self._interpreter.get_signature_runner(signature)
-        input_details = self._runner.get_input_details()[taken]
-        output_details = self._runner.get_output_details()[given]
+        self._interpreters = interpreters
+        with interpreters.runner() as runner:
+            input_details = runner.get_input_details()[taken]
+            output_details = runner.get_output_details()[given]
         shape = tuple(int(n) for n in input_details["shape"])
         if (
             len(shape) != 4
@@ -130,7 +133,46 @@ class LiteRTModel:
         ndarray of shape `output_shape`, float32
         """
         batch = image.astype(np.float32)[None, :, :, None]
-        return self._runner(**{self._taken: batch})[self._given][0]
+        with self._interpreters.runner() as runner:
+            return runner(**{self._taken: batch})[self._given][0]
+
+
+class _InterpreterPool:
+    """Interpreters of one file; each is lent to one caller at a time.
+
+    LiteRT's interpreters are not thread-safe: two calls at once would read each other's
+    tensors, and return wrong results without an error.
+    """
+
+    def __init__(self, path: Path, threads: int, signature: str):
+        self._path, self._threads, self._signature = path, threads, signature
+        self._idle = [self._new()]
+        self._lock = threading.Lock()
+        # Busy interpreters; waiting for one is cheaper than more interpreters than cores.
+        self._lent = threading.BoundedSemaphore(os.cpu_count() or 1)
+
+    def signatures(self) -> dict[str, dict[str, list[str]]]:
+        """Inputs and outputs of each signature of the file."""
+        return self._idle[0].get_signature_list()
+
+    @contextmanager
+    def runner(self) -> Iterator[SignatureRunner]:
+        """Lend a runner of the signature, made if all others are in use."""
+        with self._lent:
+            with self._lock:
+                interpreter = self._idle.pop() if self._idle else None
+            if interpreter is None:
+                interpreter = self._new()
+            try:
+                # The runner does not keep its interpreter alive.
+                yield interpreter.get_signature_runner(self._signature)
+            finally:
+                with self._lock:
+                    self._idle.append(interpreter)
+
+    def _new(self) -> Interpreter:
+        with quiet(2):
+            return Interpreter(model_path=str(self._path), num_threads=self._threads)
 
 
 def _check_is_tflite(path: Path, maker: str) -> None:

@@ -20,7 +20,7 @@ class TFLiteEmbedder:
     The model is the project's export: signature ``serving_default`` with input
     ``roi``, float32 ``(1, H, W, 1)`` in 0..255, and output ``embedding``, float32
     ``(1, D)`` of unit norm. Crops go through one at a time, as on a phone. One
-    object must not be used from several threads at once.
+    object may be used from several threads at once.
 
     Parameters
     ----------

@@ -433,12 +433,42 @@ def test_a_folder_that_cannot_be_written_is_named(refused, tmp_path):
     assert str(tmp_path / "file") in refused("synthesize", "--out", out, "--subjects", 1)
 
 
-def test_errors_of_the_program_are_not_hidden():
+def test_errors_of_the_program_are_not_hidden(capfd):
     def broken():
         raise ZeroDivisionError
 
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(SystemExit) as ended:
         report_errors(broken)
+    assert ended.value.code == 70
+    assert "ZeroDivisionError" in capfd.readouterr().err
+
+
+def test_only_a_decision_has_status_1(command, small_images, tmp_path):
+    first, second, *_ = sorted(small_images.glob("000/L/*.jpg"))
+    other = sorted(small_images.glob("001/R/*.jpg"))[0]
+
+    def status(*images, reader="cat"):
+        done = subprocess.run(
+            ["bash", "-c", f'"$@" 2> {tmp_path / "err"} | {reader}; exit ${{PIPESTATUS[0]}}', "-",
+             command, "verify", *images],
+            stdout=subprocess.DEVNULL,
+        )  # fmt: skip
+        return done.returncode
+
+    assert status(first, second) == 0
+    assert status(first, other) == 1
+    # The reader has gone before there is a decision to read.
+    assert status(first, second, reader="true") == 141
+    assert (tmp_path / "err").read_text() == ""
+
+
+def test_an_aborted_prompt_is_no_decision():
+    def aborted():
+        raise SystemExit(1)
+
+    with pytest.raises(SystemExit) as ended:
+        report_errors(aborted)
+    assert ended.value.code == 2
 
 
 def test_an_output_that_cannot_be_written_is_told_before_the_work(refused, exported, tmp_path):

@@ -2,6 +2,7 @@ import dataclasses
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -274,3 +275,13 @@ def test_recognition_does_not_load_tensorflow(pixel_model, eye_files):
     arguments = [sys.executable, "-c", code, pixel_model, *eye_files[:2]]
     done = subprocess.run(arguments, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_threads_get_what_one_thread_gets(pixel_model, noisy_eye):
+    recognizer = IrisRecognizer(pixel_model)
+    images = [noisy_eye(eye, image) for eye in range(3) for image in range(2)]
+    alone = [recognizer.embed(image) for image in images]
+    with ThreadPoolExecutor(6) as pool:
+        together = list(pool.map(recognizer.embed, 5 * images))
+    for number, embeddings in enumerate(together):
+        np.testing.assert_array_equal(embeddings, alone[number % len(images)])

@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -39,3 +40,43 @@ def test_a_closed_descriptor_is_left_alone():
     )
     process = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, check=True)
     assert process.stdout == b"after\n"
+
+
+def test_overlapping_blocks_of_two_threads_restore_the_descriptor(capfd):
+    first_is_in, second_is_in, first_is_out = (threading.Event() for _ in range(3))
+
+    def second():
+        first_is_in.wait()
+        with quiet(2):
+            second_is_in.set()
+            first_is_out.wait()
+            os.write(2, b"inside the second block")
+
+    thread = threading.Thread(target=second)
+    thread.start()
+    with quiet(2):
+        first_is_in.set()
+        second_is_in.wait()
+    first_is_out.set()
+    thread.join()
+    os.write(2, b"after both")
+    assert capfd.readouterr().err == "after both"
+
+
+def test_many_threads_leave_no_descriptor_behind(capfd):
+    before = len(os.listdir("/proc/self/fd"))
+
+    def repeat():
+        for _ in range(200):
+            with quiet(1, 2):
+                pass
+
+    threads = [threading.Thread(target=repeat) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(os.listdir("/proc/self/fd")) == before
+    os.write(1, b"out")
+    os.write(2, b"err")
+    assert capfd.readouterr() == ("out", "err")
