@@ -9,6 +9,7 @@ import typer
 from iris_tf.cli.benchmark_commands import benchmark
 from iris_tf.cli.console import Layout, SegmenterName, load_tensorflow, report_errors
 from iris_tf.cli.recognition_commands import add_verbs
+from iris_tf.config.precision import DEFAULT_PRECISIONS, PRECISIONS
 from iris_tf.segmentation.segmenter import DEFAULT_SEGMENTER
 from iris_tf.support.version import __version__
 
@@ -192,8 +193,8 @@ def train(
 def export(
     run: Annotated[Path, typer.Argument(help="Run folder.")],
     precision: Annotated[
-        str, typer.Option(help="Comma-separated, of float32, float16, int8.")
-    ] = "float32,float16",
+        str, typer.Option(help=f"Comma-separated, of {', '.join(PRECISIONS)}.")
+    ] = ",".join(DEFAULT_PRECISIONS),
 ) -> None:
     """Export a run's best checkpoint as .tflite files with a model card.
 

@@ -8,6 +8,7 @@ from omegaconf import MISSING
 
 from iris_tf.config.checks import Problem, between, folder_names, one_of, under
 from iris_tf.config.names import NAMED_WEIGHTS, ROI_MODES
+from iris_tf.config.precision import DEFAULT_PRECISIONS, PRECISIONS
 
 
 @dataclass
@@ -76,7 +77,7 @@ def models_and_precisions(
     if not precisions:
         yield "precisions", "must name at least one"
     for precision in precisions:
-        yield from one_of(("float32", "float16", "int8"), precisions=precision)
+        yield from one_of(tuple(PRECISIONS), precisions=precision)
 
 
 @dataclass
@@ -88,7 +89,7 @@ class PipelineRecipe:
     dataset: DatasetRecipe = field(default_factory=DatasetRecipe)
     training: dict[str, Any] = field(default_factory=dict)  # keys of `TrainRecipe`
     models: dict[str, Any] = MISSING  # name -> keys of `TrainRecipe` that differ
-    precisions: list[str] = field(default_factory=lambda: ["float32", "float16"])
+    precisions: list[str] = field(default_factory=lambda: list(DEFAULT_PRECISIONS))
     latency: LatencyRecipe = field(default_factory=LatencyRecipe)
 
     def problems(self) -> Iterator[Problem]:

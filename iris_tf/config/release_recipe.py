@@ -8,6 +8,7 @@ from omegaconf import MISSING
 
 from iris_tf.config.checks import Problem, between, folder_names, positive, under
 from iris_tf.config.pipeline_recipe import models_and_precisions
+from iris_tf.config.precision import DEFAULT_PRECISIONS, RELEASED_PRECISION
 
 
 @dataclass
@@ -57,7 +58,7 @@ class ReleaseRecipe:
     # name -> keys of `TrainRecipe`; the last one is released, under its name
     models: dict[str, Any] = MISSING
     finish: FinishRecipe = field(default_factory=FinishRecipe)
-    precisions: list[str] = field(default_factory=lambda: ["float32", "float16"])
+    precisions: list[str] = field(default_factory=lambda: list(DEFAULT_PRECISIONS))
     real: dict[str, str] = field(default_factory=dict)  # name -> image folder, to measure on
     thresholds: str = ""  # one of `real`, for the card's thresholds; empty: validation strips
 
@@ -73,6 +74,9 @@ class ReleaseRecipe:
         for name in self.finish.average:
             if name not in self.models:
                 yield "finish.average", f"names {name}, which is not one of `models`"
-        if "float16" not in self.precisions:
-            yield "precisions", "must have float16, which is what an installation uses"
+        if RELEASED_PRECISION not in self.precisions:
+            yield (
+                "precisions",
+                f"must have {RELEASED_PRECISION}, which is what an installation uses",
+            )
         yield from folder_names(real=self.real)

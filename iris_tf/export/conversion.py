@@ -1,24 +1,56 @@
 """From a Keras model to the bytes of a TFLite file."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import keras
 import tensorflow as tf
 
+from iris_tf.config.precision import PRECISIONS
 from iris_tf.support.errors import ExportError, first_line
 from iris_tf.support.quiet import quiet
 from iris_tf.tflite.litert_model import SIGNATURE
 
-PRECISIONS = ("float32", "float16", "int8")
-"""What a model can be exported in.
+Conversion = Callable[[tf.lite.TFLiteConverter], bytes]
+"""From a converter of the SavedModel to the content of the file."""
 
-``float16`` stores the weights in half the space and computes in float32 where
-nothing narrower is asked for. ``int8`` has 8-bit weights, one scale a channel,
-and activations quantised on the fly (dynamic range); what stays in between,
-input and output among it, is float32.
-"""
+_CONVERSIONS: dict[str, Conversion] = {}
+
+
+def converts(precision: str) -> Callable[[Conversion], Conversion]:
+    """Register a function as the conversion to a precision of `PRECISIONS`."""
+    if precision not in PRECISIONS:
+        raise KeyError(f"{precision} is no precision of iris_tf.config.precision")
+
+    def register(conversion: Conversion) -> Conversion:
+        _CONVERSIONS[precision] = conversion
+        return conversion
+
+    return register
+
+
+@converts("float32")
+def _unchanged(converter: tf.lite.TFLiteConverter) -> bytes:
+    return converter.convert()
+
+
+@converts("float16")
+def _with_16_bit_weights(converter: tf.lite.TFLiteConverter) -> bytes:
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.target_spec.supported_types = [tf.float16]
+    return converter.convert()
+
+
+@converts("int8")
+def _with_8_bit_weights(converter: tf.lite.TFLiteConverter) -> bytes:
+    # Static int8 was tried as well: activation ranges from 64 crops clip MobileNetV3's outliers,
+    # and some embeddings then point the opposite way.
+    from litert_quantizer import quantizer, recipe
+
+    work = quantizer.Quantizer(converter.convert())
+    work.load_quantization_recipe(recipe.dynamic_wi8_afp32())
+    return bytes(work.quantize().quantized_model)
 
 
 def save_signatures(models: dict[str, keras.Model], taken: str, given: str, folder: str) -> None:
@@ -64,7 +96,7 @@ def convert(
     saved_model : str
         Folder.
     precision : str
-        One of `PRECISIONS`.
+        One of `iris_tf.config.precision.PRECISIONS`.
     path : Path
         Of the file to be, for messages.
     signatures : sequence of str, optional
@@ -78,13 +110,9 @@ def convert(
         saved_model, signature_keys=list(signatures)
     )
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-    if precision == "float16":
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        converter.target_spec.supported_types = [tf.float16]
     try:
         with quiet(1, 2):
-            content = converter.convert()
-            return _with_8_bit_weights(content) if precision == "int8" else content
+            return _CONVERSIONS[precision](converter)
     except Exception as error:  # the converter's own exception class is not public
         operators = sorted(set(re.findall(r"'tf\.(\w+)' op", str(error))))
         if operators:
@@ -93,16 +121,6 @@ def convert(
             f"{path}: TensorFlow could not convert the model ({first_line(error)}); change the "
             "layer that it names."
         ) from error
-
-
-def _with_8_bit_weights(content: bytes) -> bytes:
-    # Static int8 was tried as well: ranges of activations from 64 crops clip
-    # MobileNetV3's outliers so that some embeddings turn around.
-    from litert_quantizer import quantizer, recipe
-
-    work = quantizer.Quantizer(content)
-    work.load_quantization_recipe(recipe.dynamic_wi8_afp32())
-    return bytes(work.quantize().quantized_model)
 
 
 def foreign_operators_error(path: Path, operators: list[str]) -> ExportError:

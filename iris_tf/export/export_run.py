@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from iris_tf.config.names import CARD_NAME
+from iris_tf.config.precision import DEFAULT_PRECISIONS
 from iris_tf.data.crop_store import load_rois
 from iris_tf.data.manifest import read_manifest, read_settings
 from iris_tf.export.export_tflite import export_model
@@ -26,7 +27,7 @@ _PARITY_CROPS = 16
 
 
 def export_run(
-    path: str | Path, precisions: Sequence[str] = ("float32", "float16")
+    path: str | Path, precisions: Sequence[str] = DEFAULT_PRECISIONS
 ) -> tuple[Path, ModelCard]:
     """Export the best checkpoint of a run to ``RUN/models/``.
 
@@ -41,7 +42,7 @@ def export_run(
     path : str or Path
         Run folder.
     precisions : sequence of str
-        See `export.tflite.export_model`.
+        From `iris_tf.config.precision.PRECISIONS`.
 
     Returns
     -------

@@ -9,9 +9,10 @@ import keras
 import numpy as np
 
 from iris_tf.config.names import CARD_NAME
+from iris_tf.config.precision import PRECISIONS, RELEASED_PRECISION
 from iris_tf.export.conversion import convert, foreign_operators_error, save_signatures
 from iris_tf.segmentation.mask_channels import CHANNELS
-from iris_tf.segmentation.network_segmenter import INPUT, OUTPUT, WHOLE
+from iris_tf.segmentation.network_segmenter import FILE_NAME, INPUT, OUTPUT, WHOLE
 from iris_tf.support.errors import ExportError
 from iris_tf.support.files import atomic_path, sha256, write_json
 from iris_tf.synthetic.segmentation_samples import lesson_size
@@ -26,7 +27,7 @@ MAX_DIFFERENCE = 0.02
 
 
 def export_segmenter(
-    model: keras.Model, out: Path, parity_images: np.ndarray, precision: str = "float16"
+    model: keras.Model, out: Path, parity_images: np.ndarray, precision: str = RELEASED_PRECISION
 ) -> Path:
     """Write the segmentation network as ``iris_segmenter_PRECISION.tflite``.
 
@@ -44,7 +45,7 @@ def export_segmenter(
     parity_images : ndarray of shape (n, H, W), uint8
         Images on which the file must agree with `model`.
     precision : str, optional
-        One of `iris_tf.export.conversion.PRECISIONS`.
+        One of `iris_tf.config.precision.PRECISIONS`.
 
     Returns
     -------
@@ -60,7 +61,7 @@ def export_segmenter(
         When the file cannot be written.
     """
     models = {SIGNATURE: _probabilities(model), WHOLE: _probabilities(_finder(model))}
-    path = out / f"iris_segmenter_{precision}.tflite"
+    path = out / PRECISIONS[precision].file_name(FILE_NAME)
     with tempfile.TemporaryDirectory(prefix="iris_tf_export_") as saved, atomic_path(path) as file:
         save_signatures(models, INPUT, OUTPUT, saved)
         file.write_bytes(convert(saved, precision, path, list(models)))
@@ -93,13 +94,15 @@ def _finder(model: keras.Model) -> keras.Model:
     return keras.models.clone_model(model, image, clone_function=lambda layer: layer)
 
 
-def write_segmenter_card(path: Path, facts: dict[str, Any]) -> Path:
+def write_segmenter_card(path: Path, precision: str, facts: dict[str, Any]) -> Path:
     """Write the card of an exported segmenter beside it.
 
     Parameters
     ----------
     path : Path
-        The ``.tflite`` file, ``..._PRECISION.tflite``.
+        The ``.tflite`` file.
+    precision : str
+        Of the file.
     facts : dict
         JSON values about training and figures.
 
@@ -120,7 +123,7 @@ def write_segmenter_card(path: Path, facts: dict[str, Any]) -> Path:
         "output": {"name": OUTPUT, "channels": list(CHANNELS), "range": [0, 1]},
         "files": {
             path.name: {
-                "precision": path.stem.rpartition("_")[2],
+                "precision": precision,
                 "bytes": path.stat().st_size,
                 "sha256": sha256(path),
             }

@@ -10,21 +10,14 @@ from typing import Any
 import keras
 import numpy as np
 
-from iris_tf.export.conversion import (
-    PRECISIONS,
-    convert,
-    foreign_operators_error,
-    save_signatures,
-)
+from iris_tf.config.precision import DEFAULT_PRECISIONS, PRECISIONS
+from iris_tf.export.conversion import convert, foreign_operators_error, save_signatures
 from iris_tf.networks.embed_rois import is_embedding_model
 from iris_tf.support.errors import ExportError, ModelError
 from iris_tf.support.files import atomic_path, sha256
 from iris_tf.tflite.litert_model import SIGNATURE
 from iris_tf.tflite.operators import foreign_operators
 from iris_tf.tflite.tflite_embedder import INPUT, OUTPUT, TFLiteEmbedder
-
-MIN_PARITY_COSINE = {"float32": 0.9999, "float16": 0.9999, "int8": 0.95}
-"""Least cosine between the embeddings of file and Keras model that passes for agreement."""
 
 _PARITY_BATCH = 32
 _NARROW_DTYPES = ("mixed_float16", "mixed_bfloat16", "float16", "bfloat16")
@@ -39,7 +32,7 @@ class ExportedFile:
     path : Path
         The ``.tflite`` file.
     precision : str
-        One of `PRECISIONS`.
+        One of `iris_tf.config.precision.PRECISIONS`.
     bytes : int
         Size of the file.
     sha256 : str
@@ -59,7 +52,7 @@ def export_model(
     model: keras.Model,
     out_dir: str | os.PathLike,
     name: str,
-    precisions: Sequence[str] = ("float32", "float16"),
+    precisions: Sequence[str] = DEFAULT_PRECISIONS,
     *,
     parity_rois: np.ndarray,
     min_cosine: float | None = None,
@@ -82,12 +75,12 @@ def export_model(
     name : str
         Start of the file names.
     precisions : sequence of str, optional
-        From `iris_tf.export.conversion.PRECISIONS`.
+        From `iris_tf.config.precision.PRECISIONS`.
     parity_rois : ndarray of shape (n, H, W), uint8
         Real crops of the model's input size, at least one.
     min_cosine : float, optional
-        Least cosine similarity that passes for agreement; None for that of
-        `MIN_PARITY_COSINE`.
+        Least cosine similarity that passes for agreement; None for that
+        of the precision.
 
     Returns
     -------
@@ -125,14 +118,14 @@ def export_model(
     files = []
     with tempfile.TemporaryDirectory(prefix="iris_tf_export_") as saved_model:
         save_signatures({SIGNATURE: model}, INPUT, OUTPUT, saved_model)
-        for precision in precisions:
-            path = Path(out_dir) / f"{name}_{precision}.tflite"
+        for precision in (PRECISIONS[name] for name in precisions):
+            path = Path(out_dir) / precision.file_name(name)
             with atomic_path(path) as temporary:
-                temporary.write_bytes(convert(saved_model, precision, path))
-                least = MIN_PARITY_COSINE[precision] if min_cosine is None else min_cosine
+                temporary.write_bytes(convert(saved_model, precision.name, path))
+                least = precision.min_cosine if min_cosine is None else min_cosine
                 cosine = _checked_parity(temporary, path, parity_rois, expected, least)
             size = path.stat().st_size
-            files.append(ExportedFile(path, precision, size, sha256(path), cosine))
+            files.append(ExportedFile(path, precision.name, size, sha256(path), cosine))
     return files
 
 

@@ -15,6 +15,7 @@ from iris_tf.benchmark.latency import measure_latency
 from iris_tf.config.load_recipe import model_recipes, recipe_yaml
 from iris_tf.config.names import CARD_NAME
 from iris_tf.config.pipeline_recipe import PipelineRecipe
+from iris_tf.config.precision import PRECISIONS, finest
 from iris_tf.config.training_recipe import TrainRecipe
 from iris_tf.data.crop_store import load_rois
 from iris_tf.data.manifest import ManifestRow, read_manifest
@@ -94,7 +95,7 @@ def export_stage(stages: Stages, name: str, run: RunFolder, precisions: Sequence
 
 def exported_file(name: str, run: RunFolder, precision: str) -> Path:
     """Path of an exported model."""
-    return run.models / f"{name}_{precision}.tflite"
+    return run.models / PRECISIONS[precision].file_name(name)
 
 
 class MobiIrisPipeline:
@@ -185,8 +186,7 @@ class MobiIrisPipeline:
     @property
     def compared_precision(self) -> str:
         """Precision at which models are compared: the finest."""
-        made = self.recipe.precisions
-        return "float32" if "float32" in made else made[0]
+        return finest(self.recipe.precisions)
 
     @property
     def comparison(self) -> Path:

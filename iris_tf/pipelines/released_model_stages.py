@@ -11,6 +11,7 @@ from rich.table import Table
 
 from iris_tf.config.load_recipe import model_recipes, recipe_yaml
 from iris_tf.config.names import CARD_NAME
+from iris_tf.config.precision import RELEASED_PRECISION
 from iris_tf.config.release_recipe import ReleaseRecipe
 from iris_tf.data.layouts import AUTO, read_layout
 from iris_tf.data.manifest import read_settings
@@ -217,11 +218,13 @@ class Release:
 
             def action(kind=kind, out=out) -> None:
                 manifest = degrade_dataset(prepared.manifest, kind, out / "dataset")
-                evaluate_and_report(EvaluationRequest([files["float16"]], [manifest], "all"), out)
+                evaluate_and_report(
+                    EvaluationRequest([files[RELEASED_PRECISION]], [manifest], "all"), out
+                )
 
             self.stages.run(
                 f"measure {name}, {kind}",
-                {"model": files["float16"], **crops, "kind": kind, "phase": self.phase()},
+                {"model": files[RELEASED_PRECISION], **crops, "kind": kind, "phase": self.phase()},
                 [out / "metrics.json"],
                 action,
             )

@@ -12,10 +12,11 @@ from rich.console import Console
 from rich.table import Table
 
 from iris_tf.config.load_recipe import recipe_yaml
+from iris_tf.config.precision import PRECISIONS, RELEASED_PRECISION
 from iris_tf.config.segmenter_recipe import SegmenterRecipe
 from iris_tf.evaluation.segmenter_scores import score_segmenter, summarise
 from iris_tf.pipelines.stages import Stages
-from iris_tf.segmentation.network_segmenter import INPUT, OUTPUT
+from iris_tf.segmentation.network_segmenter import FILE_NAME, INPUT, OUTPUT
 from iris_tf.support.files import sha256, write_json
 from iris_tf.support.machine import machine_description
 from iris_tf.synthetic.segmentation_samples import draw_lessons
@@ -40,7 +41,7 @@ def run_segmenter(recipe: SegmenterRecipe, stages: Stages) -> None:
 
     runs = segmenter_runs(recipe)
     run = runs[-1]
-    file = Path(recipe.out) / "iris_segmenter_float16.tflite"
+    file = Path(recipe.out) / PRECISIONS[RELEASED_PRECISION].file_name(FILE_NAME)
     figures = Path(recipe.run) / "figures.json"
     stages.run(
         "train segmenter",
@@ -114,6 +115,7 @@ def write_card(recipe: SegmenterRecipe, runs: list[Any], file: Path, figures: Pa
     ]
     write_segmenter_card(
         file,
+        RELEASED_PRECISION,
         {
             "training_data": f"{' and then '.join(taught)} of varied cameras (seed "
             f"{recipe.seed}), each as a whole and as a close-up; no real image.",

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from iris_tf.config.precision import PRECISIONS
 from iris_tf.report.report_data import NOTHING, ReportRow, interval, percent
 from iris_tf.support.errors import EvaluationError
 
@@ -43,11 +44,7 @@ PAPER: Mapping[str, Mapping[str, PaperRow]] = {
         "resnet50": PaperRow(6.335, 82.271, 75.039, 45.3, 163.5),
     },
 }
-_TITLES = {
-    "float32": "Table 3: full precision",
-    "float16": "Table 4: float16",
-    "int8": "8-bit weights (the paper has no such table)",
-}
+_TITLES = {"float32": "Table 3: full precision", "float16": "Table 4: float16"}
 _PAPERS_SET = "CASIA-Iris-Thousand"
 
 
@@ -85,14 +82,16 @@ def paper_tables(rows: Sequence[ReportRow], dataset: str, machine: str) -> str:
         f"paper's own figures (after the slash): {_PAPERS_SET}, milliseconds on its phone. In "
         "brackets 90 % confidence intervals by bootstrap over persons.\n"
     ]
-    for precision, title in _TITLES.items():
+    for precision, facts in PRECISIONS.items():
         if all((name, precision) in measured for name in MODELS):
             lines = [
                 _line(MODELS[name], measured[name, precision], PAPER.get(precision, {}).get(name))
                 for name in MODELS
             ]
+            unpublished = f"{facts.summary} (the paper has no such table)"
             parts.append(
-                f"## {title}\n\n| model | EER % | VR@FAR=1 % | CMC@1 % | MB | ms |\n"
+                f"## {_TITLES.get(precision, unpublished)}\n\n"
+                "| model | EER % | VR@FAR=1 % | CMC@1 % | MB | ms |\n"
                 "|---|---|---|---|---|---|\n" + "\n".join(lines) + "\n"
             )
     return "\n".join(parts)

@@ -361,9 +361,8 @@ def _curves(report: Report, figures: Iterator[int]) -> Iterable[str]:
         text += "Beside it: closed-set identification. "
     yield "</div>" + _figcaption(
         figures,
-        text + "Solid lines are float32, dashed float16, "
-        "dotted int8; where they coincide, only one is seen, and a "
-        "DET curve with fewer errors than the axes show is not seen.",
+        text + f"Line styles are {report_plots.line_styles()}; where lines coincide, only one is "
+        "seen, and a DET curve with fewer errors than the axes show is not seen.",
     )
     yield "</figure></section>"
     yield '<section><h2>Scores</h2><figure><div class="panels">'

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from scipy.special import ndtri
 from sklearn.metrics import DetCurveDisplay
 
+from iris_tf.config.precision import PRECISIONS
 from iris_tf.metrics.figures import FMRS
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _REFERENCE_COLOURS = ("#8A8A8A", "#B4B4B4")
 _MARKERS = "os^Dv*x"
-_LINE_STYLES = {"float32": "-", "float16": (0, (4, 2)), "int8": (0, (1, 1.5))}
 _DET_TICKS = (1e-5, 1e-4, 0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
 _DET_LIMITS = (0.0005, 0.9)
 _STYLE = {
@@ -226,8 +226,14 @@ def _finish_epochs(axes: Axes) -> None:
     axes.legend(loc="upper right")
 
 
+def line_styles() -> str:
+    """Say in words which line stands for which precision."""
+    return ", ".join(f"{precision.line} for {name}" for name, precision in PRECISIONS.items())
+
+
 def _line_style(row: "ReportRow"):
-    return _LINE_STYLES.get(row.precision, "-")
+    precision = PRECISIONS.get(row.precision)
+    return (0, precision.dashes) if precision and precision.dashes else "-"
 
 
 def _new_figure(height: float) -> tuple[Figure, Axes]:

@@ -23,6 +23,9 @@ from iris_tf.support.files import sha256
 from iris_tf.tflite.litert_model import SIGNATURE, LiteRTModel
 from iris_tf.tflite.released_models import released_model
 
+FILE_NAME = "iris_segmenter"
+"""Start of the names of its files (`Precision.file_name`)."""
+
 INPUT, OUTPUT = "image", "masks"
 WHOLE = "whole"
 """Signature with the network at the size in which it looks at whole images. (Converters write

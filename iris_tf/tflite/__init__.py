@@ -1,3 +1,3 @@
-"""TFLite files: LiteRT sessions, operators, cost, the model card, released models and the
-registry of precisions. Not how files are exported or what their embeddings decide.
+"""TFLite files: LiteRT sessions, operators, cost, the model card and the released models.
+Not how files are exported or what their embeddings decide.
 """

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from iris_tf.config.names import CARD_NAME, ROI_MODES
+from iris_tf.config.precision import current_name
 from iris_tf.support.errors import ModelError
 from iris_tf.support.files import sha256, write_json
 from iris_tf.tflite.phase_code_layout import PhaseCodeLayout
@@ -27,7 +28,7 @@ class ModelFile:
     Attributes
     ----------
     precision : str
-        ``"float32"``, ``"float16"``, ...
+        Its name in `iris_tf.config.precision.PRECISIONS`.
     sha256 : str
         Hexadecimal SHA-256 of the file.
     bytes : int
@@ -180,7 +181,12 @@ class ModelCard:
             files = {name: ModelFile(**entry) for name, entry in values["files"].items()}
         except TypeError:
             raise refuse("files must give precision, sha256 and bytes of each file") from None
-        return cls(**(values | {"input_size": tuple(size), "files": files}))
+        files = {
+            name: dataclasses.replace(file, precision=current_name(file.precision))
+            for name, file in files.items()
+        }
+        parity = {current_name(name): cosine for name, cosine in values["parity"].items()}
+        return cls(**(values | {"input_size": tuple(size), "files": files, "parity": parity}))
 
     def write(self, path: str | Path) -> None:
         """Write the card as JSON, whole or not at all."""

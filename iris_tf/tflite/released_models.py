@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from iris_tf.config.names import CARD_NAME
+from iris_tf.config.precision import RELEASED_PRECISION
 from iris_tf.support.errors import ModelError
 
 _PACKAGE = Path(__file__).parents[1]
@@ -82,7 +83,7 @@ def weights_file(weights: str) -> Path | None:
     return path if path.is_file() else None
 
 
-def released_model(name: str, precision: str = "float16") -> Path:
+def released_model(name: str, precision: str = RELEASED_PRECISION) -> Path:
     """Path of a released model's ``.tflite`` file.
 
     Parameters
@@ -90,6 +91,7 @@ def released_model(name: str, precision: str = "float16") -> Path:
     name : str
         E.g. ``"iris-segmenter"``.
     precision : str, optional
+        One of `iris_tf.config.precision.PRECISIONS`.
 
     Raises
     ------

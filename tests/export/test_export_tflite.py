@@ -6,6 +6,8 @@ import pytest
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
+from iris_tf.config.precision import PRECISIONS, Precision
+from iris_tf.export import conversion
 from iris_tf.export.export_tflite import export_model
 from iris_tf.networks.embedding_model import build_embedding_model
 from iris_tf.support.errors import ExportError
@@ -211,3 +213,32 @@ def test_int8_weights_are_within_half_a_step_of_the_float_ones(tmp_path):
     embedding = run(int8.path, rois[0])["embedding"]
     assert embedding.dtype == np.float32
     assert np.linalg.norm(embedding) == pytest.approx(1.0, abs=1e-4)
+
+
+def test_every_precision_can_be_exported(tmp_path):
+    rois = np.random.default_rng(1).integers(0, 256, (2, 24, 32), dtype=np.uint8)
+    files = export_model(small_model(), tmp_path, "small", list(PRECISIONS), parity_rois=rois)
+    assert [file.precision for file in files] == list(PRECISIONS)
+    assert all(
+        file.parity_min_cosine >= PRECISIONS[file.precision].min_cosine and file.path.is_file()
+        for file in files
+    )
+
+
+def test_new_precision_is_a_registry_line_and_a_function(tmp_path, monkeypatch):
+    monkeypatch.setitem(
+        PRECISIONS, "plain", Precision("plain", "as float32", 32, 32, 0.9999, (9, 9), "long-dashed")
+    )
+    monkeypatch.setattr(conversion, "_CONVERSIONS", dict(conversion._CONVERSIONS))
+    conversion.converts("plain")(lambda converter: converter.convert())
+    rois = np.random.default_rng(1).integers(0, 256, (2, 24, 32), dtype=np.uint8)
+    plain, float32 = export_model(
+        small_model(), tmp_path, "small", ["plain", "float32"], parity_rois=rois
+    )
+    assert plain.path.name == "small_plain.tflite"
+    assert plain.bytes == float32.bytes
+
+
+def test_conversion_of_a_precision_that_is_not_registered():
+    with pytest.raises(KeyError, match="int3 is no precision"):
+        conversion.converts("int3")

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from iris_tf.config.precision import PRECISIONS
 from iris_tf.support.errors import ModelError
 from iris_tf.tflite.model_card import ModelCard, ModelFile
 from iris_tf.tflite.phase_code_layout import PhaseCodeLayout
@@ -55,6 +56,15 @@ def change(path, **changes):
         else:
             values[name] = value
     path.write_text(json.dumps(values))
+
+
+def test_precision_under_its_former_name(card, folder, monkeypatch):
+    card.write(folder / "model_card.json")
+    renamed = dataclasses.replace(PRECISIONS["float16"], name="half", former_names=("float16",))
+    monkeypatch.setitem(PRECISIONS, "half", renamed)
+    read = ModelCard.read(folder / "model_card.json")
+    assert read.files["mobiiris_float16.tflite"].precision == "half"
+    assert read.parity == {"half": 0.99999}
 
 
 def test_round_trip(card, folder):

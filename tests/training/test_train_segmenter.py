@@ -216,7 +216,7 @@ def test_export_has_the_masks_of_keras_and_a_card(run, tmp_path, monkeypatch):
     monkeypatch.setattr(export, "WHOLE_HEIGHT", 96)
     path = export_segmenter(model, tmp_path, images)
     assert path.stat().st_size < 1.05 * alike  # weights are in the file once
-    card = json.loads(write_segmenter_card(path, {"metrics": {}}).read_text())
+    card = json.loads(write_segmenter_card(path, "float16", {"metrics": {}}).read_text())
     assert card["files"][path.name]["bytes"] == path.stat().st_size < 2**20
     assert (card["input"]["size"], card["input"]["whole_size"]) == ([144, 192], [96, 128])
     assert NetworkSegmenter(path).version.endswith(card["files"][path.name]["sha256"][:12])
