@@ -136,6 +136,8 @@ def are_unit(embeddings: np.ndarray, ndim: int) -> bool:
 def write_arrays(path: str | Path, kind: str, origin: Origin, **arrays: np.ndarray) -> None:
     """Write arrays and their origin as ``.npz``, whole or not at all.
 
+    Templates are biometric data: a new file can be read by its owner alone.
+
     Parameters
     ----------
     path : str or Path
@@ -146,7 +148,7 @@ def write_arrays(path: str | Path, kind: str, origin: Origin, **arrays: np.ndarr
         By name.
     """
     # Into an open file: given a path, NumPy would add a suffix of its own.
-    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+    with atomic_path(path, private=True) as temporary, open(temporary, "wb") as file:
         np.savez(file, kind=kind, **dataclasses.asdict(origin), **arrays)
 
 

@@ -18,17 +18,23 @@ FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 """Numbers of the errors that say so, of the disk or of a user's share of it."""
 
 _LONGEST_NAME, _LONGEST_SUFFIX = 60, 20  # bytes
+_OWNER_ONLY = 0o600
 
 
 @contextlib.contextmanager
-def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
+def atomic_path(path: str | os.PathLike, private: bool = False) -> Iterator[Path]:
     """Yield a temporary path beside `path`, renamed to it when the block succeeds.
+
+    A file that is replaced leaves its permissions to the new one, and of a symbolic link the
+    file is replaced that it leads to. With `private`, a new file can be read by its owner alone.
 
     The temporary name keeps the suffix, because Keras and NumPy read formats
     from it. When the block raises, nothing appears under `path` and the
     temporary file is removed. An error of the disk names `path`.
     """
     path = Path(path)
+    if path.is_symlink():
+        path = Path(os.path.realpath(path))
     suffix = "".join(path.suffixes[-2:])  # .weights.h5
     if len(suffix.encode()) > _LONGEST_SUFFIX:  # a name with dots in it
         suffix = path.suffix
@@ -38,7 +44,12 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
     try:
         with _errors_named(path, temporary):
             path.parent.mkdir(parents=True, exist_ok=True)
+            if private:
+                # Before there is anything to read in it.
+                os.close(os.open(temporary, os.O_CREAT | os.O_EXCL, _OWNER_ONLY))
             yield temporary
+            if path.exists():
+                shutil.copymode(path, temporary)
             os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

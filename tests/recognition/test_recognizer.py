@@ -217,6 +217,8 @@ def test_templates_come_back_as_they_were(recognizer, eye_files, tmp_path):
         assert loaded.origin == template.origin
         assert loaded.quality == template.quality
         assert recognizer.verify(loaded, template).similarity == pytest.approx(1, abs=1e-6)
+        # A template is as sensitive as the image.
+        assert (tmp_path / f"eye{number}.template").stat().st_mode & 0o077 == 0
     names = sorted(path.name for path in tmp_path.glob("*eye*"))
     assert names == ["eye0.template", "eye1.template"]
 

@@ -4,6 +4,7 @@ import json
 import os
 import pickle
 import signal
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -243,3 +244,45 @@ def test_sha256_is_that_of_the_bytes(tmp_path):
     data = bytes(range(256)) * 1000
     write_bytes(tmp_path / "a", data)
     assert sha256(tmp_path / "a") == hashlib.sha256(data).hexdigest()
+
+
+def mode(path):
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.mark.parametrize("private", [False, True])
+def test_a_replaced_file_keeps_its_permissions(tmp_path, private):
+    path = tmp_path / "file"
+    for permissions in (0o600, 0o640, 0o444):
+        path.unlink(missing_ok=True)
+        path.write_text("old")
+        path.chmod(permissions)
+        with atomic_path(path, private) as temporary:
+            temporary.write_text("new")
+        assert (path.read_text(), mode(path)) == ("new", permissions)
+
+
+def test_a_new_file_has_the_permissions_of_any_other_unless_it_is_private(tmp_path):
+    umask = os.umask(0o022)
+    try:
+        for name, private, expected in (("open", False, 0o644), ("private", True, 0o600)):
+            with atomic_path(tmp_path / name, private) as temporary:
+                if private:
+                    assert mode(temporary) == 0o600  # also while it is written
+                with open(temporary, "wb") as file:
+                    file.write(b"new")
+            assert mode(tmp_path / name) == expected
+    finally:
+        os.umask(umask)
+
+
+def test_a_link_to_a_file_stays_one(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "file").write_text("old")
+    for target in ("elsewhere/file", "elsewhere/none_yet"):
+        link = tmp_path / target.replace("/", "-")
+        link.symlink_to(target)
+        write_text(link, "new")
+        assert link.is_symlink()
+        assert (tmp_path / target).read_text() == "new"
+    assert sorted(p.name for p in (tmp_path / "elsewhere").iterdir()) == ["file", "none_yet"]
