@@ -21,8 +21,9 @@ EXTRA ?= $(shell command -v nvidia-smi > /dev/null 2>&1 && echo gpu || echo cpu)
 demo: $(VENV)/installed
 	$(BIN)/python pipelines/mobiiris.py pipelines/demo.yaml
 
-# The order of the rooms first. Then two tests at a time, each file's tests in one process: most of them keep one core busy. In the order
-# of their names: the longest files have few tests, and would be left to the end.
+# Checks which room imports which first. Two tests at a time, each file's tests in one process:
+# most of them keep one core busy. In the order of their names: the longest files have few tests,
+# and would be left to the end.
 test: $(VENV)/installed $(OPEN_IRIS_VENV)/installed
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder

@@ -25,14 +25,9 @@ from iris_tf.metrics.evaluate_embeddings import evaluate_embeddings, raw_pixel_e
 from iris_tf.pipelines.evaluation_stage import evaluate_and_report
 from iris_tf.pipelines.stages import Stages
 from iris_tf.preparation.prepare_dataset import prepare
-from iris_tf.report.report_data import (
-    Report,
-    ReportRow,
-    TrainingCurve,
-    count_splits,
-    format_table,
-    write_report,
-)
+from iris_tf.report.report_data import Report, ReportRow, TrainingCurve, count_splits
+from iris_tf.report.report_page import write_report
+from iris_tf.report.terminal_table import format_table
 from iris_tf.support.files import write_json
 from iris_tf.support.machine import machine_description
 from iris_tf.support.progress import track

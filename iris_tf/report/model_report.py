@@ -15,12 +15,9 @@ from iris_tf.report.report_data import (
     ReportRow,
     WorstPairs,
     count_splits,
-    interval,
-    percent,
-    write_report,
 )
-
-_SPACE = "\N{NO-BREAK SPACE}"  # between a number and its unit
+from iris_tf.report.report_page import write_report
+from iris_tf.report.report_words import SPACE, interval, percent
 
 
 def write_model_report(
@@ -118,8 +115,8 @@ def conclusion(result: Mapping[str, Any]) -> str:
             percent(baseline[kind]["metrics"]["eer"]) for kind in ("model_evaluation", "evaluation")
         )
         sentences.append(
-            f"On the same images, {baseline['name']} has an EER of {other}{_SPACE}% and {first} "
-            f"of {model}{_SPACE}%."
+            f"On the same images, {baseline['name']} has an EER of {other}{SPACE}% and {first} "
+            f"of {model}{SPACE}%."
         )
     return " ".join(sentences)
 
@@ -143,8 +140,8 @@ def _alone(result: Mapping[str, Any]) -> str:
 
 def _with_interval(row: ReportRow, metric: str) -> str:
     bounds = interval(row, metric)
-    small = f" (90{_SPACE}% CI {bounds})" if bounds else ""
-    return f"{percent(row.evaluation['metrics'][metric])}{_SPACE}%{small}"
+    small = f" (90{SPACE}% CI {bounds})" if bounds else ""
+    return f"{percent(row.evaluation['metrics'][metric])}{SPACE}%{small}"
 
 
 def _against(result: Mapping[str, Any], other: Mapping[str, Any]) -> str:
@@ -156,13 +153,13 @@ def _against(result: Mapping[str, Any], other: Mapping[str, Any]) -> str:
         [entry["model"]["name"] for entry in entries],
         [percent(entry["evaluation"]["metrics"]["eer"]) for entry in entries],
     )
-    rates = f"EER {low_eer}{_SPACE}% against {high_eer}{_SPACE}%"
+    rates = f"EER {low_eer}{SPACE}% against {high_eer}{SPACE}%"
     if found is None or found["interval"] is None:
         return f"{better} and {worse}: {rates}; the images allow no interval of the difference."
     sign = -1 if found["difference"] < 0 else 1
     low, high = sorted(sign * 100 * bound for bound in found["interval"])
     size = f"{100 * abs(found['difference']):.2f}"
-    between = f"90{_SPACE}% interval {low:.2f} to {high:.2f}, the same persons drawn for both"
+    between = f"90{SPACE}% interval {low:.2f} to {high:.2f}, the same persons drawn for both"
     if found["significant"]:
         return (
             f"{better} is better than {worse}: {rates}, {size} percentage points less ({between})."

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from iris_tf.config.precision import PRECISIONS
-from iris_tf.report.report_data import NOTHING, ReportRow, interval, percent
+from iris_tf.report.report_data import ReportRow
+from iris_tf.report.report_words import NOTHING, interval, percent
 from iris_tf.support.errors import EvaluationError
 
 MODELS = {

@@ -1,26 +1,17 @@
-"""The report of a run: one HTML page that needs nothing else, and a table for the terminal."""
+"""What a report shows, as data: result rows, training curves, pairs of crops, the whole page."""
 
 import csv
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich import box
-from rich.table import Table
-from rich.text import Text
 
 from iris_tf.data.manifest import SPLITS, ManifestRow
 from iris_tf.evaluation.saliency import OcclusionMap
 from iris_tf.metrics.scores import label_images
 from iris_tf.support.errors import EvaluationError
-from iris_tf.support.files import write_text
-
-HEADINGS = ("model", "precision", "EER (%)", "VR@FAR=1% (%)", "CMC@1 (%)", "MiB", "ms")
-NOTHING = "–"
-_SPACE = "\N{NO-BREAK SPACE}"  # between a number and its unit
-_ALIKE_IN_SIZE = 1.1  # attention adds a few KiB, which is no reason to prefer a model without
 
 
 @dataclass(frozen=True)
@@ -242,125 +233,3 @@ def count_splits(rows: Sequence[ManifestRow]) -> dict[str, dict[str, int]]:
                 "images": len(members),
             }
     return counts
-
-
-def percent(rate: float | None) -> str:
-    """A share as per cent with two decimals, without the sign: ``"3.14"``."""
-    return NOTHING if rate is None else f"{100 * rate:.2f}"
-
-
-def interval(row: ReportRow, metric: str, written: Callable[[float], str] = percent) -> str:
-    """Confidence interval of a metric, in per cent unless said otherwise, or nothing.
-
-    Examples
-    --------
-    ``"2.95–3.40"``; with `written` as ``"{:.4f}".format``, ``"0.9876–0.9912"``.
-    """
-    bounds = (row.evaluation["intervals"] or {}).get("bounds", {}).get(metric)
-    return "–".join(map(written, bounds)) if bounds else ""
-
-
-def table_cells(row: ReportRow) -> list[tuple[str, str]]:
-    """The line as (value, confidence interval or nothing) under each of `HEADINGS`."""
-    metrics = row.evaluation["metrics"]
-    return [
-        (row.model, ""),
-        (row.precision or NOTHING, ""),
-        (percent(metrics["eer"]), interval(row, "eer")),
-        (percent(metrics["vr_far_1e-2"]), interval(row, "vr_far_1e-2")),
-        (percent(metrics["cmc_1"]), interval(row, "cmc_1")),
-        (NOTHING if row.bytes is None else f"{row.bytes / 2**20:.2f}", ""),
-        (NOTHING if row.latency_ms is None else f"{row.latency_ms:.1f}", ""),
-    ]
-
-
-def format_table(rows: Sequence[ReportRow], title: str = "") -> Table:
-    """The result table for a terminal.
-
-    Parameters
-    ----------
-    rows : sequence of ReportRow
-        Lines in the order wanted; reference lines are dimmed and marked.
-    title : str, optional
-        Line above the table, e.g. the dataset and the split.
-    """
-    small_print = any(interval(row, "eer") for row in rows)
-    table = Table(
-        title=title or None,
-        caption="second lines: 90 % confidence intervals" if small_print else None,
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-    )
-    for i, heading in enumerate(HEADINGS):
-        table.add_column(heading, justify="left" if i < 2 else "right", no_wrap=i > 0)
-    for row in rows:
-        cells = [Text(f"{value}\n{ci}" if ci else value) for value, ci in table_cells(row)]
-        if row.reference:
-            cells[0].append(" (reference)")
-        table.add_row(*cells, style="dim" if row.reference else None)
-    return table
-
-
-def verdict(rows: Sequence[ReportRow]) -> str:
-    """Up to three sentences: the best model, the best small one, and whether they learnt.
-
-    "Clearly better" than a reference means that the confidence intervals of the two EERs
-    do not touch.
-    """
-    trained = [row for row in rows if not row.reference]
-    references = [row for row in rows if row.reference]
-    if not trained:
-        return "No trained model was evaluated."
-
-    def size(row: ReportRow) -> float:
-        return float("inf") if row.bytes is None else row.bytes
-
-    def bounds(row: ReportRow) -> list[float]:
-        found = (row.evaluation["intervals"] or {}).get("bounds", {}).get("eer")
-        return found or [row.eer, row.eer]
-
-    def figures(row: ReportRow) -> str:
-        ci = interval(row, "eer")
-        parts = f"EER {percent(row.eer)}{_SPACE}%" + (f" (90{_SPACE}% CI {ci})" if ci else "")
-        return parts if row.bytes is None else f"{parts} at {row.bytes / 2**20:.2f}{_SPACE}MiB"
-
-    best = min(trained, key=lambda row: (row.eer, size(row)))
-    least = min(map(size, trained))
-    small = [row for row in trained if size(row) <= _ALIKE_IN_SIZE * least]
-    compact = min(small, key=lambda row: (row.eer, size(row)))
-    text = f"Lowest error: {best.label}, {figures(best)}."
-    if compact.model != best.model:
-        text += f" Best of the smallest files: {compact.label}, {figures(compact)}."
-    if references:
-        against = " and ".join(f"{row.model} {percent(row.eer)}{_SPACE}%" for row in references)
-        floor = min(bounds(row)[0] for row in references)
-        better = [row for row in trained if bounds(row)[1] < floor]
-        if len(better) == len(trained):
-            clause = "All trained models are clearly better than the references"
-        elif better:
-            clause = (
-                f"{len(better)} of {len(trained)} lines of trained models are clearly better "
-                "than the references"
-            )
-        else:
-            clause = "No trained model is clearly better than the references"
-        text += f" {clause} ({against})."
-    return text
-
-
-def write_report(path: str | Path, report: Report) -> None:
-    """Write the page: text, tables and pictures in one HTML file, whole or not at all.
-
-    Parameters
-    ----------
-    path : str or Path
-        File to write, e.g. ``runs/demo/report.html``.
-    report : Report
-        What to show; it needs at least one row.
-    """
-    # Matplotlib takes half a second to import, which a table in a terminal can do without.
-    from iris_tf.report.report_page import render
-
-    if not report.rows:
-        raise EvaluationError("a report needs at least one evaluated model; evaluate one first.")
-    write_text(path, render(report))

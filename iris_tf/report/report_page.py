@@ -4,11 +4,12 @@ import html
 import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from iris_tf.evaluation.saliency import OcclusionMap
 from iris_tf.report import report_plots, report_tables
-from iris_tf.report.report_data import ComparedPair, Report, ReportRow, verdict
+from iris_tf.report.report_data import ComparedPair, Report, ReportRow
 from iris_tf.report.report_images import (
     FALLS,
     RISES,
@@ -19,6 +20,9 @@ from iris_tf.report.report_images import (
     small_jpeg,
 )
 from iris_tf.report.report_style import CSS, SCRIPT
+from iris_tf.report.report_words import verdict
+from iris_tf.support.errors import EvaluationError
+from iris_tf.support.files import write_text
 from iris_tf.support.version import __version__
 
 _COMPARED = {
@@ -42,6 +46,21 @@ _DEFINITIONS = (
     "identity has the best score, ties counted as errors. Identities with one image are not "
     "probes.",
 )
+
+
+def write_report(path: str | Path, report: Report) -> None:
+    """Write the page: text, tables and images in one HTML file, whole or not at all.
+
+    Parameters
+    ----------
+    path : str or Path
+        File to write, e.g. ``runs/demo/report.html``.
+    report : Report
+        What to show; it needs at least one row.
+    """
+    if not report.rows:
+        raise EvaluationError("a report needs at least one evaluated model; evaluate one first.")
+    write_text(path, render(report))
 
 
 def render(report: Report) -> str:

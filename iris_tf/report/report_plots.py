@@ -1,25 +1,23 @@
 """The report's figures, each a PNG for one column of a page.
 
-Colours are Okabe and Ito's, which people with colour-blindness tell apart; precision is
-shown by line style as well. Figures are made without pyplot, so no display is needed.
+Colours are Okabe and Ito's, which readers with colour vision deficiency can tell apart;
+precision is also shown by line style. Figures are drawn without pyplot, so no display is needed.
 """
 
 import io
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib import rc_context
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from scipy.special import ndtri
-from sklearn.metrics import DetCurveDisplay
 
 from iris_tf.config.precision import PRECISIONS
 from iris_tf.metrics.figures import FMRS
+from iris_tf.report.report_data import ReportRow, TrainingCurve
 
-if TYPE_CHECKING:
-    from iris_tf.report.report_data import ReportRow, TrainingCurve
+if TYPE_CHECKING:  # both libraries are slow to import, and most commands draw nothing
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _REFERENCE_COLOURS = ("#8A8A8A", "#B4B4B4")
@@ -47,7 +45,7 @@ _STYLE = {
 }
 
 
-def model_colours(rows: Sequence["ReportRow"]) -> dict[str, str]:
+def model_colours(rows: Sequence[ReportRow]) -> dict[str, str]:
     """One colour a model, the same in all figures; references are grey."""
     colours: dict[str, str] = {}
     used = {True: 0, False: 0}
@@ -59,9 +57,12 @@ def model_colours(rows: Sequence["ReportRow"]) -> dict[str, str]:
     return colours
 
 
-def det_plot(rows: Sequence["ReportRow"], colours: Mapping[str, str]) -> bytes:
+def det_plot(rows: Sequence[ReportRow], colours: Mapping[str, str]) -> bytes:
     """Detection error trade-off on probit axes."""
-    with rc_context(_STYLE):
+    from scipy.special import ndtri
+    from sklearn.metrics import DetCurveDisplay
+
+    with _style():
         figure, axes = _new_figure(height=4.1)
         for row in rows:
             det = row.evaluation["curves"]["det"]
@@ -80,7 +81,7 @@ def det_plot(rows: Sequence["ReportRow"], colours: Mapping[str, str]) -> bytes:
         return _png(figure)
 
 
-def det_lower_limit(rows: Sequence["ReportRow"]) -> float:
+def det_lower_limit(rows: Sequence[ReportRow]) -> float:
     """Least FMR to draw: below the least that the comparisons of a row support."""
     supported = [
         FMRS[name]
@@ -91,9 +92,9 @@ def det_lower_limit(rows: Sequence["ReportRow"]) -> float:
     return min([_DET_LIMITS[0], *(fmr / 2 for fmr in supported)])
 
 
-def cmc_plot(rows: Sequence["ReportRow"], colours: Mapping[str, str]) -> bytes:
+def cmc_plot(rows: Sequence[ReportRow], colours: Mapping[str, str]) -> bytes:
     """Cumulative match characteristic."""
-    with rc_context(_STYLE):
+    with _style():
         figure, axes = _new_figure(height=4.1)
         for row in rows:
             rates = 100 * np.array(row.evaluation["curves"]["cmc"])  # none of listed pairs
@@ -116,13 +117,13 @@ def cmc_plot(rows: Sequence["ReportRow"], colours: Mapping[str, str]) -> bytes:
         return _png(figure)
 
 
-def histogram_plot(row: "ReportRow") -> bytes:
+def histogram_plot(row: ReportRow) -> bytes:
     """Genuine and impostor scores of one line, with its EER threshold."""
     histogram = row.evaluation["curves"]["histogram"]
     edges = np.array(histogram["edges"])
     shares = {kind: 100 * np.array(histogram[kind]) for kind in ("impostor", "genuine")}
     filled = np.flatnonzero(sum(shares.values()) > 0)
-    with rc_context(_STYLE):
+    with _style():
         figure, axes = _new_figure(height=2.5)
         for kind, colour in (("impostor", "#D55E00"), ("genuine", "#0072B2")):
             axes.stairs(shares[kind], edges, fill=True, alpha=0.25, color=colour)
@@ -152,9 +153,9 @@ def histogram_plot(row: "ReportRow") -> bytes:
         return _png(figure)
 
 
-def discard_plot(row: "ReportRow", threshold: str) -> bytes:
+def discard_plot(row: ReportRow, threshold: str) -> bytes:
     """Error-versus-discard curve of each quality figure, at a threshold by its name."""
-    with rc_context(_STYLE):
+    with _style():
         figure, axes = _new_figure(height=3.2)
         for i, (name, found) in enumerate(row.slices["quality"].items()):
             points = found["discard"]
@@ -176,9 +177,9 @@ def discard_plot(row: "ReportRow", threshold: str) -> bytes:
         return _png(figure)
 
 
-def loss_plot(curves: Sequence["TrainingCurve"], colours: Mapping[str, str]) -> bytes:
+def loss_plot(curves: Sequence[TrainingCurve], colours: Mapping[str, str]) -> bytes:
     """Training loss by epoch."""
-    with rc_context(_STYLE):
+    with _style():
         figure, axes = _new_figure(height=3.0)
         for curve, colour in _coloured(curves, colours):
             axes.plot(
@@ -194,9 +195,9 @@ def loss_plot(curves: Sequence["TrainingCurve"], colours: Mapping[str, str]) -> 
         return _png(figure)
 
 
-def val_eer_plot(curves: Sequence["TrainingCurve"], colours: Mapping[str, str]) -> bytes:
+def val_eer_plot(curves: Sequence[TrainingCurve], colours: Mapping[str, str]) -> bytes:
     """Validation EER by epoch, of the curves that have one."""
-    with rc_context(_STYLE):
+    with _style():
         figure, axes = _new_figure(height=3.0)
         for curve, colour in _coloured(curves, colours):
             if curve.val_eer:
@@ -213,14 +214,14 @@ def val_eer_plot(curves: Sequence["TrainingCurve"], colours: Mapping[str, str]) 
         return _png(figure)
 
 
-def _coloured(curves: Sequence["TrainingCurve"], colours: Mapping[str, str]):
+def _coloured(curves: Sequence[TrainingCurve], colours: Mapping[str, str]):
     spare = [c for c in _COLOURS if c not in colours.values()] or list(_COLOURS)
     unnamed = [curve.model for curve in curves if curve.model not in colours]
     extra = {model: spare[i % len(spare)] for i, model in enumerate(unnamed)}
     return [(curve, colours.get(curve.model) or extra[curve.model]) for curve in curves]
 
 
-def _finish_epochs(axes: Axes) -> None:
+def _finish_epochs(axes: "Axes") -> None:
     axes.set_xlabel("epoch")
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.legend(loc="upper right")
@@ -231,17 +232,25 @@ def line_styles() -> str:
     return ", ".join(f"{precision.line} for {name}" for name, precision in PRECISIONS.items())
 
 
-def _line_style(row: "ReportRow"):
+def _line_style(row: ReportRow):
     precision = PRECISIONS.get(row.precision)
     return (0, precision.dashes) if precision and precision.dashes else "-"
 
 
-def _new_figure(height: float) -> tuple[Figure, Axes]:
+def _style() -> AbstractContextManager[None]:
+    from matplotlib import rc_context
+
+    return rc_context(_STYLE)
+
+
+def _new_figure(height: float) -> "tuple[Figure, Axes]":
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(4.4, height), layout="constrained")
     return figure, figure.add_subplot()
 
 
-def _png(figure: Figure) -> bytes:
+def _png(figure: "Figure") -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=200)
     return buffer.getvalue()

@@ -8,7 +8,8 @@ from typing import Any
 
 from iris_tf.metrics.figures import CMC_RANKS, FMRS
 from iris_tf.metrics.open_set import FPIRS
-from iris_tf.report.report_data import HEADINGS, NOTHING, ReportRow, interval, percent, table_cells
+from iris_tf.report.report_data import ReportRow
+from iris_tf.report.report_words import HEADINGS, NOTHING, interval, percent, table_cells
 
 SLICE_THRESHOLD = "far_1e-2"  # strict enough to be of use, lenient enough for small sets
 _METRIC_NAMES = {

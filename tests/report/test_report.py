@@ -3,6 +3,8 @@ import dataclasses
 import html
 import io
 import re
+import subprocess
+import sys
 from html.parser import HTMLParser
 
 import cv2
@@ -20,10 +22,10 @@ from iris_tf.report.report_data import (
     TrainingCurve,
     WorstPairs,
     count_splits,
-    format_table,
-    verdict,
-    write_report,
 )
+from iris_tf.report.report_page import write_report
+from iris_tf.report.report_words import verdict
+from iris_tf.report.terminal_table import format_table
 from iris_tf.support.errors import EvaluationError
 
 SPACE = "\N{NO-BREAK SPACE}"
@@ -602,3 +604,11 @@ def test_splits_are_counted(rows_of):
         "train": {"persons": 1, "identities": 2, "images": 3},
         "test": {"persons": 1, "identities": 1, "images": 1},
     }
+
+
+def test_a_table_for_the_terminal_and_a_page_s_modules_do_not_load_matplotlib():
+    code = (
+        "import sys, iris_tf.report.terminal_table, iris_tf.report.report_page; "
+        "sys.exit(any(name in sys.modules for name in ('matplotlib', 'sklearn')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

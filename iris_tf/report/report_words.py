@@ -1,0 +1,89 @@
+"""Figures as a reader sees them: percentages, intervals, the result table's cells, the verdict."""
+
+from collections.abc import Callable, Sequence
+
+from iris_tf.report.report_data import ReportRow
+
+HEADINGS = ("model", "precision", "EER (%)", "VR@FAR=1% (%)", "CMC@1 (%)", "MiB", "ms")
+NOTHING = "–"
+SPACE = "\N{NO-BREAK SPACE}"
+"""Between a number and its unit."""
+
+_ALIKE_IN_SIZE = 1.1  # attention adds a few KiB, which is no reason to prefer a model without
+
+
+def percent(rate: float | None) -> str:
+    """A share as per cent with two decimals, without the sign: ``"3.14"``."""
+    return NOTHING if rate is None else f"{100 * rate:.2f}"
+
+
+def interval(row: ReportRow, metric: str, written: Callable[[float], str] = percent) -> str:
+    """Confidence interval of a metric, in per cent unless said otherwise, or nothing.
+
+    Examples
+    --------
+    ``"2.95–3.40"``; with `written` as ``"{:.4f}".format``, ``"0.9876–0.9912"``.
+    """
+    bounds = (row.evaluation["intervals"] or {}).get("bounds", {}).get(metric)
+    return "–".join(map(written, bounds)) if bounds else ""
+
+
+def table_cells(row: ReportRow) -> list[tuple[str, str]]:
+    """The line as (value, confidence interval or nothing) under each of `HEADINGS`."""
+    metrics = row.evaluation["metrics"]
+    return [
+        (row.model, ""),
+        (row.precision or NOTHING, ""),
+        (percent(metrics["eer"]), interval(row, "eer")),
+        (percent(metrics["vr_far_1e-2"]), interval(row, "vr_far_1e-2")),
+        (percent(metrics["cmc_1"]), interval(row, "cmc_1")),
+        (NOTHING if row.bytes is None else f"{row.bytes / 2**20:.2f}", ""),
+        (NOTHING if row.latency_ms is None else f"{row.latency_ms:.1f}", ""),
+    ]
+
+
+def verdict(rows: Sequence[ReportRow]) -> str:
+    """Up to three sentences: the best model, the best small one, and whether they learnt.
+
+    "Clearly better" than a reference means that the confidence intervals of the two EERs
+    do not touch.
+    """
+    trained = [row for row in rows if not row.reference]
+    references = [row for row in rows if row.reference]
+    if not trained:
+        return "No trained model was evaluated."
+
+    def size(row: ReportRow) -> float:
+        return float("inf") if row.bytes is None else row.bytes
+
+    def bounds(row: ReportRow) -> list[float]:
+        found = (row.evaluation["intervals"] or {}).get("bounds", {}).get("eer")
+        return found or [row.eer, row.eer]
+
+    def figures(row: ReportRow) -> str:
+        ci = interval(row, "eer")
+        parts = f"EER {percent(row.eer)}{SPACE}%" + (f" (90{SPACE}% CI {ci})" if ci else "")
+        return parts if row.bytes is None else f"{parts} at {row.bytes / 2**20:.2f}{SPACE}MiB"
+
+    best = min(trained, key=lambda row: (row.eer, size(row)))
+    least = min(map(size, trained))
+    small = [row for row in trained if size(row) <= _ALIKE_IN_SIZE * least]
+    compact = min(small, key=lambda row: (row.eer, size(row)))
+    text = f"Lowest error: {best.label}, {figures(best)}."
+    if compact.model != best.model:
+        text += f" Best of the smallest files: {compact.label}, {figures(compact)}."
+    if references:
+        against = " and ".join(f"{row.model} {percent(row.eer)}{SPACE}%" for row in references)
+        floor = min(bounds(row)[0] for row in references)
+        better = [row for row in trained if bounds(row)[1] < floor]
+        if len(better) == len(trained):
+            clause = "All trained models are clearly better than the references"
+        elif better:
+            clause = (
+                f"{len(better)} of {len(trained)} lines of trained models are clearly better "
+                "than the references"
+            )
+        else:
+            clause = "No trained model is clearly better than the references"
+        text += f" {clause} ({against})."
+    return text
