@@ -1,3 +1,3 @@
-"""What every room needs and no domain knows: errors, atomic files, progress, quiet native
-libraries, processes, clusters, the machine. Nothing about irises, datasets or models.
+"""Domain-independent infrastructure: errors, atomic file writing, folder locks, progress, silenced
+native libraries, parallel processes, clusters, the machine; nothing about irises or models.
 """

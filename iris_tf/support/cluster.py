@@ -25,39 +25,39 @@ except ModuleNotFoundError as error:
         "the extra dask: iris_tf[dask]."
     ) from None
 
-CONNECT_SECONDS = 5.0  # a scheduler that does not answer by then is not there
-_WORKERS_SECONDS = 30.0  # that workers may take to start
+CONNECT_SECONDS = 5.0  # time limit for reaching the scheduler
+_WORKERS_SECONDS = 30.0  # time limit for the first worker to register
 
 
 @contextlib.contextmanager
 def cluster_backend(scheduler: str, out: Path) -> Iterator[ParallelBackendBase]:
-    """Connect to a cluster for the length of a block.
+    """Connect to a dask.distributed cluster for the duration of a ``with`` block.
 
     Parameters
     ----------
     scheduler : str
-        Address, ``tcp://host:port``.
+        Address of the scheduler, ``tcp://host:port``.
     out : Path
-        Folder that the work goes to, for error messages.
+        Output folder of the work, named in error messages.
 
     Yields
     ------
     ParallelBackendBase
-        To be given to `joblib.Parallel`.
+        Backend to pass to `joblib.Parallel`.
 
     Raises
     ------
     DatasetError
-        When no scheduler answers, it has no workers, a worker is killed over
-        and over, or the cluster goes away.
+        If no scheduler answers, if it has no workers or workers without this package, if workers
+        are killed repeatedly on the same task, or if the connection is lost.
     """
     with _connected(scheduler) as client:
         try:
             yield _ClusterBackend(client)
         except KilledWorker:
             raise DatasetError(
-                f"{out}: workers of {scheduler} were killed over and over at the same piece of "
-                "work, often for want of memory; give them more, and run again to go on."
+                f"{out}: workers of {scheduler} were killed repeatedly on the same task, often for "
+                "lack of memory; give them more memory and run the command again to resume."
             ) from None
         except (
             CommClosedError,
@@ -66,13 +66,13 @@ def cluster_backend(scheduler: str, out: Path) -> Iterator[ParallelBackendBase]:
         ):
             raise DatasetError(
                 f"{out}: the connection to the cluster {scheduler} was lost; "
-                "start it again, and run again to go on."
+                "restart the cluster and run the command again to resume."
             ) from None
         except ModuleNotFoundError as error:
             if (error.name or "").partition(".")[0] != "iris_tf":
                 raise
             raise DatasetError(
-                f"{scheduler}: its workers cannot import iris_tf ({error.name}); install this "
+                f"{scheduler}: the workers cannot import iris_tf ({error.name}); install this "
                 "version of the package on all machines of the cluster."
             ) from None
 
@@ -80,18 +80,18 @@ def cluster_backend(scheduler: str, out: Path) -> Iterator[ParallelBackendBase]:
 @contextlib.contextmanager
 def _connected(scheduler: str) -> Iterator[Client]:
     try:
-        # Asked for first, because a half-made Client, when it is collected while
-        # another one starts, waits for a lock for ever.
-        place = urlsplit(scheduler)
-        if place.scheme != "inproc":  # a cluster of this very process
-            if not place.hostname or not place.port:
-                raise ValueError("it is not of the form tcp://host:port")
-            socket.create_connection((place.hostname, place.port), CONNECT_SECONDS).close()
+        # Probe the address first: a Client whose connection failed deadlocks if it is garbage
+        # collected while another one starts.
+        address = urlsplit(scheduler)
+        if address.scheme != "inproc":  # a cluster within this process
+            if not address.hostname or not address.port:
+                raise ValueError("not of the form tcp://host:port")
+            socket.create_connection((address.hostname, address.port), CONNECT_SECONDS).close()
         client = Client(scheduler, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError, TimeoutError) as error:
         raise DatasetError(
             f"{scheduler}: no scheduler answers at this address ({first_line(error)}); start "
-            "one with `dask scheduler`, and give the tcp://host:port that it prints."
+            "one with `dask scheduler` and pass the tcp://host:port that it prints."
         ) from None
     with client:
         try:
@@ -105,10 +105,10 @@ def _connected(scheduler: str) -> Iterator[Client]:
 
 
 class _ClusterBackend(ParallelBackendBase):
-    """joblib on dask.distributed.
+    """joblib backend on dask.distributed.
 
-    joblib has a backend of that kind, but one that waits for ever for a piece
-    of work that never ends because workers were killed or the scheduler is gone.
+    joblib's own dask backend waits forever for tasks whose workers were killed or whose
+    scheduler is gone; here the task's exception is raised.
     """
 
     supports_retrieve_callback = True
@@ -118,7 +118,7 @@ class _ClusterBackend(ParallelBackendBase):
         self._client = client
 
     def effective_n_jobs(self, n_jobs: int) -> int:
-        # joblib would do the work itself if it heard of one job.
+        # Given a single job, joblib would run the calls in this process.
         return max(sum(self._client.ncores().values()), 2)
 
     def submit(self, func: Callable, callback: Callable[[Future], Any] | None = None) -> Future:
@@ -126,7 +126,7 @@ class _ClusterBackend(ParallelBackendBase):
         future.add_done_callback(callback)
         return future
 
-    apply_async = submit  # its name before joblib 1.5
+    apply_async = submit  # the name of `submit` before joblib 1.5
 
     def retrieve_result_callback(self, out: Future) -> Any:
         return out.result()

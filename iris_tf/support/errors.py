@@ -1,30 +1,30 @@
-"""The project's errors.
+"""The project's exceptions.
 
-Each carries one sentence: which file or field, what is wrong, what to do. The
-command line prints that sentence and exits with status 2; no stack trace.
+Each message is one sentence: the file or field, what is wrong with it, what to do. The command
+line prints it without a stack trace and exits with status 2.
 """
 
 from enum import StrEnum
 
 
 class FailureReason(StrEnum):
-    """Why no usable crop came out of an eye image: the closed list of ``failures.csv``."""
+    """Why an eye image gave no usable crop: the closed list of reasons in ``failures.csv``."""
 
-    UNREADABLE = "unreadable"  # zero-byte, truncated, or not an image
-    TOO_SMALL = "too_small"  # shorter side under `datasets.images.MIN_SIDE`
+    UNREADABLE = "unreadable"  # empty, truncated, or not an image
+    TOO_SMALL = "too_small"  # shorter side below `imaging.images.MIN_SIDE`
     NO_PUPIL = "no_pupil"
     NO_IRIS = "no_iris"
-    IMPLAUSIBLE_GEOMETRY = "implausible_geometry"  # ratio, size or centres no eye has
+    IMPLAUSIBLE_GEOMETRY = "implausible_geometry"  # radii, aspect ratio or centres no eye has
     OCCLUDED = "occluded"  # too little of the iris is visible
     ROI_IS_WHOLE_IMAGE = "roi_is_whole_image"  # discarded by Algorithm 1
-    LOW_CONFIDENCE = "low_confidence"  # the segmenter does not trust its own result
-    LOW_QUALITY = "low_quality"  # below a limit of the user, or of Open-Iris
-    DUPLICATE = "duplicate"  # the same bytes as an earlier image of the set
-    INTERNAL = "internal"  # the segmenter raised what it should not; a bug to report
+    LOW_CONFIDENCE = "low_confidence"  # the segmenter's confidence is below its limit
+    LOW_QUALITY = "low_quality"  # rejected by a quality limit of the user or of Open-Iris
+    DUPLICATE = "duplicate"  # same bytes as an earlier image of the dataset
+    INTERNAL = "internal"  # unexpected exception in the segmenter: a bug, please report
 
 
 class IrisTfError(Exception):
-    """Base of all errors that a user can cause or mend."""
+    """Base class of all errors that a user can cause or fix."""
 
 
 class RecipeError(IrisTfError):
@@ -36,14 +36,14 @@ class DatasetError(IrisTfError):
 
 
 class ExtractionError(IrisTfError):
-    """One eye image that gave no crop.
+    """An eye image from which no usable crop could be extracted.
 
     Parameters
     ----------
     reason : FailureReason
-        Entry of the closed list.
+        Machine-readable reason, as written to ``failures.csv``.
     detail : str
-        One sentence for a person.
+        Explanation for the user, one sentence.
     """
 
     def __init__(self, reason: FailureReason, detail: str):
@@ -51,12 +51,12 @@ class ExtractionError(IrisTfError):
         self.reason = reason
 
     def __reduce__(self):
-        # Raised in worker processes: both arguments must survive pickling.
+        # Worker processes raise it, so both arguments must survive pickling.
         return type(self), (self.reason, str(self))
 
 
 class InUseError(IrisTfError):
-    """A folder that another process is at work in."""
+    """A folder that another process is using."""
 
 
 class ModelError(IrisTfError):
@@ -64,11 +64,11 @@ class ModelError(IrisTfError):
 
 
 class TrainingError(IrisTfError):
-    """A training run that cannot start or go on."""
+    """A training run that cannot start or continue."""
 
 
 class ExportError(IrisTfError):
-    """An export that failed, or whose numbers do not match the Keras model's."""
+    """An export that failed, or whose embeddings do not match the Keras model's."""
 
 
 class EvaluationError(IrisTfError):
@@ -76,9 +76,9 @@ class EvaluationError(IrisTfError):
 
 
 class BenchmarkError(IrisTfError):
-    """A latency measurement that cannot be made, or a result that breaks the schema."""
+    """A latency measurement that cannot be taken, or a result that violates the schema."""
 
 
 def first_line(error: Exception) -> str:
-    """What a library's exception says in its first line, or else its kind."""
+    """First line of an exception's message, or the name of its class if the message is empty."""
     return next(iter(str(error).splitlines()), type(error).__name__)

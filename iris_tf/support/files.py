@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, in folders that are one process's at a time."""
+"""Atomic writing of files and folders, exclusive use of a folder, and checks before writing."""
 
 import contextlib
 import errno
@@ -15,37 +15,51 @@ from iris_tf.support.errors import InUseError
 from iris_tf.support.folder_lock import locked_folder
 
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
-"""Numbers of the errors that say so, of the disk or of a user's share of it."""
+"""`errno` values for a full disk and for an exhausted quota."""
 
-_LONGEST_NAME, _LONGEST_SUFFIX = 60, 20  # bytes
+_MAX_NAME_BYTES, _MAX_SUFFIX_BYTES = 60, 20  # of the name of a temporary file
 _OWNER_ONLY = 0o600
 
 
 @contextlib.contextmanager
 def atomic_path(path: str | os.PathLike, private: bool = False) -> Iterator[Path]:
-    """Yield a temporary path beside `path`, renamed to it when the block succeeds.
+    """Yield a temporary path in the folder of `path`, and rename it to `path` on success.
 
-    A file that is replaced leaves its permissions to the new one, and of a symbolic link the
-    file is replaced that it leads to. With `private`, a new file can be read by its owner alone.
+    The temporary name keeps the suffix, from which Keras and NumPy derive the file format. If
+    the block raises, `path` is left unchanged and the temporary file is removed.
 
-    The temporary name keeps the suffix, because Keras and NumPy read formats
-    from it. When the block raises, nothing appears under `path` and the
-    temporary file is removed. An error of the disk names `path`.
+    Parameters
+    ----------
+    path : str or Path
+        Destination; missing parent folders are created. A file that is replaced passes its
+        permissions on to the new one; of a symbolic link, the target is replaced.
+    private : bool, optional
+        Whether a new file is readable by its owner only.
+
+    Yields
+    ------
+    Path
+        Where to write the file.
+
+    Raises
+    ------
+    OSError
+        Errors of the file system name `path`, not the temporary file.
     """
     path = Path(path)
     if path.is_symlink():
         path = Path(os.path.realpath(path))
     suffix = "".join(path.suffixes[-2:])  # .weights.h5
-    if len(suffix.encode()) > _LONGEST_SUFFIX:  # a name with dots in it
+    if len(suffix.encode()) > _MAX_SUFFIX_BYTES:  # a name that contains dots
         suffix = path.suffix
-    # A name may be as long as the file system allows; the temporary one is not longer.
-    name = path.name.encode()[:_LONGEST_NAME].decode(errors="ignore")
+    # `path` may have the longest name that the file system allows, so its name is shortened.
+    name = path.name.encode()[:_MAX_NAME_BYTES].decode(errors="ignore")
     temporary = path.with_name(f".{name}.{uuid.uuid4().hex[:8]}{suffix}")
     try:
         with _errors_named(path, temporary):
             path.parent.mkdir(parents=True, exist_ok=True)
             if private:
-                # Before there is anything to read in it.
+                # Created with its permissions before it has any content.
                 os.close(os.open(temporary, os.O_CREAT | os.O_EXCL, _OWNER_ONLY))
             yield temporary
             if path.exists():
@@ -57,7 +71,7 @@ def atomic_path(path: str | os.PathLike, private: bool = False) -> Iterator[Path
 
 @contextlib.contextmanager
 def _errors_named(path: Path, temporary: Path) -> Iterator[None]:
-    """Let errors name `path`: a failed write names no file, or the temporary one."""
+    """Make errors name `path`: a failed write names no file, or the temporary one."""
     try:
         yield
     except OSError as error:
@@ -69,12 +83,27 @@ def _errors_named(path: Path, temporary: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def replace_folder(path: str | os.PathLike) -> Iterator[Path]:
-    """Yield an empty temporary folder that takes the place of `path` when the block succeeds.
+    """Yield an empty temporary folder that replaces `path` on success.
 
-    When the block raises, an earlier `path` stays as it was. Its files are on the
-    disk before it takes the place of an earlier one. An error of the disk names `path`.
+    All its files are flushed to disk before it replaces an existing folder. If the block
+    raises, `path` is left unchanged and the temporary folder is removed.
+
+    Parameters
+    ----------
+    path : str or Path
+        Folder to create or replace; a symbolic link stays, and its target is replaced.
+
+    Yields
+    ------
+    Path
+        Folder to write the files into.
+
+    Raises
+    ------
+    OSError
+        Errors of the file system name `path`, not the temporary folder.
     """
-    path = Path(path).resolve()  # of a link, the folder that it leads to
+    path = Path(path).resolve()
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     try:
         with _errors_named(path, temporary):
@@ -90,8 +119,8 @@ def replace_folder(path: str | os.PathLike) -> Iterator[Path]:
 
 
 def _exchange(path: Path, new: Path) -> None:
-    # A folder cannot be renamed onto a full one; the moment between the two renames is
-    # the only one without `path`.
+    # A folder cannot be renamed over one that is not empty. `path` is missing only between the
+    # two renames.
     old = path.with_name(f"{new.name}.old")
     path.rename(old)
     try:
@@ -103,7 +132,7 @@ def _exchange(path: Path, new: Path) -> None:
 
 
 def _flush(folder: Path) -> None:
-    """Wait until all files of a folder are on the disk, and their names in it."""
+    """Flush all files of a folder, and its directory entries, to disk."""
     for current, _, names in os.walk(folder):
         for path in (*(Path(current, name) for name in names), Path(current)):
             descriptor = os.open(path, os.O_RDONLY)
@@ -115,15 +144,15 @@ def _flush(folder: Path) -> None:
 
 @contextlib.contextmanager
 def sole_user(folder: str | os.PathLike) -> Iterator[None]:
-    """Keep other processes that ask for the same out of `folder`, which is made if need be.
+    """Lock `folder` against other processes that use this function; create it if it is missing.
 
-    The lock ends with the block or with the process, however that ends, and leaves no file.
-    Where the file system has no locks, nothing is kept out.
+    The lock is released when the block or the process ends, also if it is killed, and leaves no
+    file behind. On file systems without locks nothing is locked.
 
     Raises
     ------
     InUseError
-        At once, when another process is in such a block.
+        Immediately, if another process holds the lock.
     """
     os.makedirs(folder, exist_ok=True)
     with contextlib.ExitStack() as lock:
@@ -131,69 +160,70 @@ def sole_user(folder: str | os.PathLike) -> Iterator[None]:
             lock.enter_context(locked_folder(folder))
         except BlockingIOError:
             raise InUseError(
-                f"{folder}: another process is at work in this folder; wait until it has ended, or "
+                f"{folder}: another process is using this folder; wait until it has finished, or "
                 "choose another folder."
             ) from None
         yield
 
 
 def check_writable(path: str | os.PathLike, folder: bool = False) -> None:
-    """Raise now what writing to `path` would raise after long work.
+    """Check before long work that `path` can be written at its end.
 
     Parameters
     ----------
     path : str or Path
-        A file to be written, or a folder of files; it and its parents need not exist.
+        The file to be written, or the folder to be written into. It and its parents need not
+        exist.
     folder : bool
-        Which of the two.
+        Whether `path` is a folder.
 
     Raises
     ------
     OSError
-        Names the file or folder that is in the way or may not be written.
+        If not; names the file or folder that is in the way or not writable.
     """
     path = Path(path)
     if path.is_dir() and not folder:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    there = path if folder else path.parent
-    while not there.exists():
-        there = there.parent
-    if not there.is_dir():
-        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(there))
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(there))
+    existing = path if folder else path.parent
+    while not existing.exists():
+        existing = existing.parent
+    if not existing.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(existing))
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(existing))
 
 
 def write_bytes(path: str | os.PathLike, data: bytes) -> None:
-    """Write `data` to `path`, whole or not at all."""
+    """Write `data` to `path` atomically."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:
-    """Write `text` as UTF-8 to `path`, whole or not at all."""
+    """Write `text` to `path` atomically, encoded as UTF-8."""
     write_bytes(path, text.encode("utf-8"))
 
 
 def write_json(path: str | os.PathLike, value: Any) -> None:
-    """Write `value` as indented JSON with sorted keys, whole or not at all."""
+    """Write `value` to `path` atomically, as indented JSON with sorted keys."""
     write_text(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
 
 
 def sha256(path: str | os.PathLike) -> str:
-    """Hexadecimal SHA-256 of a file's bytes."""
+    """SHA-256 of a file's content, as 64 lowercase hexadecimal digits."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def is_unused(folder: Path) -> bool:
-    """Whether a folder is missing or has nothing but hidden files.
+    """Whether a folder is missing or holds only hidden files.
 
-    Those are a file manager's, or a killed writer's.
+    File managers leave those, and so do writers that were killed.
     """
     return not folder.is_dir() or all(entry.name.startswith(".") for entry in folder.iterdir())
 
 
 def is_there(path: Path) -> bool:
-    """Whether a file is there with its bytes: a power cut can leave a name without them."""
+    """Whether a file exists and is not empty; a power cut can leave an empty one."""
     return path.is_file() and path.stat().st_size > 0

@@ -1,11 +1,11 @@
-"""An exclusive lock on a folder that ends with its process, on POSIX systems and on Windows."""
+"""Exclusive lock on a folder, released when its process ends, on POSIX systems and on Windows."""
 
 import contextlib
 import errno
 import os
 from collections.abc import Iterator
 
-# Either module exists on one family of systems only, and importing the package must need neither.
+# Each module exists on one family of systems only; importing this package must need neither.
 try:
     import fcntl
 except ImportError:
@@ -16,24 +16,24 @@ except ImportError:
     msvcrt = None
 
 LOCK_FILE = ".lock"
-"""File that is locked in place of the folder on Windows, where folders cannot be opened."""
+"""File that is locked instead of the folder on Windows, where folders cannot be opened."""
 
-# Answers of file systems that have no locks. The last is a network file system's, to a lock on
+# Errors of file systems without locks. EBADF comes from network file systems that refuse to lock
 # a descriptor that is open for reading only.
 _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EBADF)
 
 
 @contextlib.contextmanager
 def locked_folder(folder: str | os.PathLike) -> Iterator[None]:
-    """Hold the exclusive lock of an existing folder for the length of a block.
+    """Hold the exclusive lock of an existing folder for the duration of a ``with`` block.
 
-    The operating system releases it when the block or the process ends, however that ends.
-    Where the system or the file system has no locks, none is held.
+    The operating system releases the lock when the block or the process ends, also if the
+    process is killed. On systems and file systems without locks nothing is locked.
 
     Raises
     ------
     BlockingIOError
-        At once, when another process holds the lock.
+        Immediately, if another process holds the lock.
     """
     if fcntl is not None:
         with _flock(folder):
@@ -65,11 +65,11 @@ def _locked_file(path: str) -> Iterator[None]:
     try:
         try:
             msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        except OSError as error:  # EACCES or EDEADLK, which name no holder
+        except OSError as error:  # EACCES or EDEADLK
             raise BlockingIOError(error.errno, error.strerror, path) from None
         yield
     finally:
         os.close(descriptor)
-        # Windows refuses while another process has the file open; that one removes it then.
+        # Windows refuses while another process has the file open, which then removes it itself.
         with contextlib.suppress(OSError):
             os.unlink(path)

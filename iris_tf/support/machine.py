@@ -1,4 +1,4 @@
-"""Description of the machine that a figure was measured on."""
+"""Description of the machine on which a figure was measured."""
 
 import os
 import platform
@@ -22,17 +22,16 @@ _PACKAGES = (
 
 
 def machine_description() -> dict[str, Any]:
-    """Hardware and software that speed and numbers depend on, as JSON values.
+    """Hardware and software on which speed and numerical results depend.
 
-    Packages are looked up, not imported.
+    Package versions are read from their metadata, without importing the packages.
 
     Returns
     -------
-    dict
-        ``cpu`` (model name), ``architecture``, ``cores`` (logical cores that this
-        process may use), ``memory_bytes`` (None where the system does not say),
-        ``os``, ``python``, ``iris_tf`` (versions) and ``packages`` (version by
-        name, of those installed).
+    dict of JSON values
+        ``cpu`` (model name), ``architecture``, ``cores`` (logical cores available to this
+        process), ``memory_bytes`` (physical memory; None if unknown), ``os``, ``python`` and
+        ``iris_tf`` (versions), and ``packages`` (versions of the installed ones, by name).
     """
     return {
         "cpu": _cpu(),
@@ -49,7 +48,7 @@ def machine_description() -> dict[str, Any]:
 
 
 def package_version(name: str) -> str | None:
-    """Version of an installed package, or None."""
+    """Version of an installed package; None if it is not installed."""
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
@@ -57,7 +56,7 @@ def package_version(name: str) -> str | None:
 
 
 def _cpu() -> str:
-    cpuinfo = Path("/proc/cpuinfo")  # Linux; Arm kernels give no model name
+    cpuinfo = Path("/proc/cpuinfo")  # Linux; without a model name on Arm
     lines = cpuinfo.read_text(errors="replace").splitlines() if cpuinfo.is_file() else []
     for line in lines:
         key, _, value = line.partition(":")
@@ -67,7 +66,7 @@ def _cpu() -> str:
 
 
 def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):  # a container may have fewer than the machine
+    if hasattr(os, "sched_getaffinity"):  # a container may be restricted to some of the cores
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 

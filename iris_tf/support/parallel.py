@@ -1,4 +1,4 @@
-"""Many like pieces of work over processes, the same way for drawing and for cropping eyes."""
+"""Parallel execution of many independent calls, in processes or on a cluster."""
 
 import contextlib
 import itertools
@@ -13,26 +13,28 @@ import joblib
 
 from iris_tf.support.errors import DatasetError
 
-# Calls handed to joblib at a time, per process: results that nobody has taken
-# yet cannot pile up, and waiting for the last of a round costs under 1 %.
-_ROUND = 256
+# Calls per process that joblib is given at a time. Rounds bound the number of results that wait
+# to be consumed; idling at the end of a round costs less than 1 % of the time.
+_CALLS_PER_ROUND = 256
 
 
 def check_jobs(jobs: int, scheduler: str | None = None) -> None:
-    """Refuse a number of processes that is neither -1, for one a core, nor at least 1.
+    """Validate a number of processes.
 
     Parameters
     ----------
     jobs : int
+        At least 1, or -1 for one process per core.
     scheduler : str, optional
-        Address of a cluster, whose workers there are as many of as it has.
+        Address of a cluster. The number of its workers is fixed, so `jobs` must be -1.
 
     Raises
     ------
     DatasetError
+        If `jobs` is invalid, or is given together with a scheduler.
     """
     if jobs < 1 and jobs != -1:
-        raise DatasetError(f"jobs is {jobs}; choose 1 or more, or -1 for one a core.")
+        raise DatasetError(f"jobs is {jobs}; choose 1 or more, or -1 for one process per core.")
     if scheduler is not None and jobs != -1:
         raise DatasetError(
             f"jobs is {jobs}, but the workers of {scheduler} do the work; leave jobs out."
@@ -42,67 +44,69 @@ def check_jobs(jobs: int, scheduler: str | None = None) -> None:
 def run_in_processes(
     calls: Iterable, jobs: int, out: Path, scheduler: str | None = None
 ) -> Iterator[Any]:
-    """Run delayed calls in `jobs` processes, or on a cluster, and yield their results in order.
+    """Run delayed calls in processes or on a cluster, and yield their results in order.
+
+    Exceptions that a call raises are passed on unchanged.
 
     Parameters
     ----------
     calls : iterable
-        Of ``joblib.delayed(function)(...)``.
+        Results of ``joblib.delayed(function)(...)``; consumed lazily.
     jobs : int
-        See `check_jobs`.
+        Number of processes; see `check_jobs`.
     out : Path
-        Folder that the calls write to, for the error message.
+        Output folder of the calls, named in error messages.
     scheduler : str, optional
-        Address ``tcp://host:port`` of a ``dask.distributed`` scheduler, whose
-        workers do the work instead of processes of this machine.
+        Address ``tcp://host:port`` of a ``dask.distributed`` scheduler, whose workers are used
+        instead of processes of this machine.
 
     Yields
     ------
     object
-        A call's result.
+        The result of the next call.
 
     Raises
     ------
     DatasetError
-        When a process is killed, or the cluster cannot be reached or is lost.
-        What a call itself raises comes through as it is.
+        If a process is killed, or the cluster cannot be reached or is lost.
     """
     if scheduler is not None:
-        # Imported when asked for: dask is an extra.
+        # A local import, because dask is an optional dependency.
         from iris_tf.support.cluster import cluster_backend
 
         with cluster_backend(scheduler, out) as backend:
             parallel = joblib.Parallel(-1, backend, return_as="generator")
             yield from _in_rounds(parallel, calls, backend.effective_n_jobs(-1))
         return
-    # No backend is named, so that `joblib.parallel_config` can choose one.
+    # No backend is named, so that callers can choose one with `joblib.parallel_config`.
     try:
         parallel = joblib.Parallel(jobs, return_as="generator")
         yield from _in_rounds(parallel, calls, joblib.effective_n_jobs(jobs))
     except BrokenProcessPool:
         raise DatasetError(
-            f"{out}: a worker process was killed, often for want of memory; "
-            "run again to go on, with fewer jobs."
+            f"{out}: a worker process was killed, often for lack of memory; "
+            "run the command again to resume, with fewer jobs."
         ) from None
 
 
 def _in_rounds(parallel: joblib.Parallel, calls: Iterable, processes: int) -> Iterator[Any]:
     calls = iter(calls)
-    while some := list(itertools.islice(calls, _ROUND * processes)):
-        yield from parallel(some)
+    while batch := list(itertools.islice(calls, _CALLS_PER_ROUND * processes)):
+        yield from parallel(batch)
 
 
 _opencv_lock = threading.Lock()
-_opencv_blocks, _opencv_threads = 0, 0  # blocks being run, and threads before the first
+_opencv_blocks, _opencv_threads = 0, 0  # active blocks; number of threads before the first
 
 
 @contextlib.contextmanager
 def one_opencv_thread() -> Iterator[None]:
-    """Keep OpenCV to one thread for the length of a block, and of others at the same time.
+    """Limit OpenCV to one thread while at least one such ``with`` block is active.
 
-    One process a core is parallel enough, and one thread sums in one order.
+    Work is already spread over one process per core, and a single thread adds up floating-point
+    numbers in a fixed order, so results are reproducible.
     """
-    # A worker of a cluster may run several blocks at once, and OpenCV's number is for all.
+    # OpenCV's setting is global, and a cluster worker may run several blocks in its threads.
     global _opencv_blocks, _opencv_threads
     with _opencv_lock:
         if _opencv_blocks == 0:

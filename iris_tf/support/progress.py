@@ -1,4 +1,4 @@
-"""Progress of long stages: a bar with time left on a terminal, plain lines in a log."""
+"""Progress of long-running stages: a bar on a terminal, plain lines in a log."""
 
 import sys
 import time
@@ -20,16 +20,18 @@ _SECONDS_BETWEEN_LOG_LINES = 10.0
 
 
 class StageProgress:
-    """Count the steps of one stage and show how long the rest will take.
+    """Context manager that counts the steps of a stage and shows the estimated time left.
+
+    Everything is written to standard error.
 
     Parameters
     ----------
     description : str
-        What is going on, e.g. ``"Synthesizing eyes"``.
+        Label of the stage, e.g. ``"Synthesizing eyes"``.
     total : int
         Number of steps of the stage.
     done : int, optional
-        Steps that an earlier, interrupted run has finished.
+        Steps completed by an earlier, interrupted run; they do not enter the estimate.
     """
 
     def __init__(self, description: str, total: int, done: int = 0):
@@ -70,7 +72,14 @@ class StageProgress:
             )
 
     def advance(self, steps: int = 1, note: str = "") -> None:
-        """Count `steps` more as done and show `note` (a loss, say) behind the bar."""
+        """Count `steps` more as done.
+
+        Parameters
+        ----------
+        steps : int, optional
+        note : str, optional
+            Text shown after the bar or at the end of the line, e.g. the current loss.
+        """
         self.done += steps
         if self._bar is not None:
             self._bar.update(self._task, completed=self.done, note=note)
@@ -88,7 +97,7 @@ class StageProgress:
 
 
 def track(items: Iterable[T], description: str, total: int) -> Iterator[T]:
-    """Yield `items` while showing progress over `total` of them."""
+    """Yield `items` and show the progress of a stage of `total` steps, one per item."""
     with StageProgress(description, total) as progress:
         for item in items:
             yield item

@@ -1,4 +1,4 @@
-"""Keeping what native libraries log off the terminal."""
+"""Suppression of the log output of native libraries."""
 
 import contextlib
 import os
@@ -25,17 +25,17 @@ _LAST_STANDARD_STREAM = 2
 
 @contextlib.contextmanager
 def quiet(*descriptors: int) -> Iterator[None]:
-    """Redirect file descriptors to the null device for the length of a block.
+    """Redirect file descriptors to the null device for the duration of a ``with`` block.
 
-    LiteRT and TensorFlow's converter log from C++ straight to the descriptors, and offer no
-    level to set. Their errors arrive as exceptions all the same. Blocks may be nested and may
+    LiteRT and TensorFlow's converter log from C++ directly to the descriptors and have no log
+    level to set. Their errors are still raised as exceptions. Blocks may be nested and may
     overlap in several threads: a descriptor is restored when the last block has ended.
 
     Parameters
     ----------
     *descriptors : int
-        1 for standard output, 2 for standard error. One that is closed, as in a
-        daemon, is left alone.
+        1 for standard output, 2 for standard error. Closed descriptors, as in a daemon, are
+        ignored.
     """
     with _lock:
         _flush()
@@ -44,13 +44,13 @@ def quiet(*descriptors: int) -> Iterator[None]:
         yield
     finally:
         with _lock:
-            _flush()  # Python's own buffers, into the descriptors they were filled for
+            _flush()  # what Python buffered within the block must not appear after it
             for descriptor in redirected:
                 _restore(descriptor)
 
 
 def _redirect(descriptor: int) -> bool:
-    """Whether the descriptor is open, and so now leads nowhere."""
+    """Redirect a descriptor and count the block; False if the descriptor is closed."""
     if descriptor not in _silenced:
         try:
             saved = _copy_of(descriptor)
@@ -67,7 +67,7 @@ def _redirect(descriptor: int) -> bool:
 
 
 def _copy_of(descriptor: int) -> int:
-    """A duplicate that does not take the place of a standard stream which is closed."""
+    """Duplicate a descriptor, but not into the slot of a standard stream that is closed."""
     copies = [os.dup(descriptor)]
     while copies[-1] <= _LAST_STANDARD_STREAM:
         copies.append(os.dup(descriptor))

@@ -1,3 +1,3 @@
-"""The version of iris_tf, in one place for the package, its files and its pages."""
+"""The version of iris_tf; package metadata, written files and reports all take it from here."""
 
 __version__ = "0.2.0"

@@ -183,7 +183,7 @@ def test_a_killed_worker_is_one_sentence_and_the_next_run_goes_on(tmp_path, eyes
     os.kill(workers[0], signal.SIGKILL)
     _, errors = process.communicate(timeout=60)
     assert process.returncode != 0
-    assert re.search(r"DatasetError: .*worker process was killed.*run again", errors)
+    assert re.search(r"DatasetError: .*worker process was killed.*again to resume", errors)
     assert not (out / "manifest.csv").exists()
 
     prepare(eyes, out, jobs=1)
@@ -192,7 +192,7 @@ def test_a_killed_worker_is_one_sentence_and_the_next_run_goes_on(tmp_path, eyes
 
 def test_a_killed_worker_is_one_sentence(tmp_path, eyes, monkeypatch):
     monkeypatch.setattr("iris_tf.preparation.extraction._process_chunk", lambda *args: os._exit(1))
-    with pytest.raises(DatasetError, match=r"worker process was killed.*run again"):
+    with pytest.raises(DatasetError, match=r"worker process was killed.*again to resume"):
         prepare(eyes, tmp_path / "out", jobs=2)
 
 

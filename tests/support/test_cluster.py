@@ -39,7 +39,7 @@ def test_results_come_in_order_from_two_worker_processes(two_workers, tmp_path):
 
 
 def test_rounds_change_nothing(two_workers, tmp_path, monkeypatch):
-    monkeypatch.setattr("iris_tf.support.parallel._ROUND", 3)
+    monkeypatch.setattr("iris_tf.support.parallel._CALLS_PER_ROUND", 3)
     for scheduler in (two_workers, None):
         calls = (joblib.delayed(pow)(i, 2) for i in range(20))
         results = run_in_processes(calls, -1 if scheduler else 2, tmp_path, scheduler)
@@ -47,7 +47,7 @@ def test_rounds_change_nothing(two_workers, tmp_path, monkeypatch):
 
 
 def test_no_more_than_a_round_of_calls_is_taken_ahead(two_workers, tmp_path, monkeypatch):
-    monkeypatch.setattr("iris_tf.support.parallel._ROUND", 3)
+    monkeypatch.setattr("iris_tf.support.parallel._CALLS_PER_ROUND", 3)
     for scheduler in (two_workers, None):
         taken = []
         calls = (taken.append(i) or joblib.delayed(abs)(i) for i in range(100))
@@ -89,7 +89,7 @@ def test_work_that_kills_every_worker_is_one_sentence(two_workers, tmp_path):
         return i
 
     calls = [joblib.delayed(number)(i) for i in range(4)]
-    with pytest.raises(DatasetError, match=r"killed over and over.*run again to go on"):
+    with pytest.raises(DatasetError, match=r"killed repeatedly.*run the command again to resume"):
         list(run_in_processes(calls, -1, tmp_path, two_workers))
 
 
@@ -123,7 +123,7 @@ def test_a_cluster_that_goes_away_is_one_sentence(tmp_path):
         results = run_in_processes(calls, -1, tmp_path, address_file.read_text())
         next(results)
         process.kill()
-        with pytest.raises(DatasetError, match=r"connection to the cluster .* was lost.*go on"):
+        with pytest.raises(DatasetError, match=r"connection to the cluster .* was lost.*resume"):
             list(results)
     finally:
         process.kill()

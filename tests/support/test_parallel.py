@@ -34,7 +34,7 @@ def test_what_a_call_raises_comes_through(tmp_path):
 
 def test_a_killed_process_is_one_sentence(tmp_path, monkeypatch):
     monkeypatch.setattr(writer, "_write_identity", lambda *args: os._exit(1))
-    with pytest.raises(DatasetError, match=r"worker process was killed.*run again"):
+    with pytest.raises(DatasetError, match=r"worker process was killed.*again to resume"):
         writer.synthesize(tmp_path / "eyes", 2, 1, 0, jobs=2)
 
 
