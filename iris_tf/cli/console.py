@@ -1,10 +1,14 @@
 """What commands share: some options, exit status and error messages, loading TensorFlow."""
 
+import contextlib
 import os
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from enum import StrEnum
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -29,6 +33,12 @@ INTERNAL_ERROR = 70
 BROKEN_PIPE = 141
 """Exit status when the reader of standard output has gone, as of a program ended by SIGPIPE."""
 
+INTERRUPTED = 130
+"""Exit status after Ctrl-C."""
+
+TERMINATED = 143
+"""Exit status after SIGTERM, which ends a command as Ctrl-C does: what is half done is removed."""
+
 # Click and Python end with status 1 for reasons of their own, so a decision takes another way.
 _NOT_ACCEPTED = 101
 
@@ -45,21 +55,48 @@ def report_errors(command: Callable[[], None]) -> None:
     """Run a command and end with its exit status.
 
     The status is 1 for a negative `decision` alone: not for a broken pipe, an aborted prompt or
-    an unexpected exception.
+    an unexpected exception. SIGTERM ends the command as Ctrl-C does.
     """
+    with _sigterm_as_interrupt() as terminated:
+        try:
+            _run(command)
+        except KeyboardInterrupt:
+            sys.exit(TERMINATED if terminated.is_set() else INTERRUPTED)
+        except SystemExit as ended:
+            sys.exit(TERMINATED if terminated.is_set() else _status(ended))
+        except Exception:
+            traceback.print_exc()
+            typer.echo("This is a defect of iris_tf; report it with the lines above.", err=True)
+            sys.exit(INTERNAL_ERROR)
+
+
+@contextlib.contextmanager
+def _sigterm_as_interrupt() -> Iterator[threading.Event]:
+    """Let SIGTERM raise what Ctrl-C raises; the event tells the two apart."""
+    terminated = threading.Event()
+
+    def terminate(number: int, frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_IGN)  # a second one must not interrupt the cleaning up
+        terminated.set()
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():  # which alone gets signals
+        yield terminated
+        return
+    before = signal.signal(signal.SIGTERM, terminate)
     try:
-        _run(command)
-    except SystemExit as ended:
-        if ended.code == _NOT_ACCEPTED:
-            sys.exit(1)
-        if ended.code == 1:
-            # Click has turned the original exception into status 1.
-            sys.exit(BROKEN_PIPE if isinstance(ended.__context__, BrokenPipeError) else USER_ERROR)
-        raise
-    except Exception:
-        traceback.print_exc()
-        typer.echo("This is a defect of iris_tf; please report it with the lines above.", err=True)
-        sys.exit(INTERNAL_ERROR)
+        yield terminated
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _status(ended: SystemExit) -> str | int | None:
+    if ended.code == _NOT_ACCEPTED:
+        return 1
+    if ended.code == 1:
+        # Click has turned the original exception into status 1.
+        return BROKEN_PIPE if isinstance(ended.__context__, BrokenPipeError) else USER_ERROR
+    return ended.code
 
 
 def _run(command: Callable[[], None]) -> None:

@@ -2,8 +2,10 @@
 
 import contextlib
 import itertools
+import os
 import threading
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from iris_tf.support.errors import DatasetError
 # Calls per process that joblib is given at a time. Rounds bound the number of results that wait
 # to be consumed; idling at the end of a round costs less than 1 % of the time.
 _CALLS_PER_ROUND = 256
+_PARENT_CHECK_SECONDS = 1.0
 
 
 def check_jobs(jobs: int, scheduler: str | None = None) -> None:
@@ -81,6 +84,7 @@ def run_in_processes(
     # No backend is named, so that callers can choose one with `joblib.parallel_config`.
     try:
         parallel = joblib.Parallel(jobs, return_as="generator")
+        calls = (joblib.delayed(_call)(os.getpid(), *call) for call in calls)
         yield from _in_rounds(parallel, calls, joblib.effective_n_jobs(jobs))
     except BrokenProcessPool:
         raise DatasetError(
@@ -93,6 +97,26 @@ def _in_rounds(parallel: joblib.Parallel, calls: Iterable, processes: int) -> It
     calls = iter(calls)
     while batch := list(itertools.islice(calls, _CALLS_PER_ROUND * processes)):
         yield from parallel(batch)
+
+
+def _call(parent: int, function: Callable, args: tuple, kwargs: dict) -> Any:
+    """Call a function in a worker, which ends with its parent process."""
+    if os.getppid() == parent and not any(t.name == _WATCHDOG for t in threading.enumerate()):
+        threading.Thread(target=_end_with, args=[parent], name=_WATCHDOG, daemon=True).start()
+    return function(*args, **kwargs)
+
+
+_WATCHDOG = "iris_tf parent watchdog"
+
+
+def _end_with(parent: int) -> None:
+    """End this process once `parent` is gone.
+
+    Joblib's workers outlive a killed parent by minutes, write on, and keep its pipes open.
+    """
+    while os.getppid() == parent:
+        time.sleep(_PARENT_CHECK_SECONDS)
+    os._exit(1)
 
 
 _opencv_lock = threading.Lock()

@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 
 import cv2
 import numpy as np
@@ -460,6 +461,47 @@ def test_only_a_decision_has_status_1(command, small_images, tmp_path):
     # The reader has gone before there is a decision to read.
     assert status(first, second, reader="true") == 141
     assert (tmp_path / "err").read_text() == ""
+
+
+def test_sigterm_ends_a_command_and_its_workers(command, tmp_path):
+    out = tmp_path / "eyes"
+    process = subprocess.Popen(
+        [command, "synthesize", "--out", out, "--subjects", "500", "--jobs", "2"],
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    wait_for(lambda: list(out.glob("*/*/*.jpg")))
+    assert members(process.pid) > 1
+    process.terminate()
+    assert process.wait(timeout=60) == 143
+    wait_for(lambda: not members(process.pid))
+    assert not list(out.rglob(".*"))  # nothing half written
+
+
+def test_workers_end_with_a_killed_command(command, tmp_path):
+    out = tmp_path / "eyes"
+    process = subprocess.Popen(
+        [command, "synthesize", "--out", out, "--subjects", "500", "--jobs", "2"],
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    wait_for(lambda: list(out.glob("*/*/*.jpg")))
+    process.kill()
+    process.wait()
+    wait_for(lambda: not members(process.pid))
+
+
+def wait_for(condition, seconds=60):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+def members(session):
+    """Number of running processes of a session."""
+    listed = subprocess.run(["ps", "-o", "stat=", "-s", str(session)], capture_output=True)
+    return sum(not line.startswith(b"Z") for line in listed.stdout.splitlines())
 
 
 def test_an_aborted_prompt_is_no_decision():
