@@ -20,18 +20,18 @@ import numpy as np
 
 from iris_tf.benchmark.collection import TABLE, import_results
 from iris_tf.benchmark.schema import STATISTICS, statistics, validate_result
-from iris_tf.imaging.images import resize_roi
-from iris_tf.synthetic.ground_truth import read_truth
-from iris_tf.synthetic.dataset_writer import synthesize
-from iris_tf.support.errors import ExtractionError
+from iris_tf.config.names import ROI_MODES
 from iris_tf.imaging.geometry import Ellipse, Window
-from iris_tf.tflite.model_card import ModelCard
-from iris_tf.tflite.model_card import ModelFile as FileFacts
+from iris_tf.imaging.images import resize_roi
 from iris_tf.segmentation.network_segmenter import CHANNELS, NetworkSegmenter
 from iris_tf.segmentation.polar import fit_ellipse
-from iris_tf.segmentation.roi_modes import ROI_MODES, crop_roi
+from iris_tf.segmentation.roi_modes import crop_roi
 from iris_tf.segmentation.segmenter import SegmentedEye
-from iris_tf.matching.similarity import PhasePart
+from iris_tf.support.errors import ExtractionError
+from iris_tf.synthetic.dataset_writer import synthesize
+from iris_tf.synthetic.ground_truth import read_truth
+from iris_tf.tflite.model_card import ModelCard, ModelFile
+from iris_tf.tflite.phase_code_layout import PhaseCodeLayout
 
 RESOURCES = Path(__file__).parent / "core" / "src" / "test" / "resources"
 ELLIPSES, RESIZES, SAMPLES = 300, 200, 101
@@ -304,8 +304,9 @@ def write_card() -> None:
         input_size=(48, 256), embedding_size=64,
         thresholds={"eer": 0.25, "far_1e-2": 0.5, "far_1e-3": 0.75},
         thresholds_from={"dataset": "synthetic", "split": "val"},
-        files={"m.tflite": FileFacts(precision="float16", sha256=sha256, bytes=3)},
-        training_data="synthetic eyes", created_by="iris_tf 0.1.0", phase=PhasePart(32, 16, 2),
+        files={"m.tflite": ModelFile(precision="float16", sha256=sha256, bytes=3)},
+        training_data="synthetic eyes", created_by="iris_tf 0.1.0",
+        phase=PhaseCodeLayout(32, 16, 2),
     ).write(RESOURCES / "recognition_card.json")  # fmt: skip
 
 

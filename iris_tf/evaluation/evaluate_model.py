@@ -21,6 +21,7 @@ from iris_tf.evaluation.pair_lists import read_pairs
 from iris_tf.evaluation.prepared_sets import PreparedSet, prepared_sets
 from iris_tf.evaluation.saliency import OcclusionMap, occlusion_maps
 from iris_tf.evaluation.slices import slice_figures
+from iris_tf.matching.matcher import Matcher
 from iris_tf.metrics.counts import ScoreCounts
 from iris_tf.metrics.differences import paired_differences
 from iris_tf.metrics.evaluate_embeddings import (
@@ -39,7 +40,6 @@ from iris_tf.support.machine import machine_description
 from iris_tf.support.progress import track
 from iris_tf.tflite.cost import model_cost
 from iris_tf.tflite.model_card import ModelCard
-from iris_tf.tflite.phase_code_layout import PhaseCodeLayout
 
 BASELINES = ("iriscode",)
 
@@ -264,11 +264,11 @@ def evaluate_models(inputs: EvaluationInputs) -> EvaluationOutcome:
         if lists:
             compared = (listed[(listed < len(rows)).all(axis=1)] for listed in lists)
             evaluation = evaluation_of_pairs(
-                vectors, rows, *compared, resamples, phase=embedder.phase
+                vectors, rows, *compared, resamples, matcher=embedder.matcher
             )
         else:
             evaluation = evaluation_of_embeddings(
-                vectors, rows, resamples, protocol=protocol, phase=embedder.phase
+                vectors, rows, resamples, protocol=protocol, matcher=embedder.matcher
             )
         if not entries:
             embeddings = vectors
@@ -280,7 +280,7 @@ def evaluate_models(inputs: EvaluationInputs) -> EvaluationOutcome:
                 "model": description,
                 "evaluation": evaluation.result,
                 "generalised": _generalised(evaluation, rows, failed, protocol, lists),
-                "slices": slice_figures(vectors, rows, evaluation, embedder.phase),
+                "slices": slice_figures(vectors, rows, evaluation, embedder.matcher),
             }
         )
     for entry, evaluation in zip(entries[1:], evaluations[1:], strict=True):
@@ -299,7 +299,7 @@ def evaluate_models(inputs: EvaluationInputs) -> EvaluationOutcome:
                 codes,
                 evaluations[0].result,
                 embeddings,
-                inputs.models[0].embedder.phase,
+                inputs.models[0].embedder.matcher,
                 rows,
                 failed,
                 protocol,
@@ -334,7 +334,7 @@ def _names(given: Sequence[str | Path], embedders: Sequence[Embedder]) -> list[s
 
 
 def _description(model: OpenedModel) -> dict[str, Any]:
-    path, phase = model.embedder.path, model.embedder.phase
+    path, layout = model.embedder.path, model.embedder.matcher.layout
     exported, digest = path.suffix == ".tflite", sha256(path)
     cost = model_cost(path) if exported else None
     card = ModelCard.of_file(path) if exported else None
@@ -345,7 +345,7 @@ def _description(model: OpenedModel) -> dict[str, Any]:
         "precision": precisions.get(digest, ""),
         "sha256": digest,
         "bytes": path.stat().st_size,
-        "phase": None if phase is None else dataclasses.asdict(phase),
+        "phase": None if layout is None else dataclasses.asdict(layout),
         "parameters": None if cost is None else cost.parameters,
         "macs": None if cost is None else cost.macs,
         "latency": None,
@@ -377,7 +377,7 @@ def _beside(
     baseline: IrisCodeBaseline,
     evaluation: dict[str, Any],
     embeddings: np.ndarray,
-    phase: PhaseCodeLayout | None,
+    matcher: Matcher,
     rows: list[ManifestRow],
     failed: Sequence[tuple[ManifestRow, str]] | None,
     protocol: str,
@@ -392,7 +392,7 @@ def _beside(
         failed = [*failed, *zip(without, reasons, strict=True)]
     if len(compared) < len(rows):
         evaluation = evaluate_embeddings(
-            embeddings[usable], compared, resamples, protocol=protocol, phase=phase
+            embeddings[usable], compared, resamples, protocol=protocol, matcher=matcher
         )
     similarities = hamming_distances(baseline.codes.codes, baseline.codes.masks)
     np.subtract(1.0, similarities, out=similarities)

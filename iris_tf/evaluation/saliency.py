@@ -17,7 +17,6 @@ from iris_tf.data.crop_store import read_crop
 from iris_tf.data.manifest import ManifestRow
 from iris_tf.evaluation.slices import QUALITIES
 from iris_tf.imaging.images import resize_roi
-from iris_tf.matching.similarity import similarities
 from iris_tf.recognition.open_model import Embedder
 from iris_tf.support.files import atomic_path
 from iris_tf.support.progress import track
@@ -194,8 +193,8 @@ def occlude(
     whole, other = np.asarray(embedder.embed([crop, partner]), np.float64)
     covered = np.asarray(embedder.embed(_covered(crop, corners, side)), np.float64)
     both = np.stack([whole, other])
-    [[itself, similarity]] = similarities(whole[None], both, embedder.phase)
-    drops = np.array([itself, similarity])[:, None] - similarities(both, covered, embedder.phase)
+    [[itself, similarity]] = embedder.matcher.similarities(whole[None], both)
+    drops = np.array([itself, similarity])[:, None] - embedder.matcher.similarities(both, covered)
     sums, patches = np.zeros((2, *crop.shape)), np.zeros(crop.shape)
     for (top, left), drop in zip(corners, drops.T, strict=True):
         under = slice(top, top + side), slice(left, left + side)

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from iris_tf.data.manifest import ManifestRow
+from iris_tf.matching.matcher import Matcher
 from iris_tf.metrics.counts import Pairs, ScoreCounts, count_scores, number_of_comparisons
 from iris_tf.metrics.evaluate_embeddings import Evaluation
 from iris_tf.metrics.scores import label_images, similarity_blocks
 from iris_tf.metrics.verification import curve_of_counts, eer_of_curve
-from iris_tf.tflite.phase_code_layout import PhaseCodeLayout
 
 QUALITIES = (
     "confidence", "usable_iris_area", "iris_sclera_contrast", "iris_pupil_contrast",
@@ -28,7 +28,7 @@ def slice_figures(
     embeddings: np.ndarray,
     rows: Sequence[ManifestRow],
     evaluation: Evaluation,
-    phase: PhaseCodeLayout | None = None,
+    matcher: Matcher = Matcher(),
 ) -> dict[str, Any]:
     """Figures of all slices that the rows allow.
 
@@ -40,8 +40,8 @@ def slice_figures(
         Eye, dataset, pupil and iris ellipses and quality figures are read.
     evaluation : Evaluation
         Of the same embeddings and rows.
-    phase : PhaseCodeLayout, optional
-        See `iris_tf.matching.similarity.similarities`.
+    matcher : Matcher, optional
+        How embeddings are compared.
 
     Returns
     -------
@@ -66,7 +66,7 @@ def slice_figures(
         names = sorted(set(of.tolist()) - {""})
         parts = {
             name: _part(
-                embeddings[of == name], _chosen(rows, of == name), thresholds, protocol, phase
+                embeddings[of == name], _chosen(rows, of == name), thresholds, protocol, matcher
             )
             for name in names
             if len(names) > 1 and protocol != "pair-lists"
@@ -90,13 +90,13 @@ def _part(
     rows: Sequence[ManifestRow],
     thresholds: Mapping[str, float],
     protocol: str,
-    phase: PhaseCodeLayout | None,
+    matcher: Matcher,
 ) -> dict[str, Any] | None:
     labels = label_images(rows, protocol)
     n_genuine, n_impostor = number_of_comparisons(labels)
     if not (n_genuine and n_impostor):
         return None
-    counts = count_scores(similarity_blocks(embeddings, phase), labels).counts
+    counts = count_scores(similarity_blocks(embeddings, matcher), labels).counts
     return {
         "images": len(rows),
         "genuine_comparisons": n_genuine,

@@ -12,6 +12,7 @@ from iris_tf.data.crop_store import load_rois
 from iris_tf.data.manifest import read_manifest, read_settings
 from iris_tf.export.export_tflite import export_model
 from iris_tf.matching.calibration import Calibration
+from iris_tf.matching.matcher import Matcher
 from iris_tf.metrics.counts import give_both_kinds
 from iris_tf.metrics.evaluate_embeddings import evaluate_embeddings
 from iris_tf.networks.embed_rois import embed_rois, load_embedding_model
@@ -73,10 +74,12 @@ def export_run(
             "on a dataset of more eyes, with several images of each."
         )
     rois = load_rois(validation, recipe.dataset, tuple(recipe.network.input_size))
-    phase = None
+    layout = None
     if recipe.network.phase:
-        model, phase = with_phase(model, recipe.network.phase)
-    evaluation = evaluate_embeddings(embed_rois(model, rois), validation, resamples=0, phase=phase)
+        model, layout = with_phase(model, recipe.network.phase)
+    evaluation = evaluate_embeddings(
+        embed_rois(model, rois), validation, resamples=0, matcher=Matcher(layout)
+    )
     spread = np.linspace(0, len(rois) - 1, min(_PARITY_CROPS, len(rois))).astype(int)
     name = run.path.resolve().name
     training = [row for row in rows if row.split == "train"]
@@ -100,7 +103,7 @@ def export_run(
             segmenter_version=settings.get("segmenter_version", ""),
             input_size=tuple(recipe.network.input_size),
             embedding_size=model.output_shape[-1],
-            phase=phase,
+            phase=layout,
             thresholds=evaluation["thresholds"],
             thresholds_from={
                 "dataset": _dataset_name(settings),

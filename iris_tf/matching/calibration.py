@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from iris_tf.matching.similarity import learned_size
+from iris_tf.matching.matcher import Matcher
 from iris_tf.matching.template import unit
 from iris_tf.support.errors import ModelError
 from iris_tf.support.files import write_json
@@ -81,8 +81,9 @@ class Calibration:
         Images that could not be used, by reason.
     impostors : ImpostorEstimate
         Thresholds, and what they rest on.
-    phase : PhaseCodeLayout or None
-        How the embeddings were compared (``size``, ``columns`` and ``turns`` in JSON, or null).
+    matcher : Matcher
+        How the embeddings were compared (in JSON ``phase``: its layout's ``size``, ``columns`` and
+        ``turns``, or null).
     created_by : str
         Program and version.
     """
@@ -95,7 +96,7 @@ class Calibration:
     eyes: int | None
     failures: dict[str, int]
     impostors: ImpostorEstimate
-    phase: PhaseCodeLayout | None = None
+    matcher: Matcher = Matcher()
     created_by: str = f"iris_tf {__version__}"
 
     @property
@@ -109,13 +110,14 @@ class Calibration:
 
         A phase code stays as it is, and so does the length of what is before it.
         """
-        if self.phase is None:
+        if not self.matcher.code_size:
             return unit(embeddings @ self.matrix)
-        return unit(adapt_learned(embeddings, self.matrix, self.phase))
+        return unit(adapt_learned(embeddings, self.matrix, self.matcher))
 
     def write(self, path: str | Path) -> None:
         """Write the calibration as JSON, whole or not at all."""
         values = dataclasses.asdict(self) | {"matrix": self.matrix.tolist()}
+        values["phase"] = values.pop("matcher")["layout"]
         write_json(path, {"schema_version": SCHEMA_VERSION} | values)
 
     @classmethod
@@ -147,23 +149,20 @@ class Calibration:
         matrix = np.array(values.pop("matrix"), np.float32)
         impostors = ImpostorEstimate(**values.pop("impostors"))
         phase = values.pop("phase")
-        phase = None if phase is None else PhaseCodeLayout(**phase)
+        matcher = Matcher(None if phase is None else PhaseCodeLayout(**phase))
         thresholds = [impostors.thresholds[point] for point in FALSE_MATCH_RATES]
         texts = [values[name] for name in ("name", "model", "model_sha256")]
         if matrix.shape != 2 * matrix.shape[:1] or not all(isinstance(text, str) for text in texts):
             raise ValueError
         if not (np.isfinite(matrix).all() and all(map(math.isfinite, thresholds))):
             raise ValueError
-        return cls(matrix=matrix, impostors=impostors, phase=phase, **values)
+        return cls(matrix=matrix, impostors=impostors, matcher=matcher, **values)
 
 
-def adapt_learned(
-    embeddings: np.ndarray, matrix: np.ndarray, phase: PhaseCodeLayout | None
-) -> np.ndarray:
+def adapt_learned(embeddings: np.ndarray, matrix: np.ndarray, matcher: Matcher) -> np.ndarray:
     """Embeddings (n, D), float64, whose learned part was multiplied and kept its length."""
-    embeddings = np.asarray(embeddings, np.float64)
-    learned, code = np.split(embeddings, [learned_size(embeddings.shape[1], phase)], axis=1)
+    learned, codes = matcher.split(np.asarray(embeddings, np.float64))
     multiplied = learned @ matrix
     # Not `unit`: float32 would round images that are all alike apart.
     lengths = np.linalg.norm(learned, axis=1) / np.linalg.norm(multiplied, axis=1)
-    return np.concatenate([multiplied * lengths[:, None], code], axis=1)
+    return np.concatenate([multiplied * lengths[:, None], codes], axis=1)

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from iris_tf.matching.similarity import similarities
+from iris_tf.matching.matcher import Matcher
 from iris_tf.matching.template import Origin, Template, are_unit, read_arrays, write_arrays
 from iris_tf.support.errors import ModelError
-from iris_tf.tflite.phase_code_layout import PhaseCodeLayout
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +50,7 @@ class Gallery:
         return cls(embeddings, tuple(templates), ("",) * len(templates), origin)
 
     def best_of_each(
-        self, embedding: np.ndarray, phase: PhaseCodeLayout | None = None
+        self, embedding: np.ndarray, matcher: Matcher = Matcher()
     ) -> list[tuple[str, float, str]]:
         """Most similar image of each identity.
 
@@ -59,7 +58,7 @@ class Gallery:
         ----------
         embedding : ndarray of shape (D,), float32
             The probe's unit vector.
-        phase : PhaseCodeLayout, optional
+        matcher : Matcher, optional
             How the model's embeddings are compared.
 
         Returns
@@ -67,7 +66,7 @@ class Gallery:
         list of (identity, similarity, image)
             The most similar identity first.
         """
-        scores = similarities(embedding[None], self.embeddings, phase)[0].clip(-1.0, 1.0)
+        scores = matcher.similarities(embedding[None], self.embeddings)[0].clip(-1.0, 1.0)
         best: dict[str, tuple[str, float, str]] = {}
         for number in np.argsort(-scores, kind="stable"):
             identity = self.identities[number]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from iris_tf.data.manifest import ManifestRow
-from iris_tf.matching.similarity import paired_similarities
+from iris_tf.matching.matcher import Matcher
 from iris_tf.metrics.bootstrap import (
     Resampled,
     person_weights,
@@ -27,7 +27,6 @@ from iris_tf.metrics.scores import (
 from iris_tf.metrics.separation import resample_d_prime, resample_d_prime_of_pairs
 from iris_tf.metrics.subject_sums import Blocks
 from iris_tf.support.errors import EvaluationError
-from iris_tf.tflite.phase_code_layout import PhaseCodeLayout
 
 RESAMPLES = 1000
 WORST = 10
@@ -65,7 +64,7 @@ def evaluate_embeddings(
     resamples: int = RESAMPLES,
     seed: int = 0,
     protocol: str = "all-pairs",
-    phase: PhaseCodeLayout | None = None,
+    matcher: Matcher = Matcher(),
 ) -> dict[str, Any]:
     """Evaluate embeddings of a split: all genuine and all impostor pairs.
 
@@ -85,9 +84,8 @@ def evaluate_embeddings(
         Seed of the bootstrap and of the galleries of open-set identification.
     protocol : {"all-pairs", "same-eye", "across-datasets"}, optional
         See `label_images`.
-    phase : PhaseCodeLayout, optional
-        Part of the embeddings that is compared at its best turn, see
-        `iris_tf.matching.similarity.similarities`.
+    matcher : Matcher, optional
+        How embeddings are compared.
 
     Returns
     -------
@@ -127,7 +125,7 @@ def evaluate_embeddings(
         When the embeddings are not finite unit vectors, one a row, or there is no
         genuine or no impostor comparison.
     """
-    return evaluation_of_embeddings(embeddings, rows, resamples, seed, protocol, phase).result
+    return evaluation_of_embeddings(embeddings, rows, resamples, seed, protocol, matcher).result
 
 
 def evaluation_of_embeddings(
@@ -136,15 +134,15 @@ def evaluation_of_embeddings(
     resamples: int = RESAMPLES,
     seed: int = 0,
     protocol: str = "all-pairs",
-    phase: PhaseCodeLayout | None = None,
+    matcher: Matcher = Matcher(),
 ) -> Evaluation:
     """`evaluate_embeddings`, with the scores and resamples that it came from."""
     embeddings = check_embeddings(embeddings, len(rows))
 
     def blocks() -> Iterable[tuple[int, np.ndarray]]:
-        return similarity_blocks(embeddings, phase)
+        return similarity_blocks(embeddings, matcher)
 
-    if phase is not None and resamples and len(rows) ** 2 <= _FLOATS_KEPT:
+    if matcher.code_size and resamples and len(rows) ** 2 <= _FLOATS_KEPT:
         blocks = _kept(blocks)
     return _evaluate(blocks, rows, resamples, seed, protocol)
 
@@ -245,7 +243,7 @@ def evaluation_of_pairs(
     impostor: np.ndarray,
     resamples: int = RESAMPLES,
     seed: int = 0,
-    phase: PhaseCodeLayout | None = None,
+    matcher: Matcher = Matcher(),
 ) -> Evaluation:
     """Evaluate listed comparisons only; there is no identification then.
 
@@ -257,7 +255,7 @@ def evaluation_of_pairs(
         Who is on each image.
     genuine, impostor : ndarray of shape (n_genuine, 2), (n_impostor, 2), int
         Images of each comparison, from `read_pairs`.
-    resamples, seed, phase
+    resamples, seed, matcher
         See `evaluate_embeddings`.
 
     Returns
@@ -267,7 +265,7 @@ def evaluation_of_pairs(
         curve of CMC empty. Counts are of images, identities and persons that are listed.
     """
     embeddings, labels = check_embeddings(embeddings, len(rows)), label_images(rows)
-    lists = [_listed(embeddings, pairs, phase) for pairs in (genuine, impostor)]
+    lists = [_listed(embeddings, pairs, matcher) for pairs in (genuine, impostor)]
     counts = ScoreCounts.of_scores(*(pairs.scores for pairs in lists))
     highest = np.lexsort([lists[1].second, lists[1].first, -lists[1].keys])[:WORST]
     comparisons = Comparisons(counts, lists[0], lists[1][highest])
@@ -334,14 +332,14 @@ def raw_pixel_embeddings(rois: np.ndarray) -> np.ndarray:
     return vectors
 
 
-def _listed(embeddings: np.ndarray, pairs: np.ndarray, phase: PhaseCodeLayout | None) -> Pairs:
+def _listed(embeddings: np.ndarray, pairs: np.ndarray, matcher: Matcher) -> Pairs:
     scores = np.empty(len(pairs), np.float32)
     step = max(1, _FLOATS_AT_ONCE // embeddings.shape[1])
     for start in range(0, len(pairs), step):
         part = pairs[start : start + step]
         first, second = (embeddings[part[:, i]].astype(np.float64) for i in (0, 1))
         lengths = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
-        products = paired_similarities(first, second, phase)
+        products = matcher.paired_similarities(first, second)
         scores[start : start + len(part)] = products / lengths
     keys = score_keys(np.clip(scores, -1.0, 1.0))
     return Pairs(keys, *np.sort(pairs, axis=1).T.astype(np.int32))

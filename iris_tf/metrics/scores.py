@@ -6,9 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from iris_tf.data.manifest import ManifestRow
-from iris_tf.matching.similarity import similarities
+from iris_tf.matching.matcher import Matcher
 from iris_tf.support.errors import EvaluationError
-from iris_tf.tflite.phase_code_layout import PhaseCodeLayout
 
 _NORM_TOLERANCE = 0.01
 _FLOATS_PER_BLOCK = 1 << 23
@@ -145,7 +144,7 @@ def check_embeddings(embeddings: np.ndarray, images: int) -> np.ndarray:
 
 
 def similarity_blocks(
-    embeddings: np.ndarray, phase: PhaseCodeLayout | None = None
+    embeddings: np.ndarray, matcher: Matcher = Matcher()
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Yield the similarity matrix in blocks of rows, so that it is never whole in memory.
 
@@ -156,8 +155,8 @@ def similarity_blocks(
     ----------
     embeddings : ndarray of shape (n, size)
         As `check_embeddings` returns them.
-    phase : PhaseCodeLayout, optional
-        See `iris_tf.matching.similarity.similarities`.
+    matcher : Matcher, optional
+        How embeddings are compared.
 
     Yields
     ------
@@ -179,10 +178,10 @@ def similarity_blocks(
     for start in range(0, n, step):
         block = np.empty((min(step, n - start), n), np.float32)
         if whole is not None:
-            block[:] = similarities(whole[start : start + step], whole, phase)
+            block[:] = matcher.similarities(whole[start : start + step], whole)
         else:
             left = unit(embeddings[start : start + step])
             for column in range(0, n, width):
                 part = slice(column, column + width)
-                block[:, part] = similarities(left, unit(embeddings[part]), phase)
+                block[:, part] = matcher.similarities(left, unit(embeddings[part]))
         yield start, np.clip(block, -1.0, 1.0, out=block)

@@ -139,8 +139,8 @@ def with_phase(model: keras.Model, share: float) -> tuple[keras.Model, PhaseCode
     -------
     model : keras.Model
         From the same strips to unit vectors (batch, D + code).
-    phase : PhaseCodeLayout
-        How such embeddings are compared (`iris_tf.matching.similarity.similarities`).
+    layout : PhaseCodeLayout
+        Where the phase code lies in these embeddings and how far it is rotated to compare two.
 
     Raises
     ------
@@ -164,6 +164,6 @@ def with_phase(model: keras.Model, share: float) -> tuple[keras.Model, PhaseCode
     code = PhaseCode(name="phase_code")(normalised)
     both = WeightedUnits(share, name="embedding")([model.output, code])
     places = columns // _STRIDES[1]
-    phase = PhaseCodeLayout(code.shape[-1], places, round(_FURTHEST * places))
+    layout = PhaseCodeLayout(code.shape[-1], places, round(_FURTHEST * places))
     # A short name: it is part of every tensor's name in an exported file.
-    return keras.Model(model.input, both, name="iris"), phase
+    return keras.Model(model.input, both, name="iris"), layout

@@ -15,13 +15,12 @@ from iris_tf.matching.calibration import (
     ImpostorEstimate,
     adapt_learned,
 )
-from iris_tf.matching.similarity import learned_size, similarities
+from iris_tf.matching.matcher import Matcher
 from iris_tf.matching.template import unit
 from iris_tf.matching.whitening import second_moment, whitening_matrix
 from iris_tf.recognition.embed_folder import FLAT, embed_folder
 from iris_tf.recognition.recognizer import IrisRecognizer
 from iris_tf.support.errors import DatasetError, ModelError
-from iris_tf.tflite.phase_code_layout import PhaseCodeLayout
 
 MIN_IMAGES = 50
 
@@ -35,7 +34,7 @@ _MAX_COMPARED = 1500  # images that are compared with each other: over a million
 _MIN_FALSE_MATCHES = 30
 _FITTED_AT = 0.95
 # Mean similarity, adapted, above which images are taken to be of one eye.
-_SAME_EYE, _SAME_EYE_WITH_PHASE = 0.5, 0.35
+_SAME_EYE, _SAME_EYE_WITH_CODE = 0.5, 0.35
 _DIMENSIONS = (1.5, 1e5)  # that a fit may find
 _MOST_ALIKE = 1.0 - 1e-9  # cosine that still has a u
 
@@ -79,7 +78,6 @@ def calibrate(
             f"{images}: {len(found.images)} images can be used, but a calibration takes at least "
             f"{MIN_IMAGES}, better some hundred; add images."
         )
-    phase = recognizer.card.phase
     labelled = found.layout in PUBLISHED if layout == AUTO else found.layout != FLAT
     eyes = len(set(found.identities)) if labelled else None
     if eyes is not None and eyes < _MIN_EYES:
@@ -91,25 +89,27 @@ def calibrate(
         name,
         recognizer.origin.model,
         recognizer.origin.model_sha256,
-        _adaptation(found.embeddings, phase).astype(np.float32),
+        _adaptation(found.embeddings, recognizer.matcher).astype(np.float32),
         len(found.images),
         eyes,
         found.failures,
-        estimate_impostors(found.embeddings, found.identities if labelled else None, phase),
-        phase,
+        estimate_impostors(
+            found.embeddings, found.identities if labelled else None, recognizer.matcher
+        ),
+        recognizer.matcher,
     )
 
 
-def _adaptation(embeddings: np.ndarray, phase: PhaseCodeLayout | None) -> np.ndarray:
+def _adaptation(embeddings: np.ndarray, matcher: Matcher) -> np.ndarray:
     """Matrix for the learned part of embeddings (n, D)."""
-    learned = embeddings[:, : learned_size(embeddings.shape[1], phase)]
+    learned, _ = matcher.split(embeddings)
     return whitening_matrix(second_moment(learned), _POWER, _SHRINKAGE)
 
 
 def estimate_impostors(
     embeddings: np.ndarray,
     identities: Sequence[str] | None = None,
-    phase: PhaseCodeLayout | None = None,
+    matcher: Matcher = Matcher(),
 ) -> ImpostorEstimate:
     """Estimate how different eyes compare once they are adapted to the camera.
 
@@ -128,7 +128,7 @@ def estimate_impostors(
     identities : sequence of str, optional
         Whose each is; pairs of one identity are left out. Without, images that look
         alike take the place of an identity.
-    phase : PhaseCodeLayout, optional
+    matcher : Matcher, optional
         How the model's embeddings are compared.
 
     Raises
@@ -139,11 +139,11 @@ def estimate_impostors(
     chosen = np.unique(np.linspace(0, len(embeddings) - 1, _MAX_COMPARED).astype(int))
     compared = embeddings[chosen]
     if identities is None:
-        groups = _look_alikes(compared, phase)
+        groups = _look_alikes(compared, matcher)
     else:
         groups = np.unique(np.array(identities)[chosen], return_inverse=True)[1]
     eyes = int(groups.max()) + 1
-    scores = adapted_scores(compared, groups, phase)
+    scores = adapted_scores(compared, groups, matcher)
     tail = _Tail.fitted(scores)
     thresholds, methods = {}, {}
     highest_first = np.sort(scores)[::-1]
@@ -164,7 +164,7 @@ def estimate_impostors(
     return ImpostorEstimate(len(scores), median, tail.dimensions, thresholds, methods)
 
 
-def _look_alikes(embeddings: np.ndarray, phase: PhaseCodeLayout | None) -> np.ndarray:
+def _look_alikes(embeddings: np.ndarray, matcher: Matcher) -> np.ndarray:
     """Group images that seem to be of one eye; numbers from 0 without gaps.
 
     Were each taken for an eye of its own, other images of it would take part in its
@@ -174,11 +174,11 @@ def _look_alikes(embeddings: np.ndarray, phase: PhaseCodeLayout | None) -> np.nd
     from scipy.cluster.hierarchy import fcluster, linkage
     from scipy.spatial.distance import squareform
 
-    adapted = unit(adapt_learned(embeddings, _adaptation(embeddings, phase), phase))
-    distances = 1.0 - similarities(adapted, adapted, phase)
+    adapted = unit(adapt_learned(embeddings, _adaptation(embeddings, matcher), matcher))
+    distances = 1.0 - matcher.similarities(adapted, adapted)
     # By the mean of two groups, because a chain of strangers who are a little alike is long.
     tree = linkage(squareform(distances, checks=False), method="average")
-    same = _SAME_EYE if phase is None else _SAME_EYE_WITH_PHASE
+    same = _SAME_EYE_WITH_CODE if matcher.code_size else _SAME_EYE
     groups = fcluster(tree, 1.0 - same, criterion="distance") - 1
     eyes = int(groups.max()) + 1
     if eyes < _MIN_EYES:
@@ -231,7 +231,7 @@ def _random_direction(dimensions: float, rate: float) -> float:
 
 
 def adapted_scores(
-    embeddings: np.ndarray, groups: np.ndarray, phase: PhaseCodeLayout | None = None
+    embeddings: np.ndarray, groups: np.ndarray, matcher: Matcher = Matcher()
 ) -> np.ndarray:
     """Similarities of all pairs of different groups, adapted by images of other groups alone.
 
@@ -245,7 +245,7 @@ def adapted_scores(
         Unit vectors.
     groups : ndarray of shape (n,), int
         Numbers from 0 without gaps; at least three.
-    phase : PhaseCodeLayout, optional
+    matcher : Matcher, optional
         How the embeddings are compared.
 
     Returns
@@ -261,14 +261,14 @@ def adapted_scores(
     scores = []
     for one, other in itertools.combinations_with_replacement(range(folds.max() + 1), 2):
         left_out = (folds == one) | (folds == other)
-        matrix = _adaptation(embeddings[~left_out], phase)
+        matrix = _adaptation(embeddings[~left_out], matcher)
         first, second = (
-            adapt_learned(embeddings[folds == fold], matrix, phase) for fold in (one, other)
+            adapt_learned(embeddings[folds == fold], matrix, matcher) for fold in (one, other)
         )
         different = groups[folds == one][:, None] != groups[folds == other][None]
         if one == other:
             different = np.triu(different)
-        scores.append(similarities(first, second, phase)[different])
+        scores.append(matcher.similarities(first, second)[different])
     scores = np.clip(np.concatenate(scores), -1.0, 1.0)
     if scores.min() > _MOST_ALIKE:
         raise DatasetError(

@@ -11,8 +11,8 @@ import numpy as np
 from iris_tf.config.names import CARD_NAME
 from iris_tf.data.manifest import read_settings
 from iris_tf.imaging.images import resize_roi
+from iris_tf.matching.matcher import Matcher
 from iris_tf.tflite.model_card import ModelCard
-from iris_tf.tflite.phase_code_layout import PhaseCodeLayout
 from iris_tf.tflite.tflite_embedder import TFLiteEmbedder
 
 _CHUNK = 1024  # crops in memory at a time
@@ -31,14 +31,14 @@ class Embedder(Protocol):
         Height and width of the crop it works on.
     embedding_size : int
         Length of an embedding.
-    phase : PhaseCodeLayout or None
-        How embeddings are compared (`iris_tf.matching.similarity.similarities`).
+    matcher : Matcher
+        Compares the embeddings.
     """
 
     path: Path
     input_size: tuple[int, int]
     embedding_size: int
-    phase: PhaseCodeLayout | None
+    matcher: Matcher
 
     def embed(self, rois: Iterable[np.ndarray]) -> np.ndarray:
         """Unit vectors (n, embedding_size), float32, of uint8 crops of any size."""
@@ -51,8 +51,9 @@ class KerasEmbedder:
     ----------
     path : str or Path
         The file.
-    phase : float, optional
-        Weight of a phase code that is put beside the embedding, as an export does; 0: none.
+    phase_share : float, optional
+        Weight of the phase code that is appended to the embedding, as `iris-tf export` does; 0 for
+        the learned component alone.
 
     Raises
     ------
@@ -60,16 +61,17 @@ class KerasEmbedder:
         When the file is missing or no model of this project.
     """
 
-    def __init__(self, path: str | Path, phase: float = 0.0):
+    def __init__(self, path: str | Path, phase_share: float = 0.0):
         # Here, because `embed` and `verify` on a .tflite must not load TensorFlow.
         from iris_tf.networks.embed_rois import embed_rois, load_embedding_model
 
         self.path = Path(path)
-        model, self.phase = load_embedding_model(self.path), None
-        if phase:
+        model, layout = load_embedding_model(self.path), None
+        if phase_share:
             from iris_tf.networks.phase_code import with_phase
 
-            model, self.phase = with_phase(model, phase)
+            model, layout = with_phase(model, phase_share)
+        self.matcher = Matcher(layout)
         self._embed = lambda rois: embed_rois(model, rois)
         self.input_size = tuple(model.input_shape[1:3])
         self.embedding_size = int(model.output_shape[-1])
@@ -81,6 +83,27 @@ class KerasEmbedder:
         while chunk := list(itertools.islice(resized, _CHUNK)):
             parts.append(self._embed(np.stack(chunk)))
         return np.concatenate(parts)
+
+
+class ExportedEmbedder(TFLiteEmbedder):
+    """`Embedder` for a ``.tflite`` file.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+    card : ModelCard, optional
+        The file's card; without it embeddings are compared by their plain cosine.
+
+    Raises
+    ------
+    ModelError
+        When the file is missing or not an export of this project.
+    """
+
+    def __init__(self, path: str | Path, card: ModelCard | None):
+        super().__init__(path)
+        self.matcher = Matcher() if card is None else Matcher.of_card(card)
 
 
 def crop_settings(path: str | Path) -> dict[str, str] | None:
@@ -134,4 +157,4 @@ def open_model(path: str | Path) -> Embedder:
             "compared by their cosine; if it has a phase code, keep it beside its %s.",
             path, CARD_NAME,
         )  # fmt: skip
-    return TFLiteEmbedder(path, phase=card.phase if card else None)
+    return ExportedEmbedder(path, card)

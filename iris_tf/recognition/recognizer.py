@@ -9,7 +9,7 @@ import numpy as np
 
 from iris_tf.matching.calibration import Calibration
 from iris_tf.matching.gallery import Gallery
-from iris_tf.matching.similarity import learned_size, similarities
+from iris_tf.matching.matcher import Matcher
 from iris_tf.matching.template import Origin, Template, unit
 from iris_tf.recognition.cropper import Cropper, Picture
 from iris_tf.segmentation.quality import IrisQuality
@@ -121,6 +121,8 @@ class IrisRecognizer:
         The ``.tflite`` file.
     card : ModelCard
         The model's card.
+    matcher : Matcher
+        Compares embeddings as the card says.
     calibration : Calibration or None
         The calibration in use.
     origin : Origin
@@ -149,7 +151,8 @@ class IrisRecognizer:
     ):
         self.model = released_model(RECOGNITION) if model is None else Path(model)
         self.card = ModelCard.beside(self.model)
-        self._embedder = TFLiteEmbedder(self.model, threads, self.card.phase)
+        self.matcher = Matcher.of_card(self.card)
+        self._embedder = TFLiteEmbedder(self.model, threads)
         self._crop = Cropper(self.card.segmenter, self.card.roi_mode, self.card.segmenter_version)
         self.calibration: Calibration | None = None
         self.thresholds = self.card.thresholds
@@ -159,16 +162,18 @@ class IrisRecognizer:
 
     def _use(self, path: str | Path) -> None:
         calibration = Calibration.read(path)
-        if calibration.model_sha256 != self.origin.model_sha256 or len(
-            calibration.matrix
-        ) != learned_size(self.card.embedding_size, self.card.phase):
+        learned_size = self.card.embedding_size - self.matcher.code_size
+        if (
+            calibration.model_sha256 != self.origin.model_sha256
+            or len(calibration.matrix) != learned_size
+        ):
             raise ModelError(
                 f"{path}: this calibration is of another model file ({calibration.model}, SHA-256 "
                 f"{calibration.model_sha256[:12]}) than {self.model}; make one for this "
                 "model with `iris-tf calibrate`."
             )
         # The file may be the same: how codes are compared is in the card alone.
-        if calibration.phase != self.card.phase:
+        if calibration.matcher != self.matcher:
             raise ModelError(
                 f"{path}: when this calibration was made, {self.model} compared its phase codes "
                 "otherwise than its card says now, so the thresholds do not hold; make it again "
@@ -200,11 +205,7 @@ class IrisRecognizer:
             raise ExtractionError(
                 FailureReason.UNREADABLE, "There is no image to enrol; give at least one."
             )
-        if (phase := self.card.phase) is not None:
-            rest = [phase.aligned(embedding, embeddings[0]) for embedding in embeddings[1:]]
-            embeddings = np.stack([embeddings[0], *rest])
-        embedding = embeddings[0] if len(embeddings) == 1 else unit(embeddings.mean(axis=0))
-        return Template(embedding, self.origin, _mean(qualities))
+        return Template(self._template_embedding(embeddings), self.origin, _mean(qualities))
 
     def embed(self, images: Picture | Sequence[Picture], kind: str = "auto") -> np.ndarray:
         """Embed images, one by one.
@@ -236,9 +237,9 @@ class IrisRecognizer:
         Returns
         -------
         ndarray of shape (n, m)
-            Similarities, see `iris_tf.matching.similarity.similarities`.
+            Cosine similarities, -1..1; see `iris_tf.matching.matcher.Matcher`.
         """
-        return np.clip(similarities(first, second, self.card.phase), -1.0, 1.0)
+        return np.clip(self.matcher.similarities(first, second), -1.0, 1.0)
 
     def verify(
         self,
@@ -315,7 +316,7 @@ class IrisRecognizer:
             gallery = Gallery.of_templates(gallery)
         self.origin.require(gallery.origin, "The gallery")
         probe = self._probe(probe, kind)
-        found = gallery.best_of_each(probe.embedding, self.card.phase)
+        found = gallery.best_of_each(probe.embedding, self.matcher)
         matches = tuple(
             Match(identity, similarity, image, similarity >= threshold)
             for identity, similarity, image in found
@@ -349,6 +350,14 @@ class IrisRecognizer:
             return self.enroll(probe, kind)
         self.origin.require(probe.origin, "The probe")
         return probe
+
+    def _template_embedding(self, embeddings: np.ndarray) -> np.ndarray:
+        """Mean (D,) of embeddings (n, D), aligned to the first, at unit length."""
+        first, *rest = embeddings
+        if not rest:
+            return first
+        aligned = [first, *(self.matcher.align(embedding, first) for embedding in rest)]
+        return unit(np.mean(aligned, axis=0))
 
     def _embed(
         self, images: Picture | Sequence[Picture], kind: str

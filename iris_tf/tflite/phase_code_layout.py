@@ -8,20 +8,25 @@ import numpy as np
 
 @dataclass(frozen=True)
 class PhaseCodeLayout:
-    """Which part of an embedding is a phase code, and how far it is turned to compare two.
+    """Which entries of an embedding are its phase code, and how far the code is rotated.
 
     The code is that of `iris_tf.networks.phase_code`: the last `size` entries, column after
-    column around the ring, so that a tilt of the head by one column moves it around by the
-    entries of one column.
+    column around the ring, so that tilting the head by one column shifts the code by the entries
+    of one column.
 
     Attributes
     ----------
     size : int
-        Entries.
+        Number of entries.
     columns : int
         Columns around the ring; a divisor of `size`.
     turns : int
-        Columns by which one of two codes is turned at most, either way.
+        Largest rotation at which two codes are compared, in columns in either direction.
+
+    Raises
+    ------
+    ValueError
+        When `columns` does not divide `size`, or `turns` is negative or at least half a turn.
     """
 
     size: int
@@ -30,33 +35,26 @@ class PhaseCodeLayout:
 
     def __post_init__(self):
         if min(self.size, self.columns) < 1 or self.size % self.columns:
-            raise ValueError(f"{self.size} entries are not {self.columns} columns")
+            raise ValueError(f"{self.size} entries do not divide into {self.columns} columns")
         if not 0 <= 2 * self.turns < self.columns:
-            raise ValueError(f"{self.columns} columns cannot be turned by {self.turns} either way")
+            raise ValueError(
+                f"{self.columns} columns cannot be rotated by {self.turns} in either direction"
+            )
 
-    def turned(self, embeddings: np.ndarray, columns: int) -> np.ndarray:
-        """Embeddings (n, D) with their phase code turned to the right by some columns."""
-        learned, codes = self.split(embeddings)
+    @property
+    def rotations(self) -> range:
+        """Rotations at which two codes are compared, in columns."""
+        return range(-self.turns, self.turns + 1)
+
+    def rotate(self, embeddings: np.ndarray, columns: int) -> np.ndarray:
+        """Embeddings (n, D) with their phase codes shifted to the right by some columns."""
+        learned, codes = embeddings[:, : -self.size], embeddings[:, -self.size :]
         codes = np.roll(codes, columns * (self.size // self.columns), axis=1)
         return np.concatenate([learned, codes], axis=1)
 
-    def code_turns(self, codes: np.ndarray) -> Iterator[np.ndarray]:
-        """Phase codes (n, size) alone at each of `all_turns`: windows of one array, no copies."""
+    def rotated_codes(self, codes: np.ndarray) -> Iterator[np.ndarray]:
+        """Phase codes (n, size) at each of `rotations`: windows of one array, not copies."""
         twice = np.concatenate([codes, codes], axis=1)
-        for turn in self.all_turns:
-            start = -turn % self.columns * (self.size // self.columns)
+        for columns in self.rotations:
+            start = -columns % self.columns * (self.size // self.columns)
             yield twice[:, start : start + self.size]
-
-    def split(self, embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """What is learnt of embeddings (n, D), and their phase codes (n, size)."""
-        return embeddings[:, : -self.size], embeddings[:, -self.size :]
-
-    def aligned(self, embedding: np.ndarray, reference: np.ndarray) -> np.ndarray:
-        """An embedding (D,), turned so that it is most like a reference (D,)."""
-        turns = (self.turned(embedding[None], t)[0] for t in self.all_turns)
-        return max(turns, key=lambda turn: float(turn @ reference))
-
-    @property
-    def all_turns(self) -> range:
-        """Turns at which two codes are compared, in columns."""
-        return range(-self.turns, self.turns + 1)

@@ -8,7 +8,6 @@ import numpy as np
 from iris_tf.imaging.images import resize_roi
 from iris_tf.support.errors import ModelError
 from iris_tf.tflite.litert_model import LiteRTModel
-from iris_tf.tflite.phase_code_layout import PhaseCodeLayout
 
 INPUT, OUTPUT = "roi", "embedding"
 _NORM_TOLERANCE = 0.01
@@ -28,13 +27,9 @@ class TFLiteEmbedder:
         The ``.tflite`` file.
     threads : int, optional
         Threads that LiteRT may use for one crop, at least 1.
-    phase : PhaseCodeLayout, optional
-        What the model's card says.
 
     Attributes
     ----------
-    phase : PhaseCodeLayout or None
-        How its embeddings are compared (`iris_tf.matching.similarity.similarities`).
     path : Path
         The file.
     input_size : tuple of (int, int)
@@ -55,8 +50,7 @@ class TFLiteEmbedder:
     >>> similarity = float(a @ b)  # doctest: +SKIP
     """
 
-    def __init__(self, path: str | Path, threads: int = 1, phase: PhaseCodeLayout | None = None):
-        self.phase = phase
+    def __init__(self, path: str | Path, threads: int = 1):
         self._model = LiteRTModel(path, INPUT, OUTPUT, rank=2, threads=threads)
         self.path = self._model.path
         self.input_size = self._model.input_size

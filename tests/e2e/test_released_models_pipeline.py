@@ -11,6 +11,7 @@ import pytest
 
 from iris_tf.config.release_recipe import FinishRecipe
 from iris_tf.imaging.images import read_image
+from iris_tf.matching.matcher import Matcher
 from iris_tf.networks.embed_rois import embed_rois, load_embedding_model
 from iris_tf.networks.phase_code import with_phase
 from iris_tf.recognition.open_model import open_model
@@ -85,11 +86,11 @@ def test_files_and_card_belong_together(release):
     assert "averaged (alike 0.5, mobiiris 0.5); coarse contrast weakened to 0.5; embeddings" in (
         card.training_data
     )
-    exported, phase = with_phase(load_embedding_model(folder / "mobiiris.keras"), 0.667)
-    assert (card.phase, card.embedding_size) == (phase, exported.output_shape[-1])
+    exported, layout = with_phase(load_embedding_model(folder / "mobiiris.keras"), 0.667)
+    assert (card.phase, card.embedding_size) == (layout, exported.output_shape[-1])
     expected = embed_rois(exported, strip[None])[0]
     run = open_model(release[0] / "run" / "finished" / "mobiiris")
-    assert run.phase == phase
+    assert run.matcher == Matcher(layout)
     np.testing.assert_allclose(run.embed([strip])[0], expected, atol=1e-5)
     for precision in ("float32", "float16"):
         found = TFLiteEmbedder(folder / f"mobiiris_{precision}.tflite").embed([strip])[0]

@@ -10,6 +10,7 @@ from iris_tf.evaluation import evaluate_model as model_module
 from iris_tf.evaluation.evaluate_model import EvaluationRequest
 from iris_tf.evaluation.iriscode import IrisCodeBaseline, IrisCodes, hamming_distances
 from iris_tf.evaluation.saliency import read_maps
+from iris_tf.matching.matcher import Matcher
 from iris_tf.pipelines import evaluation_stage
 from iris_tf.pipelines.evaluation_stage import evaluate_and_report
 from iris_tf.support.errors import EvaluationError, ModelError
@@ -171,7 +172,7 @@ class RandomEmbedder:
     """A random direction for each image."""
 
     input_size = (32, 32)
-    phase = None
+    matcher = Matcher()
 
     def __init__(self, path):
         self.path = path

@@ -12,6 +12,7 @@ from iris_tf.evaluation.saliency import (
     write_maps,
 )
 from iris_tf.imaging.images import write_png
+from iris_tf.matching.matcher import Matcher
 
 REGION = slice(8, 16), slice(40, 56)
 
@@ -22,7 +23,7 @@ class RegionEmbedder:
     path = Path("region.tflite")
     input_size = (32, 64)
     embedding_size = 2
-    phase = None
+    matcher = Matcher()
 
     def embed(self, rois):
         angles = np.array([roi[REGION].mean() / 255 for roi in rois])

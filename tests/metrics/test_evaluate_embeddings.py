@@ -6,7 +6,7 @@ import pytest
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from iris_tf.evaluation.slices import slice_figures
-from iris_tf.matching.similarity import similarities
+from iris_tf.matching.matcher import Matcher
 from iris_tf.metrics.counts import rounded
 from iris_tf.metrics.evaluate_embeddings import (
     evaluate_embeddings,
@@ -294,15 +294,15 @@ def test_one_genuine_comparison(rows_of):
     assert [pair[:2] for pair in found["worst"]["genuine"]] == [["0.png", "1.png"]]
 
 
-def test_a_phase_code_is_compared_at_its_best_turn(population):
+def test_a_phase_code_is_compared_at_its_best_rotation(population):
     embeddings, rows = population(6, 3)  # of 16 numbers: four, and three columns of four
-    phase = PhaseCodeLayout(12, 3, 1)
+    matcher = Matcher(PhaseCodeLayout(12, 3, 1))
     expected = np.full((len(rows), len(rows)), -1.0)
-    for turn in (-1, 0, 1):
-        turned = embeddings.copy()
-        turned[:, 4:] = np.roll(embeddings[:, 4:], 4 * turn, axis=1)
-        np.maximum(expected, turned @ embeddings.T, out=expected)
-    found = evaluation_of_embeddings(embeddings, rows, resamples=0, phase=phase)
+    for columns in (-1, 0, 1):
+        rotated = embeddings.copy()
+        rotated[:, 4:] = np.roll(embeddings[:, 4:], 4 * columns, axis=1)
+        np.maximum(expected, rotated @ embeddings.T, out=expected)
+    found = evaluation_of_embeddings(embeddings, rows, resamples=0, matcher=matcher)
     naive = evaluation_of_similarities(expected.astype(np.float32), rows, resamples=0)
     for name, value in naive.result["metrics"].items():
         assert found.result["metrics"][name] == pytest.approx(value, abs=1e-6)
@@ -311,11 +311,11 @@ def test_a_phase_code_is_compared_at_its_best_turn(population):
     genuine = names[first] == names[second]
     pairs = np.stack([first, second], axis=1)
     listed = evaluation_of_pairs(
-        embeddings, rows, pairs[genuine], pairs[~genuine], resamples=0, phase=phase
+        embeddings, rows, pairs[genuine], pairs[~genuine], resamples=0, matcher=matcher
     )
     eer = naive.result["metrics"]["eer"]
     assert listed.result["metrics"]["eer"] == pytest.approx(eer, abs=1e-6)
-    sliced = slice_figures(embeddings, rows, found, phase)
+    sliced = slice_figures(embeddings, rows, found, matcher)
     for name, part in sliced["eye"].items():
         chosen = [i for i, row in enumerate(rows) if row.eye == name]
         own = evaluation_of_similarities(
@@ -328,16 +328,17 @@ def test_similarities_of_phase_codes_are_computed_once_where_they_may_be_kept(
     population, monkeypatch
 ):
     embeddings, rows = population(6, 3)
+    matcher, similarities = Matcher(PhaseCodeLayout(12, 3, 1)), Matcher.similarities
     calls = []
 
     def counted(*arguments):
         calls.append(arguments)
         return similarities(*arguments)
 
-    monkeypatch.setattr("iris_tf.metrics.scores.similarities", counted)
-    kept = evaluate_embeddings(embeddings, rows, resamples=20, phase=PhaseCodeLayout(12, 3, 1))
+    monkeypatch.setattr(Matcher, "similarities", counted)
+    kept = evaluate_embeddings(embeddings, rows, resamples=20, matcher=matcher)
     assert len(calls) == 1
     monkeypatch.setattr("iris_tf.metrics.evaluate_embeddings._FLOATS_KEPT", len(rows) ** 2 - 1)
-    again = evaluate_embeddings(embeddings, rows, resamples=20, phase=PhaseCodeLayout(12, 3, 1))
+    again = evaluate_embeddings(embeddings, rows, resamples=20, matcher=matcher)
     assert len(calls) > 2
     assert again == kept

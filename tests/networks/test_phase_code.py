@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from iris_tf.matching.similarity import similarities
+from iris_tf.matching.matcher import Matcher
 from iris_tf.networks.embed_rois import embed_rois, load_embedding_model
 from iris_tf.networks.embedding_model import build_embedding_model
 from iris_tf.networks.phase_code import PhaseCode, with_phase
@@ -88,8 +88,8 @@ def test_similarity_is_the_weighted_mean_of_both_parts(student):
     strips = textures(4)
     strips[2] = np.roll(strips[0], 10 * 4, axis=1)  # as far as codes are turned
     strips[3] = np.roll(strips[1], 14 * 4, axis=1)  # further
-    model, phase = with_phase(student, 0.75)
-    assert phase == PhaseCodeLayout(size=4096, columns=128, turns=10)
+    model, layout = with_phase(student, 0.75)
+    assert layout == PhaseCodeLayout(size=4096, columns=128, turns=10)
     assert model.output_shape == (None, 16 + 4096)
     both = embed_rois(model, strips).astype(np.float64)
     np.testing.assert_allclose(np.linalg.norm(both, axis=1), 1.0, atol=1e-5)
@@ -101,7 +101,7 @@ def test_similarity_is_the_weighted_mean_of_both_parts(student):
         best = np.maximum(best, np.einsum("icr,jcr->ij", np.roll(code, turn, axis=1), code))
     assert best[0, 2] > 0.9 > 0.5 > best[1, 3]
     expected = 0.25 * learned @ learned.T + 0.75 * best
-    np.testing.assert_allclose(similarities(both, both, phase), expected, atol=1e-4)
+    np.testing.assert_allclose(Matcher(layout).similarities(both, both), expected, atol=1e-4)
 
 
 def test_a_strip_that_shows_too_little_for_a_code_has_the_learned_part_alone(student):
@@ -131,9 +131,9 @@ def of_strips(size, reduction):
 
 
 def test_strips_of_other_sizes_have_other_places():
-    model, phase = with_phase(of_strips((36, 256), (1, 2)), 0.5)
+    model, layout = with_phase(of_strips((36, 256), (1, 2)), 0.5)
     assert model.output_shape == (None, 4 + 64 * 9 * 4)
-    assert phase == PhaseCodeLayout(size=64 * 9 * 4, columns=64, turns=5)
+    assert layout == PhaseCodeLayout(size=64 * 9 * 4, columns=64, turns=5)
 
 
 def test_strips_without_places_for_it_are_refused():

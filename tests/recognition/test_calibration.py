@@ -10,6 +10,7 @@ from scipy import linalg, stats
 
 from iris_tf import IrisRecognizer
 from iris_tf.matching.calibration import Calibration, ImpostorEstimate
+from iris_tf.matching.matcher import Matcher
 from iris_tf.recognition.calibrate_camera import adapted_scores, calibrate, estimate_impostors
 from iris_tf.support.errors import DatasetError, ModelError
 from iris_tf.tflite.phase_code_layout import PhaseCodeLayout
@@ -58,7 +59,7 @@ def test_scores_are_those_of_a_naive_loop(eyes, images):
 def test_a_phase_code_stays_as_it_is():
     rng = np.random.default_rng(9)
     embeddings, groups = eyes_of_one_camera(rng, 7, 2, size=11)
-    phase = PhaseCodeLayout(6, 3, 1)
+    matcher = Matcher(PhaseCodeLayout(6, 3, 1))
     expected = []
     for a, b in combinations(range(len(groups)), 2):
         if groups[a] == groups[b]:
@@ -67,9 +68,9 @@ def test_a_phase_code_stays_as_it_is():
         pair = embeddings[[a, b]]
         learned = adapted(pair[:, :5], embeddings[known][:, :5])
         learned *= np.linalg.norm(pair[:, :5], axis=1, keepdims=True)
-        codes = [np.roll(pair[0, 5:], 2 * turn) @ pair[1, 5:] for turn in (-1, 0, 1)]
+        codes = [np.roll(pair[0, 5:], 2 * columns) @ pair[1, 5:] for columns in (-1, 0, 1)]
         expected.append(learned[0] @ learned[1] + max(codes))
-    scores = adapted_scores(embeddings, groups, phase)
+    scores = adapted_scores(embeddings, groups, matcher)
     np.testing.assert_allclose(np.sort(scores), np.sort(expected), atol=1e-6)
 
 
@@ -219,10 +220,14 @@ def test_round_trip(calibration, tmp_path):
     assert read.id == calibration.id
     for name in ("name", "model", "model_sha256", "images", "eyes", "failures", "impostors"):
         assert getattr(read, name) == getattr(calibration, name)
-    assert read.phase is None
-    phase = PhaseCodeLayout(96, 16, 3)
-    dataclasses.replace(calibration, phase=phase).write(tmp_path / "gate.json")
-    assert Calibration.read(tmp_path / "gate.json").phase == phase
+    assert read.matcher == Matcher()
+    assert json.loads((tmp_path / "gate.json").read_text())["phase"] is None
+    matcher = Matcher(PhaseCodeLayout(96, 16, 3))
+    dataclasses.replace(calibration, matcher=matcher).write(tmp_path / "gate.json")
+    assert Calibration.read(tmp_path / "gate.json").matcher == matcher
+    stored = json.loads((tmp_path / "gate.json").read_text())
+    assert stored["phase"] == {"size": 96, "columns": 16, "turns": 3}
+    assert "matcher" not in stored
 
 
 def test_files_that_are_no_calibrations(calibration, tmp_path):

@@ -5,12 +5,17 @@ import pytest
 
 from iris_tf.data.manifest import read_manifest
 from iris_tf.imaging.images import read_image, resize_roi
+from iris_tf.matching.matcher import Matcher
 from iris_tf.networks.embed_rois import load_embedding_model
-from iris_tf.recognition.open_model import KerasEmbedder, crop_settings, open_model
+from iris_tf.recognition.open_model import (
+    ExportedEmbedder,
+    KerasEmbedder,
+    crop_settings,
+    open_model,
+)
 from iris_tf.support.errors import ModelError
 from iris_tf.tflite.model_card import ModelCard
 from iris_tf.tflite.released_models import released_folder, released_model
-from iris_tf.tflite.tflite_embedder import TFLiteEmbedder
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +30,7 @@ def test_each_kind_of_model_is_opened(trained_run, exported):
         (trained_run, KerasEmbedder, best),
         (best, KerasEmbedder, best),
         (str(best), KerasEmbedder, best),
-        (exported / "mobile_float16.tflite", TFLiteEmbedder, exported / "mobile_float16.tflite"),
+        (exported / "mobile_float16.tflite", ExportedEmbedder, exported / "mobile_float16.tflite"),
     ):
         model = open_model(path)
         assert type(model) is kind
@@ -62,7 +67,7 @@ def test_the_released_model_is_known_by_its_content(exported, tmp_path):
     beside.mkdir()
     shutil.copy(exported / "model_card.json", beside)  # of another model
     for path in (alone, shutil.copy(alone, beside / "mobile_float16.tflite")):
-        assert open_model(path).phase == card.phase is not None
+        assert open_model(path).matcher.layout == card.phase is not None
         assert crop_settings(path) == {"roi_mode": "unrolled", "segmenter": "network"}
 
 
@@ -75,7 +80,7 @@ def test_a_renamed_file_has_its_card_still(exported, tmp_path):
 
 def test_a_file_of_which_no_card_knows_is_opened_with_a_warning(exported, tmp_path, caplog):
     path = shutil.copy(exported / "mobile_float16.tflite", tmp_path)
-    assert open_model(path).phase is None
+    assert open_model(path).matcher == Matcher()
     assert crop_settings(path) is None
     [message] = caplog.messages
     assert str(path) in message and "no model card knows this file" in message

@@ -11,7 +11,7 @@ import pytest
 
 import iris_tf
 from iris_tf import IrisRecognizer
-from iris_tf.matching.similarity import similarities
+from iris_tf.matching.matcher import Matcher
 from iris_tf.matching.template import Origin, Template
 from iris_tf.segmentation.quality import iris_quality
 from iris_tf.segmentation.segmenter import segmenter_by_name
@@ -106,16 +106,16 @@ def test_several_images_give_their_mean(recognizer, eye_files, embedding_of):
         assert getattr(template.quality, field.name) == pytest.approx(expected)
 
 
-def test_embeddings_with_a_phase_code_are_compared_at_their_best_turn(
+def test_embeddings_with_a_phase_code_are_compared_at_their_best_rotation(
     pixel_model, eye_files, tmp_path
 ):
     model = Path(shutil.copy(pixel_model, tmp_path))
-    phase = PhaseCodeLayout(96, 16, 3)  # of the 128 pixels
-    card = dataclasses.replace(ModelCard.beside(pixel_model), phase=phase)
+    layout = PhaseCodeLayout(96, 16, 3)  # of the 128 pixels
+    card = dataclasses.replace(ModelCard.beside(pixel_model), phase=layout)
     card.write(tmp_path / "model_card.json")
     recognizer = IrisRecognizer(model)
     vectors = recognizer.embed(eye_files)
-    expected = similarities(vectors, vectors, phase)
+    expected = Matcher(layout).similarities(vectors, vectors)
     np.testing.assert_allclose(recognizer.similarities(vectors, vectors), expected, atol=1e-6)
     templates = {path.stem: recognizer.enroll(path) for path in eye_files}
     for number, path in enumerate(eye_files):
@@ -126,11 +126,11 @@ def test_embeddings_with_a_phase_code_are_compared_at_their_best_turn(
     for match in found.matches:
         column = [path.stem for path in eye_files].index(match.identity)
         assert match.similarity == pytest.approx(expected[2, column], abs=1e-6)
-    # A template of several has their codes turned to fit the first.
+    # A template of several has their codes rotated to fit the first.
     strip = recognizer._crop(eye_files[0]).roi
     first = recognizer.embed([strip], "roi")[0]
-    turned = phase.turned(first[None], 2)[0]
-    both = np.stack([first, turned])
+    rotated = layout.rotate(first[None], 2)[0]
+    both = np.stack([first, rotated])
     recognizer._embedder.embed = lambda rois: both[: len(list(rois))]
     np.testing.assert_allclose(recognizer.enroll([strip, strip], "roi").embedding, first, atol=1e-6)
 

@@ -1,0 +1,125 @@
+"""How two sets of templates are compared."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from iris_tf.tflite.model_card import ModelCard
+from iris_tf.tflite.phase_code_layout import PhaseCodeLayout
+
+
+@dataclass(frozen=True)
+class Matcher:
+    """Compares embeddings by their cosine, with phase codes at their best rotation.
+
+    An embedding is a learned component, followed by a phase code if `layout` describes one. The
+    similarity of two is the scalar product of their learned components plus the largest scalar
+    product of their phase codes over all rotations: head tilt rotates the iris, hence the search
+    over shifts of Daugman (1993). As embeddings are unit vectors, it is a cosine.
+
+    Parameters
+    ----------
+    layout : PhaseCodeLayout, optional
+        Where the phase code lies and how far it is rotated, as in the model card. Without it
+        similarity is the plain cosine of the embeddings.
+
+    References
+    ----------
+    J. Daugman, "High confidence visual recognition of persons by a test of statistical
+    independence", IEEE TPAMI 15(11), 1993.
+
+    Examples
+    --------
+    >>> a, b = np.array([[0.6, 0.8]]), np.array([[1.0, 0.0], [0.0, 1.0]])
+    >>> Matcher().similarities(a, b)
+    array([[0.6, 0.8]])
+    """
+
+    layout: PhaseCodeLayout | None = None
+
+    @classmethod
+    def of_card(cls, card: ModelCard) -> Self:
+        """Matcher for the embeddings of the model that a card describes."""
+        return cls(card.phase)
+
+    @property
+    def code_size(self) -> int:
+        """Number of entries of the phase code; 0 without one."""
+        return 0 if self.layout is None else self.layout.size
+
+    def split(self, embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Split embeddings into learned component and phase code.
+
+        Parameters
+        ----------
+        embeddings : ndarray of shape (n, D)
+
+        Returns
+        -------
+        learned, codes : ndarray of shape (n, D - code_size), (n, code_size)
+            Views of `embeddings`.
+        """
+        boundary = embeddings.shape[1] - self.code_size
+        return embeddings[:, :boundary], embeddings[:, boundary:]
+
+    def similarities(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """Compare every template of one set with every template of another.
+
+        Parameters
+        ----------
+        first, second : ndarray of shape (n, D), (m, D), float
+            Embeddings: unit vectors.
+
+        Returns
+        -------
+        ndarray of shape (n, m)
+            Cosine similarities, -1..1 up to rounding.
+        """
+        if self.layout is None:
+            return first @ second.T
+        (learned, codes), (other_learned, other_codes) = self.split(first), self.split(second)
+        # One product per rotation, in float32, the precision in which networks computed the codes.
+        codes, other_codes = (np.asarray(c, np.float32) for c in (codes, other_codes))
+        best = np.full((len(first), len(second)), -np.inf, np.float32)
+        for rotated in self.layout.rotated_codes(codes):
+            np.maximum(best, rotated @ other_codes.T, out=best)
+        return learned @ other_learned.T + best
+
+    def paired_similarities(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """Compare each template of one set with the template in the same row of another.
+
+        Parameters
+        ----------
+        first, second : ndarray of shape (n, D), float
+            Embeddings: unit vectors.
+
+        Returns
+        -------
+        ndarray of shape (n,)
+            Cosine similarities, -1..1 up to rounding.
+        """
+        if self.layout is None:
+            return np.einsum("ij,ij->i", first, second)
+        (learned, codes), (other_learned, other_codes) = self.split(first), self.split(second)
+        best = np.full(len(first), -np.inf)
+        for rotated in self.layout.rotated_codes(codes):
+            np.maximum(best, np.einsum("ij,ij->i", rotated, other_codes), out=best)
+        return np.einsum("ij,ij->i", learned, other_learned) + best
+
+    def align(self, embedding: np.ndarray, reference: np.ndarray) -> np.ndarray:
+        """Rotate an embedding's phase code to where it is most similar to a reference.
+
+        Parameters
+        ----------
+        embedding, reference : ndarray of shape (D,)
+
+        Returns
+        -------
+        ndarray of shape (D,)
+            The embedding with its phase code rotated; unchanged without a phase code.
+        """
+        if self.layout is None:
+            return embedding
+        rotated = (self.layout.rotate(embedding[None], by)[0] for by in self.layout.rotations)
+        return max(rotated, key=lambda candidate: float(candidate @ reference))
