@@ -1,11 +1,13 @@
 """What commands share: some options, exit status and error messages, loading TensorFlow."""
 
 import contextlib
+import io
 import os
 import signal
 import sys
 import threading
 import traceback
+import unicodedata
 from collections.abc import Callable, Iterator
 from enum import StrEnum
 from types import FrameType
@@ -57,6 +59,10 @@ def report_errors(command: Callable[[], None]) -> None:
     The status is 1 for a negative `decision` alone: not for a broken pipe, an aborted prompt or
     an unexpected exception. SIGTERM ends the command as Ctrl-C does.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # not where a test or a notebook replaced it
+            # A terminal of another encoding shows escapes, rather than stop the command.
+            stream.reconfigure(errors="backslashreplace")
     with _sigterm_as_interrupt() as terminated:
         try:
             _run(command)
@@ -121,8 +127,26 @@ def _run(command: Callable[[], None]) -> None:
         )
 
 
+# Control, format and surrogate characters, line and paragraph separators.
+_UNSAFE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+
+
+def echo(text: str, err: bool = False) -> None:
+    """Print lines with control characters escaped, but for line feeds and tabs.
+
+    File names and model cards come from others, and a terminal obeys what they hold.
+    """
+    typer.echo("".join(map(_shown, text)), err=err)
+
+
+def _shown(character: str) -> str:
+    if character in "\n\t" or unicodedata.category(character) not in _UNSAFE:
+        return character
+    return ascii(character)[1:-1]
+
+
 def _fail(sentence: str) -> None:
-    typer.echo(f"Error: {sentence}", err=True)
+    echo(f"Error: {sentence}", err=True)
     sys.exit(USER_ERROR)
 
 
@@ -133,9 +157,16 @@ def load_tensorflow() -> None:
     # TensorFlow's default wherever it knows the processor; of a virtual one it may not, and
     # then trains less than half as fast.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    # What the user or another tool has set for other programs, in the environment or in
+    # keras.json, does not hold for this one.
+    os.environ["KERAS_BACKEND"] = "tensorflow"
     with quiet(2):
+        import keras
         import tensorflow as tf
 
         tf.constant(0)
+    keras.config.set_image_data_format("channels_last")
+    keras.config.set_floatx("float32")
+    keras.config.set_epsilon(1e-7)
     # Its Python warnings (retracing, say) tell a user of this command nothing.
     tf.get_logger().setLevel("ERROR")

@@ -504,6 +504,39 @@ def members(session):
     return sum(not line.startswith(b"Z") for line in listed.stdout.splitlines())
 
 
+def test_names_cannot_steer_the_terminal(command, tmp_path):
+    name = tmp_path / "clear\x1b[2J\u202egnp\udcff"
+    done = subprocess.run([command, "verify", name, name], capture_output=True)
+    assert done.returncode == 2
+    message = done.stderr.decode()
+    assert r"clear\x1b[2J\u202egnp\udcff" in message
+    assert "\x1b" not in message
+
+
+def test_a_terminal_of_another_encoding_shows_escapes(command, tmp_path):
+    surroundings = os.environ | {"PYTHONIOENCODING": "latin-1"}
+    done = subprocess.run(
+        [command, "verify", tmp_path / "\u773c.png", "b.png"], capture_output=True, env=surroundings
+    )
+    assert done.returncode == 2
+    assert rb"\u773c.png" in done.stderr
+
+
+def test_settings_of_keras_for_other_programs_do_not_count(tmp_path):
+    settings = {"image_data_format": "channels_first", "floatx": "float64", "epsilon": 0.1}
+    (tmp_path / "keras.json").write_text(json.dumps(settings))
+    code = (
+        "from iris_tf.cli.console import load_tensorflow\nload_tensorflow()\n"
+        "import keras\nconfig = keras.config\n"
+        "print(config.backend(), config.image_data_format(), config.floatx(), config.epsilon())"
+    )
+    surroundings = os.environ | {"KERAS_BACKEND": "jax", "KERAS_HOME": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=surroundings
+    )
+    assert done.stdout == "tensorflow channels_last float32 1e-07\n", done.stderr
+
+
 def test_an_aborted_prompt_is_no_decision():
     def aborted():
         raise SystemExit(1)
