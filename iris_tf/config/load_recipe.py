@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from iris_tf.config.checks import Problem
+from iris_tf.config.former_keys import former_name, renew, retired
 from iris_tf.config.names import NAMED_WEIGHTS
 from iris_tf.config.pipeline_recipe import PipelineRecipe
 from iris_tf.config.release_recipe import ReleaseRecipe
@@ -128,7 +129,9 @@ def recipe_yaml(recipe: TrainRecipe | PipelineRecipe | ReleaseRecipe | Segmenter
 
 def first_difference(old: str, new: str) -> str | None:
     """Say which key of two recipes, given as YAML, differs first; None when they are equal."""
-    there, here = (dict(_leaves(yaml.safe_load(text))) for text in (old, new))
+    there, here = (
+        dict(_leaves(OmegaConf.to_container(renew(OmegaConf.create(text))))) for text in (old, new)
+    )
     for key in there | here:
         was, now = there.get(key, "absent"), here.get(key, "absent")
         if was != now:
@@ -163,20 +166,29 @@ class _Source:
             raise RecipeError(f"{self.path}{line}: this is not YAML: {problem}.") from None
         if not OmegaConf.is_dict(values):
             raise RecipeError(f"{self.path}: a recipe is a list of `key: value` lines.")
+        values = self._renewed(values)
         for override in self.overrides:
             key, equals, _ = override.partition("=")
             if not equals or not key:
                 raise RecipeError(f"command line: {override!r} must have the form key=value.")
             try:
-                values = OmegaConf.merge(values, OmegaConf.from_dotlist([override]))
+                given = self._renewed(OmegaConf.from_dotlist([override]))
+                values = OmegaConf.merge(values, given)
             except (OmegaConfBaseException, yaml.YAMLError, TypeError) as error:
                 raise RecipeError(
                     f"command line: {override!r} is wrong: {_first_line(error)}."
                 ) from None
         return values
 
+    def _renewed(self, values: Any) -> Any:
+        try:
+            return renew(values)
+        except RecipeError as error:
+            raise RecipeError(f"{self.path}: {error}") from None
+
     def error(self, key: str, problem: str, candidates: list[str] | None = None) -> RecipeError:
         keys = candidates or [key]
+        keys = [name for key in keys for name in dict.fromkeys((key, former_name(key)))]
         # A value may be a default; then its section is the nearest place to look.
         for wanted in (keys, [k.rpartition(".")[0] for k in keys]):
             for candidate, place in zip(keys, map(self._place, wanted), strict=True):
@@ -226,7 +238,8 @@ def _build(schema: type[R], values: Any, source: _Source, prefixes: list[str] | 
         recipe = OmegaConf.to_object(merged)
     except ConfigKeyError as error:
         key = error.full_key or str(error.key)
-        raise source.error(key, _unknown(schema, key), candidates(key)) from None
+        problem = retired(key) or _unknown(schema, key)
+        raise source.error(key, problem, candidates(key)) from None
     except OmegaConfBaseException as error:
         key = error.full_key or str(error.key)
         problem = _first_line(error)

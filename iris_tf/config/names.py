@@ -8,3 +8,12 @@ CARD_NAME = "model_card.json"
 
 NAMED_WEIGHTS = ("none", "imagenet", "pretrained")
 """What `network.weights` can be besides a file or a model of the same recipe."""
+
+OBJECTIVES = ("triplet", "contrastive")
+"""What a training can minimise (`iris_tf.objectives.registry`)."""
+
+DISTILLERS = ("cosine",)
+"""How student and teacher can be compared (`iris_tf.objectives.registry`)."""
+
+TERM_WEIGHTS = ("constant", "scheduled")
+"""How the terms of an objective become one loss (`iris_tf.objectives.registry`)."""

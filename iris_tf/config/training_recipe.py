@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from omegaconf import MISSING
 
 from iris_tf.config.checks import Problem, between, length, one_of, positive, under
+from iris_tf.config.names import DISTILLERS, OBJECTIVES, TERM_WEIGHTS
 
 
 @dataclass
@@ -22,7 +23,6 @@ class NetworkRecipe:
     # an earlier model of the pipeline
     weights: str = "imagenet"
     attention: list[str] = field(default_factory=list)  # layers followed by spatial attention
-    attention_kernel: int = 7  # n of Eq. 1
     # average | depthwise | placed; the last is for unrolled strips
     pooling: str = "average"
     batchnorm_momentum: float = 0.99
@@ -49,8 +49,6 @@ class NetworkRecipe:
         if self.phase and self.normalization != "local_contrast":
             yield "phase", "needs `normalization: local_contrast`, and unrolled strips"
         yield from between(0.0, 0.9999, batchnorm_momentum=self.batchnorm_momentum)
-        if self.attention_kernel < 1 or self.attention_kernel % 2 == 0:
-            yield "attention_kernel", f"must be odd and positive, but is {self.attention_kernel}"
 
 
 @dataclass
@@ -155,9 +153,12 @@ class MiningRecipe:
 
 @dataclass
 class DistillationRecipe:
-    """Cosine distillation of Eqs. 7-9."""
+    """Distillation from a frozen teacher; the paper's of Eqs. 7-9 by default."""
 
     teacher: str | None = None  # run folder or .keras file; none: no distillation
+    distiller: str = "cosine"  # how student and teacher are compared
+    # constant (alpha from the first step on) | scheduled (0 in warm-up, then from, to)
+    term_weights: str = "scheduled"
     weight: list[float] = field(default_factory=lambda: [0.0, 0.5])  # alpha from, to
     # Whether the teacher sees crops as they are, and the student the same ones augmented
     clean: bool = False
@@ -166,7 +167,11 @@ class DistillationRecipe:
         """Impossible values."""
         if self.clean and self.teacher is None:
             yield "clean", "needs a `teacher`, who is to see the crops"
+        yield from one_of(DISTILLERS, distiller=self.distiller)
+        yield from one_of(TERM_WEIGHTS, term_weights=self.term_weights)
         yield from length(2, weight=self.weight)
+        if self.term_weights == "constant" and len(set(self.weight)) > 1:
+            yield "weight", f"must be the same twice with constant weights, but is {self.weight}"
         for value in self.weight:
             yield from between(0.0, 100.0, weight=value)
 
@@ -221,7 +226,7 @@ class TrainRecipe:
     unfreeze_epochs: int = 8  # epochs until the whole backbone learns; 0: from the start
     margin: MarginRecipe = field(default_factory=MarginRecipe)
     mining: MiningRecipe = field(default_factory=MiningRecipe)
-    loss: str = "triplet"  # triplet (Eqs. 3-6) | contrastive (all of the batch; balanced only)
+    objective: str = "triplet"  # triplet (Eqs. 3-6) | contrastive (all of the batch; balanced only)
     temperature: float = 0.0625  # contrastive only
     triplet_reduction: str = "mean"  # mean (Eq. 3) | active (over the non-zero losses)
     distillation: DistillationRecipe = field(default_factory=DistillationRecipe)
@@ -251,9 +256,9 @@ class TrainRecipe:
                 "must be 0 with `weights: none`: layers that have learnt nothing would be frozen",
             )
         yield from between(0, 2**31 - 1, seed=self.seed)
-        yield from one_of(("triplet", "contrastive"), loss=self.loss)
-        if self.loss == "contrastive" and self.batch.layout != "balanced":
-            yield "loss", "is contrastive, which needs `batch.layout: balanced`"
+        yield from one_of(OBJECTIVES, objective=self.objective)
+        if self.objective == "contrastive" and self.batch.layout != "balanced":
+            yield "objective", "is contrastive, which needs `batch.layout: balanced`"
         yield from positive(temperature=self.temperature)
         yield from one_of(("mean", "active"), triplet_reduction=self.triplet_reduction)
         yield from one_of(("single", "mirrored"), strategy=self.strategy)

@@ -17,9 +17,6 @@ from iris_tf.metrics.counts import count_scores
 from iris_tf.metrics.scores import ImageLabels, check_embeddings, similarity_blocks
 from iris_tf.metrics.verification import curve_of_counts, eer_of_curve
 from iris_tf.networks.embed_rois import embed_rois
-from iris_tf.objectives.distillation_schedule import DistillationSchedule
-from iris_tf.objectives.margin_schedule import MarginSchedule
-from iris_tf.objectives.mining_schedule import MiningSchedule
 from iris_tf.support.errors import TrainingError
 from iris_tf.support.files import atomic_path
 from iris_tf.support.progress import StageProgress
@@ -30,26 +27,15 @@ _EPOCHS_BEFORE_COLLAPSE_WARNING = 3
 
 
 class Schedules(keras.callbacks.Callback):
-    """Set margin, mining band and distillation weight at the start of each epoch."""
-
-    def __init__(
-        self, margin: MarginSchedule, mining: MiningSchedule, distillation: DistillationSchedule
-    ):
-        super().__init__()
-        self.margin, self.mining, self.distillation = margin, mining, distillation
+    """Set the scheduled values of objective and term weights at the start of each epoch."""
 
     def on_epoch_begin(self, epoch, logs=None):
         """Assign the values of `epoch` (from 0)."""
-        left, right = self.mining(epoch)
-        self.model.margin.assign(self.margin(epoch))
-        self.model.ratio_left.assign(left)
-        self.model.ratio_right.assign(right)
-        self.model.distill_weight.assign(self.distillation(epoch))
+        self.model.begin_epoch(epoch)
 
     def on_epoch_end(self, epoch, logs=None):
         """Add the values to the epoch's row of history."""
-        for name in ("margin", "ratio_left", "ratio_right", "distill_weight"):
-            logs[name] = float(getattr(self.model, name).numpy())
+        logs.update(self.model.scheduled_values())
 
 
 def unfrozen_stages(epoch: int, stages: int, unfreeze_epochs: int) -> int:
@@ -145,27 +131,19 @@ class ValidationEER(keras.callbacks.Callback):
 
 
 class CollapseWarning(keras.callbacks.Callback):
-    """Warn when all embeddings fall onto one point and nothing is learnt any more.
-
-    Then every distance is near 0 and the triplet loss stays at the margin.
-    """
+    """Warn when all embeddings fall onto one point and nothing is learned any more."""
 
     def __init__(self):
         super().__init__()
         self._epochs = 0
 
     def on_epoch_end(self, epoch, logs=None):
-        """Count epochs with negatives no farther away than a tenth of the margin."""
-        margin = float(self.model.margin.numpy())
-        collapsed = (
-            logs["negative_distance"] < 0.1 * margin
-            and abs(logs["triplet_loss"] - margin) < 0.1 * margin
-        )
-        self._epochs = self._epochs + 1 if collapsed else 0
+        """Count epochs in which the objective sees a collapse."""
+        sign = self.model.objective.collapse(logs)
+        self._epochs = self._epochs + 1 if sign else 0
         if self._epochs == _EPOCHS_BEFORE_COLLAPSE_WARNING:
             warnings.warn(
-                f"The embeddings have collapsed: for {self._epochs} epochs the triplet loss "
-                f"({logs['triplet_loss']:.3f}) has stayed at the margin ({margin:.3f}). Lower the "
+                f"The embeddings have collapsed: for {self._epochs} epochs {sign}. Lower the "
                 "learning rates, lengthen the warm-up, or enlarge the batch.",
                 RuntimeWarning,
                 stacklevel=2,

@@ -1,11 +1,28 @@
 """The tf.data input pipeline of training."""
 
+from typing import NamedTuple
+
 import numpy as np
 import tensorflow as tf
 
 from iris_tf.config.training_recipe import AugmentationRecipe
 from iris_tf.training.augmentation import augment, lose_coarse, with_turned
 from iris_tf.training.batches import BalancedBatches, TripletBatches
+
+
+class TeacherView(NamedTuple):
+    """What the teacher is shown in the place of a batch's images, and about which it is asked.
+
+    Attributes
+    ----------
+    images : tensor of shape (groups, group_size, height, width, 1), float32
+        In 0..255.
+    asked : tensor of shape (groups, group_size), bool
+        delta_x of Eq. 7.
+    """
+
+    images: tf.Tensor
+    asked: tf.Tensor
 
 
 def training_dataset(
@@ -50,15 +67,15 @@ def training_dataset(
         `iris_tf.training.augmentation.with_turned`; `groups` below is then twice
         that of `batches`.
     clean : bool, optional
-        Whether each batch also has its images as they were before augmentation; black
-        where `lose_coarse` has changed them.
+        Whether the teacher sees the images as they were before augmentation. It is not asked
+        about those that `lose_coarse` has changed.
 
     Returns
     -------
     tf.data.Dataset
         ``(epochs - initial_epoch) * batches.steps`` pairs of images, float32 of
         shape (groups, group_size, height, width, 1) in 0..255, and labels, int32
-        of shape (groups, group_size); with `clean` triples, the last like the images.
+        of shape (groups, group_size); with `clean` triples, the last a `TeacherView`.
 
     Raises
     ------
@@ -92,12 +109,15 @@ def training_dataset(
             images = with_turned(images, seeds)
             identity = tf.concat([2 * identity, 2 * identity + 1], axis=0)
         shape, whole = (*identity.shape, height, width, 1), images
+        asked = tf.ones(images.shape[:1], tf.bool)
         if augmentation.coarse_lost_share:
             images, lost = lose_coarse(images, group_size, seeds, augmentation.coarse_lost_share)
-            # Of what such a strip has lost no teacher can tell, so it is shown nothing.
-            whole = tf.where(lost[:, None, None, None], 0.0, whole)
+            # What such a strip has lost is not in the student's view, so no teacher can tell it.
+            asked = ~lost
         batch = tf.reshape(augment(images, seeds, augmentation, roi_mode), shape), identity
-        return (*batch, tf.reshape(whole, shape)) if clean else batch
+        if not clean:
+            return batch
+        return (*batch, TeacherView(tf.reshape(whole, shape), tf.reshape(asked, identity.shape)))
 
     dataset = (
         tf.data.Dataset.range(initial_epoch, epochs)

@@ -201,3 +201,14 @@ class RunFolder:
         writer.writeheader()
         writer.writerows(state.history)
         write_text(self.history_file, buffer.getvalue())
+
+
+def model_file(path: Path) -> Path:
+    """A model's file, or the best one of a run folder.
+
+    Raises
+    ------
+    ModelError
+        When a folder holds no run, or its run no model yet.
+    """
+    return RunFolder.open(path).best_model() if path.is_dir() else path

@@ -3,7 +3,7 @@
 import functools
 import json
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,9 @@ from iris_tf.data.crop_store import load_rois
 from iris_tf.data.manifest import ManifestRow, read_manifest, read_settings
 from iris_tf.metrics.counts import give_both_kinds
 from iris_tf.metrics.scores import label_images
-from iris_tf.networks.embed_rois import load_embedding_model
 from iris_tf.networks.embedding_model import build_embedding_model
 from iris_tf.networks.parameter_groups import backbone_stages
-from iris_tf.objectives.distillation_schedule import DistillationSchedule
-from iris_tf.objectives.margin_schedule import MarginSchedule
-from iris_tf.objectives.mining_schedule import MiningSchedule
+from iris_tf.objectives.registry import DISTILLERS, build_objective, build_term_weights
 from iris_tf.segmentation.roi_modes import STRIP_ANGLES, STRIP_RADII
 from iris_tf.support.errors import DatasetError, ModelError, RecipeError
 from iris_tf.support.files import sha256, sole_user, write_bytes, write_json
@@ -43,7 +40,8 @@ from iris_tf.training.callbacks import (
 from iris_tf.training.embedding_trainer import EmbeddingTrainer
 from iris_tf.training.input_pipeline import training_dataset
 from iris_tf.training.optimizer import build_optimizer
-from iris_tf.training.run_folder import RunFolder, TrainingState
+from iris_tf.training.run_folder import RunFolder, TrainingState, model_file
+from iris_tf.training.teacher import Teacher, teacher_roi_mode
 
 
 @dataclass(frozen=True)
@@ -122,15 +120,9 @@ def prepare_training(recipe: TrainRecipe) -> Training:
     keras.config.set_dtype_policy("mixed_float16" if recipe.mixed_float16 else "float32")
     try:
         with strategy.scope():
-            teach = _teacher(recipe)
+            teacher = _teacher(recipe, settings["roi_mode"])
             trainer = EmbeddingTrainer(
-                build_student(recipe),
-                recipe.batch,
-                hardest=recipe.mining.hardest,
-                triplet_reduction=recipe.triplet_reduction,
-                seed=recipe.seed,
-                teach=teach,
-                temperature=recipe.temperature if recipe.loss == "contrastive" else None,
+                build_student(recipe), build_objective(recipe), build_term_weights(recipe), teacher
             )
             trainer.compile(
                 build_optimizer(recipe.optimizer, batches.steps, recipe.warm_epochs, recipe.epochs),
@@ -166,7 +158,7 @@ def check_models(recipes: Mapping[str, TrainRecipe], roi_mode: str) -> None:
         try:
             _check_strips(recipe, roi_mode)
             if teacher is not None:
-                _check_teacher(recipe, (*teacher.input_size, 1), teacher.embedding_size)
+                _check_sizes(recipe, teacher.embedding_size)
             build_student(replace(recipe, network=replace(network, weights="none")))
         except (ModelError, RecipeError) as error:
             raise type(error)(f"models.{name}: {error}") from None
@@ -252,14 +244,9 @@ def _inputs(recipe: TrainRecipe) -> dict[str, str]:
     found = {}
     for name, file in files.items():
         if file is not None:
-            path = _model_file(Path(file))
+            path = model_file(Path(file))
             found[f"{name} {file}"] = sha256(path) if path.is_file() else ""
     return found
-
-
-def _model_file(path: Path) -> Path:
-    """A model's file, or the best one of a run folder."""
-    return RunFolder.open(path).best_model() if path.is_dir() else path
 
 
 def _fit(training: Training, run: RunFolder) -> RunFolder:
@@ -311,21 +298,12 @@ def _callbacks(
     training: Training, run: RunFolder, state: TrainingState
 ) -> list[keras.callbacks.Callback]:
     recipe, rows = training.recipe, training.rows
-    warm, epochs = recipe.warm_epochs, recipe.epochs
-    margin, mining = recipe.margin, recipe.mining
     callbacks = [
-        Schedules(
-            MarginSchedule(margin.warm, tuple(margin.medi), tuple(margin.post), warm, epochs),
-            MiningSchedule(
-                *zip(mining.warm_ratios, mining.final_ratios, strict=True), warm, epochs
-            ),
-            DistillationSchedule(*recipe.distillation.weight, warm, epochs),
-        ),
+        Schedules(),
         GradualUnfreezing(backbone_stages(training.trainer.student), recipe.unfreeze_epochs),
         FiniteWeights(),
+        CollapseWarning(),
     ]
-    if recipe.loss == "triplet":
-        callbacks.append(CollapseWarning())
     if give_both_kinds(rows["val"]):
         rois = load_rois(rows["val"], recipe.dataset, training.input_size)
         callbacks.append(ValidationEER(rois, label_images(rows["val"])))
@@ -388,7 +366,6 @@ def build_student(recipe: TrainRecipe) -> keras.Model:
         embedding_size=network.embedding_size,
         weights=network.weights,
         attention=list(network.attention),
-        attention_kernel=network.attention_kernel,
         pooling=network.pooling,
         batchnorm_momentum=network.batchnorm_momentum,
         seed=recipe.seed,
@@ -430,23 +407,26 @@ def mirrored_strategy() -> tf.distribute.MirroredStrategy:
     return tf.distribute.MirroredStrategy([device.name for device in devices])
 
 
-def _teacher(recipe: TrainRecipe) -> Callable[[tf.Tensor], tf.Tensor] | None:
-    """The frozen teacher as a function of crops, or None without distillation."""
-    if recipe.distillation.teacher is None:
+def _teacher(recipe: TrainRecipe, roi_mode: str) -> Teacher | None:
+    """The frozen teacher, or None without distillation."""
+    path = recipe.distillation.teacher
+    if path is None:
         return None
-    path = Path(recipe.distillation.teacher)
-    teacher = load_embedding_model(_model_file(path))
-    _check_teacher(recipe, tuple(teacher.input_shape[1:]), teacher.output_shape[-1])
-    teacher.trainable = False
-    return lambda rois: tf.cast(teacher(rois, training=False), tf.float32)
-
-
-def _check_teacher(recipe: TrainRecipe, shape: tuple[int, ...], size: int) -> None:
-    """Refuse a teacher that takes other crops, or gives another number of numbers."""
-    expected = ((*recipe.network.input_size, 1), recipe.network.embedding_size)
-    if (shape, size) != expected:
+    teacher = Teacher.load(path)
+    try:
+        _check_sizes(recipe, teacher.embedding_size)
+        teacher.check_input(tuple(recipe.network.input_size))
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from None
+    taught = teacher_roi_mode(path)
+    if taught not in (None, roi_mode):
         raise ModelError(
-            f"{recipe.distillation.teacher}: the teacher takes {shape} and gives {size} numbers, "
-            f"but the student {expected[0]} and {expected[1]}; distillation compares both on the "
-            "same crops."
+            f"{path}: the teacher was trained on {taught} crops, but those of {recipe.dataset} are "
+            f"{roi_mode}; choose a teacher of the same crops."
         )
+    return teacher
+
+
+def _check_sizes(recipe: TrainRecipe, teacher_embedding_size: int) -> None:
+    distiller = DISTILLERS[recipe.distillation.distiller]
+    distiller.check_sizes(recipe.network.embedding_size, teacher_embedding_size)

@@ -8,16 +8,14 @@ import pytest
 import tensorflow as tf
 from small_recipes import small_recipe
 
-from iris_tf.config.training_recipe import BatchRecipe
+from iris_tf.config.training_recipe import MarginRecipe, MiningRecipe, TrainRecipe
 from iris_tf.data.manifest import ManifestRow
 from iris_tf.metrics.evaluate_embeddings import evaluate_embeddings
 from iris_tf.metrics.scores import label_images
 from iris_tf.networks.embed_rois import embed_rois
 from iris_tf.networks.embedding_model import build_embedding_model
 from iris_tf.networks.parameter_groups import backbone_stages
-from iris_tf.objectives.distillation_schedule import DistillationSchedule
-from iris_tf.objectives.margin_schedule import MarginSchedule
-from iris_tf.objectives.mining_schedule import MiningSchedule
+from iris_tf.objectives.registry import build_objective, build_term_weights
 from iris_tf.training.callbacks import (
     Checkpoints,
     CollapseWarning,
@@ -30,12 +28,14 @@ from iris_tf.training.embedding_trainer import EmbeddingTrainer
 from iris_tf.training.run_folder import RunFolder, TrainingState
 
 
-def make_trainer(network, optimizer):
+def make_trainer(network, optimizer, recipe=None):
+    """Trainer of a recipe's objective; by default with a margin of 0.5 and the band 0..0.5."""
     student = build_embedding_model(network, (32, 32), 8, batchnorm_momentum=0.5)
-    trainer = EmbeddingTrainer(student, BatchRecipe(groups=4))
+    if recipe is None:
+        recipe = TrainRecipe(margin=MarginRecipe(warm=0.5), mining=MiningRecipe([0.0, 1.0]))
+    trainer = EmbeddingTrainer(student, build_objective(recipe), build_term_weights(recipe))
     trainer.compile(optimizer)
-    trainer.margin.assign(0.5)
-    trainer.ratio_right.assign(1.0)
+    trainer.begin_epoch(0)
     return trainer
 
 
@@ -49,15 +49,19 @@ def random_batches(steps, seed=0):
 # -- Schedules ------------------------------------------------------------------------------------
 
 
-def test_schedules_are_set_before_an_epoch_and_written_after_it(tiny):
-    trainer = make_trainer(tiny, keras.optimizers.SGD(0.0))
-    schedules = Schedules(
-        MarginSchedule(0.3, (0.4, 0.5), (0.5, 0.35), 1, 5),
-        MiningSchedule((0.2, 0.1), (1.0, 0.9), 1, 5),
-        DistillationSchedule(0.0, 0.5, 1, 5),
+# The contrastive objective does not use them, but its history has always had them.
+@pytest.mark.parametrize("objective", ["triplet", "contrastive"])
+def test_schedules_are_set_before_an_epoch_and_written_after_it(tiny, objective):
+    recipe = TrainRecipe(
+        epochs=5,
+        warm_epochs=1,
+        objective=objective,
+        margin=MarginRecipe(0.3, [0.4, 0.5], [0.5, 0.35]),
+        mining=MiningRecipe([0.2, 1.0], [0.1, 0.9]),
     )
+    trainer = make_trainer(tiny, keras.optimizers.SGD(0.0), recipe)
     history = trainer.fit(
-        random_batches(5), epochs=5, steps_per_epoch=1, verbose=0, callbacks=[schedules]
+        random_batches(5), epochs=5, steps_per_epoch=1, verbose=0, callbacks=[Schedules()]
     ).history
     # Eqs. 4, 5 and 9 by hand: warm-up in epoch 0, halves 1-2 and 3-4, alpha and ratios over 1-4,
     # where the cosine has gone 0, 1/4, 3/4 and all of the way.
@@ -212,7 +216,9 @@ def test_a_healthy_training_is_not_warned_of(tiny):
 
 def test_a_recovery_starts_the_count_anew():
     warning = CollapseWarning()
-    warning.set_model(SimpleNamespace(margin=keras.Variable(0.5)))
+    objective = build_objective(TrainRecipe(margin=MarginRecipe(warm=0.5)))
+    objective.begin_epoch(0)
+    warning.set_model(SimpleNamespace(objective=objective))
     collapsed = {"negative_distance": 0.01, "triplet_loss": 0.5}
     healthy = {"negative_distance": 0.9, "triplet_loss": 0.2}
     # A large loss of well spread embeddings is no collapse either.

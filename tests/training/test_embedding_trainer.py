@@ -3,10 +3,18 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from iris_tf.config.training_recipe import BatchRecipe
 from iris_tf.data.manifest import ManifestRow
 from iris_tf.metrics.evaluate_embeddings import evaluate_embeddings
-from iris_tf.training.embedding_trainer import EmbeddingTrainer, triplet_indices
+from iris_tf.objectives.contrastive_objective import ContrastiveObjective
+from iris_tf.objectives.cosine_distiller import CosineDistiller
+from iris_tf.objectives.distilled_objective import DistilledObjective
+from iris_tf.objectives.objective import Outputs, StepBatch
+from iris_tf.objectives.term_weights import ConstantWeights, ScheduledWeight, ScheduledWeights
+from iris_tf.objectives.triplet_indices import triplet_indices
+from iris_tf.objectives.triplet_objective import TripletObjective
+from iris_tf.training.embedding_trainer import EmbeddingTrainer
+from iris_tf.training.input_pipeline import TeacherView
+from iris_tf.training.teacher import Teacher
 
 PIXELS, SIZE, SEED, STEP = (3, 4), 5, 11, 6
 # A right ratio over 1 lets negatives into the band whose loss is 0.
@@ -27,14 +35,20 @@ def linear_student(kernel):
     return student
 
 
-def make_trainer(kernel, batch, alpha=0.0, teach=None, optimizer=None, **options):
-    student = linear_student(kernel)
-    trainer = EmbeddingTrainer(student, batch, seed=SEED, teach=teach, **options)
+def triplet_objective(layout="triplet", hardest=5, reduction="mean", seed=SEED):
+    values = {"margin": MARGIN, "ratio_left": LEFT, "ratio_right": RIGHT}
+    schedules = {name: lambda epoch, value=value: value for name, value in values.items()}
+    return TripletObjective(layout, hardest, reduction, seed, schedules)
+
+
+def make_trainer(kernel, objective, alpha=0.0, teacher=None, optimizer=None):
+    """A trainer of a linear student, in its first epoch; alpha weights what a teacher says."""
+    if teacher is not None:
+        objective = DistilledObjective(objective, CosineDistiller())
+    weights = ConstantWeights({"distillation": alpha})
+    trainer = EmbeddingTrainer(linear_student(kernel), objective, weights, teacher)
     trainer.compile(optimizer or keras.optimizers.SGD(1.0))
-    trainer.margin.assign(MARGIN)
-    trainer.ratio_left.assign(LEFT)
-    trainer.ratio_right.assign(RIGHT)
-    trainer.distill_weight.assign(alpha)
+    trainer.begin_epoch(0)
     trainer.step.assign(STEP)
     return trainer
 
@@ -112,14 +126,23 @@ def naive_case(layout, images, labels, kernel, hardest=5):
     return triplets, naive_negatives(vectors, labels.ravel(), triplets, keys, hardest), vectors
 
 
-def teach_by(matrix, calls=None):
-    def teach(rois):
-        if calls is not None:
-            tf.numpy_function(lambda: calls.append(1), [], [])
-        flat = tf.reshape(rois, (rois.shape[0], -1))
-        return tf.math.l2_normalize(flat @ matrix, axis=1)
+class Counted(keras.layers.Layer):
+    """Notes each call."""
 
-    return teach
+    def __init__(self, note):
+        super().__init__()
+        self.note = note
+
+    def call(self, x):
+        tf.numpy_function(self.note, [1], [])
+        return x
+
+
+def teach_by(matrix, calls=None):
+    model = linear_student(matrix)
+    if calls is not None:
+        model = keras.Model(model.input, Counted(calls.append)(model.output))
+    return Teacher(model)
 
 
 # -- Which triplets a batch holds -----------------------------------------------------------------
@@ -145,10 +168,9 @@ def test_a_step_is_that_of_the_loops(layout, groups, size, alpha, reduction):
     used = None if alpha is None else teacher
     trainer = make_trainer(
         kernel,
-        BatchRecipe(layout=layout, groups=groups, images_per_identity=size),
+        triplet_objective(layout, reduction=reduction),
         alpha or 0.0,
         None if used is None else teach_by(teacher),
-        triplet_reduction=reduction,
     )
     triplets, negatives, vectors = naive_case(layout, images, labels, kernel)
     in_band = [band for _, band in negatives]
@@ -195,16 +217,15 @@ def test_a_step_is_that_of_the_loops(layout, groups, size, alpha, reduction):
 def test_a_contrastive_step_is_that_of_the_loops(alpha, clean, hidden):
     groups, size, temperature = 5, 2, 0.25
     images, labels, kernel, teacher = random_case("balanced", groups, size)
-    batch = BatchRecipe(layout="balanced", groups=groups, images_per_identity=size)
-    teach = None if alpha is None else teach_by(teacher)
-    trainer = make_trainer(kernel, batch, alpha or 0.0, teach, temperature=temperature)
+    taught_by = None if alpha is None else teach_by(teacher)
+    trainer = make_trainer(kernel, ContrastiveObjective(temperature), alpha or 0.0, taught_by)
     flat, known = images.reshape(labels.size, -1).astype(np.float64), labels.ravel()
     # Others for the teacher, where it is to see the images as they were before augmentation.
     shown = random_case("balanced", groups, size, seed=15)[0] if clean else images
-    if hidden:  # from the teacher, whose distance is then 0
-        shown.reshape(labels.size, -1)[list(hidden)] = 0
+    # The teacher is not asked about some, whose distance is then 0.
     asked = ~np.isin(np.arange(labels.size), hidden)
-    data = (images, labels, shown) if clean else (images, labels)
+    view = TeacherView(shown, asked.reshape(labels.shape))
+    data = (images, labels, view) if clean else (images, labels)
 
     def parts(matrix):
         vectors, losses = unit(flat @ matrix), []
@@ -239,22 +260,33 @@ def test_a_contrastive_step_is_that_of_the_loops(alpha, clean, hidden):
     np.testing.assert_allclose(moved, gradient, atol=2e-5)
 
 
+def mined(objective, vectors, labels, step=STEP):
+    """Negatives that an objective mines among unit vectors, and which of them lie in the band."""
+    objective.begin_epoch(0)
+    embeddings = tf.constant(vectors, tf.float32)
+    groups, size = labels.shape
+    rows = tf.range(labels.size)
+    batch = StepBatch(
+        Outputs(embeddings), None, tf.constant(labels.ravel()), tf.ones(labels.size, tf.bool),
+        tf.constant(True), rows, groups, size, tf.constant(step), 0,
+    )  # fmt: skip
+    anchor, positive, _ = triplet_indices(objective.layout, groups, size)
+    return [found.numpy() for found in objective.mine(batch, anchor, positive)]
+
+
 @pytest.mark.parametrize("hardest", [1, 3])
 def test_the_fallback_takes_one_of_the_hardest(hardest):
     images, labels, kernel, _ = random_case("triplet", groups=8, seed=3)
-    trainer = make_trainer(kernel, BatchRecipe(groups=8), hardest=hardest)
-    trainer.margin.assign(1e-6)  # nothing lies in so thin a band
+    # Nothing lies in so thin a band.
+    thin = {"margin": lambda _: 1e-6, "ratio_left": lambda _: LEFT, "ratio_right": lambda _: RIGHT}
+    objective = TripletObjective("triplet", hardest, "mean", SEED, thin)
     triplets, _, vectors = naive_case("triplet", images, labels, kernel)
     flat = labels.ravel()
-    anchor, positive, sampled = triplet_indices("triplet", 8, 3)
     seen = set()
     for step in range(20):
-        trainer.step.assign(step)
-        found, in_band = trainer._mine(
-            tf.constant(vectors, tf.float32), flat, anchor, positive, sampled
-        )
+        found, in_band = mined(objective, vectors, labels, step)
         assert not np.any(in_band)
-        for (a, _, _), n in zip(triplets, found.numpy(), strict=True):
+        for (a, _, _), n in zip(triplets, found, strict=True):
             order = sorted(
                 (np.linalg.norm(vectors[a] - vectors[j]), j)
                 for j in range(len(flat))
@@ -269,26 +301,19 @@ def test_the_fallback_takes_one_of_the_hardest(hardest):
 def test_the_choice_changes_with_step_and_seed():
     images, labels, kernel, _ = random_case("triplet", groups=8)
     _, _, vectors = naive_case("triplet", images, labels, kernel)
-    index = triplet_indices("triplet", 8, 3)
-    trainer = make_trainer(kernel, BatchRecipe(groups=8))
-    other = EmbeddingTrainer(trainer.student, BatchRecipe(groups=8), seed=SEED + 1)
-    for scheduled in ("margin", "ratio_left", "ratio_right", "step"):
-        getattr(other, scheduled).assign(getattr(trainer, scheduled))
 
-    def chosen(trainer):
-        vectors32 = tf.constant(vectors, tf.float32)
-        return trainer._mine(vectors32, labels.ravel(), *index)[0].numpy().tolist()
+    def chosen(seed=SEED, step=STEP):
+        return mined(triplet_objective(seed=seed), vectors, labels, step)[0].tolist()
 
-    first = chosen(trainer)
-    assert chosen(trainer) == first
-    assert chosen(other) != first
-    trainer.step.assign(STEP + 1)
-    assert chosen(trainer) != first
+    first = chosen()
+    assert chosen() == first
+    assert chosen(seed=SEED + 1) != first
+    assert chosen(step=STEP + 1) != first
 
 
 def test_steps_are_counted():
     images, labels, kernel, _ = random_case("triplet")
-    trainer = make_trainer(kernel, BatchRecipe(groups=6))
+    trainer = make_trainer(kernel, triplet_objective())
     trainer.step.assign(0)
     for _ in range(3):
         trainer.train_step((images, labels))
@@ -306,9 +331,9 @@ def test_training_pulls_eyes_apart():
     noise[..., 2:, :] = rng.uniform(-2, 2, (200, 3, 3, 2, 1))
     images = (told[eyes] + noise).astype(np.float32)
     kernel = rng.normal(size=(np.prod(PIXELS), SIZE)).astype(np.float32)
-    trainer = make_trainer(kernel, BatchRecipe(groups=20), optimizer=keras.optimizers.Adam(0.02))
-    trainer.ratio_left.assign(0.0)
-    trainer.ratio_right.assign(1.0)
+    trainer = make_trainer(kernel, triplet_objective(), optimizer=keras.optimizers.Adam(0.02))
+    trainer.objective.scheduled["ratio_left"].assign(0.0)
+    trainer.objective.scheduled["ratio_right"].assign(1.0)
 
     def error():
         rows = [
@@ -331,13 +356,22 @@ def test_training_pulls_eyes_apart():
 def test_the_teacher_is_not_asked_while_alpha_is_0():
     images, labels, kernel, teacher = random_case("triplet")
     calls = []
-    trainer = make_trainer(kernel, BatchRecipe(groups=6), 0.0, teach_by(teacher, calls))
+    objective = DistilledObjective(triplet_objective(), CosineDistiller())
+    alpha = ScheduledWeight("distillation", "distill_weight", lambda epoch: 0.1 * epoch)
+    trainer = EmbeddingTrainer(
+        linear_student(kernel), objective, ScheduledWeights(alpha), teach_by(teacher, calls)
+    )
+    trainer.compile(keras.optimizers.SGD(1.0))
+    trainer.begin_epoch(0)
     data = tf.data.Dataset.from_tensors((images, labels)).repeat(2)
-    trainer.fit(data, verbose=0)
+    history = trainer.fit(data, verbose=0).history
     assert not calls
-    trainer.distill_weight.assign(0.1)  # the compiled step reads it anew
-    trainer.fit(data, verbose=0)
+    assert np.isnan(history["teacher_distance"])
+    assert history["distillation_loss"] == [0.0]
+    trainer.begin_epoch(1)  # the compiled step reads the weight again
+    history = trainer.fit(data, verbose=0).history
     assert len(calls) == 2
+    assert history["teacher_distance"][0] > 0
 
 
 def test_the_teacher_is_neither_trained_nor_saved(tmp_path):
@@ -349,9 +383,7 @@ def test_the_teacher_is_neither_trained_nor_saved(tmp_path):
     x = keras.layers.Dense(SIZE)(x)
     teacher = keras.Model(roi, keras.layers.UnitNormalization()(x))
     before = teacher.get_weights()
-    trainer = make_trainer(
-        kernel, BatchRecipe(groups=6), 0.5, lambda rois: teacher(rois, training=False)
-    )
+    trainer = make_trainer(kernel, triplet_objective(), 0.5, Teacher(teacher))
     trainer.fit(tf.data.Dataset.from_tensors((images, labels)).repeat(3), verbose=0)
     for old, new in zip(before, teacher.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
@@ -370,9 +402,7 @@ def test_the_state_brings_back_student_optimiser_and_step(tmp_path):
     data = tf.data.Dataset.from_tensors((images, labels)).repeat(3)
 
     def fresh():
-        trainer = make_trainer(
-            kernel, BatchRecipe(groups=6), optimizer=keras.optimizers.AdamW(0.01)
-        )
+        trainer = make_trainer(kernel, triplet_objective(), optimizer=keras.optimizers.AdamW(0.01))
         trainer.step.assign(0)
         return trainer
 

@@ -240,18 +240,35 @@ def test_models_are_looked_at_before_the_first_is_trained(tiny_module, tmp_path)
     check_models(models(embedding_size=6), "algorithm1")  # has begun, and says so itself
 
 
-@pytest.mark.parametrize(
-    ("network", "parts"),
-    [
-        ({"embedding_size": 6}, ["8 numbers", "6"]),
-        ({"input_size": [40, 32]}, ["(32, 32, 1)", "(40, 32, 1)"]),
-    ],
-)
-def test_a_teacher_of_another_size_is_refused(teacher, tmp_path, small_dataset, network, parts):
+def test_a_teacher_of_another_embedding_size_is_refused(teacher, tmp_path, small_dataset):
     recipe = small_recipe(
-        tmp_path, small_dataset, network=network, distillation={"teacher": str(teacher)}
+        tmp_path,
+        small_dataset,
+        network={"embedding_size": 6},
+        distillation={"teacher": str(teacher)},
     )
-    assert_refused(recipe, ModelError, teacher, *parts)
+    assert_refused(recipe, ModelError, teacher, "8 numbers", "6")
+
+
+def test_a_teacher_may_take_crops_of_another_size(teacher, tmp_path, small_dataset, read_history):
+    recipe = small_recipe(
+        tmp_path,
+        small_dataset,
+        network={"input_size": [40, 36]},
+        distillation={"teacher": str(teacher)},
+        warm_epochs=0,
+    )
+    rows = read_history(train(recipe).path)
+    assert 0 < rows[1]["teacher_distance"] < 2
+
+
+def test_a_teacher_of_other_crops_is_refused(teacher, tmp_path, small_dataset):
+    dataset = copy_of(small_dataset, tmp_path)
+    described = json.loads((dataset / "dataset.json").read_text())
+    described["settings"]["roi_mode"] = "aligned"
+    (dataset / "dataset.json").write_text(json.dumps(described))
+    recipe = small_recipe(tmp_path, dataset, distillation={"teacher": str(teacher)})
+    assert_refused(recipe, ModelError, teacher, "algorithm1", "aligned")
 
 
 def test_a_missing_teacher_is_refused(tiny_module, tmp_path, small_dataset):

@@ -19,11 +19,21 @@ import tiny_network  # noqa: E402
 from small_recipes import small_recipe  # noqa: E402
 
 from iris_tf.benchmark.training_speed import measure_training  # noqa: E402
-from iris_tf.config.training_recipe import BatchRecipe  # noqa: E402
+from iris_tf.config.training_recipe import (  # noqa: E402
+    MarginRecipe,
+    MiningRecipe,
+    TrainRecipe,
+)
 from iris_tf.networks.embed_rois import load_embedding_model  # noqa: E402
+from iris_tf.objectives.contrastive_objective import ContrastiveObjective  # noqa: E402
+from iris_tf.objectives.cosine_distiller import CosineDistiller  # noqa: E402
+from iris_tf.objectives.distilled_objective import DistilledObjective  # noqa: E402
+from iris_tf.objectives.term_weights import ConstantWeights  # noqa: E402
+from iris_tf.objectives.triplet_objective import TripletObjective  # noqa: E402
 from iris_tf.support.errors import RecipeError  # noqa: E402
 from iris_tf.training.embedding_trainer import EmbeddingTrainer  # noqa: E402
 from iris_tf.training.optimizer import OwnStepsAdamW  # noqa: E402
+from iris_tf.training.teacher import Teacher  # noqa: E402
 from iris_tf.training.train_model import mirrored_strategy, resume, train  # noqa: E402
 
 MARGIN, LEFT, RIGHT = 0.4, 0.2, 1.0
@@ -56,13 +66,21 @@ def case_with_one_negative(on_the_other_device):
             return vectors, labels, [int(band[0]) for band in bands]
 
 
-def reversed_rows(rois):
-    """A teacher."""
-    return tf.math.l2_normalize(tf.reshape(rois, (-1, 6))[:, ::-1], axis=1)
+class ReversedRows(keras.layers.Layer):
+    """A teacher's whole network; NaN for bright crops if wanted."""
+
+    def __init__(self, nan_if_bright=False):
+        super().__init__()
+        self.nan_if_bright = nan_if_bright
+
+    def call(self, rois):
+        bright = tf.reduce_max(tf.abs(rois), axis=(1, 2, 3)) > 10
+        embedding = tf.math.l2_normalize(tf.reshape(rois, (-1, 6))[:, ::-1], axis=1)
+        return tf.where((bright & self.nan_if_bright)[:, None], float("nan"), embedding)
 
 
 def one_step(
-    strategy, images, labels, teach=reversed_rows, optimizer=None, temperature=None, steps=1
+    strategy, images, labels, nan_if_bright=False, optimizer=None, temperature=None, steps=1
 ):
     """Logs and weights after one step, or some, of a matrix that starts as identity."""
     with strategy.scope():
@@ -70,17 +88,18 @@ def one_step(
         x = keras.layers.Dense(6, use_bias=False, name="head_linear")(keras.layers.Flatten()(roi))
         student = keras.Model(roi, keras.layers.UnitNormalization()(x))
         student.get_layer("head_linear").set_weights([np.eye(6)])
+        recipe = TrainRecipe(margin=MarginRecipe(warm=MARGIN), mining=MiningRecipe([LEFT, RIGHT]))
+        objective = TripletObjective.from_recipe(recipe)
+        if temperature is not None:
+            objective = ContrastiveObjective(temperature)
         trainer = EmbeddingTrainer(
             student,
-            BatchRecipe(groups=GROUPS),
-            teach=teach,
-            temperature=temperature,
+            DistilledObjective(objective, CosineDistiller()),
+            ConstantWeights({"distillation": 0.3}),
+            Teacher(keras.Model(roi, ReversedRows(nan_if_bright)(roi))),
         )
         trainer.compile(optimizer or keras.optimizers.SGD(1.0))
-        trainer.margin.assign(MARGIN)
-        trainer.ratio_left.assign(LEFT)
-        trainer.ratio_right.assign(RIGHT)
-        trainer.distill_weight.assign(0.3)
+        trainer.begin_epoch(0)
     data = tf.data.Dataset.from_tensors((images, labels)).repeat(steps)
     history = trainer.fit(data, verbose=0, shuffle=False).history
     return {
@@ -110,15 +129,10 @@ def overflowing_step(strategy):
     vectors, labels, _ = case_with_one_negative(on_the_other_device=False)
     images = vectors.reshape(GROUPS, SIZE, 1, 6, 1).astype(np.float32)
     images[GROUPS // DEVICES :] *= 100  # the student sees directions only
-
-    def teach(rois):
-        bright = tf.reduce_max(tf.abs(rois), axis=(1, 2, 3)) > 10
-        return tf.where(bright[:, None], float("nan"), reversed_rows(rois))
-
     with strategy.scope():
         optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(1.0))
     labels = labels.reshape(GROUPS, SIZE).astype(np.int32)
-    return one_step(strategy, images, labels, teach, optimizer)["kernel"]
+    return one_step(strategy, images, labels, True, optimizer)["kernel"]
 
 
 def whole_run(dataset, folder):

@@ -1,0 +1,55 @@
+"""An objective together with a distiller."""
+
+import keras
+
+from iris_tf.objectives.objective import Distiller, Losses, Objective, StepBatch
+
+
+class DistilledObjective(Objective):
+    """Terms of an objective, and those of a distiller over the images that it compares.
+
+    Parameters
+    ----------
+    objective : Objective
+    distiller : Distiller
+    """
+
+    def __init__(self, objective: Objective, distiller: Distiller):
+        super().__init__({}, name="distilled")
+        self.objective = objective
+        self.distiller = distiller
+        self.scheduled = {**objective.scheduled, **distiller.scheduled}
+
+    @property
+    def term_names(self) -> tuple[str, ...]:
+        """Of both."""
+        return self.objective.term_names + self.distiller.term_names
+
+    @property
+    def metric_names(self) -> tuple[str, ...]:
+        """Of both."""
+        return self.objective.metric_names + self.distiller.metric_names
+
+    @property
+    def taught_terms(self) -> tuple[str, ...]:
+        """Of both."""
+        return self.objective.taught_terms + self.distiller.taught_terms
+
+    def compute(self, batch: StepBatch) -> Losses:
+        """Those of both."""
+        own = self.objective.compute(batch)
+        taught = self.distiller.compute(batch._replace(rows=own.rows))
+        return Losses(own.terms | taught.terms, own.metrics | taught.metrics, own.rows)
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Set the scheduled values of both."""
+        self.objective.begin_epoch(epoch)
+        self.distiller.begin_epoch(epoch)
+
+    def parameter_groups(self) -> dict[str, list[keras.Variable]]:
+        """Of both."""
+        return self.objective.parameter_groups() | self.distiller.parameter_groups()
+
+    def collapse(self, logs: dict[str, float]) -> str:
+        """What the objective says."""
+        return self.objective.collapse(logs)
