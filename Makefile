@@ -16,7 +16,7 @@ OPEN_IRIS_TESTS := tests/open_iris tests/imaging/test_geometry.py tests/support/
 # TensorFlow for this machine's processor; EXTRA=gpu installs the build for NVIDIA GPUs.
 EXTRA ?= $(shell command -v nvidia-smi > /dev/null 2>&1 && echo gpu || echo cpu)
 
-.PHONY: demo test lint clean android-tools android-check
+.PHONY: demo test docs lint clean android-tools android-check
 
 demo: $(VENV)/installed
 	$(BIN)/python pipelines/mobiiris.py pipelines/demo.yaml
@@ -29,6 +29,11 @@ test: $(VENV)/installed $(OPEN_IRIS_VENV)/installed
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 	$(OPEN_IRIS_BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder \
 		$(OPEN_IRIS_TESTS)
+	$(BIN)/mkdocs build --strict --quiet
+
+# The documentation site, into build/docs; a broken link or reference is an error.
+docs: $(VENV)/installed
+	$(BIN)/mkdocs build --strict
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check iris_tf pipelines tests
@@ -47,7 +52,7 @@ android-check:
 $(VENV)/installed: setup.cfg pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --editable ".[$(EXTRA),test]"
+	$(BIN)/python -m pip install --editable ".[$(EXTRA),test,docs]"
 	touch $@
 
 $(OPEN_IRIS_VENV)/installed: setup.cfg pyproject.toml
