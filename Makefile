@@ -29,11 +29,11 @@ test: $(VENV)/installed $(OPEN_IRIS_VENV)/installed
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 	$(OPEN_IRIS_BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder \
 		$(OPEN_IRIS_TESTS)
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 # The documentation site, into build/docs; a broken link or reference is an error.
 docs: $(VENV)/installed
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check iris_tf pipelines tests
