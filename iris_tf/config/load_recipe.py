@@ -22,9 +22,6 @@ from iris_tf.support.errors import RecipeError
 
 R = TypeVar("R", TrainRecipe, PipelineRecipe, SegmenterRecipe, ReleaseRecipe)
 
-BEST_CHECKPOINT = Path("checkpoints", "best.keras")
-"""Where in its folder a run keeps its best model, from which another may start."""
-
 # Set per model by the pipeline, so meaningless in its shared sections.
 _OWNED_BY_PIPELINE = ("run", "dataset", "seed")
 _IS_SECTION = "is a section: it holds `key: value` lines"
@@ -57,18 +54,17 @@ def load_recipe(path: str | Path, schema: type[R], overrides: list[str] | None =
     source = _Source(Path(path), list(overrides or []))
     recipe = _build(schema, source.values(), source)
     if isinstance(recipe, PipelineRecipe | ReleaseRecipe):
-        model_recipes(recipe, source)  # so that a mistake in a model shows before anything runs
+        merge_models(recipe, source)  # so that a mistake in a model shows before anything runs
     return recipe
 
 
-def model_recipes(
+def merge_models(
     recipe: PipelineRecipe | ReleaseRecipe, source: "_Source | None" = None
 ) -> dict[str, TrainRecipe]:
     """The training recipe of each model of a pipeline, in the order they are trained.
 
-    A model whose `distillation.teacher` names another model of the pipeline
-    gets that model's run folder; one whose `network.weights` does starts from
-    that model's best weights.
+    `distillation.teacher` and `network.weights` may still name another model of the pipeline, see
+    `iris_tf.training.model_recipes`.
 
     Raises
     ------
@@ -104,10 +100,6 @@ def model_recipes(
                     f"models.{name}.{key}",
                     f"is {other}: there is neither such a file nor a model of that name here",
                 )
-        if distillation.teacher in recipe.models:
-            distillation.teacher = str(run / distillation.teacher)
-        if network.weights in recipe.models:
-            network.weights = str(run / network.weights / BEST_CHECKPOINT)
     return recipes
 
 
@@ -125,6 +117,17 @@ def _check_shared_section(prefix: str, section: Any, source: "_Source") -> None:
 def recipe_yaml(recipe: TrainRecipe | PipelineRecipe | ReleaseRecipe | SegmenterRecipe) -> str:
     """The resolved recipe as YAML; `load_recipe` reads it back to an equal one."""
     return OmegaConf.to_yaml(OmegaConf.structured(recipe))
+
+
+def renewed_yaml(text: str, schema: type[R]) -> str:
+    """A resolved recipe that an earlier version wrote, as this version writes it.
+
+    Raises
+    ------
+    RecipeError
+        When this version cannot read it.
+    """
+    return recipe_yaml(_build(schema, renew(OmegaConf.create(text)), _Source(None, [])))
 
 
 def first_difference(old: str, new: str) -> str | None:

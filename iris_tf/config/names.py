@@ -17,3 +17,6 @@ DISTILLERS = ("cosine",)
 
 TERM_WEIGHTS = ("constant", "scheduled")
 """How the terms of an objective become one loss (`iris_tf.objectives.registry`)."""
+
+OPTIMIZERS = ("adamw", "sgd")
+"""How parameters can be changed (`iris_tf.training.optimizer`)."""

@@ -5,11 +5,12 @@ Symbols and tables in comments are those of the MobiIris paper (Huynh et al., 20
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from omegaconf import MISSING
 
 from iris_tf.config.checks import Problem, between, length, one_of, positive, under
-from iris_tf.config.names import DISTILLERS, OBJECTIVES, TERM_WEIGHTS
+from iris_tf.config.names import DISTILLERS, OBJECTIVES, OPTIMIZERS, TERM_WEIGHTS
 
 
 @dataclass
@@ -180,8 +181,8 @@ class DistillationRecipe:
 class ParameterGroupRecipe:
     """Learning rate (Eq. 12) and weight decay of one parameter group."""
 
-    maximum: float = MISSING
-    minimum: float = MISSING
+    maximum: float = MISSING  # sgd: before the first milestone
+    minimum: float = 0.0  # adamw only
     weight_decay: float = MISSING
 
     def problems(self) -> Iterator[Problem]:
@@ -193,8 +194,9 @@ class ParameterGroupRecipe:
 
 @dataclass
 class OptimizerRecipe:
-    """AdamW in three parameter groups."""
+    """How parameters are changed, in groups with rates of their own."""
 
+    name: str = "adamw"  # adamw (Eq. 12) | sgd (momentum and step decay)
     backbone: ParameterGroupRecipe = field(
         default_factory=lambda: ParameterGroupRecipe(5e-4, 1e-5, 1e-4)
     )
@@ -204,11 +206,26 @@ class OptimizerRecipe:
     head: ParameterGroupRecipe = field(
         default_factory=lambda: ParameterGroupRecipe(5e-3, 5e-4, 5e-5)
     )
+    # Groups of parameters that the objective brings along, by the names that it gives them
+    groups: dict[str, ParameterGroupRecipe] = field(default_factory=dict)
+    momentum: float = 0.9  # sgd only
+    milestones: list[int] = field(default_factory=list)  # sgd only: rates fall after so many epochs
+    factor: float = 0.1  # sgd only: by which rates are multiplied at each milestone
 
     def problems(self) -> Iterator[Problem]:
         """Impossible values."""
+        yield from one_of(OPTIMIZERS, name=self.name)
         for group in ("backbone", "attention", "head"):
             yield from under(group, getattr(self, group).problems())
+        for name, group in self.groups.items():
+            yield from under(f"groups.{name}", group.problems())
+        yield from between(0.0, 0.9999, momentum=self.momentum)
+        yield from between(0.0, 1.0, factor=self.factor)
+        yield from positive(factor=self.factor)
+        if any(a >= b for a, b in pairwise([0, *self.milestones])):
+            yield "milestones", f"must rise from above 0, but is {self.milestones}"
+        if self.milestones and self.name != "sgd":
+            yield "milestones", f"must be empty with `name: {self.name}`, which does not use it"
 
 
 @dataclass

@@ -12,7 +12,6 @@ import numpy as np
 from rich.console import Console
 
 from iris_tf.benchmark.latency import measure_latency
-from iris_tf.config.load_recipe import model_recipes, recipe_yaml
 from iris_tf.config.names import CARD_NAME
 from iris_tf.config.pipeline_recipe import PipelineRecipe
 from iris_tf.config.precision import PRECISIONS, finest
@@ -34,6 +33,7 @@ from iris_tf.support.progress import track
 from iris_tf.synthetic.dataset_writer import synthesize
 from iris_tf.tflite.cost import model_cost
 from iris_tf.tflite.released_models import PRETRAINED, weights_file
+from iris_tf.training.model_recipes import model_recipes
 from iris_tf.training.run_folder import RunFolder
 
 CROPS_SHOWN = 24
@@ -50,7 +50,7 @@ def train_stage(stages: Stages, name: str, recipe: TrainRecipe, manifest: Path) 
     from iris_tf.training.train_model import resume, train
 
     run = RunFolder(recipe.run)
-    inputs: dict[str, Any] = {"recipe": recipe_yaml(recipe), "manifest": manifest}
+    inputs: dict[str, Any] = {"recipe": recipe, "manifest": manifest}
     inputs |= starting_weights(recipe)
     if recipe.distillation.teacher is not None:
         teacher = Path(recipe.distillation.teacher)
@@ -213,7 +213,7 @@ class MobiIrisPipeline:
         self.stages.run(
             "evaluate references",
             {
-                "network": recipe_yaml(recipe),
+                "network": recipe,
                 "manifest": self.manifest,
                 **starting_weights(recipe),
             },

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from iris_tf.config.load_recipe import model_recipes, recipe_yaml
+from iris_tf.config.load_recipe import recipe_yaml
 from iris_tf.config.names import CARD_NAME
 from iris_tf.config.precision import RELEASED_PRECISION
 from iris_tf.config.release_recipe import ReleaseRecipe
@@ -28,6 +28,7 @@ from iris_tf.support.machine import package_version
 from iris_tf.synthetic.strips import SITE_IDENTITIES, write_strip_dataset
 from iris_tf.tflite.model_card import OPERATING_POINTS, ModelCard
 from iris_tf.tflite.released_models import weights_file
+from iris_tf.training.model_recipes import model_recipes
 from iris_tf.training.run_folder import RunFolder
 
 UNCHANGED = "as it is"

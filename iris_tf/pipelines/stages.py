@@ -1,5 +1,6 @@
 """Stages of a pipeline: each is skipped when its outputs are complete and its inputs unchanged."""
 
+import contextlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,8 @@ import yaml
 from rich.console import Console
 from rich.markup import escape
 
-from iris_tf.config.load_recipe import first_difference
+from iris_tf.config.load_recipe import first_difference, recipe_yaml, renewed_yaml
+from iris_tf.config.training_recipe import TrainRecipe
 from iris_tf.support.errors import RecipeError
 from iris_tf.support.files import is_unused, sha256, sole_user, write_json, write_text
 
@@ -71,7 +73,8 @@ class Stages:
             Shown to the user, and the stamp's file name.
         inputs : dict
             JSON-able description of all that the stage depends on; a `Path`
-            stands for the content of that file.
+            stands for the content of that file, a `TrainRecipe` for its resolved YAML, of
+            which an earlier version's counts as what this version reads in it.
         outputs : list of Path
             Files that the stage promises.
         action : callable
@@ -92,14 +95,13 @@ class Stages:
         """
         with sole_user(self.folder):
             stamp = self.folder / ".stages" / f"{name.replace(' ', '-')}.json"
-            fingerprint = {
-                key: sha256(value) if isinstance(value, Path) else value
-                for key, value in inputs.items()
-            }
+            fingerprint = {key: _fingerprint(value) for key, value in inputs.items()}
             # Tuples compare as the lists they become.
             fingerprint = json.loads(json.dumps(fingerprint))
             complete = all(path.exists() for path in outputs)
             before = json.loads(stamp.read_text("utf-8")) if stamp.is_file() else None
+            recipes = [key for key, value in inputs.items() if isinstance(value, TrainRecipe)]
+            _renew_recipes(before or {}, recipes)
             if complete and before == fingerprint:
                 self._console.print(f"[dim]{name}: done before, inputs unchanged[/dim]")
                 return False
@@ -118,6 +120,21 @@ class Stages:
                 raise FileNotFoundError(f"stage {name} did not write {', '.join(missing)}")
             write_json(stamp, fingerprint)
             return True
+
+
+def _fingerprint(value: Any) -> Any:
+    if isinstance(value, Path):
+        return sha256(value)
+    return recipe_yaml(value) if isinstance(value, TrainRecipe) else value
+
+
+def _renew_recipes(stamp: dict[str, Any], keys: list[str]) -> None:
+    """Turn the recipes in a stamp into what this version writes."""
+    stamp = stamp.get(_UNFINISHED, stamp)
+    for key in stamp.keys() & set(keys):
+        # One that cannot be read any more is another recipe.
+        with contextlib.suppress(RecipeError):
+            stamp[key] = renewed_yaml(stamp[key], TrainRecipe)
 
 
 def _without_out(recipe: str) -> str:

@@ -1,11 +1,18 @@
-"""AdamW in three parameter groups, each with its own schedule (Eq. 12)."""
+"""Optimisers by name, for parameter groups with rates and weight decay of their own."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import keras
 import tensorflow as tf
 
-from iris_tf.config.training_recipe import OptimizerRecipe
-from iris_tf.networks.parameter_groups import parameter_group
+from iris_tf.config.training_recipe import OptimizerRecipe, ParameterGroupRecipe
+from iris_tf.networks.parameter_groups import GROUP_PATTERNS, parameter_group
+from iris_tf.support.errors import RecipeError
 from iris_tf.training.warmup_cosine import WarmupCosine
+
+# Shifts and scales are not pulled towards zero, as is usual.
+_NEVER_DECAYED = ["bias", "beta", "gamma"]
 
 
 @keras.saving.register_keras_serializable(package="iris_tf")
@@ -59,32 +66,107 @@ class OwnStepsAdamW(keras.optimizers.AdamW):
         )
 
 
+@dataclass(frozen=True)
+class Course:
+    """Length of a training, for learning rates.
+
+    Attributes
+    ----------
+    steps_per_epoch, warm_epochs, epochs : int
+    """
+
+    steps_per_epoch: int
+    warm_epochs: int
+    epochs: int
+
+
+def _adamw(
+    recipe: OptimizerRecipe, group: ParameterGroupRecipe, course: Course, name: str
+) -> keras.optimizers.Optimizer:
+    """AdamW with a warm-up and a cosine (Eq. 12)."""
+    return OwnStepsAdamW(
+        learning_rate=WarmupCosine(
+            maximum=group.maximum,
+            minimum=group.minimum,
+            warm_steps=course.warm_epochs * course.steps_per_epoch,
+            total_steps=course.epochs * course.steps_per_epoch,
+        ),
+        weight_decay=group.weight_decay,
+        name=f"adamw_{name}",
+    )
+
+
+def _sgd(
+    recipe: OptimizerRecipe, group: ParameterGroupRecipe, course: Course, name: str
+) -> keras.optimizers.Optimizer:
+    """SGD with momentum, and rates that fall by a factor at each milestone.
+
+    Weight decay is decoupled from the momentum, as in AdamW.
+    """
+    rates = [group.maximum * recipe.factor**passed for passed in range(len(recipe.milestones) + 1)]
+    return keras.optimizers.SGD(
+        learning_rate=keras.optimizers.schedules.PiecewiseConstantDecay(
+            # Keras keeps a rate up to and including its boundary, counted in steps from 0.
+            [epoch * course.steps_per_epoch - 1 for epoch in recipe.milestones],
+            rates,
+        ),
+        momentum=recipe.momentum,
+        weight_decay=group.weight_decay,
+        name=f"sgd_{name}",
+    )
+
+
+OPTIMIZERS: dict[str, Callable[..., keras.optimizers.Optimizer]] = {"adamw": _adamw, "sgd": _sgd}
+"""By the recipe's `optimizer.name`: makes the optimiser of one parameter group."""
+
+
 def build_optimizer(
-    recipe: OptimizerRecipe, steps_per_epoch: int, warm_epochs: int, epochs: int
+    recipe: OptimizerRecipe,
+    course: Course,
+    own_groups: Mapping[str, Sequence[keras.Variable]] | None = None,
 ) -> keras.optimizers.MultiOptimizer:
-    """Optimiser for a network of `networks.registry`.
+    """Optimiser for a network of `networks.registry` and what its objective trains.
 
     Parameters
     ----------
     recipe : OptimizerRecipe
-        Maximum and minimum learning rate and weight decay of each group.
-    steps_per_epoch, warm_epochs, epochs : int
-        Length of the linear warm-up and of the whole course.
+        Name, and rates and weight decay of each group.
+    course : Course
+    own_groups : mapping of str to sequence of keras.Variable, optional
+        See `iris_tf.objectives.objective.Objective.parameter_groups`. Every other variable is in
+        one of the network's groups.
+
+    Raises
+    ------
+    RecipeError
+        When a group has no settings, or there is no group for some settings.
     """
-    groups = {
-        name: OwnStepsAdamW(
-            learning_rate=WarmupCosine(
-                maximum=getattr(recipe, name).maximum,
-                minimum=getattr(recipe, name).minimum,
-                warm_steps=warm_epochs * steps_per_epoch,
-                total_steps=epochs * steps_per_epoch,
-            ),
-            weight_decay=getattr(recipe, name).weight_decay,
-            name=f"adamw_{name}",
-        )
-        for name in ("backbone", "attention", "head")
+    own_groups = own_groups or {}
+    names = (*GROUP_PATTERNS, *own_groups)
+    for name in recipe.groups:
+        if name not in own_groups:
+            raise RecipeError(
+                f"optimizer.groups has {name}, but the parameters of this training are of the "
+                f"groups {', '.join(names)}; remove it."
+            )
+    optimizers = {
+        name: OPTIMIZERS[recipe.name](recipe, _settings(recipe, name), course, name)
+        for name in names
     }
-    for optimizer in groups.values():
-        # Shifts and scales are not pulled towards zero, as is usual with AdamW.
-        optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])
-    return keras.optimizers.MultiOptimizer(lambda variable: groups[parameter_group(variable)])
+    for optimizer in optimizers.values():
+        optimizer.exclude_from_weight_decay(var_names=_NEVER_DECAYED)
+    group_of = {id(variable): name for name, some in own_groups.items() for variable in some}
+    return keras.optimizers.MultiOptimizer(
+        lambda variable: optimizers[group_of.get(id(variable)) or parameter_group(variable)]
+    )
+
+
+def _settings(recipe: OptimizerRecipe, name: str) -> ParameterGroupRecipe:
+    if name in GROUP_PATTERNS:
+        return getattr(recipe, name)
+    if name not in recipe.groups:
+        raise RecipeError(
+            f"optimizer.groups needs {name}, parameters of the objective: give it `maximum` and "
+            "`weight_decay`."
+        )
+    return recipe.groups[name]

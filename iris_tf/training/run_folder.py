@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from iris_tf.config.load_recipe import BEST_CHECKPOINT, first_difference, load_recipe, recipe_yaml
+from iris_tf.config.load_recipe import first_difference, load_recipe, recipe_yaml
 from iris_tf.config.training_recipe import TrainRecipe
 from iris_tf.data.manifest import read_settings
 from iris_tf.support.errors import ModelError, RecipeError, TrainingError
@@ -51,7 +51,7 @@ class RunFolder:
         self.environment = self.path / "environment.json"
         self.inputs = self.path / "inputs.json"
         self.checkpoints = self.path / "checkpoints"
-        self.best = self.path / BEST_CHECKPOINT
+        self.best = self.checkpoints / "best.keras"
         self.last = self.checkpoints / "last.keras"
         self.logs = self.path / "logs"
         self.models = self.path / "models"

@@ -39,7 +39,7 @@ from iris_tf.training.callbacks import (
 )
 from iris_tf.training.embedding_trainer import EmbeddingTrainer
 from iris_tf.training.input_pipeline import training_dataset
-from iris_tf.training.optimizer import build_optimizer
+from iris_tf.training.optimizer import Course, build_optimizer
 from iris_tf.training.run_folder import RunFolder, TrainingState, model_file
 from iris_tf.training.teacher import Teacher, teacher_roi_mode
 
@@ -121,11 +121,13 @@ def prepare_training(recipe: TrainRecipe) -> Training:
     try:
         with strategy.scope():
             teacher = _teacher(recipe, settings["roi_mode"])
+            objective = build_objective(recipe)
             trainer = EmbeddingTrainer(
-                build_student(recipe), build_objective(recipe), build_term_weights(recipe), teacher
+                build_student(recipe), objective, build_term_weights(recipe), teacher
             )
+            course = Course(batches.steps, recipe.warm_epochs, recipe.epochs)
             trainer.compile(
-                build_optimizer(recipe.optimizer, batches.steps, recipe.warm_epochs, recipe.epochs),
+                build_optimizer(recipe.optimizer, course, objective.parameter_groups()),
                 jit_compile=recipe.xla,
             )
     finally:
@@ -141,7 +143,7 @@ def check_models(recipes: Mapping[str, TrainRecipe], roi_mode: str) -> None:
     Parameters
     ----------
     recipes : mapping of str to TrainRecipe
-        By the models' names; see `iris_tf.config.load_recipe.model_recipes`.
+        By the models' names; see `iris_tf.training.model_recipes.model_recipes`.
     roi_mode : str
         Of the crops that they will be trained on.
 

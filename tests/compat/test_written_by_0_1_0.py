@@ -289,7 +289,8 @@ def test_a_stopped_run_ends_as_an_uninterrupted_one(old, tiny, run_cli, read_his
 
 @pytest.mark.parametrize("name", SCHEMAS)
 def test_a_recipe_says_what_it_said(old, name):
-    from iris_tf.config.load_recipe import load_recipe, model_recipes
+    from iris_tf.config.load_recipe import load_recipe
+    from iris_tf.training.model_recipes import model_recipes
 
     shipped = load_recipe(f"recipes/{name}.yaml", _schema(name))
     resolved = load_recipe(f"recipes/{name}.resolved.yaml", _schema(name))

@@ -1,13 +1,15 @@
 import re
+from pathlib import Path
 
 import pytest
 
-from iris_tf.config.load_recipe import first_difference, load_recipe, model_recipes, recipe_yaml
+from iris_tf.config.load_recipe import first_difference, load_recipe, recipe_yaml, renewed_yaml
 from iris_tf.config.pipeline_recipe import PipelineRecipe
 from iris_tf.config.release_recipe import ReleaseRecipe
 from iris_tf.config.segmenter_recipe import SegmenterRecipe
 from iris_tf.config.training_recipe import TrainRecipe
 from iris_tf.support.errors import RecipeError
+from iris_tf.training.model_recipes import model_recipes
 from iris_tf.training.run_folder import RunFolder
 
 TRAIN = "run: out\ndataset: eyes\n"  # lines 1 and 2
@@ -251,6 +253,12 @@ def test_a_mistaken_override_of_balanced_batches(write, override, problem):
         ("network.input_size[0]=40", "'network.input_size[0]=40' is wrong"),
         ("network.input_size=[32,wide]", "network.input_size[1] is wrong"),
         ("optimizer.head.maximum=-1", "optimizer.head.maximum must be above 0"),
+        ("optimizer.name=adam", "optimizer.name must be one of adamw, sgd"),
+        ("optimizer.milestones=[4]", "optimizer.milestones must be empty with `name: adamw`"),
+        ("optimizer.milestones=[4,4]", "optimizer.milestones must rise from above 0"),
+        ("optimizer.momentum=1", "optimizer.momentum must lie between 0.0 and 0.9999"),
+        ("optimizer.factor=0", "optimizer.factor must be above 0"),
+        ("optimizer.groups.centres.maximum=-1", "optimizer.groups.centres."),
         ("objective=hinge", "objective must be one of triplet, contrastive"),
         ("objective=contrastive", "objective is contrastive, which needs `batch.layout: balanced`"),
         ("loss=hinge", "loss must be one of triplet, contrastive"),  # the former name
@@ -453,3 +461,63 @@ def test_a_model_more_is_a_difference(write):
     assert "models.b.epochs is absent there and 30 here" in first_difference(
         recipe_yaml(one), recipe_yaml(two)
     )
+
+
+# -- Recipes of earlier versions -------------------------------------------------------------------
+
+
+def test_a_former_name_means_the_same(write):
+    text = TRAIN + "batch: {layout: balanced}\n"
+    today = load_recipe(write(text + "objective: contrastive"), TrainRecipe)
+    assert load_recipe(write(text + "loss: contrastive"), TrainRecipe) == today
+    assert load_recipe(write(text), TrainRecipe, ["loss=contrastive"]) == today
+    assert today.objective == "contrastive"
+    # An override counts more than the file, whichever name either has.
+    triplet = load_recipe(write(text + "loss: contrastive"), TrainRecipe, ["objective=triplet"])
+    assert triplet.objective == "triplet"
+    again = load_recipe(write(text + "objective: triplet"), TrainRecipe, ["loss=contrastive"])
+    assert again == today
+
+
+def test_both_names_at_once_are_refused(write):
+    path = write(TRAIN + "loss: triplet\nobjective: contrastive")
+    message = error_of(path, TrainRecipe)
+    assert message.startswith(str(path))
+    assert "`loss` is the former name of `objective`" in message
+
+
+def test_former_names_in_a_pipeline(write):
+    text = PIPELINE.replace("training:\n", "training:\n  loss: triplet\n") + (
+        "models:\n  a:\n  b: {loss: contrastive, batch: {layout: balanced}}\n"
+        "  c: {objective: contrastive, batch: {layout: balanced}}\n"
+    )
+    models = model_recipes(load_recipe(write(text), PipelineRecipe))
+    assert [model.objective for model in models.values()] == ["triplet"] + 2 * ["contrastive"]
+    wrong = text + "  d: {loss: hinge}\n"
+    assert_found(write(wrong), PipelineRecipe, 11, "models.d.loss", "triplet, contrastive")
+    one, two = (recipe_yaml(load_recipe(write(text), PipelineRecipe)) for _ in range(2))
+    assert first_difference(one.replace("objective:", "loss:"), two) is None
+    assert first_difference(text, text.replace("loss: contrastive", "loss: triplet")) == (
+        "models.b.objective is contrastive there and triplet here"
+    )
+
+
+def test_a_setting_that_became_a_constant_is_dropped_where_it_has_its_value(write):
+    path = write(TRAIN + "network: {name: resnet50, attention_kernel: 7}")
+    assert load_recipe(path, TrainRecipe).network.name == "resnet50"
+    path = write(TRAIN + "network: {name: resnet50, attention_kernel: 5}")
+    assert "network.attention_kernel is always 7 now; leave it out" in error_of(path, TrainRecipe)
+
+
+OLD = Path(__file__).parents[1] / "data" / "written_by_0_1_0"
+
+
+@pytest.mark.parametrize("name", ["triplet", "contrastive"])
+def test_a_resolved_recipe_of_an_earlier_version_is_written_as_today(name):
+    path = OLD / f"stopped_{name}" / "recipe.yaml"
+    old = path.read_text()
+    assert f"\nloss: {name}\n" in old
+    recipe = load_recipe(path, TrainRecipe)
+    assert recipe.objective == name
+    assert (recipe.distillation.distiller, recipe.optimizer.name) == ("cosine", "adamw")
+    assert renewed_yaml(old, TrainRecipe) == recipe_yaml(recipe)

@@ -1,6 +1,9 @@
 """When a pipeline trains a model, goes on with it, and trains it anew."""
 
+import json
+
 import pytest
+import yaml
 
 from iris_tf.config.release_recipe import ReleaseRecipe
 from iris_tf.config.training_recipe import TrainRecipe
@@ -106,6 +109,23 @@ def test_an_interrupted_training_goes_on_unless_its_weights_have_changed(stage, 
     assert stage(interrupt=True) == ["train"]
     assert stage() == ["resume"]
     assert stage() == []
+
+
+def test_a_stage_that_an_earlier_version_did_stays_done(stage, released, tmp_path):
+    """Its stamp says `loss`, and lacks keys that are new."""
+    assert stage() == ["train"]
+    stamp = tmp_path / "run" / ".stages" / "train-student.json"
+    values = json.loads(stamp.read_text())
+    recipe = yaml.safe_load(values["recipe"])
+    recipe["loss"] = recipe.pop("objective")
+    recipe["network"]["attention_kernel"] = 7
+    for section, key in (("distillation", "distiller"), ("optimizer", "name")):
+        del recipe[section][key]
+    stamp.write_text(json.dumps(values | {"recipe": yaml.safe_dump(recipe)}))
+    assert stage() == []
+    recipe["epochs"] += 1
+    stamp.write_text(json.dumps(values | {"recipe": yaml.safe_dump(recipe)}))
+    assert stage() == ["resume"]
 
 
 def test_so_are_a_file_of_ones_own_and_the_teacher(stage, files, tmp_path):

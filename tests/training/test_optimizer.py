@@ -4,9 +4,11 @@ import keras
 import numpy as np
 import pytest
 
+from iris_tf.config import names
 from iris_tf.config.training_recipe import OptimizerRecipe, ParameterGroupRecipe
 from iris_tf.networks.embedding_model import build_embedding_model
-from iris_tf.training.optimizer import OwnStepsAdamW, build_optimizer
+from iris_tf.support.errors import RecipeError
+from iris_tf.training.optimizer import OPTIMIZERS, Course, OwnStepsAdamW, build_optimizer
 
 RECIPE = OptimizerRecipe(
     backbone=ParameterGroupRecipe(5e-4, 1e-5, 0.1),
@@ -14,6 +16,7 @@ RECIPE = OptimizerRecipe(
     head=ParameterGroupRecipe(5e-3, 5e-4, 0.3),
 )
 STEPS, WARM, EPOCHS = 10, 2, 5  # 20 steps of warm-up, 50 in all
+COURSE = Course(STEPS, WARM, EPOCHS)
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-7
 
 
@@ -47,7 +50,7 @@ def test_the_network_has_all_three_groups(variables):
 
 @pytest.mark.parametrize("step", [0, 7, 20, 35, 49, 50])
 def test_each_variable_moves_by_its_groups_rate_and_decay(variables, step):
-    optimizer = build_optimizer(RECIPE, STEPS, WARM, EPOCHS)
+    optimizer = build_optimizer(RECIPE, COURSE)
     optimizer.build(list(variables.values()))
     for part in optimizer.optimizers:
         part.iterations.assign(step)
@@ -74,7 +77,7 @@ def test_each_variable_moves_by_its_groups_rate_and_decay(variables, step):
 
 
 def test_a_variable_without_gradient_stays_as_it_is(variables):
-    optimizer = build_optimizer(RECIPE, STEPS, 0, EPOCHS)
+    optimizer = build_optimizer(RECIPE, Course(STEPS, 0, EPOCHS))
     optimizer.build(list(variables.values()))
     before = {path: variable.numpy() for path, variable in variables.items()}
     frozen = {path for path in variables if path.startswith(("conv1", "conv3"))}
@@ -115,7 +118,7 @@ def test_a_variable_that_is_unfrozen_late_begins_like_any_other():
 
 
 def test_all_groups_keep_one_count_of_steps(variables):
-    optimizer = build_optimizer(RECIPE, STEPS, WARM, EPOCHS)
+    optimizer = build_optimizer(RECIPE, COURSE)
     optimizer.build(list(variables.values()))
     # Half of the backbone is frozen, as in gradual unfreezing.
     gradients = [
@@ -125,3 +128,64 @@ def test_all_groups_keep_one_count_of_steps(variables):
     for _ in range(4):
         optimizer.apply(gradients, list(variables.values()))
     assert [int(part.iterations.numpy()) for part in optimizer.optimizers] == [4, 4, 4]
+
+
+# -- SGD and further groups -----------------------------------------------------------------------
+
+
+def sgd(**changes):
+    return OptimizerRecipe(
+        name="sgd",
+        backbone=ParameterGroupRecipe(0.1, weight_decay=0.01),
+        attention=ParameterGroupRecipe(0.2, weight_decay=0.0),
+        head=ParameterGroupRecipe(0.4, weight_decay=0.0),
+        milestones=[1, 3],
+        factor=0.5,
+        **changes,
+    )
+
+
+def test_recipes_know_the_names_of_the_optimisers():
+    assert tuple(OPTIMIZERS) == names.OPTIMIZERS
+
+
+def test_sgd_has_momentum_and_rates_that_fall_at_milestones(variables):
+    optimizer = build_optimizer(sgd(momentum=0.9), Course(2, 0, 4))  # 8 steps
+    kernel = next(v for path, v in variables.items() if path == "conv1_conv/kernel")
+    bias = next(v for path, v in variables.items() if path == "conv1_conv/bias")
+    optimizer.build(list(variables.values()))
+    for variable in (kernel, bias):
+        variable.assign(np.ones(variable.shape))
+    # By hand: rates of steps 0-1, 2-5 and 6-7; velocity = 0.9 * velocity - rate * gradient; a
+    # kernel decays by rate * 0.01 of itself before each step, a bias does not.
+    expected_kernel, expected_bias, velocity = 1.0, 1.0, 0.0
+    for rate in (0.1, 0.1, 0.05, 0.05, 0.05, 0.05, 0.025, 0.025):
+        optimizer.apply(
+            [keras.ops.ones_like(v) for v in variables.values()], list(variables.values())
+        )
+        velocity = 0.9 * velocity - rate
+        expected_kernel = expected_kernel * (1 - rate * 0.01) + velocity
+        expected_bias += velocity
+        np.testing.assert_allclose(kernel.numpy(), expected_kernel, rtol=1e-5)
+        np.testing.assert_allclose(bias.numpy(), expected_bias, rtol=1e-5)
+
+
+def test_an_objective_s_parameters_are_a_group_of_their_own(variables):
+    centres = keras.Variable(np.ones((3, 4)), name="centres")
+    recipe = sgd(momentum=0.0, groups={"centres": ParameterGroupRecipe(0.7, weight_decay=0.0)})
+    optimizer = build_optimizer(recipe, Course(2, 0, 4), {"centres": [centres]})
+    head = next(v for path, v in variables.items() if path.startswith("head_"))
+    trained = [*variables.values(), centres]
+    before = head.numpy()
+    optimizer.build(trained)
+    optimizer.apply([keras.ops.ones_like(v) for v in trained], trained)
+    np.testing.assert_allclose(centres.numpy(), 0.3, rtol=1e-6)
+    np.testing.assert_allclose(head.numpy(), before - 0.4, rtol=1e-5, atol=1e-6)
+
+
+def test_groups_and_their_settings_must_fit():
+    with pytest.raises(RecipeError, match=r"optimizer\.groups needs centres"):
+        build_optimizer(sgd(), COURSE, {"centres": []})
+    recipe = sgd(groups={"centers": ParameterGroupRecipe(0.7, weight_decay=0.0)})
+    with pytest.raises(RecipeError, match=r"has centers, .* backbone, attention, head, centres"):
+        build_optimizer(recipe, COURSE, {"centres": []})
