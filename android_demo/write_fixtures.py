@@ -20,7 +20,7 @@ import numpy as np
 
 from iris_tf.benchmark.collection import TABLE, import_results
 from iris_tf.benchmark.schema import STATISTICS, statistics, validate_result
-from iris_tf.config.names import ROI_MODES
+from iris_tf.config.names import IRIS_ROI_MODES
 from iris_tf.imaging.geometry import Ellipse, Window
 from iris_tf.imaging.images import resize_roi
 from iris_tf.segmentation.network_segmenter import CHANNELS, NetworkSegmenter
@@ -215,7 +215,7 @@ def write_eye(name: str, image: np.ndarray, pupil: Ellipse, iris: Ellipse, visib
     (RESOURCES / f"{name}.json").write_text(
         json.dumps(outlines, indent=2) + "\n", encoding="utf-8"
     )
-    for mode in ROI_MODES:
+    for mode in IRIS_ROI_MODES:
         write_pgm(RESOURCES / f"{name}_{mode}.pgm", crop_roi(image, eye, mode))
 
 

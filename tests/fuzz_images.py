@@ -161,7 +161,7 @@ def _limit_memory(mebibytes: int) -> None:
 
 
 def main(seed: int, count: int, mebibytes: int) -> None:
-    from iris_tf.config.names import ROI_MODES
+    from iris_tf.config.names import IRIS_ROI_MODES
     from iris_tf.imaging.images import read_eye
     from iris_tf.preparation.overlay import draw_overlay
     from iris_tf.segmentation.quality import iris_quality
@@ -183,7 +183,7 @@ def main(seed: int, count: int, mebibytes: int) -> None:
             try:
                 image = read_eye(path).pixels
                 eye = segment(image)
-                for mode in ROI_MODES:
+                for mode in IRIS_ROI_MODES:
                     crop_roi(image, eye, mode)
                 iris_quality(image, eye)
                 draw_overlay(image, eye)

@@ -7,10 +7,17 @@ from typing import Annotated
 import typer
 
 from iris_tf.cli.benchmark_commands import benchmark
-from iris_tf.cli.console import Layout, SegmenterName, load_tensorflow, report_errors
+from iris_tf.cli.console import Layout, load_tensorflow, report_errors
 from iris_tf.cli.recognition_commands import add_verbs
+from iris_tf.config.names import (
+    IMAGE_ROI_MODES,
+    NO_SEGMENTER,
+    ROI_MODES,
+    SPLIT_BY,
+    SPLIT_BY_ALIASES,
+)
 from iris_tf.config.precision import DEFAULT_PRECISIONS, PRECISIONS
-from iris_tf.segmentation.segmenter import DEFAULT_SEGMENTER
+from iris_tf.segmentation.segmenter import DEFAULT_SEGMENTER, SEGMENTERS
 from iris_tf.support.version import __version__
 
 app = typer.Typer(
@@ -23,10 +30,10 @@ app = typer.Typer(
 )
 app.add_typer(benchmark, name="benchmark")
 
-RoiMode = StrEnum("RoiMode", ["algorithm1", "aligned", "unrolled"])
+RoiMode = StrEnum("RoiMode", list(ROI_MODES))
 ImageFormat = StrEnum("ImageFormat", ["jpg", "png"])
 Cameras = StrEnum("Cameras", ["one", "many"])
-SplitBy = StrEnum("SplitBy", ["person", "identity"])
+Channels = StrEnum("Channels", {"GREY": "1", "COLOUR": "3"})
 Split = StrEnum("Split", ["train", "val", "test", "all"])
 Baseline = StrEnum("Baseline", ["iriscode"])
 Protocol = StrEnum(
@@ -46,6 +53,13 @@ Scheduler = Annotated[
 def main() -> None:
     """Run `iris-tf`."""
     report_errors(app)
+
+
+def _split_by(value: str) -> str:
+    value = SPLIT_BY_ALIASES.get(value, value)
+    if value not in SPLIT_BY:
+        raise typer.BadParameter(f"{value!r} is not one of {', '.join(SPLIT_BY)}.")
+    return value
 
 
 def _version(wanted: bool) -> None:
@@ -90,35 +104,60 @@ def synthesize(
 
 @app.command()
 def prepare(
-    images: Annotated[Path, typer.Option(help="Folder of eye images; never written to.")],
+    images: Annotated[Path, typer.Option(help="Folder of images; never written to.")],
     out: Annotated[Path, typer.Option(help="Dataset folder to write.")],
-    layout: Annotated[Layout, typer.Option(help="How file names say who is who.")] = Layout.AUTO,
-    segmenter: SegmenterName = DEFAULT_SEGMENTER,
+    layout: Annotated[
+        Layout, typer.Option(help="How paths encode subject, eye and sample.")
+    ] = Layout.AUTO,
+    segmenter: Annotated[
+        str,
+        typer.Option(
+            help=f"Locates pupil and iris: {', '.join(sorted(SEGMENTERS))}; {NO_SEGMENTER} for the "
+            f"ROI modes {' and '.join(IMAGE_ROI_MODES)}."
+        ),
+    ] = DEFAULT_SEGMENTER,
     segmenter_model: Annotated[
-        Path | None, typer.Option(help="File with the segmenter's network, if not its own.")
+        Path | None, typer.Option(help="File with the segmenter's network, if not its default.")
     ] = None,
     min_quality: Annotated[
         str,
         typer.Option(
             metavar="NAME=NUMBER,...",
-            help="Turn images away, e.g. sharpness=5,usable_iris_area=60,confidence=0.3.",
+            help="Reject images, e.g. sharpness=5,usable_iris_area=60,confidence=0.3.",
         ),
     ] = "",
     roi_mode: Annotated[
-        RoiMode, typer.Option(help="How to crop; algorithm1 is the paper's.")
+        RoiMode,
+        typer.Option(
+            help="How to crop; algorithm1 is the paper's. With --segmenter "
+            f"{NO_SEGMENTER}, for aligned faces or finished crops: whole, the image itself, or "
+            "center, its central square."
+        ),
     ] = RoiMode.algorithm1,
+    channels: Annotated[
+        Channels,
+        typer.Option(
+            help="1: grey crops, colour images are converted; 3: colour crops, a grey image gets "
+            "three equal channels. Conversions are counted."
+        ),
+    ] = Channels.GREY,
     split_by: Annotated[
-        SplitBy, typer.Option(help="What a split keeps together; identity is the paper's.")
-    ] = SplitBy.person,
+        str,
+        typer.Option(
+            parser=_split_by,
+            metavar=f"[{'|'.join(SPLIT_BY)}]",
+            help="What a split keeps together; identity is the paper's.",
+        ),
+    ] = SPLIT_BY[0],
     seed: Annotated[int, typer.Option(help="Seed of the 70:15:15 split.")] = 0,
-    jobs: Annotated[int, typer.Option(help="Processes; -1: one a core.")] = -1,
+    jobs: Annotated[int, typer.Option(help="Processes; -1: one per core.")] = -1,
     scheduler: Scheduler = None,
 ) -> None:
-    """Segment and crop a folder of eye images: manifest, crops, failures and contact sheet.
+    """Crop a folder of images: manifest, crops, failures and contact sheet.
 
-    An interrupted run goes on where it was. An image that cannot be used is
-    counted with its reason and never stops the run. Other --min-quality limits
-    may be given to a finished dataset: no image is segmented again.
+    An interrupted run resumes where it stopped. An image that cannot be used is
+    counted with its reason and never stops the run. New --min-quality limits can
+    be applied to a finished dataset: no image is segmented again.
     """
     from iris_tf.preparation.prepare_dataset import prepare
     from iris_tf.preparation.quality_rules import parse_limits
@@ -129,9 +168,10 @@ def prepare(
         layout.value,
         segmenter,
         roi_mode.value,
-        split_by.value,
+        split_by,
         seed,
         jobs,
+        channels=int(channels.value),
         segmenter_model=segmenter_model,
         min_quality=parse_limits(min_quality),
         scheduler=scheduler,

@@ -5,6 +5,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from iris_tf.config.names import IMAGE_ROI_MODES, IRIS_ROI_MODES, NO_SEGMENTER
+
 Problem = tuple[str, str]  # (key in dots, what is wrong with its value)
 
 
@@ -42,6 +44,21 @@ def length(count: int, **values: list) -> Iterator[Problem]:
     for key, value in values.items():
         if len(value) != count:
             yield key, f"must be a list of {count} values, but has {len(value)}"
+
+
+def segmenter_problem(segmenter: str, roi_mode: str) -> str | None:
+    """Say why a segmenter, or none, does not go with a ROI mode; None when it does."""
+    if roi_mode in IRIS_ROI_MODES and segmenter == NO_SEGMENTER:
+        return (
+            f"is {NO_SEGMENTER}, but the ROI mode {roi_mode} needs the outlines of the iris; name "
+            f"a segmenter, or choose the ROI mode {' or '.join(IMAGE_ROI_MODES)}"
+        )
+    if roi_mode in IMAGE_ROI_MODES and segmenter != NO_SEGMENTER:
+        return (
+            f"is {segmenter}, but the ROI mode {roi_mode} crops without an iris; set it to "
+            f"{NO_SEGMENTER}, or choose the ROI mode {', '.join(IRIS_ROI_MODES)}"
+        )
+    return None
 
 
 def under(prefix: str, problems: Iterator[Problem]) -> Iterator[Problem]:

@@ -13,7 +13,7 @@ from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from iris_tf.config.checks import Problem
 from iris_tf.config.former_keys import former_name, renew, retired
-from iris_tf.config.names import NAMED_WEIGHTS
+from iris_tf.config.names import NAMED_WEIGHTS, SPLIT_BY_ALIASES
 from iris_tf.config.pipeline_recipe import PipelineRecipe
 from iris_tf.config.release_recipe import ReleaseRecipe
 from iris_tf.config.segmenter_recipe import SegmenterRecipe
@@ -24,6 +24,8 @@ R = TypeVar("R", TrainRecipe, PipelineRecipe, SegmenterRecipe, ReleaseRecipe)
 
 # Set per model by the pipeline, so meaningless in its shared sections.
 _OWNED_BY_PIPELINE = ("run", "dataset", "seed")
+# Settings that recipes of version 0.1.0 lack, and what they meant.
+_LATER_SETTINGS = {"dataset.channels": 1}
 _IS_SECTION = "is a section: it holds `key: value` lines"
 _IS_LIST = "is a list: it holds values in brackets, such as [1, 2]"
 
@@ -136,7 +138,7 @@ def first_difference(old: str, new: str) -> str | None:
         dict(_leaves(OmegaConf.to_container(renew(OmegaConf.create(text))))) for text in (old, new)
     )
     for key in there | here:
-        was, now = there.get(key, "absent"), here.get(key, "absent")
+        was, now = there.get(key, _LATER_SETTINGS.get(key, "absent")), here.get(key, "absent")
         if was != now:
             return f"{key} is {was} there and {now} here"
     return None
@@ -147,6 +149,8 @@ def _leaves(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
     for name, value in values.items():
         if isinstance(value, dict) and value:
             yield from _leaves(value, f"{prefix}{name}.")
+        elif name == "split_by":  # an earlier spelling is no difference
+            yield f"{prefix}{name}", SPLIT_BY_ALIASES.get(value, value)
         else:
             yield f"{prefix}{name}", value
 

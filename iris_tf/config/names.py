@@ -1,7 +1,25 @@
 """The closed lists of names that recipes, commands and files use, each written once."""
 
-ROI_MODES = ("algorithm1", "aligned", "unrolled")
-"""How a crop is cut from an eye image (`iris_tf.segmentation.roi_modes`)."""
+IRIS_ROI_MODES = ("algorithm1", "aligned", "unrolled")
+"""ROI modes that cut along the outlines of pupil and iris, so they need a segmenter."""
+
+IMAGE_ROI_MODES = ("whole", "center")
+"""ROI modes that need no iris: the image itself, or its central square."""
+
+ROI_MODES = (*IRIS_ROI_MODES, *IMAGE_ROI_MODES)
+"""How a crop is cut from an image (`iris_tf.segmentation.roi_modes`)."""
+
+NO_SEGMENTER = "none"
+"""In the place of a segmenter's name: images are cropped without locating an iris."""
+
+SPLIT_BY = ("subject", "identity")
+"""What a train/val/test split keeps together."""
+
+SPLIT_BY_ALIASES = {"person": "subject"}
+"""Earlier spellings in recipes, commands and ``dataset.json``, and what they are now."""
+
+CHANNELS = (1, 3)
+"""Channels of a dataset's crops: grey, or red, green and blue."""
 
 CARD_NAME = "model_card.json"
 """File beside a model that says how to crop, compare and decide with it."""

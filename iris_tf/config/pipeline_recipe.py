@@ -6,8 +6,15 @@ from typing import Any
 
 from omegaconf import MISSING
 
-from iris_tf.config.checks import Problem, between, folder_names, one_of, under
-from iris_tf.config.names import NAMED_WEIGHTS, ROI_MODES
+from iris_tf.config.checks import (
+    Problem,
+    between,
+    folder_names,
+    one_of,
+    segmenter_problem,
+    under,
+)
+from iris_tf.config.names import CHANNELS, NAMED_WEIGHTS, ROI_MODES, SPLIT_BY, SPLIT_BY_ALIASES
 from iris_tf.config.precision import DEFAULT_PRECISIONS, PRECISIONS
 
 
@@ -33,7 +40,11 @@ class DatasetRecipe:
     layout: str = "auto"
     segmenter: str = "network"
     roi_mode: str = "algorithm1"
-    split_by: str = "person"  # person | identity (the paper's)
+    channels: int = 1  # 1 (grey) | 3 (colour)
+    split_by: str = "subject"  # subject | identity (the paper's)
+
+    def __post_init__(self):
+        self.split_by = SPLIT_BY_ALIASES.get(self.split_by, self.split_by)
 
     def problems(self) -> Iterator[Problem]:
         """Impossible values."""
@@ -42,7 +53,11 @@ class DatasetRecipe:
         if self.synthetic is not None:
             yield from under("synthetic", self.synthetic.problems())
         yield from one_of(ROI_MODES, roi_mode=self.roi_mode)
-        yield from one_of(("person", "identity"), split_by=self.split_by)
+        if self.channels not in CHANNELS:
+            yield "channels", f"must be 1 (grey) or 3 (colour), but is {self.channels}"
+        if problem := segmenter_problem(self.segmenter, self.roi_mode):
+            yield "segmenter", problem
+        yield from one_of(SPLIT_BY, split_by=self.split_by)
 
 
 @dataclass

@@ -1,7 +1,7 @@
 """ROI crops of a prepared dataset, resized once and packed into one file.
 
-Thousands of small PNG files cannot be decoded as fast as a small network
-trains on them; one memory-mapped array can be gathered from at no cost.
+Thousands of small PNG files cannot be decoded as fast as a small network trains on them;
+gathering from one memory-mapped array costs almost nothing.
 """
 
 import hashlib
@@ -18,18 +18,21 @@ from iris_tf.support.errors import DatasetError, ExtractionError
 from iris_tf.support.files import atomic_path
 from iris_tf.support.progress import track
 
-# Part of the key, so that crops packed by an older version are not reused.
+# Part of the name, so that copies packed by an older version are not reused.
 _FORMAT = "iris_tf packed crops 1"
 
 
 def load_rois(
-    rows: Sequence[ManifestRow], dataset_dir: str | os.PathLike, size: tuple[int, int]
+    rows: Sequence[ManifestRow],
+    dataset_dir: str | os.PathLike,
+    size: tuple[int, int],
+    channels: int = 1,
 ) -> np.ndarray:
-    """All crops of `rows` at one size, from a packed copy that is made on first use.
+    """Load all crops of `rows` at one size, from a packed copy that is made on first use.
 
-    The copy lies in ``dataset_dir/packed/``. It is found again by the size, by
-    the list of crops and by the length and time of change of each crop file. Of
-    crops that have changed since, the old copy is removed; that of another list stays.
+    The copy lies in ``dataset_dir/packed/``, under a name made of the size, the list of crops
+    and the length and modification time of each crop file. When crops have changed, their old
+    copy is removed; copies of other lists stay.
 
     Parameters
     ----------
@@ -39,11 +42,13 @@ def load_rois(
         Folder of the manifest, which the `roi` paths are relative to.
     size : tuple of int
         Height and width in pixels.
+    channels : {1, 3}, optional
+        Of the dataset, see `iris_tf.data.manifest.read_settings`.
 
     Returns
     -------
-    ndarray of shape (n_rows, height, width), uint8
-        Read-only and memory-mapped.
+    ndarray of shape (n_rows, height, width) or (n_rows, height, width, 3), uint8
+        Read-only and memory-mapped; the latter with three channels.
 
     Raises
     ------
@@ -56,14 +61,15 @@ def load_rois(
     dataset_dir, (height, width) = Path(dataset_dir), size
     if not rows:
         raise DatasetError(
-            f"{dataset_dir}: there are no crops to load; check that the split of the manifest "
-            "that is asked for has images."
+            f"{dataset_dir}: there are no crops to load; check that the requested split of the "
+            "manifest has images."
         )
     files = _crop_files(rows, dataset_dir)
-    stem = f"{height}x{width}-{_hash(_FORMAT, *(row.roi for row in rows))}"
+    shape = (height, width) if channels == 1 else (height, width, channels)
+    stem = f"{'x'.join(map(str, shape))}-{_hash(_FORMAT, *(row.roi for row in rows))}"
     packed = dataset_dir / "packed" / f"{stem}-{_hash(*map(_state, files))}.npy"
     if not packed.is_file():
-        _pack(files, (height, width), packed)
+        _pack(files, shape, packed)
         for outdated in set(packed.parent.glob(f"{stem}-*.npy")) - {packed}:
             outdated.unlink(missing_ok=True)
     return np.load(packed, mmap_mode="r")
@@ -94,17 +100,19 @@ def _state(file: Path) -> str:
     return f"{status.st_size} {status.st_mtime_ns}"
 
 
-def read_crop(file: Path) -> np.ndarray:
+def read_crop(file: Path, channels: int = 1) -> np.ndarray:
     """Read one ROI crop of a dataset at its native size.
 
     Parameters
     ----------
     file : Path
         File that a manifest's `roi` names.
+    channels : {1, 3}, optional
+        Of the dataset.
 
     Returns
     -------
-    ndarray of shape (height, width), uint8
+    ndarray of shape (height, width) or (height, width, 3), uint8
 
     Raises
     ------
@@ -112,7 +120,7 @@ def read_crop(file: Path) -> np.ndarray:
         When the file is missing or damaged.
     """
     try:
-        return read_image(file).pixels
+        return read_image(file, channels).pixels
     except ExtractionError as error:
         raise DatasetError(
             f"{file}: this ROI crop cannot be read ({error}); delete it and run "
@@ -120,14 +128,15 @@ def read_crop(file: Path) -> np.ndarray:
         ) from error
 
 
-def _pack(files: list[Path], size: tuple[int, int], packed: Path) -> None:
-    # Written as a stream, not through a writable memory map: a full disk is then
-    # an OSError and not a SIGBUS that kills the process.
-    header = {"descr": "|u1", "fortran_order": False, "shape": (len(files), *size)}
+def _pack(files: list[Path], shape: tuple[int, ...], packed: Path) -> None:
+    size, channels = shape[:2], 1 if len(shape) == 2 else shape[2]
+    # Written as a stream, not through a writable memory map: a full disk then raises an
+    # OSError instead of killing the process with SIGBUS.
+    header = {"descr": "|u1", "fortran_order": False, "shape": (len(files), *shape)}
     with atomic_path(packed) as temporary, open(temporary, "wb") as out:
         np.lib.format.write_array_header_1_0(out, header)
         # Decoding and resizing run without the GIL, so threads are enough.
         with ThreadPoolExecutor() as pool:
-            crops = pool.map(lambda file: resize_roi(read_crop(file), size), files)
+            crops = pool.map(lambda file: resize_roi(read_crop(file, channels), size), files)
             for crop in track(crops, f"Packing crops at {size[0]}x{size[1]}", len(files)):
                 out.write(np.ascontiguousarray(crop, np.uint8).data)

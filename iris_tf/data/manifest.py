@@ -1,37 +1,41 @@
-"""The manifest: one table that says which image shows which eye of whom."""
+"""The manifest: one table that says which image shows which identity."""
 
 import csv
 import dataclasses
 import io
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from iris_tf.imaging.geometry import Ellipse
+from iris_tf.config.names import NO_SEGMENTER, SPLIT_BY_ALIASES
+from iris_tf.data.iris_record import IRIS_COLUMNS, IrisRecord
 from iris_tf.support.errors import DatasetError
 from iris_tf.support.files import write_text
 
 SPLITS = ("train", "val", "test")
 
+DRAWN_STRIPS = "drawn as strips"
+"""In the place of the image folder in ``dataset.json``: strips that came from no image files."""
+
 
 @dataclass(frozen=True)
 class ManifestRow:
-    """One eye image, and after preparation its region-of-interest crop.
+    """One image, and after preparation its region-of-interest crop.
 
     Attributes
     ----------
     image : str
-        Path of the eye image, relative to the image folder, with ``/``.
+        Path of the image, relative to the image folder, with ``/``.
     dataset : str
         Name of the layout or set, e.g. ``"casia-thousand"``.
     subject : str
-        The person.
+        Whose image it is.
     eye : str
         ``"L"``, ``"R"``, or ``""`` where the layout does not say.
     identity : str
-        One eye of one subject: the class label.
+        The class label: one eye of one subject, or the subject where images are not of eyes.
     sample : str
         The image's name within its identity.
     split : str
@@ -40,26 +44,8 @@ class ManifestRow:
         Path of the crop relative to the manifest's folder, or ``""`` before preparation.
     note : str
         What was converted on reading (``"16-bit to 8-bit"``, ``"colour to grey"``).
-    pupil_x, pupil_y, pupil_a, pupil_b, pupil_angle : float or None
-        Pupil ellipse in pixels of the eye image and radians (see `Ellipse`).
-    iris_x, iris_y, iris_a, iris_b, iris_angle : float or None
-        Limbus ellipse, likewise.
-    visible : float or None
-        Share of the ring between the two ellipses, as far as it is in the frame, that is
-        visible, 0..1.
-    confidence : float or None
-        How far the segmenter trusts its result, 0..1; None in a manifest of before
-        there was one, as for the quality figures below.
-    usable_iris_area, iris_sclera_contrast, iris_pupil_contrast : float or None
-        Quality figures, 0..100 (see `iris_tf.segmentation.quality.IrisQuality`).
-    grey_scale_utilisation : float or None
-        Likewise, bits, 0..8.
-    iris_radius : float or None
-        Likewise, pixels.
-    pupil_iris_ratio, iris_pupil_concentricity, margin_adequacy : float or None
-        Likewise, percent.
-    sharpness : float or None
-        Likewise, 0..100.
+    iris : IrisRecord or None
+        What the segmenter found; None before preparation and in datasets without a segmenter.
     """
 
     image: str
@@ -71,38 +57,10 @@ class ManifestRow:
     split: str = ""
     roi: str = ""
     note: str = ""
-    pupil_x: float | None = None
-    pupil_y: float | None = None
-    pupil_a: float | None = None
-    pupil_b: float | None = None
-    pupil_angle: float | None = None
-    iris_x: float | None = None
-    iris_y: float | None = None
-    iris_a: float | None = None
-    iris_b: float | None = None
-    iris_angle: float | None = None
-    visible: float | None = None
-    confidence: float | None = None
-    usable_iris_area: float | None = None
-    iris_sclera_contrast: float | None = None
-    iris_pupil_contrast: float | None = None
-    grey_scale_utilisation: float | None = None
-    iris_radius: float | None = None
-    pupil_iris_ratio: float | None = None
-    iris_pupil_concentricity: float | None = None
-    margin_adequacy: float | None = None
-    sharpness: float | None = None
-
-    def with_geometry(self, pupil: Ellipse, iris: Ellipse, visible: float) -> "ManifestRow":
-        """Copy of the row with both ellipses and the visible share filled in."""
-        # NumPy's float32 is no float: it would be written with other digits.
-        values = {f"pupil_{k}": float(v) for k, v in dataclasses.asdict(pupil).items()}
-        values |= {f"iris_{k}": float(v) for k, v in dataclasses.asdict(iris).items()}
-        return dataclasses.replace(self, **values, visible=float(visible))
+    iris: IrisRecord | None = None
 
 
-_COLUMNS = [f.name for f in fields(ManifestRow)]
-_FLOAT_COLUMNS = _COLUMNS[_COLUMNS.index("pupil_x") :]
+_COLUMNS = tuple(field.name for field in dataclasses.fields(ManifestRow) if field.name != "iris")
 _REQUIRED = ("image", "dataset", "subject", "eye", "identity", "sample")
 _NEVER_EMPTY = ("image", "subject", "identity")
 _SETTINGS = {"images", "layout", "segmenter", "roi_mode", "split_by", "seed", "synthetic"}
@@ -111,16 +69,18 @@ _SETTINGS = {"images", "layout", "segmenter", "roi_mode", "split_by", "seed", "s
 def write_manifest(path: str | Path, rows: Iterable[ManifestRow]) -> None:
     """Write the table as CSV (UTF-8, header, one line an image), whole or not at all.
 
-    Geometry and quality figures are written with four decimals.
+    The columns of `IrisRecord`, with four decimals, are there if any row has one.
     """
+    rows = list(rows)
+    with_iris = any(row.iris is not None for row in rows)
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(_COLUMNS)
+    writer.writerow((*_COLUMNS, *IRIS_COLUMNS) if with_iris else _COLUMNS)
     for row in rows:
-        writer.writerow(
-            f"{value:.4f}" if isinstance(value, float) else ("" if value is None else value)
-            for value in (getattr(row, name) for name in _COLUMNS)
-        )
+        cells = [getattr(row, name) for name in _COLUMNS]
+        if with_iris:
+            cells += [""] * len(IRIS_COLUMNS) if row.iris is None else row.iris.to_cells()
+        writer.writerow(cells)
     write_text(path, buffer.getvalue())
 
 
@@ -156,7 +116,7 @@ def read_manifest(path: str | Path) -> list[ManifestRow]:
             ) from None
 
 
-def _parse(record: dict[str, str | None], place: str) -> ManifestRow:
+def _parse(record: Mapping[str, str | None], place: str) -> ManifestRow:
     values = {name: record.get(name) or "" for name in _COLUMNS}
     for name in _NEVER_EMPTY:
         if not values[name]:
@@ -165,14 +125,11 @@ def _parse(record: dict[str, str | None], place: str) -> ManifestRow:
         raise DatasetError(
             f"{place}: the split {values['split']!r} is none of {', '.join(SPLITS)}; correct it."
         )
-    for name in _FLOAT_COLUMNS:
-        try:
-            values[name] = float(values[name]) if values[name] else None
-        except ValueError:
-            raise DatasetError(
-                f"{place}: {name} is {values[name]!r}, not a number; run `iris-tf prepare` again."
-            ) from None
-    return ManifestRow(**values)
+    try:
+        iris = IrisRecord.from_cells(record)
+    except ValueError as error:
+        raise DatasetError(f"{place}: {error}; run `iris-tf prepare` again.") from None
+    return ManifestRow(**values, iris=iris)
 
 
 def read_settings(path: str | Path) -> dict[str, Any]:
@@ -186,10 +143,11 @@ def read_settings(path: str | Path) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``images``, ``layout``, ``segmenter``, ``roi_mode`` and ``split_by`` (str),
-        ``seed`` (int), and ``synthetic`` (bool): whether the eyes were generated.
-        Datasets of later versions also tell ``segmenter_version`` (str) and
-        ``min_quality`` (dict of figure to limit).
+        ``images``, ``layout``, ``segmenter`` (``"none"`` where crops were made without one),
+        ``roi_mode`` and ``split_by`` (str), ``seed`` and ``channels`` (int), and ``synthetic``
+        (bool): whether the images were generated. All but the first versions also say
+        ``segmenter_version`` (str) and ``min_quality`` (dict of figure to limit).
+        See `canonical_settings` for files of earlier versions.
 
     Raises
     ------
@@ -209,4 +167,27 @@ def read_settings(path: str | Path) -> dict[str, Any]:
             f"{path}: {', '.join(sorted(missing))} is missing from the settings; prepare the "
             "dataset again."
         )
-    return settings
+    return canonical_settings(settings)
+
+
+def canonical_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of a ``dataset.json`` as the current version writes them.
+
+    Files of version 0.1.0 do not say ``channels``, which are 1, may be split by ``person``, and
+    name for strips drawn from generated eyes the segmenter that the model is meant for.
+    """
+    canonical = {"channels": 1} | dict(settings)
+    split_by = canonical.get("split_by")
+    canonical["split_by"] = SPLIT_BY_ALIASES.get(split_by, split_by)
+    if canonical.get("images") == DRAWN_STRIPS and canonical.get("segmenter") != NO_SEGMENTER:
+        canonical |= {"segmenter": NO_SEGMENTER, "model_segmenter": canonical["segmenter"]}
+    return canonical
+
+
+def model_segmenter(settings: Mapping[str, Any]) -> str:
+    """Name of the segmenter that crops for a model trained on a dataset.
+
+    It is the one that made the dataset's crops, except where those were drawn: then the
+    settings name another in ``model_segmenter``.
+    """
+    return settings.get("model_segmenter", settings["segmenter"])

@@ -1,34 +1,35 @@
-"""Train, validation and test splits that keep a person, or an identity, together."""
+"""Train, validation and test splits that keep the images of a subject or identity together."""
 
 import dataclasses
 import hashlib
 from collections.abc import Iterable
 
+from iris_tf.config.names import SPLIT_BY, SPLIT_BY_ALIASES
 from iris_tf.data.manifest import ManifestRow
 from iris_tf.support.errors import DatasetError
 
-SPLIT_BY = ("person", "identity")
 
+def split_rows(
+    rows: Iterable[ManifestRow], by: str = "subject", seed: int = 0
+) -> list[ManifestRow]:
+    """Assign 70:15:15 of the subjects (or identities) to train, val and test.
 
-def split_rows(rows: Iterable[ManifestRow], by: str = "person", seed: int = 0) -> list[ManifestRow]:
-    """Assign 70:15:15 of the persons (or identities) to train, val and test.
-
-    Groups are ordered by a hash of seed and name, and the order is cut: which
-    split a group falls into depends on the set of groups and the seed alone,
-    never on the order or number of rows. Of n groups, ``ceil(0.3 n)``, at least 2, are held
-    out and halved, the odd one going to test, as two calls of scikit-learn's
-    ``train_test_split`` do; 1,997 identities become 1,397, 300 and 300, the
-    counts of the MobiIris paper.
+    Groups are ordered by a hash of seed and name, and that order is cut: the split of a group
+    depends on the set of groups and the seed alone, never on the order or number of rows. Of
+    n groups, ``ceil(0.3 n)``, at least 2, are held out and halved, the odd one going to test,
+    as two calls of scikit-learn's ``train_test_split`` do; 1,997 identities become 1,397, 300
+    and 300, the counts of the MobiIris paper.
 
     Parameters
     ----------
     rows : iterable of ManifestRow
         The table; rows of several datasets may be mixed.
-    by : {"person", "identity"}
-        ``"person"`` keeps both eyes of a person in one split, which is what an
-        unseen user is; ``"identity"`` lets the two eyes part, as the paper did.
+    by : {"subject", "identity"}
+        ``"subject"`` keeps both eyes of a subject in one split, as an unseen user demands;
+        ``"identity"`` may separate the two eyes, as the paper did. ``"person"`` is an alias of
+        ``"subject"``.
     seed : int
-        Another seed gives another assignment.
+        Of the order of the groups.
 
     Returns
     -------
@@ -40,13 +41,14 @@ def split_rows(rows: Iterable[ManifestRow], by: str = "person", seed: int = 0) -
     DatasetError
         With fewer than three groups, or an unknown `by`.
     """
+    by = SPLIT_BY_ALIASES.get(by, by)
     if by not in SPLIT_BY:
         raise DatasetError(f"split by {by!r} is unknown; choose one of {', '.join(SPLIT_BY)}.")
     rows = list(rows)
-    groups = [(row.dataset, row.subject if by == "person" else row.identity) for row in rows]
+    groups = [(row.dataset, row.subject if by == "subject" else row.identity) for row in rows]
     ordered = sorted(set(groups), key=lambda group: _rank(group, seed))
     if len(ordered) < 3:
-        noun = {"person": "persons", "identity": "identities"}[by]
+        noun = {"subject": "subjects", "identity": "identities"}[by]
         raise DatasetError(
             f"{len(ordered)} {noun if len(ordered) != 1 else by} cannot be split into train, "
             f"val and test: at least 3 {noun} are needed, so add images."
@@ -63,7 +65,7 @@ def split_rows(rows: Iterable[ManifestRow], by: str = "person", seed: int = 0) -
 
 
 def _sizes(groups: int) -> tuple[int, int]:
-    """How many groups are for training and validation; the rest is for test."""
+    """Number of groups for training and for validation; the rest is for test."""
     held_out = max(2, (3 * groups + 9) // 10)
     return groups - held_out, held_out // 2
 

@@ -8,6 +8,7 @@ import cv2
 import joblib
 import numpy as np
 
+from iris_tf.config.names import NO_SEGMENTER
 from iris_tf.data.manifest import ManifestRow, read_manifest, read_settings, write_manifest
 from iris_tf.evaluation.failures import failed_images
 from iris_tf.imaging.geometry import Ellipse
@@ -159,6 +160,11 @@ def degrade_dataset(manifest: str | Path, name: str, out: str | Path, jobs: int 
 
 def _same_extraction(manifest: str | Path, settings: dict, out: Path) -> Extraction:
     """How the crops were cut; refuses to compare the work of two segmenters."""
+    if settings["segmenter"] == NO_SEGMENTER:
+        raise DatasetError(
+            f"{manifest}: its crops were made without a segmenter, so there is no iris to degrade; "
+            "prepare eye images with a segmenter."
+        )
     segmenter = segmenter_by_name(settings["segmenter"])
     wanted = settings.get("segmenter_version", segmenter.version)
     if segmenter.version != wanted:
@@ -180,7 +186,7 @@ def _crop_chunk(rows: Sequence[ManifestRow], how: Extraction, name: str) -> list
             rng = np.random.default_rng(list(row.image.encode()))
             try:
                 pixels = read_eye(how.images / row.image).pixels
-                pixels = degradation.image(pixels, row.iris_a + row.iris_b)
+                pixels = degradation.image(pixels, row.iris.limbus.a + row.iris.limbus.b)
                 eye = degradation.eye(segment(pixels), rng)
                 write_png(how.out / row.roi, crop_roi(pixels, eye, how.roi_mode))
                 outcomes.append(Outcome(row.image, stamp=""))

@@ -172,4 +172,4 @@ def _rates(
 
 
 def _unit(row: ManifestRow, by: str) -> tuple[str, str]:
-    return row.dataset, row.subject if by == "person" else row.identity
+    return row.dataset, row.subject if by == "subject" else row.identity

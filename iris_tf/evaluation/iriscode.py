@@ -15,6 +15,7 @@ from typing import Any
 import joblib
 import numpy as np
 
+from iris_tf.config.names import NO_SEGMENTER
 from iris_tf.data.manifest import ManifestRow, read_settings
 from iris_tf.imaging.images import read_eye
 from iris_tf.segmentation.open_iris_segmenter import failure_reason, ir_image, require_open_iris
@@ -122,6 +123,11 @@ def iriscode_of_dataset(
     """
     version = require_open_iris("The baseline IrisCode")
     settings = read_settings(Path(manifest).with_name("dataset.json"))
+    if settings["segmenter"] == NO_SEGMENTER:
+        raise EvaluationError(
+            f"{manifest}: its crops were made without a segmenter, which IrisCode needs; prepare "
+            "eye images with a segmenter, or leave the baseline out."
+        )
     model = None if segmenter_model is None else str(Path(segmenter_model).resolve())
     segmenter = segmenter_by_name(settings["segmenter"], model)
     wanted = settings.get("segmenter_version", segmenter.version)

@@ -150,7 +150,7 @@ def choose_pairs(rows: Sequence[ManifestRow], count: int, seed: int = 0) -> list
     candidates = np.flatnonzero(images[identity] > 1)
     ranks = np.zeros(len(candidates))
     for name in QUALITIES:
-        values = [getattr(rows[i], name) for i in candidates]
+        values = [getattr(rows[i].iris, name, None) for i in candidates]
         if None not in values:
             levels, place = np.unique(np.array(values, float), return_inverse=True)
             ranks += place / max(1, len(levels) - 1)

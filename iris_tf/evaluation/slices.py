@@ -76,7 +76,7 @@ def slice_figures(
     figures["quality"] = {
         name: _quality(np.array(values, float), genuine, thresholds)
         for name in QUALITIES
-        if None not in (values := [getattr(row, name) for row in rows])
+        if None not in (values := [getattr(row.iris, name, None) for row in rows])
     }
     return figures
 
@@ -119,11 +119,11 @@ def _fnmr(scores: np.ndarray, thresholds: Mapping[str, float]) -> dict[str, floa
 def _dilation(
     rows: Sequence[ManifestRow], genuine: Pairs, thresholds: Mapping[str, float]
 ) -> dict[str, Any] | None:
-    axes = [(row.pupil_a, row.pupil_b, row.iris_a, row.iris_b) for row in rows]
-    if any(None in ellipses for ellipses in axes):
+    irises = [row.iris for row in rows if row.iris is not None]
+    if len(irises) < len(rows):
         return None
-    pupil_a, pupil_b, iris_a, iris_b = np.array(axes, float).T
-    ratio = np.sqrt(pupil_a * pupil_b / (iris_a * iris_b))  # of circles of the same areas
+    # Of circles of the same areas.
+    ratio = np.array([iris.pupil.radius / iris.limbus.radius for iris in irises])
     difference = np.abs(ratio[genuine.first] - ratio[genuine.second])
     median = np.median(difference)
     parts = {"same": difference <= median, "different": difference > median}

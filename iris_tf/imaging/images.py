@@ -1,8 +1,7 @@
-"""Reading eye images strictly, resizing crops, writing PNG.
+"""Reading images strictly, as grey or colour; resizing crops; writing PNG.
 
-Decoding goes through Pillow, because it refuses a truncated JPEG, PNG, BMP,
-TIFF or PGM in every version, where OpenCV 4 fills the missing half with grey
-and says nothing. All other image work is OpenCV's.
+Files are decoded with Pillow, which refuses a truncated JPEG, PNG, BMP, TIFF or PGM in every
+version, where OpenCV 4 silently fills the missing half with grey. Everything else uses OpenCV.
 """
 
 import io
@@ -18,28 +17,34 @@ from iris_tf.support.errors import ExtractionError, FailureReason
 from iris_tf.support.files import write_bytes
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".pgm")
-MIN_SIDE = 64  # pixels; an iris in a smaller image has no texture left
-# No iris camera has more. A few bytes can claim any size, and decoders believe
-# them: of the sides, Pillow's for run-length coded BMP files allocates 255 rows at once.
+MIN_SIDE = 64
+"""Pixels of an eye image's shorter side: an iris in a smaller one has no texture left."""
+
+MIN_CROP_SIDE = 16
+"""Pixels of a crop's shorter side."""
+
+# No iris or face camera has more. A few bytes can claim any size, and decoders believe it:
+# Pillow's decoder of run-length coded BMP files allocates 255 rows at once, hence the side limit.
 MAX_SIDE, MAX_PIXELS = 2**14, 2**25
 _MAX_BYTES = 2**29  # twice the most that such an image can need
 
 _FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "PPM")
 _EXIF_ORIENTATION = 0x0112
-_TURNED = range(2, 9)  # values that say so; others are of a broken tag
+_TURNED = range(2, 9)  # orientations other than upright; anything else is a broken tag
 _BIT_DEPTHS = (8, 10, 12, 14, 16)
 _TOO_LARGE = "The header claims more pixels than an iris camera has."
+_REPLICATED = "grey to three equal channels"
 _JPEG_START_OF_SCAN, _JPEG_END = 0xDA, b"\xff\xd9"
 
 
 @dataclass(frozen=True)
-class EyeImage:
+class DecodedImage:
     """A decoded image.
 
     Attributes
     ----------
-    pixels : ndarray of shape (height, width), uint8
-        Grey levels 0..255.
+    pixels : ndarray of shape (height, width) or (height, width, 3), uint8
+        Grey levels, or red, green and blue, 0..255.
     note : str
         What was converted, e.g. ``"16-bit to 8-bit; colour to grey"``, or ``""``.
     """
@@ -48,66 +53,75 @@ class EyeImage:
     note: str = ""
 
 
-def read_eye(path: str | Path) -> EyeImage:
-    """Read an eye image as 8-bit grey.
-
-    Conversions are those of `read_image`.
+def read_eye(path: str | Path, channels: int = 1) -> DecodedImage:
+    """Read an eye image, which must be large enough to show iris texture.
 
     Parameters
     ----------
-    path : str or Path
-        JPEG, PNG, BMP, TIFF or PGM file.
+    path, channels
+        See `read_image`, which also lists the conversions.
 
     Returns
     -------
-    EyeImage
+    DecodedImage
 
     Raises
     ------
     ExtractionError
-        ``UNREADABLE`` for a file that is missing, empty, truncated, no image, or
-        larger than `MAX_SIDE` and `MAX_PIXELS`;
-        ``TOO_SMALL`` when a side is under `MIN_SIDE` pixels.
+        As `read_image`, and ``TOO_SMALL`` when a side is under `MIN_SIDE` pixels.
     """
-    eye = read_image(path)
-    height, width = eye.pixels.shape
-    if min(height, width) < MIN_SIDE:
-        raise ExtractionError(
-            FailureReason.TOO_SMALL,
-            f"The image has {width}x{height} pixels; both sides must be at least {MIN_SIDE}.",
-        )
+    eye = read_image(path, channels)
+    require_sides(eye.pixels, MIN_SIDE)
     return eye
 
 
-def read_image(path: str | Path) -> EyeImage:
-    """Read an image of any size (a ROI crop, say) as 8-bit grey.
+def require_sides(pixels: np.ndarray, least: int) -> None:
+    """Refuse an image with a side under `least` pixels.
 
-    What is not 8-bit grey is converted and noted:
+    Raises
+    ------
+    ExtractionError
+        ``TOO_SMALL``.
+    """
+    height, width = pixels.shape[:2]
+    if min(height, width) < least:
+        raise ExtractionError(
+            FailureReason.TOO_SMALL,
+            f"The image has {width}x{height} pixels; both sides must be at least {least}.",
+        )
 
-    - colour, to luma (ITU-R 601); equal channels are just dropped to one;
-    - an alpha channel, dropped;
-    - more than 8 bits, to 8 by the smallest of 8, 10, 12, 14 and 16 bits that
-      holds the brightest pixel, because near-infrared cameras store 10 or 12
-      bits in 16 without saying so, and dividing those by 257 would leave an
-      all but black image;
-    - an EXIF orientation, applied, so that the eye is as a viewer shows it.
+
+def read_image(path: str | Path, channels: int = 1) -> DecodedImage:
+    """Read an image of any size as 8-bit grey or 8-bit RGB.
+
+    What the file holds differently is converted and noted:
+
+    - to grey: colour becomes luma (ITU-R 601); of three equal channels, one is kept;
+    - to colour: a grey image gets three equal channels;
+    - an alpha channel is dropped;
+    - more than 8 bits become 8 by the smallest of 8, 10, 12, 14 and 16 bits that holds the
+      brightest pixel: near-infrared cameras store 10 or 12 bits in 16 without saying so, and
+      dividing those by 257 would leave an almost black image;
+    - an EXIF orientation is applied, so that the image is upright as in a viewer.
 
     Of a TIFF with several pages, the first is read.
 
     Parameters
     ----------
     path : str or Path
-        JPEG, PNG, BMP, TIFF or PGM file; the format is told from the content.
+        JPEG, PNG, BMP, TIFF or PGM file; the format is detected from the content.
+    channels : {1, 3}, optional
+        1 for grey, 3 for red, green and blue.
 
     Returns
     -------
-    EyeImage
+    DecodedImage
 
     Raises
     ------
     ExtractionError
-        ``UNREADABLE`` for a file that is missing, empty, truncated, no image, or
-        larger than `MAX_SIDE` and `MAX_PIXELS`.
+        ``UNREADABLE`` for a file that is missing, empty, truncated, not an image, or
+        larger than `MAX_SIDE` or `MAX_PIXELS`.
     """
     path = Path(path)
     try:
@@ -120,35 +134,56 @@ def read_image(path: str | Path) -> EyeImage:
         raise _unreadable("The file is empty.")
     pixels, notes = _decode(data)
     if pixels.ndim == 3:
-        pixels, colour_notes = _drop_channels(pixels)
-        notes += colour_notes
+        pixels, channel_notes = _convert_channels(pixels, channels)
+        notes += channel_notes
     if pixels.dtype != np.uint8:
         pixels, depth_note = _to_8_bits(pixels)
         notes.insert(0, depth_note)
-    return EyeImage(np.ascontiguousarray(pixels), "; ".join(notes))
+    if channels == 3 and pixels.ndim == 2:
+        pixels = np.repeat(pixels[..., None], 3, axis=2)
+        notes.append(_REPLICATED)
+    return DecodedImage(np.ascontiguousarray(pixels), "; ".join(notes))
 
 
-def resize_roi(roi: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resize a crop to a model's input size; the only resizing there is.
+def channels_of(pixels: np.ndarray) -> int:
+    """Return 1 for a grey image (height, width) and 3 for a colour one (height, width, 3)."""
+    return 1 if pixels.ndim == 2 else pixels.shape[2]
 
-    Each axis is treated by itself: averaged over areas (``INTER_AREA``) when
-    it shrinks, so that nothing aliases, and interpolated linearly when it
-    grows.
+
+def to_grey(pixels: np.ndarray) -> np.ndarray:
+    """Luma (ITU-R 601) of a colour image; a grey image itself.
 
     Parameters
     ----------
-    roi : ndarray of shape (height, width), uint8
-        The crop.
-    size : tuple of int
-        (height, width) wanted.
+    pixels : ndarray of shape (height, width) or (height, width, 3), uint8
 
     Returns
     -------
-    ndarray of shape size, uint8
+    ndarray of shape (height, width), uint8
     """
-    (height, width), (new_height, new_width) = roi.shape, size
-    # OpenCV's INTER_AREA falls back to a kind of bilinear for both axes as
-    # soon as one of them grows, so shrinking goes first and alone.
+    return pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
+
+
+def resize_roi(roi: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resize a crop to a model's input size; crops are resized nowhere else.
+
+    Each axis is handled separately: averaged over areas (``INTER_AREA``) when it shrinks, to
+    avoid aliasing, and interpolated linearly when it grows.
+
+    Parameters
+    ----------
+    roi : ndarray of shape (height, width) or (height, width, 3), uint8
+        The crop.
+    size : tuple of int
+        Target (height, width).
+
+    Returns
+    -------
+    ndarray of shape size or (*size, 3), uint8
+    """
+    (height, width), (new_height, new_width) = roi.shape[:2], size
+    # OpenCV's INTER_AREA falls back to a kind of bilinear interpolation for both axes as soon
+    # as one of them grows, so shrinking comes first and on its own.
     smaller = (min(height, new_height), min(width, new_width))
     if smaller != (height, width):
         roi = cv2.resize(roi, smaller[::-1], interpolation=cv2.INTER_AREA)
@@ -164,15 +199,16 @@ def write_png(path: str | Path, image: np.ndarray) -> None:
     ----------
     path : str or Path
         Where to; missing folders are made.
-    image : ndarray of shape (height, width), uint8
-        Grey levels 0..255.
+    image : ndarray of shape (height, width) or (height, width, 3), uint8
+        Grey levels, or red, green and blue, 0..255.
 
     Raises
     ------
     OSError
         When the disk is full or the folder cannot be written.
     """
-    encoded, data = cv2.imencode(".png", image)
+    bgr = image if image.ndim == 2 else image[..., ::-1]  # OpenCV's order
+    encoded, data = cv2.imencode(".png", bgr)
     if not encoded:
         raise ValueError(f"an array of shape {image.shape} and {image.dtype} is no PNG image")
     write_bytes(path, data.tobytes())
@@ -186,25 +222,25 @@ def _decode(data: bytes) -> tuple[np.ndarray, list[str]]:
     """Pixels as (H, W) or (H, W, channels), uint8 or uint16, and notes."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # odd metadata is no concern of ours
+            warnings.simplefilter("ignore")  # odd metadata does not matter here
             image = Image.open(io.BytesIO(data), formats=_FORMATS)
     except Image.DecompressionBombError:
         raise _unreadable(_TOO_LARGE) from None
     except MemoryError:
-        raise  # nothing is known about the image
-    except Exception:  # broken headers raise whatever the parser trips over
+        raise  # says nothing about the image
+    except Exception:  # broken headers raise whatever the parser stumbles on
         raise _unreadable("This is not a JPEG, PNG, BMP, TIFF or PGM image.") from None
     if max(image.size) > MAX_SIDE or image.size[0] * image.size[1] > MAX_PIXELS:
         raise _unreadable(_TOO_LARGE)
-    # A download cut short but written to its full length ends in zeros, which
-    # libjpeg takes for grey: only the end-of-image marker tells.
+    # An interrupted download that was written to its full length ends in zeros, which libjpeg
+    # decodes as grey: only the missing end-of-image marker shows it.
     if image.format == "JPEG" and _lacks_its_end(data):
         raise _unreadable("The file is truncated: the end of the JPEG data is missing.")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             deep_channels = _stores_16_bit_channels(image)
-            # Asked before loading, which turns a TIFF and forgets that it did.
+            # Checked before loading, which rotates a TIFF and removes the tag.
             turned = image.getexif().get(_EXIF_ORIENTATION, 1) in _TURNED
             image.load()
             if turned:
@@ -218,7 +254,7 @@ def _decode(data: bytes) -> tuple[np.ndarray, list[str]]:
             pixels = np.asarray(image)
     except MemoryError:
         raise
-    except Exception:  # decoders, too, raise whatever they trip over
+    except Exception:  # decoders, too, raise whatever they stumble on
         raise _unreadable("The file is truncated or damaged.") from None
     notes = ["16-bit to 8-bit"] if deep_channels else []
     if turned:
@@ -229,14 +265,14 @@ def _decode(data: bytes) -> tuple[np.ndarray, list[str]]:
 
 
 def _lacks_its_end(data: bytes) -> bool:
-    """Whether no end follows where a JPEG file's pixels begin; a thumbnail before has its own."""
+    """Whether a JPEG file has no end marker after its pixels begin; a thumbnail has its own."""
     at = 2
     while data[at : at + 1] == b"\xff" and at + 4 <= len(data):
         if data[at + 1] == _JPEG_START_OF_SCAN:
             return data.find(_JPEG_END, at) < 0
         fill = data[at + 1] == 0xFF
         at += 1 if fill else 2 + int.from_bytes(data[at + 2 : at + 4])
-    return False  # what the decoder makes of it, it says itself
+    return False  # left to the decoder to judge
 
 
 def _stores_16_bit_channels(image: Image.Image) -> bool:
@@ -257,16 +293,18 @@ def _as_uint16(pixels: np.ndarray) -> np.ndarray:
     return pixels.astype(np.uint16)
 
 
-def _drop_channels(pixels: np.ndarray) -> tuple[np.ndarray, list[str]]:
-    """Grey image of uint8 channels (grey + alpha, RGB, RGBA), and notes."""
+def _convert_channels(pixels: np.ndarray, wanted: int) -> tuple[np.ndarray, list[str]]:
+    """Grey or RGB image of uint8 channels (grey + alpha, RGB, RGBA), and notes."""
     channels = pixels.shape[2]
     notes = ["alpha dropped"] if channels in (2, 4) and pixels[..., -1].min() < 255 else []
     if channels == 2:
         return pixels[..., 0], notes
     rgb = np.ascontiguousarray(pixels[..., :3])
+    if wanted == 3:
+        return rgb, notes
     if np.array_equal(rgb[..., 0], rgb[..., 1]) and np.array_equal(rgb[..., 0], rgb[..., 2]):
         return rgb[..., 0], ["three equal channels to one", *notes]
-    return cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), ["colour to grey", *notes]
+    return to_grey(rgb), ["colour to grey", *notes]
 
 
 def _to_8_bits(pixels: np.ndarray) -> tuple[np.ndarray, str]:

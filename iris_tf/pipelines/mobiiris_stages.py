@@ -39,7 +39,7 @@ from iris_tf.training.run_folder import RunFolder
 CROPS_SHOWN = 24
 EYES_MAPPED = 4  # of each model
 AS_RELEASED = "released weights as they are"
-UNSEEN = {"person": "persons", "identity": "identities"}
+UNSEEN = {"subject": "persons", "identity": "identities"}
 
 
 def train_stage(stages: Stages, name: str, recipe: TrainRecipe, manifest: Path) -> None:

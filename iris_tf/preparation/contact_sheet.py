@@ -11,7 +11,7 @@ from iris_tf.preparation.overlay import HIDDEN_COLOUR, IRIS_COLOUR, PUPIL_COLOUR
 from iris_tf.support.files import write_text
 
 NAME = "contact_sheet.html"
-MOST_SHOWN = 1000  # of each kind, failed and prepared: more than that nobody looks at
+MOST_SHOWN = 1000  # of each kind, failed and prepared: nobody looks at more
 
 _CSS = """
 :root { color-scheme: light dark; --ink: #1b1b1b; --soft: #5a5a5a; --page: #fff; --card: #f1f1f1; }
@@ -46,19 +46,19 @@ ul { margin: .25rem 0; padding-left: 1.1rem; font-size: .85rem; overflow-wrap: a
 
 
 def write_contact_sheet(
-    out: Path, segmenter: str, outcomes: Sequence[Outcome], overlays: Sequence[str]
+    out: Path, segmenter: str | None, outcomes: Sequence[Outcome], overlays: Sequence[str]
 ) -> None:
     """Write ``contact_sheet.html`` of a dataset.
 
-    Failures come first, by reason, then the prepared images, least confidence
-    first; of either at most `MOST_SHOWN`.
+    Failures come first, by reason, then the prepared images, lowest confidence first; at most
+    `MOST_SHOWN` of each.
 
     Parameters
     ----------
     out : Path
         The dataset folder, which holds the thumbnails.
-    segmenter : str
-        What made the outlines, for the heading.
+    segmenter : str or None
+        What made the outlines, for the heading; None where nothing was located.
     outcomes : sequence of Outcome
         Of all images, in the order of the dataset.
     overlays : sequence of str
@@ -76,7 +76,7 @@ def write_contact_sheet(
         (
             _header(segmenter, len(prepared), len(failed)),
             _failures(failed) if failed else "",
-            _prepared(prepared),
+            _prepared(prepared, segmenter is not None),
         )
     )
     write_text(
@@ -88,9 +88,18 @@ def write_contact_sheet(
     )
 
 
-def _header(segmenter: str, prepared: int, failed: int) -> str:
+def _header(segmenter: str | None, prepared: int, failed: int) -> str:
     images = prepared + failed
     share = f" ({100 * failed / images:.1f} %)" if images else ""
+    made_by = f"segmenter {html.escape(segmenter)}" if segmenter else "no segmenter"
+    return (
+        f"<header>\n<h1>Contact sheet</h1>\n<p>{images:,} images, {prepared:,} prepared, "
+        f"{failed:,} failed{share}; {made_by}. "
+        f"Click a thumbnail to enlarge it.</p>\n{_colour_key() if segmenter else ''}</header>\n"
+    )
+
+
+def _colour_key() -> str:
     keys = "".join(
         f'<span class="key"><i style="background: rgb{colour[::-1]}"></i>{meaning}</span>'
         for colour, meaning in (
@@ -99,11 +108,7 @@ def _header(segmenter: str, prepared: int, failed: int) -> str:
             (HIDDEN_COLOUR, "hidden part of the iris, not used"),
         )
     )
-    return (
-        f"<header>\n<h1>Contact sheet</h1>\n<p>{images:,} images, {prepared:,} prepared, "
-        f"{failed:,} failed{share}; segmenter {html.escape(segmenter)}. "
-        f"Click a thumbnail to enlarge it.</p>\n<p>{keys}</p>\n</header>\n"
-    )
+    return f"<p>{keys}</p>\n"
 
 
 def _failures(failed: list[tuple[Outcome, str]]) -> str:
@@ -125,10 +130,11 @@ def _failures(failed: list[tuple[Outcome, str]]) -> str:
     return "".join(parts)
 
 
-def _prepared(prepared: list[tuple[Outcome, str]]) -> str:
+def _prepared(prepared: list[tuple[Outcome, str]], by_confidence: bool) -> str:
     some = prepared[:MOST_SHOWN]
+    order = ", least confidence first" if by_confidence else ""
     return (
-        f"<h2>Prepared: {len(prepared):,}, least confidence first</h2>\n"
+        f"<h2>Prepared: {len(prepared):,}{order}</h2>\n"
         + _grid([_figure(*entry) for entry in some])
         + _more(len(prepared) - len(some), "manifest.csv")
     )
@@ -144,7 +150,7 @@ def _more(number: int, table: str) -> str:
 
 def _figure(outcome: Outcome, overlay: str) -> str:
     name = html.escape(outcome.image)
-    # Failures of the quality rules have outlines, and so a confidence, too.
+    # Images rejected by a quality limit have outlines, and therefore a confidence, too.
     confidence = f"<b>{outcome.confidence:.2f}</b>" if outcome.quality is not None else ""
     why = f'<div class="why">{html.escape(outcome.detail)}</div>' if outcome.reason else ""
     return (

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from iris_tf.data.manifest import canonical_settings
 from iris_tf.support.errors import DatasetError
 from iris_tf.support.files import is_there, is_unused
 
@@ -11,7 +12,7 @@ from iris_tf.support.files import is_there, is_unused
 def read_description(out: Path, settings: dict[str, Any]) -> dict[str, Any]:
     """Read ``dataset.json`` of an earlier run with the same settings.
 
-    Quality limits may differ: they are no part of what was made of each image.
+    Quality limits may differ: they change nothing about how an image is cropped.
 
     Parameters
     ----------
@@ -23,7 +24,7 @@ def read_description(out: Path, settings: dict[str, Any]) -> dict[str, Any]:
     Returns
     -------
     dict
-        Empty for a new folder.
+        Its settings as the current version writes them; empty for a new folder.
 
     Raises
     ------
@@ -41,7 +42,7 @@ def read_description(out: Path, settings: dict[str, Any]) -> dict[str, Any]:
         return {}
     try:
         description = json.loads(path.read_text(encoding="utf-8"))
-        earlier = description["settings"]
+        earlier = description["settings"] = canonical_settings(description["settings"])
         differing = [
             name
             for name in settings

@@ -1,4 +1,4 @@
-"""One image after the other through reader, segmenter and crop, in worker processes."""
+"""Reading, locating and cropping of all images of a dataset, in worker processes."""
 
 import math
 import threading
@@ -8,19 +8,21 @@ from pathlib import Path
 
 import cv2
 import joblib
+import numpy as np
 
+from iris_tf.config.names import NO_SEGMENTER
 from iris_tf.imaging.geometry import Ellipse
-from iris_tf.imaging.images import EyeImage, read_eye, write_png
+from iris_tf.imaging.images import DecodedImage, to_grey, write_png
 from iris_tf.preparation.journal import Journal, Outcome
 from iris_tf.preparation.overlay import draw_overlay
+from iris_tf.preparation.steps import CropSteps, crop_steps
 from iris_tf.segmentation.quality import IrisQuality, iris_quality
-from iris_tf.segmentation.roi_modes import crop_roi
 from iris_tf.segmentation.segmenter import SegmentedEye, Segmenter, segmenter_by_name
 from iris_tf.support.errors import DatasetError, ExtractionError, FailureReason
 from iris_tf.support.files import sha256, write_bytes
 from iris_tf.support.parallel import one_opencv_thread, run_in_processes
 
-CHUNK = 8  # images a task: what an interruption can cost at most, per process
+CHUNK = 8  # images per task: the most that an interruption can cost each process
 
 
 @dataclass(frozen=True)
@@ -50,14 +52,16 @@ class Extraction:
     Attributes
     ----------
     images, out : Path
-        Image folder and dataset folder, absolute: workers of a cluster have
-        working directories of their own.
+        Image folder and dataset folder, absolute: workers of a cluster have their own working
+        directories.
     roi_mode, segmenter : str
         Names, see `iris_tf.preparation.prepare_dataset.prepare`.
     model : Path or None
         The segmenter's network, absolute.
     version : str
-        That the segmenter must have.
+        Required version of the segmenter; empty without one.
+    channels : {1, 3}
+        Of the crops.
     """
 
     images: Path
@@ -66,6 +70,7 @@ class Extraction:
     segmenter: str
     model: Path | None
     version: str
+    channels: int = 1
 
 
 def extract_all(
@@ -73,8 +78,8 @@ def extract_all(
 ) -> Iterator[list[Outcome]]:
     """Crop all images and yield their outcomes chunk by chunk, in order.
 
-    A chunk's crops, thumbnails and part of the journal are on disk before it
-    is yielded; no pixels come back to the calling process.
+    A chunk's crops, thumbnails and journal entries are on disk before it is yielded; no pixels
+    return to the calling process.
 
     Parameters
     ----------
@@ -82,9 +87,9 @@ def extract_all(
         The images.
     how : Extraction
     jobs : int
-        Processes; -1 for one a core.
+        Processes; -1 for one per core.
     scheduler : str, optional
-        Address of a cluster to work instead.
+        Address of a cluster to use instead.
 
     Yields
     ------
@@ -105,32 +110,33 @@ def extract_all(
 
 def _process_chunk(chunk: Sequence[Task], how: Extraction) -> list[Outcome]:
     if not how.out.is_dir() or not how.images.is_dir():
-        # Every image would be "unreadable", and the crops lie on a disk of the worker's.
+        # Otherwise every image would be "unreadable", and crops would go to the worker's disk.
         raise DatasetError(
             f"{how.out}: a worker process does not see this folder or {how.images}; all machines "
             "of a cluster must share both under the same paths."
         )
-    segment = worker_segmenter(how)
+    segment = None if how.segmenter == NO_SEGMENTER else worker_segmenter(how)
+    steps = crop_steps(segment, how.roi_mode, how.channels)
     with one_opencv_thread():
-        outcomes = [_process_image(task, how, segment) for task in chunk]
+        outcomes = [_process_image(task, how, steps) for task in chunk]
     Journal(how.out).write_chunk(outcomes)
     return outcomes
 
 
-# Per thread, because interpreters of networks are not for several, and a worker
-# of a cluster may have several. Only the one used last is kept.
+# Per thread, because a network's interpreter is not thread-safe and a worker of a cluster may
+# have several threads. Only the segmenter used last is kept.
 _cache = threading.local()
 
 
 def worker_segmenter(how: Extraction) -> Segmenter:
-    """The segmenter of this thread, made once for all images that are cropped the same way.
+    """Return this thread's segmenter, made once for all images that are cropped the same way.
 
     Raises
     ------
     DatasetError
-        When it is not of the version that `how` asks for.
+        When its version is not the one that `how` requires.
     """
-    # The version is part of the key: a file may hold other weights than a while ago.
+    # The version is part of the key: the model file may have been replaced.
     key = (how.segmenter, how.model, how.version)
     if getattr(_cache, "key", None) != key:
         segmenter = segmenter_by_name(how.segmenter, how.model)
@@ -144,33 +150,26 @@ def worker_segmenter(how: Extraction) -> Segmenter:
     return _cache.segmenter
 
 
-def _process_image(task: Task, how: Extraction, segment: Segmenter) -> Outcome:
-    """Read, segment, crop and judge one image, and write what comes of it."""
+def _process_image(task: Task, how: Extraction, steps: CropSteps) -> Outcome:
+    """Read, locate, crop and assess one image, and write its crop and thumbnail."""
     path = how.images / task.image
-    outcome = Outcome(task.image, task.stamp)
-    image: EyeImage | None = None
+    bare = Outcome(task.image, task.stamp)
+    image: DecodedImage | None = None
     eye: SegmentedEye | None = None
     try:
-        image = read_eye(path)
-        eye = segment(image.pixels)
-        roi = crop_roi(image.pixels, eye, how.roi_mode)
-        outcome = replace(
-            outcome,
-            sha256=sha256(path),
-            note=image.note,
-            pupil=_plain(eye.pupil),
-            iris=_plain(eye.iris),
-            visible=_visible_share(eye),
-            confidence=_rounded(eye.confidence),
-            quality=_rounded_figures(iris_quality(image.pixels, eye)),
-        )
+        image = steps.read(path)
+        eye = steps.locate(image.pixels)
+        roi = steps.crop(image.pixels, eye)
+        outcome = replace(bare, sha256=sha256(path), note=image.note)
+        if eye is not None:
+            outcome = _with_iris(outcome, image.pixels, eye)
     except ExtractionError as error:
-        outcome = replace(outcome, reason=str(error.reason), detail=_one_line(str(error)))
+        outcome = replace(bare, reason=str(error.reason), detail=_one_line(str(error)))
     except MemoryError:
-        raise  # nothing is known about the image
+        raise  # says nothing about the image
     except Exception as error:
-        outcome = _internal(outcome, error)
-    # What is below goes to the disk: that it is full is no failure of the image.
+        outcome = _internal(bare, error)
+    # Disk errors from here on are not failures of the image.
     if image is not None:
         thumbnail = draw_overlay(image.pixels, None if outcome.reason else eye)
         write_bytes(how.out / task.overlay, thumbnail)
@@ -179,9 +178,20 @@ def _process_image(task: Task, how: Extraction, segment: Segmenter) -> Outcome:
         return outcome
     try:
         write_png(how.out / task.roi, roi)
-    except (cv2.error, ValueError) as error:  # no image
-        return _internal(Outcome(task.image, task.stamp, overlay=True), error)
+    except (cv2.error, ValueError) as error:  # not an image
+        return _internal(replace(bare, overlay=True), error)
     return outcome
+
+
+def _with_iris(outcome: Outcome, pixels: np.ndarray, eye: SegmentedEye) -> Outcome:
+    return replace(
+        outcome,
+        pupil=_plain(eye.pupil),
+        iris=_plain(eye.iris),
+        visible=_visible_share(eye),
+        confidence=_rounded(eye.confidence),
+        quality=_rounded_figures(iris_quality(to_grey(pixels), eye)),
+    )
 
 
 def _internal(outcome: Outcome, error: Exception) -> Outcome:
@@ -190,11 +200,11 @@ def _internal(outcome: Outcome, error: Exception) -> Outcome:
 
 
 def _plain(ellipse: Ellipse) -> Ellipse:
-    """The ellipse with Python's floats, which JSON can hold."""
+    """Return the ellipse with Python floats, which JSON can hold."""
     return Ellipse(*(float(value) for value in vars(ellipse).values()))
 
 
-# Figures as the manifest shows them, so that none is "20.0000" and yet below 20.
+# Figures are rounded as in the manifest, so that none is shown as "20.0000" and yet below 20.
 def _rounded(figure: float) -> float:
     if not math.isfinite(figure):
         raise ValueError(f"a figure is {figure}")
@@ -206,7 +216,7 @@ def _rounded_figures(quality: IrisQuality) -> IrisQuality:
 
 
 def _visible_share(eye: SegmentedEye) -> float:
-    """Visible share of the ring as far as it is in the frame."""
+    """Share of the ring that is visible, of the part inside the frame."""
     shape = eye.visible.shape
     ring = eye.iris.mask(shape) & ~eye.pupil.mask(shape)
     return float((eye.visible & ring).sum() / max(int(ring.sum()), 1))

@@ -1,4 +1,4 @@
-"""What became of each image of a dataset run, kept so that a killed run can go on."""
+"""The outcome of each image of a preparation run, recorded so that a killed run can resume."""
 
 import contextlib
 import dataclasses
@@ -18,15 +18,15 @@ _COMPACTED = "finished.jsonl"
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one eye image.
+    """The outcome of one image.
 
     Attributes
     ----------
     image : str
         Path relative to the image folder.
     stamp : str
-        Size and time of change of the file when it was processed; another
-        stamp means that the outcome is out of date.
+        Size and modification time of the file when it was processed; a different stamp means
+        that the outcome is out of date.
     sha256 : str
         Of the file's bytes; ``""`` after a failure.
     note : str
@@ -34,15 +34,15 @@ class Outcome:
     reason, detail : str
         Why there is no crop, or ``""``.
     pupil, iris : Ellipse or None
-        Geometry in pixels of the eye image; None after a failure.
+        Outlines in pixels of the image; None after a failure or without a segmenter.
     visible : float
-        Visible share of the ring between both, as far as it is in the frame, 0..1.
+        Visible share of the ring between both outlines, as far as it is in the frame, 0..1.
     confidence : float
-        Of the segmenter in its result, 0..1; 0 after a failure.
+        The segmenter's confidence in its result, 0..1; 0 where `quality` is None.
     quality : IrisQuality or None
-        Quality figures; None after a failure.
+        Quality figures; None after a failure or without a segmenter.
     overlay : bool
-        Whether there is a thumbnail, which takes a readable image.
+        Whether there is a thumbnail, for which the image must be readable.
     """
 
     image: str
@@ -60,9 +60,9 @@ class Outcome:
 
 
 class Journal:
-    """Outcomes on disk, one file a chunk of images, under ``out/.journal``.
+    """Outcomes on disk, one file per chunk of images, under ``out/.journal``.
 
-    Each file appears whole or not at all, so a killed writer leaves no lie.
+    Each file appears whole or not at all, so a killed writer leaves no partial record.
 
     Parameters
     ----------
@@ -80,10 +80,10 @@ class Journal:
         write_text(self._folder / name, _to_lines(outcomes))
 
     def read(self) -> dict[str, Outcome]:
-        """Outcome by image. Of several for one image, the latest chunk's counts.
+        """Read the outcome of each image; of several for one image, the latest chunk's counts.
 
-        A file that a power cut, or another version, left unreadable is passed
-        over: its images are processed again.
+        A file that is unreadable after a power cut, or because another version wrote it, is
+        skipped: its images are processed again.
         """
         outcomes = {}
         files = [f for f in self._folder.glob("*.jsonl") if not f.name.startswith(".")]
@@ -95,7 +95,7 @@ class Journal:
         return outcomes
 
     def compact(self, outcomes: Iterable[Outcome]) -> None:
-        """Replace all chunks by one file that holds `outcomes`."""
+        """Replace all chunks with one file that holds `outcomes`."""
         compacted = self._folder / _COMPACTED
         write_text(compacted, _to_lines(outcomes))
         for file in self._folder.iterdir():

@@ -1,4 +1,4 @@
-"""Thumbnails of eye images with the outlines that were found, for a person to judge."""
+"""Thumbnails of images with the outlines that were found, for visual inspection."""
 
 import cv2
 import numpy as np
@@ -8,7 +8,7 @@ from iris_tf.segmentation.segmenter import SegmentedEye
 HEIGHT = 160  # pixels of a thumbnail
 MAX_WIDTH = 320  # of a panorama's
 
-# Okabe and Ito's palette, which people of all colour vision tell apart. BGR.
+# Okabe and Ito's palette, distinct under all kinds of colour vision. BGR.
 PUPIL_COLOUR = (0, 159, 230)  # orange
 IRIS_COLOUR = (233, 180, 86)  # sky blue
 HIDDEN_COLOUR = (167, 121, 204)  # reddish purple
@@ -24,11 +24,11 @@ def overlay_path(roi: str) -> str:
 
 
 def draw_overlay(image: np.ndarray, eye: SegmentedEye | None = None) -> bytes:
-    """Thumbnail of an eye image; with a segmentation, its outlines and the hidden iris.
+    """Draw a thumbnail; with a segmentation, also its outlines and the hidden iris.
 
     Parameters
     ----------
-    image : ndarray of shape (height, width), uint8
+    image : ndarray of shape (height, width) or (height, width, 3), uint8
     eye : SegmentedEye, optional
         Segmentation of that image.
 
@@ -37,18 +37,20 @@ def draw_overlay(image: np.ndarray, eye: SegmentedEye | None = None) -> bytes:
     bytes
         JPEG file, `HEIGHT` pixels high or `MAX_WIDTH` wide; never enlarged.
     """
-    height, width = image.shape
+    height, width = image.shape[:2]
     scale = min(HEIGHT / height, MAX_WIDTH / width, 1.0)
     size = (max(round(width * scale), 1), max(round(height * scale), 1))
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    if small.ndim == 3:
+        small = small[..., ::-1]  # BGR
     if eye is None:
         return _jpeg(small)
-    # Rounded sizes: either axis has a scale of its own.
+    # Sizes are rounded, so each axis has its own scale.
     scales = np.array([size[0] / width, size[1] / height])
     outlines = [_scaled(ellipse.points(_ANGLES), scales) for ellipse in (eye.iris, eye.pupil)]
-    thumbnail = cv2.cvtColor(small, cv2.COLOR_GRAY2BGR)
+    thumbnail = small.copy() if small.ndim == 3 else cv2.cvtColor(small, cv2.COLOR_GRAY2BGR)
 
-    ring = np.zeros(small.shape, np.uint8)
+    ring = np.zeros(small.shape[:2], np.uint8)
     cv2.fillPoly(ring, outlines[:1], 1, shift=4)
     cv2.fillPoly(ring, outlines[1:], 0, shift=4)
     seen = cv2.resize(eye.visible.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
@@ -62,8 +64,8 @@ def draw_overlay(image: np.ndarray, eye: SegmentedEye | None = None) -> bytes:
 
 
 def _scaled(points: np.ndarray, scales: np.ndarray) -> np.ndarray:
-    """Points of the thumbnail in 16ths of a pixel; pixel centres lie at whole numbers."""
-    # Far outside nothing is drawn, but the fixed-point numbers must not overflow.
+    """Points on the thumbnail in 16ths of a pixel; pixel centres are at integers."""
+    # Nothing is drawn far outside the frame, but the fixed-point numbers must not overflow.
     pixels = np.clip((points + 0.5) * scales - 0.5, -1e4, 1e4)
     return np.round(pixels * 16.0).astype(np.int32)
 

@@ -1,14 +1,14 @@
-"""Dataset construction: from a folder of eye images to ROI crops and a manifest.
+"""Dataset construction: from a folder of images to ROI crops and a manifest.
 
 ``out/`` then holds:
 
-- ``manifest.csv``: one row an image that gave a crop (see `ManifestRow`);
-- ``roi/``: the crops at native size, PNG, under the names of their images; also
-  those of images that a quality limit turned away, for when it changes;
-- ``failures.csv``: image, reason (see `FailureReason`) and detail of the rest;
+- ``manifest.csv``: one row per image that gave a crop (see `ManifestRow`);
+- ``roi/``: the crops at native size, PNG, under the names of their images, including those of
+  images rejected by a quality limit, in case it changes;
+- ``failures.csv``: image, reason (see `FailureReason`) and detail of the others;
 - ``contact_sheet.html`` and ``overlays/``: a page of thumbnails with outlines;
 - ``dataset.json``: settings and counts, and whether the run is complete;
-- ``.journal/``: what became of each image, from which an interrupted run goes on.
+- ``.journal/``: the outcome of each image, from which an interrupted run resumes.
 """
 
 import collections
@@ -20,7 +20,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from iris_tf.config.names import ROI_MODES
+from iris_tf.config.checks import segmenter_problem
+from iris_tf.config.names import CHANNELS, NO_SEGMENTER, ROI_MODES, SPLIT_BY_ALIASES
+from iris_tf.data.iris_record import IrisRecord
 from iris_tf.data.layouts import AUTO, LayoutScan, read_layout
 from iris_tf.data.manifest import SPLITS, ManifestRow, read_manifest, write_manifest
 from iris_tf.data.splits import split_rows
@@ -54,12 +56,12 @@ class PreparedDataset:
     rows : list of ManifestRow
         What the manifest holds.
     layout : str
-        The layout that was given or found.
+        The layout that was given or detected.
     failures : dict of str to int
         Number of images by `FailureReason`.
     counts : dict
         The counts of ``dataset.json``: images found, prepared and failed,
-        identities, persons, splits, notes and images outside the layout.
+        identities, subjects (``persons``), splits, notes and images outside the layout.
     """
 
     folder: Path
@@ -76,57 +78,59 @@ def prepare(
     layout: str = AUTO,
     segmenter: str = DEFAULT_SEGMENTER,
     roi_mode: str = "algorithm1",
-    split_by: str = "person",
+    split_by: str = "subject",
     seed: int = 0,
     jobs: int = -1,
     *,
+    channels: int = 1,
     segmenter_model: str | Path | None = None,
     min_quality: Mapping[str, float] | None = None,
     scheduler: str | None = None,
 ) -> PreparedDataset:
-    """Segment and crop a folder of eye images and split them into train, val and test.
+    """Crop a folder of images and split them into train, val and test.
 
-    An image that gives no crop is counted with its reason and never stops the
-    run; of byte-identical images the first (by path) is kept, because a copy
-    compared with itself would be a perfect genuine score. Splits are made over
-    all persons (or identities) of the folder before any image fails, so that
-    the same folder gives the same splits whatever the segmenter and ROI mode.
+    An image that gives no crop is counted with its reason and never stops the run. Of
+    byte-identical images the first (by path) is kept, because a copy compared with itself would
+    be a perfect genuine score. Splits are drawn over all subjects (or identities) of the folder
+    before any image fails, so a folder gives the same splits with any segmenter and ROI mode.
 
-    An interrupted run goes on where it was when called again, and its manifest
-    is byte for byte that of an uninterrupted one, whatever `jobs`. A finished
-    one returns at once while the image files are unchanged; after a change,
-    only the changed images are processed. Other quality limits are applied to
-    what is known already, without looking at the images again.
+    An interrupted run resumes where it stopped when called again, and its manifest is byte for
+    byte that of an uninterrupted one, whatever `jobs`. A finished one returns at once while the
+    image files are unchanged; after a change, only the changed images are processed. New quality
+    limits are applied to the recorded figures, without processing the images again.
 
     Parameters
     ----------
     images : str or Path
-        Folder of eye images; never written to.
+        Folder of images; never written to.
     out : str or Path
-        Dataset folder, new, empty, or of an earlier run with the same settings.
+        Dataset folder: new, empty, or of an earlier run with the same settings.
     layout : str
         See `iris_tf.data.layouts.LAYOUTS`.
     segmenter : str
-        See `iris_tf.segmentation.segmenter.SEGMENTERS`.
-    roi_mode : {"algorithm1", "aligned", "unrolled"}
-        How to crop.
-    split_by : {"person", "identity"}
+        See `iris_tf.segmentation.segmenter.SEGMENTERS`; ``"none"`` for ROI modes that need no
+        iris, e.g. for aligned faces.
+    roi_mode : {"algorithm1", "aligned", "unrolled", "whole", "center"}
+        How to crop (see `iris_tf.segmentation.roi_modes`); the last two go with the segmenter
+        ``"none"``, the others with any other.
+    split_by : {"subject", "identity"}
         What a split keeps together; ``"identity"`` is the paper's choice.
     seed : int
         Of the split.
     jobs : int
-        Processes, at least 1; -1 for one a core.
+        Processes, at least 1; -1 for one per core.
+    channels : {1, 3}
+        1 for grey crops, to which colour images are converted; 3 for colour, in which a grey
+        image gets three equal channels. Conversions are noted in the manifest and counted.
     segmenter_model : str or Path, optional
-        File with the segmenter's network, for those that have one; None for
-        the one that comes with it.
+        File with the segmenter's network, for those that have one; None for its default.
     min_quality : mapping of str to float, optional
-        Least value by quality figure (see `quality_rules.MAXIMA`); an image
-        under one fails as ``low_quality``, or ``low_confidence`` where its
-        confidence is too low.
+        Minimum by quality figure (see `quality_rules.MAXIMA`); an image below one fails as
+        ``low_quality``, or ``low_confidence`` where its confidence is too low.
     scheduler : str, optional
-        Address ``tcp://host:port`` of a ``dask.distributed`` scheduler, whose
-        workers do the work instead of processes of this machine. They must see
-        `images`, `out` and `segmenter_model` under the same paths.
+        Address ``tcp://host:port`` of a ``dask.distributed`` scheduler, whose workers are used
+        instead of processes on this machine. They must see `images`, `out` and
+        `segmenter_model` under the same paths.
 
     Returns
     -------
@@ -135,25 +139,24 @@ def prepare(
     Raises
     ------
     DatasetError
-        For a folder, layout or choice that cannot be used, when `out` holds
-        something else, when a worker process is killed, when a cluster cannot be
-        used, when no image gives a crop, or when a split stays empty.
+        For an unusable folder, layout or choice, when `out` holds something else, when a worker
+        process is killed, when a cluster cannot be used, when no image gives a crop, or when a
+        split stays empty.
     ModelError
         When the segmenter's network cannot be used.
     InUseError
-        When another process prepares `out`.
+        When another process is preparing `out`.
     OSError
-        When `out` cannot be written, e.g. on a full disk; run again to go on.
+        When `out` cannot be written, e.g. on a full disk; run again to resume.
     """
     images, out = Path(images), Path(out)
-    if roi_mode not in ROI_MODES:
-        raise DatasetError(f"ROI mode {roi_mode!r} is unknown; choose one of {_listed(ROI_MODES)}.")
-    check_jobs(jobs, scheduler)
+    split_by = SPLIT_BY_ALIASES.get(split_by, split_by)
     limits = dict(sorted((min_quality or {}).items()))
-    check_limits(limits)
+    _check_choices(segmenter, roi_mode, channels, limits)
+    check_jobs(jobs, scheduler)
     model = None if segmenter_model is None else Path(segmenter_model).resolve()
-    # What cannot be used should fail before any work.
-    version = segmenter_by_name(segmenter, model).version
+    # What is unusable should fail before any work.
+    version = _segmenter_version(segmenter, model)
     _check_apart(images, out)
     scan = read_layout(images, layout)
     rows = _with_roi_paths(split_rows(scan.rows, split_by, seed))
@@ -163,10 +166,11 @@ def prepare(
         "segmenter": segmenter,
         "segmenter_version": version,
         "roi_mode": roi_mode,
+        "channels": channels,
         "split_by": split_by,
         "seed": seed,
         "min_quality": limits,
-        # Results on generated eyes are labelled as such wherever they are shown.
+        # Results on generated eyes are labelled as such wherever they appear.
         "synthetic": (images / SYNTHESIS_FILE).is_file(),
     }
     stamps = {row.image: _stamp(images / row.image) for row in rows}
@@ -175,11 +179,11 @@ def prepare(
     description = read_description(out, settings)
     if is_up_to_date(description, settings, inputs) and _is_whole(out):
         return _finished(out, description)
-    how = Extraction(images.resolve(), out.resolve(), roi_mode, segmenter, model, version)
+    how = Extraction(images.resolve(), out.resolve(), roi_mode, segmenter, model, version, channels)
     with sole_user(out):
         write_json(out / "dataset.json", {"complete": False, "settings": settings})
         for name in _TABLES:
-            (out / name).unlink(missing_ok=True)  # crops may now change under them
+            (out / name).unlink(missing_ok=True)  # the crops they list may change from here on
 
         outcomes = _still_true(Journal(out).read(), rows, stamps, out)
         todo = [
@@ -187,7 +191,8 @@ def prepare(
             for row in rows
             if row.image not in outcomes
         ]
-        with StageProgress("Cropping irises", len(rows), done=len(outcomes)) as progress:
+        stage = "Cropping images" if segmenter == NO_SEGMENTER else "Cropping irises"
+        with StageProgress(stage, len(rows), done=len(outcomes)) as progress:
             failed = sum(bool(outcome.reason) for outcome in outcomes.values())
             for chunk in extract_all(todo, how, jobs, scheduler) if todo else ():
                 outcomes.update((outcome.image, outcome) for outcome in chunk)
@@ -196,18 +201,46 @@ def prepare(
         return _finish(out, settings, inputs, scan, rows, [outcomes[row.image] for row in rows])
 
 
+def _check_choices(
+    segmenter: str, roi_mode: str, channels: int, limits: Mapping[str, float]
+) -> None:
+    if roi_mode not in ROI_MODES:
+        raise DatasetError(f"ROI mode {roi_mode!r} is unknown; choose one of {_listed(ROI_MODES)}.")
+    if channels not in CHANNELS:
+        raise DatasetError(f"channels is {channels}; choose 1 for grey or 3 for colour.")
+    if problem := segmenter_problem(segmenter, roi_mode):
+        raise DatasetError(f"The segmenter {problem}.")
+    check_limits(limits)
+    if limits and segmenter == NO_SEGMENTER:
+        raise DatasetError(
+            "Quality limits are on figures of the iris, which only a segmenter gives; leave them "
+            "out, or name a segmenter."
+        )
+
+
+def _segmenter_version(segmenter: str, model: Path | None) -> str:
+    if segmenter != NO_SEGMENTER:
+        return segmenter_by_name(segmenter, model).version
+    if model is not None:
+        raise DatasetError(
+            f"{model}: without a segmenter there is no network to read; leave the file out, or "
+            "name a segmenter."
+        )
+    return ""
+
+
 def _check_apart(images: Path, out: Path) -> None:
     if out.resolve().is_relative_to(images.resolve()):
         raise DatasetError(
             f"{out}: the dataset folder lies inside the image folder, where its crops would be "
-            "taken for eye images; choose one outside."
+            "taken for images to prepare; choose one outside."
         )
 
 
 def _with_roi_paths(rows: list[ManifestRow]) -> list[ManifestRow]:
     names = [row.image.rpartition(".")[0] for row in rows]
-    # a.jpg and a.png of one folder would share a crop: those keep their suffix, and so
-    # does a.jpg.png beside them. Whole names are all different, so this ends.
+    # a.jpg and a.png of one folder would share a crop: those keep their suffix, and so does
+    # a.jpg.png beside them. Full names are all different, so the loop ends.
     while shared := {name for name, n in collections.Counter(names).items() if n > 1}:
         names = [
             row.image if name in shared else name for row, name in zip(rows, names, strict=True)
@@ -219,9 +252,9 @@ def _stamp(path: Path) -> str:
     try:
         status = path.stat()
     except OSError:
-        return "missing"  # a dangling link; reading will count it as unreadable
+        return "missing"  # a dangling link, which reading counts as unreadable
     if not os.access(path, os.R_OK):
-        return "no permission"  # once given, the file has neither another size nor time
+        return "no permission"  # granting it changes neither size nor time
     return f"{status.st_size} {status.st_mtime_ns}"
 
 
@@ -247,13 +280,13 @@ def _finished(out: Path, description: dict[str, Any]) -> PreparedDataset:
 def _still_true(
     outcomes: dict[str, Outcome], rows: list[ManifestRow], stamps: dict[str, str], out: Path
 ) -> dict[str, Outcome]:
-    """The journal's outcomes of unchanged images whose crop and thumbnail are there."""
+    """Outcomes in the journal of unchanged images whose crop and thumbnail exist."""
     current = [
         (row, outcome)
         for row in rows
         if (outcome := outcomes.get(row.image)) is not None and outcome.stamp == stamps[row.image]
     ]
-    # Crops of duplicates are not kept, and so not missed.
+    # Crops of duplicates are not kept, so they are not required.
     marked = _mark_duplicates([outcome for _, outcome in current])
     kept = {}
     for (row, outcome), mark in zip(current, marked, strict=True):
@@ -283,9 +316,11 @@ def _finish(
     ]
     failures = write_failures(out / "failures.csv", judged)
     overlays = [overlay_path(row.roi) for row in rows]
-    segmenter = f"{settings['segmenter']} {settings['segmenter_version']}"
+    segmenter = None
+    if settings["segmenter"] != NO_SEGMENTER:
+        segmenter = f"{settings['segmenter']} {settings['segmenter_version']}"
     contact_sheet.write_contact_sheet(out, segmenter, judged, overlays)
-    _check_survivors(out, prepared, len(rows), failures)
+    _check_survivors(out, prepared, len(rows), failures, segmenter is not None)
     crops = {row.roi for row, outcome in zip(rows, marked, strict=True) if not outcome.reason}
     thumbnails = {path for path, outcome in zip(overlays, outcomes, strict=True) if outcome.overlay}
     _remove_leftovers(out, crops | thumbnails)
@@ -323,18 +358,23 @@ def _judge(outcomes: list[Outcome], limits: Mapping[str, float]) -> list[Outcome
 
 
 def _filled(row: ManifestRow, outcome: Outcome) -> ManifestRow:
-    row = replace(row, note=outcome.note, confidence=outcome.confidence, **asdict(outcome.quality))
-    return row.with_geometry(outcome.pupil, outcome.iris, outcome.visible)
+    if outcome.quality is None:
+        return replace(row, note=outcome.note)
+    iris = IrisRecord(
+        outcome.pupil, outcome.iris, outcome.visible, outcome.confidence, **asdict(outcome.quality)
+    )
+    return replace(row, note=outcome.note, iris=iris)
 
 
 def _check_survivors(
-    out: Path, prepared: list[ManifestRow], found: int, failures: dict[str, int]
+    out: Path, prepared: list[ManifestRow], found: int, failures: dict[str, int], of_eyes: bool
 ) -> None:
     reasons = ", ".join(f"{n} {reason}" for reason, n in failures.items())
     if not prepared:
+        hint = ", and check that these are near-infrared close-ups of eyes" if of_eyes else ""
         raise DatasetError(
-            f"{out}: none of the {found} images gave a crop ({reasons}); see failures.csv there, "
-            "and check that these are near-infrared close-ups of eyes."
+            f"{out}: none of the {found} images gave a crop ({reasons}); see failures.csv there"
+            f"{hint}."
         )
     empty = [split for split in SPLITS if not any(row.split == split for row in prepared)]
     if empty:
@@ -344,13 +384,13 @@ def _check_survivors(
         )
 
 
-def _remove_leftovers(out: Path, pictures: set[str]) -> None:
-    """Remove all other crops and thumbnails, and what killed writers left behind."""
+def _remove_leftovers(out: Path, kept: set[str]) -> None:
+    """Remove all other crops and thumbnails, and temporary files of killed writers."""
     for folder in ("roi", "overlays"):
         for current, _, files in os.walk(out / folder):
             for name in files:
                 path = Path(current, name)
-                if path.relative_to(out).as_posix() not in pictures:
+                if path.relative_to(out).as_posix() not in kept:
                     path.unlink()
     for name in ("dataset.json", *_TABLES):
         for path in out.glob(f".{name}.*"):

@@ -91,6 +91,8 @@ def turned_away(outcome: Outcome, limits: Mapping[str, float]) -> tuple[str, str
         A `FailureReason` and one sentence. Low confidence comes before low
         quality, because figures of wrong outlines mean nothing.
     """
+    if not limits:
+        return None
     figures = {"confidence": outcome.confidence, **asdict(outcome.quality)}
     # In the order of the figures, so that the same limits give the same sentence.
     short = [name for name in MAXIMA if name in limits and figures[name] < limits[name]]

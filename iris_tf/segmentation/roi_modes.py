@@ -1,7 +1,11 @@
-"""The three ROI modes: how an eye image becomes the crop that a network sees.
+"""The ROI modes: how an image becomes the crop that a network sees.
 
-Each takes the image and its `SegmentedEye`, keeps the native resolution (the
-strip has its own) and sets everything that is not visible iris to 0.
+``algorithm1``, ``aligned`` and ``unrolled`` take an eye image and its `SegmentedEye`, and set
+everything that is not visible iris to 0. ``whole`` and ``center`` take any image, so that aligned
+faces or finished crops need no segmenter. All keep the native resolution except ``unrolled``,
+whose strip has its own.
+
+Images are grey, of shape (height, width), or colour, of shape (height, width, 3).
 """
 
 import math
@@ -9,6 +13,7 @@ import math
 import cv2
 import numpy as np
 
+from iris_tf.config.names import ROI_MODES
 from iris_tf.segmentation.segmenter import SegmentedEye
 from iris_tf.support.errors import ExtractionError, FailureReason
 
@@ -33,12 +38,12 @@ def algorithm1(image: np.ndarray, eye: SegmentedEye) -> np.ndarray:
 
     Parameters
     ----------
-    image : ndarray of shape (height, width), uint8
+    image : ndarray of shape (height, width) or (height, width, 3), uint8
     eye : SegmentedEye
 
     Returns
     -------
-    ndarray of shape (roi_height, roi_width), uint8
+    ndarray of shape (roi_height, roi_width) or (roi_height, roi_width, 3), uint8
         Its sides follow the visible iris, so lids change its shape.
 
     Raises
@@ -48,10 +53,10 @@ def algorithm1(image: np.ndarray, eye: SegmentedEye) -> np.ndarray:
         crop is as large as the image.
     """
     roi_mask = _roi_mask(image, eye, eye.iris_minus_pupil)
-    roi = image * roi_mask
+    roi = _masked(image, roi_mask)
     mask = roi_mask * np.uint8(255)
     left, top, width, height = cv2.boundingRect(mask)
-    if (height, width) == image.shape:
+    if (height, width) == image.shape[:2]:
         raise ExtractionError(
             FailureReason.ROI_IS_WHOLE_IMAGE,
             "The iris region is as large as the whole image, which Algorithm 1 discards; "
@@ -65,12 +70,12 @@ def aligned(image: np.ndarray, eye: SegmentedEye) -> np.ndarray:
 
     Parameters
     ----------
-    image : ndarray of shape (height, width), uint8
+    image : ndarray of shape (height, width) or (height, width, 3), uint8
     eye : SegmentedEye
 
     Returns
     -------
-    ndarray of shape (2 r + 1, 2 r + 1), uint8
+    ndarray of shape (2 r + 1, 2 r + 1) or (2 r + 1, 2 r + 1, 3), uint8
         r is the iris's longer semi-axis in pixels, rounded up; the middle pixel
         is the one nearest to the iris centre. What lies outside the frame is 0.
 
@@ -79,12 +84,12 @@ def aligned(image: np.ndarray, eye: SegmentedEye) -> np.ndarray:
     ExtractionError
         ``OCCLUDED`` if no iris pixel is visible.
     """
-    roi = image * _roi_mask(image, eye)
+    roi = _masked(image, _roi_mask(image, eye))
     radius = math.ceil(max(eye.iris.a, eye.iris.b))
     left, top = round(eye.iris.x) - radius, round(eye.iris.y) - radius
     side = 2 * radius + 1
-    height, width = image.shape
-    square = np.zeros((side, side), np.uint8)
+    height, width = image.shape[:2]
+    square = np.zeros((side, side, *image.shape[2:]), np.uint8)
     rows = slice(max(top, 0), min(top + side, height))
     columns = slice(max(left, 0), min(left + side, width))
     square[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left] = roi[
@@ -103,12 +108,12 @@ def unrolled(image: np.ndarray, eye: SegmentedEye) -> np.ndarray:
 
     Parameters
     ----------
-    image : ndarray of shape (height, width), uint8
+    image : ndarray of shape (height, width) or (height, width, 3), uint8
     eye : SegmentedEye
 
     Returns
     -------
-    ndarray of shape (64, 512), uint8
+    ndarray of shape (64, 512) or (64, 512, 3), uint8
         Hidden iris, and iris outside the frame, is 0; visible iris is at least 1.
 
     Raises
@@ -125,50 +130,88 @@ def unrolled(image: np.ndarray, eye: SegmentedEye) -> np.ndarray:
     strip = cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     mask = cv2.remap(_roi_mask(image, eye), x, y, cv2.INTER_NEAREST)
     # 0 says hidden, and networks read it so: the blackest that is seen is 1.
-    return np.maximum(strip, 1) * mask
+    return _masked(np.maximum(strip, 1), mask)
 
 
-CROPS = {"algorithm1": algorithm1, "aligned": aligned, "unrolled": unrolled}
-"""The function that cuts each of `iris_tf.config.names.ROI_MODES`."""
+def whole(image: np.ndarray) -> np.ndarray:
+    """Return the image itself: an aligned face, or a crop that is finished."""
+    return image
 
 
-def crop_roi(image: np.ndarray, eye: SegmentedEye, mode: str) -> np.ndarray:
+def center(image: np.ndarray) -> np.ndarray:
+    """Cut the largest square from the middle of an image.
+
+    Parameters
+    ----------
+    image : ndarray of shape (height, width) or (height, width, 3), uint8
+
+    Returns
+    -------
+    ndarray of shape (side, side) or (side, side, 3), uint8
+        The side is the shorter one of the image. Where the margins cannot be equal, the left
+        or upper one is a pixel smaller.
+    """
+    height, width = image.shape[:2]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    return image[top : top + side, left : left + side]
+
+
+IRIS_CROPS = {"algorithm1": algorithm1, "aligned": aligned, "unrolled": unrolled}
+"""The function that cuts each of `iris_tf.config.names.IRIS_ROI_MODES`."""
+
+IMAGE_CROPS = {"whole": whole, "center": center}
+"""The function that cuts each of `iris_tf.config.names.IMAGE_ROI_MODES`."""
+
+
+def crop_roi(image: np.ndarray, eye: SegmentedEye | None, mode: str) -> np.ndarray:
     """Crop the region of interest in one of the `ROI_MODES`.
 
     Parameters
     ----------
-    image : ndarray of shape (height, width), uint8
-    eye : SegmentedEye
-        Segmentation of that image.
-    mode : {'algorithm1', 'aligned', 'unrolled'}
+    image : ndarray of shape (height, width) or (height, width, 3), uint8
+    eye : SegmentedEye or None
+        Segmentation of that image; None for one of the `IMAGE_ROI_MODES`.
+    mode : str
+        One of `iris_tf.config.names.ROI_MODES`.
 
     Returns
     -------
-    ndarray of shape (roi_height, roi_width), uint8
+    ndarray of shape (roi_height, roi_width) or (roi_height, roi_width, 3), uint8
 
     Raises
     ------
     ExtractionError
         If the image gives no crop in this mode.
     ValueError
-        If the mode is unknown.
+        If the mode is unknown, or needs a segmentation and there is none.
     """
-    if mode not in CROPS:
-        raise ValueError(f"There is no ROI mode {mode!r}; choose one of {', '.join(CROPS)}.")
-    return CROPS[mode](image, eye)
+    if mode in IMAGE_CROPS:
+        return IMAGE_CROPS[mode](image)
+    if mode not in IRIS_CROPS:
+        raise ValueError(f"There is no ROI mode {mode!r}; choose one of {', '.join(ROI_MODES)}.")
+    if eye is None:
+        raise ValueError(f"The ROI mode {mode!r} needs the outlines of the iris.")
+    return IRIS_CROPS[mode](image, eye)
 
 
 def _roi_mask(image: np.ndarray, eye: SegmentedEye, given: np.ndarray | None = None) -> np.ndarray:
     """Return `given`, or ``iris_mask - pupil_mask``, as uint8 zeros and ones, not all zero."""
-    if eye.visible.shape != image.shape:
+    shape = image.shape[:2]
+    if eye.visible.shape != shape:
         raise ValueError(
-            f"The mask is {eye.visible.shape} and the image {image.shape}; "
+            f"The mask is {eye.visible.shape} and the image {shape}; "
             "segment the very image that is cropped."
         )
     # Subtraction of sets: a pupil that reaches past the iris leaves no -1.
-    roi_mask = eye.visible & ~eye.pupil.mask(image.shape) if given is None else given
+    roi_mask = eye.visible & ~eye.pupil.mask(shape) if given is None else given
     if not roi_mask.any():
         raise ExtractionError(
             FailureReason.OCCLUDED, "No pixel of the iris is visible; use an image of an open eye."
         )
     return roi_mask.astype(np.uint8)
+
+
+def _masked(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Multiply an image, grey or colour, by a mask of zeros and ones."""
+    return image * (mask if image.ndim == 2 else mask[..., None])

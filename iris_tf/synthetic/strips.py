@@ -4,7 +4,6 @@ The eyes themselves are never written: a strip takes a tenth of the space.
 """
 
 import functools
-import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -15,11 +14,12 @@ import cv2
 import joblib
 import numpy as np
 
-from iris_tf.data.manifest import ManifestRow, write_manifest
+from iris_tf.config.names import NO_SEGMENTER
+from iris_tf.data.manifest import DRAWN_STRIPS, ManifestRow, read_settings, write_manifest
 from iris_tf.imaging.geometry import Ellipse
 from iris_tf.imaging.images import write_png
 from iris_tf.segmentation.roi_modes import unrolled
-from iris_tf.segmentation.segmenter import SegmentedEye
+from iris_tf.segmentation.segmenter import DEFAULT_SEGMENTER, SegmentedEye
 from iris_tf.support.errors import DatasetError
 from iris_tf.support.files import write_json
 from iris_tf.support.parallel import one_opencv_thread, run_in_processes
@@ -314,11 +314,14 @@ def write_strip_dataset(
     """
     out = out.resolve()
     settings = {
-        "images": "drawn as strips",
+        "images": DRAWN_STRIPS,
         "layout": "synthetic",
-        # These are cut along the ground truth with mistakes; the model is for its crops.
-        "segmenter": "network",
+        # These are cut along the ground truth with simulated errors, but users' images will be
+        # segmented.
+        "segmenter": NO_SEGMENTER,
+        "model_segmenter": DEFAULT_SEGMENTER,
         "roi_mode": "unrolled",
+        "channels": 1,
         "split_by": "identity",
         "seed": seed,
         "synthetic": True,
@@ -350,7 +353,7 @@ def write_strip_dataset(
 
 def _begin(path: Path, settings: dict[str, Any]) -> None:
     """Say what the folder will hold, before it holds anything."""
-    if path.is_file() and json.loads(path.read_text("utf-8"))["settings"] != settings:
+    if path.is_file() and read_settings(path) != settings:
         raise DatasetError(
             f"{path.parent}: holds strips that were drawn otherwise or by another version; draw "
             "into another folder, or delete this one."

@@ -239,7 +239,7 @@ def test_quality_limits_and_model_files_that_cannot_be(refused, small_images, tm
 def test_limits_of_a_prepared_dataset(run_cli, small_images, small_dataset, tmp_path):
     shutil.copytree(small_dataset, tmp_path / "out")
     rows = read_manifest(small_dataset / "manifest.csv")
-    limit = sorted(row.iris_radius for row in rows)[2]
+    limit = sorted(row.iris.iris_radius for row in rows)[2]
     arguments = ("prepare", "--images", small_images, "--out", tmp_path / "out")
     status, out, _ = run_cli(*arguments, "--min-quality", f"iris_radius={limit}")
     assert status == 0

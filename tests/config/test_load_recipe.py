@@ -393,7 +393,7 @@ def test_a_mistake_in_what_models_share_is_found_there(write, text, line, key, p
         ("{synthetic: {subject: 3, images: 2}}", "dataset.synthetic.subject", "mean subjects?"),
         ("{synthetic: {subjects: 3}}", "dataset.synthetic.images", "has no value"),
         ("{images: x, roi_mode: square}", "dataset.roi_mode", "algorithm1, aligned, unrolled"),
-        ("{images: x, split_by: eye}", "dataset.split_by", "person, identity"),
+        ("{images: x, split_by: eye}", "dataset.split_by", "subject, identity"),
     ],
 )
 def test_a_mistake_in_the_dataset_section(write, dataset, key, problem):

@@ -78,7 +78,7 @@ def test_each_layout_is_found_and_read(tmp_path, layout, asked):
     assert found == EXAMPLES[layout]
     assert [row.image for row in scan.rows] == sorted(EXAMPLES[layout])
     assert {row.dataset for row in scan.rows} == {layout}
-    assert {(row.split, row.roi, row.visible) for row in scan.rows} == {("", "", None)}
+    assert {(row.split, row.roi, row.iris) for row in scan.rows} == {("", "", None)}
 
 
 def test_every_layout_has_an_example():

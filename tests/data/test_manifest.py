@@ -1,18 +1,27 @@
 import csv
 import json
-from dataclasses import fields, replace
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from iris_tf.data.manifest import ManifestRow, read_manifest, read_settings, write_manifest
+from iris_tf.data.iris_record import IrisRecord
+from iris_tf.data.manifest import (
+    ManifestRow,
+    model_segmenter,
+    read_manifest,
+    read_settings,
+    write_manifest,
+)
 from iris_tf.imaging.geometry import Ellipse
 from iris_tf.support.errors import DatasetError
 
 BARE = ManifestRow("001/L/a.jpg", "casia-lamp", "001", "L", "001_L", "a")
 FULL = ManifestRow(
-    'Ana, née "B"/x;y.png', "folder", "Ana", "", "Ana", "x;y", "test", "roi/x.png", "16-bit"
-).with_geometry(Ellipse(10, 20.5, 3, 4, 0.25), Ellipse(11, 21, 30, 40, -1.5), 0.75)
+    'Ana, née "B"/x;y.png', "folder", "Ana", "", "Ana", "x;y", "test", "roi/x.png", "16-bit",
+    IrisRecord(Ellipse(10, 20.5, 3, 4, 0.25), Ellipse(11, 21, 30, 40, -1.5), 0.75),
+)  # fmt: skip
 
 
 def written(tmp_path, rows=(BARE, FULL)):
@@ -44,7 +53,7 @@ def test_the_table_is_plain_csv(tmp_path):
 
 def test_numpy_floats_are_written_like_floats(tmp_path):
     third = np.float32(1 / 3)
-    row = BARE.with_geometry(Ellipse(*[third] * 5), Ellipse(*[third] * 5), third)
+    row = replace(BARE, iris=IrisRecord(Ellipse(*[third] * 5), Ellipse(*[third] * 5), third))
     path = written(tmp_path, [row])
     assert ",".join(["0.3333"] * 11) in path.read_text().splitlines()[1]
 
@@ -52,19 +61,35 @@ def test_numpy_floats_are_written_like_floats(tmp_path):
 def test_a_manifest_of_before_there_were_quality_figures_is_read(tmp_path):
     path = written(tmp_path)
     lines = [line.split(",confidence,")[0] for line in path.read_text().splitlines()]
-    figures = len(fields(ManifestRow)) - len(lines[0].split(","))
-    assert figures == 10
+    figures = 10
+    assert len(lines[0].split(",")) == 9 + 5 + 5 + 1
     old = [lines[0]] + [line.removesuffix("," * figures) for line in lines[1:]]
     path.write_text("\n".join(old) + "\n")
     assert read_manifest(path) == [BARE, FULL]
-    assert read_manifest(path)[1].sharpness is None
+    assert read_manifest(path)[1].iris.sharpness is None
 
 
 def test_quality_figures_are_written_and_read(tmp_path):
-    row = replace(FULL, confidence=0.25, sharpness=31.5, iris_radius=101.0)
+    iris = replace(FULL.iris, confidence=0.25, sharpness=31.5, iris_radius=101.0)
+    row = replace(FULL, iris=iris)
     (read,) = read_manifest(written(tmp_path, [row]))
     assert read == row
-    assert (read.confidence, read.sharpness, read.margin_adequacy) == (0.25, 31.5, None)
+    found = read.iris
+    assert (found.confidence, found.sharpness, found.margin_adequacy) == (0.25, 31.5, None)
+
+
+def test_a_manifest_of_images_without_irises_has_no_columns_for_them(tmp_path):
+    path = written(tmp_path, [BARE, replace(BARE, image="001/L/b.jpg")])
+    header = path.read_text().splitlines()[0]
+    assert header == "image,dataset,subject,eye,identity,sample,split,roi,note"
+    assert [row.iris for row in read_manifest(path)] == [None, None]
+
+
+def test_a_manifest_of_the_version_before_is_rewritten_byte_for_byte(tmp_path):
+    before = Path(__file__).with_name("version_0_1_0") / "manifest.csv"
+    rows = read_manifest(before)
+    assert len(rows) == 12 and rows[0].iris.sharpness > 0.0
+    assert written(tmp_path, rows).read_bytes() == before.read_bytes()
 
 
 def test_a_byte_order_mark_of_a_spreadsheet_does_not_matter(tmp_path):
@@ -98,6 +123,8 @@ def test_bad_cells_are_named_with_their_line(tmp_path):
         read_manifest(edited(tmp_path, "0.7500", "much"))
     with pytest.raises(DatasetError, match="line 3: the split 'exam'"):
         read_manifest(edited(tmp_path, ",test,", ",exam,"))
+    with pytest.raises(DatasetError, match="line 3: iris_x is empty"):
+        read_manifest(edited(tmp_path, ",11.0000,", ",,"))
     with pytest.raises(DatasetError, match="line 2: identity is empty"):
         read_manifest(edited(tmp_path, ",001_L,", ",,"))
 
@@ -118,7 +145,7 @@ def test_a_failed_write_leaves_the_old_table(tmp_path):
 
 SETTINGS = {
     "images": "/eyes", "layout": "iitd", "segmenter": "opencv", "roi_mode": "aligned",
-    "split_by": "person", "seed": 0, "synthetic": False,
+    "split_by": "subject", "seed": 0, "synthetic": False, "channels": 1,
 }  # fmt: skip
 
 
@@ -126,6 +153,18 @@ def test_settings_are_read_back(tmp_path):
     path = tmp_path / "dataset.json"
     path.write_text(json.dumps({"complete": True, "settings": SETTINGS}))
     assert read_settings(path) == SETTINGS
+
+
+def test_settings_of_version_0_1_0_are_read_as_those_of_today(tmp_path):
+    path = tmp_path / "dataset.json"
+    earlier = {key: value for key, value in SETTINGS.items() if key != "channels"}
+    path.write_text(json.dumps({"settings": earlier | {"split_by": "person"}}))
+    assert read_settings(path) == SETTINGS
+    strips = {"images": "drawn as strips", "segmenter": "network", "roi_mode": "unrolled"}
+    path.write_text(json.dumps({"settings": earlier | strips}))
+    read = read_settings(path)
+    assert (read["segmenter"], model_segmenter(read)) == ("none", "network")
+    assert model_segmenter(SETTINGS) == "opencv"
 
 
 @pytest.mark.parametrize("content", (None, "", "{", "[]", "{}", '{"settings": []}'))
@@ -137,7 +176,7 @@ def test_other_files_hold_no_settings(tmp_path, content):
         read_settings(path)
 
 
-@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.parametrize("name", SETTINGS.keys() - {"channels"})
 def test_a_missing_setting_is_named(tmp_path, name):
     path = tmp_path / "dataset.json"
     path.write_text(json.dumps({"settings": {k: v for k, v in SETTINGS.items() if k != name}}))

@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from iris_tf.data.iris_record import IrisRecord
 from iris_tf.evaluation.saliency import (
     choose_pairs,
     occlude,
@@ -11,9 +12,11 @@ from iris_tf.evaluation.saliency import (
     read_maps,
     write_maps,
 )
+from iris_tf.imaging.geometry import Ellipse
 from iris_tf.imaging.images import write_png
 from iris_tf.matching.matcher import Matcher
 
+EYE = Ellipse(0, 0, 1, 1)
 REGION = slice(8, 16), slice(40, 56)
 
 
@@ -99,7 +102,7 @@ def test_every_pixel_is_covered_at_any_size(size):
 
 def test_pairs_are_spread_over_quality_and_of_one_eye(rows_of):
     rows = [
-        dataclasses.replace(row, sharpness=float(100 - i), confidence=None)
+        dataclasses.replace(row, iris=IrisRecord(EYE, EYE, 1.0, sharpness=float(100 - i)))
         for i, row in enumerate(rows_of([(f"p{i // 2}", "L") for i in range(80)] + [("x", "R")]))
     ]
     pairs = choose_pairs(rows, 4, seed=1)

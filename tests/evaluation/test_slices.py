@@ -4,13 +4,16 @@ import json
 import numpy as np
 import pytest
 
+from iris_tf.data.iris_record import IrisRecord
 from iris_tf.evaluation.slices import slice_figures
+from iris_tf.imaging.geometry import Ellipse
 from iris_tf.metrics.evaluate_embeddings import (
     evaluate_embeddings,
     evaluation_of_embeddings,
     evaluation_of_pairs,
 )
 
+EYE = Ellipse(0, 0, 1, 1)
 POINTS = ("eer", "far_1e-2", "far_1e-3")
 
 
@@ -21,7 +24,10 @@ def described(population):
     rng = np.random.default_rng(5)
     rows = [
         dataclasses.replace(
-            row, pupil_a=a, pupil_b=b, iris_a=100.0, iris_b=90.0, sharpness=sharpness,
+            row,
+            iris=IrisRecord(
+                Ellipse(0, 0, a, b), Ellipse(0, 0, 100.0, 90.0), 1.0, sharpness=sharpness
+            ),
             dataset="one" if int(row.subject[1:]) < 6 else "two",
         )
         for row, a, b, sharpness in zip(
@@ -72,7 +78,7 @@ def test_dilation_parts_the_genuine_comparisons_at_the_median(described):
     embeddings, rows, genuine = described
     evaluation = evaluation_of_embeddings(embeddings, rows, resamples=0)
     found = slice_figures(embeddings, rows, evaluation)["dilation"]
-    ratio = [np.sqrt(row.pupil_a * row.pupil_b / 9000) for row in rows]
+    ratio = [np.sqrt(row.iris.pupil.a * row.iris.pupil.b / 9000) for row in rows]
     difference = [abs(ratio[i] - ratio[j]) for i, j, _ in genuine]
     median = np.median(difference)
     assert found["median_difference"] == pytest.approx(median)
@@ -91,8 +97,8 @@ def test_quality_quartiles_and_error_versus_discard(described):
     found = slice_figures(embeddings, rows, evaluation)["quality"]
     assert list(found) == ["sharpness"]
     threshold = evaluation.result["thresholds"]["far_1e-2"]
-    ordered = sorted(genuine, key=lambda pair: min(rows[pair[0]].sharpness,
-                                                   rows[pair[1]].sharpness))  # fmt: skip
+    ordered = sorted(genuine, key=lambda pair: min(rows[pair[0]].iris.sharpness,
+                                                   rows[pair[1]].iris.sharpness))  # fmt: skip
     missed = [score < threshold for _, _, score in ordered]
     assert len(missed) == 120
     for quarter, rates in enumerate(found["sharpness"]["quartiles"]):
@@ -110,8 +116,10 @@ def test_quality_that_decides_makes_the_curve_fall(population):
     spoilt = rng.choice(80, 8, replace=False)
     embeddings[spoilt] = rng.normal(size=(8, 16))
     embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
-    rows = [dataclasses.replace(row, sharpness=float(i not in spoilt))
-            for i, row in enumerate(rows)]  # fmt: skip
+    rows = [
+        dataclasses.replace(row, iris=IrisRecord(EYE, EYE, 1.0, sharpness=float(i not in spoilt)))
+        for i, row in enumerate(rows)
+    ]
     evaluation = evaluation_of_embeddings(embeddings, rows, resamples=0)
     curve = slice_figures(embeddings, rows, evaluation)["quality"]["sharpness"]["discard"]
     rates = [point["fnmr"]["far_1e-2"] for point in curve]

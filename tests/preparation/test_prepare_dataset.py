@@ -32,11 +32,11 @@ def test_every_eye_is_in_the_manifest_with_its_true_geometry(prepared):
     assert [row.image for row in prepared.rows] == image_names()
     for i, row in enumerate(prepared.rows):
         x, y, pupil, iris = drawn_eye(i)[1]
-        assert np.hypot(row.pupil_x - x, row.pupil_y - y) < 3
-        assert np.hypot(row.iris_x - x, row.iris_y - y) < 3
-        assert abs(np.sqrt(row.pupil_a * row.pupil_b) - pupil) < 3
-        assert abs(np.sqrt(row.iris_a * row.iris_b) - iris) < 3
-        assert 0.8 < row.visible <= 1.0
+        assert np.hypot(row.iris.pupil.x - x, row.iris.pupil.y - y) < 3
+        assert np.hypot(row.iris.limbus.x - x, row.iris.limbus.y - y) < 3
+        assert abs(row.iris.pupil.radius - pupil) < 3
+        assert abs(row.iris.limbus.radius - iris) < 3
+        assert 0.8 < row.iris.visible <= 1.0
 
 
 def test_the_manifest_on_disk_is_what_is_returned(prepared):
@@ -56,7 +56,7 @@ def test_crops_are_those_of_the_segmenter(prepared, eyes):
 
 
 def test_splits_are_those_of_the_whole_folder(prepared):
-    expected = split_rows(prepared.rows, by="person", seed=0)
+    expected = split_rows(prepared.rows, by="subject", seed=0)
     assert [row.split for row in prepared.rows] == [row.split for row in expected]
 
 
@@ -69,7 +69,8 @@ def test_settings_and_counts_are_written(prepared, eyes):
         "segmenter": "opencv",
         "segmenter_version": segmenter_by_name("opencv").version,
         "roi_mode": "algorithm1",
-        "split_by": "person",
+        "channels": 1,
+        "split_by": "subject",
         "seed": 0,
         "min_quality": {},
         "synthetic": False,
@@ -263,7 +264,7 @@ def test_choices_and_folders_are_checked_before_any_work(tmp_path, eyes):
         prepare(eyes, out, roi_mode="square")
     with pytest.raises(DatasetError, match="opencv"):
         prepare(eyes, out, segmenter="magic")
-    with pytest.raises(DatasetError, match="person, identity"):
+    with pytest.raises(DatasetError, match="subject, identity"):
         prepare(eyes, out, split_by="eye")
     with pytest.raises(DatasetError, match="jobs is 0"):
         prepare(eyes, out, jobs=0)
@@ -282,7 +283,7 @@ def test_choices_and_folders_are_checked_before_any_work(tmp_path, eyes):
 
 def test_fewer_than_three_persons_are_an_error(tmp_path):
     eyes = draw_folder(tmp_path / "eyes", persons=2, images=1)
-    with pytest.raises(DatasetError, match=r"2 persons.*at least 3"):
+    with pytest.raises(DatasetError, match=r"2 subjects.*at least 3"):
         prepare(eyes, tmp_path / "out")
 
 

@@ -25,9 +25,9 @@ def test_rows_carry_the_figures_of_their_images(prepared, eyes):
     for row in prepared.rows[::7]:
         image = read_image(eyes / row.image).pixels
         eye = segment(image)
-        assert row.confidence == pytest.approx(eye.confidence, abs=1e-4)
+        assert row.iris.confidence == pytest.approx(eye.confidence, abs=1e-4)
         for name, value in asdict(iris_quality(image, eye)).items():
-            assert getattr(row, name) == pytest.approx(value, abs=1e-4), name
+            assert getattr(row.iris, name) == pytest.approx(value, abs=1e-4), name
 
 
 def test_limits_turn_images_away_and_other_limits_segment_nothing_again(tmp_path, made_segmenter):
@@ -44,7 +44,7 @@ def test_limits_turn_images_away_and_other_limits_segment_nothing_again(tmp_path
     everything = prepare(eyes, out, **options)
     assert len(seen) == 17
     assert everything.failures == {"duplicate": 1}
-    radii = sorted(row.iris_radius for row in everything.rows)
+    radii = sorted(row.iris.iris_radius for row in everything.rows)
     limits = {"iris_radius": radii[3]}
 
     some = prepare(eyes, out, min_quality=limits, **options)
@@ -53,12 +53,12 @@ def test_limits_turn_images_away_and_other_limits_segment_nothing_again(tmp_path
     for image, (reason, detail) in failures_of(out).items():
         if reason == "low_quality":
             (row,) = (row for row in everything.rows if row.image == image)
-            assert f"iris_radius {row.iris_radius:.4f} (at least {radii[3]:g})" in detail
+            assert f"iris_radius {row.iris.iris_radius:.4f} (at least {radii[3]:g})" in detail
     assert read_settings(out / "dataset.json")["min_quality"] == limits
     assert len(seen) == 17
 
     doubtful = prepare(eyes, tmp_path / "doubtful", min_quality={"confidence": 0.0}, **options)
-    least = sorted(row.confidence for row in doubtful.rows)[1] + 1e-6
+    least = sorted(row.iris.confidence for row in doubtful.rows)[1] + 1e-6
     assert len(seen) == 34
     prepare(eyes, out, min_quality={"confidence": least, "iris_radius": 1}, **options)
     reasons = [reason for reason, _ in failures_of(out).values()]

@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from iris_tf.config.names import ROI_MODES
+from iris_tf.config.names import IRIS_ROI_MODES
 from iris_tf.data.manifest import read_manifest
 from iris_tf.imaging.images import read_image
 from iris_tf.recognition.cropper import Cropper, looks_like_roi
@@ -29,13 +29,13 @@ def crop(card):
     return Cropper(card.segmenter, card.roi_mode)
 
 
-@pytest.mark.parametrize("mode", ROI_MODES)
+@pytest.mark.parametrize("mode", IRIS_ROI_MODES)
 def test_eyes_are_not_taken_for_crops(eyes, mode):
     assert len(eyes) == 96
     assert not [path for path in eyes if looks_like_roi(read_image(path).pixels, mode)]
 
 
-@pytest.mark.parametrize("mode", ROI_MODES)
+@pytest.mark.parametrize("mode", IRIS_ROI_MODES)
 def test_crops_are_not_taken_for_eyes(eyes, mode):
     for path in eyes:
         crop = crop_roi(read_image(path).pixels, SegmentedEye(*read_truth(path)), mode)
@@ -62,7 +62,7 @@ def test_a_photograph_in_a_round_mask_is_no_strip():
     assert not looks_like_roi(image, "unrolled")
 
 
-@pytest.mark.parametrize("mode", ROI_MODES)
+@pytest.mark.parametrize("mode", IRIS_ROI_MODES)
 def test_an_eye_is_cropped_as_the_card_says(eyes, card, mode):
     image = read_image(eyes[0]).pixels
     expected = crop_roi(image, segmenter_by_name(card.segmenter)(image), mode)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from iris_tf.imaging.geometry import Ellipse
-from iris_tf.segmentation.roi_modes import CROPS, algorithm1, aligned, crop_roi, unrolled
+from iris_tf.segmentation.roi_modes import IRIS_CROPS, algorithm1, aligned, crop_roi, unrolled
 from iris_tf.segmentation.segmenter import SegmentedEye, segmenter_by_name
 from iris_tf.support.errors import DatasetError, ExtractionError, FailureReason
 
@@ -244,7 +244,7 @@ def assert_same_crop(crop, expected, mode):
 class TestOnThePhone:
     """The crops that the Android app is tested with are still those that are cut here."""
 
-    @pytest.mark.parametrize("mode", CROPS)
+    @pytest.mark.parametrize("mode", IRIS_CROPS)
     @pytest.mark.parametrize("name", ["eye0", "eye1", "eye2"])
     def test_of_its_core(self, name, mode):
         folder = PHONE / "core" / "src" / "test" / "resources"
@@ -272,7 +272,7 @@ class TestOnThePhone:
             assert_same_crop(strip, expected, "unrolled")
 
 
-@pytest.mark.parametrize("mode", CROPS)
+@pytest.mark.parametrize("mode", IRIS_CROPS)
 class TestAllModes:
     def test_nothing_visible(self, mode):
         nothing = SegmentedEye(
@@ -286,7 +286,7 @@ class TestAllModes:
         rng = np.random.default_rng(2)
         image = rng.integers(0, 255, (60, 70), dtype=np.uint8)
         ring = whole_ring(image.shape, Ellipse(30, 30, 5, 5), Ellipse(30, 30, 15, 15))
-        np.testing.assert_array_equal(crop_roi(image, ring, mode), CROPS[mode](image, ring))
+        np.testing.assert_array_equal(crop_roi(image, ring, mode), IRIS_CROPS[mode](image, ring))
 
     def test_mask_of_another_image(self, mode):
         ring = whole_ring((50, 50), Ellipse(25, 25, 5, 5), Ellipse(25, 25, 15, 15))
@@ -308,3 +308,23 @@ def test_segmenters_by_name():
 def test_model_file_is_refused_by_segmenter_without_network():
     with pytest.raises(DatasetError, match="has no network"):
         segmenter_by_name("opencv", "weights.tflite")
+
+
+@pytest.mark.parametrize("mode", IRIS_CROPS)
+def test_a_colour_image_is_cropped_channel_by_channel(mode):
+    image = np.random.default_rng(3).integers(0, 256, (60, 70, 3), np.uint8)
+    ring = whole_ring(image.shape[:2], Ellipse(30, 30, 5, 5), Ellipse(30, 30, 15, 15))
+    roi = crop_roi(image, ring, mode)
+    for channel in range(3):
+        alone = crop_roi(np.ascontiguousarray(image[..., channel]), ring, mode)
+        np.testing.assert_array_equal(roi[..., channel], alone)
+
+
+def test_whole_and_center_need_no_iris():
+    image = np.arange(5 * 8, dtype=np.uint8).reshape(5, 8)
+    np.testing.assert_array_equal(crop_roi(image, None, "whole"), image)
+    # A width of 8 leaves 3 columns to drop: 1 on the left, 2 on the right.
+    np.testing.assert_array_equal(crop_roi(image, None, "center"), image[:, 1:6])
+    np.testing.assert_array_equal(crop_roi(image.T, None, "center"), image.T[1:6])
+    with pytest.raises(ValueError, match="needs the outlines"):
+        crop_roi(image, None, "aligned")
