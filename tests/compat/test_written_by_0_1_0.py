@@ -299,6 +299,17 @@ def test_a_recipe_says_what_it_said(old, name):
         assert model_recipes(shipped) == model_recipes(resolved)
 
 
+@pytest.mark.parametrize("name", sorted(SCHEMAS.keys() - {"student"}))
+def test_the_folder_of_a_pipeline_is_its_recipes(old, name):
+    from iris_tf.config.load_recipe import load_recipe, recipe_yaml
+    from iris_tf.pipelines.stages import Stages
+
+    folder = old / "run"
+    folder.mkdir()
+    shutil.copy(f"recipes/{name}.resolved.yaml", folder / "recipe.yaml")
+    Stages(folder, recipe_yaml(load_recipe(f"recipes/{name}.yaml", _schema(name))))
+
+
 def _schema(name):
     from importlib import import_module
 

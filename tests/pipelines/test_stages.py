@@ -1,5 +1,9 @@
+import json
+from dataclasses import replace
+
 import pytest
 
+from iris_tf.config.training_recipe import TrainRecipe
 from iris_tf.pipelines.stages import Stages
 from iris_tf.support.errors import InUseError, RecipeError
 from iris_tf.support.files import sole_user
@@ -65,6 +69,29 @@ def test_a_changed_value_runs_it_again(folder, changed):
     stages.run("first", {"size": 64}, work.outputs, work)
     assert stages.run("first", changed, work.outputs, work)
     assert work.count == 2
+
+
+def test_a_recipe_that_an_earlier_version_spelled_otherwise_is_unchanged(folder):
+    work, stages = Work(folder / "a.txt"), Stages(folder, RECIPE)
+    recipe = TrainRecipe(run="run", dataset="data", objective="triplet")
+    assert stages.run("train", {"recipe": recipe}, work.outputs, work)
+    stamp = folder / ".stages/train.json"
+    values = json.loads(stamp.read_text())
+    assert "objective: triplet\n" in values["recipe"]
+    # Its former key, and no key that has come since.
+    earlier = values["recipe"].replace("objective: triplet", "loss: triplet")
+    earlier = earlier.replace("  distiller: cosine\n", "")
+    stamp.write_text(json.dumps({"recipe": earlier}))
+    assert not stages.run("train", {"recipe": recipe}, work.outputs, work)
+    for other in (
+        replace(recipe, epochs=recipe.epochs + 1),
+        replace(recipe, objective="contrastive"),
+    ):
+        stamp.write_text(json.dumps({"recipe": earlier}))
+        assert stages.run("train", {"recipe": other}, work.outputs, work)
+    stamp.write_text(json.dumps({"recipe": earlier + "unheard_of: 1\n"}))
+    assert stages.run("train", {"recipe": recipe}, work.outputs, work)
+    assert work.count == 4
 
 
 def test_a_missing_output_runs_it_again(folder):
