@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Run a plan on the phone that adb sees, without touching its screen, and collect the result:
+# Run a benchmark plan on the phone connected to adb, without touching its screen, and collect the result:
 #
 #   android_demo/bench.sh OUT [--plan JSON] [MODEL.tflite ...]
 #
-# Models given here are pushed to the phone first. OUT collects results of phones and hosts
-# (iris-tf benchmark import). The app must be installed: ./gradlew :app:installDebug.
+# The given models are pushed to the phone first. OUT is a folder that collects the results of phones
+# and hosts (iris-tf benchmark import). The app must be installed: ./gradlew :app:installDebug.
 set -euo pipefail
 
 package=org.iristf.demo
@@ -24,7 +24,7 @@ command -v adb > /dev/null || fail "adb is not installed; it is part of Android'
 command -v iris-tf > /dev/null || fail "iris-tf is not installed; activate the project's environment"
 adb get-state > /dev/null 2>&1 || fail "adb sees no phone, or more than one (choose with ANDROID_SERIAL)"
 adb shell pm path "$package" > /dev/null || fail "the app is not installed; run ./gradlew :app:installDebug"
-# The plan goes through the phone's shell in single quotes.
+# The plan is passed through the phone's shell in single quotes.
 case "$plan" in *"'"*) fail "the plan must not contain single quotes" ;; esac
 
 for model in "$@"; do
@@ -33,7 +33,7 @@ done
 
 adb shell input keyevent KEYCODE_WAKEUP
 if [ $# -gt 0 ]; then
-    # The app makes its folder itself: what the shell makes there, the app may be unable to read.
+    # The app creates its folder itself, because it may be unable to read a folder created by the shell.
     adb shell am start -n "$package/.MainActivity" > /dev/null
     for ((tries = 0; tries < 30; tries++)); do
         adb shell ls "$folder/models" > /dev/null 2>&1 && break
@@ -47,7 +47,7 @@ fi
 
 token="run$(date +%s)"
 adb shell am start -n "$package/.MainActivity" --es token "$token" --es plan "'$plan'" > /dev/null
-echo "Running on $(adb shell getprop ro.product.model | tr -d '\r'); keep the phone unlocked and alone."
+echo "Running on $(adb shell getprop ro.product.model | tr -d '\r'); keep the phone unlocked and do not use it."
 
 for ((waited = 0; waited < 60 * minutes; waited += 2)); do
     if adb shell ls "$folder/$token.txt" > /dev/null 2>&1; then

@@ -1,10 +1,10 @@
-"""Write the agreement tests of the app: synthetic inputs, and what LiteRT computes here.
+"""Write the app's agreement tests: synthetic inputs with the outputs of LiteRT on this machine.
 
-Run it in the project's environment after a change of models/:
+Run it in the project's environment after a change in models/:
 
     python android_demo/write_agreement.py
 
-The files' forms are described in `Agreement.kt` and `EyeAgreement.kt`.
+`Agreement.kt` and `EyeAgreement.kt` document the file formats.
 """
 
 import json
@@ -17,27 +17,27 @@ import cv2
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
-from iris_tf.imaging.images import resize_roi
-from iris_tf.synthetic.ground_truth import read_truth
-from iris_tf.synthetic.dataset_writer import synthesize
-from iris_tf.support.errors import ExtractionError
-from iris_tf.support.files import sha256, write_text
 from iris_tf.imaging.geometry import Ellipse, Window
-from iris_tf.tflite.released_models import released_model
+from iris_tf.imaging.images import resize_roi
 from iris_tf.segmentation.network_segmenter import NetworkSegmenter
 from iris_tf.segmentation.roi_modes import crop_roi
 from iris_tf.segmentation.segmenter import SegmentedEye
+from iris_tf.support.errors import ExtractionError
+from iris_tf.support.files import sha256, write_text
+from iris_tf.synthetic.dataset_writer import synthesize
+from iris_tf.synthetic.ground_truth import read_truth
+from iris_tf.tflite.released_models import released_model
 
 DEMO = Path(__file__).resolve().parent
 OUT = DEMO / "app" / "src" / "main" / "assets" / "agreement"
 CASES = 2
-MOST_POSITIONS = 1024  # of masks, and of embeddings with a phase code; others are kept whole
+MAX_POSITIONS = 1024  # values stored of masks and of embeddings with a phase code
 DIGITS = 7
-SMALLER = 2  # the app's photographs are kept at half their sides
+REDUCTION = 2  # the app's eye images are stored at half their size
 
 
 def inputs(card: dict, eyes: Path, size: tuple[int, int]) -> list[np.ndarray]:
-    """Synthetic eyes as the model takes them: crops in its ROI mode, or whole images."""
+    """Synthetic eyes as model inputs: crops in the model's ROI mode, or whole images."""
     found = []
     for path in sorted(p for p in eyes.rglob("*.png") if not p.stem.endswith("_mask"))[:CASES]:
         image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
@@ -50,7 +50,7 @@ def inputs(card: dict, eyes: Path, size: tuple[int, int]) -> list[np.ndarray]:
 
 
 def test_of(path: Path, card: dict, eyes: Path) -> dict:
-    """The test of one model file."""
+    """Agreement test of one model file."""
     interpreter = Interpreter(model_path=str(path), num_threads=1)
     runner = interpreter.get_signature_runner("serving_default")
     ((name, details),) = runner.get_input_details().items()
@@ -62,8 +62,8 @@ def test_of(path: Path, card: dict, eyes: Path) -> dict:
     ]
     size = outputs[0].size
     positions = np.arange(size)
-    if size > MOST_POSITIONS:
-        positions = np.random.default_rng(0).choice(size, MOST_POSITIONS, replace=False)
+    if size > MAX_POSITIONS:
+        positions = np.random.default_rng(0).choice(size, MAX_POSITIONS, replace=False)
     positions.sort()
     return {
         "file": path.name, "sha256": sha256(path), "height": height, "width": width,
@@ -79,7 +79,7 @@ def test_of(path: Path, card: dict, eyes: Path) -> dict:
 
 
 def test_of_eyes(images: Sequence[np.ndarray]) -> dict:
-    """What the released segmenter, and the unrolling, make of photographs."""
+    """Agreement test of the released segmenter and of ROI mode `unrolled` on eye images."""
     path = released_model("iris-segmenter")
     segmenter = NetworkSegmenter(path)
     return {
@@ -89,7 +89,7 @@ def test_of_eyes(images: Sequence[np.ndarray]) -> dict:
 
 
 def test_of_eye(segmenter: NetworkSegmenter, image: np.ndarray) -> dict:
-    """One photograph, and outlines, mask and strip or why there are none."""
+    """One image with its outlines, mask and strip, or the reason why there are none."""
     height, width = image.shape
     test = {"height": height, "width": width, "pixels": image.tobytes().hex()}
     try:
@@ -110,7 +110,7 @@ def numbers_of(outline: Ellipse) -> list[float]:
 
 
 def runs_of(mask: np.ndarray) -> list[int]:
-    """Lengths of a mask's runs row by row, False first."""
+    """Run-length encoding of a mask row by row, starting with False."""
     flat = mask.ravel().astype(np.int8)
     changes = 1 + np.flatnonzero(np.diff(flat))
     ends = np.concatenate([[0] if flat[0] else [], changes, [flat.size]]).astype(int)
@@ -118,13 +118,13 @@ def runs_of(mask: np.ndarray) -> list[int]:
 
 
 def eyes_in(folder: Path) -> list[np.ndarray]:
-    """Synthetic photographs."""
+    """The synthetic eye images below a folder."""
     paths = sorted(p for p in folder.rglob("*.png") if not p.stem.endswith("_mask"))
     return [cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) for path in paths]
 
 
 def main() -> None:
-    """Write the test of every model in models/, and that of photographs."""
+    """Write the tests of all files in models/, and that of segmentation and crops."""
     shutil.rmtree(OUT, ignore_errors=True)
     with tempfile.TemporaryDirectory() as folder:
         synthesize(folder, 1, 1, 11, 1, "png", "one", None)
@@ -134,7 +134,7 @@ def main() -> None:
                 test = test_of(card_path.parent / file, card, Path(folder))
                 write_text(OUT / f"{file}.json", json.dumps(test) + "\n")
         eyes = [
-            cv2.resize(eye, None, fx=1 / SMALLER, fy=1 / SMALLER, interpolation=cv2.INTER_AREA)
+            cv2.resize(eye, None, fx=1 / REDUCTION, fy=1 / REDUCTION, interpolation=cv2.INTER_AREA)
             for eye in eyes_in(Path(folder))
         ]
         write_text(OUT / "eyes.json", json.dumps(test_of_eyes(eyes)) + "\n")

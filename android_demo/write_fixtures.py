@@ -1,12 +1,12 @@
-"""Write the files that the tests of :core compare with: what the Python code computes.
+"""Write the expected results of the tests of :core, computed by the Python code.
 
-Run it in the project's environment (OpenCV 5) from anywhere, after a change of the ROI
-modes, of the network segmenter's geometry, of resizing or of the result schema:
+Run it in the project's environment (OpenCV 5), from any folder, after a change of the ROI modes,
+the geometry of the network segmenter, resizing or the result schema:
 
     python android_demo/write_fixtures.py
 
-Eyes are synthetic. The many small cases are kept as checksums; their inputs come from
-`Numbers`, which the tests have, too.
+All eyes are synthetic. Results of the many small cases are stored as checksums; the tests generate
+the same inputs with `PseudoRandom`.
 """
 
 import hashlib
@@ -35,23 +35,23 @@ from iris_tf.tflite.phase_code_layout import PhaseCodeLayout
 
 RESOURCES = Path(__file__).parent / "core" / "src" / "test" / "resources"
 ELLIPSES, RESIZES, SAMPLES = 300, 200, 101
-FITS, WINDOWS, DRAWN = 60, 60, 60
-SMALL = 4  # the 640x480 eyes are kept at a quarter of their sides
+FITS, WINDOWS, RENDERED = 60, 60, 60
+REDUCTION = 4  # the 640x480 eyes are stored at a quarter of their size
 
 
-class Numbers:
-    """The pseudo-random numbers of C's example implementation of rand."""
+class PseudoRandom:
+    """The linear congruential generator that the C standard gives as an example of `rand`."""
 
     def __init__(self, seed: int):
         self.state = seed
 
     def below(self, limit: int) -> int:
-        """Next number, 0 to `limit` - 1 (at most 32768)."""
+        """Next number from 0 to `limit` - 1; `limit` is at most 32768."""
         self.state = (self.state * 1103515245 + 12345) % 2**31
         return (self.state >> 16) % limit
 
     def image(self, height: int, width: int) -> np.ndarray:
-        """Image of noise."""
+        """Noise image."""
         values = [self.below(256) for _ in range(height * width)]
         return np.array(values, np.uint8).reshape(height, width)
 
@@ -69,7 +69,7 @@ def write_pgm(path: Path, image: np.ndarray) -> None:
 
 def ellipses() -> list[int]:
     """Checksums of ellipse masks, many of which reach beyond the frame."""
-    numbers, found = Numbers(1), []
+    numbers, found = PseudoRandom(1), []
     for _ in range(ELLIPSES):
         height, width = 20 + numbers.below(100), 20 + numbers.below(100)
         ellipse = Ellipse(
@@ -84,11 +84,11 @@ def ellipses() -> list[int]:
 
 
 def resizes() -> list[int]:
-    """Checksums of resized noise: shrunk, enlarged and both, also by whole factors."""
-    numbers, found = Numbers(2), []
+    """Checksums of resized noise: downscaled, upscaled and both, also by integer factors."""
+    numbers, found = PseudoRandom(2), []
     for i in range(RESIZES):
         height, width = 3 + numbers.below(80), 3 + numbers.below(80)
-        if i % 4 == 0:  # by whole factors
+        if i % 4 == 0:  # integer factors
             size = 1 + numbers.below(20), 1 + numbers.below(20)
             height, width = size[0] * (1 + numbers.below(4)), size[1] * (1 + numbers.below(4))
         else:
@@ -98,8 +98,8 @@ def resizes() -> list[int]:
 
 
 def fits() -> list[list[float] | None]:
-    """Ellipses through scattered points, some of them far off and some of no weight."""
-    numbers, found = Numbers(4), []
+    """Ellipses fitted to scattered points, with outliers and points of weight 0."""
+    numbers, found = PseudoRandom(4), []
     for _ in range(FITS):
         count = 8 + numbers.below(90)
         ellipse = Ellipse(
@@ -117,8 +117,8 @@ def fits() -> list[list[float] | None]:
 
 
 def windows() -> list[int]:
-    """Checksums of what windows show, many of which reach beyond the image."""
-    numbers, found = Numbers(5), []
+    """Checksums of windows, many of which reach beyond the image."""
+    numbers, found = PseudoRandom(5), []
     for _ in range(WINDOWS):
         image = numbers.image(20 + numbers.below(100), 20 + numbers.below(100))
         x, y = numbers.below(1400) / 10 - 10, numbers.below(1400) / 10 - 10
@@ -129,7 +129,7 @@ def windows() -> list[int]:
 
 
 class GreyLevels:
-    """In place of the network: masks that follow from grey levels, wrong where a lid lies."""
+    """A fake network whose masks are functions of the grey level; wrong at lids."""
 
     def __init__(self, height: int):
         self.input_size = height, height * 4 // 3
@@ -143,8 +143,8 @@ class GreyLevels:
         return np.stack([masks.get(name, np.ones_like(iris)) for name in CHANNELS], axis=-1)
 
 
-def draw_eye(numbers: Numbers) -> np.ndarray:
-    """A flat eye with a lid and noise, in which not everything is as it should be."""
+def render_eye(numbers: PseudoRandom) -> np.ndarray:
+    """An eye of uniform grey levels, with a lid and noise; not all of them are plausible."""
     height, width = 100 + numbers.below(120), 100 + numbers.below(180)
     radius = 12 + numbers.below(60)
     iris = Ellipse(
@@ -165,14 +165,14 @@ def draw_eye(numbers: Numbers) -> np.ndarray:
     return image + noise
 
 
-def drawn_eyes() -> list[dict]:
-    """What the network segmenter's geometry makes of drawn eyes."""
+def rendered_eyes() -> list[dict]:
+    """Segmentations of rendered eyes by `NetworkSegmenter` with the fake network."""
     segmenter = NetworkSegmenter()
-    # As large as in the released segmenter.
+    # The input sizes of the released segmenter.
     segmenter._finder, segmenter._model = GreyLevels(192), GreyLevels(288)
-    numbers, found = Numbers(6), []
-    for _ in range(DRAWN):
-        image = draw_eye(numbers)
+    numbers, found = PseudoRandom(6), []
+    for _ in range(RENDERED):
+        image = render_eye(numbers)
         try:
             eye = segmenter(image)
         except ExtractionError as error:
@@ -191,15 +191,15 @@ def outline(ellipse: Ellipse) -> list[float]:
 
 
 def write_eyes() -> None:
-    """Small synthetic eyes, one of them cut off, with their crops in all modes."""
+    """Write small synthetic eyes, one of them cut off, with their crops in all modes."""
     with tempfile.TemporaryDirectory() as folder:
         synthesize(folder, 2, 1, 7, 1, "png", "one", None)
         paths = sorted(p for p in Path(folder).rglob("*.png") if not p.stem.endswith("_mask"))
         for number, path in enumerate(paths[:3]):
             pupil, iris, visible = read_truth(path)
-            image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)[::SMALL, ::SMALL]
-            visible = visible[::SMALL, ::SMALL]
-            pupil, iris = (found.scaled(1 / SMALL, (0.0, 0.0)) for found in (pupil, iris))
+            image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)[::REDUCTION, ::REDUCTION]
+            visible = visible[::REDUCTION, ::REDUCTION]
+            pupil, iris = (found.scaled(1 / REDUCTION, (0.0, 0.0)) for found in (pupil, iris))
             if number == 2:
                 cut = int(iris.x)  # the frame ends within the iris
                 image, visible = image[:, :cut], visible[:, :cut]
@@ -207,7 +207,7 @@ def write_eyes() -> None:
 
 
 def write_eye(name: str, image: np.ndarray, pupil: Ellipse, iris: Ellipse, visible) -> None:
-    """One eye: image, mask, outlines, crops."""
+    """Write one eye: image, mask, outlines, crops."""
     eye = SegmentedEye(pupil, iris, np.ascontiguousarray(visible))
     write_pgm(RESOURCES / f"{name}.pgm", image)
     write_pgm(RESOURCES / f"{name}_visible.pgm", visible.astype(np.uint8) * np.uint8(255))
@@ -220,7 +220,7 @@ def write_eye(name: str, image: np.ndarray, pupil: Ellipse, iris: Ellipse, visib
 
 
 def numpy_statistics() -> dict:
-    """Samples and what NumPy says of them."""
+    """Samples with NumPy's statistics of them."""
     samples = np.random.default_rng(3).gamma(2.0, 3.0, SAMPLES)
     percents = {"median": 50, "p5": 5, "p90": 90, "p95": 95, "p99": 99}
     values = {name: float(np.percentile(samples, p)) for name, p in percents.items()}
@@ -231,7 +231,7 @@ def numpy_statistics() -> dict:
 
 
 def host_result() -> dict:
-    """A result as the host writes it, of invented times."""
+    """A result as the host writes it, with made-up durations."""
     row = {
         "model": {"file": "m_float16.tflite", "sha256": "0123456789abcdef" * 4, "bytes": 10},
         "backend_requested": "cpu-xnnpack", "backend": "cpu-xnnpack", "threads": 2,
@@ -249,7 +249,7 @@ def host_result() -> dict:
 
 
 def phone_result() -> dict:
-    """The same as the phone writes it, with all optional fields, of invented times."""
+    """A result as the phone writes it, with all optional fields and made-up durations."""
     model = {"file": "m_float16.tflite", "sha256": "0123456789abcdef" * 4, "bytes": 10}
     found = {
         "schema": "iris_tf.latency", "schema_version": 1, "created": "2026-02-03T04:05:06Z",
@@ -290,14 +290,14 @@ def phone_result() -> dict:
 
 
 def phone_table() -> str:
-    """The table of an import of `phone_result`, whose columns the phone's CSV has."""
+    """The table that importing `phone_result` writes; the app's CSV has the same columns."""
     with tempfile.TemporaryDirectory() as folder:
         import_results([RESOURCES / "phone_result.json"], folder)
         return (Path(folder) / TABLE).read_bytes().decode("utf-8")
 
 
 def write_card() -> None:
-    """A model card as `iris-tf export` writes it, of invented figures."""
+    """Write a model card in the form of `iris-tf export`, with made-up figures."""
     sha256 = hashlib.sha256(b"abc").hexdigest()
     ModelCard(
         name="small", network="mobilenet_v3_large", roi_mode="unrolled", segmenter="network",
@@ -317,7 +317,7 @@ def main() -> None:
     write_card()
     for name, value in (
         ("ellipses", ellipses()), ("resizes", resizes()), ("statistics", numpy_statistics()),
-        ("fits", fits()), ("windows", windows()), ("drawn_eyes", drawn_eyes()),
+        ("fits", fits()), ("windows", windows()), ("rendered_eyes", rendered_eyes()),
         ("host_result", host_result()), ("phone_result", phone_result()),
     ):
         (RESOURCES / f"{name}.json").write_text(json.dumps(value) + "\n", encoding="utf-8")

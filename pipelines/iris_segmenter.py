@@ -1,9 +1,9 @@
-"""The segmentation network: lessons from synthetic eyes, training, TFLite, figures, card.
+"""The segmentation network: synthetic training samples, training, TFLite, evaluation, card.
 
     python pipelines/iris_segmenter.py pipelines/iris_segmenter.yaml
 
-What is complete is skipped and an interrupted training goes on at its epoch, so
-the same command starts, resumes and repeats.
+Complete stages are skipped and an interrupted training resumes at its epoch, so the same command
+starts, resumes and repeats a run.
 """
 
 import os

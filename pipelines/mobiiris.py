@@ -1,11 +1,10 @@
-"""The MobiIris pipeline: eyes, crops, teacher, students, TFLite, evaluation, latency, report.
+"""The MobiIris pipeline: images, crops, teacher, students, TFLite, evaluation, latency, report.
 
     python pipelines/mobiiris.py pipelines/demo.yaml
     python pipelines/mobiiris.py pipelines/mobiiris_paper.yaml dataset.images=CASIA-Iris-Thousand
 
-Stages run in order; one whose outputs are complete and whose inputs are
-unchanged is skipped, and an interrupted training goes on where it was. So the
-same command starts, resumes and repeats.
+Stages run in order. A stage whose outputs are complete and whose inputs are unchanged is skipped,
+and an interrupted training resumes, so the same command starts, resumes and repeats a run.
 """
 
 import os

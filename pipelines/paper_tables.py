@@ -1,11 +1,11 @@
-"""The paper's Tables 3 and 4: five models, trained and measured in all precisions.
+"""The paper's Tables 3 and 4: five models, trained and evaluated at all precisions.
 
     python pipelines/paper_tables.py pipelines/paper_tables_demo.yaml
     python pipelines/paper_tables.py pipelines/mobiiris_paper.yaml dataset.images=CASIA-Thousand
 
-Runs `mobiiris.py` on the recipe, whose models must be called resnet50, baseline,
-attention, distilled and mobiiris, and writes `paper_tables.md` beside its report.
-What is complete is skipped, so the same command starts, resumes and repeats.
+Runs `mobiiris.py` on the recipe, whose models must be named resnet50, baseline, attention,
+distilled and mobiiris, and writes `paper_tables.md` next to its report. Complete stages are
+skipped, so the same command starts, resumes and repeats a run.
 """
 
 import os

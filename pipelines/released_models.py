@@ -1,13 +1,12 @@
-"""The released recognition model: strips of synthetic eyes, training, TFLite, figures, card.
+"""The released recognition model: synthetic strips, training, TFLite, evaluation, card.
 
     python pipelines/released_models.py pipelines/released_models.yaml
     python pipelines/released_models.py pipelines/released_models.yaml real.mine=EYES
 
-What is complete is skipped and an interrupted training goes on at its epoch, so
-the same command starts, resumes and repeats. Nothing is trained on folders of
-real eyes; they are measured on, and `thresholds` names the one, if any, from
-which the card's thresholds are taken. Figures of sets that an earlier call has
-measured on the same files stay in the card.
+Complete stages are skipped and an interrupted training resumes at its epoch, so the same command
+starts, resumes and repeats a run. The folders of real eyes (`real`) are never trained on, only
+evaluated; `thresholds` names the one, if any, from which the card's thresholds are taken. Figures
+of datasets that an earlier run evaluated on the same model files stay in the card.
 """
 
 import os

@@ -24,7 +24,7 @@ android {
         targetCompatibility = JavaVersion.VERSION_11
     }
 
-    // A compressed file cannot be mapped into memory.
+    // Compressed files cannot be memory-mapped.
     androidResources {
         noCompress += "tflite"
     }
@@ -43,7 +43,7 @@ dependencies {
     implementation(libs.litert.gpu.api)
 }
 
-/** Copies every folder of models/ that has a card, and checks each file against it. */
+/** Copies every folder of models/ that has a card, and verifies each file against it. */
 abstract class CopyModels : DefaultTask() {
     @get:InputDirectory
     @get:PathSensitive(PathSensitivity.RELATIVE)
@@ -67,14 +67,14 @@ abstract class CopyModels : DefaultTask() {
                 val found = MessageDigest.getInstance("SHA-256").digest(file.readBytes())
                     .joinToString("") { "%02x".format(it) }
                 if (found != (facts as Map<*, *>)["sha256"]) {
-                    throw GradleException("$file: its SHA-256 is not the one in $cardName; copy both from one place again.")
+                    throw GradleException("$file: its SHA-256 differs from the one in $cardName; copy both again from the same source.")
                 }
                 file.copyTo(target.resolve(folder.name).resolve(name))
             }
         }
-        // Cards of recognition models say how to crop.
+        // Only cards of recognition models have a ROI mode.
         if (folders.none { "roi_mode" in JsonSlurper().parse(it.resolve(cardName)) as Map<*, *> }) {
-            logger.warn("${models.get().asFile} holds no recognition model, so the app shows crops and compares none.")
+            logger.warn("${models.get().asFile} contains no recognition model, so the app shows crops but does not compare eyes.")
         }
     }
 }

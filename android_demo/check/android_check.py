@@ -2,8 +2,8 @@
 
     python android_demo/check/android_check.py
 
-Each step says whether it passed, failed, or was left out because a tool is missing; the exit
-status is 1 if a step failed. `check/tools.sh` fetches some of the tools and names the others.
+Each step passes, fails, or is skipped because a tool is missing; the exit status is 1 if a step
+failed. `check/tools.sh` fetches some of the tools and lists the packages with the others.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ JUNIT = (
 )  # fmt: skip
 PACKAGE, MIN_SDK, TARGET_SDK, VERSION = "org.iristf.demo", "24", "36", "0.1.0"
 LOGGED = ("INFO:", "WARNING:")
-# dx knows class files up to Java 9 and no invokedynamic.
+# dx reads class files up to Java 9 and does not support invokedynamic.
 KOTLIN_OPTIONS = (
     "-jvm-target", "1.8", "-Xlambdas=class", "-Xsam-conversions=class",
     "-Xstring-concat=inline", "-Werror",
@@ -41,31 +41,33 @@ class Missing(Exception):
 
 
 class Failed(Exception):
-    """A step that did not pass."""
+    """A step that failed."""
 
 
-def first(name: str, *places: Path) -> Path:
-    """The first of some places that exists."""
-    for place in places:
-        if place.exists():
-            return place
+def first(name: str, *candidates: Path) -> Path:
+    """The first path that exists."""
+    for candidate in candidates:
+        if candidate.exists():
+            return candidate
     raise Missing(name)
 
 
-def program(name: str, *places: Path) -> str:
-    """A program on the path or in one of some places."""
+def program(name: str) -> str:
+    """Path of a program on the search path."""
     found = shutil.which(name)
-    return found if found else str(first(name, *places))
+    if found is None:
+        raise Missing(name)
+    return found
 
 
 def run(command: Sequence[str | Path], **options) -> str:
-    """Run a command; its output is shown only if it fails."""
+    """Run a command and return its output; on failure, raise `Failed` with it."""
     done = subprocess.run(
         [str(part) for part in command], text=True, stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT, check=False, **options,
     )  # fmt: skip
     if done.returncode != 0:
-        # LiteRT logs much that is no fault.
+        # Without LiteRT's log lines.
         lines = [line for line in done.stdout.splitlines() if not line.startswith(LOGGED)]
         output = "\n".join(lines)[-6000:]
         raise Failed(f"{command[0]} ended with status {done.returncode}:\n{output}")
@@ -73,7 +75,7 @@ def run(command: Sequence[str | Path], **options) -> str:
 
 
 def kotlin_home() -> Path:
-    """Folder of the Kotlin compiler."""
+    """Installation folder of the Kotlin compiler."""
     found = shutil.which("kotlinc")
     if found:
         return Path(found).resolve().parents[1]
@@ -99,7 +101,7 @@ def compile_kotlin(
 
 
 def junit() -> list[Path]:
-    """JUnit 5's archives; only some releases have all of them."""
+    """JUnit 5's archives; some of Debian's releases lack a few of them."""
     archives = [JAVA / f"{name}.jar" for name in JUNIT]
     first("junit5", archives[0])
     return [archive for archive in archives if archive.exists()]
@@ -123,7 +125,7 @@ def core_tests() -> str:
     """Run the tests of :core with JUnit 5."""
     libraries = [BUILD / "core.jar", *junit()]
     tests = DEMO / "core" / "src" / "test"
-    # As for Gradle, a module's tests see what is internal to it.
+    # Tests may access internal declarations of their module, as with Gradle.
     friend = f"-Xfriend-paths={BUILD / 'core.jar'}"
     compile_kotlin(tests / "kotlin", BUILD / "core-tests.jar", *libraries, options=[friend])
     path = [*libraries, BUILD / "core-tests.jar", tests / "resources", kotlin_library()]
@@ -141,9 +143,9 @@ def host() -> str:
     jna = first("libjna-java", JAVA / "jna.jar")
     reference = BUILD / "reference"
     python = os.environ | {"PYTHONPATH": str(DEMO.parent)}
-    if subprocess.run([sys.executable, "-c", "import iris_tf.tflite.litert_model"], check=False, env=python,
-                      stderr=subprocess.DEVNULL).returncode != 0:  # fmt: skip
-        raise Missing(f"the project's packages in {sys.executable}")
+    probe = [sys.executable, "-c", "import iris_tf.tflite.litert_model"]
+    if subprocess.run(probe, check=False, env=python, stderr=subprocess.DEVNULL).returncode != 0:
+        raise Missing(f"the project's dependencies in {sys.executable}")
     run([sys.executable, DEMO / "host_check" / "reference.py", reference, MODELS], env=python)
     compile_kotlin(DEMO / "host_check", BUILD / "host.jar", BUILD / "core.jar", jna)
     path = [BUILD / "core.jar", BUILD / "host.jar", jna, kotlin_library()]
@@ -157,7 +159,7 @@ def host() -> str:
         "validate_result(json.load(open(sys.argv[1], encoding='utf-8')))"
     )
     run([sys.executable, "-c", check, result], env=python)
-    # Models that must fail are tried, too: LiteRT's words for that are no errors here.
+    # LiteRT logs errors for the models that are meant to fail.
     lines = [line for line in output.splitlines() if not line.startswith((*LOGGED, "ERROR:"))]
     return "; ".join(line.rstrip(".") for line in lines if ": " in line)
 
@@ -169,7 +171,7 @@ def resources() -> str:
         "android-framework-res", Path("/usr/share/android-framework-res/framework-res.apk")
     )
     main = DEMO / "app" / "src" / "main"
-    # Gradle puts the package and the version into the manifest.
+    # Gradle adds the package and the version to the manifest.
     manifest = (main / "AndroidManifest.xml").read_text(encoding="utf-8")
     whole = BUILD / "AndroidManifest.xml"
     whole.write_text(
@@ -177,7 +179,7 @@ def resources() -> str:
     )
     compiled = BUILD / "resources.zip"
     run([aapt2, "compile", "--dir", main / "res", "-o", compiled])
-    # This aapt2 is older than the element uses-native-library of Android 12.
+    # Only a warning, because Debian's aapt2 predates the element uses-native-library of Android 12.
     run([
         aapt2, "link", "-I", framework, "--manifest", whole, "--warn-manifest-validation",
         "--min-sdk-version", MIN_SDK, "--target-sdk-version", TARGET_SDK, "--version-code", "1",
@@ -187,11 +189,11 @@ def resources() -> str:
     cards = [json.loads(card.read_text("utf-8")) for card in MODELS.glob("*/model_card.json")]
     if any("roi_mode" in card for card in cards):
         return ""
-    return "models/ holds no recognition model, so the app would show crops and compare none"
+    return "models/ contains no recognition model, so the app would not compare eyes"
 
 
 def assets() -> Path:
-    """Copy the models as Gradle's task does, each checked against its card."""
+    """Copy the models like Gradle's task `copyModels`, each verified against its card."""
     folder = BUILD / "assets"
     shutil.rmtree(folder, ignore_errors=True)
     source = DEMO / "app" / "src" / "main" / "assets"
@@ -204,7 +206,7 @@ def assets() -> Path:
         for name, facts in json.loads(card.read_text("utf-8"))["files"].items():
             content = (card.parent / name).read_bytes()
             if hashlib.sha256(content).hexdigest() != facts["sha256"]:
-                raise Failed(f"{card.parent / name}: its SHA-256 is not the one in its card.")
+                raise Failed(f"{card.parent / name}: its SHA-256 differs from the one in its card.")
             (target / name).write_bytes(content)
     return folder
 
@@ -222,7 +224,7 @@ def app() -> None:
     shutil.rmtree(generated, ignore_errors=True)
     generated.mkdir()
     run([javac, *java, "-d", generated, *sorted((BUILD / "gen").rglob("*.java"))])
-    # The stubs come first: some of Android's classes are newer than this android.jar.
+    # The stubs come first, because they replace classes that are older in this android.jar.
     compile_kotlin(
         DEMO / "app" / "src" / "main" / "kotlin", BUILD / "app.jar",
         stubs, generated, BUILD / "core.jar", android,
@@ -230,13 +232,13 @@ def app() -> None:
 
 
 def package() -> str:
-    """Assemble, align and sign an APK, and read it again."""
+    """Assemble, align, sign and verify an APK."""
     dx = first("dalvik-exchange", TOOLS / "root" / "usr" / "share" / "java" / "com.android.dx.jar",
                JAVA / "com.android.dx.jar")  # fmt: skip
     zipalign, apksigner, keytool = map(program, ("zipalign", "apksigner", "keytool"))
     first("the compiled app (see above)", BUILD / "app.jar")
-    # Kotlin's own library is left out, because dx knows no invokedynamic: this APK shows that
-    # the parts fit together, and is not to be installed.
+    # Without Kotlin's standard library, because dx does not support invokedynamic: this APK shows
+    # that its components fit together, and must not be installed.
     run([
         "java", "-Xmx1200m", "-cp", dx, "com.android.dx.command.Main", "--dex",
         f"--min-sdk-version={MIN_SDK}", f"--output={BUILD / 'classes.dex'}", BUILD / "app.jar",
@@ -260,13 +262,13 @@ def package() -> str:
         models = [entry for entry in archive.infolist() if entry.filename.endswith(".tflite")]
         for entry in models:
             if entry.compress_type != zipfile.ZIP_STORED:
-                raise Failed(f"{entry.filename} is compressed in the APK and cannot be mapped.")
+                raise Failed(f"{entry.filename} is compressed in the APK, so it cannot be mapped.")
             original = MODELS.joinpath(*Path(entry.filename).parts[-2:])
             if archive.read(entry) != original.read_bytes():
-                raise Failed(f"{entry.filename} is not the file in models/.")
+                raise Failed(f"{entry.filename} differs from the file in models/.")
     if len(models) != sum(1 for _ in MODELS.glob("*/*.tflite")):
-        raise Failed("The APK does not hold all models.")
-    return f"{len(models)} model files inside, uncompressed"
+        raise Failed("The APK does not contain all models.")
+    return f"{len(models)} model files, uncompressed"
 
 
 STEPS: tuple[Callable[[], str | None], ...] = (
@@ -275,18 +277,18 @@ STEPS: tuple[Callable[[], str | None], ...] = (
 
 
 def main() -> int:
-    """Run all steps."""
+    """Run all steps and print their results."""
     shutil.rmtree(BUILD / "gen", ignore_errors=True)
     BUILD.mkdir(parents=True, exist_ok=True)
     for stale in BUILD.glob("*.jar"):
         stale.unlink()
-    counts = {"ok": 0, "left out": 0, "FAILED": 0}
+    counts = {"ok": 0, "skipped": 0, "FAILED": 0}
     for step in STEPS:
         title = step.__doc__.splitlines()[0]
         try:
             verdict, detail = "ok", step() or ""
         except Missing as missing:
-            verdict, detail = "left out", f"missing: {missing}; see {DEMO.name}/check/tools.sh"
+            verdict, detail = "skipped", f"missing: {missing}; see {DEMO.name}/check/tools.sh"
         except Failed as failed:
             verdict, detail = "FAILED", str(failed)
         counts[verdict] += 1

@@ -1,20 +1,20 @@
 #!/usr/bin/env bash
-# `make android-check` for continuous integration: installs its tools where that can be done in
-# little time. Where it cannot, or the check takes too long, one line says so and nothing fails; a
-# check that does not pass does.
+# `make android-check` for continuous integration. Installs the tools if that takes little time. If
+# they cannot be installed, or the check takes too long, it is skipped with one line and status 0; a
+# check that fails gives status 1.
 set -uo pipefail
 cd "$(dirname "$0")/../.."
-# Seconds at most: for the installation, and for all.
-INSTALLING=90
-TOGETHER=300
+# Time limits in seconds: of the installation, and of installation and check together.
+INSTALLATION_LIMIT=90
+TOTAL_LIMIT=300
 
-left_out() {
-    echo "android-check left out: $1"
+skip() {
+    echo "android-check skipped: $1"
     exit 0
 }
 
-# Seconds left of a limit, at least as many as given: 0 would be no limit at all for timeout.
-rest() { echo "$(($1 - SECONDS > ${2:-1} ? $1 - SECONDS : ${2:-1}))"; }
+# Seconds left of limit $1, but at least $2 (default 1), because 0 means no limit to `timeout`.
+remaining() { echo "$(($1 - SECONDS > ${2:-1} ? $1 - SECONDS : ${2:-1}))"; }
 
 packages=()
 need() {
@@ -32,22 +32,23 @@ log="$(mktemp)"
 trap 'rm -f "$log"' EXIT
 if [ "${#packages[@]}" -gt 0 ]; then
     if [ "$(id -u)" -ne 0 ] || ! command -v apt-get > /dev/null; then
-        left_out "${packages[*]} are missing, and only root can install them with apt-get."
+        skip "${packages[*]} are missing, and only root can install them with apt-get."
     fi
     export DEBIAN_FRONTEND=noninteractive
-    timeout "$INSTALLING" apt-get update > "$log" 2>&1 &&
-        timeout "$(rest "$INSTALLING")" apt-get install --yes --no-install-recommends "${packages[@]}" >> "$log" 2>&1 ||
-        left_out "apt-get did not install ${packages[*]} ($(tail -n 1 "$log"))."
+    timeout "$INSTALLATION_LIMIT" apt-get update > "$log" 2>&1 &&
+        timeout "$(remaining "$INSTALLATION_LIMIT")" \
+            apt-get install --yes --no-install-recommends "${packages[@]}" >> "$log" 2>&1 ||
+        skip "apt-get did not install ${packages[*]} ($(tail -n 1 "$log"))."
 fi
-timeout "$(rest "$INSTALLING" 20)" make --silent android-tools > "$log" 2>&1 ||
-    left_out "the Kotlin compiler or android.jar cannot be fetched ($(tail -n 1 "$log"))."
+timeout "$(remaining "$INSTALLATION_LIMIT" 20)" make --silent android-tools > "$log" 2>&1 ||
+    skip "the Kotlin compiler or android.jar cannot be fetched ($(tail -n 1 "$log"))."
 echo "The tools of android-check were ready after $SECONDS s."
 
-timeout --kill-after=10 "$(rest "$TOGETHER")" make --silent android-check | tee "$log"
+timeout --kill-after=10 "$(remaining "$TOTAL_LIMIT")" make --silent android-check | tee "$log"
 status=${PIPESTATUS[0]}
-# 124 and 137: the time was up.
+# 124 and 137: the time limit was reached.
 if [ "$status" -eq 124 ] || [ "$status" -eq 137 ]; then
     grep -q '^FAILED' "$log" && exit 1
-    left_out "it did not end within $TOGETHER s; the steps above did."
+    skip "it did not finish within $TOTAL_LIMIT s; only the steps above ran."
 fi
 exit "$status"

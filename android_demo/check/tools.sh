@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Fetch what `make android-check` needs into a folder that git ignores: the Kotlin compiler from npm
-# (and npm itself from PyPI where there is none: Debian's brings some 400 packages along), android.jar
-# and dx from Debian 11. Everything else are Debian packages, which root installs:
+# Fetch the tools of `make android-check` into a folder that git ignores: the Kotlin compiler from npm
+# (and npm, if it is missing, from PyPI, because Debian's has some 400 dependencies), android.jar and
+# dx from Debian 11. The other tools are Debian packages, which root installs:
 #   apt-get install --no-install-recommends openjdk-17-jdk-headless junit5 libjna-java \
 #     aapt zipalign apksigner android-framework-res
 set -euo pipefail
@@ -18,7 +18,7 @@ if [ ! -e "$cache/npm/node_modules/kotlin-compiler" ]; then
 fi
 
 if [ ! -e "$cache/root/usr/share/java/com.android.dx.jar" ]; then
-    # The host that this machine takes its own Debian packages from has the older release, too.
+    # This machine's Debian mirror has the older release, too.
     host="$(apt-get indextargets --format '$(REPO_URI)' 'Origin: Debian' | grep -v security | head -n 1)"
     cd "$cache/debian"
     echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $host bullseye main" > sources.list

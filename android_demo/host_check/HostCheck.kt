@@ -23,7 +23,7 @@ import org.iristf.core.SegmenterCard
 import org.iristf.core.Signature
 import org.iristf.core.StageTimes
 import org.iristf.core.Statistics
-import org.iristf.core.Surroundings
+import org.iristf.core.DeviceMonitor
 import org.iristf.core.Task
 import java.io.File
 import java.nio.ByteBuffer
@@ -35,17 +35,17 @@ import kotlin.math.abs
 import kotlin.system.exitProcess
 
 private const val TOLERANCE = 1e-5f
-private const val LEAST_COSINE = 0.999999
+private const val MIN_COSINE = 0.999999
 
-// Of embeddings of photographs: a pixel at the edge of a mask may fall on the other side.
-private const val LEAST_COSINE_OF_PHOTOGRAPHS = 0.9999
+// For whole images: a pixel at the edge of a mask may fall on either side.
+private const val MIN_COSINE_OF_IMAGES = 0.9999
 
-// Both sides run the same model on the same processor.
-private const val LEAST_OVERLAP = 0.999
-private const val MOST_SHIFT = 1e-4
-private const val MOST_DIFFERENCE = 0.05
+// Stricter than in the app, because both sides run the same model on the same CPU.
+private const val MIN_OVERLAP = 0.999
+private const val MAX_SHIFT = 1e-4
+private const val MAX_DIFFERENCE = 0.05
 
-private object Quiet : ProgressListener, Surroundings {
+private object Silent : ProgressListener, DeviceMonitor {
     override fun started(task: Task, index: Int, total: Int) = Unit
     override fun progressed(done: Int, total: Int) = Unit
     override fun measured(row: LatencyRow) = Unit
@@ -57,9 +57,10 @@ private object Quiet : ProgressListener, Surroundings {
 }
 
 /**
- * Run the measuring loop of :core on the released models with LiteRT's C library, and compare its
+ * Runs the measuring loop of :core on the released models with LiteRT's C library, and compares its
  * outputs with Python's and with the app's agreement tests. Arguments: the folder `models/`, the
- * folder that `reference.py` wrote, the folder of agreement tests, and where to write the result.
+ * folder written by `reference.py`, the folder of the agreement tests, and the file to write the
+ * result to.
  */
 fun main(arguments: Array<String>) {
     val (models, reference, tests, out) = arguments.map(::File)
@@ -81,24 +82,24 @@ fun main(arguments: Array<String>) {
             it.output()
         }
         val difference = expected.indices.maxOf { abs(expected[it] - found[it]) }
-        println("${model.file}: ${found.size} outputs, at most $difference from Python's")
+        println("${model.file}: ${found.size} outputs, which differ from Python's by at most $difference")
         val tested = File(tests, "${model.file}.json")
         if (!tested.isFile) {
-            println("${model.file}: there is no agreement test; run write_agreement.py.")
+            println("${model.file}: the agreement test is missing; run write_agreement.py.")
             exitProcess(1)
         }
         val test = Agreement.read(tested.readText(), model.file)
         val agreement = engines.open(model, Backend.CPU, 1).use(test::run)
-        println("${model.file}: least cosine ${agreement.minCosine} of ${agreement.cases} agreement cases")
-        if (test.sha256 != model.sha256) println("${model.file}: the agreement test is old; run write_agreement.py.")
+        println("${model.file}: minimum cosine ${agreement.minCosine} over ${agreement.cases} agreement cases")
+        if (test.sha256 != model.sha256) println("${model.file}: the agreement test is outdated; run write_agreement.py.")
         good = good && found.size == expected.size && difference <= TOLERANCE &&
-            test.sha256 == model.sha256 && agreement.minCosine >= LEAST_COSINE
+            test.sha256 == model.sha256 && agreement.minCosine >= MIN_COSINE
     }
     for (folder in listOf(reference, tests)) good = eyesAgree(folders, engines, File(folder, EyeAgreement.FILE)) && good
     for (model in folders.keys) good = embeddingsAgree(model, folders, engines, reference) && good
     good = badModelsAreRows(library, File(reference, "bad")) && good
     val names = folders.keys.associateBy { it.file }
-    val outcome = Benchmark(names, engines, Clock(System::nanoTime), Quiet, Quiet) { false }
+    val outcome = Benchmark(names, engines, Clock(System::nanoTime), Silent, Silent) { false }
         .run(Plan(names.keys.toList(), threads = listOf(1), runs = Plan.MIN_RUNS, warmup = 3, initialisations = 2))
     outcome.failures.forEach { println("${it.model}: ${it.reason}") }
     good = good && outcome.failures.isEmpty() && outcome.rows.size == names.size
@@ -114,27 +115,27 @@ fun main(arguments: Array<String>) {
     exitProcess(if (good) 0 else 1)
 }
 
-/** Whether files that cannot be used become rows with a sentence, and do not stop the one after them. */
+/** Whether unusable files become failed rows with a message, and the next file is still tried. */
 private fun badModelsAreRows(library: String, folder: File): Boolean {
     val files = folder.listFiles().orEmpty().sorted()
     val models = files.map { file -> file.inputStream().use { ModelFiles.describe(file.name, it) } }
     val benchmark = Benchmark(
-        models.associateBy { it.file }, LiteRtEngines(library) { folder }, Clock(System::nanoTime), Quiet, Quiet,
+        models.associateBy { it.file }, LiteRtEngines(library) { folder }, Clock(System::nanoTime), Silent, Silent,
     ) { false }
     val outcome = benchmark.run(Plan(models.map { it.file }, threads = listOf(1), runs = Plan.MIN_RUNS, initialisations = 1))
     outcome.failures.forEach { println("bad ${it.model}: ${it.reason}") }
     return outcome.rows.isEmpty() && outcome.failures.map { it.model } == files.map { it.name } &&
         outcome.failures.all { it.reason.endsWith(".") && '\n' !in it.reason } &&
-        outcome.failures.filter { it.model != "other_signature.tflite" }.all { "cut off" in it.reason } &&
+        outcome.failures.filter { it.model != "other_signature.tflite" }.all { "truncated" in it.reason } &&
         outcome.failures.single { it.model == "other_signature.tflite" }.reason.startsWith("The model has no signature")
 }
 
-/** Whether photographs become the crops that Python makes of them. */
+/** Whether segmentations and crops of images equal Python's. */
 private fun eyesAgree(folders: Map<ModelFile, File>, engines: LiteRtEngines, tests: File): Boolean {
     val test = EyeAgreement.read(tests.readText(), tests.name)
     val model = folders.keys.firstOrNull { it.file == test.file && it.sha256 == test.sha256 }
     if (model == null) {
-        println("${tests.name}: the test of photographs is old; run write_agreement.py.")
+        println("${tests.name}: the test is outdated; run write_agreement.py.")
         return false
     }
     val card = card(folders.getValue(model)) as SegmenterCard
@@ -142,25 +143,25 @@ private fun eyesAgree(folders: Map<ModelFile, File>, engines: LiteRtEngines, tes
         engines.open(model, Backend.CPU, 1).use { test.run(NetworkSegmenter(finder, it, card.channels)) }
     }
     println(
-        "${found.eyes} photographs: ${found.crops} crops and ${found.contradictions} contradictions; visible iris overlaps by " +
-            "at least ${found.leastOverlap}, outlines differ by at most ${found.greatestShift} iris radii, strips by " +
-            "${found.greatestDifference} grey levels",
+        "${found.eyes} images: ${found.crops} crops and ${found.disagreements} disagreements; visible iris IoU at least " +
+            "${found.minOverlap}, outlines differ by at most ${found.maxShift} iris radii, strips by at most " +
+            "${found.maxStripDifference} grey levels",
     )
-    return found.contradictions == 0 && found.leastOverlap >= LEAST_OVERLAP && found.greatestShift <= MOST_SHIFT &&
-        found.greatestDifference <= MOST_DIFFERENCE
+    return found.disagreements == 0 && found.minOverlap >= MIN_OVERLAP && found.maxShift <= MAX_SHIFT &&
+        found.maxStripDifference <= MAX_DIFFERENCE
 }
 
-/** Whether photographs get the embeddings that Python computes; true for what is no recognition model. */
+/** Whether embeddings of images equal Python's; true for models that are not for recognition. */
 private fun embeddingsAgree(
     model: ModelFile, folders: Map<ModelFile, File>, engines: LiteRtEngines, reference: File,
 ): Boolean {
     val card = card(folders.getValue(model)) as? RecognitionCard ?: return true
     val (segmenter, folder) = folders.entries.first { card(it.value) is SegmenterCard }
-    val photographs = EyeAgreement.read(File(reference, EyeAgreement.FILE).readText(), model.file).cases
+    val images = EyeAgreement.read(File(reference, EyeAgreement.FILE).readText(), model.file).cases
     val expected = floats(File(reference, "${model.file}.embeddings"))
     val opened = Recognizer.open(engines, segmenter to card(folder) as SegmenterCard, model to card, Clock(System::nanoTime))
     val found = opened.use { recognizer ->
-        photographs.filter { it.refusal == null }.map { recognizer.enrol(it.image) }
+        images.filter { it.refusal == null }.map { recognizer.enrol(it.image) }
     }
     if (found.isEmpty() || found.size * card.embeddingSize != expected.size) return false
     val cosines = found.mapIndexed { i, enrolled ->
@@ -169,10 +170,10 @@ private fun embeddingsAgree(
     }
     fun median(time: (StageTimes) -> Double) = "%.1f ms".format(Locale.ROOT, Statistics(found.map { time(it.times) }).median)
     println(
-        "${model.file}: least cosine ${cosines.minOrNull()} between embeddings of ${found.size} photographs; medians here: " +
+        "${model.file}: minimum cosine ${cosines.minOrNull()} between embeddings of ${found.size} images; medians here: " +
             "segmentation ${median { it.segmentation }}, crop ${median { it.crop }}, embedding ${median { it.embedding!! }}",
     )
-    return cosines.all { it >= LEAST_COSINE_OF_PHOTOGRAPHS }
+    return cosines.all { it >= MIN_COSINE_OF_IMAGES }
 }
 
 private fun card(folder: File) = ModelCard.read(File(folder, ModelCard.FILE).readText(), folder.name)

@@ -16,10 +16,10 @@ import org.iristf.core.Signature
 import java.io.File
 import java.nio.channels.FileChannel
 
-/** A size_t, which JNA knows only by the platform's width; hosts have 64 bits. */
+/** C's size_t, which JNA does not know; hosts have 64 bits. */
 private typealias Size = Long
 
-/** The functions of LiteRT 2.3's C library that are used here (`litert/c` in its sources). */
+/** The used functions of LiteRT 2.3's C API (`litert/c` in its sources). */
 private interface LiteRt : Library {
     fun LiteRtCreateEnvironment(options: Int, values: Pointer?, environment: PointerByReference): Int
     fun LiteRtDestroyEnvironment(environment: Pointer)
@@ -62,18 +62,18 @@ private interface LiteRt : Library {
 
 private const val ON_CPU = 1
 private const val FLOAT32 = 1 // kLiteRtElementTypeFloat32
-private const val TYPE_BYTES = 256L // more than a LiteRtRankedTensorType has
+private const val TYPE_BYTES = 256L // more than the size of a LiteRtRankedTensorType
 private const val TO_READ = 0
 private const val TO_WRITE = 1
 
-/** Engines of LiteRT's C library on this machine's CPU, with as many threads as LiteRT chooses. */
+/** Engines on LiteRT's C library, on this machine's CPU with LiteRT's default number of threads. */
 class LiteRtEngines(library: String, private val folder: (ModelFile) -> File) : EngineFactory {
     private val liteRt = Native.load(library, LiteRt::class.java)
 
     override fun open(model: ModelFile, backend: Backend, threads: Int, signature: String): Engine {
         if (backend != Backend.CPU) throw EngineException("The host has no ${backend.id}.")
         val file = File(folder(model), model.file)
-        // Mapped, not read: opening is timed, and the library reads the file itself.
+        // Mapped rather than read, because opening is timed and the library reads the file itself.
         val content = file.inputStream().channel.use { it.map(FileChannel.MapMode.READ_ONLY, 0, it.size()) }
         ModelFiles.checkWhole(content)
         return LiteRtEngine(liteRt, file.path, signature)
@@ -93,26 +93,26 @@ private class LiteRtEngine(private val liteRt: LiteRt, path: String, key: String
 
     init {
         try {
-            val environment = made("environment", liteRt::LiteRtDestroyEnvironment) {
+            val environment = create("environment", liteRt::LiteRtDestroyEnvironment) {
                 liteRt.LiteRtCreateEnvironment(0, null, it)
             }
-            val model = made("model", liteRt::LiteRtDestroyModel) {
+            val model = create("model", liteRt::LiteRtDestroyModel) {
                 liteRt.LiteRtCreateModelFromFile(environment, path, it)
             }
             val (at, signature) = signature(model, key)
             index = at.toLong()
-            val options = made("options", liteRt::LiteRtDestroyOptions) { liteRt.LiteRtCreateOptions(it) }
+            val options = create("options", liteRt::LiteRtDestroyOptions) { liteRt.LiteRtCreateOptions(it) }
             check("accelerator", liteRt.LiteRtSetOptionsHardwareAccelerators(options, ON_CPU))
-            compiled = made("compiled model", liteRt::LiteRtDestroyCompiledModel) {
+            compiled = create("compiled model", liteRt::LiteRtDestroyCompiledModel) {
                 liteRt.LiteRtCreateCompiledModel(environment, model, options, it)
             }
             input = tensor(
-                environment, got("input") { liteRt.LiteRtGetSignatureInputTensorByIndex(signature, 0, it) },
-                got("input") { liteRt.LiteRtGetCompiledModelInputBufferRequirements(compiled, index, 0, it) },
+                environment, get("input") { liteRt.LiteRtGetSignatureInputTensorByIndex(signature, 0, it) },
+                get("input") { liteRt.LiteRtGetCompiledModelInputBufferRequirements(compiled, index, 0, it) },
             )
             output = tensor(
-                environment, got("output") { liteRt.LiteRtGetSignatureOutputTensorByIndex(signature, 0, it) },
-                got("output") { liteRt.LiteRtGetCompiledModelOutputBufferRequirements(compiled, index, 0, it) },
+                environment, get("output") { liteRt.LiteRtGetSignatureOutputTensorByIndex(signature, 0, it) },
+                get("output") { liteRt.LiteRtGetCompiledModelOutputBufferRequirements(compiled, index, 0, it) },
             )
             Signature.checkTensors(true, input.shape)
         } catch (error: EngineException) {
@@ -137,17 +137,17 @@ private class LiteRtEngine(private val liteRt: LiteRt, path: String, key: String
     override fun output(): FloatArray = locked(output, TO_READ) { it.getFloatArray(0, output.size) }
 
     override fun close() {
-        // What was made last may use what was made before.
+        // In reverse order, because later objects use earlier ones.
         cleanup.asReversed().forEach { it() }
         cleanup.clear()
     }
 
-    /** The model's signature of a name, with its index. */
+    /** The model's signature with a key, and its index. */
     private fun signature(model: Pointer, key: String): IndexedValue<Pointer> {
         val found = all({ liteRt.LiteRtGetNumModelSignatures(model, it) }) { i, signature ->
             liteRt.LiteRtGetModelSignature(model, i, signature)
         }.withIndex().filter { (_, signature) ->
-            got("signature") { liteRt.LiteRtGetSignatureKey(signature, it) }.getString(0) == key
+            get("signature") { liteRt.LiteRtGetSignatureKey(signature, it) }.getString(0) == key
         }
         val inputs = found.flatMap { (_, signature) ->
             all({ liteRt.LiteRtGetNumSignatureInputs(signature, it) }) { i, name ->
@@ -163,27 +163,27 @@ private class LiteRtEngine(private val liteRt: LiteRt, path: String, key: String
         return found.single()
     }
 
-    /** All that the library has of something that is counted. */
-    private fun all(count: (LongByReference) -> Int, get: (Size, PointerByReference) -> Int): List<Pointer> {
+    /** All elements of an enumeration of the C API. */
+    private fun all(count: (LongByReference) -> Int, element: (Size, PointerByReference) -> Int): List<Pointer> {
         val found = LongByReference()
         check("signature", count(found))
-        return (0 until found.value).map { i -> got("signature") { get(i, it) } }
+        return (0 until found.value).map { i -> get("signature") { element(i, it) } }
     }
 
     private fun tensor(environment: Pointer, tensor: Pointer, requirements: Pointer): Tensor {
         val type = Memory(TYPE_BYTES)
         check("tensor type", liteRt.LiteRtGetRankedTensorType(tensor, type))
         if (type.getInt(0) != FLOAT32) throw EngineException("A tensor is not float32.")
-        // Rank in seven bits of a word, then the sizes.
+        // The rank is in the lower seven bits of a word, followed by the sizes.
         val shape = type.getIntArray(8, type.getInt(4) and 0x7f).toList()
-        val buffer = made("buffer", liteRt::LiteRtDestroyTensorBuffer) {
+        val buffer = create("buffer", liteRt::LiteRtDestroyTensorBuffer) {
             liteRt.LiteRtCreateManagedTensorBufferFromRequirements(environment, type, requirements, it)
         }
         return Tensor(shape, buffer)
     }
 
     private fun <T> locked(tensor: Tensor, mode: Int, use: (Pointer) -> T): T {
-        val address = got("buffer") { liteRt.LiteRtLockTensorBuffer(tensor.buffer, it, mode) }
+        val address = get("buffer") { liteRt.LiteRtLockTensorBuffer(tensor.buffer, it, mode) }
         try {
             return use(address)
         } finally {
@@ -191,12 +191,12 @@ private class LiteRtEngine(private val liteRt: LiteRt, path: String, key: String
         }
     }
 
-    private fun made(what: String, destroy: (Pointer) -> Unit, make: (PointerByReference) -> Int): Pointer =
-        got(what, make).also { cleanup.add { destroy(it) } }
+    private fun create(what: String, destroy: (Pointer) -> Unit, make: (PointerByReference) -> Int): Pointer =
+        get(what, make).also { cleanup.add { destroy(it) } }
 
-    private fun got(what: String, get: (PointerByReference) -> Int): Pointer {
+    private fun get(what: String, read: (PointerByReference) -> Int): Pointer {
         val reference = PointerByReference()
-        check(what, get(reference))
+        check(what, read(reference))
         return reference.value
     }
 

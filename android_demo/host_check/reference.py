@@ -1,12 +1,12 @@
-"""Write what Python's LiteRT computes for the released models, for HostCheck to compare with.
+"""Write the results of Python's LiteRT for the released models, for HostCheck to compare with.
 
     python android_demo/host_check/reference.py FOLDER MODELS
 
-For each model file: `NAME.input` and `NAME.output`, float32 in the byte order of this
-machine, and `library`, the path of LiteRT's C library. Inputs are noise. `eyes.json`: photographs
-of synthetic eyes of varied cameras, and of no eye, with what Python makes of them. For each
-recognition model also `NAME.embeddings`: those of the photographs that gave a crop, float32.
-In `bad/`, files that are no models of this project.
+Writes into FOLDER, for each model file below MODELS, `NAME.input` (noise) and `NAME.output`,
+float32 in the byte order of this machine, and for recognition models `NAME.embeddings`, float32,
+of the images that gave a crop. `eyes.json` holds images of synthetic eyes of varied cameras, and
+some without an eye, with Python's segmentations and crops. `library` holds the path of LiteRT's C
+library, and `bad/` files that are not models of this project.
 """
 
 import contextlib
@@ -21,27 +21,27 @@ import cv2
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
-from iris_tf.synthetic.dataset_writer import synthesize
-from iris_tf.support.errors import ExtractionError
-from iris_tf.tflite.tflite_embedder import TFLiteEmbedder
-from iris_tf.tflite.model_card import CARD_NAME
 from iris_tf.segmentation.network_segmenter import NetworkSegmenter
 from iris_tf.segmentation.roi_modes import crop_roi
+from iris_tf.support.errors import ExtractionError
+from iris_tf.synthetic.dataset_writer import synthesize
+from iris_tf.tflite.model_card import CARD_NAME
+from iris_tf.tflite.tflite_embedder import TFLiteEmbedder
 
 DEMO = Path(__file__).resolve().parents[1]
-PERSONS, IMAGES, SEED = 6, 2, 23
+SUBJECTS, IMAGES, SEED = 6, 2, 23
 
 sys.path.insert(0, str(DEMO))
 import write_agreement  # noqa: E402
 
 
-def photographs() -> list[np.ndarray]:
-    """Synthetic eyes, some far away, cut off or enlarged; noise, and a grey wall."""
+def eye_images() -> list[np.ndarray]:
+    """Synthetic eyes, some of them distant, cut off or enlarged; noise, and a uniform image."""
     with tempfile.TemporaryDirectory() as folder:
-        synthesize(folder, PERSONS, IMAGES, SEED, 1, "png", "many", None)
+        synthesize(folder, SUBJECTS, IMAGES, SEED, 1, "png", "many", None)
         eyes = write_agreement.eyes_in(Path(folder))
     noise = np.random.default_rng(0).integers(0, 256, (240, 320)).astype(np.uint8)
-    # Of these, the whole image shows too little: the segmenter looks at parts.
+    # These irises are too small in the whole image, so the segmenter searches tiles.
     far = [np.pad(eyes[i][::2, ::2], ((150,), (200,)), constant_values=140) for i in (0, 13, 14)]
     cut = [np.ascontiguousarray(eye[eye.shape[0] // 3 :, : -eye.shape[1] // 3]) for eye in eyes[:4]]
     large = [cv2.resize(eye, None, fx=2.3, fy=2.3) for eye in eyes[4:6]]
@@ -49,7 +49,7 @@ def photographs() -> list[np.ndarray]:
 
 
 def embeddings(path: Path, roi_mode: str, images: list[np.ndarray]) -> np.ndarray:
-    """Embeddings of the photographs that give a crop."""
+    """Embeddings of the images that give a crop."""
     segmenter = NetworkSegmenter()
     crops = []
     for image in images:
@@ -59,7 +59,7 @@ def embeddings(path: Path, roi_mode: str, images: list[np.ndarray]) -> np.ndarra
 
 
 def write_bad_models(folder: Path, model: Path) -> None:
-    """Files that the app must refuse: half a model, no model, and one of another signature."""
+    """Files that the app must reject: half a model, no model, and one with another signature."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     content = model.read_bytes()
@@ -70,12 +70,12 @@ def write_bad_models(folder: Path, model: Path) -> None:
 
 
 def main(folder: Path, models: Path) -> None:
-    """Write the reference of every model file below a folder."""
+    """Write the reference results of all model files below a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     library = Path(ai_edge_litert.__file__).with_name("libLiteRt.so")
     (folder / "library").write_text(f"{library}\n", encoding="utf-8")
     write_bad_models(folder / "bad", min(models.glob("*/*.tflite")))
-    images = photographs()
+    images = eye_images()
     for path in sorted(models.glob("*/*.tflite")):
         runner_of = Interpreter(model_path=str(path), num_threads=1)
         runner = runner_of.get_signature_runner("serving_default")

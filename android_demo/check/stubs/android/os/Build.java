@@ -1,7 +1,7 @@
 package android.os;
 
 public class Build {
-    // Not constants, or the compiler would copy them into the app.
+    // Not compile-time constants, or the compiler would inline them into the app.
     public static final String HARDWARE = unknown();
     public static final String MANUFACTURER = unknown();
     public static final String MODEL = unknown();

@@ -11,7 +11,7 @@ import org.iristf.core.Backend
 import org.iristf.core.Plan
 import org.iristf.core.PlanException
 
-/** The choices above the table: models, backends, threads and numbers of runs. */
+/** The settings of a benchmark: models, backends, threads and numbers of runs. */
 class Controls(context: Context) : LinearLayout(context) {
     private val models = LinearLayout(context).apply { orientation = VERTICAL }
     private val backends = LiteRtEngines.offered().map { box(it.id, it == Backend.CPU) to it }
@@ -41,14 +41,14 @@ class Controls(context: Context) : LinearLayout(context) {
     fun selectedModels(): List<String> = (0 until models.childCount).map(models::getChildAt)
         .filterIsInstance<CheckBox>().filter { it.isChecked }.map { it.text.toString() }
 
-    fun selectedBackends(): List<Backend> = chosen(backends)
+    fun selectedBackends(): List<Backend> = checked(backends)
 
     @Throws(PlanException::class)
-    fun plan() = Plan(selectedModels(), selectedBackends(), chosen(threads), value(runs), value(warmup))
+    fun plan() = Plan(selectedModels(), selectedBackends(), checked(threads), value(runs), value(warmup))
 
-    private fun <T> chosen(boxes: List<Pair<CheckBox, T>>) = boxes.filter { it.first.isChecked }.map { it.second }
+    private fun <T> checked(boxes: List<Pair<CheckBox, T>>) = boxes.filter { it.first.isChecked }.map { it.second }
 
-    // What is not a number becomes one that the plan refuses with a sentence.
+    // Text that is not a number becomes a number that the plan rejects with a message.
     private fun value(field: EditText) = field.text.toString().toIntOrNull() ?: -1
 
     private fun heading(text: Int) = addView(text(text).apply { setTypeface(null, android.graphics.Typeface.BOLD) })

@@ -13,16 +13,16 @@ import org.iristf.core.Overlay
 import org.iristf.core.StageTimes
 import java.util.Locale
 
-/** One of the two eyes: where its picture comes from, what was found, and how long that took. */
-class EyePanel(context: Context, title: Int, choose: () -> Unit, photograph: () -> Unit) : LinearLayout(context) {
-    private val buttons = listOf(R.string.choose_picture to choose, R.string.take_picture to photograph).map { (text, action) ->
+/** One of the two eyes: buttons for its image, the segmentation, the crop and the durations. */
+class EyePanel(context: Context, title: Int, choose: () -> Unit, takePhoto: () -> Unit) : LinearLayout(context) {
+    private val buttons = listOf(R.string.choose_image to choose, R.string.take_photo to takePhoto).map { (text, action) ->
         Button(context).apply {
             setText(text)
             setOnClickListener { action() }
         }
     }
-    private val photo = picture(R.string.overlay)
-    private val crop = picture(R.string.crop)
+    private val overlay = imageView(R.string.overlay)
+    private val crop = imageView(R.string.crop)
     private val line = TextView(context).apply { setTextIsSelectable(true) }
 
     init {
@@ -32,23 +32,23 @@ class EyePanel(context: Context, title: Int, choose: () -> Unit, photograph: () 
             setTypeface(null, android.graphics.Typeface.BOLD)
         })
         addView(LinearLayout(context).apply { buttons.forEach(::addView) })
-        listOf(photo, crop, line).forEach(::addView)
-        photo.visibility = View.GONE
+        listOf(overlay, crop, line).forEach(::addView)
+        overlay.visibility = View.GONE
         crop.visibility = View.GONE
     }
 
     fun busy(busy: Boolean) = buttons.forEach { it.isEnabled = !busy }
 
     fun show(found: Enrolled) {
-        show(photo, found.image, Overlay.colours(found.image, found.eye))
+        show(overlay, found.image, Overlay.colours(found.image, found.eye))
         show(crop, found.crop, Overlay.colours(found.crop))
         line.text = String.format(Locale.ROOT, "confidence %.2f\n%s", found.eye.confidence, times(found.times))
     }
 
-    /** What is left of a picture in which nothing was found; null where it could not even be read. */
+    /** Show an image without a result, or none if it could not be read, and the reason. */
     fun show(image: GrayImage?, problem: String) {
-        if (image == null) photo.visibility = View.GONE
-        else show(photo, image, Overlay.colours(image))
+        if (image == null) overlay.visibility = View.GONE
+        else show(overlay, image, Overlay.colours(image))
         crop.visibility = View.GONE
         line.text = problem
     }
@@ -60,10 +60,10 @@ class EyePanel(context: Context, title: Int, choose: () -> Unit, photograph: () 
 
     private fun times(times: StageTimes) = listOfNotNull(
         "segmentation" to times.segmentation, "crop" to times.crop, times.embedding?.let { "embedding" to it },
-        "together" to times.total,
+        "total" to times.total,
     ).joinToString { (stage, time) -> String.format(Locale.ROOT, "%s %.1f ms", stage, time) }
 
-    private fun picture(description: Int) = ImageView(context).apply {
+    private fun imageView(description: Int) = ImageView(context).apply {
         adjustViewBounds = true
         contentDescription = context.getString(description)
     }

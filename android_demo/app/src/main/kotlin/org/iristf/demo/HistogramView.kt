@@ -6,7 +6,7 @@ import android.graphics.Paint
 import android.view.View
 import org.iristf.core.Statistics
 
-/** Bars for how often which latency was measured, from the least to the greatest. */
+/** Histogram of the latencies of one row, from minimum to maximum. */
 class HistogramView(context: Context, statistics: Statistics) : View(context) {
     private val counts = statistics.histogram(BINS)
     private val most = maxOf(1, counts.max())

@@ -17,9 +17,9 @@ import java.nio.ByteBuffer
 import java.nio.ByteOrder
 
 /**
- * Engines of LiteRT's `Interpreter`. Where a delegate cannot be made or cannot take the model, the
- * engine runs on the CPU and says why. An engine is used on the thread that made it, as the GPU
- * delegate demands.
+ * Engines on LiteRT's `Interpreter`. If a delegate cannot be created or does not accept the model, the
+ * engine falls back to the CPU and records the reason. The GPU delegate requires an engine to be used
+ * on the thread that created it.
  */
 class LiteRtEngines(private val models: (ModelFile) -> StoredModel) : EngineFactory {
     override fun open(model: ModelFile, backend: Backend, threads: Int, signature: String): Engine {
@@ -42,25 +42,25 @@ class LiteRtEngines(private val models: (ModelFile) -> StoredModel) : EngineFact
         LiteRtEngine(content, signature, threads, Backend.CPU, null, fallback)
     } catch (error: RuntimeException) {
         throw EngineException(
-            "LiteRT cannot load this file (${firstLine(error)}); it is damaged or needs operations that are not built in.",
+            "LiteRT cannot load this file (${firstLine(error)}); it is damaged or uses operators that are not built in.",
             error,
         )
     } catch (error: LinkageError) {
-        throw EngineException("The app holds no LiteRT library for this phone's processor.", error)
+        throw EngineException("The app contains no LiteRT library for this phone's processor.", error)
     }
 
     private fun nnapi(): Delegate {
-        if (Build.VERSION.SDK_INT < NNAPI_FROM) throw UnsupportedOperationException("it came with Android 8.1")
+        if (Build.VERSION.SDK_INT < NNAPI_FROM) throw UnsupportedOperationException("it requires Android 8.1")
         return NnApiDelegate(NnApiDelegate.Options().setUseNnapiCpu(false))
     }
 
     private fun fallback(backend: Backend, error: Throwable) =
-        "Ran on the CPU, because ${backend.id} cannot be used (${firstLine(error)})."
+        "Ran on the CPU, because ${backend.id} is not available for this model (${firstLine(error)})."
 
     companion object {
         private const val NNAPI_FROM = 27
 
-        /** What this version of Android can have; a run shows whether the phone does. */
+        /** Backends that this version of Android supports; whether the phone does shows only in a run. */
         fun offered(): List<Backend> =
             Backend.values().filter { it != Backend.NNAPI || Build.VERSION.SDK_INT >= NNAPI_FROM }
     }
@@ -80,12 +80,12 @@ private class LiteRtEngine(
     override val outputShape: List<Int>
 
     init {
-        var made: Interpreter? = null
+        var created: Interpreter? = null
         try {
             val options = Interpreter.Options().setNumThreads(threads)
             if (delegate != null) options.addDelegate(delegate)
             val interpreter = Interpreter(content, options)
-            made = interpreter
+            created = interpreter
             val names = names(interpreter)
             inputName = names.first
             outputName = names.second
@@ -99,13 +99,13 @@ private class LiteRtEngine(
             output = buffer(outputShape)
             this.interpreter = interpreter
         } catch (error: Throwable) {
-            made?.close()
+            created?.close()
             delegate?.close()
             throw error
         }
     }
 
-    /** Names of the signature's input and output. */
+    /** Names of the signature's input and output, checked. */
     private fun names(interpreter: Interpreter): Pair<String, String> {
         val known = signature in interpreter.signatureKeys
         val inputs = if (known) interpreter.getSignatureInputs(signature).toList() else emptyList()

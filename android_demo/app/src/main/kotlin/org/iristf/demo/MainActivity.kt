@@ -25,12 +25,12 @@ import java.io.IOException
 import java.util.concurrent.ExecutorService
 import java.util.concurrent.Executors
 
-/** The first screen: choices, buttons, progress, and the rows as they come in. */
+/** Main screen: settings, buttons, progress, and the rows of results as they are measured. */
 class MainActivity : Activity() {
     private lateinit var store: ModelStore
     private lateinit var phone: Phone
     private lateinit var results: Results
-    private lateinit var work: Work
+    private lateinit var measurements: Measurements
     private lateinit var rows: Rows
     private lateinit var controls: Controls
     private lateinit var table: LinearLayout
@@ -40,7 +40,7 @@ class MainActivity : Activity() {
     private val shareButtons = ArrayList<Button>()
     private lateinit var cancelButton: Button
 
-    // One thread, so that nothing else runs while the times are measured.
+    // A single thread, so that nothing else runs during a measurement.
     private val background: ExecutorService = Executors.newSingleThreadExecutor()
     private var models = ModelList(emptyList(), emptyList())
 
@@ -49,14 +49,14 @@ class MainActivity : Activity() {
         store = ModelStore(this)
         phone = Phone(this)
         results = Results(this)
-        work = Work(store, phone)
+        measurements = Measurements(store, phone)
         rows = Rows(this)
         setContentView(layout())
         listModels()
-        // A screen that is made again, by the system or from the list of recent apps, must not
+        // An activity recreated by the system or started from the list of recent apps must not
         // repeat the command.
-        val again = (intent.flags and Intent.FLAG_ACTIVITY_LAUNCHED_FROM_HISTORY) != 0
-        if (state == null && !again) command(intent)
+        val fromHistory = (intent.flags and Intent.FLAG_ACTIVITY_LAUNCHED_FROM_HISTORY) != 0
+        if (state == null && !fromHistory) command(intent)
     }
 
     override fun onNewIntent(intent: Intent) {
@@ -66,16 +66,16 @@ class MainActivity : Activity() {
 
     override fun onStart() {
         super.onStart()
-        phone.seen(true)
+        phone.setForeground(true)
     }
 
     override fun onStop() {
-        phone.seen(false)
+        phone.setForeground(false)
         super.onStop()
     }
 
     override fun onDestroy() {
-        work.cancel()
+        measurements.cancel()
         background.shutdown()
         super.onDestroy()
     }
@@ -90,7 +90,7 @@ class MainActivity : Activity() {
         startButtons += button(column, R.string.benchmark) { startBenchmark() }
         startButtons += button(column, R.string.agreement) { startAgreement() }
         startButtons += button(column, R.string.try_it) { startActivity(Intent(this, TryItActivity::class.java)) }
-        cancelButton = button(column, R.string.cancel) { work.cancel() }
+        cancelButton = button(column, R.string.cancel) { measurements.cancel() }
         shareButtons += button(column, R.string.share_json) { share(Results.JSON) }
         shareButtons += button(column, R.string.share_csv) { share(Results.CSV) }
         status = TextView(this)
@@ -101,7 +101,7 @@ class MainActivity : Activity() {
         column.addView(table)
         busy(false)
         return ScrollView(this).apply {
-            fitsSystemWindows = true // from Android 15 on, apps are drawn behind the system's bars
+            fitsSystemWindows = true // since Android 15, apps are drawn edge to edge
             addView(column)
         }
     }
@@ -117,16 +117,16 @@ class MainActivity : Activity() {
         shareButtons.forEach { it.isEnabled = !busy && results.file(Results.JSON).isFile }
         cancelButton.isEnabled = busy
         progress.visibility = if (busy) View.VISIBLE else View.GONE
-        // With the screen off, cores are slowed down.
+        // Cores are throttled while the screen is off.
         if (busy) window.addFlags(WindowManager.LayoutParams.FLAG_KEEP_SCREEN_ON)
         else window.clearFlags(WindowManager.LayoutParams.FLAG_KEEP_SCREEN_ON)
     }
 
-    private fun onScreen(action: () -> Unit) = runOnUiThread { if (!isDestroyed) action() }
+    private fun onUiThread(action: () -> Unit) = runOnUiThread { if (!isDestroyed) action() }
 
     private fun listModels() = background.execute {
         val list = store.list()
-        onScreen {
+        onUiThread {
             models = list
             controls.show(list)
         }
@@ -140,27 +140,27 @@ class MainActivity : Activity() {
         }
     }
 
-    /** Run a plan; with a token, leave the answer to the command that sent it. */
+    /** Run a plan; with a token, write the answer for the command that sent it. */
     private fun runPlan(plan: Plan, token: String?) {
         table.removeAllViews()
         busy(true)
         val listed = models.models
         background.execute {
-            val said = try {
+            val message = try {
                 measure(plan, listed, token)
             } catch (error: Throwable) {
-                sentence(error).also { if (token != null) results.answer(token, null, it) }
+                userMessage(error).also { if (token != null) results.answer(token, null, it) }
             }
-            onScreen {
-                status.text = said
+            onUiThread {
+                status.text = message
                 busy(false)
             }
         }
     }
 
-    /** Returns what there is to say at the end; nothing if all went well. */
+    /** Run a plan and store its result; returns the final message, empty if all went well. */
     private fun measure(plan: Plan, listed: List<StoredModel>, token: String?): String {
-        val outcome = work.benchmark(plan, listed, Listener())
+        val outcome = measurements.benchmark(plan, listed, Listener())
         val result = results.result(outcome, phone) { TensorFlowLite.runtimeVersion() }
         val problem = keep(result, outcome)
         if (token != null) results.answer(token, result, problem)
@@ -176,26 +176,26 @@ class MainActivity : Activity() {
             results.write(result)
             null
         } catch (error: IOException) {
-            "The result cannot be kept (${error.message}); free some space."
+            "The result cannot be saved (${error.message}); free some space."
         }
     }
 
     private inner class Listener : ProgressListener {
-        override fun started(task: Task, index: Int, total: Int) = onScreen {
+        override fun started(task: Task, index: Int, total: Int) = onUiThread {
             status.text = "${index + 1} / $total: ${task.model}, ${task.backend.id}, ${task.threads}"
         }
 
         override fun progressed(done: Int, total: Int) {
-            // Drawing costs time on the cores that are measured: ten times a row is enough.
-            if (done % maxOf(1, total / STEPS) == 0) onScreen {
+            // Drawing competes with the inferences for the cores, so only ten updates per row.
+            if (done % maxOf(1, total / STEPS) == 0) onUiThread {
                 progress.max = total
                 progress.progress = done
             }
         }
 
-        override fun measured(row: LatencyRow) = onScreen { table.addView(rows.latency(row)) }
+        override fun measured(row: LatencyRow) = onUiThread { table.addView(rows.latency(row)) }
 
-        override fun failed(failure: Failure) = onScreen { table.addView(rows.failure(failure)) }
+        override fun failed(failure: Failure) = onUiThread { table.addView(rows.failure(failure)) }
     }
 
     private fun startAgreement() {
@@ -205,10 +205,10 @@ class MainActivity : Activity() {
         table.removeAllViews()
         busy(true)
         background.execute {
-            work.agreement(chosen, backends, { getString(R.string.no_test, it) }) { row ->
-                onScreen { table.addView(rows.agreement(row)) }
+            measurements.agreement(chosen, backends, { getString(R.string.no_agreement_test, it) }) { row ->
+                onUiThread { table.addView(rows.agreement(row)) }
             }
-            onScreen { busy(false) }
+            onUiThread { busy(false) }
         }
     }
 
@@ -216,19 +216,19 @@ class MainActivity : Activity() {
     private fun command(intent: Intent) {
         val text = intent.getStringExtra("plan") ?: return
         val token = intent.getStringExtra("token").orEmpty().filter { it.isLetterOrDigit() }.ifEmpty { "result" }
-        // Behind the listing, which the same thread does first.
+        // Runs after the listing of models, which is queued first on this thread.
         background.execute {
             val available = store.list()
             try {
                 val plan = Plan.fromJson(text, available.models.map { it.file.file })
-                onScreen {
+                onUiThread {
                     models = available
                     controls.show(available)
                     runPlan(plan, token)
                 }
             } catch (error: PlanException) {
                 results.answer(token, null, error.message)
-                onScreen { dialog(error.message.orEmpty()) }
+                onUiThread { dialog(error.message.orEmpty()) }
             }
         }
     }
@@ -238,7 +238,7 @@ class MainActivity : Activity() {
         try {
             startActivityForResult(choose, CHOOSE_MODEL)
         } catch (error: ActivityNotFoundException) {
-            dialog("This phone has no app to choose files with; push the model with bench.sh.")
+            dialog("This phone has no app for choosing files; push the model with bench.sh.")
         }
     }
 
@@ -249,9 +249,9 @@ class MainActivity : Activity() {
         background.execute {
             try {
                 store.add(uri)
-            } catch (error: Throwable) { // another app's code runs while it lends the file
-                val problem = sentence(error)
-                onScreen { dialog(problem) }
+            } catch (error: Throwable) { // the other app's content provider may throw anything
+                val problem = userMessage(error)
+                onUiThread { dialog(problem) }
             }
         }
         listModels()
@@ -264,8 +264,8 @@ class MainActivity : Activity() {
         startActivity(Intent.createChooser(send, null))
     }
 
-    private fun dialog(sentence: String) {
-        AlertDialog.Builder(this).setMessage(sentence).setPositiveButton(android.R.string.ok, null).show()
+    private fun dialog(message: String) {
+        AlertDialog.Builder(this).setMessage(message).setPositiveButton(android.R.string.ok, null).show()
     }
 
     private companion object {

@@ -17,7 +17,7 @@ import java.io.IOException
 import java.nio.ByteBuffer
 import java.nio.channels.FileChannel
 
-/** A model that the app can run; [card] is null for a file that the user added. */
+/** A model file that the app can run; [card] is null for files added by the user. */
 class StoredModel(val file: ModelFile, val card: ModelCard?, private val open: () -> ByteBuffer) {
     /** Map the file into memory. */
     @Throws(EngineException::class)
@@ -28,19 +28,19 @@ class StoredModel(val file: ModelFile, val card: ModelCard?, private val open: (
     }
 }
 
-/** What was found when models were listed: those that can be used, and why others cannot. */
+/** The usable models, and for each other model why it cannot be used. */
 class ModelList(val models: List<StoredModel>, val problems: List<String>) {
     val hasRecognition: Boolean get() = models.any { it.card is RecognitionCard }
 }
 
-/** The bundled models (assets) and those that the user added (the app's own folder). */
+/** Bundled models (assets) and models added by the user (files of the app). */
 class ModelStore(private val context: Context) {
     private val added = File(context.filesDir, FOLDER)
 
-    // Where bench.sh pushes models to; null while the shared storage is away.
+    // Where bench.sh pushes models; null while the shared storage is not mounted.
     private val pushed get() = context.getExternalFilesDir(FOLDER)
 
-    /** Check all models against their cards; takes as long as reading them. */
+    /** List all models, verified against their cards; reads every file completely. */
     fun list(): ModelList {
         val models = ArrayList<StoredModel>()
         val problems = ArrayList<String>()
@@ -67,13 +67,14 @@ class ModelStore(private val context: Context) {
                 problems.add("${file.name}: the file cannot be read (${error.message}).")
                 continue
             }
-            if (models.any { it.file.file == file.name }) problems.add("${file.name}: the name is taken; rename the file.")
-            else models.add(StoredModel(found, null) { mapFile(file) })
+            if (models.any { it.file.file == file.name }) {
+                problems.add("${file.name}: another model has this name; rename the file.")
+            } else models.add(StoredModel(found, null) { mapFile(file) })
         }
         return ModelList(models, problems)
     }
 
-    /** Copy a file of the user's into the app, whole or not at all. */
+    /** Copy a file chosen by the user into the app, atomically. */
     @Throws(ModelException::class)
     fun add(uri: Uri) {
         val name = displayName(uri)
@@ -85,35 +86,35 @@ class ModelStore(private val context: Context) {
             val head = ByteArray(HEAD)
             val read = temporary.inputStream().use { it.read(head) }
             if (read < HEAD || !ModelFiles.isTFLite(head)) {
-                throw ModelException("$name: this is not a TFLite file; choose a .tflite file of this project.")
+                throw ModelException("$name: this is not a TFLite file; choose a .tflite file written by iris-tf export.")
             }
             added.mkdirs()
-            if (!temporary.renameTo(File(added, name))) throw IOException("it cannot be kept")
+            if (!temporary.renameTo(File(added, name))) throw IOException("it cannot be moved")
         } catch (error: IOException) {
             throw ModelException("$name: the file cannot be copied (${error.message}); free some space.")
         } catch (error: SecurityException) {
-            throw ModelException("$name: the app may not read this file; choose it again.")
+            throw ModelException("$name: the app is not allowed to read this file; choose it again.")
         } finally {
             temporary.delete()
         }
     }
 
-    /** The agreement test of a model, or null if the app holds none. */
+    /** The agreement test of a model; null if none is bundled. */
     @Throws(ModelException::class)
     fun agreement(model: ModelFile): Agreement? {
         val name = "${model.file}.json"
         val test = test(name)?.let { Agreement.read(it, name) } ?: return null
-        if (test.sha256 != model.sha256) throw old(name)
+        if (test.sha256 != model.sha256) throw outdated(name)
         return test
     }
 
-    /** The test with photographs for a segmenter, or null if the app holds none. */
+    /** The test of segmentation and crops for a segmenter; null if none is bundled. */
     @Throws(ModelException::class)
     fun eyeAgreement(model: ModelFile): EyeAgreement? {
         val name = EyeAgreement.FILE
         val test = test(name)?.let { EyeAgreement.read(it, name) }
         if (test == null || test.file != model.file) return null
-        if (test.sha256 != model.sha256) throw old(name)
+        if (test.sha256 != model.sha256) throw outdated(name)
         return test
     }
 
@@ -123,8 +124,8 @@ class ModelStore(private val context: Context) {
         throw ModelException("$name: the test cannot be read (${error.message}).")
     }
 
-    private fun old(name: String) =
-        ModelException("$name: the test was made with another file; run write_agreement.py again.")
+    private fun outdated(name: String) =
+        ModelException("$name: the test was written for another version of the model; run write_agreement.py again.")
 
     private fun asset(path: String) = context.assets.open(path).use { String(it.readBytes(), Charsets.UTF_8) }
 

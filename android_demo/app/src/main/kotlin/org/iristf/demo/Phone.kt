@@ -10,19 +10,19 @@ import android.os.Debug
 import android.os.PowerManager
 import org.iristf.core.Conditions
 import org.iristf.core.Machine
-import org.iristf.core.Presence
-import org.iristf.core.Surroundings
+import org.iristf.core.ForegroundMonitor
+import org.iristf.core.DeviceMonitor
 
-/** What the phone says of itself. */
-class Phone(private val context: Context) : Surroundings {
-    private val presence = Presence()
+/** Hardware, system and state of the phone. */
+class Phone(private val context: Context) : DeviceMonitor {
+    private val foreground = ForegroundMonitor()
 
-    /** Tell whether the app can be seen; if not, the system may slow it down. */
-    fun seen(seen: Boolean) = presence.seen(seen)
+    /** Record whether the app is in the foreground; in the background the system may throttle it. */
+    fun setForeground(inForeground: Boolean) = foreground.update(inForeground)
 
-    override fun invalid(): String? = if (presence.left) context.getString(R.string.left_app) else null
+    override fun invalid(): String? = if (foreground.interrupted) context.getString(R.string.left_foreground) else null
 
-    override fun reset() = presence.reset()
+    override fun reset() = foreground.reset()
 
     override fun conditions(): Conditions {
         val battery = context.registerReceiver(null, IntentFilter(Intent.ACTION_BATTERY_CHANGED))

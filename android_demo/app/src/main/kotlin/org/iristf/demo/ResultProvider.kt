@@ -12,8 +12,8 @@ import java.io.File
 import java.io.FileNotFoundException
 
 /**
- * Lends the result files, read-only, to the app that the user shares them with, and a place for a
- * photograph to the camera's app.
+ * Shares the result files, read-only, with the app that the user chooses, and lets the camera app write
+ * its photo.
  */
 class ResultProvider : ContentProvider() {
     override fun onCreate() = true
@@ -63,7 +63,7 @@ class ResultProvider : ContentProvider() {
         private val TYPES =
             mapOf(Results.JSON to "application/json", Results.CSV to "text/csv", PHOTO to "image/jpeg")
 
-        /** Where the camera's app leaves a photograph. */
+        /** The file that the camera app writes its photo to. */
         fun photo(context: Context) = File(context.cacheDir, PHOTO)
 
         fun uri(file: String): Uri = Uri.parse("content://org.iristf.demo.results/$file")

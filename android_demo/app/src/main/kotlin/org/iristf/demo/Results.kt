@@ -11,7 +11,7 @@ import java.util.Date
 import java.util.Locale
 import java.util.TimeZone
 
-/** The files in which results leave the app. */
+/** Builds results and writes the files in which they leave the app. */
 class Results(private val context: Context) {
     private val folder = File(context.filesDir, FOLDER)
 
@@ -20,7 +20,7 @@ class Results(private val context: Context) {
     /**
      * The result of a run, or null if no row could be measured.
      *
-     * @param runtime version of the library, not asked for without rows: there may be no library
+     * @param runtime version of LiteRT; called only if there are rows, because its library may be missing
      */
     fun result(outcome: BenchmarkOutcome, phone: Phone, runtime: () -> String): LatencyResult? {
         if (outcome.rows.isEmpty()) return null
@@ -32,7 +32,7 @@ class Results(private val context: Context) {
         )
     }
 
-    /** Write JSON and CSV to be shared. */
+    /** Write the JSON and CSV files for sharing. */
     @Throws(IOException::class)
     fun write(result: LatencyResult) {
         folder.mkdirs()
@@ -41,8 +41,8 @@ class Results(private val context: Context) {
     }
 
     /**
-     * Leave the answer to a command for `bench.sh`, in the app's folder on the shared storage:
-     * the result, or one sentence that says why there is none. It appears whole or not at all.
+     * Write the answer to a command of `bench.sh` atomically into the app's folder on the shared storage:
+     * the result, or one sentence with the reason why there is none.
      */
     fun answer(token: String, result: LatencyResult?, problem: String?) {
         val shared = context.getExternalFilesDir(null) ?: return

@@ -11,13 +11,13 @@ import org.iristf.core.LatencyRow
 import org.iristf.core.Statistics
 import java.util.Locale
 
-/** The views of single rows. */
+/** Creates the views of single rows. */
 class Rows(private val context: Context) {
     fun latency(row: LatencyRow): View = block(
         listOfNotNull(
             text("${row.model.file} · ${row.backendRequested} · ${threads(row.threads)}"),
             if (row.backend == row.backendRequested) null else warning("Ran on ${row.backend}. ${row.fallback.orEmpty()}"),
-            if (row.backend == Backend.CPU.id) null else text(context.getString(R.string.perhaps_partly)),
+            if (row.backend == Backend.CPU.id) null else text(context.getString(R.string.partial_delegation)),
             row.invalid?.let(::warning),
             row.throttling?.let { warning(context.getString(R.string.throttled, it)) },
             text(
@@ -40,27 +40,28 @@ class Rows(private val context: Context) {
     fun agreement(row: AgreementRow): View {
         val result = row.result
         val figure = result?.let {
-            val line = String.format(Locale.ROOT, "least cosine %.6f of %d inputs on %s", it.minCosine, it.cases, row.backend)
-            if (it.agrees) text(line) else warning("$line: the phone computes something else than the desktop.")
+            val line = String.format(
+                Locale.ROOT, "minimum cosine %.6f over %d inputs on %s", it.minCosine, it.cases, row.backend,
+            )
+            if (it.agrees) text(line) else warning("$line: the phone does not compute what the desktop computes.")
         }
         val crops = row.eyes?.let {
             val line = String.format(
-                Locale.ROOT, "%d of %d photographs cropped: visible iris overlaps by %.4f or more, outlines are at most " +
-                    "%.4f iris radii apart, strips %.2f grey levels", it.crops, it.eyes, it.leastOverlap, it.greatestShift,
-                it.greatestDifference,
+                Locale.ROOT, "%d of %d images cropped: visible iris IoU at least %.4f, outlines differ by at most %.4f " +
+                    "iris radii, strips by at most %.2f grey levels", it.crops, it.eyes, it.minOverlap, it.maxShift,
+                it.maxStripDifference,
             )
-            if (it.agrees) text(line) else warning("$line: the phone makes other crops than the desktop.")
+            if (it.agrees) text(line) else warning("$line: the phone's crops differ from the desktop's.")
         }
         val views = listOfNotNull(text("${row.model} · ${row.requested.id}"), figure, crops, row.problem?.let(::warning))
         val agrees = result?.agrees == true && row.eyes?.agrees != false
         return block(views).apply { if (!agrees) setBackgroundColor(RED) }
     }
 
-    fun sentence(sentence: String): View = block(listOf(text(sentence)))
 
     private fun figures(times: Statistics) = "n ${times.count}, min ${milliseconds(times.min)}, median " +
         "${milliseconds(times.median)}, mean ${milliseconds(times.avg)}, p90 ${milliseconds(times.p90)}, p95 " +
-        "${milliseconds(times.p95)}, p99 ${milliseconds(times.p99)}, deviation ${milliseconds(times.stddev)}"
+        "${milliseconds(times.p95)}, p99 ${milliseconds(times.p99)}, standard deviation ${milliseconds(times.stddev)}"
 
     private fun conditions(conditions: org.iristf.core.Conditions?) = listOfNotNull(
         conditions?.thermal?.let { "thermal $it" }, conditions?.batteryPercent?.let { "battery $it %" },
@@ -87,7 +88,7 @@ class Rows(private val context: Context) {
 
     private companion object {
         const val SPACE_DP = 8
-        val RED = Color.argb(96, 220, 0, 0) // lets dark and light themes through
+        val RED = Color.argb(96, 220, 0, 0) // translucent, for dark and light themes
         const val MIB = 1024.0 * 1024.0
     }
 }

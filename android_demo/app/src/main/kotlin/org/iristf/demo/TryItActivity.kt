@@ -28,18 +28,18 @@ import java.util.Locale
 import java.util.concurrent.ExecutorService
 import java.util.concurrent.Executors
 
-/** Two pictures of eyes become crops, embeddings and a decision. */
+/** Compares two eye images: segmentations, crops, similarity and decision. */
 class TryItActivity : Activity() {
     private lateinit var panels: List<EyePanel>
     private lateinit var chooser: Spinner
     private lateinit var note: TextView
     private lateinit var verdict: TextView
-    private var waiting = 0 // tasks that have not ended
+    private var pending = 0 // number of unfinished background tasks
 
-    // All that follows is used on this one thread.
+    // All fields below are used on this thread only.
     private val background: ExecutorService = Executors.newSingleThreadExecutor()
     private lateinit var store: ModelStore
-    private lateinit var pictures: PictureReader
+    private lateinit var imageReader: EyeImageReader
     private var models = emptyList<StoredModel>()
     private var recognizer: Recognizer? = null
     private val images = arrayOfNulls<GrayImage>(EYES)
@@ -48,13 +48,13 @@ class TryItActivity : Activity() {
     override fun onCreate(state: Bundle?) {
         super.onCreate(state)
         store = ModelStore(this)
-        pictures = PictureReader(this)
+        imageReader = EyeImageReader(this)
         setContentView(layout())
         inBackground({ dialog(it) }) {
             models = store.list().models
             open(recognitionModels().firstOrNull())
             val names = recognitionModels().map { it.file.file }
-            onScreen { offer(names) }
+            onUiThread { offer(names) }
         }
     }
 
@@ -73,7 +73,7 @@ class TryItActivity : Activity() {
         val threads = TextView(this).apply { setText(R.string.one_thread) }
         verdict = TextView(this).apply { setTextIsSelectable(true) }
         panels = listOf(R.string.first_eye, R.string.second_eye).mapIndexed { i, title ->
-            EyePanel(this, title, { choosePicture(i) }, { takePicture(i) })
+            EyePanel(this, title, { chooseImage(i) }, { takePhoto(i) })
         }
         (listOf(chooser, threads, note) + panels + verdict).forEach(column::addView)
         return ScrollView(this).apply {
@@ -82,7 +82,7 @@ class TryItActivity : Activity() {
         }
     }
 
-    /** Recognition models with a card; float16 first, which is what a phone would use. */
+    /** Recognition models with a card; float16 first, the precision meant for phones. */
     private fun recognitionModels() = models.filter { it.card is RecognitionCard }
         .sortedBy { it.card?.files?.get(it.file.file)?.precision != "float16" }
 
@@ -111,28 +111,28 @@ class TryItActivity : Activity() {
         recognizer?.close()
         recognizer = null
         val segmenter = models.firstOrNull { it.card is SegmenterCard }
-            ?: throw ModelException("The app holds no segmenter; build it again with models/iris-segmenter beside it.")
+            ?: throw ModelException("The app contains no segmenter; rebuild it with models/iris-segmenter in the repository.")
         val engines = LiteRtEngines(models.associateBy { it.file }::getValue)
         val opened = Recognizer.open(
             engines, segmenter.file to segmenter.card as SegmenterCard,
             model?.let { it.file to it.card as RecognitionCard }, Clock(System::nanoTime),
         )
         recognizer = opened
-        onScreen { note.text = opened.note.orEmpty() }
+        onUiThread { note.text = opened.note.orEmpty() }
     }
 
-    /** Read a picture, and make of it what can be made. */
+    /** Read and process an image. */
     private fun read(eye: Int, uri: Uri) {
-        val problem = { sentence: String ->
-            panels[eye].show(images[eye], sentence)
-            dialog(sentence)
+        val problem = { message: String ->
+            panels[eye].show(images[eye], message)
+            dialog(message)
         }
         inBackground(problem) {
             images[eye] = null
             enrolled[eye] = null
-            onScreen { verdict.text = "" }
+            onUiThread { verdict.text = "" }
             try {
-                images[eye] = pictures.read(uri)
+                images[eye] = imageReader.read(uri)
             } finally {
                 if (uri == ResultProvider.uri(ResultProvider.PHOTO)) ResultProvider.photo(this).delete()
             }
@@ -141,21 +141,22 @@ class TryItActivity : Activity() {
     }
 
     private fun enrol(eye: Int) {
-        val ready = recognizer ?: throw ModelException("No model could be loaded, so pictures cannot be tried.")
+        val ready = recognizer
+            ?: throw ModelException("No model could be loaded, so images cannot be compared; reopen this screen.")
         val image = images[eye] ?: return
         enrolled[eye] = null
         val found = ready.enrol(image)
         enrolled[eye] = found
         val (first, second) = enrolled
         val comparison = if (first == null || second == null) null else ready.compare(first, second)
-        onScreen {
+        onUiThread {
             panels[eye].show(found)
             verdict.text = comparison?.let(::describe).orEmpty()
         }
     }
 
     private fun describe(comparison: Comparison): String {
-        val verdict = getString(if (comparison.decision.sameEye) R.string.same_eye else R.string.other_eyes)
+        val verdict = getString(if (comparison.decision.sameEye) R.string.same_eye else R.string.different_eyes)
         val similarity = String.format(Locale.ROOT, "similarity %.4f", comparison.similarity)
         return (listOf(verdict, similarity) + (listOf(comparison.decision) + comparison.others).map(::line)).joinToString("\n")
     }
@@ -165,24 +166,24 @@ class TryItActivity : Activity() {
         decision.threshold,
     )
 
-    private fun choosePicture(eye: Int) = ask(
+    private fun chooseImage(eye: Int) = launch(
         Intent(Intent.ACTION_OPEN_DOCUMENT).addCategory(Intent.CATEGORY_OPENABLE).setType("image/*"),
-        CHOOSE + eye, "This phone has no app to choose pictures with.",
+        CHOOSE + eye, "This phone has no app for choosing images.",
     )
 
-    private fun takePicture(eye: Int) {
+    private fun takePhoto(eye: Int) {
         val uri = ResultProvider.uri(ResultProvider.PHOTO)
         val intent = Intent(MediaStore.ACTION_IMAGE_CAPTURE).putExtra(MediaStore.EXTRA_OUTPUT, uri)
             .addFlags(Intent.FLAG_GRANT_WRITE_URI_PERMISSION or Intent.FLAG_GRANT_READ_URI_PERMISSION)
-        // The permission goes with the clip, not with the extra.
+        // The permission is granted for URIs in the clip data, not for those in extras.
         intent.clipData = ClipData.newRawUri(null, uri)
-        ask(intent, TAKE + eye, "This phone has no camera app; choose a picture.")
+        launch(intent, TAKE + eye, "This phone has no camera app; choose an image instead.")
     }
 
-    private fun ask(intent: Intent, request: Int, nobody: String) = try {
+    private fun launch(intent: Intent, request: Int, unavailable: String) = try {
         startActivityForResult(intent, request)
     } catch (error: ActivityNotFoundException) {
-        dialog(nobody)
+        dialog(unavailable)
     }
 
     override fun onActivityResult(request: Int, result: Int, data: Intent?) {
@@ -192,29 +193,29 @@ class TryItActivity : Activity() {
         else data?.data?.let { read(request - CHOOSE, it) }
     }
 
-    /** Run something away from the screen's thread; what goes wrong is told in one sentence. */
+    /** Run an action on the background thread; [problem] receives the message if it fails. */
     private fun inBackground(problem: (String) -> Unit, action: () -> Unit) {
-        waiting++
+        pending++
         panels.forEach { it.busy(true) }
         background.execute {
             val failure = try {
                 action()
                 null
             } catch (error: Throwable) {
-                sentence(error)
+                userMessage(error)
             }
-            onScreen {
-                waiting--
-                panels.forEach { it.busy(waiting > 0) }
+            onUiThread {
+                pending--
+                panels.forEach { it.busy(pending > 0) }
                 if (failure != null) problem(failure)
             }
         }
     }
 
-    private fun onScreen(action: () -> Unit) = runOnUiThread { if (!isDestroyed) action() }
+    private fun onUiThread(action: () -> Unit) = runOnUiThread { if (!isDestroyed) action() }
 
-    private fun dialog(sentence: String) {
-        AlertDialog.Builder(this).setMessage(sentence).setPositiveButton(android.R.string.ok, null).show()
+    private fun dialog(message: String) {
+        AlertDialog.Builder(this).setMessage(message).setPositiveButton(android.R.string.ok, null).show()
     }
 
     private companion object {

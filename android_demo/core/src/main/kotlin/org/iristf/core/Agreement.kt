@@ -2,54 +2,60 @@ package org.iristf.core
 
 import kotlin.math.sqrt
 
-/** One input of an agreement test and what the desktop computed for it. */
+/** One input of an agreement test, with the output computed on the desktop. */
 class AgreementCase(val image: GrayImage, val expected: FloatArray)
 
-/** How far one engine agrees with the desktop. */
+/** Agreement of one engine with the desktop: the minimum cosine of all cases. */
 data class AgreementResult(val cases: Int, val minCosine: Double) {
-    /** False also when a value was no number. */
+    /** False, too, if an output contained NaN. */
     val agrees: Boolean get() = minCosine >= THRESHOLD
 
     companion object {
-        /** What the export of a model demands, with room for float16 arithmetic. */
+        /** The bound that exported models must meet, with a margin for float16 arithmetic. */
         const val THRESHOLD = 0.999
     }
 }
 
 /**
- * Inputs with the outputs that the desktop computed, written by `android_demo/write_agreement.py`.
+ * Agreement test of one model: inputs with the outputs computed on the desktop, written by
+ * `android_demo/write_agreement.py`.
  *
- * The JSON has `file` and `sha256` of the model; `height` and `width` of the inputs; `positions`,
- * the places in the output, counted in the order of memory, that were kept; and `cases`, each with
- * `pixels` (grey levels, row by row, in hexadecimal digits) and `outputs` at the positions.
+ * Fields of the JSON file: `file` and `sha256` of the model; `height` and `width` of the inputs;
+ * `positions`, the indices into the flattened output whose values are stored; and `cases`, each with
+ * `pixels` (grey levels, row by row, as hexadecimal digits) and `outputs` (values at the positions).
  */
 class Agreement(val file: String, val sha256: String, val positions: IntArray, val cases: List<AgreementCase>) {
     /**
      * Run all cases on an engine.
      *
-     * @throws EngineException when the model is another than the one the file was made with
+     * @throws EngineException if the engine's input or output does not have the test's size
      */
     @Throws(EngineException::class)
     fun run(engine: Engine): AgreementResult {
-        var least = 1.0
+        var minimum = 1.0
         for (case in cases) {
             if (engine.inputShape != listOf(1, case.image.height, case.image.width, 1)) {
-                throw EngineException("The test inputs have another size than the model takes; write them again.")
+                throw EngineException("The test inputs do not have the model's input size; run write_agreement.py again.")
             }
             engine.fill(case.image.toFloats())
             engine.invoke()
             val output = engine.output()
             if (positions.any { it >= output.size }) {
-                throw EngineException("The model gives fewer values than the test has; write the test again.")
+                throw EngineException("The model has fewer outputs than the test; run write_agreement.py again.")
             }
             val cosine = cosine(FloatArray(positions.size) { output[positions[it]] }, case.expected)
-            // A comparison with NaN is false: what is no number counts as disagreement.
-            if (!(cosine >= least)) least = if (cosine.isNaN()) -1.0 else cosine
+            // NaN counts as disagreement; every comparison with it is false.
+            if (!(cosine >= minimum)) minimum = if (cosine.isNaN()) -1.0 else cosine
         }
-        return AgreementResult(cases.size, least)
+        return AgreementResult(cases.size, minimum)
     }
 
     companion object {
+        /**
+         * Parse a test file.
+         *
+         * @param where name of the file, for error messages
+         */
         @Throws(ModelException::class)
         fun read(text: String, where: String): Agreement = try {
             val json = JsonObject.parse(text)
@@ -70,10 +76,10 @@ class Agreement(val file: String, val sha256: String, val positions: IntArray, v
         } catch (error: JsonException) {
             throw ModelException("$where: ${error.message}")
         } catch (error: NumberFormatException) {
-            throw ModelException("$where: pixels are not hexadecimal digits.")
+            throw ModelException("$where: pixels are not hexadecimal digits; run write_agreement.py again.")
         }
 
-        /** Cosine of the angle between two vectors, -1..1; not a number if either is zero. */
+        /** Cosine of the angle between two vectors, -1..1; NaN if either vector is zero. */
         fun cosine(one: FloatArray, other: FloatArray): Double {
             var product = 0.0
             var ones = 0.0
@@ -88,7 +94,7 @@ class Agreement(val file: String, val sha256: String, val positions: IntArray, v
     }
 }
 
-/** The bytes that hexadecimal digits stand for. */
+/** The bytes encoded by a string of hexadecimal digits. */
 internal fun hexadecimal(digits: String) = ByteArray(digits.length / 2) {
     digits.substring(2 * it, 2 * it + 2).toInt(16).toByte()
 }

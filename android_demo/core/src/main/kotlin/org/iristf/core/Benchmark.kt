@@ -5,25 +5,25 @@ fun interface Clock {
     fun nanoseconds(): Long
 }
 
-/** What the measuring loop asks of the phone between inferences. */
-interface Surroundings {
+/** State of the device, queried before and after each row. */
+interface DeviceMonitor {
     fun conditions(): Conditions?
 
-    /** Memory of the process in bytes, null where the system does not say. */
+    /** Memory of the process in bytes; null if unknown. */
     fun memoryBytes(): Long?
 
-    /** Why times measured since [reset] must not be used, or null. */
+    /** Why times measured since the last [reset] are invalid; null if they are valid. */
     fun invalid(): String?
 
-    /** Forget what would have made earlier times invalid. */
+    /** Start a new interval for [invalid]. */
     fun reset()
 }
 
-/** Hears of progress, on the thread that measures. */
+/** Receives progress on the measuring thread. */
 interface ProgressListener {
     fun started(task: Task, index: Int, total: Int)
 
-    /** [done] of [total] inferences of the row, warm-up and first ones counted. */
+    /** [done] of the [total] initialisations and inferences of the row, including warm-up. */
     fun progressed(done: Int, total: Int)
 
     fun measured(row: LatencyRow)
@@ -31,27 +31,27 @@ interface ProgressListener {
     fun failed(failure: Failure)
 }
 
-/** What came out of a plan; [cancelled] when not all of its rows were tried. */
+/** Results of a plan; [cancelled] if not all of its rows were attempted. */
 data class BenchmarkOutcome(
     val rows: List<LatencyRow>, val failures: List<Failure>, val cancelled: Boolean,
 )
 
 /**
- * Carries out plans, one row after the other.
+ * Runs benchmark plans, one row after the other.
  *
- * A row makes some fresh engines and times each one's making and first inference, then makes one
- * more for warm-up and the inferences that count, as `iris_tf/benchmark/latency.py` does. A model
- * or backend that fails is a [Failure], and the next row is tried. A row during which the run is
- * cancelled is dropped.
+ * As in `iris_tf/benchmark/latency.py`, a row creates several fresh engines and times the creation
+ * and the first inference of each, then creates one more for warm-up and the measured inferences.
+ * A model or backend that fails is recorded as a [Failure], and the next row follows. The row
+ * during which a run is cancelled is discarded.
  *
- * @param models the model files by name
- * @param cancelled asked before each inference and each loading
+ * @param models model files by name
+ * @param cancelled queried before each inference and each creation of an engine
  */
 class Benchmark(
     private val models: Map<String, ModelFile>,
     private val engines: EngineFactory,
     private val clock: Clock,
-    private val surroundings: Surroundings,
+    private val device: DeviceMonitor,
     private val listener: ProgressListener,
     private val cancelled: () -> Boolean,
 ) {
@@ -74,7 +74,7 @@ class Benchmark(
                 failures.add(failure(task, sentence(error)))
                 listener.failed(failures.last())
             } catch (error: OutOfMemoryError) {
-                failures.add(failure(task, "The phone has not enough memory for this model; close other apps."))
+                failures.add(failure(task, "The phone does not have enough memory for this model; close other apps."))
                 listener.failed(failures.last())
             }
         }
@@ -91,10 +91,10 @@ class Benchmark(
 
     private fun measure(task: Task, plan: Plan): LatencyRow {
         val model = models[task.model]
-            ?: throw EngineException("There is no model file of this name; choose one that the app lists.")
+            ?: throw EngineException("There is no model file with this name; choose one that the app lists.")
         val row = Row(task, model, 2 * plan.initialisations + plan.warmup + plan.runs)
-        surroundings.reset()
-        val start = surroundings.conditions()
+        device.reset()
+        val start = device.conditions()
         val init = ArrayList<Double>()
         val first = ArrayList<Double>()
         repeat(plan.initialisations) {
@@ -110,8 +110,8 @@ class Benchmark(
             LatencyRow(
                 model, task.backend.id, engine.backend, task.threads, Statistics(init),
                 Statistics(first), if (warmup.isEmpty()) null else Statistics(warmup),
-                Statistics(runs), engine.fallback, surroundings.invalid(),
-                surroundings.memoryBytes(), start, surroundings.conditions(),
+                Statistics(runs), engine.fallback, device.invalid(),
+                device.memoryBytes(), start, device.conditions(),
             )
         }
     }
@@ -131,11 +131,11 @@ class Benchmark(
 
         fun infer(engine: Engine): Double {
             stopIfCancelled()
-            // Filled anew each time: the interpreter may use the input's memory for other tensors.
+            // Filled before every inference: the interpreter may reuse the input's memory for other tensors.
             engine.fill(input ?: noise(engine.inputShape).also { input = it })
             val start = clock.nanoseconds()
-            val own = engine.invoke()
-            val time = if (own == null) since(start) else own / 1e6
+            val measured = engine.invoke()
+            val time = if (measured == null) since(start) else measured / 1e6
             step()
             return time
         }
@@ -150,7 +150,7 @@ class Benchmark(
     }
 
     companion object {
-        /** Grey levels of noise, the same each time. */
+        /** Uniform random grey levels 0..255, with a fixed seed. */
         fun noise(shape: List<Int>): FloatArray {
             val random = java.util.Random(0)
             return FloatArray(shape.fold(1, Int::times)) { random.nextInt(256).toFloat() }

@@ -5,22 +5,22 @@ import kotlin.math.sin
 import kotlin.math.sqrt
 
 /**
- * An ellipse in image coordinates (x to the right, y down), in pixels; pixel centres lie at whole
- * numbers.
+ * An ellipse in image coordinates (x to the right, y down), in pixels; pixel centres have integer
+ * coordinates.
  *
  * @property a semi-axis along [angle]
- * @property b semi-axis across it
- * @property angle in radians, turning from +x towards +y
+ * @property b semi-axis perpendicular to it
+ * @property angle in radians, from +x towards +y
  */
 data class Ellipse(val x: Double, val y: Double, val a: Double, val b: Double, val angle: Double = 0.0) {
     /** Radius of the circle of equal area, in pixels. */
     val radius: Double get() = sqrt(a * b)
 
-    /** This after every length is multiplied by [factor] and the shift is added. */
+    /** This ellipse scaled about the origin by [factor], then shifted. */
     fun scaled(factor: Double, shiftX: Double, shiftY: Double) =
         Ellipse(x * factor + shiftX, y * factor + shiftY, a * factor, b * factor, angle)
 
-    /** A point of the outline; [at] is measured from +x, not from the ellipse's own axis. */
+    /** The outline's point at the angle [at], measured from +x and not from the ellipse's own axis. */
     fun point(at: Double): Pair<Double, Double> {
         val u = cos(at - angle) * a
         val v = sin(at - angle) * b

@@ -5,18 +5,18 @@ import kotlin.math.abs
 import kotlin.math.atan2
 import kotlin.math.sqrt
 
-/** Robust ellipses through points: `fit_ellipse` of `iris_tf/segmentation/polar.py`. */
+/** Robust ellipse fit, equal to `fit_ellipse` of `iris_tf/segmentation/polar.py`. */
 internal object EllipseFit {
     /**
-     * Fit an ellipse, drawn towards a circle where points say little, by reweighted least squares.
+     * Fit an ellipse by iteratively reweighted least squares, regularised towards a circle.
      *
-     * @param weights trust in each point, 0..1
-     * @param ridge strength of the pull to a circle
-     * @return the outline, or null where no ellipse fits
+     * @param weights weight of each point, 0..1
+     * @param ridge strength of the regularisation
+     * @return the ellipse, or null if none fits
      */
     fun fit(x: DoubleArray, y: DoubleArray, weights: DoubleArray, ridge: Double): Ellipse? {
         val total = weights.sum()
-        if (total < LEAST_WEIGHT) return null
+        if (total < MIN_WEIGHT) return null
         val centreX = x.indices.sumOf { weights[it] * x[it] } / total
         val centreY = y.indices.sumOf { weights[it] * y[it] } / total
         val scale = sqrt(x.indices.sumOf { weights[it] * (square(x[it] - centreX) + square(y[it] - centreY)) } / total)
@@ -46,10 +46,10 @@ internal object EllipseFit {
                     for (j in 0 until UNKNOWNS) normal[i][j] += row[i] * weight * row[j]
                 }
             }
-            // The last two unknowns are 0 for a circle.
+            // The last two unknowns vanish for a circle.
             for (i in UNKNOWNS - 2 until UNKNOWNS) normal[i][i] += ridge
             solution = solve(normal, right) ?: return null
-            // About the radial miss.
+            // Approximately the radial residuals.
             val residuals = DoubleArray(rows.size) { k ->
                 (target[k] - (0 until UNKNOWNS).sumOf { rows[k][it] * solution[it] }) / 2.0
             }
@@ -64,18 +64,18 @@ internal object EllipseFit {
     private fun ellipse(solution: DoubleArray): Ellipse? {
         val (a, b, c, p, q) = solution
         val determinant = 1 - p * p - q * q
-        if (determinant <= LEAST_DETERMINANT) return null
+        if (determinant <= MIN_DETERMINANT) return null
         val u = ((1 + p) * a + q * b) / determinant
         val v = (q * a + (1 - p) * b) / determinant
         val constant = c + u * ((1 - p) * u - q * v) + v * ((1 + p) * v - q * u)
         if (constant <= 0) return null
-        // The quadratic form is the unit matrix minus ((p, q), (q, -p)), whose eigenvalues are +-size.
+        // The quadratic form is the identity minus ((p, q), (q, -p)), whose eigenvalues are +-size.
         val size = sqrt(p * p + q * q)
         val angle = (0.5 * atan2(q, p) + PI) % PI
         return Ellipse(u, v, sqrt(constant / (1 - size)), sqrt(constant / (1 + size)), angle)
     }
 
-    /** Solve linear equations by elimination with row exchange; null where there is no one solution. */
+    /** Gaussian elimination with partial pivoting; null if the matrix is singular. */
     private fun solve(matrix: Array<DoubleArray>, right: DoubleArray): DoubleArray? {
         val size = right.size
         for (column in 0 until size) {
@@ -100,7 +100,7 @@ internal object EllipseFit {
 
     private const val UNKNOWNS = 5
     private const val ROUNDS = 6
-    private const val LEAST_WEIGHT = 6.0
-    private const val LEAST_DETERMINANT = 0.1
-    private const val TOLERANCE = 0.02 // smallest residual scale, as a share of the radius
+    private const val MIN_WEIGHT = 6.0
+    private const val MIN_DETERMINANT = 0.1
+    private const val TOLERANCE = 0.02 // least residual scale, relative to the radius
 }

@@ -2,31 +2,31 @@ package org.iristf.core
 
 import java.io.Closeable
 
-/** A model that cannot be run; the message is one sentence for the person at the phone. */
+/** A model that cannot be run; the message is one sentence for the user. */
 class EngineException(message: String, cause: Throwable? = null) : Exception(message, cause)
 
-/** One signature of a loaded model, from one float32 input to one float32 output. */
+/** One signature of a loaded model, with one float32 input and one float32 output. */
 interface Engine : Closeable {
-    /** What it runs on: an id of [Backend], which may differ from the one asked for. */
+    /** Id of the [Backend] that the model runs on, which may differ from the requested one. */
     val backend: String
 
-    /** Why it does not run on what was asked for, in one sentence; null if it does. */
+    /** Why the model does not run on the requested backend, in one sentence; null if it does. */
     val fallback: String?
 
-    /** Sizes of the input, e.g. (1, 192, 256, 1). */
+    /** Shape of the input, e.g. (1, 192, 256, 1). */
     val inputShape: List<Int>
 
-    /** Sizes of the output. */
+    /** Shape of the output. */
     val outputShape: List<Int>
 
-    /** Copy the input into the model. */
+    /** Copy the input into the input tensor. */
     fun fill(input: FloatArray)
 
     /**
-     * Infer, from the filled input to the filled output.
+     * Run one inference on the input tensor.
      *
-     * @return the nanoseconds that this took, where the runtime says so without the copying
-     *   around it; null: the whole call is what is timed
+     * @return duration in nanoseconds as measured by the runtime, without copies of input and
+     *   output; null if the runtime does not measure it, and the caller must time the call
      */
     fun invoke(): Long?
 
@@ -34,19 +34,19 @@ interface Engine : Closeable {
     fun output(): FloatArray
 }
 
-/** Makes engines. */
+/** Creates engines. */
 interface EngineFactory {
     /**
-     * Load a model and make it ready to run.
+     * Load a model and prepare it for inference.
      *
-     * @param signature which of the model's signatures: a name of [Signature]
-     * @throws EngineException when that cannot be done
+     * @param signature key of the signature to run, see [Signature]
+     * @throws EngineException if the model cannot be loaded
      */
     @Throws(EngineException::class)
     fun open(model: ModelFile, backend: Backend, threads: Int, signature: String = Signature.KEY): Engine
 }
 
-/** A model file as results name it. */
+/** A model file as identified in results: name without folders, SHA-256 and size. */
 data class ModelFile(val file: String, val sha256: String, val bytes: Long) {
     fun toJson(): Map<String, Any?> =
         linkedMapOf("file" to file, "sha256" to sha256, "bytes" to bytes)

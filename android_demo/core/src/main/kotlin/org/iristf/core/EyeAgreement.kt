@@ -4,44 +4,48 @@ import kotlin.math.abs
 import kotlin.math.hypot
 
 /**
- * One photograph and what Python made of it.
+ * One eye image with Python's result.
  *
- * @property refusal why Python gave no crop, in its words; null if it did
+ * @property expected Python's segmentation; null if it failed
+ * @property strip Python's unrolled strip; null if it failed
+ * @property refusal Python's error message if it extracted no crop; else null
  */
 class EyeCase(val image: GrayImage, val expected: SegmentedEye?, val strip: GrayImage?, val refusal: String?)
 
-/** How far the crops that are made here from photographs agree with Python's. */
+/** Agreement of segmentation and crops with Python's. */
 data class EyeAgreementResult(
+    /** Number of images. */
     val eyes: Int,
-    /** Photographs of which both sides made a crop; the figures below are theirs. */
+    /** Images of which both sides extracted a crop; the next three figures are over these. */
     val crops: Int,
-    /** Least intersection over union of the visible iris. */
-    val leastOverlap: Double,
-    /** Greatest difference of a centre or a radius of pupil or iris, in iris radii. */
-    val greatestShift: Double,
+    /** Least intersection over union of the visible iris masks. */
+    val minOverlap: Double,
+    /** Greatest difference in centre or radius of pupil or iris, in iris radii. */
+    val maxShift: Double,
     /** Greatest mean absolute difference of a strip, in grey levels. */
-    val greatestDifference: Double,
-    /** Photographs of which only one side made a crop. */
-    val contradictions: Int,
+    val maxStripDifference: Double,
+    /** Images of which only one side extracted a crop. */
+    val disagreements: Int,
 ) {
-    val agrees: Boolean get() = contradictions == 0 && leastOverlap >= LEAST_OVERLAP &&
-        greatestShift <= MOST_SHIFT && greatestDifference <= MOST_DIFFERENCE
+    val agrees: Boolean get() = disagreements == 0 && minOverlap >= MIN_OVERLAP &&
+        maxShift <= MAX_SHIFT && maxStripDifference <= MAX_DIFFERENCE
 
     companion object {
-        // Room for float16 arithmetic; on one machine both sides all but coincide.
-        const val LEAST_OVERLAP = 0.98
-        const val MOST_SHIFT = 0.01
-        const val MOST_DIFFERENCE = 2.0
+        // Bounds leave room for float16 arithmetic; on the same CPU, both sides are almost identical.
+        const val MIN_OVERLAP = 0.98
+        const val MAX_SHIFT = 0.01
+        const val MAX_DIFFERENCE = 2.0
     }
 }
 
 /**
- * Photographs with what Python made of them, written by `android_demo/write_agreement.py`.
+ * Agreement test of segmentation and crops: eye images with Python's results, written by
+ * `android_demo/write_agreement.py`.
  *
- * The JSON has `file` and `sha256` of the segmenter and `eyes`, each with `height`, `width` and
- * `pixels` (as in [Agreement]), and either `refusal`, a sentence, or `pupil` and `iris` (x, y, a, b,
- * angle), `visible` (lengths of runs of pixels, hidden and visible in turn), `confidence` and `strip`
- * (grey levels of the unrolled iris).
+ * Fields of the JSON file: `file` and `sha256` of the segmenter, and `eyes`, each with `height`,
+ * `width` and `pixels` (as in [Agreement]), and either `refusal` (an error message) or `pupil` and
+ * `iris` (x, y, a, b, angle), `visible` (run lengths, alternately hidden and visible), `confidence`
+ * and `strip` (grey levels of the unrolled iris).
  */
 class EyeAgreement(val file: String, val sha256: String, val cases: List<EyeCase>) {
     @Throws(EngineException::class, ModelException::class)
@@ -49,17 +53,17 @@ class EyeAgreement(val file: String, val sha256: String, val cases: List<EyeCase
         var overlap = 1.0
         var shift = 0.0
         var difference = 0.0
-        var contradictions = 0
+        var disagreements = 0
         var crops = 0
         for (case in cases) {
             val (found, strip) = try {
                 segmenter.segment(case.image).let { it to RoiMode.UNROLLED.crop(case.image, it) }
             } catch (error: ExtractionException) {
-                if (case.refusal == null) contradictions++
+                if (case.refusal == null) disagreements++
                 continue
             }
             if (case.expected == null || case.strip == null) {
-                contradictions++
+                disagreements++
                 continue
             }
             crops++
@@ -68,7 +72,7 @@ class EyeAgreement(val file: String, val sha256: String, val cases: List<EyeCase
             shift = maxOf(shift, shift(found.pupil, case.expected.pupil) / radius, shift(found.iris, case.expected.iris) / radius)
             difference = maxOf(difference, difference(strip, case.strip))
         }
-        return EyeAgreementResult(cases.size, crops, overlap, shift, difference, contradictions)
+        return EyeAgreementResult(cases.size, crops, overlap, shift, difference, disagreements)
     }
 
     private fun shift(one: Ellipse, other: Ellipse) =
@@ -81,9 +85,14 @@ class EyeAgreement(val file: String, val sha256: String, val cases: List<EyeCase
     }
 
     companion object {
-        /** The app's own test of this kind. */
+        /** Name of the test file bundled with the app. */
         const val FILE = "eyes.json"
 
+        /**
+         * Parse a test file.
+         *
+         * @param where name of the file, for error messages
+         */
         @Throws(ModelException::class)
         fun read(text: String, where: String): EyeAgreement = try {
             val json = JsonObject.parse(text)
@@ -93,7 +102,7 @@ class EyeAgreement(val file: String, val sha256: String, val cases: List<EyeCase
         } catch (error: JsonException) {
             throw ModelException("$where: ${error.message}")
         } catch (error: NumberFormatException) {
-            throw ModelException("$where: pixels are not hexadecimal digits.")
+            throw ModelException("$where: pixels are not hexadecimal digits; run write_agreement.py again.")
         }
 
         private fun case(json: JsonObject): EyeCase {

@@ -1,10 +1,10 @@
 package org.iristf.core
 
-/** An 8-bit grey image; row by row, a byte a pixel. */
+/** An 8-bit grey image, one byte per pixel, row by row. */
 class GrayImage(val height: Int, val width: Int, val pixels: ByteArray = ByteArray(height * width)) {
     init {
         require(height > 0 && width > 0 && pixels.size == height * width) {
-            "${pixels.size} bytes are no image of $width x $height pixels."
+            "${pixels.size} bytes do not make an image of $width x $height pixels."
         }
     }
 
@@ -15,7 +15,7 @@ class GrayImage(val height: Int, val width: Int, val pixels: ByteArray = ByteArr
         pixels[y * width + x] = value.toByte()
     }
 
-    /** The pixels as a model takes them: float32 in 0..255. */
+    /** The pixels as model input: float32 in 0..255. */
     fun toFloats(): FloatArray = FloatArray(pixels.size) { (pixels[it].toInt() and 0xff).toFloat() }
 
     override fun equals(other: Any?) =
@@ -24,7 +24,7 @@ class GrayImage(val height: Int, val width: Int, val pixels: ByteArray = ByteArr
     override fun hashCode() = 31 * height + pixels.contentHashCode()
 }
 
-/** Which pixels of an image belong to something. */
+/** A binary mask over the pixels of an image. */
 class Mask(val height: Int, val width: Int, val inside: BooleanArray = BooleanArray(height * width)) {
     operator fun get(y: Int, x: Int): Boolean = inside[y * width + x]
 
@@ -34,11 +34,11 @@ class Mask(val height: Int, val width: Int, val inside: BooleanArray = BooleanAr
 
     fun any() = inside.any { it }
 
-    /** This without another mask of the same size. */
+    /** Set difference with another mask of the same size. */
     operator fun minus(other: Mask) =
         Mask(height, width, BooleanArray(inside.size) { inside[it] && !other.inside[it] })
 
-    /** Intersection over union with another mask of the same size; 0 where both are empty. */
+    /** Intersection over union with another mask of the same size; 0 if both are empty. */
     fun overlap(other: Mask): Double {
         val both = inside.indices.count { inside[it] && other.inside[it] }
         val either = inside.indices.count { inside[it] || other.inside[it] }
@@ -46,5 +46,5 @@ class Mask(val height: Int, val width: Int, val inside: BooleanArray = BooleanAr
     }
 }
 
-/** Round to the nearest whole number, ties to the even one: what OpenCV, NumPy and Python do. */
+/** Round to the nearest integer, ties to even, as OpenCV, NumPy and Python do. */
 internal fun roundHalfEven(value: Double): Int = Math.rint(value).toInt()

@@ -1,20 +1,20 @@
 package org.iristf.core
 
-/** Text that is not JSON, or JSON without what was looked for; the message is one sentence. */
+/** Invalid JSON, or JSON without an expected field; the message is one sentence. */
 class JsonException(message: String) : Exception(message)
 
 /**
- * JSON (RFC 8259) as Kotlin values: [Map] that keeps the order of its keys, [List], [String],
- * [Long] for numbers without fraction and exponent, [Double] for others, [Boolean], null.
+ * JSON (RFC 8259) as Kotlin values: [Map] in the order of its keys, [List], [String], [Long] for
+ * numbers without fraction and exponent, [Double] for other numbers, [Boolean], null.
  */
 object Json {
     private const val MAX_DEPTH = 100
 
-    /** Parse a whole document. */
+    /** Parse a complete document. */
     @Throws(JsonException::class)
     fun parse(text: String): Any? = Parser(text).document()
 
-    /** Write a value that [parse] could have returned; [Int] and [Float] are taken, too. */
+    /** Serialise a value of a type that [parse] returns, or an [Int] or [Float]. */
     fun write(value: Any?, indent: Int = 2): String =
         StringBuilder().also { writeValue(it, value, indent, 0) }.append('\n').toString()
 
@@ -33,7 +33,7 @@ object Json {
             is List<*> -> writeItems(out, '[', ']', value, indent, depth) { item ->
                 writeValue(out, item, indent, depth + 1)
             }
-            else -> throw IllegalArgumentException("JSON has no ${value::class.java.name}.")
+            else -> throw IllegalArgumentException("JSON cannot represent a ${value::class.java.name}.")
         }
     }
 
@@ -42,7 +42,7 @@ object Json {
         depth: Int, writeItem: (T) -> Unit,
     ) {
         out.append(open)
-        // Numbers stand in one line: a result holds thousands of them.
+        // Lists of numbers are kept on one line: a result holds thousands of them.
         val lines = items.any { it !is Number }
         items.forEachIndexed { i, item ->
             if (i > 0) out.append(if (lines) "," else ", ")
@@ -54,7 +54,7 @@ object Json {
     }
 
     private fun finite(value: Double): Double {
-        require(value.isFinite()) { "JSON has no number $value." }
+        require(value.isFinite()) { "JSON cannot represent $value." }
         return value
     }
 
@@ -79,7 +79,7 @@ object Json {
         fun document(): Any? {
             val value = value(0)
             skipSpace()
-            if (at < text.length) throw problem("something follows the end")
+            if (at < text.length) throw problem("text follows the end of the document")
             return value
         }
 
@@ -100,7 +100,7 @@ object Json {
         private fun members(depth: Int): Map<String, Any?> {
             val result = LinkedHashMap<String, Any?>()
             sequence('}') {
-                if (peek() != '"') throw problem("a name in quotes is missing")
+                if (peek() != '"') throw problem("a quoted name is missing")
                 val name = string()
                 skipSpace()
                 expect(':')
@@ -140,7 +140,7 @@ object Json {
                 when {
                     c == '"' -> return result.toString()
                     c == '\\' -> result.append(escape())
-                    c < ' ' -> throw problem("a line ends within quotes")
+                    c < ' ' -> throw problem("a string contains a control character")
                     else -> result.append(c)
                 }
             }
@@ -160,7 +160,7 @@ object Json {
                 at += 4
                 code.toInt(16).toChar()
             }
-            else -> throw problem("there is no \\$c")
+            else -> throw problem("\\$c is not an escape sequence")
         }
 
         private fun isHexadecimal(c: Char) = c in '0'..'9' || c in 'a'..'f' || c in 'A'..'F'
@@ -197,7 +197,7 @@ object Json {
 
         private fun problem(what: String): JsonException {
             val line = text.substring(0, minOf(at, text.length)).count { it == '\n' } + 1
-            return JsonException("This is not JSON: $what, line $line.")
+            return JsonException("Invalid JSON in line $line: $what.")
         }
     }
 
@@ -206,7 +206,7 @@ object Json {
     )
 }
 
-/** An object of a JSON document, with the path to it for messages. */
+/** An object within a JSON document, with its path for error messages. */
 class JsonObject(private val values: Map<*, *>, private val path: String) {
     val names: Set<String> get() = values.keys.mapTo(LinkedHashSet()) { it as String }
 
@@ -215,10 +215,10 @@ class JsonObject(private val values: Map<*, *>, private val path: String) {
     fun isNull(name: String) = get(name) == null
 
     fun text(name: String): String =
-        (get(name) as? String)?.takeIf { it.isNotEmpty() } ?: throw wrong(name, "a text")
+        (get(name) as? String)?.takeIf { it.isNotEmpty() } ?: throw wrong(name, "a non-empty string")
 
     fun integer(name: String, least: Long): Long =
-        (get(name) as? Long)?.takeIf { it >= least } ?: throw wrong(name, "a whole number from $least on")
+        (get(name) as? Long)?.takeIf { it >= least } ?: throw wrong(name, "an integer of at least $least")
 
     fun number(name: String): Double =
         (get(name) as? Number)?.toDouble() ?: throw wrong(name, "a number")
@@ -237,18 +237,19 @@ class JsonObject(private val values: Map<*, *>, private val path: String) {
     }
 
     fun texts(name: String): List<String> =
-        list(name).map { it as? String ?: throw wrong(name, "a list of texts") }
+        list(name).map { it as? String ?: throw wrong(name, "a list of strings") }
 
     fun integers(name: String, least: Long): List<Long> = list(name).map {
         (it as? Long)?.takeIf { number -> number >= least }
-            ?: throw wrong(name, "a list of whole numbers from $least on")
+            ?: throw wrong(name, "a list of integers of at least $least")
     }
 
     fun numbers(name: String): List<Double> =
         list(name).map { (it as? Number)?.toDouble() ?: throw wrong(name, "a list of numbers") }
 
-    fun wrong(name: String, wanted: String): JsonException =
-        JsonException("$path$name is ${brief(values[name])}, not $wanted.")
+    /** The exception for a field whose value is not [expected]. */
+    fun wrong(name: String, expected: String): JsonException =
+        JsonException("$path$name is ${brief(values[name])}, not $expected.")
 
     private fun get(name: String): Any? =
         if (name in values) values[name] else throw JsonException("$path$name is missing.")
@@ -261,10 +262,10 @@ class JsonObject(private val values: Map<*, *>, private val path: String) {
     }
 
     companion object {
-        /** Parse a document that must be one object. */
+        /** Parse a document whose root must be an object. */
         @Throws(JsonException::class)
         fun parse(text: String): JsonObject = JsonObject(
-            Json.parse(text) as? Map<*, *> ?: throw JsonException("The document is not an object."), "",
+            Json.parse(text) as? Map<*, *> ?: throw JsonException("The JSON document is not an object."), "",
         )
     }
 }

@@ -1,8 +1,8 @@
 package org.iristf.core
 
 /**
- * The latency result that `iris_tf/benchmark/schema.py` documents: schema `iris_tf.latency`,
- * version 1. Fields that the host does not know (device, conditions, failures) are marked
+ * A latency result in the format that `iris_tf/benchmark/schema.py` documents: schema
+ * `iris_tf.latency`, version 1. Fields that only phones provide (device, conditions, failures) are
  * optional there.
  */
 data class LatencyResult(
@@ -23,7 +23,7 @@ data class LatencyResult(
         return json
     }
 
-    /** One line a row, without the single samples; a header first (RFC 4180). */
+    /** CSV (RFC 4180) with a header and one line per row, without the individual samples. */
     fun toCsv(): String {
         val names = Statistics(listOf(0.0)).byName().keys
         val parts = listOf("init", "first", "warmup", "inference")
@@ -54,13 +54,13 @@ data class LatencyResult(
         const val VERSION = 1L
         private val CREATED = Regex("""\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)""")
 
-        /** Read and check a result; unknown fields are ignored. */
+        /** Parse and validate a result; unknown fields are ignored. */
         @Throws(JsonException::class)
         fun fromJson(text: String): LatencyResult {
             val json = JsonObject.parse(text)
             if (json.text("schema") != SCHEMA) throw json.wrong("schema", SCHEMA)
             if (json.integer("schema_version", 1) != VERSION) {
-                throw json.wrong("schema_version", "$VERSION, which this program reads")
+                throw json.wrong("schema_version", "$VERSION, the version that this program reads")
             }
             if (!CREATED.matches(json.text("created"))) {
                 throw json.wrong("created", "a time like 2026-01-31T12:00:00Z")
@@ -77,12 +77,12 @@ data class LatencyResult(
 }
 
 /**
- * The machine of a result.
+ * The machine on which a result was measured.
  *
- * @property cpu on a phone the system on chip
- * @property device maker and model of a phone
- * @property abi of the code that ran, e.g. `arm64-v8a`
- * @property androidApi API level of the system
+ * @property cpu name of the CPU; of a phone, its system on chip
+ * @property device manufacturer and model of a phone
+ * @property abi ABI of the native code, e.g. `arm64-v8a`
+ * @property androidApi Android API level
  */
 data class Machine(
     val cpu: String,
@@ -108,10 +108,9 @@ data class Machine(
 }
 
 /**
- * State of a phone at one moment.
+ * State of a phone at one point in time; null where the system does not provide a value.
  *
- * @property thermal `none`, `light`, `moderate`, `severe`, `critical`, `emergency` or `shutdown`;
- *   null where the system does not say
+ * @property thermal `none`, `light`, `moderate`, `severe`, `critical`, `emergency` or `shutdown`
  */
 data class Conditions(
     val thermal: String? = null,
@@ -125,7 +124,7 @@ data class Conditions(
     )
 
     companion object {
-        /** Levels of throttling in rising order. */
+        /** Thermal status by increasing severity, in the order of Android's constants. */
         val THERMAL = listOf("none", "light", "moderate", "severe", "critical", "emergency", "shutdown")
 
         @Throws(JsonException::class)
@@ -141,10 +140,11 @@ data class Conditions(
 }
 
 /**
- * One model on one backend.
+ * Measurements of one model on one backend.
  *
- * @property invalid why the times must not be used, e.g. because the app was in the background;
- *   null if they may
+ * @property fallback why the model did not run on the requested backend; null if it did
+ * @property invalid why the times are invalid, e.g. because the app was in the background; null if
+ *   they are valid
  * @property memoryBytes memory of the process (proportional set size) after the last inference
  */
 data class LatencyRow(
@@ -162,7 +162,7 @@ data class LatencyRow(
     val conditionsStart: Conditions? = null,
     val conditionsEnd: Conditions? = null,
 ) {
-    /** Thermal status, the worse of start and end, if the system slowed the phone down; else null. */
+    /** The worse thermal status of start and end if the phone was throttled; else null. */
     val throttling: String? get() = listOfNotNull(conditionsStart?.thermal, conditionsEnd?.thermal)
         .maxByOrNull { Conditions.THERMAL.indexOf(it) }?.takeIf { it != Conditions.THERMAL.first() }
 
@@ -191,7 +191,7 @@ data class LatencyRow(
     }
 }
 
-/** A row that could not be measured; [model] is the file's name. */
+/** A row that could not be measured; [model] is the name of the model file. */
 data class Failure(val model: String, val backendRequested: String, val threads: Int, val reason: String) {
     fun toJson(): Map<String, Any?> = linkedMapOf(
         "model" to model, "backend_requested" to backendRequested, "threads" to threads, "reason" to reason,

@@ -8,14 +8,14 @@ import java.security.MessageDigest
 /** A model or model card that cannot be used; the message is one sentence. */
 class ModelException(message: String) : Exception(message)
 
-/** One exported file of a card: its precision, SHA-256 and size. */
+/** A model file listed in a card: precision, SHA-256 and size in bytes. */
 data class CardFile(val precision: String, val sha256: String, val bytes: Long)
 
-/** The `model_card.json` beside the model files. */
+/** The `model_card.json` that accompanies the model files. */
 sealed class ModelCard {
     abstract val name: String
 
-    /** The files by name. */
+    /** Model files by name. */
     abstract val files: Map<String, CardFile>
 
     /** Name of the signature's input: `roi` or `image`. */
@@ -27,22 +27,22 @@ sealed class ModelCard {
     /** Height and width of the input in pixels. */
     abstract val inputSize: Pair<Int, Int>
 
-    /** The card's entry for a file, or an error that says which files there are. */
+    /** The card's entry for a file. */
     @Throws(ModelException::class)
     fun entry(file: String): CardFile = files[file] ?: throw ModelException(
-        "The card of $name describes ${files.keys.sorted().joinToString().ifEmpty { "no file" }}, not " +
-            "$file; keep a model under its name and beside its own card.",
+        "The card of $name lists ${files.keys.sorted().joinToString().ifEmpty { "no file" }}, not " +
+            "$file; do not rename model files, and keep them in the folder of their card.",
     )
 
-    /** Check a file's bytes against the card, and return the file as results name it. */
+    /** Verify a file's content against the card's SHA-256, and describe the file. */
     @Throws(ModelException::class)
     fun check(file: String, content: InputStream): ModelFile {
         val entry = entry(file)
         val found = ModelFiles.describe(file, content)
         if (found.sha256 != entry.sha256) {
             throw ModelException(
-                "$file: its SHA-256 is not the one in the model card, so the file was changed or " +
-                    "belongs to another card; copy both from one place again.",
+                "$file: its SHA-256 differs from the one in the model card, so the file was modified or " +
+                    "belongs to another card; copy both again from the same source.",
             )
         }
         return found
@@ -52,14 +52,14 @@ sealed class ModelCard {
         const val FILE = "model_card.json"
 
         /**
-         * Read a card of a recognition model or of the segmenter.
+         * Parse the card of a recognition model or of the segmenter.
          *
-         * @param where for messages, e.g. the name of the model's folder
+         * @param where name of the model's folder, for error messages
          */
         @Throws(ModelException::class)
         fun read(text: String, where: String): ModelCard = try {
             val json = JsonObject.parse(text)
-            // The segmenter's card says what it takes and gives; the others' have one form.
+            // Only the segmenter's card describes its output; recognition models all have the same.
             if (json.has("output")) SegmenterCard.read(json) else RecognitionCard.read(json)
         } catch (error: JsonException) {
             throw ModelException("$where/$FILE: ${error.message}")
@@ -67,7 +67,7 @@ sealed class ModelCard {
     }
 }
 
-/** A recognition model: how to crop for it, and from which similarity on two eyes are the same. */
+/** The card of a recognition model: how to crop for it, compare its embeddings and decide. */
 data class RecognitionCard(
     override val name: String,
     override val files: Map<String, CardFile>,
@@ -76,7 +76,7 @@ data class RecognitionCard(
     val segmenter: String,
     val embeddingSize: Int,
     val thresholds: Map<String, Double>,
-    val phase: PhasePart? = null,
+    val phase: PhaseCodeLayout? = null,
 ) : ModelCard() {
     override val input get() = "roi"
     override val output get() = "embedding"
@@ -88,7 +88,7 @@ data class RecognitionCard(
         @Throws(JsonException::class)
         fun read(json: JsonObject): RecognitionCard {
             if (json.integer("schema_version", 1) != SCHEMA_VERSION) {
-                throw json.wrong("schema_version", "$SCHEMA_VERSION, which this program reads")
+                throw json.wrong("schema_version", "$SCHEMA_VERSION, the version that this program reads")
             }
             val mode = RoiMode.byId(json.text("roi_mode"))
                 ?: throw json.wrong("roi_mode", "one of ${RoiMode.values().joinToString { it.id }}")
@@ -100,21 +100,21 @@ data class RecognitionCard(
             )
         }
 
-        private fun readPhase(json: JsonObject): PhasePart? {
-            // The first cards had none.
+        private fun readPhase(json: JsonObject): PhaseCodeLayout? {
+            // Absent from early cards.
             if (!json.has("phase") || json.isNull("phase")) return null
             val phase = json.child("phase")
-            val (size, columns, turns) = listOf("size", "columns", "turns").map { phase.integer(it, 0).toInt() }
+            val (size, columns, maxShift) = listOf("size", "columns", "turns").map { phase.integer(it, 0).toInt() }
             return try {
-                PhasePart(size, columns, turns)
+                PhaseCodeLayout(size, columns, maxShift)
             } catch (error: IllegalArgumentException) {
-                throw json.wrong("phase", "size, columns and turns of a part")
+                throw json.wrong("phase", "a consistent size, columns and turns")
             }
         }
     }
 }
 
-/** The segmenter: eye image to masks. */
+/** The card of the segmenter, which maps an eye image to masks. */
 data class SegmenterCard(
     override val name: String,
     override val files: Map<String, CardFile>,
@@ -136,15 +136,15 @@ data class SegmenterCard(
     }
 }
 
-/** What can be said of any model file. */
+/** Checks of model files that need no card. */
 object ModelFiles {
     private const val BUFFER = 1 shl 16
 
-    // Fields of `Model` and of `Buffer` in TFLite's schema.
+    // Field numbers in the tables `Model` and `Buffer` of TFLite's schema.
     private const val BUFFERS = 4
     private const val DATA = 0
 
-    /** Name, SHA-256 and size of the bytes of a stream, which is read to its end. */
+    /** Describe a model file whose content is read from a stream to its end. */
     fun describe(file: String, content: InputStream): ModelFile {
         val digest = MessageDigest.getInstance("SHA-256")
         val buffer = ByteArray(BUFFER)
@@ -159,16 +159,16 @@ object ModelFiles {
         return ModelFile(file, hexadecimal, bytes)
     }
 
-    /** Whether a file starts as TFLite files do: `TFL3` in its bytes 4 to 7. */
+    /** Whether a file's first bytes are those of TFLite: the identifier `TFL3` at offset 4. */
     fun isTFLite(head: ByteArray): Boolean =
         head.size >= 8 && String(head, 4, 4, Charsets.ISO_8859_1) == "TFL3"
 
     /**
-     * Check that a file ends behind the last of its model's buffers, which are written at its end:
-     * that a copy was not cut off. Not all of LiteRT's libraries look before they read there.
+     * Check that a file was not truncated: that all buffers of its model, which are stored at its
+     * end, lie within it. Not all LiteRT libraries check this before they read them.
      *
-     * @param content the whole file, of which the position does not matter
-     * @throws EngineException when it is shorter, or holds no model
+     * @param content the whole file, independent of its position
+     * @throws EngineException if the file is truncated or holds no model
      */
     @Throws(EngineException::class)
     fun checkWhole(content: ByteBuffer) {
@@ -177,16 +177,17 @@ object ModelFiles {
             val buffers = follow(file, follow(file, 0), BUFFERS)
             buffers != null && file.getInt(buffers) > 0 && (0 until file.getInt(buffers)).all { i ->
                 val data = follow(file, follow(file, buffers + Int.SIZE_BYTES * (i + 1)), DATA)
-                // An empty buffer has none.
+                // An empty buffer has no data field.
                 data == null || file.getInt(data) in 0..file.limit() - data - Int.SIZE_BYTES
             }
         } catch (error: IndexOutOfBoundsException) {
             false
         }
-        if (!whole) throw EngineException("The file is cut off or damaged; copy it to the phone again.")
+        if (!whole) throw EngineException("The file is truncated or damaged; copy it to the phone again.")
     }
 
-    // FlatBuffers: a reference counts from its own place, and a table knows its list of fields.
+    // FlatBuffers: offsets are relative to their own position, and a table points to its vtable,
+    // which holds the offsets of its fields.
     private fun follow(file: ByteBuffer, reference: Int): Int = reference + file.getInt(reference)
 
     private fun follow(file: ByteBuffer, table: Int, field: Int): Int? {

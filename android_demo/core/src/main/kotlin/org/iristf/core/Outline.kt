@@ -6,31 +6,31 @@ import kotlin.math.cos
 import kotlin.math.sin
 import kotlin.math.sqrt
 
-/** From a network's mask to an ellipse: `_outline` of `iris_tf/segmentation/network_segmenter.py`. */
+/** Ellipse fit to a network's mask, equal to `_outline` of `iris_tf/segmentation/network_segmenter.py`. */
 internal object Outline {
     private const val RAYS = 96
     private const val STEP = 0.5
-    private const val RIDGE = 0.02 // pull of the fits to circles
-    private const val LEAST_FALL = 1e-6f
-    private const val LEAST_SHARPNESS = 0.02f
+    private const val RIDGE = 0.02 // regularisation of the fits towards circles
+    private const val MIN_FALL = 1e-6f
+    private const val MIN_SHARPNESS = 0.02f
 
-    /** Radius of an outline, in radii of a disc of the mask's area. */
-    private const val LEAST_LIKENESS = 0.6
-    private const val MOST_LIKENESS = 1.6
+    // Radius of the ellipse relative to that of a disc of the component's area.
+    private const val MIN_RADIUS_RATIO = 0.6
+    private const val MAX_RADIUS_RATIO = 1.6
 
     /**
-     * Ellipse through the edge of a mask's largest part.
+     * Ellipse through the edge of a mask's largest connected component.
      *
-     * @return null where there is no part of at least the radius [smallest], or the ellipse is not
-     *   like it
+     * @param minRadius least radius of a disc of the component's area, in pixels
+     * @return null if no component is that large, or the ellipse's size does not match it
      */
-    fun of(mask: Plane, smallest: Double): Ellipse? {
-        val part = LargestPart.of(mask) ?: return null
-        val radius = sqrt(part.area / PI)
-        if (radius < smallest) return null
-        // Nothing outside the largest part counts as inside.
-        val alone = Plane(mask.height, mask.width, FloatArray(mask.values.size) {
-            if (part.holds(it)) mask.values[it] else minOf(mask.values[it], 0.5f)
+    fun of(mask: Plane, minRadius: Double): Ellipse? {
+        val component = LargestComponent.of(mask) ?: return null
+        val radius = sqrt(component.area / PI)
+        if (radius < minRadius) return null
+        // Pixels of other components must not count as inside.
+        val isolated = Plane(mask.height, mask.width, FloatArray(mask.values.size) {
+            if (component.contains(it)) mask.values[it] else minOf(mask.values[it], 0.5f)
         })
         val start = 0.3 * radius
         val reach = DoubleArray(ceil((1.8 * radius + 2.0 - start) / STEP).toInt()) { start + it * STEP }
@@ -40,37 +40,39 @@ internal object Outline {
         for (ray in 0 until RAYS) {
             val angle = ray * (2.0 * PI / RAYS)
             val profile = FloatArray(reach.size) {
-                alone.at((part.x + cos(angle) * reach[it]).toFloat(), (part.y + sin(angle) * reach[it]).toFloat())
+                isolated.at(
+                    (component.x + cos(angle) * reach[it]).toFloat(), (component.y + sin(angle) * reach[it]).toFloat(),
+                )
             }
-            // The last step from inside to outside: a highlight may leave a hole.
+            // The outermost step from inside to outside, because a highlight may leave a hole.
             val at = (profile.size - 2 downTo 0).firstOrNull { profile[it] > 0.5f && profile[it + 1] <= 0.5f } ?: continue
-            val fall = maxOf(profile[at] - profile[at + 1], LEAST_FALL)
+            val fall = maxOf(profile[at] - profile[at + 1], MIN_FALL)
             val edge = reach[at] + STEP * ((profile[at] - 0.5f) / fall).coerceIn(0f, 1f)
-            x[ray] = part.x + edge * cos(angle)
-            y[ray] = part.y + edge * sin(angle)
-            // Edges are trusted as far as they are sharp: the network blurs what it has to guess.
+            x[ray] = component.x + edge * cos(angle)
+            y[ray] = component.y + edge * sin(angle)
+            // Edges are weighted by their sharpness: the network blurs edges that it has to guess.
             val inner = profile[maxOf(at - 2, 0)]
             val outer = profile[minOf(at + 3, profile.size - 1)]
-            weights[ray] = (inner - outer).coerceIn(LEAST_SHARPNESS, 1f).toDouble()
+            weights[ray] = (inner - outer).coerceIn(MIN_SHARPNESS, 1f).toDouble()
         }
         val outline = EllipseFit.fit(x, y, weights, RIDGE) ?: return null
-        val likeness = outline.radius / radius
-        return if (likeness > LEAST_LIKENESS && likeness < MOST_LIKENESS) outline else null
+        val ratio = outline.radius / radius
+        return if (ratio > MIN_RADIUS_RATIO && ratio < MAX_RADIUS_RATIO) outline else null
     }
 }
 
-/** The largest part of a mask whose pixels touch at their sides: its area in pixels and its centre. */
-internal class LargestPart private constructor(
+/** The largest 4-connected component of a mask: its area in pixels and its centroid. */
+internal class LargestComponent private constructor(
     private val labels: IntArray, private val label: Int, val area: Int, val x: Double, val y: Double,
 ) {
-    /** Whether a pixel, counted in the order of memory, belongs to it. */
-    fun holds(pixel: Int) = labels[pixel] == label
+    /** Whether it contains the pixel at a row-major index. */
+    fun contains(pixel: Int) = labels[pixel] == label
 
     companion object {
-        fun of(mask: Plane): LargestPart? {
+        fun of(mask: Plane): LargestComponent? {
             val labels = IntArray(mask.values.size)
             val stack = IntArray(mask.values.size)
-            var largest: LargestPart? = null
+            var largest: LargestComponent? = null
             var label = 0
             for (start in labels.indices) {
                 if (labels[start] != 0 || mask.values[start] <= 0.5f) continue
@@ -99,7 +101,7 @@ internal class LargestPart private constructor(
                     if (y < mask.height - 1) reach(pixel + mask.width)
                 }
                 if (largest == null || area > largest.area) {
-                    largest = LargestPart(labels, label, area, sumX.toDouble() / area, sumY.toDouble() / area)
+                    largest = LargestComponent(labels, label, area, sumX.toDouble() / area, sumY.toDouble() / area)
                 }
             }
             return largest

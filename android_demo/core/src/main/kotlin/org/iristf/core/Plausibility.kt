@@ -4,16 +4,19 @@ import kotlin.math.PI
 import kotlin.math.hypot
 import kotlin.math.roundToInt
 
-/** What no eye looks like, and how far a network trusts itself: `iris_tf/segmentation/plausibility.py`. */
+/**
+ * Plausibility checks of segmentations, and the confidence of a network; equal to
+ * `iris_tf/segmentation/plausibility.py`, down to the messages.
+ */
 internal object Plausibility {
     fun checkGeometry(pupil: Ellipse, iris: Ellipse, height: Int, width: Int) {
         val ratio = pupil.radius / iris.radius
         val decentring = hypot(pupil.x - iris.x, pupil.y - iris.y) / iris.radius
         val aspect = minOf(aspect(pupil), aspect(iris))
         val problem = when {
-            !(ratio in LEAST_RATIO..MOST_RATIO) -> "the pupil has ${hundredths(ratio)} of the iris's radius"
-            decentring > MOST_DECENTRING -> "the pupil lies ${hundredths(decentring)} iris radii off the iris's centre"
-            aspect < LEAST_ASPECT -> "an outline is ${hundredths(aspect)} times as wide as long"
+            !(ratio in MIN_RATIO..MAX_RATIO) -> "the pupil has ${hundredths(ratio)} of the iris's radius"
+            decentring > MAX_DECENTRING -> "the pupil lies ${hundredths(decentring)} iris radii off the iris's centre"
+            aspect < MIN_ASPECT -> "an outline is ${hundredths(aspect)} times as wide as long"
             !(0 <= iris.x && iris.x < width && 0 <= iris.y && iris.y < height) -> "the iris's centre lies outside the image"
             else -> return
         }
@@ -22,23 +25,23 @@ internal object Plausibility {
 
     fun checkVisible(pupil: Ellipse, iris: Ellipse, visible: Mask) {
         val share = visible.inside.count { it } / (PI * (iris.radius * iris.radius - pupil.radius * pupil.radius))
-        if (share < LEAST_VISIBLE) {
+        if (share < MIN_VISIBLE) {
             throw ExtractionException(
-                "Only ${(100 * share).roundToInt()}% of the iris can be seen (at least ${(100 * LEAST_VISIBLE).roundToInt()}% are needed).",
+                "Only ${(100 * share).roundToInt()}% of the iris can be seen (at least ${(100 * MIN_VISIBLE).roundToInt()}% are needed).",
             )
         }
     }
 
     fun checkConfidence(confidence: Double) {
-        if (confidence < LEAST_CONFIDENCE) {
+        if (confidence < MIN_CONFIDENCE) {
             throw ExtractionException(
                 "The network is unsure where the iris is (confidence ${hundredths(confidence)}, " +
-                    "at least ${hundredths(LEAST_CONFIDENCE)} is needed).",
+                    "at least ${hundredths(MIN_CONFIDENCE)} is needed).",
             )
         }
     }
 
-    /** Intersection over union with the truth that a network's own probabilities promise. */
+    /** Intersection over union with the truth that is expected if the network's probabilities hold. */
     fun expectedOverlap(probabilities: Plane): Double {
         var inside = 0.0
         var either = 0.0
@@ -53,10 +56,10 @@ internal object Plausibility {
 
     private fun hundredths(value: Double) = String.format(java.util.Locale.ROOT, "%.2f", value)
 
-    private const val LEAST_RATIO = 0.12 // of the pupil's radius to the iris's
-    private const val MOST_RATIO = 0.77
-    private const val MOST_DECENTRING = 0.3 // of the pupil's centre, in iris radii
-    private const val LEAST_ASPECT = 0.65
-    private const val LEAST_VISIBLE = 0.2 // of the ring between the ellipses
-    private const val LEAST_CONFIDENCE = 0.75
+    private const val MIN_RATIO = 0.12 // pupil radius over iris radius
+    private const val MAX_RATIO = 0.77
+    private const val MAX_DECENTRING = 0.3 // distance of the centres, in iris radii
+    private const val MIN_ASPECT = 0.65
+    private const val MIN_VISIBLE = 0.2 // share of the ring between the ellipses
+    private const val MIN_CONFIDENCE = 0.75
 }

@@ -3,40 +3,40 @@ package org.iristf.core
 import kotlin.math.abs
 
 /**
- * A closed polygon whose corners are given in 16ths of a pixel, filled as `cv2.fillPoly(...,
- * shift=4)` does: corners are rounded to pixels, each side is drawn as a line of pixels, and each
- * row is filled between its pairs of sides.
+ * A closed polygon with vertices in units of 1/16 pixel, filled as by `cv2.fillPoly(..., shift=4)`:
+ * vertices are rounded to pixels, each edge is drawn as a line of pixels, and each row is filled
+ * between pairs of edges.
  */
 internal class Polygon(private val x: LongArray, private val y: LongArray) {
-    /** A side that crosses the rows from [top] up to, not with, [bottom]; x in 2^-16 pixels. */
-    private class Side(val top: Long, val bottom: Long, val x: Long, val slope: Long) {
+    /** An edge that crosses the rows from [top] to [bottom], exclusive; x in units of 2^-16 pixels. */
+    private class Edge(val top: Long, val bottom: Long, val x: Long, val slope: Long) {
         fun at(row: Int) = x + (row - top) * slope
     }
 
     fun fill(height: Int, width: Int): Mask {
         val mask = Mask(height, width)
-        val sides = ArrayList<Side>()
+        val edges = ArrayList<Edge>()
         for (i in x.indices) {
             val before = if (i == 0) x.size - 1 else i - 1
-            val side = Segment(pixel(x[before]), pixel(y[before]), pixel(x[i]), pixel(y[i]))
-            val top = minOf(side.y0, side.y1)
-            val bottom = maxOf(side.y0, side.y1)
-            val clipped = side.clipped(height, width)
+            val edge = Segment(pixel(x[before]), pixel(y[before]), pixel(x[i]), pixel(y[i]))
+            val top = minOf(edge.y0, edge.y1)
+            val bottom = maxOf(edge.y0, edge.y1)
+            val clipped = edge.clipped(height, width)
             clipped.second?.draw(mask)
             if (top == bottom) continue
-            // The slope is that of the clipped side, whose ends are whole pixels again; where
-            // clipping leaves a single row, its columns count with the rows of the whole side.
+            // The slope is that of the clipped edge, whose ends were rounded to pixels; if clipping
+            // leaves a single row, its columns are combined with the rows of the unclipped edge.
             val ends = clipped.first
             val flat = ends.y0 == ends.y1
-            val y0 = if (flat) side.y0 else ends.y0
-            val y1 = if (flat) side.y1 else ends.y1
+            val y0 = if (flat) edge.y0 else ends.y0
+            val y1 = if (flat) edge.y1 else ends.y1
             val slope = ((ends.x1 - ends.x0) shl SHIFT) / (y1 - y0)
-            val x = if (side.y0 < side.y1) (ends.x0 shl SHIFT) + (side.y0 - y0) * slope
-            else (ends.x1 shl SHIFT) + (side.y1 - y1) * slope
-            sides.add(Side(top, bottom, x, slope))
+            val x = if (edge.y0 < edge.y1) (ends.x0 shl SHIFT) + (edge.y0 - y0) * slope
+            else (ends.x1 shl SHIFT) + (edge.y1 - y1) * slope
+            edges.add(Edge(top, bottom, x, slope))
         }
         for (row in 0 until height) {
-            val crossings = sides.filter { row >= it.top && row < it.bottom }.map { it.at(row) }.sorted()
+            val crossings = edges.filter { row >= it.top && row < it.bottom }.map { it.at(row) }.sorted()
             for (i in 0 until crossings.size - 1 step 2) {
                 val left = maxOf((crossings[i] + FRACTION) shr SHIFT, 0L)
                 val right = minOf(crossings[i + 1] shr SHIFT, width - 1L)
@@ -49,18 +49,20 @@ internal class Polygon(private val x: LongArray, private val y: LongArray) {
     private fun pixel(fixed: Long) = (fixed + ONE / 2) shr 4
 
     companion object {
-        /** Units in a pixel. */
+        /** Units per pixel. */
         const val ONE = 16L
         private const val SHIFT = 16
         private const val FRACTION = (1L shl SHIFT) - 1
     }
 }
 
-/** A straight line between two pixels. */
+/** A line segment between two pixels. */
 internal class Segment(val x0: Long, val y0: Long, val x1: Long, val y1: Long) {
     /**
-     * The part within an image, and again if there is one, else null: both ends are moved to the
-     * frame's rows and then to its columns, each time to a whole pixel towards the old end.
+     * Clip the segment to an image: first to its rows, then to its columns, rounding each time to a
+     * pixel towards the original end.
+     *
+     * @return the resulting segment, and the same again if it lies within the image, else null
      */
     fun clipped(height: Int, width: Int): Pair<Segment, Segment?> {
         val right = width - 1L
@@ -91,12 +93,12 @@ internal class Segment(val x0: Long, val y0: Long, val x1: Long, val y1: Long) {
         return Pair(segment, if (whole()) segment else null)
     }
 
-    /** Set the pixels of the line by Bresenham's algorithm, from left to right. */
+    /** Draw the segment with Bresenham's algorithm, from left to right. */
     fun draw(mask: Mask) {
-        val turned = x1 < x0
-        var x = (if (turned) x1 else x0).toInt()
-        var y = (if (turned) y1 else y0).toInt()
-        val down = if ((y1 > y0) != turned) 1 else -1
+        val reversed = x1 < x0
+        var x = (if (reversed) x1 else x0).toInt()
+        var y = (if (reversed) y1 else y0).toInt()
+        val down = if ((y1 > y0) != reversed) 1 else -1
         val width = abs(x1 - x0)
         val height = abs(y1 - y0)
         val steep = height > width

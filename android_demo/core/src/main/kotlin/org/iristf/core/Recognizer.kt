@@ -4,46 +4,48 @@ import java.io.Closeable
 import kotlin.math.abs
 import kotlin.math.sqrt
 
-/** How long the stages from photograph to embedding took, in milliseconds. */
+/** Durations of the stages from image to embedding, in milliseconds; no embedding without a model. */
 data class StageTimes(val segmentation: Double, val crop: Double, val embedding: Double?) {
     val total: Double get() = segmentation + crop + (embedding ?: 0.0)
 }
 
 /**
- * What became of one photograph.
+ * The result of processing one eye image.
  *
- * @property crop as the model takes it, or without a model at its own resolution
+ * @property crop at the model's input size, or without a model at its original resolution
  * @property embedding null without a recognition model
  */
 class Enrolled(
     val image: GrayImage, val eye: SegmentedEye, val crop: GrayImage, val embedding: FloatArray?, val times: StageTimes,
 )
 
-/** Whether two embeddings count as the same eye at one operating point of the model card. */
+/** The decision about a comparison at one operating point of the model card. */
 data class Decision(val operatingPoint: String, val threshold: Double, val sameEye: Boolean)
 
-/** Two photographs compared. [decision] is the one that `iris-tf verify` makes. */
+/** A comparison of two images. [decision] is at the operating point that `iris-tf verify` uses. */
 data class Comparison(val similarity: Double, val decision: Decision, val others: List<Decision>)
 
-/** A recognition model that is ready to run, with its card. */
+/** A loaded recognition model with its card. */
 class Recognition(val card: RecognitionCard, val engine: Engine)
 
 /**
- * From photographs to a decision, as the model card says; `IrisRecognizer` of `iris_tf/recognition` on a phone.
- * Without a recognition model, photographs become crops and are not compared.
+ * Segments, crops, embeds and compares eye images as the model card specifies; the counterpart of
+ * `IrisRecognizer` of `iris_tf/recognition`. Without a recognition model, images are segmented and cropped
+ * but not compared.
  */
 class Recognizer private constructor(
     private val engines: List<Engine>, private val segmenter: NetworkSegmenter, private val recognition: Recognition?,
     private val clock: Clock,
 ) : Closeable {
-    /** What a user should know of this combination, in one sentence; null: nothing. */
+    /** A caveat about these models for the user, in one sentence; null if there is none. */
     val note: String? get() {
-        val card = recognition?.card ?: return "There is no recognition model, so crops are shown and not compared."
+        val card = recognition?.card ?: return "There is no recognition model, so crops are shown but not compared."
         if (card.segmenter == SEGMENTER) return null
-        return "${card.name} learnt from crops of the segmenter ${card.segmenter}; with the one of this app it may do worse."
+        return "${card.name} was trained on crops of the segmenter ${card.segmenter}; with this app's segmenter it may be " +
+            "less accurate."
     }
 
-    /** Segment, crop and embed a photograph. */
+    /** Segment, crop and embed an eye image. */
     @Throws(ExtractionException::class, EngineException::class)
     fun enrol(image: GrayImage): Enrolled {
         val start = clock.nanoseconds()
@@ -62,7 +64,7 @@ class Recognizer private constructor(
         return Enrolled(image, eye, crop, embedding, times)
     }
 
-    /** Compare what two photographs became; null without a recognition model. */
+    /** Compare two processed images; null without a recognition model. */
     fun compare(first: Enrolled, second: Enrolled): Comparison? {
         val card = recognition?.card ?: return null
         val (one, other) = listOf(first.embedding ?: return null, second.embedding ?: return null)
@@ -75,9 +77,9 @@ class Recognizer private constructor(
     private fun embed(recognition: Recognition, crop: GrayImage): FloatArray {
         val embedding = run(recognition.engine, crop.toFloats())
         val norm = sqrt(embedding.sumOf { it.toDouble() * it })
-        // Also true where it is no number.
+        // Negated, so that NaN is rejected, too.
         if (!(abs(norm - 1.0) <= NORM_TOLERANCE)) {
-            throw EngineException("The embedding has length $norm instead of 1; the model is broken, export it again.")
+            throw EngineException("The embedding has norm $norm instead of 1; the model is broken, export it again.")
         }
         return embedding
     }
@@ -85,8 +87,8 @@ class Recognizer private constructor(
     override fun close() = engines.forEach { it.close() }
 
     companion object {
-        private const val SEGMENTER = "network" // the name that cards have for the released segmenter
-        private const val OPERATING_POINT = "far_1e-2" // where `iris-tf verify` decides
+        private const val SEGMENTER = "network" // the name of the released segmenter in model cards
+        private const val OPERATING_POINT = "far_1e-2" // the operating point of `iris-tf verify`
         private const val NORM_TOLERANCE = 0.01
         private const val NANOSECONDS = 1e6
 
@@ -99,10 +101,11 @@ class Recognizer private constructor(
         }
 
         /**
-         * Load the models and run each once, because the first run takes longer. They run on the CPU
-         * with one thread, as the first row of a benchmark.
+         * Load the models and run each once, because the first inference takes longer. They run on
+         * the CPU with one thread, like the first row of a benchmark.
          *
-         * @param recognition file and card of the recognition model, if there is one
+         * @param segmenter file and card of the segmenter
+         * @param recognition file and card of the recognition model; null if there is none
          */
         @Throws(EngineException::class, ModelException::class)
         fun open(
@@ -130,8 +133,8 @@ class Recognizer private constructor(
             val (height, width) = card.inputSize
             if (engine.inputShape != listOf(1, height, width, 1) || engine.outputShape != listOf(1, card.embeddingSize)) {
                 throw ModelException(
-                    "${card.name}: the file goes from ${engine.inputShape} to ${engine.outputShape}, which is not what " +
-                        "its card says; export both again.",
+                    "${card.name}: the file maps ${engine.inputShape} to ${engine.outputShape}, which does not match its " +
+                        "card; export both again.",
                 )
             }
         }

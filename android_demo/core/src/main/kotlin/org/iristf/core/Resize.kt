@@ -5,9 +5,9 @@ import kotlin.math.ceil
 import kotlin.math.floor
 
 /**
- * Resizing of crops to a model's input, equal to `resize_roi` of `iris_tf/imaging/images.py`
- * pixel for pixel: an axis that shrinks is averaged over areas, one that grows is interpolated
- * linearly, with the roundings of OpenCV's `INTER_AREA` and `INTER_LINEAR` on 8-bit images.
+ * Resizing of crops to a model's input size, bit-exact with `resize_roi` of `iris_tf/imaging/images.py`:
+ * axes that shrink are averaged over areas, axes that grow are interpolated linearly, with the
+ * rounding of OpenCV's `INTER_AREA` and `INTER_LINEAR` on 8-bit images.
  */
 object Resize {
     fun roi(image: GrayImage, height: Int, width: Int): GrayImage {
@@ -15,7 +15,7 @@ object Resize {
         return enlarge(smaller, height, width)
     }
 
-    /** Average over areas; neither side may grow. */
+    /** Downscale by area averaging; neither side may grow. */
     internal fun shrink(image: GrayImage, height: Int, width: Int): GrayImage {
         if (image.height == height && image.width == width) return image
         val factorY = wholeFactor(image.height, height)
@@ -32,7 +32,7 @@ object Resize {
         return if (abs(scale - whole) < Math.ulp(1.0)) whole else 0
     }
 
-    /** Every new pixel covers whole pixels: sums are exact, and rounded once. */
+    /** Each new pixel covers whole pixels, so sums are exact and rounded once. */
     private fun shrinkWhole(image: GrayImage, height: Int, width: Int, factorY: Int, factorX: Int): GrayImage {
         val result = GrayImage(height, width)
         val share = 1.0f / (factorY * factorX)
@@ -41,14 +41,14 @@ object Resize {
             for (dy in 0 until factorY) for (dx in 0 until factorX) {
                 sum += image[y * factorY + dy, x * factorX + dx]
             }
-            // Of four pixels, a half is rounded up; of other numbers, to even.
+            // For 2x2 pixels ties are rounded up, otherwise to even.
             result[y, x] = if (factorY == 2 && factorX == 2) (sum + 2) shr 2
             else roundHalfEven((sum * share).toDouble()).coerceIn(0, 255)
         }
         return result
     }
 
-    /** Which old pixels a new one covers, and how much of each. */
+    /** The source pixels that a new pixel covers, and the weight of each. */
     private class Cover(val indices: IntArray, val shares: FloatArray)
 
     private fun covers(from: Int, to: Int): List<Cover> {
@@ -61,7 +61,7 @@ object Resize {
             val first = minOf(ceil(start).toInt(), last)
             val indices = ArrayList<Int>()
             val shares = ArrayList<Float>()
-            // Slivers that only rounding makes are left out.
+            // Slivers that are rounding errors are ignored.
             if (first - start > SLIVER) {
                 indices.add(first - 1)
                 shares.add(((first - start) / width).toFloat())
@@ -82,8 +82,8 @@ object Resize {
         val result = GrayImage(height, width)
         val columns = covers(image.width, width)
         val sums = FloatArray(width)
-        // float32 throughout and in this order: rows of a new pixel one after the other, each
-        // summed over its columns first.
+        // In float32 and in this order, as OpenCV: each source row is summed over its columns, then
+        // the rows are summed.
         for ((y, rows) in covers(image.height, height).withIndex()) {
             sums.fill(0f)
             for ((k, row) in rows.indices.withIndex()) for (x in 0 until width) {
@@ -97,7 +97,7 @@ object Resize {
         return result
     }
 
-    /** Interpolate linearly in fixed point; neither side may shrink. */
+    /** Upscale by linear interpolation in fixed point; neither side may shrink. */
     internal fun enlarge(image: GrayImage, height: Int, width: Int): GrayImage {
         if (image.height == height && image.width == width) return image
         val columns = List(width) { place(it, image.width, width, true) }
@@ -116,7 +116,7 @@ object Resize {
         return result
     }
 
-    /** The two old pixels from [index] on that a new one lies between, weights in 2^-11. */
+    /** The source pixels [index] and [index] + 1 around a new pixel, with weights in units of 2^-11. */
     private class Place(val index: Int, val first: Int, val second: Int)
 
     private fun place(i: Int, from: Int, to: Int, stopAtEdges: Boolean): Place {

@@ -2,16 +2,16 @@ package org.iristf.core
 
 import kotlin.math.ceil
 
-/** An eye image that gives no crop; the message is one sentence. */
+/** An eye image from which no crop can be extracted; the message is one sentence. */
 class ExtractionException(message: String) : Exception(message)
 
 /**
- * Where pupil and iris are in one eye image.
+ * The segmentation of one eye image.
  *
- * @property visible the iris pixels that can be seen
- * @property irisMinusPupil the mask that Algorithm 1 crops by, where a segmenter makes one;
- *   null: [visible] without the pupil stands for it
- * @property confidence how far the result can be trusted, 0..1
+ * @property visible visible iris mask
+ * @property irisMinusPupil the mask for Algorithm 1, from segmenters that provide one; if null,
+ *   [visible] without the pupil is used
+ * @property confidence the segmenter's estimate of its accuracy, 0..1
  */
 class SegmentedEye(
     val pupil: Ellipse, val iris: Ellipse, val visible: Mask, val irisMinusPupil: Mask? = null,
@@ -19,11 +19,11 @@ class SegmentedEye(
 )
 
 /**
- * How an eye image becomes the crop that a network sees: the functions of
- * `iris_tf/segmentation/roi_modes.py`, pixel for pixel. What is not visible iris is 0.
+ * How a crop is cut from an eye image, bit-exact with `iris_tf/segmentation/roi_modes.py`. Pixels
+ * outside the visible iris are 0.
  */
 enum class RoiMode(val id: String) {
-    /** Masked bounding box of the visible iris. */
+    /** The paper's Algorithm 1: masked bounding box of the visible iris. */
     ALGORITHM1("algorithm1") {
         override fun crop(image: GrayImage, eye: SegmentedEye): GrayImage {
             val mask = roiMask(image, eye, eye.irisMinusPupil)
@@ -40,7 +40,7 @@ enum class RoiMode(val id: String) {
         }
     },
 
-    /** Masked square around the iris ellipse; what lies outside the frame is 0. */
+    /** Masked square around the limbus ellipse; pixels beyond the frame are 0. */
     ALIGNED("aligned") {
         override fun crop(image: GrayImage, eye: SegmentedEye): GrayImage {
             val mask = roiMask(image, eye, null)
@@ -52,7 +52,7 @@ enum class RoiMode(val id: String) {
         }
     },
 
-    /** Rubber-sheet strip between pupil and limbus, radius by angle. */
+    /** Rubber-sheet strip between pupil and limbus, radius by angle (Daugman). */
     UNROLLED("unrolled") {
         override fun crop(image: GrayImage, eye: SegmentedEye): GrayImage {
             val mask = roiMask(image, eye, null)
@@ -65,12 +65,12 @@ enum class RoiMode(val id: String) {
                     val share = (row + 0.5) / STRIP_RADII
                     val x = ((1.0 - share) * inner.first + share * outer.first).toFloat()
                     val y = ((1.0 - share) * inner.second + share * outer.second).toFloat()
-                    // The mask is applied after interpolation: zeros of a masked image would bleed.
+                    // Masking before interpolation would bleed zeros into visible pixels.
                     val nearestX = roundHalfEven(x.toDouble())
                     val nearestY = roundHalfEven(y.toDouble())
                     val seen = nearestX in 0 until image.width && nearestY in 0 until image.height &&
                         mask[nearestY, nearestX]
-                    // 0 says hidden, and networks read it so: the blackest that is seen is 1.
+                    // 0 means hidden to the networks, so visible pixels are at least 1.
                     if (seen) strip[row, column] = maxOf(1, interpolate(image, x, y))
                 }
             }
@@ -90,7 +90,7 @@ enum class RoiMode(val id: String) {
 
         private fun roiMask(image: GrayImage, eye: SegmentedEye, given: Mask?): Mask {
             require(eye.visible.height == image.height && eye.visible.width == image.width) {
-                "The mask has another size than the image; segment the very image that is cropped."
+                "The sizes of mask and image differ; segment the same image that is cropped."
             }
             val mask = given ?: (eye.visible - eye.pupil.mask(image.height, image.width))
             if (!mask.any()) {

@@ -1,44 +1,47 @@
 package org.iristf.core
 
 /**
- * The signatures that models of this project have: from one grey image to an embedding or to
- * masks. Other models are refused, because nothing is known of what they take.
+ * The signatures of this project's models: from one grey image to an embedding or to masks. Models
+ * with other signatures are rejected, because the meaning of their inputs is unknown.
  */
 object Signature {
-    /** Every model has it. */
+    /** Key of the default signature, which every model has. */
     const val KEY = "serving_default"
 
-    /** The segmenter at the size in which it looks at whole images. */
+    /** Key of the segmenter's signature with the input size for whole images. */
     const val WHOLE = "whole"
     private val MASKS = "image" to "masks"
     private val NAMES = mapOf(KEY to listOf("roi" to "embedding", MASKS), WHOLE to listOf(MASKS))
 
     /**
-     * Check the names that a loaded model has in a signature; none if it has no such one.
+     * Check the input and output names of a loaded model's signature.
      *
-     * @throws EngineException when they are others
+     * @param inputs names of its inputs; empty if the model has no such signature
+     * @param outputs names of its outputs
+     * @throws EngineException if they are not those of this project's models
      */
     @Throws(EngineException::class)
     fun checkNames(signature: String, inputs: List<String>, outputs: List<String>) {
         val names = NAMES.getValue(signature)
         if (Pair(inputs.singleOrNull(), outputs.singleOrNull()) !in names) {
             val known = names.joinToString(" or ") { (input, output) -> "from $input to $output" }
-            val maker = if (signature == WHOLE) "a segmenter of this version" else "one that iris-tf export wrote"
+            val maker = if (signature == WHOLE) "a segmenter of this version" else "one written by iris-tf export"
             throw EngineException("The model has no signature $signature $known; choose $maker.")
         }
     }
 
     /**
-     * Check the tensors behind the names.
+     * Check the tensors of a signature.
      *
      * @param float32 whether input and output are float32
-     * @throws EngineException when the input is not one grey image of float32
+     * @param input shape of the input
+     * @throws EngineException if the input is not a single grey float32 image
      */
     @Throws(EngineException::class)
     fun checkTensors(float32: Boolean, input: List<Int>) {
-        if (!float32) throw EngineException("The model's input and output are not float32; choose one that iris-tf export wrote.")
+        if (!float32) throw EngineException("The model's input and output are not float32; choose one written by iris-tf export.")
         if (input.size != 4 || input.first() != 1 || input.last() != 1) {
-            throw EngineException("The model takes $input, not one grey image; choose one that iris-tf export wrote.")
+            throw EngineException("The model's input is $input, not one grey image; choose one written by iris-tf export.")
         }
     }
 }

@@ -1,29 +1,30 @@
 package org.iristf.core
 
 /**
- * The part of an embedding that is a phase code: its last [size] entries, column after column around the ring.
- * `PhaseCodeLayout` of `iris_tf/tflite/phase_code_layout.py`.
+ * Where the phase code lies in an embedding: in its last [size] entries, column after column around the
+ * ring. As `PhaseCodeLayout` of `iris_tf/tflite/phase_code_layout.py`.
  *
- * @property turns columns by which one of two codes is turned at most, either way
+ * @property columns number of columns around the ring; a divisor of [size]
+ * @property maxShift greatest shift between two codes, in columns, in either direction
  */
-data class PhasePart(val size: Int, val columns: Int, val turns: Int) {
+data class PhaseCodeLayout(val size: Int, val columns: Int, val maxShift: Int) {
     init {
-        require(size > 0 && columns > 0 && size % columns == 0 && turns >= 0 && 2 * turns < columns) {
-            "$size entries, $columns columns and $turns turns do not go together"
+        require(size > 0 && columns > 0 && size % columns == 0 && maxShift >= 0 && 2 * maxShift < columns) {
+            "$size entries, $columns columns and shifts by up to $maxShift columns are inconsistent"
         }
     }
 }
 
-/** How alike embeddings are. */
+/** Similarity of embeddings. */
 object Similarity {
-    /** Cosine of two unit vectors; of a phase code, at the turn at which the two are most alike. */
-    fun of(one: FloatArray, other: FloatArray, phase: PhasePart? = null): Double {
+    /** Cosine of two unit vectors, with their phase codes at the best relative shift. */
+    fun of(one: FloatArray, other: FloatArray, phase: PhaseCodeLayout? = null): Double {
         val code = phase ?: return product(one, other, one.indices)
         val start = one.size - code.size
         val column = code.size / code.columns
-        val best = (-code.turns..code.turns).maxOf { turn ->
+        val best = (-code.maxShift..code.maxShift).maxOf { shift ->
             (0 until code.size).sumOf {
-                one[start + Math.floorMod(it - turn * column, code.size)].toDouble() * other[start + it]
+                one[start + Math.floorMod(it - shift * column, code.size)].toDouble() * other[start + it]
             }
         }
         return product(one, other, 0 until start) + best

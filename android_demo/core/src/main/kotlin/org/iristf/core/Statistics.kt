@@ -4,19 +4,19 @@ import kotlin.math.floor
 import kotlin.math.sqrt
 
 /**
- * What a list of times says, in milliseconds; the names are those of TFLite's `benchmark_model`.
+ * Summary statistics of durations in milliseconds, named as in TFLite's `benchmark_model`.
  *
- * The standard deviation is the population's. The percentile p of n sorted samples interpolates
- * linearly at the position (n - 1) p / 100, as NumPy does by default.
+ * The standard deviation is that of the population. The percentile p of n sorted samples is
+ * interpolated linearly at the position (n - 1) p / 100, NumPy's default.
  */
 class Statistics(samples: List<Double>) {
-    /** Single times in the order they were measured. */
+    /** The individual durations in the order of measurement. */
     val samples: List<Double> = samples.toList()
 
     private val sorted: List<Double>
 
     init {
-        require(samples.isNotEmpty()) { "There is no statistic of no samples." }
+        require(samples.isNotEmpty()) { "Statistics need at least one sample." }
         sorted = samples.sorted()
     }
 
@@ -38,7 +38,7 @@ class Statistics(samples: List<Double>) {
         return sorted[below] + (position - below) * (sorted[above] - sorted[below])
     }
 
-    /** Values by their names in the schema, without the samples. */
+    /** Statistics by their names in the schema, without the samples. */
     fun byName(): Map<String, Double> = linkedMapOf(
         "avg" to avg, "min" to min, "max" to max, "stddev" to stddev, "median" to median,
         "p5" to p5, "p90" to p90, "p95" to p95, "p99" to p99,
@@ -47,7 +47,7 @@ class Statistics(samples: List<Double>) {
     fun toJson(): Map<String, Any?> =
         linkedMapOf<String, Any?>("count" to count) + byName() + ("samples" to samples)
 
-    /** Counts of samples in [bins] equally wide bins from [min] to [max]. */
+    /** Numbers of samples in [bins] bins of equal width from [min] to [max]. */
     fun histogram(bins: Int): IntArray {
         val counts = IntArray(bins)
         val width = (max - min) / bins
@@ -59,15 +59,15 @@ class Statistics(samples: List<Double>) {
     }
 
     companion object {
-        // Share of the largest sample, because a writer may round.
+        // Relative to the largest sample; other programs may round.
         private const val TOLERANCE = 1e-4
 
-        /** Read what [toJson] wrote; every statistic must follow from the samples. */
+        /** Parse what [toJson] writes; all statistics must agree with the samples. */
         @Throws(JsonException::class)
         fun fromJson(json: JsonObject): Statistics {
             val samples = json.numbers("samples")
             if (samples.isEmpty() || samples.any { it < 0 || !it.isFinite() }) {
-                throw json.wrong("samples", "a list of times in milliseconds")
+                throw json.wrong("samples", "a list of durations in milliseconds")
             }
             if (json.integer("count", 1) != samples.size.toLong()) {
                 throw json.wrong("count", "the number of samples, ${samples.size}")
@@ -75,7 +75,7 @@ class Statistics(samples: List<Double>) {
             val statistics = Statistics(samples)
             for ((name, expected) in statistics.byName()) {
                 if (kotlin.math.abs(json.number(name) - expected) > TOLERANCE * statistics.max) {
-                    throw json.wrong(name, "what the samples give, $expected")
+                    throw json.wrong(name, "$expected, the value of the samples")
                 }
             }
             return statistics

@@ -24,7 +24,7 @@ class AgreementTest {
     }
 
     @Test
-    fun `the least cosine over the kept positions`() {
+    fun `the minimum cosine over the stored positions`() {
         val engine = Fake(listOf(floatArrayOf(3f, 99f, 4f), floatArrayOf(3f, -99f, 4f)))
         val result = Agreement.read(text, "test").run(engine)
         assertEquals(listOf(listOf(0f, 255f), listOf(10f, 11f)), engine.inputs)
@@ -34,7 +34,7 @@ class AgreementTest {
     }
 
     @Test
-    fun `no numbers are no agreement`() {
+    fun `NaN, infinity and zeros do not agree`() {
         for (bad in listOf(Float.NaN, Float.POSITIVE_INFINITY, 0f)) {
             val engine = Fake(listOf(floatArrayOf(bad, 0f, bad), floatArrayOf(2f, 0f, 0f)))
             assertEquals(-1.0, Agreement.read(text, "test").run(engine).minCosine)
@@ -42,7 +42,7 @@ class AgreementTest {
     }
 
     @Test
-    fun `a test of another model is refused`() {
+    fun `tests of other models and broken tests are rejected`() {
         val other = Fake(listOf(floatArrayOf(1f)), listOf(1, 2, 2, 1))
         assertThrows(EngineException::class.java) { Agreement.read(text, "test").run(other) }
         val short = Fake(listOf(floatArrayOf(1f)))

@@ -9,13 +9,13 @@ import org.junit.jupiter.api.Test
 class BenchmarkTest {
     private val model = ModelFile("m.tflite", "0".repeat(64), 1)
 
-    /** Time that passes only when an engine works: 10 ms to open, then 1, 2, 3, ... ms. */
-    private class Laboratory : EngineFactory, Clock, Surroundings, ProgressListener {
+    /** Its clock advances only while an engine works: 10 ms to open, then 1, 2, 3, ... ms per inference. */
+    private class FakeDevice : EngineFactory, Clock, DeviceMonitor, ProgressListener {
         var now = 0L
         var opened = 0
         var closed = 0
         var background: String? = null
-        var own: Long? = null
+        var measured: Long? = null
         var invocations = 0
         val events = ArrayList<String>()
         val progress = ArrayList<Pair<Int, Int>>()
@@ -40,11 +40,11 @@ class BenchmarkTest {
                 }
 
                 override fun invoke(): Long? {
-                    assertTrue(filled, "the input must be filled anew each time")
+                    assertTrue(filled, "the input must be filled before each inference")
                     filled = false
                     invocations++
                     now += ++runs * 1_000_000L
-                    return own
+                    return measured
                 }
 
                 override fun output() = floatArrayOf(1f)
@@ -81,13 +81,13 @@ class BenchmarkTest {
     }
 
     private fun run(
-        laboratory: Laboratory, plan: Plan, models: List<ModelFile> = listOf(model), cancelled: () -> Boolean = { false },
-    ) = Benchmark(models.associateBy { it.file }, laboratory, laboratory, laboratory, laboratory, cancelled).run(plan)
+        device: FakeDevice, plan: Plan, models: List<ModelFile> = listOf(model), cancelled: () -> Boolean = { false },
+    ) = Benchmark(models.associateBy { it.file }, device, device, device, device, cancelled).run(plan)
 
     @Test
-    fun `a row by hand`() {
-        val laboratory = Laboratory()
-        val outcome = run(laboratory, Plan(listOf("m.tflite"), threads = listOf(2), runs = 50, warmup = 3, initialisations = 2))
+    fun `a row computed by hand`() {
+        val device = FakeDevice()
+        val outcome = run(device, Plan(listOf("m.tflite"), threads = listOf(2), runs = 50, warmup = 3, initialisations = 2))
         val row = outcome.rows.single()
         assertEquals(listOf(10.0, 10.0), row.init.samples)
         assertEquals(listOf(1.0, 1.0), row.first.samples)
@@ -95,25 +95,25 @@ class BenchmarkTest {
         assertEquals((4..53).map { it.toDouble() }, row.inference.samples)
         assertEquals(2, row.threads)
         assertEquals(5L, row.memoryBytes)
-        assertEquals(3, laboratory.opened)
-        assertEquals(3, laboratory.closed)
+        assertEquals(3, device.opened)
+        assertEquals(3, device.closed)
         assertFalse(outcome.cancelled)
-        assertEquals(laboratory.progress.last().second, laboratory.progress.last().first)
+        assertEquals(device.progress.last().second, device.progress.last().first)
     }
 
     @Test
-    fun `the time that a runtime says itself counts`() {
-        val laboratory = Laboratory()
-        laboratory.own = 250_000
-        val row = run(laboratory, Plan(listOf("m.tflite"), threads = listOf(1), runs = 50)).rows.single()
+    fun `durations measured by the runtime take precedence`() {
+        val device = FakeDevice()
+        device.measured = 250_000
+        val row = run(device, Plan(listOf("m.tflite"), threads = listOf(1), runs = 50)).rows.single()
         assertEquals(setOf(0.25), (row.inference.samples + row.first.samples).toSet())
     }
 
     @Test
-    fun `threads only where a backend takes them, and a fallback is told`() {
-        val laboratory = Laboratory()
+    fun `only the CPU has several numbers of threads, and fallbacks are reported`() {
+        val device = FakeDevice()
         val outcome = run(
-            laboratory,
+            device,
             Plan(listOf("m.tflite"), Backend.values().toList(), listOf(1, 4), runs = 50, warmup = 0, initialisations = 1),
         )
         assertEquals(
@@ -125,16 +125,16 @@ class BenchmarkTest {
     }
 
     @Test
-    fun `a failing engine is a failure and the next row is tried`() {
-        val laboratory = Laboratory()
-        laboratory.failAt = {
+    fun `a failing engine is recorded and the next row follows`() {
+        val device = FakeDevice()
+        device.failAt = {
             when (it) {
                 Backend.CPU -> EngineException("The file is broken.")
                 Backend.GPU -> OutOfMemoryError()
                 Backend.NNAPI -> null
             }
         }
-        val outcome = run(laboratory, Plan(listOf("m.tflite"), Backend.values().toList(), listOf(1), 50))
+        val outcome = run(device, Plan(listOf("m.tflite"), Backend.values().toList(), listOf(1), 50))
         assertEquals(listOf("cpu-xnnpack", "gpu"), outcome.failures.map { it.backendRequested })
         assertEquals("The file is broken.", outcome.failures[0].reason)
         assertTrue("memory" in outcome.failures[1].reason)
@@ -142,54 +142,54 @@ class BenchmarkTest {
     }
 
     @Test
-    fun `an engine that fails while it runs is closed`() {
-        val laboratory = Laboratory()
+    fun `an engine that fails during inference is closed`() {
+        val device = FakeDevice()
         val broken = object : EngineFactory {
             override fun open(model: ModelFile, backend: Backend, threads: Int, signature: String): Engine {
-                val engine = laboratory.open(model, backend, threads, signature)
+                val engine = device.open(model, backend, threads, signature)
                 return object : Engine by engine {
                     override fun invoke(): Long? = throw IllegalStateException("native\nlines")
                 }
             }
         }
-        val outcome = Benchmark(mapOf("m.tflite" to model), broken, laboratory, laboratory, laboratory) { false }
+        val outcome = Benchmark(mapOf("m.tflite" to model), broken, device, device, device) { false }
             .run(Plan(listOf("m.tflite"), threads = listOf(1)))
         assertEquals("The runtime failed (native).", outcome.failures.single().reason)
-        assertEquals(laboratory.opened, laboratory.closed)
+        assertEquals(device.opened, device.closed)
     }
 
     @Test
-    fun `an unknown model is a failure`() {
-        val outcome = run(Laboratory(), Plan(listOf("other.tflite"), threads = listOf(1)))
+    fun `an unknown model is recorded as a failure`() {
+        val outcome = run(FakeDevice(), Plan(listOf("other.tflite"), threads = listOf(1)))
         assertTrue("no model file" in outcome.failures.single().reason)
     }
 
     @Test
-    fun `cancelling drops the row it happens in and keeps those before`() {
-        val laboratory = Laboratory()
+    fun `cancelling discards the current row and keeps the rows before`() {
+        val device = FakeDevice()
         val plan = Plan(listOf("m.tflite"), threads = listOf(1, 2, 4), runs = 50, warmup = 0, initialisations = 1)
-        // 51 inferences a row: in the middle of the second.
-        val outcome = run(laboratory, plan) { laboratory.invocations >= 70 }
+        // 51 inferences per row, so within the second row.
+        val outcome = run(device, plan) { device.invocations >= 70 }
         assertTrue(outcome.cancelled)
         assertEquals(listOf(1), outcome.rows.map { it.threads })
-        assertEquals(70, laboratory.invocations)
-        assertEquals(laboratory.opened, laboratory.closed)
-        assertTrue(run(Laboratory(), plan) { true }.rows.isEmpty())
+        assertEquals(70, device.invocations)
+        assertEquals(device.opened, device.closed)
+        assertTrue(run(FakeDevice(), plan) { true }.rows.isEmpty())
     }
 
     @Test
-    fun `a row during which the app was in the background is marked, the next is not`() {
-        val laboratory = Laboratory()
+    fun `a row during which the app was in the background is invalid, the next is not`() {
+        val device = FakeDevice()
         val plan = Plan(listOf("m.tflite"), threads = listOf(1, 2), runs = 50, warmup = 0, initialisations = 1)
-        val outcome = run(laboratory, plan) {
-            if (laboratory.invocations == 20) laboratory.background = "away"
+        val outcome = run(device, plan) {
+            if (device.invocations == 20) device.background = "away"
             false
         }
         assertEquals(listOf("away", null), outcome.rows.map { it.invalid })
     }
 
     @Test
-    fun `plans that cannot be carried out are refused with a sentence`() {
+    fun `invalid plans are rejected with a message`() {
         for (text in listOf(
             "{\"runs\": 0}", "{\"runs\": 49}", "{\"warmup\": -1}", "{\"threads\": []}", "{\"threads\": [0]}",
             "{\"backends\": [\"tpu\"]}", "{\"models\": []}", "{\"models\": [\"a/b\"]}", "{\"run\": 50}", "[]", "{",
@@ -202,7 +202,7 @@ class BenchmarkTest {
     }
 
     @Test
-    fun `a plan is read and written`() {
+    fun `plans are parsed and serialised`() {
         val plan = Plan.fromJson(
             "{\"models\": [\"all\"], \"backends\": [\"gpu\"], \"threads\": [2], \"runs\": 60, \"warmup\": 0}",
             listOf("a.tflite", "b.tflite"),

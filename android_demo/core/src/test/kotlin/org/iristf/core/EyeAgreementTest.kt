@@ -6,7 +6,7 @@ import org.junit.jupiter.api.Assertions.assertTrue
 import org.junit.jupiter.api.Test
 
 class EyeAgreementTest {
-    private val eye = drawEye(Numbers(6))
+    private val eye = renderEye(PseudoRandom(6))
     private val segmenter = GreyLevels.segmenter()
 
     private fun hexadecimal(image: GrayImage) = image.pixels.joinToString("") { "%02x".format(it) }
@@ -35,7 +35,7 @@ class EyeAgreementTest {
     }
 
     @Test
-    fun `what is found agrees with itself and not with another eye`() {
+    fun `a segmentation agrees with itself and not with a larger one`() {
         val found = segmenter.segment(eye)
         val same = EyeAgreement.read(written(eye, found), "test").run(segmenter)
         assertEquals(EyeAgreementResult(1, 1, 1.0, 0.0, 0.0, 0), same)
@@ -43,20 +43,20 @@ class EyeAgreementTest {
         val larger = found.iris.copy(a = found.iris.a * 1.21)
         val other = EyeAgreement.read(written(eye, SegmentedEye(found.pupil, larger, found.visible)), "test").run(segmenter)
         // The area is 1.21 times as large, so the radius 1.1 times.
-        assertEquals(0.1 / 1.1, other.greatestShift, 1e-9)
-        assertTrue(!other.agrees && other.greatestDifference > 0)
+        assertEquals(0.1 / 1.1, other.maxShift, 1e-9)
+        assertTrue(!other.agrees && other.maxStripDifference > 0)
     }
 
     @Test
-    fun `a refusal agrees with a refusal alone`() {
+    fun `a failure agrees only with a failure`() {
         val blank = GrayImage(60, 80)
         assertTrue(EyeAgreement.read(test(blank, "\"refusal\": \"No.\""), "test").run(segmenter).agrees)
-        val contradicted = EyeAgreement.read(test(eye, "\"refusal\": \"No.\""), "test").run(segmenter)
-        assertEquals(1 to false, contradicted.contradictions to contradicted.agrees)
+        val differing = EyeAgreement.read(test(eye, "\"refusal\": \"No.\""), "test").run(segmenter)
+        assertEquals(1 to false, differing.disagreements to differing.agrees)
     }
 
     @Test
-    fun `broken tests are refused with a sentence`() {
+    fun `broken tests are rejected with a message`() {
         val good = written(eye, segmenter.segment(eye))
         for ((old, new) in listOf("\"pupil\": [" to "\"pupil\": [1, ", "\"visible\": [" to "\"visible\": [1, ",
             "\"strip\": \"00" to "\"strip\": \"0", "\"iris\"" to "\"isir\"", "\"eyes\": [" to "\"eyes\": [], \"other\": [")) {

@@ -2,7 +2,7 @@ package org.iristf.core
 
 import java.util.zip.CRC32
 
-/** What `android_demo/write_fixtures.py` wrote. */
+/** Test data written by `android_demo/write_fixtures.py`. */
 object Fixtures {
     fun bytes(name: String): ByteArray =
         checkNotNull(javaClass.getResourceAsStream("/$name")) { "$name is missing" }.use { it.readBytes() }
@@ -11,7 +11,7 @@ object Fixtures {
 
     fun json(name: String) = JsonObject.parse(text(name))
 
-    /** A binary PGM with the header that the script writes. */
+    /** Read a binary PGM with the three-line header that the script writes. */
     fun image(name: String): GrayImage {
         val bytes = bytes(name)
         val lines = String(bytes, 0, minOf(bytes.size, 40), Charsets.ISO_8859_1).split('\n')
@@ -31,8 +31,8 @@ object Fixtures {
     fun checksum(bytes: ByteArray): Long = CRC32().apply { update(bytes) }.value
 }
 
-/** The same numbers as the class of this name in `write_fixtures.py`. */
-class Numbers(private var state: Long) {
+/** The same sequence as the class of this name in `write_fixtures.py`. */
+class PseudoRandom(private var state: Long) {
     fun below(limit: Int): Int {
         state = (state * 1103515245 + 12345) % (1L shl 31)
         return ((state shr 16) % limit).toInt()

@@ -6,7 +6,7 @@ import org.junit.jupiter.api.Test
 
 class JsonTest {
     @Test
-    fun `values of all kinds`() {
+    fun `values of all types are parsed and serialised`() {
         val text = """ {"a": [1, -2.5e1, 0.1, 12345678901234567890], "b": {"c": "x\"\\\/\n\u00e9\ud83d\ude00"},
             "t": true, "f": false, "n": null, "e": [], "o": {}} """
         val expected = mapOf(
@@ -26,7 +26,7 @@ class JsonTest {
     }
 
     @Test
-    fun `what is no JSON is refused`() {
+    fun `invalid JSON is rejected`() {
         for (text in listOf(
             "", "{", "[1,]", "{\"a\"}", "{a: 1}", "01", "1.", ".5", "+1", "nul", "\"a", "\"\n\"", "\"\\x\"",
             "\"\\u12g4\"", "[1] 2", "NaN", "1e999", "[".repeat(5000),

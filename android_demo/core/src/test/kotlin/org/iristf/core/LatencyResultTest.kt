@@ -10,7 +10,7 @@ class LatencyResultTest {
     private val text = Fixtures.text("host_result.json")
 
     @Test
-    fun `what the host writes is read`() {
+    fun `a result of the host is parsed`() {
         val result = LatencyResult.fromJson(text)
         assertEquals("Some CPU", result.machine.cpu)
         assertEquals(2, result.rows.size)
@@ -20,7 +20,7 @@ class LatencyResultTest {
     }
 
     @Test
-    fun `what the phone writes is read again, and is what the tests of Python read`() {
+    fun `a result of the phone survives a round trip and has the fields that Python's tests read`() {
         val written = Json.write(PHONE.toJson())
         assertEquals(written, Json.write(LatencyResult.fromJson(written).toJson()))
         val shared = Fixtures.text("phone_result.json")
@@ -28,7 +28,7 @@ class LatencyResultTest {
         assertEquals(written, Json.write(LatencyResult.fromJson(shared).toJson()))
     }
 
-    /** The values without numbers, which two programs may round in another way. */
+    /** The values without numbers, which the two programs may round differently. */
     private fun names(value: Any?): Any? = when (value) {
         is Map<*, *> -> value.mapValues { names(it.value) }
         is List<*> -> value.map(::names)
@@ -37,7 +37,7 @@ class LatencyResultTest {
     }
 
     @Test
-    fun `each field is required and of its kind`() {
+    fun `fields are required and their types and values checked`() {
         for (change in listOf(
             "\"iris_tf.latency\"" to "\"other\"", "\"schema_version\": 1" to "\"schema_version\": 2",
             "2026-01-31T12:00:00Z" to "yesterday", "\"cores\": 8" to "\"cores\": 0", "m_float16" to "a/m_float16",
@@ -52,7 +52,7 @@ class LatencyResultTest {
     }
 
     @Test
-    fun `a line of CSV for each row, quoted where needed`() {
+    fun `the CSV has one line per row, quoted where needed`() {
         val lines = PHONE.toCsv().split("\r\n")
         assertEquals("", lines.last())
         assertEquals(PHONE.rows.size, lines.size - 2)
@@ -60,7 +60,7 @@ class LatencyResultTest {
         assertEquals("created", header[0])
         assertTrue(lines[1].startsWith("2026-02-03T04:05:06Z,"))
         assertTrue(lines[1].contains("\"Maker \"\"Model\"\", 2\""))
-        // The quoted field holds one comma more.
+        // The quoted field contains one comma more.
         val cells = lines[1].split(",")
         assertEquals(header.size + 1, cells.size)
         assertEquals("2.5", cells[header.indexOf("inference_median") + 1])
@@ -68,7 +68,7 @@ class LatencyResultTest {
     }
 
     @Test
-    fun `the CSV has the columns and values of the table that Python writes`() {
+    fun `the CSV equals the table that Python writes`() {
         val (expected, found) = listOf(Fixtures.text("phone_result.csv"), PHONE.toCsv()).map(::cells)
         assertEquals(expected.first(), found.first())
         assertEquals(expected.size, found.size)
@@ -89,7 +89,7 @@ class LatencyResultTest {
     }
 
     @Test
-    fun `a phone that slowed down at the start or by the end of a row is told`() {
+    fun `throttling at the start or the end of a row is reported`() {
         fun row(start: String?, end: String?) =
             PHONE.rows[1].copy(conditionsStart = Conditions(start), conditionsEnd = end?.let(::Conditions))
         assertEquals("moderate", PHONE.rows[0].throttling)
@@ -104,7 +104,7 @@ class LatencyResultTest {
     companion object {
         private val MODEL = ModelFile("m_float16.tflite", "0123456789abcdef".repeat(4), 10)
 
-        /** Of invented times. */
+        /** With made-up durations. */
         val PHONE = LatencyResult(
             "2026-02-03T04:05:06Z", "iris_tf android_demo 0.1.0", "LiteRT 1.4.0",
             Machine("Some SoC", 8, "Android 15", "Maker \"Model\", 2", "arm64-v8a", 35, 8_000_000_000L),

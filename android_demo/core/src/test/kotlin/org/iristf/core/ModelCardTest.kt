@@ -25,7 +25,7 @@ class ModelCardTest {
         "output": {"name": "masks", "range": [0, 1], "channels": ["visible", "pupil", "iris", "opening"]}}"""
 
     @Test
-    fun `both kinds are read`() {
+    fun `both kinds of cards are parsed`() {
         val card = ModelCard.read(recognition, "small") as RecognitionCard
         assertEquals(RoiMode.ALIGNED, card.roiMode)
         assertEquals(96 to 128, card.inputSize)
@@ -38,18 +38,18 @@ class ModelCardTest {
     }
 
     @Test
-    fun `a card that the Python code wrote is read`() {
+    fun `a card written by Python is parsed`() {
         val card = ModelCard.read(Fixtures.text("recognition_card.json"), "small") as RecognitionCard
         assertEquals(RoiMode.UNROLLED, card.roiMode)
         assertEquals(48 to 256, card.inputSize)
         assertEquals(64, card.embeddingSize)
-        assertEquals(PhasePart(32, 16, 2), card.phase)
+        assertEquals(PhaseCodeLayout(32, 16, 2), card.phase)
         assertEquals(mapOf("eer" to 0.25, "far_1e-2" to 0.5, "far_1e-3" to 0.75), card.thresholds)
         assertEquals(ModelFile("m.tflite", abc, 3), card.check("m.tflite", "abc".byteInputStream()))
     }
 
     @Test
-    fun `a file must have the SHA-256 of its card`() {
+    fun `a file must have the SHA-256 given in its card`() {
         val card = ModelCard.read(recognition, "small")
         assertEquals(ModelFile("m.tflite", abc, 3), card.check("m.tflite", "abc".byteInputStream()))
         val changed = assertThrows(ModelException::class.java) { card.check("m.tflite", "abd".byteInputStream()) }
@@ -58,7 +58,7 @@ class ModelCardTest {
     }
 
     @Test
-    fun `broken cards are refused with a sentence`() {
+    fun `broken cards are rejected with a message`() {
         for ((old, new) in listOf(
             "\"schema_version\": 1" to "\"schema_version\": 2", "aligned" to "round", "[96, 128]" to "[96]",
             "[96, 128]" to "[96, 0]", "\"eer\": 0.5" to "\"eer\": \"low\"", "\"bytes\": 3" to "\"bytes\": 0",
@@ -73,36 +73,36 @@ class ModelCardTest {
     }
 
     @Test
-    fun `TFLite files are known by their mark`() {
+    fun `TFLite files are recognised by their identifier`() {
         assertTrue(ModelFiles.isTFLite("....TFL3".toByteArray()))
         assertFalse(ModelFiles.isTFLite("TFL3....".toByteArray()))
         assertFalse(ModelFiles.isTFLite(ByteArray(0)))
     }
 
-    /** A model of one buffer, put together by hand: 68 bytes, the last four of which are the buffer's. */
+    /** A model with a single buffer, assembled by hand: 68 bytes, the last four of which are the buffer's data. */
     private fun smallest(): ByteArray = ByteBuffer.allocate(68).order(ByteOrder.LITTLE_ENDIAN).apply {
         putInt(0, 28).putInt(4, 0x334c4654) // Model at 28, TFL3
-        putShort(8, 14).putShort(10, 8).putShort(20, 4) // Model's fields: the fifth is 4 bytes behind its start
-        putInt(28, 28 - 8).putInt(32, 36 - 32) // Model: fields at 8, buffers at 36
+        putShort(8, 14).putShort(10, 8).putShort(20, 4) // vtable of Model: the fifth field is at offset 4
+        putInt(28, 28 - 8).putInt(32, 36 - 32) // Model: vtable at 8, buffers at 36
         putInt(36, 1).putInt(40, 52 - 40) // one buffer, at 52
-        putShort(44, 6).putShort(46, 8).putShort(48, 4) // Buffer's fields: the first is 4 bytes behind its start
-        putInt(52, 52 - 44).putInt(56, 60 - 56) // Buffer: fields at 44, data at 60
+        putShort(44, 6).putShort(46, 8).putShort(48, 4) // vtable of Buffer: the first field is at offset 4
+        putInt(52, 52 - 44).putInt(56, 60 - 56) // Buffer: vtable at 44, data at 60
         putInt(60, 4).putInt(64, -1) // four bytes
     }.array()
 
     @Test
-    fun `a model that was cut off anywhere is refused before a runtime reads it`() {
+    fun `a model truncated at any byte is rejected before a runtime reads it`() {
         ModelFiles.checkWhole(ByteBuffer.wrap(smallest()))
         for (size in 0 until 68) {
             val cut = ByteBuffer.wrap(smallest().copyOf(size))
             val error = assertThrows(EngineException::class.java, { ModelFiles.checkWhole(cut) }, "$size")
-            assertEquals("The file is cut off or damaged; copy it to the phone again.", error.message)
+            assertEquals("The file is truncated or damaged; copy it to the phone again.", error.message)
         }
         assertThrows(EngineException::class.java) { ModelFiles.checkWhole(ByteBuffer.allocate(1000)) }
     }
 
     @Test
-    fun `changed bytes give a sentence or nothing`() {
+    fun `corrupted bytes give an error message or pass, but never crash`() {
         val random = java.util.Random(0)
         repeat(2000) {
             val changed = smallest()

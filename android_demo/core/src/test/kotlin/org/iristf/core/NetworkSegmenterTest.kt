@@ -7,7 +7,7 @@ import org.junit.jupiter.api.Assertions.assertThrows
 import org.junit.jupiter.api.Assertions.assertTrue
 import org.junit.jupiter.api.Test
 
-/** `GreyLevels` of `write_fixtures.py`: masks that follow from grey levels. */
+/** `GreyLevels` of `write_fixtures.py`: a fake network whose masks are functions of the grey level. */
 class GreyLevels(height: Int) : Engine {
     val seen = ArrayList<FloatArray>()
     var closed = false
@@ -41,7 +41,7 @@ class GreyLevels(height: Int) : Engine {
     companion object {
         val CHANNELS = listOf("visible", "pupil", "iris", "opening")
 
-        /** As large as in the released segmenter. */
+        // The input sizes of the released segmenter.
         fun finder() = GreyLevels(192)
 
         fun outliner() = GreyLevels(288)
@@ -50,8 +50,8 @@ class GreyLevels(height: Int) : Engine {
     }
 }
 
-/** `draw_eye` of `write_fixtures.py`: a flat eye with a lid and noise. */
-fun drawEye(numbers: Numbers): GrayImage {
+/** `render_eye` of `write_fixtures.py`: an eye of uniform grey levels, with a lid and noise. */
+fun renderEye(numbers: PseudoRandom): GrayImage {
     val height = 100 + numbers.below(120)
     val width = 100 + numbers.below(180)
     val radius = 12 + numbers.below(60)
@@ -78,7 +78,7 @@ class NetworkSegmenterTest {
     private fun outline(ellipse: Ellipse) = doubleArrayOf(ellipse.x, ellipse.y, ellipse.a, ellipse.b, ellipse.angle)
 
     private fun flatEye(iris: Ellipse, pupil: Ellipse, grey: Int): GrayImage {
-        // 4:3, because GreyLevels would take a window's black edges for a pupil.
+        // 4:3, because GreyLevels would take the black padding of a window for a pupil.
         val image = GrayImage(180, 240)
         val irisMask = iris.mask(180, 240)
         val pupilMask = pupil.mask(180, 240)
@@ -93,12 +93,12 @@ class NetworkSegmenterTest {
     private val pupil = Ellipse(128.0, 76.0, 18.0, 18.0)
 
     @Test
-    fun `eyes are outlined as by the Python code`() {
-        val numbers = Numbers(6)
-        val eyes = Json.parse(Fixtures.text("drawn_eyes.json")) as List<*>
+    fun `segmentations equal those of the Python code`() {
+        val numbers = PseudoRandom(6)
+        val eyes = Json.parse(Fixtures.text("rendered_eyes.json")) as List<*>
         var found = 0
         for ((i, expected) in eyes.map { JsonObject(it as Map<*, *>, "") }.withIndex()) {
-            val image = drawEye(numbers)
+            val image = renderEye(numbers)
             if (expected.has("refusal")) {
                 val error = assertThrows(ExtractionException::class.java, { segmenter.segment(image) }, "eye $i")
                 assertEquals(expected.text("refusal"), error.message, "eye $i")
@@ -116,33 +116,33 @@ class NetworkSegmenterTest {
     }
 
     @Test
-    fun `an eye is found where it was drawn`() {
+    fun `an eye is found where it was rendered`() {
         val eye = segmenter.segment(flatEye(iris, pupil, 110))
         assertEquals(iris.x, eye.iris.x, 0.5)
         assertEquals(iris.y, eye.iris.y, 0.5)
-        // Filling takes the pixels that an outline touches, about half a pixel more.
+        // Filling includes the pixels that the outline touches, which adds about half a pixel.
         assertEquals(iris.radius + 0.5, eye.iris.radius, 0.5)
         assertEquals(pupil.radius + 0.5, eye.pupil.radius, 0.5)
         assertTrue((iris.mask(180, 240) - pupil.mask(180, 240)).overlap(eye.visible) > 0.95)
     }
 
     @Test
-    fun `the whole image is looked at small and the iris large, in doubt also its mirror image`() {
-        // That 110 is iris is certain; 134 is it with a probability of 0.93.
-        for ((grey, looks) in listOf(110 to 1, 134 to 2)) {
+    fun `the first pass sees the whole image, the second the iris, and its mirror image if unsure`() {
+        // Grey level 110 is certainly iris; 134 is iris with a probability of 0.93.
+        for ((grey, passes) in listOf(110 to 1, 134 to 2)) {
             val image = flatEye(iris, pupil, grey)
             val (finder, outliner) = listOf(GreyLevels.finder(), GreyLevels.outliner())
             NetworkSegmenter(finder, outliner, GreyLevels.CHANNELS).segment(image)
             assertArrayEquals(Window.whole(180, 240).cut(image, 192).toFloats(), finder.seen.single())
-            assertEquals(looks, outliner.seen.size)
+            assertEquals(passes, outliner.seen.size)
             val last = outliner.seen.last()
-            val turned = FloatArray(last.size) { last[it - it % 384 + 383 - it % 384] }
-            if (looks == 2) assertArrayEquals(outliner.seen.first(), turned)
+            val mirrored = FloatArray(last.size) { last[it - it % 384 + 383 - it % 384] }
+            if (passes == 2) assertArrayEquals(outliner.seen.first(), mirrored)
         }
     }
 
     @Test
-    fun `parts of an image in which nothing is seen are looked at small`() {
+    fun `an image in which no iris is found is searched in tiles`() {
         val (finder, outliner) = listOf(GreyLevels.finder(), GreyLevels.outliner())
         val blank = GrayImage(180, 240, ByteArray(180 * 240) { 127 })
         assertThrows(ExtractionException::class.java) {
@@ -152,23 +152,23 @@ class NetworkSegmenterTest {
     }
 
     @Test
-    fun `a model that is no segmenter is refused`() {
-        fun refused(finder: Engine, outliner: Engine, channels: List<String> = GreyLevels.CHANNELS) {
+    fun `a model that is not a segmenter is rejected`() {
+        fun rejected(finder: Engine, outliner: Engine, channels: List<String> = GreyLevels.CHANNELS) {
             assertThrows(ModelException::class.java) { NetworkSegmenter(finder, outliner, channels) }
         }
         val (finder, outliner) = listOf(GreyLevels.finder(), GreyLevels.outliner())
         val other = object : Engine by finder {
             override val outputShape = listOf(1, 192, 256, 3)
         }
-        refused(other, outliner)
-        refused(finder, other)
-        refused(finder, outliner, listOf("visible", "pupil", "iris"))
-        refused(finder, outliner, listOf("a", "b", "c", "d"))
+        rejected(other, outliner)
+        rejected(finder, other)
+        rejected(finder, outliner, listOf("visible", "pupil", "iris"))
+        rejected(finder, outliner, listOf("a", "b", "c", "d"))
     }
 
     @Test
-    fun `windows show what the Python code's show`() {
-        val numbers = Numbers(5)
+    fun `windows equal those of the Python code`() {
+        val numbers = PseudoRandom(5)
         val expected = Fixtures.checksums("windows.json")
         val found = ArrayList<Long>()
         while (found.size < expected.size) {
@@ -183,20 +183,20 @@ class NetworkSegmenterTest {
     }
 
     @Test
-    fun `what a window outlines lies at the same place in the image`() {
-        // 96 pixels of the image are 48 of the window: its pixel 0 covers the image's 10 and 11.
+    fun `ellipses and masks are mapped from the window to the image`() {
+        // 96 pixels of the image become 48 of the window, whose pixel 0 covers the image's 10 and 11.
         val window = Window(10, 20, 32)
         assertEquals(Ellipse(10.5, 22.5, 4.0, 6.0, 0.3), window.outwards(Ellipse(0.0, 1.0, 2.0, 3.0, 0.3), 48))
         val plane = Plane(48, 64)
         plane.values[0] = 1f
         val mask = window.outside(plane, 200, 300)
-        // Its four pixels see 1, 3/4, 3/4 and 9/16 of the 1; the next ones see a quarter.
+        // Interpolated values: 1, 3/4, 3/4 and 9/16 in its four pixels, and 1/4 in the next ones.
         assertTrue(mask[20, 10] && mask[20, 11] && mask[21, 10] && mask[21, 11] && mask.inside.count { it } == 4)
     }
 
     @Test
-    fun `ellipses through scattered points are those of the Python code`() {
-        val numbers = Numbers(4)
+    fun `ellipse fits equal those of the Python code`() {
+        val numbers = PseudoRandom(4)
         for ((i, expected) in (Json.parse(Fixtures.text("fits.json")) as List<*>).withIndex()) {
             val count = 8 + numbers.below(90)
             val ellipse = Ellipse(
@@ -220,24 +220,24 @@ class NetworkSegmenterTest {
     }
 
     @Test
-    fun `too few points, or points at one place, give no ellipse`() {
+    fun `too few points, and coinciding points, give no ellipse`() {
         val ones = DoubleArray(10) { 1.0 }
         assertNull(EllipseFit.fit(ones, ones, ones, 0.02))
         assertNull(EllipseFit.fit(DoubleArray(5) { it.toDouble() }, DoubleArray(5), DoubleArray(5) { 1.0 }, 0.02))
     }
 
     @Test
-    fun `the largest part touches at sides, not at corners`() {
+    fun `the largest component is 4-connected`() {
         val mask = Plane(3, 4, floatArrayOf(1f, 1f, 0f, 0f, 0f, 0f, 1f, 1f, 0f, 0f, 1f, 0.5f))
-        val part = LargestPart.of(mask)!!
-        assertEquals(3, part.area)
-        assertEquals(listOf(7.0 / 3, 4.0 / 3), listOf(part.x, part.y))
-        assertTrue(part.holds(6) && !part.holds(0) && !part.holds(11))
-        assertNull(LargestPart.of(Plane(2, 2)))
+        val component = LargestComponent.of(mask)!!
+        assertEquals(3, component.area)
+        assertEquals(listOf(7.0 / 3, 4.0 / 3), listOf(component.x, component.y))
+        assertTrue(component.contains(6) && !component.contains(0) && !component.contains(11))
+        assertNull(LargestComponent.of(Plane(2, 2)))
     }
 
     @Test
-    fun `a network that is unsure promises less`() {
+    fun `an unsure network has a lower expected overlap`() {
         // Inside 0.9 and 0.6, outside 0.5: 1.5 of 2.5.
         assertEquals(0.6, Plausibility.expectedOverlap(Plane(1, 3, floatArrayOf(0.9f, 0.6f, 0.5f))), 1e-6)
         assertEquals(0.0, Plausibility.expectedOverlap(Plane(1, 3)))

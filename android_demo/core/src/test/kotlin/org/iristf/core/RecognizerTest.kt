@@ -16,9 +16,9 @@ class RecognizerTest {
     private fun card(mode: RoiMode = RoiMode.UNROLLED, segmenter: String = "network") =
         RecognitionCard("m", emptyMap(), 16 to 128, mode, segmenter, 2, thresholds)
 
-    /** Gives one embedding after another. */
+    /** Returns one embedding after another. */
     private class Embedder(vararg embeddings: FloatArray) : Engine {
-        // The first run is the one that warms up.
+        // The first inference is for warm-up.
         private val waiting = ArrayDeque(listOf(floatArrayOf(0f, 0f), *embeddings))
         var input = FloatArray(0)
         var closed = false
@@ -62,24 +62,24 @@ class RecognizerTest {
         segmenterFile to channels, embedder?.let { modelFile to card }, Ticks(),
     )
 
-    private val eye = drawEye(Numbers(6))
+    private val eye = renderEye(PseudoRandom(6))
 
     @Test
-    fun `a photograph becomes the crop of the card, with the time of each stage`() {
+    fun `an image is cropped as the card specifies, and each stage is timed`() {
         val embedder = Embedder(floatArrayOf(0.6f, 0.8f))
         val found = open(embedder).enrol(eye)
         val expected = GreyLevels.segmenter().segment(eye)
         assertEquals(Resize.roi(RoiMode.UNROLLED.crop(eye, expected), 16, 128), found.crop)
         assertArrayEquals(found.crop.toFloats(), embedder.input)
-        // The clock's steps are 0, 1, 2 and 3 ms.
+        // The clock advances by 0, 1, 2 and 3 ms.
         assertEquals(StageTimes(1.0, 2.0, 3.0), found.times)
         assertEquals(6.0, found.times.total)
     }
 
     @Test
-    fun `the card decides`() {
+    fun `the thresholds of the card decide`() {
         val one = floatArrayOf(1f, 0f)
-        // Cosines by hand: 0.6, 0.8, -1.
+        // Cosines computed by hand: 0.6, 0.8, -1.
         for ((other, cosine, same) in listOf(
             Triple(floatArrayOf(0.6f, 0.8f), 0.6, listOf(false, true, false)),
             Triple(floatArrayOf(0.8f, -0.6f), 0.8, listOf(true, true, false)),
@@ -97,7 +97,7 @@ class RecognizerTest {
     }
 
     @Test
-    fun `without a recognition model there are crops alone`() {
+    fun `without a recognition model images are only cropped`() {
         val recognizer = open(null)
         val found = recognizer.enrol(eye)
         assertEquals(64 to 512, found.crop.height to found.crop.width)
@@ -108,24 +108,24 @@ class RecognizerTest {
     }
 
     @Test
-    fun `crops of another segmenter are told`() {
+    fun `a model trained with another segmenter has a note`() {
         assertTrue("open-iris" in open(Embedder(), card(segmenter = "open-iris")).note!!)
     }
 
     @Test
-    fun `an embedding that is not of unit length is refused`() {
+    fun `an embedding without unit norm is rejected`() {
         for (bad in listOf(floatArrayOf(0f, 0f), floatArrayOf(2f, 0f), floatArrayOf(Float.NaN, 0f))) {
             assertThrows(EngineException::class.java) { open(Embedder(bad)).enrol(eye) }
         }
     }
 
     @Test
-    fun `a photograph without an eye is refused`() {
+    fun `an image without an eye is rejected`() {
         assertThrows(ExtractionException::class.java) { open(Embedder()).enrol(GrayImage(100, 100)) }
     }
 
     @Test
-    fun `models that are not what their cards say are refused and closed`() {
+    fun `models that do not match their cards are rejected and closed`() {
         val embedder = Embedder()
         val other = card().copy(inputSize = 16 to 64)
         assertThrows(ModelException::class.java) { open(embedder, other) }
@@ -145,7 +145,7 @@ class RecognizerTest {
     }
 
     @Test
-    fun `the overlay shows visible iris and both outlines`() {
+    fun `the overlay shows the visible iris and both outlines`() {
         val image = GrayImage(40, 40, ByteArray(1600) { 100 })
         val visible = Mask(40, 40).also { it[20, 25] = true }
         val eye = SegmentedEye(Ellipse(20.0, 20.0, 3.0, 3.0), Ellipse(20.0, 20.0, 10.0, 10.0), visible)

@@ -6,8 +6,8 @@ import org.junit.jupiter.api.Test
 
 class ResizeTest {
     @Test
-    fun `sizes and pixels are those of the Python code`() {
-        val numbers = Numbers(2)
+    fun `resized images equal those of the Python code`() {
+        val numbers = PseudoRandom(2)
         val wrong = Fixtures.checksums("resizes.json").withIndex().filter { (i, expected) ->
             var height = 3 + numbers.below(80)
             var width = 3 + numbers.below(80)
@@ -29,11 +29,11 @@ class ResizeTest {
     }
 
     @Test
-    fun `by hand`() {
+    fun `examples computed by hand`() {
         val image = GrayImage(2, 2, byteArrayOf(10, 20, 30, 41))
         // (10 + 20 + 30 + 41) / 4 = 25.25
         assertArrayEquals(byteArrayOf(25), Resize.roi(image, 1, 1).pixels)
-        // Centres of 4 columns lie at -0.25, 0.25, 0.75, 1.25 of the old ones.
+        // The centres of 4 new columns lie at -0.25, 0.25, 0.75 and 1.25.
         val wide = Resize.roi(GrayImage(1, 2, byteArrayOf(0, 100)), 1, 4)
         assertArrayEquals(byteArrayOf(0, 25, 75, 100), wide.pixels)
         assertEquals(image, Resize.roi(image, 2, 2))

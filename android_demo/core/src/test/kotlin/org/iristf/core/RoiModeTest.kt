@@ -10,7 +10,7 @@ class RoiModeTest {
     private fun outline(values: List<Double>) = Ellipse(values[0], values[1], values[2], values[3], values[4])
 
     @Test
-    fun `crops are those of the Python code pixel for pixel`() {
+    fun `crops equal those of the Python code pixel for pixel`() {
         for (name in listOf("eye0", "eye1", "eye2")) {
             val json = Fixtures.json("$name.json")
             val image = Fixtures.image("$name.pgm")
@@ -27,8 +27,8 @@ class RoiModeTest {
     }
 
     @Test
-    fun `ellipse masks are those of OpenCV, also beyond the frame`() {
-        val numbers = Numbers(1)
+    fun `ellipse masks equal those of OpenCV, also beyond the frame`() {
+        val numbers = PseudoRandom(1)
         val wrong = Fixtures.checksums("ellipses.json").withIndex().filter { (_, expected) ->
             val height = 20 + numbers.below(100)
             val width = 20 + numbers.below(100)
@@ -46,7 +46,7 @@ class RoiModeTest {
     }
 
     @Test
-    fun `a mask by hand`() {
+    fun `a mask computed by hand`() {
         // A circle of radius 1 around a pixel: its corners at 0, 90, 180, 270 degrees are the
         // four neighbours, and rounding puts no other pixel's centre inside.
         val mask = Ellipse(2.0, 2.0, 1.0, 1.0).mask(5, 5)
@@ -55,7 +55,7 @@ class RoiModeTest {
     }
 
     @Test
-    fun `Algorithm 1 takes the mask of a segmenter that makes one as it is`() {
+    fun `Algorithm 1 uses the mask of a segmenter that provides one`() {
         val image = GrayImage(4, 4, ByteArray(16) { (it + 1).toByte() })
         val given = Mask(4, 4).also {
             it[1, 1] = true
@@ -67,7 +67,7 @@ class RoiModeTest {
     }
 
     @Test
-    fun `Algorithm 1 discards what fills the image, and an eye without iris gives no crop`() {
+    fun `Algorithm 1 rejects crops that fill the image, and all modes reject eyes without visible iris`() {
         val image = GrayImage(8, 8)
         val everywhere = Mask(8, 8, BooleanArray(64) { true })
         val pupil = Ellipse(4.0, 4.0, 1.0, 1.0)

@@ -6,7 +6,7 @@ import org.junit.jupiter.api.Test
 
 class SignatureTest {
     @Test
-    fun `recognition models and segmenters have them`() {
+    fun `signatures of recognition models and segmenters are accepted`() {
         Signature.checkNames("serving_default", listOf("roi"), listOf("embedding"))
         Signature.checkNames("serving_default", listOf("image"), listOf("masks"))
         Signature.checkNames("whole", listOf("image"), listOf("masks"))
@@ -14,9 +14,9 @@ class SignatureTest {
     }
 
     @Test
-    fun `other names are refused with a sentence`() {
+    fun `other names are rejected with a message`() {
         for ((inputs, outputs) in listOf(
-            emptyList<String>() to emptyList(), // no signature of the name
+            emptyList<String>() to emptyList(), // no such signature
             listOf("roi") to listOf("masks"),
             listOf("image") to listOf("logits"),
             listOf("input") to listOf("embedding"),
@@ -37,10 +37,10 @@ class SignatureTest {
     }
 
     @Test
-    fun `what is not one grey float32 image is refused with a sentence`() {
+    fun `inputs other than one grey float32 image are rejected with a message`() {
         for (shape in listOf(listOf(1, 64, 512, 3), listOf(2, 64, 512, 1), listOf(1, 64, 512), emptyList())) {
             val error = assertThrows(EngineException::class.java) { Signature.checkTensors(true, shape) }
-            assertTrue("takes $shape, not one grey image" in error.message!!, error.message)
+            assertTrue("input is $shape, not one grey image" in error.message!!, error.message)
         }
         val error = assertThrows(EngineException::class.java) { Signature.checkTensors(false, listOf(1, 64, 512, 1)) }
         assertTrue("not float32" in error.message!!, error.message)

@@ -8,7 +8,7 @@ import kotlin.math.sqrt
 
 class StatisticsTest {
     @Test
-    fun `by hand`() {
+    fun `values computed by hand`() {
         // Positions (n - 1) p / 100: 1.5, 0.15, 2.7, 2.85, 2.97; variance (1.5^2 + 0.5^2) / 2.
         val found = Statistics(listOf(4.0, 1.0, 3.0, 2.0)).byName()
         val expected = mapOf(
@@ -20,7 +20,7 @@ class StatisticsTest {
     }
 
     @Test
-    fun `as NumPy`() {
+    fun `values equal those of NumPy`() {
         val json = Fixtures.json("statistics.json")
         for ((name, value) in Statistics(json.numbers("samples")).byName()) {
             assertEquals(json.number(name), value, 1e-12 * json.number("max"), name)
@@ -28,17 +28,17 @@ class StatisticsTest {
     }
 
     @Test
-    fun `of one sample and of none`() {
+    fun `one sample is enough, none is rejected`() {
         val one = Statistics(listOf(7.0))
         assertEquals(setOf(7.0, 0.0), one.byName().values.toSet())
         assertThrows(IllegalArgumentException::class.java) { Statistics(emptyList()) }
     }
 
     @Test
-    fun `samples keep their order, and the histogram holds them all`() {
+    fun `samples keep their order, and the histogram counts all of them`() {
         val statistics = Statistics(listOf(4.0, 1.0, 3.0, 2.0))
         assertEquals(listOf(4.0, 1.0, 3.0, 2.0), statistics.samples)
-        // Bins of one and a half: 1 to 2.5 and 2.5 to 4.
+        // Two bins of width 1.5: from 1 to 2.5 and from 2.5 to 4.
         assertArrayEquals(intArrayOf(2, 2), statistics.histogram(2))
         assertArrayEquals(intArrayOf(2, 0, 0), Statistics(listOf(5.0, 5.0)).histogram(3))
     }

@@ -7,27 +7,27 @@ import android.media.ExifInterface
 import android.net.Uri
 import org.iristf.core.ExtractionException
 import org.iristf.core.GrayImage
-import org.iristf.core.Photograph
+import org.iristf.core.GrayConversion
 import java.io.IOException
 import java.io.InputStream
 
-/** Reads pictures of the gallery and the camera as grey images, turned as they are to be seen. */
-class PictureReader(private val context: Context) {
+/** Decodes images from the gallery or the camera to upright grey images. */
+class EyeImageReader(private val context: Context) {
     @Throws(ExtractionException::class, IOException::class)
     fun read(uri: Uri): GrayImage {
         val bounds = BitmapFactory.Options().apply { inJustDecodeBounds = true }
         open(uri).use { BitmapFactory.decodeStream(it, null, bounds) }
         if (bounds.outWidth <= 0 || bounds.outHeight <= 0) throw unreadable()
         val options = BitmapFactory.Options().apply {
-            inSampleSize = Photograph.reduction(bounds.outHeight, bounds.outWidth)
+            inSampleSize = GrayConversion.sampleSize(bounds.outHeight, bounds.outWidth)
             inPreferredConfig = Bitmap.Config.ARGB_8888
-            inPremultiplied = false // else a transparent pixel would be black
+            inPremultiplied = false // or transparent pixels would become black
         }
         val bitmap = open(uri).use { BitmapFactory.decodeStream(it, null, options) } ?: throw unreadable()
         try {
             val colours = IntArray(bitmap.width * bitmap.height)
             bitmap.getPixels(colours, 0, bitmap.width, 0, 0, bitmap.width, bitmap.height)
-            return Photograph.grey(bitmap.height, bitmap.width, colours, orientation(uri))
+            return GrayConversion.toGray(bitmap.height, bitmap.width, colours, orientation(uri))
         } finally {
             bitmap.recycle()
         }
@@ -38,7 +38,7 @@ class PictureReader(private val context: Context) {
             ExifInterface(it).getAttributeInt(ExifInterface.TAG_ORIENTATION, ExifInterface.ORIENTATION_NORMAL)
         }
     } catch (error: IOException) {
-        ExifInterface.ORIENTATION_NORMAL // a picture without EXIF, such as a BMP
+        ExifInterface.ORIENTATION_NORMAL // an image without EXIF, such as a BMP
     }
 
     private fun open(uri: Uri): InputStream = context.contentResolver.openInputStream(uri)

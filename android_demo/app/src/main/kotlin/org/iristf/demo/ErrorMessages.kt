@@ -5,12 +5,12 @@ import org.iristf.core.ExtractionException
 import org.iristf.core.ModelException
 import java.io.IOException
 
-/** What went wrong with a model or a picture, in one sentence; what nobody expects is thrown again. */
-fun sentence(error: Throwable): String = when (error) {
+/** Message for the user about a problem with a model or an image, one sentence; other errors are rethrown. */
+fun userMessage(error: Throwable): String = when (error) {
     is EngineException, is ModelException, is ExtractionException -> error.message.orEmpty()
-    is OutOfMemoryError -> "The phone has not enough memory for this; close other apps."
+    is OutOfMemoryError -> "The phone does not have enough memory for this; close other apps."
     is IOException -> "The file cannot be read (${firstLine(error)}); choose it again."
-    is SecurityException -> "The app may not read this file; choose it again."
+    is SecurityException -> "The app is not allowed to read this file; choose it again."
     is RuntimeException -> "The runtime failed (${firstLine(error)})."
     else -> throw error
 }

@@ -14,16 +14,16 @@ import org.iristf.core.Signature
 import java.util.concurrent.atomic.AtomicBoolean
 
 /**
- * One agreement row: the least cosine of a model on a backend, or why there is none; with the
- * segmenter also how far the crops agree that are made from photographs.
+ * One agreement row: the result of a model on a backend, or why there is none; for the segmenter also
+ * the agreement of segmentation and crops.
  */
 class AgreementRow(
     val model: String, val requested: Backend, val backend: String?, val result: AgreementResult?, val problem: String?,
     val eyes: EyeAgreementResult? = null,
 )
 
-/** What runs away from the screen's thread. */
-class Work(private val store: ModelStore, private val phone: Phone) {
+/** Benchmarks and agreement tests, run on the measuring thread. */
+class Measurements(private val store: ModelStore, private val phone: Phone) {
     private val stop = AtomicBoolean()
 
     fun cancel() = stop.set(true)
@@ -49,7 +49,7 @@ class Work(private val store: ModelStore, private val phone: Phone) {
         engines: LiteRtEngines, model: StoredModel, backend: Backend, untested: (String) -> String,
     ): AgreementRow {
         val name = model.file.file
-        fun problem(sentence: String) = AgreementRow(name, backend, null, null, sentence)
+        fun problem(message: String) = AgreementRow(name, backend, null, null, message)
         return try {
             val test = store.agreement(model.file) ?: return problem(untested(name))
             val eyes = store.eyeAgreement(model.file)
@@ -62,7 +62,7 @@ class Work(private val store: ModelStore, private val phone: Phone) {
                 AgreementRow(name, backend, it.backend, test.run(it), it.fallback, crops)
             }
         } catch (error: Throwable) {
-            problem(sentence(error))
+            problem(userMessage(error))
         }
     }
 }
