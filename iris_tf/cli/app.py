@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from iris_tf.cli.benchmark_commands import benchmark
-from iris_tf.cli.console import Layout, load_tensorflow, report_errors
+from iris_tf.cli.console import AUTO_LAYOUT, Layout, load_tensorflow, report_errors
 from iris_tf.cli.recognition_commands import add_verbs
 from iris_tf.config.names import (
     IMAGE_ROI_MODES,
@@ -108,7 +108,7 @@ def prepare(
     out: Annotated[Path, typer.Option(help="Dataset folder to write.")],
     layout: Annotated[
         Layout, typer.Option(help="How paths encode subject, eye and sample.")
-    ] = Layout.AUTO,
+    ] = AUTO_LAYOUT,
     segmenter: Annotated[
         str,
         typer.Option(
@@ -216,10 +216,13 @@ def train(
     from iris_tf.config.training_recipe import TrainRecipe
     from iris_tf.training import train_model as run
 
-    if recipe is None and resume is None:
-        raise typer.BadParameter("give a recipe, or --resume RUN")
     loaded = None if recipe is None else load_recipe(recipe, TrainRecipe, overrides)
-    folder = run.train(loaded) if resume is None else run.resume(resume, loaded)
+    if resume is not None:
+        folder = run.resume(resume, loaded)
+    elif loaded is not None:
+        folder = run.train(loaded)
+    else:
+        raise typer.BadParameter("give a recipe, or --resume RUN")
     state = folder.state()
     last = state.history[-1]
     figure = f", val EER {100 * last['val_eer']:.2f} %" if "val_eer" in last else ""
@@ -318,7 +321,7 @@ def evaluate(
         manifest,
         split.value,
         protocol=protocol.value,
-        pairs=None if genuine is None else (genuine, impostor),
+        pairs=None if genuine is None or impostor is None else (genuine, impostor),
         baseline=None if baseline is None else baseline.value,
         segmenter_model=segmenter_model,
         jobs=jobs,

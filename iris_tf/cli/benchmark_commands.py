@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from iris_tf.cli.console import Layout, SegmenterName, load_tensorflow
+from iris_tf.cli.console import AUTO_LAYOUT, Layout, SegmenterName, load_tensorflow
 from iris_tf.segmentation.segmenter import DEFAULT_SEGMENTER
 from iris_tf.support.errors import BenchmarkError
 
@@ -78,7 +78,7 @@ def benchmark_training(
 @benchmark.command(name="prepare")
 def benchmark_prepare(
     images: Annotated[Path, typer.Option(help="Folder of eye images, some hundred or more.")],
-    layout: Annotated[Layout, typer.Option(help="How file names say who is who.")] = Layout.AUTO,
+    layout: Annotated[Layout, typer.Option(help="How file names say who is who.")] = AUTO_LAYOUT,
     segmenter: SegmenterName = DEFAULT_SEGMENTER,
     segmenter_model: Annotated[
         Path | None, typer.Option(help="File with the segmenter's network, if not its own.")

@@ -15,12 +15,15 @@ from typing import Annotated
 
 import typer
 
-from iris_tf.data.layouts import LAYOUTS
+from iris_tf.data.layouts import AUTO, LAYOUTS
 from iris_tf.segmentation.segmenter import SEGMENTERS
 from iris_tf.support.errors import IrisTfError
 from iris_tf.support.files import FULL_DISK
 
-Layout = StrEnum("Layout", {name.upper().replace("-", "_"): name for name in LAYOUTS})
+Layout = StrEnum(  # type: ignore[misc]  # its members are those of the registry
+    "Layout", {name.upper().replace("-", "_"): name for name in LAYOUTS}
+)
+AUTO_LAYOUT = Layout(AUTO)
 SegmenterName = Annotated[
     str, typer.Option(help=f"Finds pupil and iris: {', '.join(sorted(SEGMENTERS))}.")
 ]

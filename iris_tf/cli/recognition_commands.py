@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from iris_tf.cli.console import Layout, decision
+from iris_tf.cli.console import AUTO_LAYOUT, Layout, decision
 from iris_tf.support.errors import ExtractionError, ModelError
 from iris_tf.support.files import check_writable
 
@@ -111,7 +111,7 @@ def identify(
     model: ModelFile = None,
     top: Annotated[int, typer.Option(min=1, help="Identities to print.")] = 5,
     operating_point: PointOption = OperatingPoint.FAR_1E_3,
-    layout: LayoutOption = Layout.AUTO,
+    layout: LayoutOption = AUTO_LAYOUT,
     kind: Annotated[Kind, typer.Option(help="What the probe is.")] = Kind.auto,
     calibration: CalibrationFile = None,
     save_gallery: Annotated[
@@ -139,9 +139,9 @@ def identify(
     width = max(len("identity"), *(len(match.identity) for match in shown))
     typer.echo(f"rank  {'identity':<{width}}  similarity  decision        image")
     for rank, match in enumerate(shown, start=1):
-        decision = "same eye" if match.same_eye else "different eyes"
+        taken_for = "same eye" if match.same_eye else "different eyes"
         typer.echo(
-            f"{rank:>4}  {match.identity:<{width}}  {match.similarity:>10.6f}  {decision:<14}  "
+            f"{rank:>4}  {match.identity:<{width}}  {match.similarity:>10.6f}  {taken_for:<14}  "
             f"{match.image}"
         )
     over = sum(match.same_eye for match in result.matches)
@@ -167,7 +167,7 @@ def calibrate(
         typer.Option(help="JSON file to write; calibration-<folder>.json beside the model if none"),
     ] = None,
     model: ModelFile = None,
-    layout: LayoutOption = Layout.AUTO,
+    layout: LayoutOption = AUTO_LAYOUT,
 ) -> None:
     """Adapt a model to a camera with some hundred images that need no labels.
 
