@@ -38,3 +38,9 @@ TERM_WEIGHTS = ("constant", "scheduled")
 
 OPTIMIZERS = ("adamw", "sgd")
 """How parameters can be changed (`iris_tf.training.optimizer`)."""
+
+POOLINGS = ("average", "depthwise", "placed")
+"""How an embedding head pools its feature map (`iris_tf.networks.head`)."""
+
+NORMALIZATIONS = ("imagenet", "local_contrast")
+"""How a network normalises its crops (`iris_tf.networks.input_normalization`)."""

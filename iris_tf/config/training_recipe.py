@@ -10,7 +10,14 @@ from itertools import pairwise
 from omegaconf import MISSING
 
 from iris_tf.config.checks import Problem, between, length, one_of, positive, under
-from iris_tf.config.names import DISTILLERS, OBJECTIVES, OPTIMIZERS, TERM_WEIGHTS
+from iris_tf.config.names import (
+    DISTILLERS,
+    NORMALIZATIONS,
+    OBJECTIVES,
+    OPTIMIZERS,
+    POOLINGS,
+    TERM_WEIGHTS,
+)
 
 
 @dataclass
@@ -33,14 +40,20 @@ class NetworkRecipe:
     # learnt; 0: none. Takes local_contrast.
     phase: float = 0.0
 
+    @property
+    def crop_size(self) -> tuple[int, int]:
+        """`input_size` as a tuple."""
+        height, width = self.input_size
+        return height, width
+
     def problems(self) -> Iterator[Problem]:
         """Impossible values."""
         yield from length(2, input_size=self.input_size)
         for size in self.input_size:
             yield from between(32, 1024, input_size=size)
         yield from between(2, 4096, embedding_size=self.embedding_size)
-        yield from one_of(("average", "depthwise", "placed"), pooling=self.pooling)
-        yield from one_of(("imagenet", "local_contrast"), normalization=self.normalization)
+        yield from one_of(POOLINGS, pooling=self.pooling)
+        yield from one_of(NORMALIZATIONS, normalization=self.normalization)
         if self.normalization == "local_contrast" and self.weights == "imagenet":
             yield "weights", "must not be imagenet with local_contrast, an input they do not know"
         yield from length(2, reduction=self.reduction)

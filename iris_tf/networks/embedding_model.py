@@ -6,20 +6,18 @@ from collections.abc import Sequence
 
 import keras
 
+from iris_tf.config.names import NAMED_WEIGHTS
 from iris_tf.networks.batch_normalization import FusedBatchNormalization
-from iris_tf.networks.head import POOLINGS, embedding_head
+from iris_tf.networks.head import POOLING_LAYERS, embedding_head
+from iris_tf.networks.input_normalization import NORMALIZATION_LAYER, input_normalization
 from iris_tf.networks.parameter_groups import ATTENTION_PREFIX
 from iris_tf.networks.pretrained import IMAGENET, pretrained_backbone
-from iris_tf.networks.registry import network_spec
-from iris_tf.networks.roi_normalization import RoiNormalization
+from iris_tf.networks.registry import NetworkSpec, network_spec
 from iris_tf.networks.seeding import layer_seed, seeded_config
 from iris_tf.networks.spatial_attention import SpatialAttention
-from iris_tf.networks.strip_normalization import StripNormalization
-from iris_tf.networks.weights import NORMALIZATION_LAYER, SUFFIXES, load_matching_weights
+from iris_tf.networks.weights import SUFFIXES, load_matching_weights
 from iris_tf.support.errors import ModelError
 from iris_tf.tflite.released_models import PRETRAINED, weights_file
-
-NORMALIZATIONS = ("imagenet", "local_contrast")
 
 
 def build_embedding_model(
@@ -87,23 +85,14 @@ def build_embedding_model(
         that cannot be had.
     """
     spec = network_spec(name)
-    _check_settings(
-        spec, name, input_size, embedding_size, attention_kernel, pooling, normalization, reduction
-    )
-    _check_weights(weights)
-
+    normalise = input_normalization(normalization, input_size, reduction)
     roi = keras.Input((*input_size, 1), name="roi", dtype="float32")
-    if normalization == "imagenet":
-        normalise = RoiNormalization(name=NORMALIZATION_LAYER)
-    else:
-        normalise = StripNormalization(*reduction, name=NORMALIZATION_LAYER)
     normalised = normalise(roi)
-    published = weights == IMAGENET or _is_published_file(weights)
-    if published and normalization == "local_contrast":
-        raise ModelError(
-            f"weights is {weights!r}, of a network that knows pictures; local contrast is an input "
-            "that it does not know, so start from `none` or from a model of this project."
-        )
+    _check_size(spec, name, input_size, normalised.shape[1:3])
+    _check_settings(embedding_size, attention_kernel, pooling)
+    _check_weights(spec, name, weights, normalization)
+
+    published = _is_published(weights)
     if published:
         base = pretrained_backbone(spec, normalised, weights)
     else:
@@ -181,48 +170,47 @@ def _stable_names(model) -> dict[str, str]:
     return names
 
 
-def _is_published_file(weights: str) -> bool:
-    return weights.endswith(".h5") and not weights.endswith(SUFFIXES)
+def _is_published(weights: str) -> bool:
+    """Whether weights are those that keras.applications or others publish, not this project's."""
+    return weights == IMAGENET or (weights.endswith(".h5") and not weights.endswith(SUFFIXES))
 
 
-def _check_weights(weights):
-    if weights not in ("none", IMAGENET, PRETRAINED) and not weights.endswith((".h5", *SUFFIXES)):
+def _check_weights(spec: NetworkSpec, name: str, weights: str, normalization: str) -> None:
+    if weights not in NAMED_WEIGHTS and not weights.endswith((".h5", *SUFFIXES)):
         raise ModelError(
             f"weights is {weights!r}; choose `none`, `imagenet`, `pretrained`, or the path of a "
             ".keras, .weights.h5 or .h5 file."
         )
-
-
-def _check_settings(
-    spec, name, input_size, embedding_size, attention_kernel, pooling, normalization, reduction
-):
-    if normalization not in NORMALIZATIONS:
+    if not _is_published(weights):
+        return
+    if spec.pretrained_input is None:
         raise ModelError(
-            f"normalization is {normalization!r}; choose one of {', '.join(NORMALIZATIONS)}."
+            f"weights is {weights!r}, but {name} has no published weights; start from `none` or "
+            "from a model of this project."
         )
-    if normalization == "local_contrast":
-        if input_size[0] % reduction[0] or input_size[1] % reduction[1]:
-            raise ModelError(
-                f"reduction is {reduction[0]}x{reduction[1]}, which does not divide the input of "
-                f"{input_size[0]}x{input_size[1]}."
-            )
-        reduced = [side // part for side, part in zip(input_size, reduction, strict=True)]
-        # By so much a strip is continued with its own other end before windows are taken.
-        margin = StripNormalization(*reduction).margin
-        if reduced[1] < margin:
-            raise ModelError(
-                f"input_size is {input_size[0]}x{input_size[1]}; local_contrast needs at least "
-                f"{margin * reduction[1]} columns at a reduction of {reduction[0]}x{reduction[1]}."
-            )
-        input_size = reduced
-    if min(input_size) < spec.minimum_side:
+    if normalization != "imagenet":
+        raise ModelError(
+            f"weights is {weights!r}, of a network trained on photographs; "
+            f"{normalization.replace('_', ' ')} is an input that it does not know, so start from "
+            "`none` or from a model of this project."
+        )
+
+
+def _check_size(
+    spec: NetworkSpec, name: str, input_size: tuple[int, int], seen: tuple[int, int]
+) -> None:
+    """Refuse crops that leave the backbone too few pixels, `seen` after normalisation."""
+    if min(seen) < spec.minimum_side:
         raise ModelError(
             f"input_size is {input_size[0]}x{input_size[1]}; {name} needs at least "
             f"{spec.minimum_side} pixels a side."
         )
+
+
+def _check_settings(embedding_size: int, attention_kernel: int, pooling: str) -> None:
     if embedding_size < 1:
         raise ModelError(f"embedding_size is {embedding_size}; choose at least 1.")
     if attention_kernel < 1 or attention_kernel % 2 == 0:
         raise ModelError(f"attention_kernel is {attention_kernel}; choose an odd number.")
-    if pooling not in POOLINGS:
-        raise ModelError(f"pooling is {pooling!r}; choose one of {', '.join(POOLINGS)}.")
+    if pooling not in POOLING_LAYERS:
+        raise ModelError(f"pooling is {pooling!r}; choose one of {', '.join(POOLING_LAYERS)}.")

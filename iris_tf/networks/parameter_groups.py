@@ -1,4 +1,4 @@
-"""Which part of an embedding model a variable or layer belongs to."""
+"""Parameter groups of an embedding model, for learning rates and gradual unfreezing."""
 
 import re
 
@@ -18,13 +18,13 @@ GROUP_PATTERNS = {
 }
 
 
-def parameter_group(variable) -> str:
+def parameter_group(variable: keras.Variable | str) -> str:
     """Name the parameter group of a variable.
 
     Parameters
     ----------
-    variable : keras.Variable
-        A variable of a model of `build_embedding_model`, or a variable's path.
+    variable : keras.Variable or str
+        A variable of a model of `build_embedding_model`, or its path.
 
     Returns
     -------
@@ -33,6 +33,26 @@ def parameter_group(variable) -> str:
     """
     path = variable if isinstance(variable, str) else variable.path
     return next(group for group, pattern in GROUP_PATTERNS.items() if re.fullmatch(pattern, path))
+
+
+def parameter_groups(model: keras.Model) -> dict[str, list[keras.Variable]]:
+    """The trainable variables of an embedding model by parameter group.
+
+    Parameters
+    ----------
+    model : keras.Model
+        From `build_embedding_model`, or loaded from its file.
+
+    Returns
+    -------
+    dict of str to list of keras.Variable
+        The groups that the model has, in the order of `GROUP_PATTERNS`: "attention" only where
+        there is attention.
+    """
+    groups: dict[str, list[keras.Variable]] = {name: [] for name in GROUP_PATTERNS}
+    for variable in model.trainable_variables:
+        groups[parameter_group(variable)].append(variable)
+    return {name: variables for name, variables in groups.items() if variables}
 
 
 def backbone_stages(model: keras.Model) -> list[list[keras.layers.Layer]]:
@@ -57,7 +77,7 @@ def backbone_stages(model: keras.Model) -> list[list[keras.layers.Layer]]:
         If the model's name is no network's.
     """
     patterns = network_spec(model.name).stages
-    stages = [[] for _ in patterns]
+    stages: list[list[keras.layers.Layer]] = [[] for _ in patterns]
     for layer in model.layers:
         if layer.weights and parameter_group(layer.name) == "backbone":
             place = next(i for i, p in enumerate(patterns) if re.fullmatch(p, layer.name))

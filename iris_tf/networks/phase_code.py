@@ -6,8 +6,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from iris_tf.networks.input_normalization import NORMALIZATION_LAYER
 from iris_tf.networks.strip_normalization import COARSE, StripNormalization
-from iris_tf.networks.weights import NORMALIZATION_LAYER
 from iris_tf.support.errors import ModelError
 from iris_tf.tflite.phase_code_layout import PhaseCodeLayout
 

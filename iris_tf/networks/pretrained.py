@@ -18,7 +18,7 @@ def pretrained_backbone(spec: NetworkSpec, input_tensor, weights: str) -> keras.
     Parameters
     ----------
     spec : NetworkSpec
-        The network.
+        The network, which has a `pretrained_input`.
     input_tensor : KerasTensor of shape (batch, height, width, 3)
         Output of `RoiNormalization`.
     weights : str
@@ -49,6 +49,7 @@ def pretrained_backbone(spec: NetworkSpec, input_tensor, weights: str) -> keras.
             f"The weights file {weights} does not fit this network's keras.applications "
             f"backbone without top: {first_line(error)}"
         ) from error
+    assert spec.pretrained_input is not None
     fold_input_normalization(backbone, spec.pretrained_input)
     return backbone
 

@@ -1,16 +1,25 @@
-"""The networks by name."""
+"""The backbones by name.
 
-from collections.abc import Callable
-from dataclasses import dataclass
+To add one, write or import its function, register it in `NETWORKS`, and call the three checks of
+``tests/network_checks.py``.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import keras
 
+from iris_tf.networks.roi_normalization import IMAGENET_MEAN, IMAGENET_STD
 from iris_tf.support.errors import ModelError
+
+Builder = Callable[[Any, str | None], keras.Model]
+"""``build(input_tensor, weights)``: see `NetworkSpec.build`."""
 
 
 @dataclass(frozen=True)
 class PretrainedInput:
-    """What a backbone's published ImageNet weights want to be fed.
+    """The input that a backbone's published ImageNet weights expect.
 
     Attributes
     ----------
@@ -20,9 +29,9 @@ class PretrainedInput:
         Where red, green and blue are in the order of the first kernel.
     """
 
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    channels: tuple[int, int, int]
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+    channels: tuple[int, int, int] = (0, 1, 2)
 
 
 @dataclass(frozen=True)
@@ -36,50 +45,65 @@ class NetworkSpec:
         classifier as a Functional model from the sources of `input_tensor`
         (batch, height, width, 3), ImageNet-normalised, to a feature map.
         `weights` is None, "imagenet", or the path of a weights file in the
-        backbone's own format.
-    pretrained_input : PretrainedInput
-        Of the weights that `build` can load.
+        backbone's own format; always None without a `pretrained_input`.
     minimum_side : int
         Smallest height and width, in pixels.
     stages : tuple of str
         Regular expressions on whole layer names, from the input side to the
         output side: the stages of gradual unfreezing. A layer with weights
         belongs to the first that it fits.
+    pretrained_input : PretrainedInput or None
+        Of the published weights that `build` can load; None if there are none.
     attention : tuple of str
         Layers behind which spatial attention is usually put.
+    features : mapping of str to str
+        Feature maps that distillation may ask for: their layers by name.
+        ``stride8`` is the last one of an eighth of the input's height and width.
     """
 
-    build: Callable[[object, str | None], keras.Model]
-    pretrained_input: PretrainedInput
+    build: Builder
     minimum_side: int
     stages: tuple[str, ...]
-    attention: tuple[str, ...]
+    pretrained_input: PretrainedInput | None = None
+    attention: tuple[str, ...] = ()
+    features: Mapping[str, str] = field(default_factory=dict)
 
 
-def _mobilenet_v3_large(input_tensor, weights):
-    return keras.applications.MobileNetV3Large(
-        input_shape=tuple(input_tensor.shape[1:]),
-        input_tensor=input_tensor,
-        include_top=False,
-        include_preprocessing=False,  # RoiNormalization does it
-        weights=weights,
-    )
+def _application(constructor: Callable[..., keras.Model], **settings: Any) -> Builder:
+    """A network of keras.applications without its classifier."""
+
+    def build(input_tensor: Any, weights: str | None) -> keras.Model:
+        return constructor(
+            input_shape=tuple(input_tensor.shape[1:]),
+            input_tensor=input_tensor,
+            include_top=False,
+            weights=weights,
+            **settings,
+        )
+
+    return build
 
 
-def _resnet50(input_tensor, weights):
-    return keras.applications.ResNet50(
-        input_shape=tuple(input_tensor.shape[1:]),
-        input_tensor=input_tensor,
-        include_top=False,
-        weights=weights,
-    )
+def _strides(*layers: str) -> dict[str, str]:
+    """Names of feature maps at a quarter of the input's size, an eighth, and so on."""
+    return {f"stride{4 * 2**i}": layer for i, layer in enumerate(layers)}
 
+
+def _squeeze_excite(*blocks: int) -> tuple[str, ...]:
+    return tuple(f"expanded_conv_{block}_squeeze_excite_mul" for block in blocks)
+
+
+# 0..1 scaled to -1..1.
+_CENTRED = PretrainedInput((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+# 0..255, blue first, means subtracted.
+_CAFFE = PretrainedInput(
+    (123.68 / 255, 116.779 / 255, 103.939 / 255), (1 / 255, 1 / 255, 1 / 255), (2, 1, 0)
+)
 
 NETWORKS: dict[str, NetworkSpec] = {
+    # Of the MobileNets and EfficientNets, RoiNormalization does the preprocessing.
     "mobilenet_v3_large": NetworkSpec(
-        build=_mobilenet_v3_large,
-        # Scaled to -1..1.
-        pretrained_input=PretrainedInput((0.5, 0.5, 0.5), (0.5, 0.5, 0.5), (0, 1, 2)),
+        _application(keras.applications.MobileNetV3Large, include_preprocessing=False),
         minimum_side=32,
         stages=(
             r"conv(_bn)?",
@@ -87,19 +111,46 @@ NETWORKS: dict[str, NetworkSpec] = {
             *(rf"expanded_conv_{block}_.*" for block in range(1, 15)),
             r"conv_1(_bn)?",
         ),
-        attention=tuple(
-            f"expanded_conv_{block}_squeeze_excite_mul" for block in (3, 4, 5, 10, 11, 12, 13, 14)
-        ),
+        pretrained_input=_CENTRED,
+        attention=_squeeze_excite(3, 4, 5, 10, 11, 12, 13, 14),
+        features=_strides(*(f"expanded_conv_{block}_add" for block in (2, 5, 11, 14))),
     ),
     "resnet50": NetworkSpec(
-        build=_resnet50,
-        # 0..255, blue first, means subtracted.
-        pretrained_input=PretrainedInput(
-            (123.68 / 255, 116.779 / 255, 103.939 / 255), (1 / 255, 1 / 255, 1 / 255), (2, 1, 0)
-        ),
+        _application(keras.applications.ResNet50),
         minimum_side=32,
         stages=tuple(rf"conv{stage}_.*" for stage in range(1, 6)),
+        pretrained_input=_CAFFE,
         attention=("conv2_block3_out", "conv3_block4_out", "conv4_block6_out", "conv5_block3_out"),
+        features=_strides(
+            "conv2_block3_out", "conv3_block4_out", "conv4_block6_out", "conv5_block3_out"
+        ),
+    ),
+    "mobilenet_v3_small": NetworkSpec(
+        _application(keras.applications.MobileNetV3Small, include_preprocessing=False),
+        minimum_side=32,
+        stages=(
+            r"conv(_bn)?",
+            r"expanded_conv_(depthwise|squeeze_excite|project).*",
+            *(rf"expanded_conv_{block}_.*" for block in range(1, 11)),
+            r"conv_1(_bn)?",
+        ),
+        pretrained_input=_CENTRED,
+        attention=("expanded_conv_squeeze_excite_mul", *_squeeze_excite(*range(3, 11))),
+        features=_strides(
+            "expanded_conv_project_bn", *(f"expanded_conv_{block}_add" for block in (2, 7, 10))
+        ),
+    ),
+    "efficientnet_v2_b0": NetworkSpec(
+        _application(keras.applications.EfficientNetV2B0, include_preprocessing=False),
+        minimum_side=32,
+        stages=(r"stem_.*", *(rf"block{stage}.*" for stage in range(1, 7)), r"top_.*"),
+        pretrained_input=PretrainedInput(),
+        attention=tuple(
+            f"block{stage}{block}_se_excite"
+            for stage, blocks in ((4, "abc"), (5, "abcde"), (6, "abcdefgh"))
+            for block in blocks
+        ),
+        features=_strides("block2b_add", "block3b_add", "block5e_add", "block6h_add"),
     ),
 }
 

@@ -1,4 +1,4 @@
-"""Initial weights that depend on a seed and a layer's name, and on nothing else."""
+"""Randomness that depends on a seed and a layer's name, and on nothing else."""
 
 import zlib
 
@@ -26,7 +26,7 @@ def layer_seed(seed: int, layer_name: str) -> int:
 
 
 def seeded_config(config: dict, seed: int) -> dict:
-    """Give the random initialisers in a Keras layer's configuration their seeds.
+    """Give a Keras layer's random initialisers, and a dropout layer, their seeds.
 
     Parameters
     ----------
@@ -38,9 +38,11 @@ def seeded_config(config: dict, seed: int) -> dict:
     Returns
     -------
     dict
-        A copy with seeds; `config` is left as it is.
+        A copy with seeds; `config` is not changed.
     """
     seeded = dict(config)
+    if "seed" in config:  # dropout, such as EfficientNet's stochastic depth
+        seeded["seed"] = layer_seed(seed, config["name"])
     for key, initializer in config.items():
         if key.endswith("_initializer") and "seed" in (initializer or {}).get("config", {}):
             options = {**initializer["config"], "seed": layer_seed(seed, config["name"])}

@@ -11,12 +11,11 @@ import h5py
 import keras
 import numpy as np
 
+from iris_tf.networks.input_normalization import NORMALIZATION_LAYER
 from iris_tf.networks.parameter_groups import parameter_group
 from iris_tf.support.errors import ModelError
 
 SUFFIXES = (".keras", ".weights.h5")
-NORMALIZATION_LAYER = "roi_normalization"
-"""Name of the first layer, which crops go through."""
 
 _log = logging.getLogger(__name__)
 
@@ -130,12 +129,11 @@ def _read_layers(path: Path) -> dict[str, list[np.ndarray]]:
     """Arrays of each layer by its name, in the order of `Layer.get_weights`."""
     if not path.is_file():
         raise ModelError(f"There is no weights file {path}.")
+    source: Path | io.BytesIO = path
     try:
         if path.suffix == ".keras":
             with zipfile.ZipFile(path) as archive:
                 source = io.BytesIO(archive.read("model.weights.h5"))
-        else:
-            source = path
         layers: dict[str, list[np.ndarray]] = {}
         with h5py.File(source, "r") as file:
             # Keras files layers under counted class names, with the layer's own

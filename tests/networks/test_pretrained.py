@@ -91,3 +91,12 @@ def test_imagenet_offline_names_the_alternatives(monkeypatch):
     monkeypatch.setitem(NETWORKS, "mobilenet_v3_large", spec)
     with pytest.raises(ModelError, match="`none` or to the path"):
         build_embedding_model("mobilenet_v3_large", (32, 32), weights="imagenet")
+
+
+def test_network_without_published_weights(monkeypatch, published):
+    path, _ = published
+    spec = dataclasses.replace(NETWORKS["mobilenet_v3_large"], pretrained_input=None)
+    monkeypatch.setitem(NETWORKS, "mobilenet_v3_large", spec)
+    for weights in ("imagenet", str(path)):
+        with pytest.raises(ModelError, match="mobilenet_v3_large has no published weights"):
+            build_embedding_model("mobilenet_v3_large", (32, 32), weights=weights)

@@ -23,3 +23,14 @@ def test_seeded_layers_repeat_themselves():
     np.testing.assert_array_equal(kernels[0], kernels[1])
     assert not np.allclose(kernels[0], kernels[2])
     assert config == before
+
+
+def test_seeded_dropout_repeats_itself():
+    config = keras.layers.Dropout(0.5, name="drop").get_config()
+    x = np.ones((1, 64), np.float32)
+    drops = [
+        np.asarray(keras.layers.Dropout.from_config(seeded_config(config, seed))(x, training=True))
+        for seed in (1, 1, 2)
+    ]
+    np.testing.assert_array_equal(drops[0], drops[1])
+    assert not np.array_equal(drops[0], drops[2])

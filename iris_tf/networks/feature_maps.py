@@ -1,0 +1,45 @@
+"""Embedding models that return feature maps beside the embedding, for distillation."""
+
+from collections.abc import Sequence
+
+import keras
+
+from iris_tf.networks.registry import network_spec
+from iris_tf.support.errors import ModelError
+
+EMBEDDING = "embedding"
+"""Key of the embedding among the outputs of `with_feature_maps`."""
+
+
+def with_feature_maps(model: keras.Model, names: Sequence[str]) -> keras.Model:
+    """Let an embedding model return some of its feature maps, too.
+
+    Parameters
+    ----------
+    model : keras.Model
+        From `build_embedding_model`, or loaded from its file; its name is the network's name.
+        Its layers are shared.
+    names : sequence of str
+        Keys of the network's `NetworkSpec.features`.
+
+    Returns
+    -------
+    keras.Model
+        From the same input to a dictionary: ``"embedding"`` (batch, D), and each feature map
+        (batch, height, width, channels) under its name.
+
+    Raises
+    ------
+    ModelError
+        If the model's name is no network's, or its network lacks a feature map; it names
+        those that there are.
+    """
+    features = network_spec(model.name).features
+    for name in names:
+        if name not in features:
+            raise ModelError(
+                f"{model.name} has no feature map {name!r}; choose from "
+                f"{', '.join(features) or 'none: the registry names no feature map of it'}."
+            )
+    maps = {name: model.get_layer(features[name]).output for name in names}
+    return keras.Model(model.input, {EMBEDDING: model.output, **maps}, name=model.name)

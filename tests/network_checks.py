@@ -1,0 +1,76 @@
+"""What every backbone of the registry must do, as three calls."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from iris_tf.config.precision import PRECISIONS
+from iris_tf.export.export_tflite import export_model
+from iris_tf.networks.embedding_model import build_embedding_model
+from iris_tf.networks.feature_maps import with_feature_maps
+from iris_tf.networks.parameter_groups import backbone_stages, parameter_groups
+from iris_tf.networks.registry import NETWORKS
+from iris_tf.tflite.operators import foreign_operators
+
+SIZE = (64, 96)
+
+
+def build(name, seed=1, **settings):
+    """The network with everything on it that can be put there, at 64 x 96 pixels."""
+    settings = {"attention": NETWORKS[name].attention, "pooling": "depthwise"} | settings
+    return build_embedding_model(name, SIZE, embedding_size=16, seed=seed, **settings)
+
+
+def crops(n=4):
+    """Crops of noise, (n, 64, 96), uint8."""
+    return np.random.default_rng(0).integers(0, 256, (n, *SIZE), dtype=np.uint8)
+
+
+def check_shapes_and_gradients(name):
+    """Check unit vectors, the sizes of feature maps, stages, and that everything can learn."""
+    model, x = build(name), crops()[..., None].astype(np.float32)
+    features = NETWORKS[name].features
+    outputs = with_feature_maps(model, list(features))(x)
+    np.testing.assert_allclose(np.linalg.norm(outputs["embedding"], axis=1), 1.0, atol=1e-5)
+    for feature in features:
+        stride = int(feature.removeprefix("stride"))
+        assert outputs[feature].shape[1:3] == (SIZE[0] // stride, SIZE[1] // stride), feature
+
+    groups = parameter_groups(model)
+    assert list(groups) == ["backbone", "attention", "head"]
+    staged = {variable.path for stage in backbone_stages(model) for layer in stage
+              for variable in layer.trainable_variables}  # fmt: skip
+    assert staged == {variable.path for variable in groups["backbone"]}
+    assert all(backbone_stages(model)), "a stage without layers"
+
+    target = np.random.default_rng(1).normal(size=(len(x), 16)).astype(np.float32)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(model(x, training=True) * target)
+    gradients = tape.gradient(loss, [variable.value for variable in model.trainable_variables])
+    for variable, gradient in zip(model.trainable_variables, gradients, strict=True):
+        assert gradient is not None and np.isfinite(gradient).all(), variable.path
+
+
+def check_saving(name, tmp_path):
+    """Check that a file gives the same model, and its weights go to another seed's."""
+    model, x = build(name), crops()[..., None].astype(np.float32)
+    path = tmp_path / f"{name}.keras"
+    model.save(path)
+    loaded = keras.models.load_model(path, compile=False)
+    assert loaded.name == name
+    np.testing.assert_allclose(loaded(x), model(x), atol=1e-6)
+    other = build(name, seed=2, weights=str(path))
+    np.testing.assert_allclose(other(x), model(x), atol=1e-6)
+
+
+def check_export(name, tmp_path):
+    """Check the file of each precision against Keras, and that it has built-in operations only."""
+    model = build(name)
+    # Statistics of some data: with the initial ones, features of deep networks fade to nothing.
+    for _ in range(3):
+        model(crops(8)[..., None].astype(np.float32), training=True)
+    files = export_model(model, tmp_path, name, ["float32", "float16"], parity_rois=crops())
+    for file in files:
+        assert file.parity_min_cosine >= PRECISIONS[file.precision].min_cosine
+        assert foreign_operators(file.path) == []
+    assert files[1].bytes < 0.52 * files[0].bytes
