@@ -107,8 +107,8 @@ def _watch(arguments: list[str]) -> tuple[list[_Sample], tuple[float, float]]:
             process.wait()
         if process.returncode != 0:
             errors.seek(0)
-            last = (errors.read().splitlines() or ["no message"])[-1]
-            raise BenchmarkError(f"Preparing {arguments[0]} failed: {last}")
+            message = (errors.read().splitlines() or ["no message"])[-1]
+            raise BenchmarkError(f"Preparing {arguments[0]} failed: {message}")
     # The final tables take the journal's chunks away.
     last = max(range(len(samples)), key=lambda i: samples[i].done)
     working = [sample for sample in samples[: last + 1] if sample.done > 0]
@@ -151,4 +151,4 @@ def _memory(process: int) -> tuple[float, float]:
     except OSError:
         return 0.0, 0.0
     sizes = {line.split(":")[0]: line.split()[1] for line in lines if line.startswith("Vm")}
-    return tuple(int(sizes.get(name, 0)) / 1024.0 for name in ("VmRSS", "VmHWM"))
+    return int(sizes.get("VmRSS", 0)) / 1024.0, int(sizes.get("VmHWM", 0)) / 1024.0

@@ -198,7 +198,8 @@ def _check_time(created: str) -> None:
         moment = datetime.fromisoformat(created)
     except ValueError:
         moment = None
-    if moment is None or moment.utcoffset() is None or moment.utcoffset().total_seconds():
+    offset = None if moment is None else moment.utcoffset()
+    if offset is None or offset.total_seconds():
         raise _problem("created", f"is {created!r}, not a time like '2026-01-31T12:00:00Z'")
 
 

@@ -91,13 +91,14 @@ def merge_models(
             ("distillation.teacher", distillation.teacher),
             ("network.weights", network.weights),
         ):
+            if other is None:
+                continue
             if other in recipe.models and (other not in recipes or other == name):
                 raise source.error(
                     f"models.{name}.{key}", f"names {other}, which must stand before {name}"
                 )
             named = NAMED_WEIGHTS if key == "network.weights" else ()
-            known = other is None or other in (*recipe.models, *named)
-            if not known and not Path(other).exists():
+            if other not in (*recipe.models, *named) and not Path(other).exists():
                 raise source.error(
                     f"models.{name}.{key}",
                     f"is {other}: there is neither such a file nor a model of that name here",
@@ -162,10 +163,12 @@ class _Source:
         self.path, self.overrides = path, overrides
 
     def values(self) -> Any:
+        if self.path is None:
+            return {}
         if not self.path.is_file():
             raise RecipeError(f"{self.path}: there is no such recipe.")
         try:
-            values = OmegaConf.load(self.path)
+            values: Any = OmegaConf.load(self.path)
         except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
             mark = getattr(error, "problem_mark", None)
             line = f", line {mark.line + 1}" if mark else ""
@@ -242,7 +245,7 @@ def _build(schema: type[R], values: Any, source: _Source, prefixes: list[str] | 
         raise source.error(key, problem, candidates(key))
     try:
         merged = OmegaConf.merge(OmegaConf.structured(schema), values)
-        recipe = OmegaConf.to_object(merged)
+        recipe: Any = OmegaConf.to_object(merged)
     except ConfigKeyError as error:
         key = error.full_key or str(error.key)
         problem = retired(key) or _unknown(schema, key)
@@ -296,13 +299,13 @@ def _types(field: Field) -> tuple[type, ...]:
 
 def _section(field: Field) -> type | None:
     """The dataclass of a field that is a section."""
-    return next(filter(is_dataclass, _types(field)), None)
+    return next((kind for kind in _types(field) if is_dataclass(kind)), None)
 
 
 def _named_section(field: Field) -> type | None:
     """The dataclass of a field that holds sections by name: X of ``dict[str, X]``."""
     arguments = get_args(field.type) if get_origin(field.type) is dict else ()
-    return next(filter(is_dataclass, arguments), None)
+    return next((kind for kind in arguments if is_dataclass(kind)), None)
 
 
 def _unknown(schema: type, key: str) -> str:

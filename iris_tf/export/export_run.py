@@ -73,7 +73,7 @@ def export_run(
             f"{run.path}: the run's validation split has too few eyes to set a threshold by; train "
             "on a dataset of more eyes, with several images of each."
         )
-    rois = load_rois(validation, recipe.dataset, tuple(recipe.network.input_size))
+    rois = load_rois(validation, recipe.dataset, recipe.network.crop_size)
     layout = None
     if recipe.network.phase:
         model, layout = with_phase(model, recipe.network.phase)
@@ -101,7 +101,7 @@ def export_run(
             roi_mode=settings["roi_mode"],
             segmenter=settings["segmenter"],
             segmenter_version=settings.get("segmenter_version", ""),
-            input_size=tuple(recipe.network.input_size),
+            input_size=recipe.network.crop_size,
             embedding_size=model.output_shape[-1],
             phase=layout,
             thresholds=evaluation["thresholds"],

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageFile, ImageOps
 
 from iris_tf.support.errors import ExtractionError, FailureReason
 from iris_tf.support.files import write_bytes
@@ -223,7 +223,7 @@ def _decode(data: bytes) -> tuple[np.ndarray, list[str]]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # odd metadata does not matter here
-            image = Image.open(io.BytesIO(data), formats=_FORMATS)
+            image: Image.Image = Image.open(io.BytesIO(data), formats=_FORMATS)
     except Image.DecompressionBombError:
         raise _unreadable(_TOO_LARGE) from None
     except MemoryError:
@@ -277,6 +277,7 @@ def _lacks_its_end(data: bytes) -> bool:
 
 def _stores_16_bit_channels(image: Image.Image) -> bool:
     """Whether Pillow is about to drop the low bytes of a 16-bit colour image."""
+    assert isinstance(image, ImageFile.ImageFile)  # as everything that was opened
     for tile in image.tile:
         args = tile[3] if isinstance(tile[3], tuple) else (tile[3],)
         if any(isinstance(a, str) and ";16" in a and not a.startswith("I;16") for a in args):

@@ -101,7 +101,7 @@ def _single_thread(timed: Mapping[str, Any]) -> dict[str, Any]:
 def _write_scores(path: Path, scores: Mapping[str, ScoreCounts]) -> None:
     if path.suffix != ".npz":
         path = path.with_name(path.name + ".npz")  # as NumPy does, which would miss the rename
-    arrays = {"models": np.array(list(scores))}
+    arrays: dict[str, Any] = {"models": np.array(list(scores))}
     for i, counts in enumerate(scores.values()):
         for name in ("levels", "genuine", "impostor"):
             arrays[f"{name}_{i}"] = getattr(counts, name)

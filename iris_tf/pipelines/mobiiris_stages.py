@@ -199,7 +199,7 @@ class MobiIrisPipeline:
 
         def action() -> None:
             rows = select_rows(self.manifest, "test")
-            rois = load_rois(rows, self.dataset, tuple(recipe.network.input_size))
+            rois = load_rois(rows, self.dataset, recipe.network.crop_size)
             vectors = {
                 "raw pixels (cosine)": raw_pixel_embeddings(rois),
                 "untrained network": embed_rois(build_student(fresh), rois),
@@ -329,7 +329,7 @@ class MobiIrisPipeline:
 
     def sample_crops(self, rows: Sequence[ManifestRow]) -> list[np.ndarray]:
         """Some crops at the size that the networks see."""
-        size = tuple(next(iter(self.models.values())).network.input_size)
+        size = next(iter(self.models.values())).network.crop_size
         shown = np.linspace(0, len(rows) - 1, min(CROPS_SHOWN, len(rows))).astype(int)
         return list(load_rois([rows[i] for i in shown], self.dataset, size))
 

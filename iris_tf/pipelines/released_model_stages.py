@@ -297,8 +297,8 @@ class Release:
             for pattern in KEPT:
                 for file in Path(self.recipe.out).glob(pattern):
                     shutil.copy2(file, folder)
-            for file in card.files:
-                shutil.copy2(self.finished.models / file, folder)
+            for name in card.files:
+                shutil.copy2(self.finished.models / name, folder)
             shutil.copy2(self.finished.best, folder / f"{self.name}.keras")
             card = dataclasses.replace(
                 card,

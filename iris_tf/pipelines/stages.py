@@ -62,7 +62,7 @@ class Stages:
         name: str,
         inputs: dict[str, Any],
         outputs: list[Path],
-        action: Callable[[], None],
+        action: Callable[[], object],
         start_over: Callable[[set[str]], None] | None = None,
     ) -> bool:
         """Do `action` unless its stamp says that it was done on the same inputs.

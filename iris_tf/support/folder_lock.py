@@ -4,8 +4,11 @@ import contextlib
 import errno
 import os
 from collections.abc import Iterator
+from typing import Any
 
 # Each module exists on one family of systems only; importing this package must need neither.
+fcntl: Any
+msvcrt: Any
 try:
     import fcntl
 except ImportError:

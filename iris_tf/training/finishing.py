@@ -197,7 +197,7 @@ def finish_runs(
     source, shares = runs[name], settings.average or {name: 1.0}
     recipe = source.recipe()
     rows = [row for row in read_manifest(source.manifest) if row.split == "train"]
-    rois = load_rois(rows, recipe.dataset, tuple(recipe.network.input_size))
+    rois = load_rois(rows, recipe.dataset, recipe.network.crop_size)
     _, firsts = np.unique([row.identity for row in rows], return_index=True)
     firsts = np.random.default_rng(recipe.seed).permutation(firsts)  # sites lie side by side
     models = [load_embedding_model(runs[part].best_model()) for part in shares]
