@@ -26,10 +26,10 @@ def crops(n=4):
     return np.random.default_rng(0).integers(0, 256, (n, *SIZE), dtype=np.uint8)
 
 
-def check_shapes_and_gradients(name):
+def check_shapes_and_gradients(model):
     """Check unit vectors, the sizes of feature maps, stages, and that everything can learn."""
-    model, x = build(name), crops()[..., None].astype(np.float32)
-    features = NETWORKS[name].features
+    x = crops()[..., None].astype(np.float32)
+    features = NETWORKS[model.name].features
     outputs = with_feature_maps(model, list(features))(x)
     np.testing.assert_allclose(np.linalg.norm(outputs["embedding"], axis=1), 1.0, atol=1e-5)
     for feature in features:
@@ -51,25 +51,26 @@ def check_shapes_and_gradients(name):
         assert gradient is not None and np.isfinite(gradient).all(), variable.path
 
 
-def check_saving(name, tmp_path):
+def check_saving(model, tmp_path):
     """Check that a file gives the same model, and its weights go to another seed's."""
-    model, x = build(name), crops()[..., None].astype(np.float32)
-    path = tmp_path / f"{name}.keras"
+    x, path = crops()[..., None].astype(np.float32), tmp_path / f"{model.name}.keras"
     model.save(path)
     loaded = keras.models.load_model(path, compile=False)
-    assert loaded.name == name
+    assert loaded.name == model.name
     np.testing.assert_allclose(loaded(x), model(x), atol=1e-6)
-    other = build(name, seed=2, weights=str(path))
+    other = build(model.name, seed=2, weights=str(path))
     np.testing.assert_allclose(other(x), model(x), atol=1e-6)
 
 
-def check_export(name, tmp_path):
-    """Check the file of each precision against Keras, and that it has built-in operations only."""
-    model = build(name)
+def check_export(model, tmp_path):
+    """Check the files against Keras, and that they have built-in operations only.
+
+    The last check: it moves the statistics of the model's batch normalisation.
+    """
     # Statistics of some data: with the initial ones, features of deep networks fade to nothing.
     for _ in range(3):
         model(crops(8)[..., None].astype(np.float32), training=True)
-    files = export_model(model, tmp_path, name, ["float32", "float16"], parity_rois=crops())
+    files = export_model(model, tmp_path, model.name, ["float32", "float16"], parity_rois=crops())
     for file in files:
         assert file.parity_min_cosine >= PRECISIONS[file.precision].min_cosine
         assert foreign_operators(file.path) == []

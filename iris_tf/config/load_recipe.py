@@ -299,13 +299,15 @@ def _types(field: Field) -> tuple[type, ...]:
 
 def _section(field: Field) -> type | None:
     """The dataclass of a field that is a section."""
-    return next((kind for kind in _types(field) if is_dataclass(kind)), None)
+    return next(
+        (kind for kind in _types(field) if isinstance(kind, type) and is_dataclass(kind)), None
+    )
 
 
 def _named_section(field: Field) -> type | None:
     """The dataclass of a field that holds sections by name: X of ``dict[str, X]``."""
     arguments = get_args(field.type) if get_origin(field.type) is dict else ()
-    return next((kind for kind in arguments if is_dataclass(kind)), None)
+    return next((kind for kind in arguments if isinstance(kind, type) and is_dataclass(kind)), None)
 
 
 def _unknown(schema: type, key: str) -> str:

@@ -70,10 +70,11 @@ def pack_template(template: Any) -> tuple[np.ndarray, np.ndarray]:
     -------
     code, mask : ndarray of shape (256, 8), uint8
     """
-    return tuple(
+    code, mask = (
         np.packbits(np.stack(bits).transpose(2, 0, 1, 3).reshape(COLUMNS, BITS), axis=1)
         for bits in (template.iris_codes, template.mask_codes)
     )
+    return code, mask
 
 
 @dataclass(frozen=True)
@@ -242,11 +243,11 @@ def _encode(path: Path, pipeline: Any) -> tuple[np.ndarray, np.ndarray] | _Failu
     except ExtractionError as error:
         return _Failure(str(error.reason), type(error).__name__)
     output = pipeline(ir_image(pixels))
-    error = pipeline.call_trace.get_error()
-    if isinstance(error, IrisTfError) and not isinstance(error, ExtractionError):
-        raise error  # the same for every image, so it is no failure of this one
-    if error is not None:
-        return _Failure(str(failure_reason(error)), type(error).__name__)
+    failed = pipeline.call_trace.get_error()
+    if isinstance(failed, IrisTfError) and not isinstance(failed, ExtractionError):
+        raise failed  # the same for every image, so it is no failure of this one
+    if failed is not None:
+        return _Failure(str(failure_reason(failed)), type(failed).__name__)
     return pack_template(output["iris_template"])
 
 
@@ -307,7 +308,7 @@ def _block(
 ) -> np.ndarray:
     """Distances (probes, gallery), float64."""
     # Repeated columns turn each shift into a window, which needs no copy.
-    probes = tuple(np.concatenate([p[:, -_SHIFT:], p, p[:, :_SHIFT]], axis=1) for p in probes)
+    wrapped = [np.concatenate([p[:, -_SHIFT:], p, p[:, :_SHIFT]], axis=1) for p in probes]
     half = COLUMNS // 2
     best = np.ones((len(probes[0]), len(gallery[0])))
     for shift in range(-_SHIFT, _SHIFT + 1):
@@ -317,7 +318,7 @@ def _block(
             # Agreeing minus differing bits, and common bits.
             surplus, common = (
                 _dot(probe[:, turned : turned + half], code[:, begin : begin + half])
-                for probe, code in zip(probes, gallery, strict=True)
+                for probe, code in zip(wrapped, gallery, strict=True)
             )
             counts.append((common - surplus, 2.0 * common))
         np.minimum(best, _distance(*counts), out=best)

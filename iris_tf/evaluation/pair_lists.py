@@ -40,7 +40,8 @@ def read_pairs(path: str | Path, rows: Sequence[ManifestRow], genuine: bool) -> 
         raise EvaluationError(f"{path}: there is no such list; give a CSV file of image pairs.")
     names = _names(rows)
     kind = "genuine" if genuine else "impostor"
-    pairs, lines = [], {}
+    pairs: list[tuple[int, int]] = []
+    lines: dict[frozenset[int], int] = {}
     with open(path, newline="", encoding="utf-8-sig") as file:
         reader = csv.reader(file)
         try:

@@ -82,7 +82,7 @@ def slice_figures(
 
 
 def _chosen(rows: Sequence[ManifestRow], chosen: np.ndarray) -> list[ManifestRow]:
-    return [rows[i] for i in np.flatnonzero(chosen)]
+    return [row for row, kept in zip(rows, chosen, strict=True) if kept]
 
 
 def _part(

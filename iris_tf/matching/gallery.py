@@ -96,9 +96,10 @@ class Gallery:
         """
         origin, arrays = read_arrays(path, "gallery", ("embeddings", "identities", "images"))
         embeddings = arrays["embeddings"]
-        names = [arrays[name] for name in ("identities", "images")]
+        identities, images = arrays["identities"], arrays["images"]
         if not are_unit(embeddings, 2) or any(
-            name.dtype.kind != "U" or name.shape != embeddings.shape[:1] for name in names
+            names.dtype.kind != "U" or names.shape != embeddings.shape[:1]
+            for names in (identities, images)
         ):
             raise ModelError(f"{path}: this is not a gallery file of iris_tf; save it again.")
-        return cls(embeddings, *(tuple(name.tolist()) for name in names), origin)
+        return cls(embeddings, tuple(identities.tolist()), tuple(images.tolist()), origin)

@@ -3,6 +3,7 @@
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -149,7 +150,8 @@ def write_arrays(path: str | Path, kind: str, origin: Origin, **arrays: np.ndarr
     """
     # Into an open file: given a path, NumPy would add a suffix of its own.
     with atomic_path(path, private=True) as temporary, open(temporary, "wb") as file:
-        np.savez(file, kind=kind, **dataclasses.asdict(origin), **arrays)
+        values: dict[str, Any] = dataclasses.asdict(origin) | arrays
+        np.savez(file, kind=kind, **values)
 
 
 def read_arrays(

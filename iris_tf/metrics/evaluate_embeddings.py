@@ -265,10 +265,10 @@ def evaluation_of_pairs(
         curve of CMC empty. Counts are of images, identities and persons that are listed.
     """
     embeddings, labels = check_embeddings(embeddings, len(rows)), label_images(rows)
-    lists = [_listed(embeddings, pairs, matcher) for pairs in (genuine, impostor)]
-    counts = ScoreCounts.of_scores(*(pairs.scores for pairs in lists))
-    highest = np.lexsort([lists[1].second, lists[1].first, -lists[1].keys])[:WORST]
-    comparisons = Comparisons(counts, lists[0], lists[1][highest])
+    mated, non_mated = (_listed(embeddings, pairs, matcher) for pairs in (genuine, impostor))
+    counts = ScoreCounts.of_scores(mated.scores, non_mated.scores)
+    highest = np.lexsort([non_mated.second, non_mated.first, -non_mated.keys])[:WORST]
+    comparisons = Comparisons(counts, mated, non_mated[highest])
     listed = labels.select(np.unique(np.concatenate([genuine, impostor])))
     verification = verification_figures(counts)
     samples, exact = {}, True
@@ -278,9 +278,9 @@ def evaluation_of_pairs(
         drawn = np.unique(labels.person[np.unique(np.concatenate([genuine, impostor]))])
         weights[:, drawn] = person_weights(len(drawn), resamples, seed)
         fars = _resampled_fars(verification)
-        resampled = resample_pairs(counts, *lists, labels, weights, tuple(fars.values()))
+        resampled = resample_pairs(counts, mated, non_mated, labels, weights, tuple(fars.values()))
         samples, exact = _samples(resampled, fars), resampled.exact
-        samples["d_prime"] = resample_d_prime_of_pairs(counts, *lists, labels, weights)
+        samples["d_prime"] = resample_d_prime_of_pairs(counts, mated, non_mated, labels, weights)
     result = {
         "protocol": "pair-lists",
         "counts": _counts(listed, comparisons) | {"probes": 0},

@@ -47,7 +47,7 @@ def verification_figures(counts: ScoreCounts) -> dict[str, Any]:
     operating = {
         name: _operating_point(vr_of_curve(curve, fmr), fmr, counts) for name, fmr in FMRS.items()
     }
-    metrics = {"eer": points["eer"].rate}
+    metrics: dict[str, float | None] = {"eer": points["eer"].rate}
     metrics |= {f"vr_{name}": points[name].rate for name in FARS}
     metrics |= {
         f"fnmr_{name}": point["fnmr"] if point["supported"] else None

@@ -131,7 +131,8 @@ class OpenSetCounter:
             either kind or fewer non-mated probes than ``1 / FPIR``; and ``rule_of_30`` by
             the same names, whether 30 false positives are expected of each draw.
         """
-        sizes, fnir = [], {name: [] for name in FPIRS}
+        sizes = []
+        fnir: dict[str, list[float]] = {name: [] for name in FPIRS}
         for draw, scores in zip(self._draws, self._scores, strict=True):
             mated, non_mated = _scores_of_probes(draw, scores)
             sizes.append((len(draw.gallery), len(mated), len(non_mated)))
@@ -140,13 +141,13 @@ class OpenSetCounter:
                 for name, fpir in FPIRS.items():
                     if len(non_mated) * fpir >= 1:
                         fnir[name].append(1.0 - vr_of_curve(curve, fpir).rate)
-        enrolled, mated, non_mated = (float(mean) for mean in np.mean(sizes, axis=0))
+        enrolled, mated_probes, non_mated_probes = map(float, np.mean(sizes, axis=0))
         least = min(size[2] for size in sizes)
         return {
             "draws": len(sizes),
             "enrolled": enrolled,
-            "mated_probes": mated,
-            "non_mated_probes": non_mated,
+            "mated_probes": mated_probes,
+            "non_mated_probes": non_mated_probes,
             "fnir": {
                 name: float(np.mean(rates)) if len(rates) == len(sizes) else None
                 for name, rates in fnir.items()

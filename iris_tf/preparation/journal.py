@@ -85,7 +85,7 @@ class Journal:
         A file that is unreadable after a power cut, or because another version wrote it, is
         skipped: its images are processed again.
         """
-        outcomes = {}
+        outcomes: dict[str, Outcome] = {}
         files = [f for f in self._folder.glob("*.jsonl") if not f.name.startswith(".")]
         for file in sorted(files, key=lambda f: f.stat().st_mtime_ns):
             with contextlib.suppress(ValueError, KeyError, TypeError):

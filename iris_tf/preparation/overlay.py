@@ -54,7 +54,7 @@ def draw_overlay(image: np.ndarray, eye: SegmentedEye | None = None) -> bytes:
     cv2.fillPoly(ring, outlines[:1], 1, shift=4)
     cv2.fillPoly(ring, outlines[1:], 0, shift=4)
     seen = cv2.resize(eye.visible.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
-    hidden = (ring & (1 - seen)).astype(bool)
+    hidden = (ring > 0) & (seen == 0)
     shade = np.array(HIDDEN_COLOUR) * _HIDDEN_SHARE
     thumbnail[hidden] = thumbnail[hidden] * (1.0 - _HIDDEN_SHARE) + shade
 

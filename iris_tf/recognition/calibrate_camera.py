@@ -145,7 +145,8 @@ def estimate_impostors(
     eyes = int(groups.max()) + 1
     scores = adapted_scores(compared, groups, matcher)
     tail = _Tail.fitted(scores)
-    thresholds, methods = {}, {}
+    thresholds: dict[str, float] = {}
+    methods: dict[str, str] = {}
     highest_first = np.sort(scores)[::-1]
     for point, rate in FALSE_MATCH_RATES.items():
         # Pairs of images of the same two eyes say little more than one of them.

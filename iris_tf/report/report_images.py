@@ -76,4 +76,4 @@ def _jpeg(picture: np.ndarray) -> bytes:
 
 
 def _bgr(colour: str) -> tuple[int, int, int]:
-    return tuple(int(colour[i : i + 2], 16) for i in (5, 3, 1))
+    return int(colour[5:7], 16), int(colour[3:5], 16), int(colour[1:3], 16)

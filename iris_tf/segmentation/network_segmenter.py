@@ -94,12 +94,12 @@ class NetworkSegmenter:
             LiteRTModel(self._path, INPUT, OUTPUT, 4, signature=signature, maker=_MAKER)
             for signature in (WHOLE, SIGNATURE)
         )
-        for model in (self._finder, self._model):
-            height, width = model.input_size
-            if model.output_shape != (height, width, len(CHANNELS)) or 3 * width != 4 * height:
+        for network in (self._finder, self._model):
+            height, width = network.input_size
+            if network.output_shape != (height, width, len(CHANNELS)) or 3 * width != 4 * height:
                 raise ModelError(
-                    f"{self._path}: goes from {model.input_size} to {model.output_shape}, which "
-                    f"no iris_tf segmenter does; give a file of `{_MAKER}`."
+                    f"{self._path}: goes from {network.input_size} to {network.output_shape}, "
+                    f"which no iris_tf segmenter does; give a file of `{_MAKER}`."
                 )
         self.version = f"{_CODE}-{sha256(self._path)[:12]}"
 

@@ -106,6 +106,7 @@ def segmentation_map(eye: SegmentedEye) -> iris.SegmentationMap:
         there, 3 what hides the iris between the lids: lashes and reflections.
         The first three are one region each, because Open-Iris refuses several.
     """
+    assert eye.opening is not None
     shape = eye.visible.shape
     opening = _region(eye.opening)
     iris_mask = _region(eye.iris.mask(shape) & opening)

@@ -159,7 +159,7 @@ def _edges(
     x = ellipse.x + (outline[:, :1] - ellipse.x) * scale
     y = ellipse.y + (outline[:, 1:] - ellipse.y) * scale
     step = step_contrast(sample(image, x, y), np.full(len(scale), width))[:, width:-width]
-    seen = inside(image.shape, x, y).all(axis=1)
+    seen = np.all(inside(image.shape, x, y), axis=1)
     typical = max(float(np.median(step.max(axis=1)[trust > 0.5])), 1.0)
     # Nearer is likelier among like steps; none counts above 1.5 times the typical.
     offset = np.arange(-half, half + 1) / half

@@ -71,25 +71,28 @@ def find_eye(image: np.ndarray) -> CoarseEye | None:
     centres = np.unique(np.round(centres / 3.0), axis=0) * 3.0  # near ones are refined below
     if not len(centres):
         return None
-    best = None
-    for spread in (0.0, 3.0, 1.0):
+    best = _best(smooth, centres, 4)
+    if not len(best):
+        return None
+    for spread in (3.0, 1.0):
         # Around the best candidates so far, ever finer: a centre off by a few
         # pixels smears the edges of small pupils.
-        if spread:
-            step = np.array([-1.0, 0.0, 1.0]) * spread
-            shifts = np.stack(np.meshgrid(step, step), axis=-1).reshape(-1, 2)
-            centres = (best[:, None, :2] + shifts).reshape(-1, 2)
-        rated = _rate(smooth, centres)
-        if spread == 0.0 and not len(rated):
-            return None
-        best = rated[np.argsort(-rated[:, -1], kind="stable")[: 4 if spread == 0.0 else 2]]
+        step = np.array([-1.0, 0.0, 1.0]) * spread
+        shifts = np.stack(np.meshgrid(step, step), axis=-1).reshape(-1, 2)
+        best = _best(smooth, (best[:, None, :2] + shifts).reshape(-1, 2), 2)
     return CoarseEye(*map(float, best[0]))
+
+
+def _best(smooth: np.ndarray, centres: np.ndarray, count: int) -> np.ndarray:
+    """The `count` best of the candidates at some centres, the best first."""
+    rated = _rate(smooth, centres)
+    return rated[np.argsort(-rated[:, -1], kind="stable")[:count]]
 
 
 def _voted_centres(smooth: np.ndarray) -> np.ndarray:
     """Centres on which gradients of dark discs agree (a Hough transform by direction)."""
-    gx = cv2.Scharr(smooth, cv2.CV_32F, 1, 0) / 32.0
-    gy = cv2.Scharr(smooth, cv2.CV_32F, 0, 1) / 32.0
+    gx: np.ndarray = cv2.Scharr(smooth, cv2.CV_32F, 1, 0) / 32.0
+    gy: np.ndarray = cv2.Scharr(smooth, cv2.CV_32F, 0, 1) / 32.0
     magnitude = cv2.magnitude(gx, gy)
     floor = max(float(np.percentile(magnitude[::2, ::2], 82)), 0.7)
     rows, columns = np.nonzero(magnitude > floor)

@@ -162,7 +162,7 @@ def _contrasts(image: np.ndarray, eye: SegmentedEye) -> dict[str, float]:
         sclera_value = _median(image, eye.opening, *sclera)
     else:
         # Where a lid covers the outer iris it covers the sclera beyond as well.
-        open_rays = _looked_up(eye.visible, *outer_iris)[0].all(axis=0)
+        open_rays = np.all(_looked_up(eye.visible, *outer_iris)[0], axis=0)
         sclera_value = _median(image, None, *sclera, rays=open_rays)
     return {
         "iris_sclera_contrast": _sclera_contrast(pupil_value, outer_value, sclera_value),

@@ -96,7 +96,7 @@ class Camera:
         """
         height, width = self.shape
         if self.interlace:
-            moved = np.float32([[1, 0, self.interlace], [0, 1, 0]])
+            moved = np.array([[1, 0, self.interlace], [0, 1, 0]], np.float32)
             odd = cv2.warpAffine(image, moved, (width, height), borderMode=cv2.BORDER_REPLICATE)
             image = image.copy()
             image[1::2] = odd[1::2]
@@ -113,7 +113,7 @@ class Camera:
         if self.jpeg_quality:
             quality = [cv2.IMWRITE_JPEG_QUALITY, self.jpeg_quality]
             encoded = cv2.imencode(".jpg", image, quality)[1]
-            image = cv2.imdecode(encoded, cv2.IMREAD_GRAYSCALE)
+            image = np.asarray(cv2.imdecode(encoded, cv2.IMREAD_GRAYSCALE))
         return image
 
     def covered(self) -> np.ndarray:

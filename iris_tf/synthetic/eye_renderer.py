@@ -131,11 +131,11 @@ def render_eye(
             hidden[pupil.mask(camera.shape)] = 0
     ring = iris.mask(image.shape) & ~pupil.mask(image.shape)
     # What covers the iris is as blurred in the image as everything else.
-    hidden = cv2.GaussianBlur(hidden, (0, 0), capture.defocus)
+    blurred = cv2.GaussianBlur(hidden, (0, 0), capture.defocus)
     opened = opening > 127
     if covered is not None:
-        opened &= ~covered
-    return SyntheticEye(image, pupil, iris, ring & opened & (hidden < _COVERED), opened)
+        opened = opened & ~covered
+    return SyntheticEye(image, pupil, iris, ring & opened & (blurred < _COVERED), opened)
 
 
 def _blend(

@@ -62,8 +62,8 @@ def wrapped_noise(rng: np.random.Generator, radial: float, angular: float) -> np
     rows, columns = TEXTURE_SHAPE
     above, aside = int(3 * radial) + 1, int(3 * angular) + 1
     white = rng.standard_normal((rows + 2 * above, columns), np.float32)
-    white = cv2.copyMakeBorder(white, 0, 0, aside, aside, cv2.BORDER_WRAP)
-    smooth = cv2.GaussianBlur(white, (0, 0), sigmaX=angular, sigmaY=radial)
+    wrapped = cv2.copyMakeBorder(white, 0, 0, aside, aside, cv2.BORDER_WRAP)
+    smooth = cv2.GaussianBlur(wrapped, (0, 0), sigmaX=angular, sigmaY=radial)
     smooth = smooth[above : above + rows, aside : aside + columns]
     return smooth * np.float32(1.0 / max(float(smooth.std()), 1e-6))
 

@@ -30,9 +30,9 @@ def draw_margins(
     for edge, rim in ((lids.upper, lids.upper_rim), (lids.lower, lids.lower_rim)):
         band = np.concatenate([np.stack([u, edge(u)], 1), np.stack([u, rim(u)], 1)[::-1]])
         cv2.fillPoly(canvas, [capture.to_fixed(band)], 255, cv2.LINE_AA, 4)
-    canvas = cv2.GaussianBlur(canvas, (0, 0), 0.010 * capture.iris_radius + 0.4)
+    coverage = cv2.GaussianBlur(canvas, (0, 0), 0.010 * capture.iris_radius + 0.4)
     tone = identity.face.skin * capture.margin_level
-    return canvas, np.float32(tone) * (1.0 + np.float32(0.02) * grain(rng, IMAGE_SHAPE))
+    return coverage, np.float32(tone) * (1.0 + np.float32(0.02) * grain(rng, IMAGE_SHAPE))
 
 
 def draw_margin_lines(rng: np.random.Generator, capture: Capture, lids: Lids) -> np.ndarray:

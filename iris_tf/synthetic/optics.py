@@ -191,9 +191,10 @@ def expose(rng: np.random.Generator, capture: Capture, light: np.ndarray) -> np.
     np.maximum(light, 0.0, out=light)
     if capture.gamma != 1.0:
         light = cv2.pow(light, capture.gamma)
+    light = np.asarray(light, np.float32)
     light *= np.float32(_WHITE * capture.gain)
     # Shot noise grows with the light, read noise stays.
-    spread = cv2.sqrt(light * np.float32(0.7 / 120.0) + np.float32(0.3))
+    spread = np.asarray(cv2.sqrt(light * np.float32(0.7 / 120.0) + np.float32(0.3)), np.float32)
     spread *= np.float32(capture.noise)
     light += spread * rng.standard_normal(light.shape, np.float32)
     return cv2.convertScaleAbs(np.maximum(light, 0.0, out=light))

@@ -114,9 +114,10 @@ def _coverage(ellipse: Ellipse, size: tuple[int, int]) -> np.ndarray:
 
 def look_window(rng: np.random.Generator, eye: SyntheticEye, look: str) -> Window:
     """Draw the window of one of the `LOOKS` at an eye."""
-    if LOOKS[look] is None:
+    drawn = LOOKS[look]
+    if drawn is None:
         return Window.whole(eye.image.shape)
-    shift, least, most = LOOKS[look]
+    shift, least, most = drawn
     radius = eye.iris.radius
     x, y = (eye.iris.x, eye.iris.y) + rng.normal(0.0, shift, 2) * radius
     return Window.around(float(x), float(y), 2 * radius / rng.uniform(least, most))

@@ -60,6 +60,7 @@ def draw_varied_camera(rng: np.random.Generator) -> Camera:
         borders = rng.uniform(0.01, 0.12, 4) * (rng.random(4) < 0.5)
     elif kind < 0.10:
         round_mask = float(rng.uniform(0.72, 0.98))
+    top, bottom, left, right = borders
     tone = rng.random()
     return Camera(
         shape=shape,
@@ -68,7 +69,7 @@ def draw_varied_camera(rng: np.random.Generator) -> Camera:
         white=float(rng.uniform(130.0, 255.0)) if tone < 0.35 else 255.0,
         equalisation=float(rng.uniform(1.0, 4.0)) if rng.random() < 0.06 else 0.0,
         interlace=float(rng.uniform(-3.0, 3.0)) if rng.random() < 0.02 else 0.0,
-        borders=tuple(float(width) for width in borders),
+        borders=(float(top), float(bottom), float(left), float(right)),
         border_level=float(rng.choice([0.0, 255.0, rng.uniform(0.0, 255.0)])),
         round_mask=round_mask,
         jpeg_quality=int(rng.integers(18, 96)) if rng.random() < 0.5 else 0,
