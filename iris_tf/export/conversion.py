@@ -1,8 +1,9 @@
 """From a Keras model to the bytes of a TFLite file."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -10,7 +11,7 @@ import tensorflow as tf
 from iris_tf.config.precision import PRECISIONS
 from iris_tf.support.errors import ExportError, first_line
 from iris_tf.support.quiet import quiet
-from iris_tf.tflite.litert_model import SIGNATURE
+from iris_tf.tflite.signatures import EMBEDDING, Signature
 
 Conversion = Callable[[tf.lite.TFLiteConverter], bytes]
 """From a converter of the SavedModel to the content of the file."""
@@ -53,16 +54,13 @@ def _with_8_bit_weights(converter: tf.lite.TFLiteConverter) -> bytes:
     return bytes(work.quantize().quantized_model)
 
 
-def save_signatures(models: dict[str, keras.Model], taken: str, given: str, folder: str) -> None:
+def save_signatures(models: dict[Signature, keras.Model], folder: str) -> None:
     """Save models as the signatures, of batch size 1, of one SavedModel.
 
     Parameters
     ----------
-    models : dict of str to keras.Model
-        Each from (None, H, W, 1) to one tensor, by the signature's name. What weights they
-        share are in the file once.
-    taken, given : str
-        Names of input and output.
+    models : dict of Signature to keras.Model
+        Each from (None, H, W, 1) to one tensor. Weights that they share are in the file once.
     folder : str
     """
     # Not model.export: the names of the signature would be Keras's own, and the
@@ -74,20 +72,23 @@ def save_signatures(models: dict[str, keras.Model], taken: str, given: str, fold
         variable.value for model in models.values() for variable in model.variables
     ]
     with quiet(1, 2):
-        functions = {name: _function(model, taken, given) for name, model in models.items()}
+        functions = {
+            signature.name: _function(model, signature) for signature, model in models.items()
+        }
         tf.saved_model.save(module, folder, signatures=functions)
 
 
-def _function(model: keras.Model, taken: str, given: str):
-    image = tf.TensorSpec((1, *model.input_shape[1:]), tf.float32, name=taken)
+def _function(model: keras.Model, signature: Signature) -> Any:
+    image = tf.TensorSpec((1, *model.input_shape[1:]), tf.float32, name=signature.input)
     # The argument's name becomes the input's.
     return tf.function(
-        lambda **inputs: {given: model(inputs[taken], training=False)}, autograph=False
-    ).get_concrete_function(**{taken: image})
+        lambda **inputs: {signature.output: model(inputs[signature.input], training=False)},
+        autograph=False,
+    ).get_concrete_function(**{signature.input: image})
 
 
 def convert(
-    saved_model: str, precision: str, path: Path, signatures: Sequence[str] = (SIGNATURE,)
+    saved_model: str, precision: str, path: Path, signatures: Iterable[Signature] = (EMBEDDING,)
 ) -> bytes:
     """Convert what `save_signatures` wrote, with built-in TFLite operations alone.
 
@@ -99,7 +100,8 @@ def convert(
         One of `iris_tf.config.precision.PRECISIONS`.
     path : Path
         Of the file to be, for messages.
-    signatures : sequence of str, optional
+    signatures : iterable of Signature, optional
+        Those of the SavedModel.
 
     Raises
     ------
@@ -107,7 +109,7 @@ def convert(
         When TensorFlow cannot convert the model.
     """
     converter = tf.lite.TFLiteConverter.from_saved_model(
-        saved_model, signature_keys=list(signatures)
+        saved_model, signature_keys=[signature.name for signature in signatures]
     )
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
     try:

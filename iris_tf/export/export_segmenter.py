@@ -12,12 +12,13 @@ from iris_tf.config.names import CARD_NAME
 from iris_tf.config.precision import PRECISIONS, RELEASED_PRECISION
 from iris_tf.export.conversion import convert, foreign_operators_error, save_signatures
 from iris_tf.segmentation.mask_channels import CHANNELS
-from iris_tf.segmentation.network_segmenter import FILE_NAME, INPUT, OUTPUT, WHOLE
+from iris_tf.segmentation.network_segmenter import FILE_NAME
 from iris_tf.support.errors import ExportError
 from iris_tf.support.files import atomic_path, sha256, write_json
 from iris_tf.synthetic.segmentation_samples import lesson_size
-from iris_tf.tflite.litert_model import SIGNATURE, LiteRTModel
+from iris_tf.tflite.litert_model import LiteRTModel
 from iris_tf.tflite.operators import foreign_operators
+from iris_tf.tflite.signatures import MASKS, MASKS_OF_WHOLE
 
 WHOLE_HEIGHT = 192
 """Rows in which whole images are looked at, at most; the iris is outlined at the full size."""
@@ -60,15 +61,15 @@ def export_segmenter(
     OSError
         When the file cannot be written.
     """
-    models = {SIGNATURE: _probabilities(model), WHOLE: _probabilities(_finder(model))}
+    models = {MASKS: _probabilities(model), MASKS_OF_WHOLE: _probabilities(_finder(model))}
     path = out / PRECISIONS[precision].file_name(FILE_NAME)
     with tempfile.TemporaryDirectory(prefix="iris_tf_export_") as saved, atomic_path(path) as file:
-        save_signatures(models, INPUT, OUTPUT, saved)
-        file.write_bytes(convert(saved, precision, path, list(models)))
+        save_signatures(models, saved)
+        file.write_bytes(convert(saved, precision, path, models))
         if operators := foreign_operators(file):
             raise foreign_operators_error(path, operators)
         for signature, expected in models.items():
-            exported = LiteRTModel(file, INPUT, OUTPUT, rank=4, signature=signature)
+            exported = LiteRTModel(file, signature)
             for image in parity_images:
                 image = cv2.resize(image, exported.input_size[::-1], interpolation=cv2.INTER_AREA)
                 masks = expected(image[None, ..., None].astype(np.float32), training=False)[0]
@@ -89,7 +90,7 @@ def _probabilities(model: keras.Model) -> keras.Model:
 def _finder(model: keras.Model) -> keras.Model:
     """The layers of `model` on an image of `WHOLE_HEIGHT` rows."""
     height = min(WHOLE_HEIGHT, model.input_shape[1])
-    image = keras.Input((*lesson_size(height), 1), name=INPUT)
+    image = keras.Input((*lesson_size(height), 1), name=MASKS.input)
     # Not cloned in fact: the layers themselves, so that the weights are the same.
     return keras.models.clone_model(model, image, clone_function=lambda layer: layer)
 
@@ -110,17 +111,17 @@ def write_segmenter_card(path: Path, precision: str, facts: dict[str, Any]) -> P
     -------
     Path
     """
-    model = LiteRTModel(path, INPUT, OUTPUT, rank=4)
-    finder = LiteRTModel(path, INPUT, OUTPUT, rank=4, signature=WHOLE)
+    model = LiteRTModel(path, MASKS)
+    finder = LiteRTModel(path, MASKS_OF_WHOLE)
     card = {
         "name": "iris-segmenter",
         "input": {
-            "name": INPUT,
+            "name": MASKS.input,
             "size": list(model.input_size),
             "whole_size": list(finder.input_size),
             "range": [0, 255],
         },
-        "output": {"name": OUTPUT, "channels": list(CHANNELS), "range": [0, 1]},
+        "output": {"name": MASKS.output, "channels": list(CHANNELS), "range": [0, 1]},
         "files": {
             path.name: {
                 "precision": precision,

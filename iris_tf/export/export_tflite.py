@@ -15,9 +15,9 @@ from iris_tf.export.conversion import convert, foreign_operators_error, save_sig
 from iris_tf.networks.embed_rois import is_embedding_model
 from iris_tf.support.errors import ExportError, ModelError
 from iris_tf.support.files import atomic_path, sha256
-from iris_tf.tflite.litert_model import SIGNATURE
 from iris_tf.tflite.operators import foreign_operators
-from iris_tf.tflite.tflite_embedder import INPUT, OUTPUT, TFLiteEmbedder
+from iris_tf.tflite.signatures import EMBEDDING
+from iris_tf.tflite.tflite_embedder import TFLiteEmbedder
 
 _PARITY_BATCH = 32
 _NARROW_DTYPES = ("mixed_float16", "mixed_bfloat16", "float16", "bfloat16")
@@ -117,7 +117,7 @@ def export_model(
     expected = _keras_embeddings(model, parity_rois)
     files = []
     with tempfile.TemporaryDirectory(prefix="iris_tf_export_") as saved_model:
-        save_signatures({SIGNATURE: model}, INPUT, OUTPUT, saved_model)
+        save_signatures({EMBEDDING: model}, saved_model)
         for precision in (PRECISIONS[name] for name in precisions):
             path = Path(out_dir) / precision.file_name(name)
             with atomic_path(path) as temporary:

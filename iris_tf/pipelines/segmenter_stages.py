@@ -16,11 +16,12 @@ from iris_tf.config.precision import PRECISIONS, RELEASED_PRECISION
 from iris_tf.config.segmenter_recipe import SegmenterRecipe
 from iris_tf.evaluation.segmenter_scores import score_segmenter, summarise
 from iris_tf.pipelines.stages import Stages
-from iris_tf.segmentation.network_segmenter import FILE_NAME, INPUT, OUTPUT
+from iris_tf.segmentation.network_segmenter import FILE_NAME
 from iris_tf.support.files import sha256, write_json
 from iris_tf.support.machine import machine_description
 from iris_tf.synthetic.segmentation_samples import draw_lessons
 from iris_tf.tflite.litert_model import LiteRTModel
+from iris_tf.tflite.signatures import MASKS
 
 # Lot numbers seed the eyes; training and validation use others.
 TEST_EYES_FROM = 2_000_000
@@ -95,7 +96,7 @@ def score(file: Path, recipe: SegmenterRecipe) -> dict[str, Any]:
 
 def latency(file: Path) -> float:
     """Median time of one look of the network on one thread, in milliseconds."""
-    network = LiteRTModel(file, INPUT, OUTPUT, rank=4, threads=1)
+    network = LiteRTModel(file, MASKS)
     image = np.zeros(network.input_size, np.uint8)
     times = []
     for _ in range(TIMED_LOOKS):

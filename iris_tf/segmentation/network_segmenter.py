@@ -20,18 +20,13 @@ from iris_tf.segmentation.polar import directions, fit_ellipse, sample
 from iris_tf.segmentation.segmenter import SegmentedEye
 from iris_tf.support.errors import ExtractionError, FailureReason, ModelError
 from iris_tf.support.files import sha256
-from iris_tf.tflite.litert_model import SIGNATURE, LiteRTModel
+from iris_tf.tflite.litert_model import LiteRTModel
 from iris_tf.tflite.released_models import released_model
+from iris_tf.tflite.signatures import MASKS, MASKS_OF_WHOLE
 
 FILE_NAME = "iris_segmenter"
 """Start of the names of its files (`Precision.file_name`)."""
 
-INPUT, OUTPUT = "image", "masks"
-WHOLE = "whole"
-"""Signature with the network at the size in which it looks at whole images. (Converters write
-signatures in the order of their names, and other programs take the first one.)"""
-
-_MAKER = "pipelines/iris_segmenter.py"
 _CODE = 4  # raised when the same masks give other results than before
 _RAYS = 96
 _ANGLES = directions(_RAYS)
@@ -90,16 +85,14 @@ class NetworkSegmenter:
 
     def __init__(self, model: Path | None = None):
         self._path = released_model("iris-segmenter") if model is None else model
-        self._finder, self._model = (
-            LiteRTModel(self._path, INPUT, OUTPUT, 4, signature=signature, maker=_MAKER)
-            for signature in (WHOLE, SIGNATURE)
-        )
+        self._finder = LiteRTModel(self._path, MASKS_OF_WHOLE)
+        self._model = LiteRTModel(self._path, MASKS)
         for network in (self._finder, self._model):
             height, width = network.input_size
             if network.output_shape != (height, width, len(CHANNELS)) or 3 * width != 4 * height:
                 raise ModelError(
                     f"{self._path}: goes from {network.input_size} to {network.output_shape}, "
-                    f"which no iris_tf segmenter does; give a file of `{_MAKER}`."
+                    f"which no iris_tf segmenter does; give a file of `{MASKS.maker}`."
                 )
         self.version = f"{_CODE}-{sha256(self._path)[:12]}"
 

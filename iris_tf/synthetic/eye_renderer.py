@@ -132,7 +132,7 @@ def render_eye(
     ring = iris.mask(image.shape) & ~pupil.mask(image.shape)
     # What covers the iris is as blurred in the image as everything else.
     blurred = cv2.GaussianBlur(hidden, (0, 0), capture.defocus)
-    opened = opening > 127
+    opened: np.ndarray = opening > 127
     if covered is not None:
         opened = opened & ~covered
     return SyntheticEye(image, pupil, iris, ring & opened & (blurred < _COVERED), opened)

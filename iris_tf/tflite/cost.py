@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ai_edge_litert import schema_py_generated as schema
 
-from iris_tf.tflite.litert_model import SIGNATURE
+from iris_tf.tflite.signatures import MAIN
 
 _OPERATOR = schema.BuiltinOperator
 _FLOATS = (schema.TensorType.FLOAT32, schema.TensorType.FLOAT16)
@@ -66,7 +66,7 @@ def model_cost(path: str | os.PathLike) -> ModelCost:
 
 def _main_graph(model: schema.Model) -> int:
     for i in range(model.SignatureDefsLength()):
-        if model.SignatureDefs(i).SignatureKey() == SIGNATURE.encode():
+        if model.SignatureDefs(i).SignatureKey() == MAIN.encode():
             return model.SignatureDefs(i).SubgraphIndex()
     return 0
 

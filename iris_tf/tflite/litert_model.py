@@ -11,38 +11,32 @@ from ai_edge_litert.interpreter import Interpreter, SignatureRunner
 
 from iris_tf.support.errors import ModelError
 from iris_tf.support.quiet import quiet
+from iris_tf.tflite.signatures import Signature
 
-SIGNATURE = "serving_default"
 _FLATBUFFER_IDENTIFIER = b"TFL3"  # bytes 4..8 of every TFLite file
 
 
 class LiteRTModel:
     """One signature of a TFLite model, from one grayscale image to one array.
 
-    The input is float32 ``(1, H, W, 1)`` in 0..255,
-    the output float32 with a first axis of 1. Images go through one at a time, as
-    on a phone. One object may be called from several threads at once: each call has an
-    interpreter to itself, of which there are at most as many as the machine has cores.
+    The input is float32 ``(1, H, W, 1)`` in 0..255, the output float32 with a first axis of 1.
+    Images go through one at a time, as on a phone. One object may be called from several threads
+    at once: each call has an interpreter to itself, of which there are at most as many as the
+    machine has cores.
 
     Parameters
     ----------
     path : str or Path
         The ``.tflite`` file.
-    taken, given : str
-        Names of input and output.
-    rank : int
-        Number of axes of the output.
+    signature : Signature
+        Which one.
     threads : int, optional
         Threads that LiteRT may use, at least 1.
-    signature : str, optional
-        Which one of the file; most have one.
-    maker : str, optional
-        Command that writes such files, for messages.
 
     Attributes
     ----------
-    path : Path
-        The file.
+    path, signature : Path, Signature
+        As given.
     input_size : tuple of (int, int)
         Height and width of the input in pixels.
     output_shape : tuple of int
@@ -55,29 +49,20 @@ class LiteRTModel:
         or output.
     """
 
-    def __init__(
-        self,
-        path: str | Path,
-        taken: str,
-        given: str,
-        rank: int,
-        threads: int = 1,
-        signature: str = SIGNATURE,
-        maker: str = "iris-tf export RUN",
-    ):
-        self.path = Path(path)
-        self._taken, self._given = taken, given
+    def __init__(self, path: str | Path, signature: Signature, threads: int = 1):
+        self.path, self.signature = Path(path), signature
+        taken, given, maker = signature.input, signature.output, signature.maker
         if threads < 1:
             raise ModelError(f"threads is {threads}; LiteRT needs at least 1.")
         _check_is_tflite(self.path, maker)
         with self._loading(maker):
-            interpreters = _InterpreterPool(self.path, threads, signature)
+            interpreters = _InterpreterPool(self.path, threads, signature.name)
             signatures = interpreters.signatures()
-        found = signatures.get(signature)
+        found = signatures.get(signature.name)
         if found is None or set(found["inputs"]) != {taken} or set(found["outputs"]) != {given}:
             raise ModelError(
                 f"{self.path}: its signatures are {_describe(signatures)}, but an iris_tf model "
-                f"has {signature}({taken}) -> {given}; use a file from `{maker}`."
+                f"has {signature}; use a file from `{maker}`."
             )
         self._interpreters = interpreters
         with interpreters.runner() as runner:
@@ -97,11 +82,11 @@ class LiteRTModel:
                 f"`{maker}`."
             )
         output = tuple(int(n) for n in output_details["shape"])
-        if len(output) != rank or output[0] != 1 or output_details["dtype"] != np.float32:
+        if len(output) != signature.rank or output[0] != 1 or output_details["dtype"] != np.float32:
             raise ModelError(
                 f"{self.path}: its output is {np.dtype(output_details['dtype']).name} {output}, "
-                f"but one {given}, float32 with {rank} axes, the first of 1, is needed; use a file "
-                f"from `{maker}`."
+                f"but one {given}, float32 with {signature.rank} axes, the first of 1, is needed; "
+                f"use a file from `{maker}`."
             )
         self.input_size = (shape[1], shape[2])
         self.output_shape = output[1:]
@@ -134,7 +119,7 @@ class LiteRTModel:
         """
         batch = image.astype(np.float32)[None, :, :, None]
         with self._interpreters.runner() as runner:
-            return runner(**{self._taken: batch})[self._given][0]
+            return runner(**{self.signature.input: batch})[self.signature.output][0]
 
 
 class _InterpreterPool:

@@ -8,8 +8,8 @@ import numpy as np
 from iris_tf.imaging.images import resize_roi
 from iris_tf.support.errors import ModelError
 from iris_tf.tflite.litert_model import LiteRTModel
+from iris_tf.tflite.signatures import EMBEDDING
 
-INPUT, OUTPUT = "roi", "embedding"
 _NORM_TOLERANCE = 0.01
 
 
@@ -51,7 +51,7 @@ class TFLiteEmbedder:
     """
 
     def __init__(self, path: str | Path, threads: int = 1):
-        self._model = LiteRTModel(path, INPUT, OUTPUT, rank=2, threads=threads)
+        self._model = LiteRTModel(path, EMBEDDING, threads)
         self.path = self._model.path
         self.input_size = self._model.input_size
         self.embedding_size = self._model.output_shape[0]

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from iris_tf.tflite.litert_model import LiteRTModel
+from iris_tf.tflite.signatures import EMBEDDING
 
 CALLS, THREADS = 400, 8
 
@@ -34,7 +35,7 @@ def distances(tmp_path_factory):
 
 def test_calls_of_several_threads_do_not_mix(distances):
     path, ramp = distances
-    model = LiteRTModel(path, "roi", "embedding", rank=2)
+    model = LiteRTModel(path, EMBEDDING)
     levels = np.random.default_rng(3).integers(0, 256, CALLS).astype(np.uint8)
 
     def largest_error(level):
@@ -49,7 +50,7 @@ def test_calls_of_several_threads_do_not_mix(distances):
 def test_no_more_interpreters_than_cores(distances, monkeypatch):
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
     path, ramp = distances
-    model = LiteRTModel(path, "roi", "embedding", rank=2)
+    model = LiteRTModel(path, EMBEDDING)
     made = []
     new = model._interpreters._new
     monkeypatch.setattr(model._interpreters, "_new", lambda: made.append(1) or new())
