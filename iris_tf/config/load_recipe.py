@@ -135,14 +135,19 @@ def renewed_yaml(text: str, schema: type[R]) -> str:
 
 def first_difference(old: str, new: str) -> str | None:
     """Say which key of two recipes, given as YAML, differs first; None when they are equal."""
-    there, here = (
-        dict(_leaves(OmegaConf.to_container(renew(OmegaConf.create(text))))) for text in (old, new)
-    )
+    there, here = _flat(old), _flat(new)
     for key in there | here:
         was, now = there.get(key, _LATER_SETTINGS.get(key, "absent")), here.get(key, "absent")
         if was != now:
             return f"{key} is {was} there and {now} here"
     return None
+
+
+def _flat(text: str) -> dict[str, Any]:
+    """Values of a recipe, given as YAML, by their keys in dots."""
+    values: Any = OmegaConf.create(text)
+    values = OmegaConf.to_container(renew(values))
+    return dict(_leaves(values))
 
 
 def _leaves(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -254,7 +254,9 @@ def evaluate_models(inputs: EvaluationInputs) -> EvaluationOutcome:
         if request.baseline
         else None
     )
-    entries, evaluations, occlusion = [], [], {}
+    entries: list[dict[str, Any]] = []
+    evaluations: list[Evaluation] = []
+    occlusion: dict[str, list[OcclusionMap]] = {}
     for description, model in zip(descriptions, inputs.models, strict=True):
         embedder = model.embedder
         crops = (read_crop(Path(row.roi)) for row in rows)
@@ -262,9 +264,9 @@ def evaluate_models(inputs: EvaluationInputs) -> EvaluationOutcome:
             embedder.embed(track(crops, f"Embedding with {model.name}", len(rows)))
         )
         if lists:
-            compared = (listed[(listed < len(rows)).all(axis=1)] for listed in lists)
+            genuine, impostor = (listed[(listed < len(rows)).all(axis=1)] for listed in lists)
             evaluation = evaluation_of_pairs(
-                vectors, rows, *compared, resamples, matcher=embedder.matcher
+                vectors, rows, genuine, impostor, resamples, matcher=embedder.matcher
             )
         else:
             evaluation = evaluation_of_embeddings(
@@ -314,7 +316,7 @@ def evaluate_models(inputs: EvaluationInputs) -> EvaluationOutcome:
 
 
 def _failed(sets: Sequence[PreparedSet], split: str) -> list[tuple[ManifestRow, str]] | None:
-    failed = []
+    failed: list[tuple[ManifestRow, str]] = []
     for each in sets:
         found = failed_images(each.manifest, split)
         if found is None:
@@ -369,7 +371,8 @@ def _generalised(
     }
     counts = evaluation.comparisons.counts
     if lists:
-        return generalised_rates_of_pairs(len(rows), failed, *lists, counts, thresholds)
+        genuine, impostor = lists
+        return generalised_rates_of_pairs(len(rows), failed, genuine, impostor, counts, thresholds)
     return generalised_rates(rows, failed, counts, thresholds, protocol)
 
 

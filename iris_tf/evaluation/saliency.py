@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -99,7 +100,7 @@ def write_maps(path: str | Path, maps: Mapping[str, Sequence[OcclusionMap]]) -> 
     maps : mapping of str to sequence of OcclusionMap
         By the name of a model, of one crop size each.
     """
-    arrays = {"models": np.array(list(maps))}
+    arrays: dict[str, Any] = {"models": np.array(list(maps))}
     for i, found in enumerate(maps.values()):
         for field in fields(OcclusionMap):
             arrays[f"{field.name}_{i}"] = np.array([getattr(one, field.name) for one in found])
@@ -150,7 +151,7 @@ def choose_pairs(rows: Sequence[ManifestRow], count: int, seed: int = 0) -> list
     candidates = np.flatnonzero(images[identity] > 1)
     ranks = np.zeros(len(candidates))
     for name in QUALITIES:
-        values = [getattr(rows[i].iris, name, None) for i in candidates]
+        values = [getattr(rows[int(i)].iris, name, None) for i in candidates]
         if None not in values:
             levels, place = np.unique(np.array(values, float), return_inverse=True)
             ranks += place / max(1, len(levels) - 1)
@@ -158,7 +159,7 @@ def choose_pairs(rows: Sequence[ManifestRow], count: int, seed: int = 0) -> list
     pairs: list[tuple[int, int]] = []
     for part in np.array_split(order, count) if count else ():
         if len(part):
-            used = identity[[image for image, _ in pairs]] if pairs else []
+            used = identity[np.array([image for image, _ in pairs], int)]
             unused = part[~np.isin(identity[part], used)]
             image = rng.choice(unused if len(unused) else part)
             others = np.flatnonzero(identity == identity[image])
@@ -189,7 +190,8 @@ def occlude(
     crop = resize_roi(crop, embedder.input_size)
     step = max(_LEAST_STEP, round(math.sqrt(crop.size / _POSITIONS)))
     side = min(2 * step, *crop.shape)
-    corners = list(itertools.product(*(_starts(length, side, step) for length in crop.shape)))
+    tops, lefts = (_starts(length, side, step) for length in crop.shape)
+    corners = list(itertools.product(tops, lefts))
     whole, other = np.asarray(embedder.embed([crop, partner]), np.float64)
     covered = np.asarray(embedder.embed(_covered(crop, corners, side)), np.float64)
     both = np.stack([whole, other])

@@ -1,7 +1,6 @@
 """The in-batch contrastive objective."""
 
 from collections.abc import Mapping
-from typing import ClassVar
 
 import tensorflow as tf
 
@@ -27,8 +26,8 @@ class ContrastiveObjective(Objective):
         Recorded, and not used.
     """
 
-    term_names: ClassVar = ("contrastive",)
-    metric_names: ClassVar = ("matched_share",)
+    term_names = ("contrastive",)
+    metric_names = ("matched_share",)
 
     def __init__(self, temperature: float, schedules: Mapping[str, Schedule] | None = None):
         super().__init__(schedules or {}, name="contrastive")

@@ -1,7 +1,5 @@
 """Cosine distillation of embeddings, as a distiller."""
 
-from typing import ClassVar
-
 import tensorflow as tf
 
 from iris_tf.config.training_recipe import TrainRecipe
@@ -19,9 +17,9 @@ class CosineDistiller(Distiller):
     before it is weighted, 0..2; NaN in a step in which the teacher was not asked at all.
     """
 
-    term_names: ClassVar = ("distillation",)
-    metric_names: ClassVar = ("teacher_distance",)
-    taught_terms: ClassVar = ("distillation",)
+    term_names = ("distillation",)
+    metric_names = ("teacher_distance",)
+    taught_terms = ("distillation",)
 
     def __init__(self):
         super().__init__({}, name="cosine")
@@ -42,6 +40,7 @@ class CosineDistiller(Distiller):
 
     def compute(self, batch: StepBatch) -> Losses:
         """See the class."""
+        assert batch.teacher is not None  # there is one wherever there is a distiller
         distances = cosine_distillation(batch.student.embedding, batch.teacher.embedding)
         distances = tf.where(batch.asked, distances, 0.0)
         distance = tf.reduce_mean(tf.gather(distances, batch.rows))

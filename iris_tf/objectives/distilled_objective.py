@@ -19,21 +19,9 @@ class DistilledObjective(Objective):
         self.objective = objective
         self.distiller = distiller
         self.scheduled = {**objective.scheduled, **distiller.scheduled}
-
-    @property
-    def term_names(self) -> tuple[str, ...]:
-        """Of both."""
-        return self.objective.term_names + self.distiller.term_names
-
-    @property
-    def metric_names(self) -> tuple[str, ...]:
-        """Of both."""
-        return self.objective.metric_names + self.distiller.metric_names
-
-    @property
-    def taught_terms(self) -> tuple[str, ...]:
-        """Of both."""
-        return self.objective.taught_terms + self.distiller.taught_terms
+        self.term_names = objective.term_names + distiller.term_names
+        self.metric_names = objective.metric_names + distiller.metric_names
+        self.taught_terms = objective.taught_terms + distiller.taught_terms
 
     def compute(self, batch: StepBatch) -> Losses:
         """Those of both."""

@@ -1,6 +1,6 @@
 """What an objective is given and gives, and the interface of all objectives."""
 
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import keras
 import tensorflow as tf
@@ -103,9 +103,9 @@ class Objective(Scheduled):
         Terms that need the teacher, who is not asked while all of them have weight 0.
     """
 
-    term_names: ClassVar[tuple[str, ...]] = ()
-    metric_names: ClassVar[tuple[str, ...]] = ()
-    taught_terms: ClassVar[tuple[str, ...]] = ()
+    term_names: tuple[str, ...] = ()
+    metric_names: tuple[str, ...] = ()
+    taught_terms: tuple[str, ...] = ()
 
     def compute(self, batch: StepBatch) -> Losses:
         """Terms and metrics of one step, averaged over ``batch.rows`` or what they are used for."""

@@ -31,7 +31,8 @@ def _constant(recipe: TrainRecipe) -> TermWeights:
 
 
 def _scheduled(recipe: TrainRecipe) -> TermWeights:
-    alpha = DistillationSchedule(*recipe.distillation.weight, recipe.warm_epochs, recipe.epochs)
+    first, last = recipe.distillation.weight
+    alpha = DistillationSchedule(first, last, recipe.warm_epochs, recipe.epochs)
     return ScheduledWeights(ScheduledWeight("distillation", "distill_weight", alpha))
 
 

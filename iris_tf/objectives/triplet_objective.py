@@ -1,7 +1,6 @@
 """Mined triplets with a dynamic margin: MobiIris's own objective."""
 
 from collections.abc import Mapping
-from typing import ClassVar
 
 import tensorflow as tf
 
@@ -22,10 +21,11 @@ def triplet_schedules(recipe: TrainRecipe) -> dict[str, Schedule]:
     """Margin of Eq. 5 and ratios of Eq. 6 over the epochs of a recipe."""
     margin, mining = recipe.margin, recipe.mining
     course = recipe.warm_epochs, recipe.epochs
+    (medi_from, medi_to), (post_from, post_to) = margin.medi, margin.post
     left, right = zip(mining.warm_ratios, mining.final_ratios, strict=True)
     ratios = MiningSchedule(left, right, *course)
     return {
-        "margin": MarginSchedule(margin.warm, tuple(margin.medi), tuple(margin.post), *course),
+        "margin": MarginSchedule(margin.warm, (medi_from, medi_to), (post_from, post_to), *course),
         "ratio_left": lambda epoch: ratios(epoch)[0],
         "ratio_right": lambda epoch: ratios(epoch)[1],
     }
@@ -56,8 +56,8 @@ class TripletObjective(Objective):
         ``margin``, and ``ratio_left`` and ``ratio_right`` of the mining band.
     """
 
-    term_names: ClassVar = ("triplet",)
-    metric_names: ClassVar = ("active_share", "fallback_share", "negative_distance")
+    term_names = ("triplet",)
+    metric_names = ("active_share", "fallback_share", "negative_distance")
 
     def __init__(
         self,

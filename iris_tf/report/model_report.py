@@ -47,8 +47,8 @@ def write_model_report(
     DatasetError
         When the dataset's description, or a crop that is shown, cannot be read.
     """
-    descriptions = [each.settings for each in sets]
-    if None in descriptions:
+    descriptions = [each.settings for each in sets if each.settings is not None]
+    if len(descriptions) < len(sets):
         return
     # Of sets of both kinds each is called what it is; the crops shown may be of persons.
     settings, synthetic = descriptions[0], all(found["synthetic"] for found in descriptions)

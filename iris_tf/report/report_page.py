@@ -217,7 +217,7 @@ def _details(report: Report, tables: Iterator[int]) -> Iterable[str]:
 
 
 def _latency_caption(report: Report) -> str:
-    runs = {row.latency_runs for row in report.rows} - {None}
+    runs = {row.latency_runs for row in report.rows if row.latency_runs is not None}
     if not runs:
         return ""
     machine = report.environment.get("cpu", "the machine named below")

@@ -7,7 +7,7 @@ precision is also shown by line style. Figures are drawn without pyplot, so no d
 import io
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,7 +24,7 @@ _REFERENCE_COLOURS = ("#8A8A8A", "#B4B4B4")
 _MARKERS = "os^Dv*x"
 _DET_TICKS = (1e-5, 1e-4, 0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
 _DET_LIMITS = (0.0005, 0.9)
-_STYLE = {
+_STYLE: Any = {
     "font.family": "sans-serif",
     "font.size": 8.5,
     "axes.titlesize": 9,
@@ -157,7 +157,8 @@ def discard_plot(row: ReportRow, threshold: str) -> bytes:
     """Error-versus-discard curve of each quality figure, at a threshold by its name."""
     with _style():
         figure, axes = _new_figure(height=3.2)
-        for i, (name, found) in enumerate(row.slices["quality"].items()):
+        quality = (row.slices or {})["quality"]
+        for i, (name, found) in enumerate(quality.items()):
             points = found["discard"]
             axes.plot(
                 [100 * point["discarded"] for point in points],
@@ -223,7 +224,7 @@ def _coloured(curves: Sequence[TrainingCurve], colours: Mapping[str, str]):
 
 def _finish_epochs(axes: "Axes") -> None:
     axes.set_xlabel("epoch")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.get_major_locator().set_params(integer=True)  # type: ignore[call-arg]  # AutoLocator
     axes.legend(loc="upper right")
 
 

@@ -265,7 +265,7 @@ def cost_table(rows: Sequence[ReportRow]) -> str:
 
 def differences_table(differences: Mapping[str, Mapping[str, Any]]) -> str:
     """Differences of other models to the first, metric by metric."""
-    lines = []
+    lines: list[Line] = []
     for model, metrics in differences.items():
         # In this order, for that of a JSON file is the alphabet's.
         for name, found in ((name, metrics[name]) for name in _METRIC_NAMES if name in metrics):
@@ -340,8 +340,8 @@ def quality_table(rows: Sequence[ReportRow]) -> str:
                 _share(quarter and quarter[SLICE_THRESHOLD]) for quarter in found["quartiles"]
             ]
             lines.append(_line(row, Cell(name.replace("_", " ")), *quarters, first=number == 0))
-    quarters = ("worst quarter (%)", "second (%)", "third (%)", "best quarter (%)")
-    columns = [*_MODEL, Column("quality figure", False), *map(Column, quarters)]
+    names = ("worst quarter (%)", "second (%)", "third (%)", "best quarter (%)")
+    columns = [*_MODEL, Column("quality figure", False), *map(Column, names)]
     return table(columns, lines, "FNMR by quality") if lines else ""
 
 

@@ -132,10 +132,11 @@ def render_eye(
     ring = iris.mask(image.shape) & ~pupil.mask(image.shape)
     # What covers the iris is as blurred in the image as everything else.
     blurred = cv2.GaussianBlur(hidden, (0, 0), capture.defocus)
-    opened: np.ndarray = opening > 127
+    between_lids: np.ndarray = opening > 127
     if covered is not None:
-        opened = opened & ~covered
-    return SyntheticEye(image, pupil, iris, ring & opened & (blurred < _COVERED), opened)
+        between_lids = between_lids & ~covered
+    visible = ring & between_lids & (blurred < _COVERED)
+    return SyntheticEye(image, pupil, iris, visible, between_lids)
 
 
 def _blend(

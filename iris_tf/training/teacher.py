@@ -10,8 +10,8 @@ import tensorflow as tf
 from iris_tf.config.names import CARD_NAME
 from iris_tf.data.manifest import read_settings
 from iris_tf.networks.embed_rois import load_embedding_model
+from iris_tf.networks.input_normalization import NORMALIZATION_LAYER
 from iris_tf.networks.strip_normalization import StripNormalization
-from iris_tf.networks.weights import NORMALIZATION_LAYER
 from iris_tf.objectives.objective import Outputs
 from iris_tf.support.errors import ModelError
 from iris_tf.training.run_folder import RunFolder, model_file

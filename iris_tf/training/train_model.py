@@ -74,7 +74,7 @@ class Training:
     @property
     def input_size(self) -> tuple[int, int]:
         """Height and width of the crops."""
-        return tuple(self.recipe.network.input_size)
+        return self.recipe.network.crop_size
 
     def dataset(self, initial_epoch: int) -> tf.data.Dataset:
         """Batches from `initial_epoch` (from 0) to the last."""
@@ -156,7 +156,7 @@ def check_models(recipes: Mapping[str, TrainRecipe], roi_mode: str) -> None:
     for name, recipe in recipes.items():
         if RunFolder(recipe.run).recipe_file.is_file():
             continue
-        network, teacher = recipe.network, by_run.get(recipe.distillation.teacher)
+        network, teacher = recipe.network, by_run.get(recipe.distillation.teacher or "")
         try:
             _check_strips(recipe, roi_mode)
             if teacher is not None:
@@ -263,8 +263,8 @@ def _fit(training: Training, run: RunFolder) -> RunFolder:
     write_json(run.environment, _environment(training))
     if not run.inputs.is_file():
         write_json(run.inputs, _inputs(recipe))
-    if run.state_weights() is not None:
-        trainer.load_state(run.state_weights())
+    if (weights := run.state_weights()) is not None:
+        trainer.load_state(weights)
         run.write_history(state)
     steps = training.batches.steps
     progress = StageProgress(
@@ -362,9 +362,10 @@ def _check_strips(recipe: TrainRecipe, roi_mode: str) -> None:
 def build_student(recipe: TrainRecipe) -> keras.Model:
     """The untrained network of a recipe; the same weights for the same seed."""
     network = recipe.network
+    rows, columns = network.reduction
     return build_embedding_model(
         network.name,
-        input_size=tuple(network.input_size),
+        input_size=network.crop_size,
         embedding_size=network.embedding_size,
         weights=network.weights,
         attention=list(network.attention),
@@ -372,7 +373,7 @@ def build_student(recipe: TrainRecipe) -> keras.Model:
         batchnorm_momentum=network.batchnorm_momentum,
         seed=recipe.seed,
         normalization=network.normalization,
-        reduction=tuple(network.reduction),
+        reduction=(rows, columns),
     )
 
 
@@ -417,7 +418,7 @@ def _teacher(recipe: TrainRecipe, roi_mode: str) -> Teacher | None:
     teacher = Teacher.load(path)
     try:
         _check_sizes(recipe, teacher.embedding_size)
-        teacher.check_input(tuple(recipe.network.input_size))
+        teacher.check_input(recipe.network.crop_size)
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from None
     taught = teacher_roi_mode(path)

@@ -147,7 +147,7 @@ class SegmenterRun:
         """Folder with all that a resumed training needs."""
         return self.path / "checkpoint"
 
-    def history(self) -> list[dict[str, float]]:
+    def history(self) -> list[dict[str, float | None]]:
         """One entry a complete epoch."""
         file = self.state / "history.json"
         return json.loads(file.read_text("utf-8")) if file.is_file() else []
@@ -181,7 +181,7 @@ def mask_overlap(model: keras.Model, packed: np.ndarray) -> dict[str, float | No
 
     None where none does.
     """
-    overlaps = {name: [] for name in CHANNELS}
+    overlaps: dict[str, list[float]] = {name: [] for name in CHANNELS}
     for start in range(0, len(packed), _PREDICT_BATCH):
         images, targets = unpack(tf.constant(packed[start : start + _PREDICT_BATCH]))
         found = model(images, training=False).numpy() > 0.0
@@ -253,8 +253,8 @@ def _train_part(
         )
 
     store = lessons(part.eyes, first)
-    validation = lessons(recipe.validation_eyes, _VALIDATION_FILES_FROM)
-    validation = validation.take(np.arange(len(validation)))
+    stored = lessons(recipe.validation_eyes, _VALIDATION_FILES_FROM)
+    validation = stored.take(np.arange(len(stored)))
     steps = len(store) // recipe.batch
     size = lesson_size(part.height)
     model = build_segmentation_network(size, len(CHANNELS), recipe.seed)

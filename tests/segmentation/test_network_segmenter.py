@@ -9,10 +9,10 @@ import pytest
 
 from iris_tf.evaluation.segmenter_scores import intersection_over_union, score_segmenter, summarise
 from iris_tf.imaging.geometry import Ellipse, Window
+from iris_tf.segmentation.mask_channels import CHANNELS
 from iris_tf.segmentation.network_segmenter import NetworkSegmenter, _look, _outline, _overlap
 from iris_tf.support.errors import ExtractionError, FailureReason, ModelError
 from iris_tf.support.files import sha256
-from iris_tf.synthetic.segmentation_samples import CHANNELS
 from iris_tf.tflite.released_models import released_folder, released_model
 
 
