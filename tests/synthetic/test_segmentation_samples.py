@@ -5,9 +5,9 @@ import pytest
 
 from iris_tf.config.segmenter_recipe import SegmenterPart
 from iris_tf.imaging.geometry import Ellipse, Window
+from iris_tf.segmentation.mask_channels import CHANNELS
 from iris_tf.synthetic.eye_renderer import SyntheticEye
 from iris_tf.synthetic.segmentation_samples import (
-    CHANNELS,
     COVERAGE_STEPS,
     LOOKS,
     draw_eyes,

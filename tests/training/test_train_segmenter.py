@@ -15,9 +15,9 @@ import pytest
 import tensorflow as tf
 
 from iris_tf.config.segmenter_recipe import SegmenterPart, SegmenterRecipe
+from iris_tf.segmentation.mask_channels import CHANNELS
 from iris_tf.support.errors import TrainingError
 from iris_tf.synthetic.segmentation_samples import (
-    CHANNELS,
     COVERAGE_STEPS,
     draw_lessons,
 )
