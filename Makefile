@@ -21,11 +21,13 @@ EXTRA ?= $(shell command -v nvidia-smi > /dev/null 2>&1 && echo gpu || echo cpu)
 demo: $(VENV)/installed
 	$(BIN)/python pipelines/mobiiris.py pipelines/demo.yaml
 
-# Checks which room imports which first. Two tests at a time, each file's tests in one process:
-# most of them keep one core busy. In the order of their names: the longest files have few tests,
-# and would be left to the end.
+# Checks which room imports which, and types, first; then runs the examples in docstrings. Two
+# tests at a time, each file's tests in one process: most of them keep one core busy. In the order
+# of their names: the longest files have few tests, and would be left to the end.
 test: $(VENV)/installed $(OPEN_IRIS_VENV)/installed
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/mypy
+	$(BIN)/python -m pytest --doctest-modules $$(grep -rl '>>>' iris_tf --include='*.py')
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 	$(OPEN_IRIS_BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder \
 		$(OPEN_IRIS_TESTS)
@@ -37,6 +39,8 @@ docs: $(VENV)/installed
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check iris_tf pipelines tests
+	$(BIN)/ruff format --check iris_tf pipelines tests
+	$(BIN)/mypy
 
 # Compiles and tests the Android demo without Gradle and says which tools are missing; compares
 # with Python where this interpreter has the package.

@@ -165,7 +165,7 @@ def _photographer(rng: np.random.Generator, site: _Site) -> Callable[[], Synthet
     if site.style is None:
         texture = draw_texture(rng, varied=bool(rng.random() < _VARIED_SHARE))
     else:
-        texture = draw_texture(rng, site.varied, np.random.default_rng(site.style))
+        texture = draw_texture(rng, bool(site.varied), np.random.default_rng(site.style))
     if site.plain:
 
         def draw_plain_view() -> SyntheticEye:
@@ -185,6 +185,7 @@ def _photographer(rng: np.random.Generator, site: _Site) -> Callable[[], Synthet
         if site.habit is not None:
             capture = draw_habitual_capture(rng, capture, site.habit, camera)
         if site.calm:
+            assert site.habit is not None  # a calm site has its camera
             capture = replace(
                 capture,
                 pupil_ratio=ratio + _CALM * (capture.pupil_ratio - ratio),
