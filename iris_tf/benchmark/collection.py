@@ -54,7 +54,7 @@ class Collection:
 
 
 def import_results(files: Sequence[str | os.PathLike], out: str | os.PathLike) -> Collection:
-    """Add latency results to a folder and write its table and page anew.
+    """Add latency results to a folder and rewrite its table and page.
 
     All files are checked before anything is written. A result that is already there
     is not added twice.

@@ -122,7 +122,7 @@ def _time_inferences(
 
 
 def _time_inference(interpreter: Interpreter, crop: np.ndarray) -> float:
-    # Filled anew each time: the interpreter may use the input's memory for other tensors.
+    # Filled again each time: the interpreter may use the input's memory for other tensors.
     interpreter.set_tensor(interpreter.get_input_details()[0]["index"], crop)
     start = time.perf_counter_ns()
     interpreter.invoke()

@@ -1,4 +1,4 @@
-"""Whether the input pipeline holds training back: a step fed from it and one fed from memory."""
+"""Whether the input pipeline limits training: steps fed from it and steps fed from memory."""
 
 import time
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ _ROUNDS = 3
 
 
 def measure_training(recipe: TrainRecipe, steps: int = 30) -> dict[str, float]:
-    """Train for a few steps from the pipeline and from one batch in memory, in turns.
+    """Train for a few steps from the pipeline and from one batch in memory, alternately.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ def measure_training(recipe: TrainRecipe, steps: int = 30) -> dict[str, float]:
     -------
     dict
         ``memory_images_per_s`` and ``pipeline_images_per_s`` (best of the rounds,
-        which other load disturbs least), and ``ratio``, pipeline by memory.
+        which is least disturbed by other load), and ``ratio``, pipeline by memory.
 
     Raises
     ------

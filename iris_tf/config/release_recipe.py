@@ -28,13 +28,13 @@ class StripsRecipe:
 
 @dataclass
 class FinishRecipe:
-    """What is done to the trained models; see `iris_tf/training/finishing.py`."""
+    """What happens to the trained weights; see `iris_tf/training/finishing.py`."""
 
     # Shares of the models whose weights are averaged, by name; none: the last one alone.
     average: dict[str, float] = field(default_factory=dict)
-    coarse: float = 1.0  # share of the coarse local contrast that the network is left with
-    unplaced: float = 1.0  # share of what is alike all around that the embedding is left with
-    statistics: bool = True  # take those of batch normalisation anew, from strips as they are
+    coarse: float = 1.0  # share of the low-frequency local contrast that the network keeps
+    unplaced: float = 1.0  # share of the components independent of the angle that are kept
+    statistics: bool = True  # recompute those of batch normalisation, from unaugmented strips
     whitening: float = 0.0  # power of their second moment that embeddings are divided by, 0..0.5
 
     def problems(self) -> Iterator[Problem]:
@@ -48,7 +48,7 @@ class FinishRecipe:
 
 @dataclass
 class ReleaseRecipe:
-    """The released recognition model: learned from strips, measured on what eyes there are."""
+    """The released recognition model: trained on strips, measured on the eyes available."""
 
     run: str = MISSING
     out: str = MISSING  # folder of the released files

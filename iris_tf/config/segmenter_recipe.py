@@ -10,11 +10,11 @@ from iris_tf.config.checks import Problem, between, folder_names, one_of, positi
 
 @dataclass
 class SegmenterPart:
-    """One part of the segmenter's training; it starts from the weights of the part before."""
+    """One stage of the segmenter's training; it starts from the weights of the previous one."""
 
     height: int = 192  # of what the network sees, in pixels; the width is 4/3 of it
     eyes: int = 15000
-    # What is learnt of each eye: the whole image, the iris close up, or as in the last look at it.
+    # Windows on each eye: the whole image, the iris close up, or as in the last pass.
     looks: list[str] = field(default_factory=lambda: ["whole", "close"])
     epochs: int = 10
     learning_rate: float = 2e-3  # at its highest

@@ -37,7 +37,7 @@ class NetworkRecipe:
     normalization: str = "imagenet"  # imagenet | local_contrast (unrolled strips)
     reduction: list[int] = field(default_factory=lambda: [1, 2])  # local_contrast: rows, columns
     # Weight that the texture's phase has in the similarities of exported files, beside what is
-    # learnt; 0: none. Takes local_contrast.
+    # learned; 0: none. Takes local_contrast.
     phase: float = 0.0
 
     @property
@@ -283,7 +283,7 @@ class TrainRecipe:
         if self.unfreeze_epochs and self.network.weights == "none":
             yield (
                 "unfreeze_epochs",
-                "must be 0 with `weights: none`: layers that have learnt nothing would be frozen",
+                "must be 0 with `weights: none`: untrained layers would be frozen",
             )
         yield from between(0, 2**31 - 1, seed=self.seed)
         yield from one_of(OBJECTIVES, objective=self.objective)

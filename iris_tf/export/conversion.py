@@ -1,4 +1,4 @@
-"""From a Keras model to the bytes of a TFLite file."""
+"""From a Keras model to the content of a TFLite file."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -63,11 +63,11 @@ def save_signatures(models: dict[Signature, keras.Model], folder: str) -> None:
         Each from (None, H, W, 1) to one tensor. Weights that they share are in the file once.
     folder : str
     """
-    # Not model.export: the names of the signature would be Keras's own, and the
-    # batch size open, which leaves shape arithmetic in the graph.
+    # Not model.export: it names inputs and outputs itself and leaves the batch size open,
+    # which puts shape arithmetic into the graph.
     module = tf.Module()
-    # The values, not the model: through Keras objects the converter does not see
-    # that they are constant, and leaves variables in the file that nothing fills.
+    # The values, not the model: of Keras objects the converter cannot tell that they are
+    # constant, and would leave uninitialised variables in the file.
     module.variables_of_models = [
         variable.value for model in models.values() for variable in model.variables
     ]
@@ -126,7 +126,7 @@ def convert(
 
 
 def foreign_operators_error(path: Path, operators: list[str]) -> ExportError:
-    """Say that a model needs operations that a phone's TFLite lacks."""
+    """The error of a model that needs operations outside TFLite's built-in ones."""
     return ExportError(
         f"{path}: the model needs {', '.join(operators)}, which TFLite does not have built in, "
         "so a phone could not run it; write the layer with other operations."

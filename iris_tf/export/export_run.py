@@ -33,10 +33,10 @@ def export_run(
     """Export the best checkpoint of a run to ``RUN/models/``.
 
     The card's thresholds are estimated on the run's validation split, with the
-    Keras model that every exported file must agree with. What an earlier export of
-    the same weights, by this version, has left in the folder in other precisions stays
-    there, and in the card. Other ``.tflite`` files go, and with them their calibrations
-    (``calibration-*.json``); what else somebody has put into the folder stays.
+    Keras model that every exported file must agree with. Files in other precisions that
+    an earlier export of the same weights by this version left in the folder stay there
+    and in the card. Other ``.tflite`` files are removed together with their calibrations
+    (``calibration-*.json``); all other files in the folder stay.
 
     Parameters
     ----------
@@ -56,9 +56,9 @@ def export_run(
     ModelError, DatasetError
         When the run has no model yet or its dataset is gone.
     TrainingError
-        When the dataset has been cropped in another way since.
+        When the dataset has been cropped differently since.
     EvaluationError
-        When the validation split gives no comparisons to set a threshold by.
+        When the validation split has too few comparisons to set a threshold.
     ExportError
         When a file does not agree with the Keras model.
     """
@@ -130,8 +130,8 @@ def _earlier(models: Path, name: str, weights: str) -> dict[str, tuple[ModelFile
     try:
         card = ModelCard.read(models / CARD_NAME)
     except ModelError:
-        return {}  # there was no export, or nobody can say of what
-    # Another version may make another graph of the same weights.
+        return {}  # there was no export, or its card cannot be read
+    # Another version may build another graph from the same weights.
     if (card.name, card.weights_sha256, card.created_by) != (name, weights, CREATOR):
         return {}
     return {
@@ -142,7 +142,7 @@ def _earlier(models: Path, name: str, weights: str) -> dict[str, tuple[ModelFile
 
 
 def _keep_others(models: Path, folder: Path, files: dict[str, ModelFile]) -> None:
-    """Copy what is no part of an export: calibrations of files that stay, and people's own."""
+    """Copy other files: calibrations of models that stay, and whatever users have added."""
     known = {file.sha256 for file in files.values()}
     for path in models.glob("[!.]*"):
         if path.name == CARD_NAME or path.suffix == ".tflite":

@@ -21,10 +21,10 @@ from iris_tf.tflite.operators import foreign_operators
 from iris_tf.tflite.signatures import MASKS, MASKS_OF_WHOLE
 
 WHOLE_HEIGHT = 192
-"""Rows in which whole images are looked at, at most; the iris is outlined at the full size."""
+"""Largest height at which the network sees whole images; it outlines the iris at full size."""
 
 MAX_DIFFERENCE = 0.02
-"""Mean absolute difference of probabilities that passes for agreement."""
+"""Largest mean absolute difference of probabilities that counts as agreement."""
 
 
 def export_segmenter(
@@ -56,7 +56,7 @@ def export_segmenter(
     Raises
     ------
     ExportError
-        When the model cannot be converted or the file gives other masks. No file
+        When the model cannot be converted or the file gives different masks. No file
         appears then.
     OSError
         When the file cannot be written.
@@ -77,7 +77,7 @@ def export_segmenter(
                 if not difference <= MAX_DIFFERENCE:  # also when a mask is NaN
                     raise ExportError(
                         f"{path}: the exported network's masks differ from the Keras model's by "
-                        f"{difference:.3f} in the mean; nothing was written, look for a layer "
+                        f"{difference:.3f} on average; nothing was written, look for a layer "
                         "that the conversion or the precision changes."
                     )
     return path
@@ -91,7 +91,7 @@ def _finder(model: keras.Model) -> keras.Model:
     """The layers of `model` on an image of `WHOLE_HEIGHT` rows."""
     height = min(WHOLE_HEIGHT, model.input_shape[1])
     image = keras.Input((*lesson_size(height), 1), name=MASKS.input)
-    # Not cloned in fact: the layers themselves, so that the weights are the same.
+    # The layers themselves are used again, so that both signatures share their weights.
     return keras.models.clone_model(model, image, clone_function=lambda layer: layer)
 
 

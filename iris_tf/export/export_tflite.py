@@ -1,4 +1,4 @@
-"""Keras to TFLite, with the numbers checked before a file gets its name."""
+"""Keras to TFLite; a file gets its name only after its embeddings were checked."""
 
 import os
 import tempfile
@@ -63,8 +63,8 @@ def export_model(
     ``(1, H, W, 1)`` in 0..255, and output ``embedding``, float32 ``(1, D)``, and
     use built-in TFLite operations alone. Before a file appears, its embeddings
     of `parity_rois` are compared with the Keras model's. A model that was
-    trained in mixed precision is rebuilt in float32 first, and that is what the
-    files are compared with.
+    trained in mixed precision is first rebuilt in float32, and the files are
+    compared with that model.
 
     Parameters
     ----------
@@ -130,7 +130,7 @@ def export_model(
 
 
 def _in_float32(model: keras.Model) -> keras.Model:
-    """The model itself, or a float32 copy of one with layers that compute in less."""
+    """The model itself, or a float32 copy if some of its layers compute in lower precision."""
     if all(layer.dtype_policy.name == "float32" for layer in model.layers):
         return model
     policy = keras.config.dtype_policy()

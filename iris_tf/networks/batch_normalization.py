@@ -1,4 +1,4 @@
-"""Batch normalisation that trains in one kernel."""
+"""Batch normalisation that trains in a single kernel."""
 
 import keras
 import tensorflow as tf
@@ -6,18 +6,18 @@ import tensorflow as tf
 
 @keras.saving.register_keras_serializable(package="iris_tf")
 class FusedBatchNormalization(keras.layers.BatchNormalization):
-    """Keras's batch normalisation of images, trained by TensorFlow's one kernel for it.
+    """Keras's batch normalisation of images, trained by TensorFlow's fused kernel.
 
-    Keras composes a training step of it (mean, variance, scaling and all their gradients)
-    from a dozen operations, each of which reads the whole feature map: with them a training
-    step of MobileNetV3 takes a third more time on a CPU. Weights, results and inference are
-    those of Keras's layer.
+    Keras composes a training step (mean, variance, scaling and all their gradients) from a
+    dozen operations, each of which reads the whole feature map: a training step of
+    MobileNetV3 then takes a third longer on a CPU. Weights, results and inference are those
+    of Keras's layer.
 
     Takes and returns (batch, height, width, channels), channels last.
     """
 
     def build(self, input_shape):
-        """Check that there are images, with channels last and all that the kernel computes."""
+        """Check that inputs are images with channels last, and that the kernel has all settings."""
         if len(input_shape) != 4 or self.axis not in (-1, 3):
             raise ValueError(f"FusedBatchNormalization needs channels last, not {input_shape}.")
         if not (self.center and self.scale) or self.renorm or self.synchronized:
@@ -27,7 +27,7 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         super().build(input_shape)
 
     def call(self, inputs, training=None, mask=None):
-        """Normalise `inputs`; in training by their own statistics, which move the layer's."""
+        """Normalise `inputs`; in training by their own statistics, which update the layer's."""
         if not (training and self.trainable) or mask is not None:
             return super().call(inputs, training=training, mask=mask)
         outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(

@@ -1,4 +1,4 @@
-"""Loading Keras embedding models and running them over many crops."""
+"""Loading Keras embedding models and running them on many crops."""
 
 import zipfile
 import zlib
@@ -26,7 +26,7 @@ def load_embedding_model(path: str | Path) -> keras.Model:
     path = Path(path)
     if not path.is_file():
         raise ModelError(f"{path}: there is no such model; check the path.")
-    # Keras says of a file that is no archive that it was not found.
+    # Of a file that is no archive Keras would say that it was not found.
     if not zipfile.is_zipfile(path):
         raise ModelError(
             f"{path}: this is not a .keras file, or a damaged one; give one from `iris-tf train`."

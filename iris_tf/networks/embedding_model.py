@@ -1,4 +1,4 @@
-"""Embedding models: a backbone, spatial attention where wanted, and the head."""
+"""Embedding models: a backbone, optional spatial attention, and the head."""
 
 import difflib
 import re
@@ -33,7 +33,7 @@ def build_embedding_model(
     normalization: str = "imagenet",
     reduction: tuple[int, int] = (1, 2),
 ) -> keras.Model:
-    """Build a network that turns crops into embeddings.
+    """Build a network that maps crops to embeddings.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def build_embedding_model(
         D.
     weights : str
         "none" (random), "imagenet" (downloaded by Keras), "pretrained" (the released
-        model's: learnt from synthetic eyes), the path of a
+        model's, trained on synthetic eyes), the path of a
         ``.keras`` or ``.weights.h5`` file of this project, of which everything
         with the same layer name and shape is taken (see
         `weights.load_matching_weights`), or the path of an ``.h5`` file of
@@ -59,12 +59,12 @@ def build_embedding_model(
         See `head.embedding_head`.
     batchnorm_momentum : float
         Of all batch normalisation, 0..1 exclusive. keras.applications has 0.999
-        in MobileNetV3, with which moving statistics are still near their start
-        after some hundred steps, and inference looks like chance.
+        in MobileNetV3: after a few hundred steps its moving statistics are still close
+        to their initial values, and inference is no better than chance.
     seed : int
         Determines all random initial weights, each from the seed and the layer's
-        name alone: models of one seed with and without attention begin with the
-        same backbone. Global seeds have no influence and are not set.
+        name alone: models of one seed with and without attention start from the
+        same backbone. Global seeds are neither used nor set.
     normalization : {"imagenet", "local_contrast"}
         `RoiNormalization`, or `StripNormalization` for unrolled strips.
     reduction : tuple of int
@@ -82,7 +82,7 @@ def build_embedding_model(
     ------
     ModelError
         For an unknown network, layer or pooling, an impossible size, or weights
-        that cannot be had.
+        that are not available.
     """
     spec = network_spec(name)
     normalise = input_normalization(normalization, input_size, reduction)
@@ -115,7 +115,7 @@ def build_embedding_model(
 
 
 def _rebuild(base, roi, attention, attention_kernel, batchnorm_momentum, seed) -> keras.Model:
-    """Copy `base` with attention put in, stable names, seeded weights and another momentum."""
+    """Copy `base` with attention inserted, stable names, seeded weights and another momentum."""
     names = _stable_names(base)
     places = set(names.values()) - {"roi", NORMALIZATION_LAYER}
     for place in attention:
@@ -152,7 +152,7 @@ def _rebuild(base, roi, attention, attention_kernel, batchnorm_momentum, seed) -
 
 
 def _stable_names(model) -> dict[str, str]:
-    """Map layer names to names that do not depend on what this process built before.
+    """Map layer names to names that do not depend on which models this process built before.
 
     Keras numbers layers without a name of their own (``re_lu_7``) across all
     models of a process; here they are numbered within the model.

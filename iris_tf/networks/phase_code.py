@@ -1,4 +1,4 @@
-"""The phase of an iris's texture at places around the ring: an iris code inside the graph."""
+"""The phase of the iris texture at positions around the ring: an iris code inside the graph."""
 
 import math
 
@@ -11,31 +11,32 @@ from iris_tf.networks.strip_normalization import COARSE, StripNormalization
 from iris_tf.support.errors import ModelError
 from iris_tf.tflite.phase_code_layout import PhaseCodeLayout
 
-# Along the angle, in pixels of the normalised strip. Finer ones say more of a sharp iris, and next
-# to nothing of one that a poor camera took.
+# Along the angle, in pixels of the normalised strip. Shorter ones say more about a sharp image, and
+# next to nothing about a low-quality one.
 _WAVELENGTHS = (20.0, 9.0)
 _HEIGHT, _WIDTH = 7, 33  # of the filters, in pixels of the normalised strip
 _ROW_SIGMA = 1.5
 _ENVELOPE = 0.4  # sigma along the angle, in wavelengths
 _STRIDES = (4, 2)
 _FAINT = 0.02  # amplitude, in units of local contrast, that counts half
-_LEAST_SEEN = 0.6  # share of what a filter looks at; less of it counts nothing
+_LEAST_SEEN = 0.6  # visible share of a filter's window; with less the answer is 0
 _TINY = 1e-6
-_FURTHEST = 28.0 / 360.0  # of a turn: between two tilts of the head
+_FURTHEST = 28.0 / 360.0  # of a full rotation: between two tilts of the head
 
 
 @keras.saving.register_keras_serializable(package="iris_tf")
 class PhaseCode(keras.layers.Layer):
     """Phase of the local contrast after complex Gabor filters along the angle (Daugman, 1993).
 
-    As in an iris code, what is kept of a filter's answer is its direction in the complex plane,
-    here not rounded to two bits: both parts, divided by the amplitude (plus a little, for faint
-    ones say less). Places where the iris is hidden are 0. Nothing is learnt, so nothing depends
-    on what drawn irises have in common with real ones.
+    As in an iris code, only the direction of a filter's response in the complex plane is kept,
+    here not rounded to two bits: real and imaginary part, divided by the amplitude (plus a
+    constant, since faint responses are less reliable). Positions where the iris is hidden are 0.
+    The layer has no trainable weights, so it does not depend on how well synthetic irises
+    resemble real ones.
 
     Takes what `StripNormalization` returns, (batch, rows, columns + 2 wrap, 3), and returns
-    (batch, columns / 2 * rows / 4 * 2 filters): column after column around the ring, in each
-    row after row, in each both parts of both filters; each -1..1.
+    (batch, columns / 2 * rows / 4 * 2 filters * 2): column by column around the ring, row by row
+    within a column, then real and imaginary part of both filters; each -1..1.
     """
 
     def __init__(self, **kwargs):
@@ -75,10 +76,10 @@ class PhaseCode(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="iris_tf")
 class WeightedUnits(keras.layers.Layer):
-    """Two vectors brought to unit length and side by side, again of unit length.
+    """Two vectors scaled to unit length and concatenated, again of unit length.
 
-    The scalar product of two such is the weighted mean of both parts' cosines. A second vector
-    of zeros has no direction: then the first is all.
+    The scalar product of two such vectors is the weighted mean of both components' cosines. A
+    second vector of zeros has no direction: then only the first counts.
 
     Parameters
     ----------
@@ -121,11 +122,11 @@ def _filters(wavelength: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def with_phase(model: keras.Model, share: float) -> tuple[keras.Model, PhaseCodeLayout]:
-    """Put a phase code beside what a network of unrolled strips has learnt.
+    """Add a phase code to the embedding of a network of unrolled strips.
 
-    The cosine of two embeddings is then the weighted mean of that of the learned ones, which
-    bear blur, tilted heads and wrong outlines, and that of the codes, which keep strangers far
-    apart on any camera.
+    The cosine of two embeddings is then the weighted mean of that of the learned components,
+    which are robust to blur, head tilt and inaccurate outlines, and that of the phase codes,
+    which separate impostors well on any camera.
 
     Parameters
     ----------
@@ -145,8 +146,8 @@ def with_phase(model: keras.Model, share: float) -> tuple[keras.Model, PhaseCode
     Raises
     ------
     ModelError
-        When the network is of other crops, or its normalised strips have a number of rows or
-        columns that the code's places do not divide.
+        When the network takes other crops, or its normalised strips have a number of rows or
+        columns that is no multiple of the code's strides.
     """
     if not isinstance(layer := model.get_layer(NORMALIZATION_LAYER), StripNormalization):
         raise ModelError(

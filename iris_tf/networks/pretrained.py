@@ -1,4 +1,4 @@
-"""Backbones with published ImageNet weights, made to fit our input normalisation."""
+"""Backbones with published ImageNet weights, adapted to our input normalisation."""
 
 from pathlib import Path
 
@@ -55,14 +55,14 @@ def pretrained_backbone(spec: NetworkSpec, input_tensor, weights: str) -> keras.
 
 
 def fold_input_normalization(backbone: keras.Model, trained_with: PretrainedInput) -> None:
-    """Let a backbone take our normalised input in place of the one it was trained with.
+    """Adapt a backbone to our normalised input instead of the one it was trained with.
 
-    Each network of keras.applications wants another normalisation, ResNet-50 one
-    whose values are some 58 times as large as ours. With u = (x - m) / s the
-    input it wants and z = (x - mean) / std ours, ``u = z * std / s +
+    Each network of keras.applications expects a different normalisation; the values of
+    ResNet-50's are some 58 times as large as ours. With u = (x - m) / s the input it
+    expects and z = (x - mean) / std ours, ``u = z * std / s +
     (mean - m) / s`` per channel: the factor goes into the first kernel, the
     constant into the first bias or the moving mean of the normalisation behind
-    it. The outputs stay what they were, but for the constant's part in the
+    it. The outputs are unchanged, except for the constant's contribution in the
     zero-padded outermost pixels.
 
     Parameters

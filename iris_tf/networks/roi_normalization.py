@@ -1,4 +1,4 @@
-"""From a grey crop to what an ImageNet backbone expects, inside the graph."""
+"""From a grey crop to the input of an ImageNet backbone, inside the graph."""
 
 import keras
 from keras import ops

@@ -7,8 +7,8 @@ def layer_seed(seed: int, layer_name: str) -> int:
     """Seed of one layer's initial weights.
 
     A layer's weights then do not depend on what was built before it: networks of
-    one seed with and without attention begin with the same backbone, and Keras's
-    global seed is neither needed nor set.
+    one seed with and without attention start from the same backbone, and Keras's
+    global seed is neither used nor set.
 
     Parameters
     ----------

@@ -24,8 +24,8 @@ def build_segmentation_network(
     Brightness and contrast of the whole input are normalised in the graph. The
     decoder works at half the input's size; a transposed convolution makes the
     last step. Plain 3 x 3 convolutions instead of MobileNetV3's blocks, because
-    at this size both run in a few milliseconds, and these learn four times as
-    many images a second on a CPU.
+    at this size both run in a few milliseconds, and these train on four times as
+    many images per second on a CPU.
 
     Parameters
     ----------
@@ -109,7 +109,7 @@ class _Builder:
         return layers.ReLU(name=f"{name}_relu")(layers.Add(name=f"{name}_add")([x, y]))
 
     def context(self, x, name):
-        """Add what the whole image says to every place."""
+        """Add a summary of the whole image at every position."""
         summary = layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}_pool")(x)
         summary = layers.Conv2D(
             x.shape[-1], 1, name=name, kernel_initializer=self.initializer(name)

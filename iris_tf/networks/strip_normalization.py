@@ -6,7 +6,7 @@ from keras import ops
 COARSE = 1
 """Channel of the local contrast in the large window."""
 
-_LEAST_CONTRAST = 1.0 / 255.0  # one grey level: what is fainter is the sensor's noise
+_LEAST_CONTRAST = 1.0 / 255.0  # one grey level: anything fainter is sensor noise
 _LEAST_COVERAGE = 1e-3
 
 
@@ -14,11 +14,11 @@ _LEAST_COVERAGE = 1e-3
 class StripNormalization(keras.layers.Layer):
     """Local contrast of the visible iris, at two scales, and where it is visible.
 
-    Shading, exposure and a camera's tone differ far more between real images
-    than iris texture does. Here every pixel is compared with the visible pixels
+    Shading, exposure and tone curve differ far more between real images than iris
+    texture does. Here every pixel is compared with the visible pixels
     around it: ``tanh((x - mean) / std)``, mean and standard deviation taken over
-    a window, hidden pixels (0) left out of all sums. The strip is continued on
-    both sides by its other end, so that the network meets no seam.
+    a window, leaving out hidden pixels (0). The strip is extended on both sides by
+    its other end, so that the network sees no seam.
 
     Takes (batch, height, width, 1) in 0..255, 0 where the iris is hidden, and
     returns (batch, height / rows, width / columns + 2 * wrap, 3): local contrast
@@ -27,11 +27,11 @@ class StripNormalization(keras.layers.Layer):
     Parameters
     ----------
     rows, columns : int
-        Pixels of the strip, along radius and angle, that are averaged into one first.
+        Pixels of the strip, along radius and angle, that are first averaged into one.
     wrap : int
-        Columns, after that, by which the strip is continued on either side.
+        Columns, after averaging, by which the strip is extended on either side.
     windows : tuple of tuple of int
-        Height and width of both windows, odd, after that.
+        Height and width of both windows, odd, after averaging.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class StripNormalization(keras.layers.Layer):
 
     @property
     def margin(self) -> int:
-        """Columns of the strip's other end that windows at either end of the output see."""
+        """Columns of the strip's other end that windows at either end of the output reach."""
         # Half a window for the mean, and half a window of means for the variance.
         return self.wrap + max(width for _, width in self.windows) - 1
 
@@ -87,20 +87,20 @@ class StripNormalization(keras.layers.Layer):
         return ops.tanh(contrast) * coverage
 
     def compute_output_shape(self, input_shape):
-        """Reduced, continued, three channels."""
+        """Reduced, extended, three channels."""
         batch, height, width, _ = input_shape
         return (batch, height // self.rows, width // self.columns + 2 * self.wrap, 3)
 
 
 def _mean_around(x, height: int, width: int):
     """Mean over a window around each value of (batch, kinds, columns, rows)."""
-    # One direction after the other: a tall and wide window costs height + width. The side that
-    # lies still is in the place of channels, where kernels compute side by side; with a single
-    # value there these means took two thirds of the whole network's time on a CPU.
+    # One direction after the other: a window then costs height + width instead of their product.
+    # The other direction takes the place of channels, which kernels vectorise; with a single
+    # channel these means took two thirds of the whole network's time on a CPU.
     x = ops.transpose(_mean_along(x, width), (0, 1, 3, 2))
     return ops.transpose(_mean_along(x, height), (0, 1, 3, 2))
 
 
 def _mean_along(x, length: int):
-    """Mean over a window around each value along the third axis, of what lies within."""
+    """Mean over a window around each value along the third axis, clipped at the ends."""
     return ops.average_pool(x, (1, length), 1, "same")

@@ -23,10 +23,10 @@ _log = logging.getLogger(__name__)
 def load_matching_weights(model: keras.Model, path: str | Path) -> list[str]:
     """Copy weights into `model` layer by layer, where name and shapes agree.
 
-    The backbone must agree in full. Attention and head may differ, for a recipe
-    may add attention to a trained network or change the embedding size: layers
-    of theirs that the file lacks, or has in other shapes, keep the weights they
-    have, and a warning is logged that names them.
+    The backbone must agree in full. Attention and head may differ, since a recipe
+    may add attention to a trained network or change the embedding size: their layers
+    that the file lacks, or has in other shapes, keep their weights, and a warning
+    names them.
 
     Parameters
     ----------
@@ -45,8 +45,8 @@ def load_matching_weights(model: keras.Model, path: str | Path) -> list[str]:
     Raises
     ------
     ModelError
-        If the file is missing or of another kind, its network sees crops normalised
-        in another way, or a backbone layer does not match; `model` is unchanged then.
+        If the file is missing or of another kind, its network normalises crops
+        differently, or a backbone layer does not match; `model` is unchanged then.
     """
     stored = _read_layers(Path(path))
     _check_normalization(model, Path(path))
@@ -74,9 +74,9 @@ def load_matching_weights(model: keras.Model, path: str | Path) -> list[str]:
 
 
 def _check_normalization(model: keras.Model, path: Path) -> None:
-    """Shapes would agree, and the first filters see what they do not know."""
+    """Refuse weights trained on another normalisation, whose shapes may well agree."""
     if path.suffix != ".keras":
-        return  # says nothing of it
+        return  # a weights file has no configuration
     try:
         with zipfile.ZipFile(path) as archive:
             config = json.loads(archive.read("config.json"))

@@ -1,4 +1,4 @@
-"""What one inference of a TFLite file costs, counted from the file alone."""
+"""Parameters and multiply-accumulate operations of a TFLite file, counted from the file alone."""
 
 import math
 import os
@@ -16,18 +16,17 @@ _WEIGHTS = (*_FLOATS, schema.TensorType.INT8, schema.TensorType.INT4)
 
 @dataclass(frozen=True)
 class ModelCost:
-    """Size and work of a model; of a file with several signatures, of ``serving_default``.
+    """Size and cost of a model; of a file with several signatures, of ``serving_default``.
 
     Attributes
     ----------
     bytes : int
         Size of the file.
     parameters : int
-        Constant numbers that operations compute with (weights, biases, constants of
-        float or 8-bit type).
+        Numbers in the constants that operations use (weights, biases; float or 8-bit).
     macs : int
         Multiply-accumulate operations of convolutions, transposed convolutions
-        and matrix products for one inference; what else there is costs little.
+        and matrix products for one inference; all other operations are cheap.
     """
 
     bytes: int

@@ -42,7 +42,7 @@ class ModelFile:
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What a program must know to use a model: ``model_card.json`` beside the files.
+    """What a program needs to know to use a model: ``model_card.json`` beside the files.
 
     The JSON has one object with these fields and ``schema_version`` (1).
 
@@ -58,14 +58,14 @@ class ModelCard:
         Name of the segmenter the training crops came from.
     segmenter_version : str
         Its version (`Segmenter.version`), which tells a segmenter's own network from
-        the released one; empty in cards that do not say.
+        the released one; empty in older cards.
     input_size : tuple of (int, int)
         Height and width of the crop in pixels (a list in JSON).
     embedding_size : int
         Length of the embedding.
     phase : PhaseCodeLayout or None
-        The part of the embedding that is compared at its best turn (an object with ``size``,
-        ``columns`` and ``turns`` in JSON, or null).
+        The component of the embedding that is compared at its best rotation (an object with
+        ``size``, ``columns`` and ``turns`` in JSON, or null).
     thresholds : dict of str to float
         Least cosine similarity that counts as the same eye, for the operating
         points ``"eer"``, ``"far_1e-2"`` and ``"far_1e-3"`` (FAR 1 % and 0.1 %).
@@ -75,7 +75,7 @@ class ModelCard:
     files : dict of str to ModelFile
         The files by name, all in the card's folder.
     training_data : str
-        What the model was trained on, for a person.
+        What the model was trained on, for people to read.
     parity : dict of str to float
         Least cosine between the exported and the Keras model's embeddings, by precision.
     metrics : dict
@@ -85,7 +85,7 @@ class ModelCard:
         Program and version that wrote the card, e.g. ``"iris_tf 0.1.0"``.
     weights_sha256 : str
         Hexadecimal SHA-256 of the ``.keras`` file that all files were exported from;
-        empty in cards that do not say.
+        empty in older cards.
     """
 
     name: str
@@ -171,7 +171,7 @@ class ModelCard:
             except (TypeError, ValueError):
                 learned = 0
             if learned < 1:
-                raise refuse("phase does not give size, columns and turns of a part")
+                raise refuse("phase does not give the size, columns and turns of a phase code")
         for point in OPERATING_POINTS:
             threshold = values["thresholds"].get(point)
             number = isinstance(threshold, int | float) and not isinstance(threshold, bool)

@@ -1,4 +1,4 @@
-"""Which operations a TFLite file asks of the interpreter that runs it."""
+"""The operations that a TFLite file needs from its interpreter."""
 
 import os
 from pathlib import Path

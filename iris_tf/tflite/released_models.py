@@ -1,4 +1,4 @@
-"""The models that come with the package."""
+"""The models that are released with the package."""
 
 import json
 from pathlib import Path
@@ -70,7 +70,7 @@ def weights_file(weights: str) -> Path | None:
     Returns
     -------
     Path or None
-        None where there is none to look at: "none", and "imagenet", which Keras keeps.
+        None for "none", and for "imagenet", whose file Keras manages.
 
     Raises
     ------
