@@ -1,22 +1,29 @@
 """The command line: each verb parses, calls one function, prints."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from iris_tf.cli.benchmark_commands import benchmark
-from iris_tf.cli.console import AUTO_LAYOUT, Layout, load_tensorflow, report_errors
+from iris_tf.cli.console import LayoutName, load_tensorflow, one_of, report_errors
 from iris_tf.cli.recognition_commands import add_verbs
 from iris_tf.config.names import (
+    ALL_SPLITS,
+    BASELINES,
+    CAMERAS,
+    CHANNELS,
+    IMAGE_FORMATS,
     IMAGE_ROI_MODES,
     NO_SEGMENTER,
+    PROTOCOLS,
     ROI_MODES,
     SPLIT_BY,
     SPLIT_BY_ALIASES,
+    SPLITS,
 )
 from iris_tf.config.precision import DEFAULT_PRECISIONS, PRECISIONS
+from iris_tf.data.layouts import AUTO
 from iris_tf.segmentation.segmenter import DEFAULT_SEGMENTER, SEGMENTERS
 from iris_tf.support.version import __version__
 
@@ -30,20 +37,6 @@ app = typer.Typer(
 )
 app.add_typer(benchmark, name="benchmark")
 
-RoiMode = StrEnum("RoiMode", list(ROI_MODES))
-ImageFormat = StrEnum("ImageFormat", ["jpg", "png"])
-Cameras = StrEnum("Cameras", ["one", "many"])
-Channels = StrEnum("Channels", {"GREY": "1", "COLOUR": "3"})
-Split = StrEnum("Split", ["train", "val", "test", "all"])
-Baseline = StrEnum("Baseline", ["iriscode"])
-Protocol = StrEnum(
-    "Protocol",
-    [
-        ("ALL_PAIRS", "all-pairs"),
-        ("SAME_EYE", "same-eye"),
-        ("ACROSS_DATASETS", "across-datasets"),
-    ],
-)
 Scheduler = Annotated[
     str | None,
     typer.Option(metavar="tcp://HOST:PORT", help="Work on this dask.distributed cluster."),
@@ -53,13 +46,6 @@ Scheduler = Annotated[
 def main() -> None:
     """Run `iris-tf`."""
     report_errors(app)
-
-
-def _split_by(value: str) -> str:
-    value = SPLIT_BY_ALIASES.get(value, value)
-    if value not in SPLIT_BY:
-        raise typer.BadParameter(f"{value!r} is not one of {', '.join(SPLIT_BY)}.")
-    return value
 
 
 def _version(wanted: bool) -> None:
@@ -84,10 +70,10 @@ def synthesize(
     images: Annotated[int, typer.Option(help="Images of each eye, 1 to 100.")] = 5,
     seed: Annotated[int, typer.Option(help="Same seed, same images, byte for byte.")] = 0,
     jobs: Annotated[int, typer.Option(help="Processes; -1: one a core.")] = -1,
-    image_format: Annotated[ImageFormat, typer.Option(help="Lossy or not.")] = ImageFormat.jpg,
+    image_format: Annotated[str, one_of(IMAGE_FORMATS, "Lossy or not.")] = IMAGE_FORMATS[0],
     cameras: Annotated[
-        Cameras, typer.Option(help="many: all kinds of images, to test segmenters on.")
-    ] = Cameras.one,
+        str, one_of(CAMERAS, "many: all kinds of images, to test segmenters on.")
+    ] = CAMERAS[0],
     scheduler: Scheduler = None,
 ) -> None:
     """Generate near-infrared eye images with exact ground truth.
@@ -98,7 +84,7 @@ def synthesize(
     """
     from iris_tf.synthetic.dataset_writer import synthesize
 
-    synthesize(out, subjects, images, seed, jobs, image_format.value, cameras.value, scheduler)
+    synthesize(out, subjects, images, seed, jobs, image_format, cameras, scheduler)
     typer.echo(f"{2 * subjects * images} images of {2 * subjects} eyes in {out}")
 
 
@@ -106,9 +92,7 @@ def synthesize(
 def prepare(
     images: Annotated[Path, typer.Option(help="Folder of images; never written to.")],
     out: Annotated[Path, typer.Option(help="Dataset folder to write.")],
-    layout: Annotated[
-        Layout, typer.Option(help="How paths encode subject, eye and sample.")
-    ] = AUTO_LAYOUT,
+    layout: LayoutName = AUTO,
     segmenter: Annotated[
         str,
         typer.Option(
@@ -127,26 +111,27 @@ def prepare(
         ),
     ] = "",
     roi_mode: Annotated[
-        RoiMode,
-        typer.Option(
-            help="How to crop; algorithm1 is the paper's. With --segmenter "
-            f"{NO_SEGMENTER}, for aligned faces or finished crops: whole, the image itself, or "
-            "center, its central square."
+        str,
+        one_of(
+            ROI_MODES,
+            f"How to crop; algorithm1 is the paper's. With --segmenter {NO_SEGMENTER}, for aligned "
+            "faces or finished crops: whole, the image itself, or center, its central square.",
         ),
-    ] = RoiMode.algorithm1,
+    ] = ROI_MODES[0],
     channels: Annotated[
-        Channels,
-        typer.Option(
-            help="1: grey crops, colour images are converted; 3: colour crops, a grey image gets "
-            "three equal channels. Conversions are counted."
+        str,
+        one_of(
+            map(str, CHANNELS),
+            "1: grey crops, colour images are converted; 3: colour crops, a grey image gets three "
+            "equal channels. Conversions are counted.",
         ),
-    ] = Channels.GREY,
+    ] = str(CHANNELS[0]),
     split_by: Annotated[
         str,
-        typer.Option(
-            parser=_split_by,
-            metavar=f"[{'|'.join(SPLIT_BY)}]",
-            help="What a split keeps together; identity is the paper's.",
+        one_of(
+            SPLIT_BY,
+            "What a split keeps together; identity is the paper's.",
+            aliases=SPLIT_BY_ALIASES,
         ),
     ] = SPLIT_BY[0],
     seed: Annotated[int, typer.Option(help="Seed of the 70:15:15 split.")] = 0,
@@ -165,13 +150,13 @@ def prepare(
     dataset = prepare(
         images,
         out,
-        layout.value,
+        layout,
         segmenter,
-        roi_mode.value,
+        roi_mode,
         split_by,
         seed,
         jobs,
-        channels=int(channels.value),
+        channels=int(channels),
         segmenter_model=segmenter_model,
         min_quality=parse_limits(min_quality),
         scheduler=scheduler,
@@ -268,21 +253,22 @@ def evaluate(
         typer.Option(help="manifest.csv of a prepared dataset; several are evaluated together."),
     ],
     out: Annotated[Path, typer.Option(help="Folder for metrics.json, report.html, occlusion.npz.")],
-    split: Annotated[Split, typer.Option(help="Which rows to compare.")] = Split.test,
+    split: Annotated[str, one_of((*SPLITS, ALL_SPLITS), "Which rows to compare.")] = SPLITS[-1],
     baseline: Annotated[
-        Baseline | None, typer.Option(help="Compare with Open-Iris's IrisCode on the same images.")
+        str | None, one_of(BASELINES, "Compare with Open-Iris's IrisCode on the same images.")
     ] = None,
     segmenter_model: Annotated[
         Path | None, typer.Option(help="The file that prepare was given, for the baseline.")
     ] = None,
     jobs: Annotated[int, typer.Option(help="Processes for the baseline; -1: one a core.")] = -1,
     protocol: Annotated[
-        Protocol,
-        typer.Option(
-            help="same-eye: left with left and right with right only; across-datasets: images of "
-            "other datasets are impostors too."
+        str,
+        one_of(
+            PROTOCOLS,
+            "same-eye: left with left and right with right only; across-datasets: images of other "
+            "datasets are impostors too.",
         ),
-    ] = Protocol.ALL_PAIRS,
+    ] = PROTOCOLS[0],
     genuine: Annotated[
         Path | None, typer.Option(help="CSV of image pairs to compare, with --impostor.")
     ] = None,
@@ -319,10 +305,10 @@ def evaluate(
     request = EvaluationRequest(
         model,
         manifest,
-        split.value,
-        protocol=protocol.value,
+        split,
+        protocol=protocol,
         pairs=None if genuine is None or impostor is None else (genuine, impostor),
-        baseline=None if baseline is None else baseline.value,
+        baseline=baseline,
         segmenter_model=segmenter_model,
         jobs=jobs,
         resamples=resamples,

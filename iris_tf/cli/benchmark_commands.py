@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from iris_tf.cli.console import AUTO_LAYOUT, Layout, SegmenterName, load_tensorflow
+from iris_tf.cli.console import LayoutName, SegmenterName, load_tensorflow
+from iris_tf.data.layouts import AUTO
 from iris_tf.segmentation.segmenter import DEFAULT_SEGMENTER
 from iris_tf.support.errors import BenchmarkError
 
@@ -78,7 +79,7 @@ def benchmark_training(
 @benchmark.command(name="prepare")
 def benchmark_prepare(
     images: Annotated[Path, typer.Option(help="Folder of eye images, some hundred or more.")],
-    layout: Annotated[Layout, typer.Option(help="How file names say who is who.")] = AUTO_LAYOUT,
+    layout: LayoutName = AUTO,
     segmenter: SegmenterName = DEFAULT_SEGMENTER,
     segmenter_model: Annotated[
         Path | None, typer.Option(help="File with the segmenter's network, if not its own.")
@@ -91,7 +92,7 @@ def benchmark_prepare(
     """
     from iris_tf.benchmark.preparation_speed import measure_preparation
 
-    result = measure_preparation(images, segmenter, segmenter_model, layout.value)
+    result = measure_preparation(images, segmenter, segmenter_model, layout)
     typer.echo(f"{result['images']} images of {images}, segmenter {segmenter}")
     typer.echo("                       main process             each worker")
     typer.echo("processes  images/s    peak MiB  MiB/1,000 im.  peak MiB  MiB/1,000 im.")

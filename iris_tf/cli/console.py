@@ -8,22 +8,34 @@ import sys
 import threading
 import traceback
 import unicodedata
-from collections.abc import Callable, Iterator
-from enum import StrEnum
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from iris_tf.data.layouts import AUTO, LAYOUTS
+from iris_tf.data.layouts import LAYOUTS
 from iris_tf.segmentation.segmenter import SEGMENTERS
 from iris_tf.support.errors import IrisTfError
 from iris_tf.support.files import FULL_DISK
 
-Layout = StrEnum(  # type: ignore[misc]  # its members are those of the registry
-    "Layout", {name.upper().replace("-", "_"): name for name in LAYOUTS}
-)
-AUTO_LAYOUT = Layout(AUTO)
+
+def one_of(
+    names: Iterable[str], help: str, *flags: str, aliases: Mapping[str, str] | None = None
+) -> Any:
+    """An option that takes one of some names, or an alias of one."""
+    choices = list(names)
+
+    def parse(value: str) -> str:
+        value = (aliases or {}).get(value, value)
+        if value not in choices:
+            raise typer.BadParameter(f"{value!r} is not one of {', '.join(choices)}.")
+        return value
+
+    return typer.Option(*flags, parser=parse, metavar=f"[{'|'.join(choices)}]", help=help)
+
+
+LayoutName = Annotated[str, one_of(LAYOUTS, "How paths encode subject, eye and sample.")]
 SegmenterName = Annotated[
     str, typer.Option(help=f"Finds pupil and iris: {', '.join(sorted(SEGMENTERS))}.")
 ]

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from iris_tf.cli.console import AUTO_LAYOUT, Layout, decision
+from iris_tf.cli.console import LayoutName, decision, one_of
+from iris_tf.config.names import FALSE_MATCH_RATES, OPERATING_POINTS
+from iris_tf.data.layouts import AUTO
 from iris_tf.support.errors import ExtractionError, ModelError
 from iris_tf.support.files import check_writable
 
@@ -22,26 +24,23 @@ if TYPE_CHECKING:
     from iris_tf.segmentation.quality import IrisQuality
 
 Kind = StrEnum("Kind", ["auto", "eye", "roi"])
-OperatingPoint = StrEnum(
-    "OperatingPoint", [("EER", "eer"), ("FAR_1E_2", "far_1e-2"), ("FAR_1E_3", "far_1e-3")]
-)
 ModelFile = Annotated[
     Path | None,
     typer.Option("--model", help="A .tflite file beside its model card; the released one if none."),
 ]
 KindOption = Annotated[Kind, typer.Option(help="What the images are.")]
 PointOption = Annotated[
-    OperatingPoint,
-    typer.Option(
-        "--operating-point", "--threshold", help="Of the model card, or of the calibration."
+    str,
+    one_of(
+        OPERATING_POINTS,
+        "Of the model card, or of the calibration.",
+        "--operating-point",
+        "--threshold",
     ),
 ]
 CalibrationFile = Annotated[
     Path | None, typer.Option("--calibration", help="A file of `iris-tf calibrate`.")
 ]
-LayoutOption = Annotated[Layout, typer.Option(help="How file names say who is who.")]
-# Expected share of strangers' comparisons that pass.
-_RATES = {OperatingPoint.FAR_1E_2: 1e-2, OperatingPoint.FAR_1E_3: 1e-3}
 
 
 def add_verbs(app: typer.Typer) -> None:
@@ -81,7 +80,7 @@ def verify(
     a: Annotated[Path, typer.Argument(help="Eye image or ROI crop, enrolled.")],
     b: Annotated[Path, typer.Argument(help="Eye image or ROI crop, the probe.")],
     model: ModelFile = None,
-    operating_point: PointOption = OperatingPoint.FAR_1E_2,
+    operating_point: PointOption = "far_1e-2",
     kind: KindOption = Kind.auto,
     calibration: CalibrationFile = None,
 ) -> None:
@@ -94,7 +93,7 @@ def verify(
 
     recognizer = IrisRecognizer(model, calibration=calibration)
     template = recognizer.enroll(a, kind.value)
-    result = recognizer.verify(template, b, operating_point.value, kind.value)
+    result = recognizer.verify(template, b, operating_point, kind.value)
     typer.echo(
         f"similarity {result.similarity:.6f}, threshold {result.threshold:.6f} "
         f"({result.operating_point}): {'same eye' if result.same_eye else 'different eyes'}"
@@ -110,8 +109,8 @@ def identify(
     ],
     model: ModelFile = None,
     top: Annotated[int, typer.Option(min=1, help="Identities to print.")] = 5,
-    operating_point: PointOption = OperatingPoint.FAR_1E_3,
-    layout: LayoutOption = AUTO_LAYOUT,
+    operating_point: PointOption = "far_1e-3",
+    layout: LayoutName = AUTO,
     kind: Annotated[Kind, typer.Option(help="What the probe is.")] = Kind.auto,
     calibration: CalibrationFile = None,
     save_gallery: Annotated[
@@ -129,12 +128,12 @@ def identify(
         check_writable(save_gallery)
     recognizer = IrisRecognizer(model, calibration=calibration)
     template = recognizer.enroll(probe, kind.value)  # fails before a long enrolment does
-    recognizer.threshold(operating_point.value)
-    enrolled = _gallery(recognizer, gallery, layout.value)
+    recognizer.threshold(operating_point)
+    enrolled = _gallery(recognizer, gallery, layout)
     if save_gallery is not None:
         enrolled.save(save_gallery)
         typer.echo(f"gallery written to {save_gallery}")
-    result = recognizer.identify(template, enrolled, operating_point.value)
+    result = recognizer.identify(template, enrolled, operating_point)
     shown = result.matches[:top]
     width = max(len("identity"), *(len(match.identity) for match in shown))
     typer.echo(f"rank  {'identity':<{width}}  similarity  decision        image")
@@ -149,8 +148,8 @@ def identify(
         over, f"{over} identities are over it, the most similar is {result.identity}"
     )
     typer.echo(f"threshold {result.threshold:.6f} ({result.operating_point}): {verdict}")
-    if operating_point in _RATES:
-        rate = 1.0 - (1.0 - _RATES[operating_point]) ** len(enrolled.images)
+    if operating_point in FALSE_MATCH_RATES:
+        rate = 1.0 - (1.0 - FALSE_MATCH_RATES[operating_point]) ** len(enrolled.images)
         typer.echo(
             f"a stranger's eye would be taken for one of these {len(enrolled.images)} images by "
             f"chance in up to {100 * rate:.1f} % of searches"
@@ -167,7 +166,7 @@ def calibrate(
         typer.Option(help="JSON file to write; calibration-<folder>.json beside the model if none"),
     ] = None,
     model: ModelFile = None,
-    layout: LayoutOption = AUTO_LAYOUT,
+    layout: LayoutName = AUTO,
 ) -> None:
     """Adapt a model to a camera with some hundred images that need no labels.
 
@@ -185,7 +184,7 @@ def calibrate(
     name = re.sub(r"[^\w.-]+", "-", name).strip("-") or "camera"
     out = out or _beside_the_model(recognizer, name)
     check_writable(out)
-    made = calibrate(recognizer, images, name, layout.value)
+    made = calibrate(recognizer, images, name, layout)
     made.write(out)
     whose = (
         "who is who is not known, pairs that look like one eye's left out"
@@ -251,18 +250,20 @@ def _print_circumstances(recognizer: "IrisRecognizer", quality: "IrisQuality | N
     typer.echo(f"calibration: {'none' if calibration is None else calibration.id}")
 
 
-def _support(recognizer: "IrisRecognizer", point: OperatingPoint) -> str:
+def _support(recognizer: "IrisRecognizer", point: str) -> str:
     """On how much the rate of a threshold rests, where that is known."""
     from iris_tf.metrics.figures import RULE_OF_30
 
     calibration = recognizer.calibration
     if calibration is not None:
         found = calibration.impostors
-        return f" (threshold from {found.pairs} pairs, {found.methods[point.value]})"
+        return f" (threshold from {found.pairs} pairs, {found.methods[point]})"
     pairs = recognizer.card.thresholds_from.get("impostor_comparisons")
     if not isinstance(pairs, int):
         return ""
-    few = ", too few to be sure of its rate" if pairs * _RATES[point] < RULE_OF_30 else ""
+    few = (
+        ", too few to be sure of its rate" if pairs * FALSE_MATCH_RATES[point] < RULE_OF_30 else ""
+    )
     return f" (threshold from {pairs} comparisons of different eyes{few})"
 
 

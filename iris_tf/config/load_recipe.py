@@ -130,7 +130,8 @@ def renewed_yaml(text: str, schema: type[R]) -> str:
     RecipeError
         When this version cannot read it.
     """
-    return recipe_yaml(_build(schema, renew(OmegaConf.create(text)), _Source(None, [])))
+    values: Any = OmegaConf.create(text)
+    return recipe_yaml(_build(schema, renew(values), _Source(None, [])))
 
 
 def first_difference(old: str, new: str) -> str | None:

@@ -21,6 +21,30 @@ SPLIT_BY_ALIASES = {"person": "subject"}
 CHANNELS = (1, 3)
 """Channels of a dataset's crops: grey, or red, green and blue."""
 
+SPLITS = ("train", "val", "test")
+"""Splits of a prepared dataset."""
+
+ALL_SPLITS = "all"
+"""In the place of a split's name: all images of a dataset."""
+
+PROTOCOLS = ("all-pairs", "same-eye", "across-datasets")
+"""Which images are compared (`iris_tf.metrics.scores.label_images`)."""
+
+BASELINES = ("iriscode",)
+"""What models can be evaluated beside (`iris_tf.evaluation.iriscode`)."""
+
+FALSE_MATCH_RATES = {"far_1e-2": 1e-2, "far_1e-3": 1e-3}
+"""Operating points that are named after the FAR at which their threshold is set."""
+
+OPERATING_POINTS = ("eer", *FALSE_MATCH_RATES)
+"""Thresholds of a model card."""
+
+IMAGE_FORMATS = ("jpg", "png")
+"""Files that generated eyes are written to."""
+
+CAMERAS = ("one", "many")
+"""What takes the images of generated eyes (`iris_tf.synthetic.dataset_writer`)."""
+
 CARD_NAME = "model_card.json"
 """File beside a model that says how to crop, compare and decide with it."""
 

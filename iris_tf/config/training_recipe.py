@@ -230,8 +230,8 @@ class OptimizerRecipe:
         yield from one_of(OPTIMIZERS, name=self.name)
         for group in ("backbone", "attention", "head"):
             yield from under(group, getattr(self, group).problems())
-        for name, group in self.groups.items():
-            yield from under(f"groups.{name}", group.problems())
+        for name, own in self.groups.items():
+            yield from under(f"groups.{name}", own.problems())
         yield from between(0.0, 0.9999, momentum=self.momentum)
         yield from between(0.0, 1.0, factor=self.factor)
         yield from positive(factor=self.factor)

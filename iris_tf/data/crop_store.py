@@ -129,7 +129,7 @@ def read_crop(file: Path, channels: int = 1) -> np.ndarray:
 
 
 def _pack(files: list[Path], shape: tuple[int, ...], packed: Path) -> None:
-    size, channels = shape[:2], 1 if len(shape) == 2 else shape[2]
+    size, channels = (shape[0], shape[1]), 1 if len(shape) == 2 else shape[2]
     # Written as a stream, not through a writable memory map: a full disk then raises an
     # OSError instead of killing the process with SIGBUS.
     header = {"descr": "|u1", "fortran_order": False, "shape": (len(files), *shape)}

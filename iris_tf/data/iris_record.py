@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from iris_tf.imaging.geometry import Ellipse
 
@@ -79,11 +80,14 @@ class IrisRecord:
             return None
         if empty := [name for name in _GEOMETRY if values[name] is None]:
             raise ValueError(f"{', '.join(empty)} is empty")
-        outlines = {
-            name: Ellipse(*(values[column] for column in _columns(prefix)))
-            for prefix, name in _OUTLINES.items()
-        }
-        return cls(**outlines, **{name: values[name] for name in _FIGURES})
+        record: dict[str, Any] = {name: values[name] for name in _FIGURES}
+        for prefix, name in _OUTLINES.items():
+            outline: dict[str, Any] = {
+                field.name: values[f"{prefix}_{field.name}"]
+                for field in dataclasses.fields(Ellipse)
+            }
+            record[name] = Ellipse(**outline)
+        return cls(**record)
 
 
 def _columns(prefix: str) -> list[str]:

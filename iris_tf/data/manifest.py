@@ -9,12 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from iris_tf.config.names import NO_SEGMENTER, SPLIT_BY_ALIASES
+from iris_tf.config.names import NO_SEGMENTER, SPLIT_BY_ALIASES, SPLITS
 from iris_tf.data.iris_record import IRIS_COLUMNS, IrisRecord
 from iris_tf.support.errors import DatasetError
 from iris_tf.support.files import write_text
-
-SPLITS = ("train", "val", "test")
 
 DRAWN_STRIPS = "drawn as strips"
 """In the place of the image folder in ``dataset.json``: strips that came from no image files."""
@@ -177,7 +175,7 @@ def canonical_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     name for strips drawn from generated eyes the segmenter that the model is meant for.
     """
     canonical = {"channels": 1} | dict(settings)
-    split_by = canonical.get("split_by")
+    split_by: Any = canonical.get("split_by")
     canonical["split_by"] = SPLIT_BY_ALIASES.get(split_by, split_by)
     if canonical.get("images") == DRAWN_STRIPS and canonical.get("segmenter") != NO_SEGMENTER:
         canonical |= {"segmenter": NO_SEGMENTER, "model_segmenter": canonical["segmenter"]}

@@ -184,6 +184,7 @@ def _crop_chunk(rows: Sequence[ManifestRow], how: Extraction, name: str) -> list
         for row in rows:
             # The same mistakes in every run, whatever the order of the images.
             rng = np.random.default_rng(list(row.image.encode()))
+            assert row.iris is not None  # degraded datasets are of eyes
             try:
                 pixels = read_eye(how.images / row.image).pixels
                 pixels = degradation.image(pixels, row.iris.limbus.a + row.iris.limbus.b)

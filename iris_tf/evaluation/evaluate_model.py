@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from iris_tf.config.names import ALL_SPLITS, SPLITS
 from iris_tf.data.crop_store import read_crop
-from iris_tf.data.manifest import SPLITS, ManifestRow, read_manifest
+from iris_tf.data.manifest import ManifestRow, read_manifest
 from iris_tf.evaluation.failures import (
     failed_images,
     generalised_rates,
@@ -58,7 +59,7 @@ def select_rows(manifest: str | Path, split: str) -> list[ManifestRow]:
     DatasetError
         When the split is unknown or empty, or an image has no crop.
     """
-    if split not in (*SPLITS, "all"):
+    if split not in (*SPLITS, ALL_SPLITS):
         raise DatasetError(f"split {split!r} is unknown; choose train, val, test or all.")
     rows = [row for row in read_manifest(manifest) if split in ("all", row.split)]
     if not rows:

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from iris_tf.config.names import FALSE_MATCH_RATES
 from iris_tf.matching.matcher import Matcher
 from iris_tf.matching.template import unit
 from iris_tf.support.errors import ModelError
@@ -28,7 +29,6 @@ from iris_tf.support.version import __version__
 from iris_tf.tflite.phase_code_layout import PhaseCodeLayout
 
 SCHEMA_VERSION = 3
-FALSE_MATCH_RATES = {"far_1e-2": 1e-2, "far_1e-3": 1e-3}
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from iris_tf.config.names import FALSE_MATCH_RATES
 from iris_tf.data.manifest import ManifestRow
 from iris_tf.matching.matcher import Matcher
 from iris_tf.metrics.bootstrap import (
@@ -15,7 +16,7 @@ from iris_tf.metrics.bootstrap import (
     resample_verification,
 )
 from iris_tf.metrics.counts import Comparisons, Pairs, ScoreCounter, ScoreCounts, score_keys
-from iris_tf.metrics.figures import CMC_RANKS, FARS, FMRS, intervals, verification_figures
+from iris_tf.metrics.figures import CMC_RANKS, FMRS, intervals, verification_figures
 from iris_tf.metrics.identification import RankCounter, cmc, resample_cmc
 from iris_tf.metrics.open_set import FPIRS, OpenSetCounter, draw_galleries
 from iris_tf.metrics.scores import (
@@ -357,13 +358,15 @@ def _counts(labels: ImageLabels, comparisons: Comparisons) -> dict[str, int]:
 
 def _resampled_fars(verification: Mapping[str, Any]) -> dict[str, float]:
     points = verification["operating_points"]
-    return FARS | {name: FMRS[name] for name, point in points.items() if point["supported"]}
+    return FALSE_MATCH_RATES | {
+        name: FMRS[name] for name, point in points.items() if point["supported"]
+    }
 
 
 def _samples(resampled: Resampled, fars: Mapping[str, float]) -> dict[str, np.ndarray]:
     samples = {"eer": resampled.eer, "auc": resampled.auc}
     for name, rates in zip(fars, resampled.vr, strict=True):
-        if name in FARS:
+        if name in FALSE_MATCH_RATES:
             samples[f"vr_{name}"] = rates
         else:
             samples[f"fnmr_{name}"] = 1.0 - rates

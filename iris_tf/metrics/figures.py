@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from iris_tf.config.names import FALSE_MATCH_RATES
 from iris_tf.metrics.bootstrap import percentile_interval
 from iris_tf.metrics.counts import ScoreCounts
 from iris_tf.metrics.open_set import FPIRS
@@ -18,7 +19,6 @@ from iris_tf.metrics.verification import (
     vr_of_curve,
 )
 
-FARS = {"far_1e-2": 0.01, "far_1e-3": 0.001}
 FMRS = {"fmr_1e-2": 1e-2, "fmr_1e-3": 1e-3, "fmr_1e-4": 1e-4, "fmr_1e-5": 1e-5}
 CMC_RANKS = (1, 5, 10)
 CONFIDENCE = 0.9
@@ -43,12 +43,12 @@ def verification_figures(counts: ScoreCounts) -> dict[str, Any]:
     """
     curve = curve_of_counts(counts)
     points = {"eer": eer_of_curve(curve)}
-    points |= {name: vr_of_curve(curve, far) for name, far in FARS.items()}
+    points |= {name: vr_of_curve(curve, far) for name, far in FALSE_MATCH_RATES.items()}
     operating = {
         name: _operating_point(vr_of_curve(curve, fmr), fmr, counts) for name, fmr in FMRS.items()
     }
     metrics: dict[str, float | None] = {"eer": points["eer"].rate}
-    metrics |= {f"vr_{name}": points[name].rate for name in FARS}
+    metrics |= {f"vr_{name}": points[name].rate for name in FALSE_MATCH_RATES}
     metrics |= {
         f"fnmr_{name}": point["fnmr"] if point["supported"] else None
         for name, point in operating.items()
@@ -99,7 +99,7 @@ def intervals(
             "eer",
             "auc",
             "d_prime",
-            *(f"vr_{name}" for name in FARS),
+            *(f"vr_{name}" for name in FALSE_MATCH_RATES),
             *(f"fnmr_{name}" for name in FMRS),
             *(f"cmc_{k}" for k in CMC_RANKS),
             *(f"fnir_{name}" for name in FPIRS),

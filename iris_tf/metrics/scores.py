@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from iris_tf.config.names import PROTOCOLS
 from iris_tf.data.manifest import ManifestRow
 from iris_tf.matching.matcher import Matcher
 from iris_tf.support.errors import EvaluationError
@@ -53,9 +54,6 @@ class ImageLabels:
     def persons(self) -> int:
         """Number of persons."""
         return int(self.person.max()) + 1
-
-
-PROTOCOLS = ("all-pairs", "same-eye", "across-datasets")
 
 
 def label_images(rows: Sequence[ManifestRow], protocol: str = "all-pairs") -> ImageLabels:

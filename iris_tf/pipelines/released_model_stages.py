@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from iris_tf.config.load_recipe import recipe_yaml
-from iris_tf.config.names import CARD_NAME
+from iris_tf.config.names import CARD_NAME, OPERATING_POINTS
 from iris_tf.config.precision import RELEASED_PRECISION
 from iris_tf.config.release_recipe import ReleaseRecipe
 from iris_tf.data.layouts import AUTO, read_layout
@@ -26,7 +26,7 @@ from iris_tf.support.errors import RecipeError
 from iris_tf.support.files import replace_folder, sha256, write_json
 from iris_tf.support.machine import package_version
 from iris_tf.synthetic.strips import SITE_IDENTITIES, write_strip_dataset
-from iris_tf.tflite.model_card import OPERATING_POINTS, ModelCard
+from iris_tf.tflite.model_card import ModelCard
 from iris_tf.tflite.released_models import weights_file
 from iris_tf.training.model_recipes import model_recipes
 from iris_tf.training.run_folder import RunFolder

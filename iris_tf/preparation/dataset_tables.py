@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from iris_tf.config.names import SPLITS
 from iris_tf.data.layouts import LayoutScan
-from iris_tf.data.manifest import SPLITS, ManifestRow
+from iris_tf.data.manifest import ManifestRow
 from iris_tf.preparation.journal import Outcome
 from iris_tf.support.files import write_text
 

@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from iris_tf.config.checks import segmenter_problem
-from iris_tf.config.names import CHANNELS, NO_SEGMENTER, ROI_MODES, SPLIT_BY_ALIASES
+from iris_tf.config.names import CHANNELS, NO_SEGMENTER, ROI_MODES, SPLIT_BY_ALIASES, SPLITS
 from iris_tf.data.iris_record import IrisRecord
 from iris_tf.data.layouts import AUTO, LayoutScan, read_layout
-from iris_tf.data.manifest import SPLITS, ManifestRow, read_manifest, write_manifest
+from iris_tf.data.manifest import ManifestRow, read_manifest, write_manifest
 from iris_tf.data.splits import split_rows
 from iris_tf.preparation import contact_sheet
 from iris_tf.preparation.dataset_description import is_up_to_date, read_description
@@ -358,7 +358,7 @@ def _judge(outcomes: list[Outcome], limits: Mapping[str, float]) -> list[Outcome
 
 
 def _filled(row: ManifestRow, outcome: Outcome) -> ManifestRow:
-    if outcome.quality is None:
+    if outcome.quality is None or outcome.pupil is None or outcome.iris is None:
         return replace(row, note=outcome.note)
     iris = IrisRecord(
         outcome.pupil, outcome.iris, outcome.visible, outcome.confidence, **asdict(outcome.quality)

@@ -93,6 +93,7 @@ def turned_away(outcome: Outcome, limits: Mapping[str, float]) -> tuple[str, str
     """
     if not limits:
         return None
+    assert outcome.quality is not None  # limits need a segmenter, which gives the figures
     figures = {"confidence": outcome.confidence, **asdict(outcome.quality)}
     # In the order of the figures, so that the same limits give the same sentence.
     short = [name for name in MAXIMA if name in limits and figures[name] < limits[name]]

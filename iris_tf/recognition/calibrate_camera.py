@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from iris_tf.config.names import FALSE_MATCH_RATES
 from iris_tf.data.layouts import AUTO, PUBLISHED
 from iris_tf.matching.calibration import (
-    FALSE_MATCH_RATES,
     Calibration,
     ImpostorEstimate,
     adapt_learned,

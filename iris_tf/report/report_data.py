@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from iris_tf.data.manifest import SPLITS, ManifestRow
+from iris_tf.config.names import SPLITS
+from iris_tf.data.manifest import ManifestRow
 from iris_tf.evaluation.saliency import OcclusionMap
 from iris_tf.metrics.scores import label_images
 from iris_tf.support.errors import EvaluationError

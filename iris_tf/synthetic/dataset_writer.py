@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import joblib
 
+from iris_tf.config.names import CAMERAS, IMAGE_FORMATS
 from iris_tf.support.errors import DatasetError
 from iris_tf.support.files import is_there, is_unused, write_bytes, write_json
 from iris_tf.support.parallel import check_jobs, one_opencv_thread, run_in_processes
@@ -32,8 +33,6 @@ from iris_tf.synthetic.variety import (
     draw_varied_face,
 )
 
-IMAGE_FORMATS = ("jpg", "png")
-CAMERAS = ("one", "many")
 MAX_SUBJECTS, MAX_IMAGES = 1000, 100  # the layout's names have three and two digits
 
 _GENERATOR = 3  # raised when the same seed gives other images than before

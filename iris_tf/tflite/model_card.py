@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from iris_tf.config.names import CARD_NAME, ROI_MODES
+from iris_tf.config.names import CARD_NAME, OPERATING_POINTS, ROI_MODES
 from iris_tf.config.precision import current_name
 from iris_tf.support.errors import ModelError
 from iris_tf.support.files import sha256, write_json
@@ -18,7 +18,6 @@ from iris_tf.tflite.released_models import RECOGNITION, released_folder
 SCHEMA_VERSION = 1
 _LATER_TEXTS = {"weights_sha256": "", "segmenter_version": ""}  # the first cards had none
 _LATER_FIELDS = _LATER_TEXTS | {"phase": None}
-OPERATING_POINTS = ("eer", "far_1e-2", "far_1e-3")
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 from sklearn.metrics.pairwise import cosine_similarity
 
+from iris_tf.config.names import PROTOCOLS
 from iris_tf.data.manifest import ManifestRow
-from iris_tf.metrics.scores import PROTOCOLS, check_embeddings, label_images, similarity_blocks
+from iris_tf.metrics.scores import check_embeddings, label_images, similarity_blocks
 from iris_tf.support.errors import EvaluationError
 
 
