@@ -38,8 +38,8 @@ docs: $(VENV)/installed
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 lint: $(VENV)/installed
-	$(BIN)/ruff check iris_tf pipelines tests
-	$(BIN)/ruff format --check iris_tf pipelines tests
+	$(BIN)/ruff check iris_tf pipelines tests examples
+	$(BIN)/ruff format --check iris_tf pipelines tests examples
 	$(BIN)/mypy
 
 # Compiles and tests the Android demo without Gradle and says which tools are missing; compares
