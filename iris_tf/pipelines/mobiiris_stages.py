@@ -17,7 +17,7 @@ from iris_tf.config.pipeline_recipe import PipelineRecipe
 from iris_tf.config.precision import PRECISIONS, finest
 from iris_tf.config.training_recipe import TrainRecipe
 from iris_tf.data.crop_store import load_rois
-from iris_tf.data.manifest import ManifestRow, read_manifest
+from iris_tf.data.manifest import ManifestRow, read_manifest, read_settings
 from iris_tf.evaluation.evaluate_model import EvaluationRequest, select_rows
 from iris_tf.evaluation.saliency import MAPS_NAME, OcclusionMap, read_maps
 from iris_tf.metrics.evaluate_embeddings import evaluate_embeddings, raw_pixel_embeddings
@@ -246,8 +246,9 @@ class MobiIrisPipeline:
         """Write the report and print its table."""
         rows = self.report_rows()
         manifest = read_manifest(self.manifest)
-        description = json.loads((self.dataset / "dataset.json").read_text("utf-8"))
-        settings = description["settings"]
+        description = self.dataset / "dataset.json"
+        settings = read_settings(description)
+        counts = json.loads(description.read_text("utf-8"))["counts"]
         test = [row for row in manifest if row.split == "test"]
         path = self.folder / "report.html"
         first, *others = (f"{name}, {self.compared_precision}" for name in self.models)
@@ -262,7 +263,7 @@ class MobiIrisPipeline:
                 roi_mode=settings["roi_mode"],
                 rows=rows,
                 splits=count_splits(manifest),
-                failures=description["counts"]["failures"],
+                failures=counts["failures"],
                 environment=machine_description(),
                 curves=[
                     TrainingCurve.read(name, RunFolder(recipe.run).history_file)

@@ -1,8 +1,7 @@
 """The five models of the paper's Tables 3 and 4, trained, measured and tabulated."""
 
-import json
-
 from iris_tf.config.pipeline_recipe import PipelineRecipe
+from iris_tf.data.manifest import read_settings
 from iris_tf.pipelines.mobiiris_stages import MobiIrisPipeline
 from iris_tf.pipelines.stages import Stages
 from iris_tf.report.paper_tables import paper_tables
@@ -22,8 +21,8 @@ def run_paper_tables(recipe: PipelineRecipe, stages: Stages) -> None:
     """
     pipeline = MobiIrisPipeline(recipe, stages)
     pipeline.run()
-    description = json.loads((pipeline.dataset / "dataset.json").read_text("utf-8"))["settings"]
-    dataset = "synthetic eyes" if description["synthetic"] else description["layout"]
+    settings = read_settings(pipeline.dataset / "dataset.json")
+    dataset = "synthetic eyes" if settings["synthetic"] else settings["layout"]
     machine = f"one thread of {machine_description()['cpu']}"
     tables = paper_tables(pipeline.report_rows(), dataset, machine)
     path = pipeline.folder / "paper_tables.md"
