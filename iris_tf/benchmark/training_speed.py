@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import tensorflow as tf
 
 from iris_tf.config.training_recipe import TrainRecipe
-from iris_tf.training.train_model import prepare_training
+from iris_tf.training.prepare_training import prepare_training
 
 _WARMUP_STEPS = 3
 _ROUNDS = 3

@@ -64,6 +64,13 @@ class NetworkRecipe:
             yield "phase", "needs `normalization: local_contrast`, and unrolled strips"
         yield from between(0.0, 0.9999, batchnorm_momentum=self.batchnorm_momentum)
 
+    def strip_settings(self) -> Iterator[str]:
+        """Settings in use that are for unrolled strips alone."""
+        if self.normalization == "local_contrast":
+            yield "normalization: local_contrast"
+        if self.pooling == "placed":
+            yield "pooling: placed"
+
 
 @dataclass
 class BatchRecipe:
@@ -93,6 +100,11 @@ class BatchRecipe:
             yield "datasets", f"must divide {half}`groups`, which is {self.drawn}"
         if self.turned and (self.layout != "balanced" or self.groups % 2):
             yield "turned", "needs `layout: balanced` and an even number of `groups`"
+
+    def strip_settings(self) -> Iterator[str]:
+        """Settings in use that are for unrolled strips alone."""
+        if self.turned:
+            yield "turned"
 
     @property
     def drawn(self) -> int:
@@ -127,6 +139,12 @@ class AugmentationRecipe:
         yield from between(0.0, 1.0, coarse_lost_share=self.coarse_lost_share)
         yield from between(0.0, 180.0, rotation_degrees=self.rotation_degrees)
         yield from between(0.0, 0.5, translation=self.translation, scale=self.scale)
+
+    def strip_settings(self) -> Iterator[str]:
+        """Settings in use that are for unrolled strips alone."""
+        for name in ("hidden_share", "sharpness", "degraded_share", "coarse_lost_share"):
+            if getattr(self, name) > 0.0:
+                yield name
 
 
 @dataclass
@@ -292,3 +310,9 @@ class TrainRecipe:
         yield from positive(temperature=self.temperature)
         yield from one_of(("mean", "active"), triplet_reduction=self.triplet_reduction)
         yield from one_of(("single", "mirrored"), strategy=self.strategy)
+
+    def strip_settings(self) -> Iterator[str]:
+        """Settings in use that are for unrolled strips alone, as keys in dots."""
+        for section in ("network", "augmentation", "batch"):
+            for setting in getattr(self, section).strip_settings():
+                yield f"{section}.{setting}"

@@ -105,7 +105,7 @@ class MobiIrisPipeline:
 
     def run(self) -> None:
         """All stages, in order."""
-        from iris_tf.training.train_model import check_models
+        from iris_tf.training.check_training import check_models
 
         check_models(self.models, self.recipe.dataset.roi_mode)
         self.make_dataset()
@@ -191,7 +191,7 @@ class MobiIrisPipeline:
     def evaluate_references(self) -> None:
         """Evaluate what has learnt nothing here: raw pixels, and the last model as it began."""
         from iris_tf.networks.embed_rois import embed_rois
-        from iris_tf.training.train_model import build_student
+        from iris_tf.training.build_student import build_student
 
         recipe = list(self.models.values())[-1]
         fresh = replace(recipe, network=replace(recipe.network, weights="none"))

@@ -156,7 +156,7 @@ class Release:
 
     def train(self) -> None:
         """Draw the strips and train all models on them."""
-        from iris_tf.training.train_model import check_models
+        from iris_tf.training.check_training import check_models
 
         check_models(self.models, "unrolled")
         strips = self.recipe.strips

@@ -153,7 +153,11 @@ class EmbeddingTrainer(keras.Model):
     def _norm(self, tape: tf.GradientTape, term: tf.Tensor) -> tf.Tensor:
         """Euclidean norm of the gradient of one term on all that is trained now."""
         with tape.stop_recording():
-            return tf.linalg.global_norm(tape.gradient(term, self._trainable_now()))
+            gradients = tape.gradient(term, self._trainable_now())
+            # Of a gathered variable, rows that occur several times must be summed first.
+            return tf.linalg.global_norm(
+                [None if g is None else tf.convert_to_tensor(g) for g in gradients]
+            )
 
     def _apply_gradients(self, tape, loss) -> None:
         # MultiOptimizer wants one entry for every variable it was built with:

@@ -11,6 +11,8 @@ from iris_tf.data.crop_store import load_rois
 from iris_tf.data.manifest import read_manifest
 from iris_tf.matching.whitening import second_moment, whitening_matrix
 from iris_tf.networks.embed_rois import embed_rois, load_embedding_model
+from iris_tf.networks.input_normalization import NORMALIZATION_LAYER
+from iris_tf.networks.parameter_groups import backbone_stages
 from iris_tf.networks.strip_normalization import COARSE, StripNormalization
 from iris_tf.support.files import replace_folder
 from iris_tf.training.run_folder import RunFolder
@@ -55,9 +57,9 @@ def weaken_coarse(model: keras.Model, share: float) -> None:
     ValueError
         When it has no such layer.
     """
-    if not _layers(model, StripNormalization):
+    if not isinstance(model.get_layer(NORMALIZATION_LAYER), StripNormalization):
         raise ValueError(f"{model.name} has no local contrast; `coarse` is for models that have.")
-    first = _layers(model, keras.layers.Conv2D)[0]
+    first = next(x for x in backbone_stages(model)[0] if isinstance(x, keras.layers.Conv2D))
     kernel = first.kernel.numpy()
     kernel[:, :, COARSE] *= share
     first.kernel.assign(kernel)
@@ -103,7 +105,7 @@ def estimate_batch_statistics(model: keras.Model, rois: np.ndarray) -> None:
     rois : ndarray of shape (n, H, W), uint8
         At least one, and in no order: batches are cut from them as they come.
     """
-    layers = _layers(model, keras.layers.BatchNormalization)
+    layers = [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
     before = [(layer.momentum, layer.trainable) for layer in layers]
     for layer in layers:
         layer.trainable = True  # one that was frozen at the best epoch would take none
@@ -208,7 +210,3 @@ def finish_runs(
             shutil.copy2(getattr(source, file), getattr(new, file))
         new.checkpoints.mkdir()
         model.save(new.best)
-
-
-def _layers(model: keras.Model, kind: type) -> list[keras.layers.Layer]:
-    return [layer for layer in model._flatten_layers() if isinstance(layer, kind)]

@@ -6,8 +6,9 @@ import numpy as np
 import tensorflow as tf
 
 from iris_tf.config.training_recipe import AugmentationRecipe
-from iris_tf.training.augmentation import augment, lose_coarse, with_turned
+from iris_tf.training.augmentation import augment
 from iris_tf.training.batches import BalancedBatches, TripletBatches
+from iris_tf.training.strip_augmentation import lose_coarse, with_turned
 
 
 class TeacherView(NamedTuple):
@@ -64,7 +65,7 @@ def training_dataset(
         Epoch to start with.
     turned : bool, optional
         Whether each batch also holds its groups turned as other identities, see
-        `iris_tf.training.augmentation.with_turned`; `groups` below is then twice
+        `iris_tf.training.strip_augmentation.with_turned`; `groups` below is then twice
         that of `batches`.
     clean : bool, optional
         Whether the teacher sees the images as they were before augmentation. It is not asked

@@ -69,14 +69,9 @@ class Teacher:
             When sizes differ and the teacher computes local contrast: a strip that is resized
             has lost which of its pixels are hidden.
         """
-        names = {layer.name: layer for layer in self.model.layers}
-        if self.input_size != student_size and isinstance(
-            names.get(NORMALIZATION_LAYER), StripNormalization
-        ):
-            raise ModelError(
-                f"the teacher takes strips of {self.input_size} as they are cut, but the student's "
-                f"are {student_size}; set `network.input_size` to the teacher's."
-            )
+        layers = {layer.name: layer for layer in self.model.layers}
+        if isinstance(layers.get(NORMALIZATION_LAYER), StripNormalization):
+            check_strip_size(self.input_size, student_size)
 
     def __call__(self, crops: tf.Tensor) -> Outputs:
         """Outputs for the student's crops.
@@ -109,6 +104,20 @@ def _interpolation(before: int, after: int) -> np.ndarray:
     distances = np.abs(np.arange(before) - centres[:, None]) / max(step, 1.0)
     weights = np.maximum(1.0 - distances, 0.0)
     return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def check_strip_size(teacher: tuple[int, int], student: tuple[int, int]) -> None:
+    """Refuse crops of another size than a teacher's that computes local contrast.
+
+    Raises
+    ------
+    ModelError
+    """
+    if teacher != student:
+        raise ModelError(
+            f"the teacher takes strips of {teacher} as they are cut, but the student's are "
+            f"{student}; set `network.input_size` to the teacher's."
+        )
 
 
 def teacher_roi_mode(path: str | Path) -> str | None:

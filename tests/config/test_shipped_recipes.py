@@ -9,8 +9,8 @@ from iris_tf.config.pipeline_recipe import PipelineRecipe
 from iris_tf.config.training_recipe import TrainRecipe
 from iris_tf.networks.parameter_groups import parameter_group
 from iris_tf.report.paper_tables import MODELS
+from iris_tf.training.build_student import build_student
 from iris_tf.training.model_recipes import model_recipes
-from iris_tf.training.train_model import build_student
 
 PIPELINES = Path(__file__).parents[2] / "pipelines"
 

@@ -8,8 +8,13 @@ from iris_tf.metrics.evaluate_embeddings import evaluate_embeddings
 from iris_tf.objectives.contrastive_objective import ContrastiveObjective
 from iris_tf.objectives.cosine_distiller import CosineDistiller
 from iris_tf.objectives.distilled_objective import DistilledObjective
-from iris_tf.objectives.objective import Outputs, StepBatch
-from iris_tf.objectives.term_weights import ConstantWeights, ScheduledWeight, ScheduledWeights
+from iris_tf.objectives.objective import Losses, Objective, Outputs, StepBatch
+from iris_tf.objectives.term_weights import (
+    ConstantWeights,
+    ScheduledWeight,
+    ScheduledWeights,
+    TermWeights,
+)
 from iris_tf.objectives.triplet_indices import triplet_indices
 from iris_tf.objectives.triplet_objective import TripletObjective
 from iris_tf.training.embedding_trainer import EmbeddingTrainer
@@ -417,3 +422,107 @@ def test_the_state_brings_back_student_optimiser_and_step(tmp_path):
     resumed.fit(data, verbose=0)
     for one, two in zip(straight.get_weights(), resumed.get_weights(), strict=True):
         np.testing.assert_array_equal(one, two)
+
+
+# -- What an objective may bring along ------------------------------------------------------------
+
+
+class Centres(Objective):
+    """Pulls each embedding to its identity's centre, which is trained too."""
+
+    term_names = ("pull", "size")
+
+    def __init__(self, identities):
+        super().__init__({}, name="centres")
+        self.centres = self.add_weight(name="centres", shape=(identities, SIZE))
+
+    def compute(self, batch):
+        own = tf.gather(batch.student.embedding, batch.rows)
+        centres = tf.gather(self.centres.value, tf.gather(batch.labels, batch.rows))
+        pull = tf.reduce_mean(tf.reduce_sum((own - centres) ** 2, axis=1))
+        return Losses({"pull": pull, "size": tf.reduce_sum(self.centres**2)}, {}, batch.rows)
+
+    def parameter_groups(self):
+        return {"centres": [self.centres]}
+
+
+def test_an_objective_s_own_variables_are_trained_and_saved(tmp_path):
+    images, labels, kernel, _ = random_case("triplet")
+    data = tf.data.Dataset.from_tensors((images, labels)).repeat(2)
+
+    def fresh():
+        # Four identities, with any start: the state is to bring their centres back.
+        return make_trainer(kernel, Centres(4), optimizer=keras.optimizers.AdamW(0.01))
+
+    trainer = fresh()
+    start = trainer.objective.centres.numpy()
+    history = trainer.fit(data, verbose=0).history
+    assert set(history) == {"loss", "pull_loss", "size_loss"}
+    assert np.abs(trainer.objective.centres.numpy() - start).min() > 0
+    trainer.save_state(tmp_path / "trainer.npz")
+    resumed = fresh()
+    resumed.load_state(tmp_path / "trainer.npz")
+    for each in (trainer, resumed):
+        each.fit(data, verbose=0)
+    np.testing.assert_array_equal(
+        trainer.objective.centres.numpy(), resumed.objective.centres.numpy()
+    )
+    trainer.student.save(tmp_path / "student.keras")
+    student = keras.models.load_model(tmp_path / "student.keras", compile=False)
+    assert [v.path for v in student.variables] == ["head_linear/kernel"]
+
+
+class InverseNorms(TermWeights):
+    """Divides each term by the norm of its gradient."""
+
+    reads_gradients = True
+
+    def __init__(self):
+        super().__init__({}, name="inverse_norms")
+
+    def active(self, terms):
+        return tf.constant(True)
+
+    def weigh(self, terms, gradient_norm):
+        return {name: term / gradient_norm(term) for name, term in terms.items()}
+
+
+def test_weights_can_read_the_norms_of_gradients_in_a_step():
+    images, labels, kernel, _ = random_case("triplet")
+    objective = Centres(4)
+    trainer = EmbeddingTrainer(linear_student(kernel), objective, InverseNorms())
+    trainer.compile(keras.optimizers.SGD(1.0))
+    centres = objective.centres.numpy().astype(np.float64)
+    logs = {name: float(value) for name, value in trainer.train_step((images, labels)).items()}
+    # The second term is c squared, whose gradient 2c is twice as long as all centres together.
+    expected = np.sum(centres**2) / (2 * np.linalg.norm(centres))
+    assert logs["size_loss"] == pytest.approx(expected, rel=1e-5)
+    assert logs["loss"] == pytest.approx(logs["pull_loss"] + logs["size_loss"], rel=1e-5)
+
+    # Along both terms' unit gradients: the centres move by the second one's, and by the first's.
+    def pull(kernel, centres):
+        vectors = unit(images.reshape(labels.size, -1).astype(np.float64) @ kernel)
+        return np.mean(np.sum((vectors - centres[labels.ravel()]) ** 2, axis=1))
+
+    gradients, h = [], 1e-6
+    for which, array in enumerate((kernel.astype(np.float64), centres)):
+        gradient = np.zeros_like(array)
+        for place in np.ndindex(array.shape):
+            step = np.zeros_like(array)
+            step[place] = h
+            high, low = (
+                pull(
+                    *(kernel + sign * step, centres)
+                    if which == 0
+                    else (kernel, centres + sign * step)
+                )
+                for sign in (1, -1)
+            )
+            gradient[place] = (high - low) / (2 * h)
+        gradients.append(gradient)
+    norm = np.sqrt(sum(np.sum(gradient**2) for gradient in gradients))
+    moved = kernel - trainer.student.get_layer("head_linear").get_weights()[0]
+    np.testing.assert_allclose(moved, gradients[0] / norm, atol=1e-4)
+    moved = centres - objective.centres.numpy()
+    expected = gradients[1] / norm + centres / np.linalg.norm(centres)
+    np.testing.assert_allclose(moved, expected, atol=1e-4)

@@ -22,9 +22,11 @@ from iris_tf.networks.embed_rois import load_embedding_model
 from iris_tf.networks.embedding_model import build_embedding_model
 from iris_tf.support.errors import DatasetError, InUseError, ModelError, RecipeError, TrainingError
 from iris_tf.support.files import sole_user
+from iris_tf.training import prepare_training as preparation
 from iris_tf.training import train_model as run_module
+from iris_tf.training.check_training import check_models
 from iris_tf.training.run_folder import RunFolder
-from iris_tf.training.train_model import check_models, resume, train
+from iris_tf.training.train_model import resume, train
 
 TESTS = Path(__file__).parents[1]
 
@@ -296,7 +298,7 @@ def test_groups_that_cannot_be_shared_by_the_devices_are_refused(
     tiny_module, tmp_path, small_dataset, monkeypatch
 ):
     three = SimpleNamespace(num_replicas_in_sync=3)
-    monkeypatch.setattr(run_module, "_strategy", lambda recipe: three)
+    monkeypatch.setattr(preparation, "_strategy", lambda recipe: three)
     recipe = small_recipe(tmp_path, small_dataset, strategy="mirrored")
     assert_refused(recipe, RecipeError, "batch.groups", "4", "3 devices")
 

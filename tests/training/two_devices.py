@@ -33,8 +33,9 @@ from iris_tf.objectives.triplet_objective import TripletObjective  # noqa: E402
 from iris_tf.support.errors import RecipeError  # noqa: E402
 from iris_tf.training.embedding_trainer import EmbeddingTrainer  # noqa: E402
 from iris_tf.training.optimizer import OwnStepsAdamW  # noqa: E402
+from iris_tf.training.prepare_training import mirrored_strategy  # noqa: E402
 from iris_tf.training.teacher import Teacher  # noqa: E402
-from iris_tf.training.train_model import mirrored_strategy, resume, train  # noqa: E402
+from iris_tf.training.train_model import resume, train  # noqa: E402
 
 MARGIN, LEFT, RIGHT = 0.4, 0.2, 1.0
 TEMPERATURE = 0.25

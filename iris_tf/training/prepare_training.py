@@ -1,0 +1,168 @@
+"""From a recipe to all that a training needs: rows, batches, network, objective, optimiser."""
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from iris_tf.config.training_recipe import TrainRecipe
+from iris_tf.data.crop_store import load_rois
+from iris_tf.data.manifest import ManifestRow, read_manifest, read_settings
+from iris_tf.objectives.registry import build_objective, build_term_weights
+from iris_tf.support.errors import DatasetError, RecipeError
+from iris_tf.training.batches import BalancedBatches, TripletBatches
+from iris_tf.training.build_student import build_student
+from iris_tf.training.check_training import check_strips, check_teacher
+from iris_tf.training.embedding_trainer import EmbeddingTrainer
+from iris_tf.training.input_pipeline import training_dataset
+from iris_tf.training.optimizer import Course, build_optimizer
+from iris_tf.training.teacher import Teacher
+
+
+@dataclass(frozen=True)
+class Training:
+    """All that `fit` needs, built from a recipe.
+
+    Attributes
+    ----------
+    recipe : TrainRecipe
+    rows : dict of str to list of ManifestRow
+        Prepared rows by split.
+    labels : ndarray of shape (n_train,), int32
+        Identity of each training row, numbered from 0.
+    batches : TripletBatches or BalancedBatches
+    trainer : EmbeddingTrainer
+        Compiled.
+    roi_mode : str
+    devices : int
+        Number of replicas.
+    """
+
+    recipe: TrainRecipe
+    rows: dict[str, list[ManifestRow]]
+    labels: np.ndarray
+    batches: TripletBatches | BalancedBatches
+    trainer: EmbeddingTrainer
+    roi_mode: str
+    devices: int
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """Height and width of the crops."""
+        return self.recipe.network.crop_size
+
+    def dataset(self, initial_epoch: int) -> tf.data.Dataset:
+        """Batches from `initial_epoch` (from 0) to the last."""
+        return training_dataset(
+            load_rois(self.rows["train"], self.recipe.dataset, self.input_size),
+            self.labels,
+            self.batches,
+            self.recipe.augmentation,
+            self.roi_mode,
+            self.recipe.seed,
+            self.recipe.epochs,
+            initial_epoch=initial_epoch,
+            turned=self.recipe.batch.turned,
+            clean=self.recipe.distillation.clean,
+        )
+
+
+def prepare_training(recipe: TrainRecipe) -> Training:
+    """Read the dataset and build student, teacher and optimiser; writes nothing to the run.
+
+    Raises
+    ------
+    RecipeError, DatasetError, ModelError
+        When recipe, dataset, weights or teacher cannot be used.
+    """
+    # The graph of an earlier model of this process would stay in memory otherwise.
+    keras.backend.clear_session()
+    rows = _rows(recipe)
+    settings = read_settings(Path(recipe.dataset) / "dataset.json")
+    check_strips(recipe, settings["roi_mode"])
+    identities = {
+        name: number for number, name in enumerate(sorted({row.identity for row in rows["train"]}))
+    }
+    labels = np.array([identities[row.identity] for row in rows["train"]], np.int32)
+    batches = _batches(recipe, labels, np.array([row.dataset for row in rows["train"]]))
+    strategy = _strategy(recipe)
+    devices = strategy.num_replicas_in_sync
+    if recipe.batch.groups % devices:
+        raise RecipeError(
+            f"batch.groups is {recipe.batch.groups}, which cannot be shared evenly by "
+            f"{devices} devices."
+        )
+    keras.config.set_dtype_policy("mixed_float16" if recipe.mixed_float16 else "float32")
+    try:
+        with strategy.scope():
+            teacher = _teacher(recipe, settings["roi_mode"])
+            objective = build_objective(recipe)
+            trainer = EmbeddingTrainer(
+                build_student(recipe), objective, build_term_weights(recipe), teacher
+            )
+            course = Course(batches.steps, recipe.warm_epochs, recipe.epochs)
+            trainer.compile(
+                build_optimizer(recipe.optimizer, course, objective.parameter_groups()),
+                jit_compile=recipe.xla,
+            )
+    finally:
+        keras.config.set_dtype_policy("float32")
+    return Training(recipe, rows, labels, batches, trainer, settings["roi_mode"], devices)
+
+
+def _rows(recipe: TrainRecipe) -> dict[str, list[ManifestRow]]:
+    """Prepared rows by split."""
+    manifest = Path(recipe.dataset) / "manifest.csv"
+    rows: dict[str, list[ManifestRow]] = {"train": [], "val": [], "test": []}
+    for row in read_manifest(manifest):
+        if not row.roi:
+            raise DatasetError(f"{manifest}: {row.image} has no crop; run `iris-tf prepare` again.")
+        rows.get(row.split, []).append(row)
+    if not rows["train"]:
+        raise DatasetError(f"{manifest}: no row belongs to the split `train`.")
+    return rows
+
+
+def _batches(
+    recipe: TrainRecipe, labels: np.ndarray, datasets: np.ndarray
+) -> TripletBatches | BalancedBatches:
+    batch = recipe.batch
+    if batch.layout == "triplet":
+        return TripletBatches(labels, batch.groups, batch.steps_per_epoch, recipe.seed)
+    return BalancedBatches(
+        labels,
+        batch.drawn,
+        batch.images_per_identity,
+        batch.steps_per_epoch,
+        recipe.seed,
+        datasets,
+        batch.datasets,
+    )
+
+
+def _strategy(recipe: TrainRecipe) -> tf.distribute.Strategy:
+    return tf.distribute.get_strategy() if recipe.strategy == "single" else mirrored_strategy()
+
+
+@functools.cache
+def mirrored_strategy() -> tf.distribute.MirroredStrategy:
+    """All GPUs, or CPUs where there is none; one object for all models of a process.
+
+    A second object over the same devices would number its collective operations
+    from the same start, and TensorFlow refuses them where shapes differ.
+    """
+    # Logical devices, so that one machine's CPU can be split into several for a trial.
+    devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+    return tf.distribute.MirroredStrategy([device.name for device in devices])
+
+
+def _teacher(recipe: TrainRecipe, roi_mode: str) -> Teacher | None:
+    """The frozen teacher, or None without distillation."""
+    if recipe.distillation.teacher is None:
+        return None
+    teacher = Teacher.load(recipe.distillation.teacher)
+    check_teacher(recipe, teacher, roi_mode)
+    return teacher
