@@ -1,4 +1,4 @@
-"""`iris-tf embed`, `verify`, `identify`, `calibrate`: each parses, calls one function, prints."""
+"""`iris-tf embed`, `verify`, `identify` and `calibrate`."""
 
 import dataclasses
 import json
@@ -12,7 +12,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from iris_tf.cli.console import LayoutName, decision, one_of
-from iris_tf.config.names import FALSE_MATCH_RATES, OPERATING_POINTS
+from iris_tf.config.names import (
+    FALSE_MATCH_RATES,
+    IDENTIFICATION_POINT,
+    OPERATING_POINTS,
+    VERIFICATION_POINT,
+)
 from iris_tf.data.layouts import AUTO
 from iris_tf.support.errors import ExtractionError, ModelError
 from iris_tf.support.files import check_writable
@@ -26,25 +31,27 @@ if TYPE_CHECKING:
 Kind = StrEnum("Kind", ["auto", "eye", "roi"])
 ModelFile = Annotated[
     Path | None,
-    typer.Option("--model", help="A .tflite file beside its model card; the released one if none."),
+    typer.Option(
+        "--model", help="A .tflite file beside its model card; by default the released model."
+    ),
 ]
-KindOption = Annotated[Kind, typer.Option(help="What the images are.")]
+KindOption = Annotated[Kind, typer.Option(help="Whether the images are eye images or ROI crops.")]
 PointOption = Annotated[
     str,
     one_of(
         OPERATING_POINTS,
-        "Of the model card, or of the calibration.",
+        "Name of a threshold of the card or calibration.",
         "--operating-point",
         "--threshold",
     ),
 ]
 CalibrationFile = Annotated[
-    Path | None, typer.Option("--calibration", help="A file of `iris-tf calibrate`.")
+    Path | None, typer.Option("--calibration", help="A file that `iris-tf calibrate` wrote.")
 ]
 
 
 def add_verbs(app: typer.Typer) -> None:
-    """Give `iris-tf` the verbs of this module."""
+    """Add the commands of this module to `iris-tf`."""
     for verb in (embed, verify, identify, calibrate):
         app.command()(verb)
 
@@ -55,10 +62,10 @@ def embed(
     kind: KindOption = Kind.auto,
     calibration: CalibrationFile = None,
 ) -> None:
-    """Print the embedding of each image as a line of JSON; with a calibration, adapted by it.
+    """Print the embedding of each image as a line of JSON, adapted by a calibration if given.
 
-    An image that cannot be used is named on standard error and does not stop
-    the others; the exit status is 2 then.
+    An image that cannot be used is reported on standard error, the others are embedded all the
+    same, and the exit status is 2.
     """
     from iris_tf.recognition.recognizer import IrisRecognizer
 
@@ -77,17 +84,17 @@ def embed(
 
 
 def verify(
-    a: Annotated[Path, typer.Argument(help="Eye image or ROI crop, enrolled.")],
-    b: Annotated[Path, typer.Argument(help="Eye image or ROI crop, the probe.")],
+    a: Annotated[Path, typer.Argument(help="Eye image or ROI crop to enrol.")],
+    b: Annotated[Path, typer.Argument(help="Eye image or ROI crop to verify.")],
     model: ModelFile = None,
-    operating_point: PointOption = "far_1e-2",
+    operating_point: PointOption = VERIFICATION_POINT,
     kind: KindOption = Kind.auto,
     calibration: CalibrationFile = None,
 ) -> None:
-    """Say whether two images show the same eye. Exit status 0 if so, 1 if not.
+    """Decide whether two images show the same eye: exit status 0 if so, 1 if not.
 
-    The threshold is the model card's, which says what it was estimated on, or the
-    calibration's.
+    The threshold is that of the calibration or, without one, of the model card, which says what
+    data it comes from.
     """
     from iris_tf.recognition.recognizer import IrisRecognizer
 
@@ -105,29 +112,32 @@ def verify(
 def identify(
     probe: Annotated[Path, typer.Argument(help="Eye image or ROI crop.")],
     gallery: Annotated[
-        Path, typer.Option(help="Folder of enrolled images, or a file of --save-gallery.")
+        Path, typer.Option(help="Folder of images to enrol, or a file from --save-gallery.")
     ],
     model: ModelFile = None,
-    top: Annotated[int, typer.Option(min=1, help="Identities to print.")] = 5,
-    operating_point: PointOption = "far_1e-3",
+    top: Annotated[int, typer.Option(min=1, help="Number of identities to print.")] = 5,
+    operating_point: PointOption = IDENTIFICATION_POINT,
     layout: LayoutName = AUTO,
-    kind: Annotated[Kind, typer.Option(help="What the probe is.")] = Kind.auto,
+    kind: Annotated[
+        Kind, typer.Option(help="Whether the probe is an eye image or an ROI crop.")
+    ] = Kind.auto,
     calibration: CalibrationFile = None,
     save_gallery: Annotated[
-        Path | None, typer.Option(help=".npz file to write, to be given as --gallery later.")
+        Path | None, typer.Option(help=".npz file to write, for --gallery in later calls.")
     ] = None,
 ) -> None:
-    """Search an eye among enrolled ones. Exit status 0 if one is over the threshold, 1 if not.
+    """Search a gallery for an eye: exit status 0 if an identity reaches the threshold, else 1.
 
-    An identity's similarity is that of its most similar image. In a folder of
-    images without subfolders, each image is an identity of its own.
+    The similarity of an identity is that of its most similar image. In a folder without
+    subfolders, each image is an identity of its own.
     """
     from iris_tf.recognition.recognizer import IrisRecognizer
 
     if save_gallery is not None:
         check_writable(save_gallery)
     recognizer = IrisRecognizer(model, calibration=calibration)
-    template = recognizer.enroll(probe, kind.value)  # fails before a long enrolment does
+    # Before the gallery, whose enrolment may take long.
+    template = recognizer.enroll(probe, kind.value)
     recognizer.threshold(operating_point)
     enrolled = _gallery(recognizer, gallery, layout)
     if save_gallery is not None:
@@ -138,43 +148,46 @@ def identify(
     width = max(len("identity"), *(len(match.identity) for match in shown))
     typer.echo(f"rank  {'identity':<{width}}  similarity  decision        image")
     for rank, match in enumerate(shown, start=1):
-        taken_for = "same eye" if match.same_eye else "different eyes"
+        verdict = "same eye" if match.same_eye else "different eyes"
         typer.echo(
-            f"{rank:>4}  {match.identity:<{width}}  {match.similarity:>10.6f}  {taken_for:<14}  "
+            f"{rank:>4}  {match.identity:<{width}}  {match.similarity:>10.6f}  {verdict:<14}  "
             f"{match.image}"
         )
-    over = sum(match.same_eye for match in result.matches)
-    verdict = {0: "no identity is over it", 1: f"the eye is {result.identity}'s"}.get(
-        over, f"{over} identities are over it, the most similar is {result.identity}"
+    accepted = sum(match.same_eye for match in result.matches)
+    found = {0: "no identity reaches it", 1: f"the eye is {result.identity}'s"}.get(
+        accepted, f"{accepted} identities reach it, the most similar is {result.identity}"
     )
-    typer.echo(f"threshold {result.threshold:.6f} ({result.operating_point}): {verdict}")
+    typer.echo(f"threshold {result.threshold:.6f} ({result.operating_point}): {found}")
     if operating_point in FALSE_MATCH_RATES:
         rate = 1.0 - (1.0 - FALSE_MATCH_RATES[operating_point]) ** len(enrolled.images)
         typer.echo(
-            f"a stranger's eye would be taken for one of these {len(enrolled.images)} images by "
-            f"chance in up to {100 * rate:.1f} % of searches"
+            f"an eye that is not enrolled would match one of these {len(enrolled.images)} images "
+            f"by chance in up to {100 * rate:.1f} % of searches"
             f"{_support(recognizer, operating_point)}"
         )
     _print_circumstances(recognizer, result.quality)
-    raise decision(over > 0)
+    raise decision(accepted > 0)
 
 
 def calibrate(
     images: Annotated[Path, typer.Option(help="Folder of eye images of one camera.")],
     out: Annotated[
         Path | None,
-        typer.Option(help="JSON file to write; calibration-<folder>.json beside the model if none"),
+        typer.Option(
+            help="JSON file to write; by default calibration-<folder>.json beside the model."
+        ),
     ] = None,
     model: ModelFile = None,
     layout: LayoutName = AUTO,
 ) -> None:
-    """Adapt a model to a camera with some hundred images that need no labels.
+    """Adapt a model to a camera by a few hundred images, which need no labels.
 
-    What all these images have in common then counts for less, and thresholds are set by
-    how different eyes compare. Give as many eyes as possible, few images of
-    each. Where the layout tells who is who, pairs of one eye are left out; elsewhere
-    those that look like it. Folders of no known set may be days, so they tell it only with
-    `--layout`, for instance `--layout folder`.
+    Components that the embeddings of all these images share are down-weighted, and thresholds are
+    set by impostor comparisons. Give as many eyes as possible, with few images of each. Where the
+    layout gives the identities, comparisons within an identity are left out; elsewhere,
+    comparisons within an apparent identity. The names of subfolders that follow no published
+    layout may be anything, such as dates, so they are taken for identities only with `--layout`,
+    for instance `--layout folder`.
     """
     from iris_tf.recognition.calibrate_camera import calibrate
     from iris_tf.recognition.recognizer import IrisRecognizer
@@ -186,17 +199,17 @@ def calibrate(
     check_writable(out)
     made = calibrate(recognizer, images, name, layout)
     made.write(out)
-    whose = (
-        "who is who is not known, pairs that look like one eye's left out"
+    identities = (
+        "identities unknown, comparisons within apparent identities left out"
         if made.eyes is None
-        else f"{made.eyes} eyes, pairs of one eye left out"
+        else f"{made.eyes} eyes, comparisons within an eye left out"
     )
-    typer.echo(f"calibration {name} of {made.model}: {made.images} images, {whose}")
+    typer.echo(f"calibration {name} of {made.model}: {made.images} images, {identities}")
     _print_failures(list(made.failures.items()))
     found = made.impostors
     typer.echo(
-        f"{found.pairs} pairs: median similarity {found.median:.4f}, spread of "
-        f"{found.dimensions:.1f} dimensions"
+        f"{found.pairs} impostor comparisons: median similarity {found.median:.4f}, spread of "
+        f"random directions in {found.dimensions:.1f} dimensions"
     )
     for point, threshold in found.thresholds.items():
         typer.echo(
@@ -207,7 +220,7 @@ def calibrate(
 
 
 def _gallery(recognizer: "IrisRecognizer", path: Path, layout: str) -> "Gallery":
-    """Load a gallery, or enrol a folder and say what came of it."""
+    """Load a gallery, or enrol a folder and print how many images failed."""
     from iris_tf.matching.gallery import Gallery
     from iris_tf.recognition.embed_folder import embed_folder
 
@@ -241,7 +254,7 @@ def _print_failures(failures: Sequence[tuple]) -> None:
 
 
 def _print_circumstances(recognizer: "IrisRecognizer", quality: "IrisQuality | None") -> None:
-    """What a result rests on: the probe's quality, and the calibration."""
+    """Print the circumstances of a result: the probe's quality, and the calibration."""
     if quality is not None:
         figures = dataclasses.asdict(quality).items()
         shown = ", ".join(f"{name.replace('_', ' ')} {value:.1f}" for name, value in figures)
@@ -251,27 +264,25 @@ def _print_circumstances(recognizer: "IrisRecognizer", quality: "IrisQuality | N
 
 
 def _support(recognizer: "IrisRecognizer", point: str) -> str:
-    """On how much the rate of a threshold rests, where that is known."""
+    """The comparisons that the rate of a threshold comes from, where their number is known."""
     from iris_tf.metrics.figures import RULE_OF_30
 
     calibration = recognizer.calibration
     if calibration is not None:
         found = calibration.impostors
-        return f" (threshold from {found.pairs} pairs, {found.methods[point]})"
+        return f" (threshold from {found.pairs} impostor comparisons, {found.methods[point]})"
     pairs = recognizer.card.thresholds_from.get("impostor_comparisons")
     if not isinstance(pairs, int):
         return ""
-    few = (
-        ", too few to be sure of its rate" if pairs * FALSE_MATCH_RATES[point] < RULE_OF_30 else ""
-    )
-    return f" (threshold from {pairs} comparisons of different eyes{few})"
+    few = ", too few to support this rate" if pairs * FALSE_MATCH_RATES[point] < RULE_OF_30 else ""
+    return f" (threshold from {pairs} impostor comparisons{few})"
 
 
 def _beside_the_model(recognizer: "IrisRecognizer", name: str) -> Path:
     folder = recognizer.model.parent
     if not os.access(folder, os.W_OK):
         raise ModelError(
-            f"{folder}: the model's folder cannot be written; say with --out where to put the "
-            "calibration."
+            f"{folder}: the model's folder cannot be written; give a file for the calibration by "
+            "--out."
         )
     return folder / f"calibration-{name}.json"

@@ -34,7 +34,7 @@ BASELINES = ("iriscode",)
 """What models can be evaluated beside (`iris_tf.evaluation.iriscode`)."""
 
 FALSE_MATCH_RATES = {"far_1e-2": 1e-2, "far_1e-3": 1e-3}
-"""Operating points that are named after the FAR at which their threshold is set."""
+"""Operating points of model cards and calibrations that are set by a FAR, with that FAR."""
 
 OPERATING_POINTS = ("eer", *FALSE_MATCH_RATES)
 """Thresholds of a model card."""
@@ -47,6 +47,15 @@ CAMERAS = ("one", "many")
 
 CARD_NAME = "model_card.json"
 """File beside a model that says how to crop, compare and decide with it."""
+
+FMRS = {"fmr_1e-2": 1e-2, "fmr_1e-3": 1e-3, "fmr_1e-4": 1e-4, "fmr_1e-5": 1e-5}
+"""Operating points at which an evaluation measures the FNMR, with their FMR."""
+
+VERIFICATION_POINT, IDENTIFICATION_POINT = "far_1e-2", "far_1e-3"
+"""Operating points at which decisions are made by default.
+
+Identification has the stricter one, because every template of a gallery may cause a false match.
+"""
 
 NAMED_WEIGHTS = ("none", "imagenet", "pretrained")
 """What `network.weights` can be besides a file or a model of the same recipe."""

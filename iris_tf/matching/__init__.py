@@ -1,3 +1,3 @@
-"""How two templates compare: similarities, templates, galleries and calibrations. No images and
-no networks.
+"""How templates are compared: matcher, templates, galleries and calibrations. No images and no
+networks.
 """

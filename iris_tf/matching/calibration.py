@@ -1,13 +1,12 @@
-"""Adapting a model to a camera: a matrix to multiply embeddings with, and thresholds after it.
+"""Calibrations: adaptation of a model to a camera by a matrix, with thresholds.
 
-On a camera that a model has not seen, embeddings of different eyes are alike along a few
-directions, which say more of camera and population than of the eye. A second moment of
-embeddings of unlabelled images shows them, and its inverse power makes them count for less
+On a camera that a model was not trained on, embeddings of different eyes share a few directions,
+which depend on camera and population more than on the eye. The second moment of embeddings of
+unlabelled images reveals these directions, and a negative power of it down-weights them
 (`iris_tf.matching.whitening`). Subtracting the mean embedding instead makes the released model
 worse.
 
-Genuine comparisons take no part: a calibration knows the rate of false matches
-(FMR) of a threshold, and not what it costs in false non-matches.
+No genuine comparisons are involved: a calibration knows the FMR of a threshold, but not its FNMR.
 """
 
 import dataclasses
@@ -33,21 +32,21 @@ SCHEMA_VERSION = 3
 
 @dataclass(frozen=True)
 class ImpostorEstimate:
-    """How different eyes compare once a model is adapted to their camera.
+    """Distribution of impostor comparisons after adaptation to a camera.
 
     Attributes
     ----------
     pairs : int
-        Compared pairs of images.
+        Number of impostor comparisons.
     median : float
-        Median cosine of the pairs.
+        Median of their cosine similarities.
     dimensions : float
-        Random directions in a space of so many dimensions would spread as much.
+        Number of dimensions in which random directions have cosines of the same spread.
     thresholds : dict of str to float
-        Least cosine that counts as the same eye, by operating point.
+        Least cosine that is accepted as the same eye, by operating point (`FALSE_MATCH_RATES`).
     methods : dict of str to str
-        How each was found: ``"empirical"``, the observed share of pairs; or
-        ``"fitted tail"``, the tail of random directions in `dimensions`.
+        How each threshold was found: ``"empirical"``, from the observed share of comparisons,
+        or ``"fitted tail"``, from the tail of random directions in `dimensions`.
     """
 
     pairs: int
@@ -59,33 +58,33 @@ class ImpostorEstimate:
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """Adaptation of one model file to one camera, a JSON file.
+    """Adaptation of one model file to one camera.
 
-    The JSON has one object with these fields and ``schema_version`` (3).
+    Stored as JSON: one object with these fields and ``schema_version`` (3).
 
     Attributes
     ----------
     name : str
-        Of the camera or the image folder.
+        Name of the camera or the image folder.
     model, model_sha256 : str
-        The model's name and file.
+        Name of the model, and hexadecimal SHA-256 of its file.
     matrix : ndarray of shape (D, D), float32
-        Multiplied with embeddings, without a phase code if they have one (a list of lists in
+        Matrix by which the learned components of embeddings are multiplied (a list of lists in
         JSON).
     images : int
-        Images that it was learnt from.
+        Number of images that it was estimated from.
     eyes : int or None
-        Identities among them, whose pairs of images were left out; None when they
-        are not known and pairs that look like one eye's were left out.
+        Number of identities among them; comparisons within an identity were left out. None if
+        the identities are unknown; comparisons within apparent identities were left out then.
     failures : dict of str to int
-        Images that could not be used, by reason.
+        Number of images that could not be used, by reason.
     impostors : ImpostorEstimate
-        Thresholds, and what they rest on.
+        Thresholds, and the impostor comparisons that they come from.
     matcher : Matcher
         How the embeddings were compared (in JSON ``phase``: its layout's ``size``, ``columns`` and
         ``turns``, or null).
     created_by : str
-        Program and version.
+        Program and version that made it.
     """
 
     name: str
@@ -101,14 +100,25 @@ class Calibration:
 
     @property
     def id(self) -> str:
-        """Name and digest of the matrix: embeddings with equal ones can be compared."""
+        """Name, and digest of the matrix; embeddings are comparable if these are equal."""
         digest = hashlib.sha256(np.ascontiguousarray(self.matrix, "<f4").tobytes()).hexdigest()
         return f"{self.name} ({digest[:12]})"
 
     def adapt(self, embeddings: np.ndarray) -> np.ndarray:
-        """Multiply unit vectors (n, D) with the matrix and bring them to length 1 again.
+        """Adapt embeddings to the camera.
 
-        A phase code stays as it is, and so does the length of what is before it.
+        The learned components are multiplied by the matrix. Next to a phase code, which is not
+        changed, they keep their length.
+
+        Parameters
+        ----------
+        embeddings : ndarray of shape (n, D), float32
+            Unit vectors.
+
+        Returns
+        -------
+        ndarray of shape (n, D), float32
+            Unit vectors.
         """
         if not self.matcher.code_size:
             return unit(embeddings @ self.matrix)
@@ -127,19 +137,19 @@ class Calibration:
         Raises
         ------
         ModelError
-            When the file is missing or no calibration.
+            When the file is missing or not a calibration.
         """
         path = Path(path)
         if not path.is_file():
             raise ModelError(
-                f"{path}: there is no such calibration; make one with `iris-tf calibrate`."
+                f"{path}: there is no such calibration file; make one with `iris-tf calibrate`."
             )
         try:
             return cls._from_json(json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             raise ModelError(
-                f"{path}: this is not a calibration that this version reads; make it again with "
-                "`iris-tf calibrate`."
+                f"{path}: this is not a calibration file that this version can read; make it again "
+                "with `iris-tf calibrate`."
             ) from None
 
     @classmethod
@@ -160,9 +170,22 @@ class Calibration:
 
 
 def adapt_learned(embeddings: np.ndarray, matrix: np.ndarray, matcher: Matcher) -> np.ndarray:
-    """Embeddings (n, D), float64, whose learned part was multiplied and kept its length."""
+    """Multiply the learned components of embeddings by a matrix, keeping their lengths.
+
+    Parameters
+    ----------
+    embeddings : ndarray of shape (n, D)
+    matrix : ndarray of shape (d, d)
+        `d` is the size of the learned component.
+    matcher : Matcher
+        Tells the learned component from the phase code, which is not changed.
+
+    Returns
+    -------
+    ndarray of shape (n, D), float64
+    """
     learned, codes = matcher.split(np.asarray(embeddings, np.float64))
     multiplied = learned @ matrix
-    # Not `unit`: float32 would round images that are all alike apart.
+    # Not `unit`, which rounds to float32: identical embeddings would no longer be identical.
     lengths = np.linalg.norm(learned, axis=1) / np.linalg.norm(multiplied, axis=1)
     return np.concatenate([multiplied * lengths[:, None], codes], axis=1)

@@ -1,4 +1,4 @@
-"""Enrolled eyes that a probe is compared with."""
+"""Galleries: the enrolled templates that a probe is searched against."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,16 +13,16 @@ from iris_tf.support.errors import ModelError
 
 @dataclass(frozen=True, eq=False)
 class Gallery:
-    """Enrolled images, one or more an identity.
+    """Enrolled images, one or more per identity.
 
     Attributes
     ----------
     embeddings : ndarray of shape (n, D), float32
         Unit vectors.
     identities : tuple of str
-        Whose they are.
+        Identity of each embedding.
     images : tuple of str
-        Images they come from; ``""`` where that is not known.
+        Image that each embedding was computed from, or ``""`` if unknown.
     origin : Origin
         Model and calibration.
     """
@@ -34,12 +34,12 @@ class Gallery:
 
     @classmethod
     def of_templates(cls, templates: Mapping[str, Template]) -> "Gallery":
-        """Gallery of templates by identity.
+        """Make a gallery of templates by identity.
 
         Raises
         ------
         ModelError
-            When there is none, or they differ in model or calibration.
+            When there is no template, or they differ in model or calibration.
         """
         if not templates:
             raise ModelError("The gallery is empty; enrol an eye first.")
@@ -52,19 +52,19 @@ class Gallery:
     def best_of_each(
         self, embedding: np.ndarray, matcher: Matcher = Matcher()
     ) -> list[tuple[str, float, str]]:
-        """Most similar image of each identity.
+        """Find the most similar image of each identity.
 
         Parameters
         ----------
         embedding : ndarray of shape (D,), float32
             The probe's unit vector.
         matcher : Matcher, optional
-            How the model's embeddings are compared.
+            Compares the model's embeddings.
 
         Returns
         -------
         list of (identity, similarity, image)
-            The most similar identity first.
+            Cosine similarities, -1..1, the most similar identity first.
         """
         scores = matcher.similarities(embedding[None], self.embeddings)[0].clip(-1.0, 1.0)
         best: dict[str, tuple[str, float, str]] = {}
@@ -92,7 +92,7 @@ class Gallery:
         Raises
         ------
         ModelError
-            When the file is missing or no gallery.
+            When the file is missing or not a gallery.
         """
         origin, arrays = read_arrays(path, "gallery", ("embeddings", "identities", "images"))
         embeddings = arrays["embeddings"]

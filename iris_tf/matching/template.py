@@ -1,4 +1,4 @@
-"""What is kept of an eye: its embedding, and which model and calibration it is of."""
+"""Templates: what is stored of an enrolled eye."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -10,24 +10,24 @@ import numpy as np
 from iris_tf.segmentation.quality import IrisQuality
 from iris_tf.support.errors import ModelError
 from iris_tf.support.files import atomic_path
+from iris_tf.tflite.model_card import NORM_TOLERANCE
 
-_SHORTEST = 1e-6  # length of a vector that still has a direction
-_NORM_TOLERANCE = 0.01
+_MIN_LENGTH = 1e-6  # of a vector that still has a direction
 _QUALITY = tuple(field.name for field in dataclasses.fields(IrisQuality))
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Where an embedding comes from; only embeddings of one origin can be compared.
+    """Model and calibration that computed an embedding; only those of one origin are comparable.
 
     Attributes
     ----------
     model : str
         Name of the model.
     model_sha256 : str
-        Hexadecimal SHA-256 of its file.
+        Hexadecimal SHA-256 of the model's file.
     calibration : str
-        `Calibration.id`, or ``""`` for none.
+        `Calibration.id`, or ``""`` without a calibration.
     """
 
     model: str
@@ -41,18 +41,18 @@ class Origin:
         ----------
         other : Origin
         what : str
-            What comes from there, e.g. ``"the template"``.
+            What is of the other origin, e.g. ``"The template"``, for the error message.
 
         Raises
         ------
         ModelError
-            When model file or calibration are others.
+            When the model files or the calibrations differ.
         """
         if other.model_sha256 != self.model_sha256:
             raise ModelError(
                 f"{what} was made by another model file ({other.model}, SHA-256 "
-                f"{other.model_sha256[:12]}) than {self.model}, SHA-256 {self.model_sha256[:12]}; "
-                "enrol again with the model in use."
+                f"{other.model_sha256[:12]}) than the one in use ({self.model}, SHA-256 "
+                f"{self.model_sha256[:12]}); enrol again with the model in use."
             )
         if other.calibration != self.calibration:
             theirs, ours = (
@@ -60,8 +60,8 @@ class Origin:
                 for name in (other.calibration, self.calibration)
             )
             raise ModelError(
-                f"{what} was made with {theirs}, but {ours} is in use; use the same, or enrol "
-                "again."
+                f"{what} was made with {theirs}, but {ours} is in use; use the same for both, or "
+                "enrol again."
             )
 
 
@@ -69,7 +69,7 @@ class Origin:
 class Template:
     """One enrolled eye.
 
-    A template is not encrypted: keep it as safe as the image.
+    A template is not encrypted; protect it like the image itself.
 
     Attributes
     ----------
@@ -78,7 +78,7 @@ class Template:
     origin : Origin
         Model and calibration.
     quality : IrisQuality or None
-        Of the eye image, or the mean figures of several; None when only crops were given.
+        Quality of the eye image, or the mean over several; None if it was enrolled from crops only.
     """
 
     embedding: np.ndarray
@@ -99,7 +99,7 @@ class Template:
         Raises
         ------
         ModelError
-            When the file is missing or no template.
+            When the file is missing or not a template.
         """
         origin, arrays = read_arrays(path, "template", ("embedding", "quality"))
         embedding, quality = arrays["embedding"], arrays["quality"]
@@ -109,29 +109,29 @@ class Template:
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
-    """Vectors (..., D) brought to length 1, as float32.
+    """Vectors (..., D) scaled to unit length, as float32.
 
     Raises
     ------
     ModelError
-        When one has no direction.
+        When a vector is too short to have a direction.
     """
     vectors = np.asarray(vectors, np.float64)
     lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    if not (lengths > _SHORTEST).all():  # also for NaN
+    if not (lengths > _MIN_LENGTH).all():  # also for NaN
         raise ModelError(
-            "An embedding has no direction once it is averaged or adapted; use other images, or "
-            "another calibration."
+            "An embedding is zero after averaging or adaptation; use other images, or another "
+            "calibration."
         )
     return (vectors / lengths).astype(np.float32)
 
 
 def are_unit(embeddings: np.ndarray, ndim: int) -> bool:
-    """Whether an array of `ndim` axes holds unit vectors along the last."""
+    """Whether an array is float32, has `ndim` axes, and holds unit vectors along the last."""
     if embeddings.ndim != ndim or embeddings.dtype != np.float32 or not embeddings.size:
         return False
     lengths = np.linalg.norm(embeddings, axis=-1)
-    return bool((np.abs(lengths - 1.0) <= _NORM_TOLERANCE).all())
+    return bool((np.abs(lengths - 1.0) <= NORM_TOLERANCE).all())
 
 
 def write_arrays(path: str | Path, kind: str, origin: Origin, **arrays: np.ndarray) -> None:
@@ -143,12 +143,12 @@ def write_arrays(path: str | Path, kind: str, origin: Origin, **arrays: np.ndarr
     ----------
     path : str or Path
     kind : str
-        What the file is, ``"template"`` or ``"gallery"``.
+        Kind of file, ``"template"`` or ``"gallery"``.
     origin : Origin
     **arrays : ndarray
-        By name.
+        Arrays by name.
     """
-    # Into an open file: given a path, NumPy would add a suffix of its own.
+    # Written to an open file, because NumPy appends a suffix to a path.
     with atomic_path(path, private=True) as temporary, open(temporary, "wb") as file:
         values: dict[str, Any] = dataclasses.asdict(origin) | arrays
         np.savez(file, kind=kind, **values)
@@ -157,21 +157,21 @@ def write_arrays(path: str | Path, kind: str, origin: Origin, **arrays: np.ndarr
 def read_arrays(
     path: str | Path, kind: str, names: tuple[str, ...]
 ) -> tuple[Origin, dict[str, np.ndarray]]:
-    """Read what `write_arrays` wrote.
+    """Read a file that `write_arrays` wrote.
 
     Raises
     ------
     ModelError
-        When the file is missing, is no such file, or is of another kind.
+        When the file is missing or not a file of this kind.
     """
     path = Path(path)
     if not path.is_file():
-        raise ModelError(f"{path}: there is no such {kind} file; give one that was saved before.")
+        raise ModelError(f"{path}: there is no such {kind} file; save one first.")
     try:
         with np.load(path, allow_pickle=False) as stored:
             texts = {name: stored[name].item() for name in ("kind", *_ORIGIN)}
             arrays = {name: stored[name] for name in names}
-    except Exception:  # a damaged archive raises whatever its reader trips over
+    except Exception:  # a damaged archive may raise anything
         raise _refuse(path, kind) from None
     if texts.pop("kind") != kind or not all(isinstance(text, str) for text in texts.values()):
         raise _refuse(path, kind)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from iris_tf.config.names import FALSE_MATCH_RATES
+from iris_tf.config.names import FALSE_MATCH_RATES, FMRS
 from iris_tf.data.manifest import ManifestRow
 from iris_tf.matching.matcher import Matcher
 from iris_tf.metrics.bootstrap import (
@@ -16,7 +16,7 @@ from iris_tf.metrics.bootstrap import (
     resample_verification,
 )
 from iris_tf.metrics.counts import Comparisons, Pairs, ScoreCounter, ScoreCounts, score_keys
-from iris_tf.metrics.figures import CMC_RANKS, FMRS, intervals, verification_figures
+from iris_tf.metrics.figures import CMC_RANKS, intervals, verification_figures
 from iris_tf.metrics.identification import RankCounter, cmc, resample_cmc
 from iris_tf.metrics.open_set import FPIRS, OpenSetCounter, draw_galleries
 from iris_tf.metrics.scores import (

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from iris_tf.config.names import FALSE_MATCH_RATES
+from iris_tf.config.names import FALSE_MATCH_RATES, FMRS
 from iris_tf.metrics.bootstrap import percentile_interval
 from iris_tf.metrics.counts import ScoreCounts
 from iris_tf.metrics.open_set import FPIRS
@@ -19,7 +19,6 @@ from iris_tf.metrics.verification import (
     vr_of_curve,
 )
 
-FMRS = {"fmr_1e-2": 1e-2, "fmr_1e-3": 1e-3, "fmr_1e-4": 1e-4, "fmr_1e-5": 1e-5}
 CMC_RANKS = (1, 5, 10)
 CONFIDENCE = 0.9
 RULE_OF_30 = 30  # errors, for 90 % confidence that the true rate is within 30 % of the measured

@@ -9,8 +9,8 @@ from iris_tf.config.names import PROTOCOLS
 from iris_tf.data.manifest import ManifestRow
 from iris_tf.matching.matcher import Matcher
 from iris_tf.support.errors import EvaluationError
+from iris_tf.tflite.model_card import NORM_TOLERANCE
 
-_NORM_TOLERANCE = 0.01
 _FLOATS_PER_BLOCK = 1 << 23
 
 
@@ -133,7 +133,7 @@ def check_embeddings(embeddings: np.ndarray, images: int) -> np.ndarray:
             f"{len(bad)} of {images} embeddings hold NaN or infinite values, the first is number "
             f"{bad[0]} (counted from 0); the model is broken, train or export it again."
         )
-    if len(bad := np.flatnonzero(np.abs(norms - 1.0) > _NORM_TOLERANCE)):
+    if len(bad := np.flatnonzero(np.abs(norms - 1.0) > NORM_TOLERANCE)):
         raise EvaluationError(
             f"{len(bad)} of {images} embeddings are not of unit length, the first is number "
             f"{bad[0]} (counted from 0) with length {norms[bad[0]]:.3g}; normalise them."

@@ -1,3 +1,3 @@
 """From images to templates and decisions: the recogniser, embedding of folders, calibration to a
-camera. Not how two templates compare.
+camera. Not how templates are compared.
 """

@@ -7,17 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.optimize import brentq
+from scipy.spatial.distance import squareform
+from scipy.special import stdtrit
 
 from iris_tf.config.names import FALSE_MATCH_RATES
 from iris_tf.data.layouts import AUTO, PUBLISHED
-from iris_tf.matching.calibration import (
-    Calibration,
-    ImpostorEstimate,
-    adapt_learned,
-)
+from iris_tf.matching.calibration import Calibration, ImpostorEstimate, adapt_learned
 from iris_tf.matching.matcher import Matcher
 from iris_tf.matching.template import unit
 from iris_tf.matching.whitening import second_moment, whitening_matrix
+from iris_tf.metrics.figures import RULE_OF_30
 from iris_tf.recognition.embed_folder import FLAT, embed_folder
 from iris_tf.recognition.recognizer import IrisRecognizer
 from iris_tf.support.errors import DatasetError, ModelError
@@ -27,56 +28,53 @@ MIN_IMAGES = 50
 _POWER = 0.25
 _SHRINKAGE = 0.3
 _FOLDS = 10
-_MIN_EYES = 10  # fewer say little of how different eyes compare
-_MAX_COMPARED = 1500  # images that are compared with each other: over a million pairs
-# "Rule of 30" (Doddington et al. 2000): with 30 errors, an error rate is known
-# to within 30 % at a confidence of 90 %.
-_MIN_FALSE_MATCHES = 30
+_MIN_EYES = 10  # fewer do not show how different eyes compare
+_MAX_COMPARED = 1500  # images compared with each other: over a million comparisons
 _FITTED_AT = 0.95
-# Mean similarity, adapted, above which images are taken to be of one eye.
+# Mean similarity after adaptation above which two groups of images are taken to show one eye.
 _SAME_EYE, _SAME_EYE_WITH_CODE = 0.5, 0.35
-_DIMENSIONS = (1.5, 1e5)  # that a fit may find
-_MOST_ALIKE = 1.0 - 1e-9  # cosine that still has a u
+_DIMENSIONS = (1.5, 1e5)  # range of a fit
+_MAX_COSINE = 1.0 - 1e-9  # for which u = c / sqrt(1 - c^2) is finite
 
 
 def calibrate(
     recognizer: IrisRecognizer, images: str | Path, name: str, layout: str = AUTO
 ) -> Calibration:
-    """Calibrate a model for the camera of a folder of images.
+    """Calibrate a model to a camera from a folder of its images.
 
-    The more eyes, the better: one or two images of each of some hundred eyes. Where
-    the layout tells who is who, pairs of images of one eye are left out. Where it
-    does not, pairs are that look like one eye's.
+    The more eyes the better: one or two images of each of a few hundred eyes. Where the layout
+    gives the identities, comparisons within an identity are left out; elsewhere, comparisons
+    within an apparent identity.
 
     Parameters
     ----------
     recognizer : IrisRecognizer
-        With no calibration yet.
+        A recogniser without a calibration.
     images : str or Path
         Folder of eye images, as for `embed_folder`.
     name : str
-        What the calibration is called.
+        Name of the calibration.
     layout : str
-        One of `LAYOUTS`. With ``"auto"``, subfolders of no published layout may be
-        anything, a day's images say, and their names are not taken for identities.
+        One of `LAYOUTS`. With ``"auto"``, the names of subfolders are not taken for identities
+        unless they follow a published layout: they may be anything, such as dates.
 
     Raises
     ------
     DatasetError
         When fewer than `MIN_IMAGES` images can be used, or they show too few eyes.
     ModelError
-        When the recogniser is calibrated already.
+        When the recogniser has a calibration already.
     """
     if recognizer.calibration is not None:
         raise ModelError(
-            f"The recogniser is calibrated already ({recognizer.calibration.name}); calibrate one "
-            "without."
+            f"The recogniser is calibrated already ({recognizer.calibration.name}); use one "
+            "without a calibration."
         )
     found = embed_folder(recognizer, images, layout, "Calibrating")
     if len(found.images) < MIN_IMAGES:
         raise DatasetError(
             f"{images}: {len(found.images)} images can be used, but a calibration takes at least "
-            f"{MIN_IMAGES}, better some hundred; add images."
+            f"{MIN_IMAGES} and preferably a few hundred; add images."
         )
     labelled = found.layout in PUBLISHED if layout == AUTO else found.layout != FLAT
     eyes = len(set(found.identities)) if labelled else None
@@ -85,23 +83,22 @@ def calibrate(
             f"{images}: its images show {eyes} eyes, but a calibration takes at least "
             f"{_MIN_EYES}; add images of other eyes."
         )
+    matcher = recognizer.matcher
     return Calibration(
         name,
         recognizer.origin.model,
         recognizer.origin.model_sha256,
-        _adaptation(found.embeddings, recognizer.matcher).astype(np.float32),
+        _adaptation(found.embeddings, matcher).astype(np.float32),
         len(found.images),
         eyes,
         found.failures,
-        estimate_impostors(
-            found.embeddings, found.identities if labelled else None, recognizer.matcher
-        ),
-        recognizer.matcher,
+        estimate_impostors(found.embeddings, found.identities if labelled else None, matcher),
+        matcher,
     )
 
 
 def _adaptation(embeddings: np.ndarray, matcher: Matcher) -> np.ndarray:
-    """Matrix for the learned part of embeddings (n, D)."""
+    """Matrix that adapts the learned components of embeddings (n, D)."""
     learned, _ = matcher.split(embeddings)
     return whitening_matrix(second_moment(learned), _POWER, _SHRINKAGE)
 
@@ -111,35 +108,35 @@ def estimate_impostors(
     identities: Sequence[str] | None = None,
     matcher: Matcher = Matcher(),
 ) -> ImpostorEstimate:
-    """Estimate how different eyes compare once they are adapted to the camera.
+    """Estimate the distribution of impostor comparisons after adaptation to the camera.
 
-    With identities, a threshold is the least one that the stated share of impostor
-    pairs reaches at most, if that share is of at least 30 pairs of eyes. Otherwise, and
-    always without identities, it lies in the tail of a distribution that is fitted to
-    median and 95 % quantile of the pairs. It is that of random directions: in d
-    dimensions, with u = c / sqrt(1 - c^2) of their cosine c, u sqrt(d - 1) has
-    Student's distribution of d - 1 degrees of freedom. (A normal tail of c would be too
+    With identities, a threshold is the least one at which at most the stated share of impostor
+    comparisons is accepted, provided that this share amounts to at least 30 pairs of eyes.
+    Otherwise, and always without identities, it is taken from the tail of a distribution that is
+    fitted to the median and the 95 % quantile of the comparisons: that of random directions. For
+    the cosine c of two of these in d dimensions and u = c / sqrt(1 - c^2), u sqrt(d - 1) has
+    Student's t distribution with d - 1 degrees of freedom. (A normal tail of c would be too
     short: embeddings vary in far fewer dimensions than they have.)
 
     Parameters
     ----------
     embeddings : ndarray of shape (n, D), float
-        Unit vectors, not adapted. Of more than 1,500, evenly chosen ones are compared.
+        Unit vectors, not adapted. Of more than 1,500, an evenly spaced subset is compared.
     identities : sequence of str, optional
-        Whose each is; pairs of one identity are left out. Without, images that look
-        alike take the place of an identity.
+        Identity of each embedding; comparisons within an identity are left out. Without them,
+        similar images are grouped into apparent identities.
     matcher : Matcher, optional
-        How the model's embeddings are compared.
+        Compares the model's embeddings.
 
     Raises
     ------
     DatasetError
-        When the images are all alike, or look like fewer than ten eyes.
+        When the embeddings are all the same, or appear to show fewer than ten eyes.
     """
     chosen = np.unique(np.linspace(0, len(embeddings) - 1, _MAX_COMPARED).astype(int))
     compared = embeddings[chosen]
     if identities is None:
-        groups = _look_alikes(compared, matcher)
+        groups = _apparent_identities(compared, matcher)
     else:
         groups = np.unique(np.array(identities)[chosen], return_inverse=True)[1]
     eyes = int(groups.max()) + 1
@@ -149,60 +146,56 @@ def estimate_impostors(
     methods: dict[str, str] = {}
     highest_first = np.sort(scores)[::-1]
     for point, rate in FALSE_MATCH_RATES.items():
-        # Pairs of images of the same two eyes say little more than one of them.
-        enough = rate * math.comb(eyes, 2) >= _MIN_FALSE_MATCHES
+        # Counted in pairs of eyes: several comparisons of the same two eyes are hardly worth more
+        # than one.
+        enough = rate * math.comb(eyes, 2) >= RULE_OF_30
         allowed = int(rate * len(scores))
-        if identities is not None and enough and allowed >= _MIN_FALSE_MATCHES:
-            # Above the first score that must not pass.
+        if identities is not None and enough and allowed >= RULE_OF_30:
+            # Just above the highest score that must be rejected.
             threshold = float(np.nextafter(highest_first[allowed], np.inf))
             methods[point] = "empirical"
         else:
             threshold = tail.threshold(rate)
             methods[point] = "fitted tail"
-        # Two methods could put the stricter point below the other.
+        # With different methods, the stricter point might get the lower threshold.
         thresholds[point] = max(threshold, *thresholds.values(), -1.0)
     median = float(np.median(scores))
     return ImpostorEstimate(len(scores), median, tail.dimensions, thresholds, methods)
 
 
-def _look_alikes(embeddings: np.ndarray, matcher: Matcher) -> np.ndarray:
-    """Group images that seem to be of one eye; numbers from 0 without gaps.
+def _apparent_identities(embeddings: np.ndarray, matcher: Matcher) -> np.ndarray:
+    """Group images that appear to show one eye; numbers from 0 without gaps.
 
-    Were each taken for an eye of its own, other images of it would take part in its
-    adaptation, and strangers would seem less alike than they are: with four images of
-    each of 40 eyes of the development set, the threshold for 0.1 % let 1.2 % pass.
+    If each image were taken for an eye of its own, other images of that eye would contribute to
+    its adaptation, and impostors would seem less similar than they are: with four images of each
+    of 40 eyes of the development set, the FMR at the threshold for 0.1 % was 1.2 %.
     """
-    from scipy.cluster.hierarchy import fcluster, linkage
-    from scipy.spatial.distance import squareform
-
     adapted = unit(adapt_learned(embeddings, _adaptation(embeddings, matcher), matcher))
     distances = 1.0 - matcher.similarities(adapted, adapted)
-    # By the mean of two groups, because a chain of strangers who are a little alike is long.
+    # Average linkage: single linkage would chain moderately similar impostors together.
     tree = linkage(squareform(distances, checks=False), method="average")
     same = _SAME_EYE_WITH_CODE if matcher.code_size else _SAME_EYE
     groups = fcluster(tree, 1.0 - same, criterion="distance") - 1
     eyes = int(groups.max()) + 1
     if eyes < _MIN_EYES:
         raise DatasetError(
-            f"The images are so alike that they seem to be of {eyes} eye{'s' if eyes > 1 else ''}, "
-            f"but a calibration takes at least {_MIN_EYES}; add images of other eyes, or say whose "
-            "they are in a layout that tells."
+            f"The images are so similar that they appear to show {eyes} eye"
+            f"{'s' if eyes > 1 else ''}, but a calibration takes at least {_MIN_EYES}; add images "
+            "of other eyes, or give the identities by a layout."
         )
     return groups
 
 
 @dataclass(frozen=True)
 class _Tail:
-    """Distribution of u of random directions, moved to the median that was observed."""
+    """Distribution of u of random directions, shifted to the observed median."""
 
     median: float
     dimensions: float
 
     @classmethod
     def fitted(cls, scores: np.ndarray) -> "_Tail":
-        from scipy.optimize import brentq  # here, because only calibrating needs it
-
-        scores = np.clip(scores, -_MOST_ALIKE, _MOST_ALIKE)
+        scores = np.clip(scores, -_MAX_COSINE, _MAX_COSINE)
         median, upper = np.quantile(scores / np.sqrt(1.0 - scores**2), [0.5, _FITTED_AT])
 
         def excess(dimensions: float) -> float:
@@ -218,15 +211,13 @@ class _Tail:
         return cls(float(median), dimensions)
 
     def threshold(self, rate: float) -> float:
-        """Cosine that a share `rate` reaches."""
+        """Cosine that a share `rate` of comparisons reaches."""
         u = self.median + _random_direction(self.dimensions, rate)
         return u / math.sqrt(1.0 + u * u)
 
 
 def _random_direction(dimensions: float, rate: float) -> float:
-    """What u of two random directions reaches at a rate."""
-    from scipy.special import stdtrit
-
+    """The u that a share `rate` of pairs of random directions reaches."""
     freedom = dimensions - 1.0
     return float(stdtrit(freedom, 1.0 - rate)) / math.sqrt(freedom)
 
@@ -234,29 +225,30 @@ def _random_direction(dimensions: float, rate: float) -> float:
 def adapted_scores(
     embeddings: np.ndarray, groups: np.ndarray, matcher: Matcher = Matcher()
 ) -> np.ndarray:
-    """Similarities of all pairs of different groups, adapted by images of other groups alone.
+    """Similarities of all pairs from different groups, adapted by images of other groups only.
 
-    Adapted by what they take part in, eyes seem less alike than strangers will be (with 50
-    images, a similarity that 1 % of the pairs reach is 0.31 and not 0.39). So the groups are
-    dealt into ten folds, and a pair is adapted by the folds of which it is not.
+    Eyes that contributed to their own adaptation seem less similar than impostors will be (with 50
+    images, the similarity that 1 % of the pairs reach is 0.31 instead of 0.39). Therefore the
+    groups are dealt into ten folds, and a pair is adapted by the folds that neither is in.
 
     Parameters
     ----------
     embeddings : ndarray of shape (n, D), float
         Unit vectors.
     groups : ndarray of shape (n,), int
-        Numbers from 0 without gaps; at least three.
+        Numbers from 0 without gaps; at least three groups.
     matcher : Matcher, optional
-        How the embeddings are compared.
+        Compares the embeddings.
 
     Returns
     -------
     ndarray of shape (pairs,), float64
+        Cosine similarities, -1..1.
 
     Raises
     ------
     DatasetError
-        When the embeddings are all alike.
+        When the embeddings are all the same.
     """
     folds = groups % _FOLDS
     scores = []
@@ -271,8 +263,8 @@ def adapted_scores(
             different = np.triu(different)
         scores.append(matcher.similarities(first, second)[different])
     scores = np.clip(np.concatenate(scores), -1.0, 1.0)
-    if scores.min() > _MOST_ALIKE:
+    if scores.min() > _MAX_COSINE:
         raise DatasetError(
-            "The embeddings of the images are all alike; give images of different eyes."
+            "The embeddings of all images are the same; give images of different eyes."
         )
     return scores

@@ -1,4 +1,4 @@
-"""Whole folders of images embedded, for galleries and calibrations."""
+"""Embedding of whole folders of images, for galleries and calibrations."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from iris_tf.recognition.recognizer import IrisRecognizer
 from iris_tf.support.errors import DatasetError, ExtractionError
 from iris_tf.support.progress import track
 
-FLAT = "flat"  # one folder of images whose names tell no identity
+FLAT = "flat"  # a folder of images whose names do not give identities
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,16 +24,16 @@ class EmbeddedFolder:
     Attributes
     ----------
     layout : str
-        The layout found, or `FLAT`.
+        Layout of the folder, or `FLAT`.
     images, identities : tuple of str
-        Of the images that could be used; the identity in the layout `FLAT` is the
-        image's name.
+        Name and identity of each image that could be used; in the layout `FLAT` the identity is
+        the name.
     embeddings : ndarray of shape (n, D), float32
         Unit vectors.
     failed : tuple of (str, str)
-        Image and reason of each that could not be used.
+        Name of each image that could not be used, and the reason.
     outside : int
-        Images that do not fit the layout.
+        Number of images that do not fit the layout.
     """
 
     layout: str
@@ -49,24 +49,24 @@ class EmbeddedFolder:
         return dict(Counter(reason for _, reason in self.failed).most_common())
 
     def gallery(self, origin: Origin) -> Gallery:
-        """The images as a gallery; `origin` is the recogniser's."""
+        """Gallery of the images; `origin` is the recogniser's."""
         return Gallery(self.embeddings, self.identities, self.images, origin)
 
 
 def embed_folder(
     recognizer: IrisRecognizer, folder: str | Path, layout: str = AUTO, stage: str = "Embedding"
 ) -> EmbeddedFolder:
-    """Embed every image of a folder; those that cannot be used are counted.
+    """Embed every image of a folder that can be used, and list the others.
 
     Parameters
     ----------
     recognizer : IrisRecognizer
     folder : str or Path
-        In a layout that `read_layout` knows, or, with ``"auto"``, images alone.
+        Folder in one of `LAYOUTS`, or, with ``"auto"``, one that holds nothing but images.
     layout : str
         One of `LAYOUTS`.
     stage : str
-        What the progress bar says.
+        Label of the progress bar.
 
     Raises
     ------
@@ -89,7 +89,7 @@ def embed_folder(
         reasons = ", ".join(sorted({reason for _, reason in failed}))
         raise DatasetError(
             f"{folder}: none of its {len(rows)} images can be used ({reasons}); give near-infrared "
-            "images of eyes."
+            "eye images."
         )
     return EmbeddedFolder(
         name, tuple(images), tuple(identities), np.stack(embeddings), tuple(failed), outside
@@ -109,7 +109,7 @@ def _list(folder: Path, layout: str) -> tuple[str, list[tuple[str, str]], int]:
 
 
 def _flat(folder: Path) -> list[str]:
-    """Images of a folder that has no subfolders."""
+    """Names of the images in a folder without subfolders, else none."""
     if not folder.is_dir():
         return []
     entries = [path for path in folder.iterdir() if not path.name.startswith(".")]

@@ -1,4 +1,4 @@
-"""Any model a user can name: a ``.tflite`` file, a ``.keras`` file or a run folder."""
+"""Opens any model that a user can name: a ``.tflite`` or ``.keras`` file, or a run folder."""
 
 import itertools
 import logging
@@ -21,14 +21,14 @@ _log = logging.getLogger(__name__)
 
 
 class Embedder(Protocol):
-    """What turns crops into embeddings.
+    """Computes embeddings of ROI crops.
 
     Attributes
     ----------
     path : Path
         The model's file.
     input_size : tuple of (int, int)
-        Height and width of the crop it works on.
+        Height and width that crops are resized to, in pixels.
     embedding_size : int
         Length of an embedding.
     matcher : Matcher
@@ -41,11 +41,22 @@ class Embedder(Protocol):
     matcher: Matcher
 
     def embed(self, rois: Iterable[np.ndarray]) -> np.ndarray:
-        """Unit vectors (n, embedding_size), float32, of uint8 crops of any size."""
+        """Embed crops.
+
+        Parameters
+        ----------
+        rois : iterable of ndarray of shape (height, width), uint8
+            Crops of any size.
+
+        Returns
+        -------
+        ndarray of shape (n, embedding_size), float32
+            Unit vectors.
+        """
 
 
 class KerasEmbedder:
-    """`Embedder` for a ``.keras`` file. Loads TensorFlow.
+    """`Embedder` of a ``.keras`` file. Loads TensorFlow.
 
     Parameters
     ----------
@@ -58,11 +69,11 @@ class KerasEmbedder:
     Raises
     ------
     ModelError
-        When the file is missing or no model of this project.
+        When the file is missing or not a model of this project.
     """
 
     def __init__(self, path: str | Path, phase_share: float = 0.0):
-        # Here, because `embed` and `verify` on a .tflite must not load TensorFlow.
+        # Imported here, because `embed` and `verify` must not load TensorFlow for a .tflite file.
         from iris_tf.networks.embed_rois import embed_rois, load_embedding_model
 
         self.path = Path(path)
@@ -86,14 +97,14 @@ class KerasEmbedder:
 
 
 class ExportedEmbedder(TFLiteEmbedder):
-    """`Embedder` for a ``.tflite`` file.
+    """`Embedder` of a ``.tflite`` file.
 
     Parameters
     ----------
     path : str or Path
         The file.
     card : ModelCard, optional
-        The file's card; without it embeddings are compared by their plain cosine.
+        Its card; without one, embeddings are compared by their plain cosine.
 
     Raises
     ------
@@ -107,7 +118,7 @@ class ExportedEmbedder(TFLiteEmbedder):
 
 
 def crop_settings(path: str | Path) -> dict[str, str] | None:
-    """Which crops a model was trained on.
+    """Crops that a model was trained on.
 
     Parameters
     ----------
@@ -117,8 +128,7 @@ def crop_settings(path: str | Path) -> dict[str, str] | None:
     Returns
     -------
     dict or None
-        ``roi_mode`` and ``segmenter``, from the run or the model card; None where
-        neither is at hand.
+        ``roi_mode`` and ``segmenter`` from the run or the model card, or None without either.
     """
     path = Path(path)
     if path.is_dir():
@@ -135,12 +145,13 @@ def crop_settings(path: str | Path) -> dict[str, str] | None:
 def open_model(path: str | Path) -> Embedder:
     """Open a ``.tflite`` file, a ``.keras`` file, or a run folder's best checkpoint.
 
-    A run's model has the phase code of its recipe, a ``.keras`` file the learned part alone.
+    The model of a run includes the phase code of its recipe; a ``.keras`` file has the learned
+    component alone.
 
     Raises
     ------
     ModelError
-        When there is no such model, or it is not one of this project.
+        When there is no such model, or it was not made by this project.
     """
     path = Path(path)
     if path.is_dir():
@@ -153,8 +164,8 @@ def open_model(path: str | Path) -> Embedder:
     card = ModelCard.of_file(path)
     if card is None and path.is_file():
         _log.warning(
-            "%s: no model card knows this file, so crops are taken as they are and embeddings "
-            "compared by their cosine; if it has a phase code, keep it beside its %s.",
+            "%s: no model card describes this file, so crops are not checked and embeddings are "
+            "compared by their plain cosine; if it has a phase code, keep it beside its %s.",
             path, CARD_NAME,
         )  # fmt: skip
     return ExportedEmbedder(path, card)

@@ -1,4 +1,4 @@
-"""Iris recognition with one object: enrol, verify, identify."""
+"""Iris recognition by one object: enrolment, verification, identification."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -7,34 +7,38 @@ from pathlib import Path
 
 import numpy as np
 
+from iris_tf.config.names import IDENTIFICATION_POINT, VERIFICATION_POINT
 from iris_tf.matching.calibration import Calibration
 from iris_tf.matching.gallery import Gallery
 from iris_tf.matching.matcher import Matcher
 from iris_tf.matching.template import Origin, Template, unit
-from iris_tf.recognition.cropper import Cropper, Picture
+from iris_tf.recognition.cropper import Cropper, EyeImageSource
 from iris_tf.segmentation.quality import IrisQuality
 from iris_tf.support.errors import ExtractionError, FailureReason, ModelError
 from iris_tf.tflite.model_card import ModelCard
 from iris_tf.tflite.released_models import RECOGNITION, released_model
 from iris_tf.tflite.tflite_embedder import TFLiteEmbedder
 
+EyeImages = EyeImageSource | Sequence[EyeImageSource]
+"""One or more eye images or ROI crops."""
+
 
 @dataclass(frozen=True)
 class Verification:
-    """Outcome of one comparison.
+    """Result of a verification.
 
     Attributes
     ----------
     similarity : float
-        Cosine of the two embeddings, -1..1; of phase codes, at their best turn.
+        Cosine similarity of the two templates, -1..1; see `iris_tf.matching.matcher.Matcher`.
     threshold : float
-        Least similarity that counts as the same eye.
+        Least similarity that is accepted as the same eye.
     operating_point : str
-        Key of the thresholds.
+        Name of the threshold.
     same_eye : bool
-        The decision.
+        The decision: whether the similarity reaches the threshold.
     quality : IrisQuality or None
-        Of the probe; None when it was a crop.
+        Quality of the probe; None if it was a crop.
     calibration : str or None
         Name of the calibration in use.
     """
@@ -56,11 +60,11 @@ class Match:
     identity : str
         The identity.
     similarity : float
-        The greatest of its images, -1..1.
+        Highest cosine similarity of its images, -1..1.
     image : str
-        The image it belongs to; ``""`` where that is not known.
+        The image with this similarity, or ``""`` if unknown.
     same_eye : bool
-        Whether it reaches the threshold.
+        The decision: whether the similarity reaches the threshold.
     """
 
     identity: str
@@ -71,18 +75,18 @@ class Match:
 
 @dataclass(frozen=True)
 class Identification:
-    """Outcome of a search.
+    """Result of a search in a gallery.
 
     Attributes
     ----------
     matches : tuple of Match
         All identities, the most similar first.
     threshold : float
-        Least similarity that counts as the same eye.
+        Least similarity that is accepted as the same eye.
     operating_point : str
-        Key of the thresholds.
+        Name of the threshold.
     quality : IrisQuality or None
-        Of the probe; None when it was a crop.
+        Quality of the probe; None if it was a crop.
     calibration : str or None
         Name of the calibration in use.
     """
@@ -100,20 +104,19 @@ class Identification:
 
 
 class IrisRecognizer:
-    """Recognise eyes in near-infrared images, offline and without TensorFlow.
+    """Recognises irises in near-infrared eye images, offline and without TensorFlow.
 
-    How to segment and crop and where to decide is read from the model card beside
-    the model. One object may be used from several threads at once; results are those of one
-    thread.
+    Segmenter, crop, comparison and thresholds are those of the model card beside the model.
+    One object may be used from several threads at once, with the results of a single thread.
 
     Parameters
     ----------
     model : str or Path, optional
-        A ``.tflite`` file with its card; None for the released one.
+        A ``.tflite`` file with its card; by default the released model.
     threads : int, optional
-        Threads that LiteRT may use.
+        Threads that LiteRT may use for one image.
     calibration : str or Path, optional
-        A file of `iris-tf calibrate` for this very model.
+        A file that `iris-tf calibrate` wrote for this model file.
 
     Attributes
     ----------
@@ -122,18 +125,19 @@ class IrisRecognizer:
     card : ModelCard
         The model's card.
     matcher : Matcher
-        Compares embeddings as the card says.
+        Compares embeddings as the card prescribes.
     calibration : Calibration or None
         The calibration in use.
     origin : Origin
-        What templates made here carry, so that only like ones are compared.
+        Model and calibration of the templates made here; only templates of the same origin are
+        compared.
     thresholds : dict of str to float
-        The calibration's, or else the card's.
+        Thresholds of the calibration or, without one, of the card, by operating point.
 
     Raises
     ------
     ModelError
-        When model, card or calibration cannot be used, or do not belong together.
+        When model, card or calibration cannot be used or do not belong together.
 
     Examples
     --------
@@ -168,37 +172,37 @@ class IrisRecognizer:
             or len(calibration.matrix) != learned_size
         ):
             raise ModelError(
-                f"{path}: this calibration is of another model file ({calibration.model}, SHA-256 "
-                f"{calibration.model_sha256[:12]}) than {self.model}; make one for this "
+                f"{path}: this calibration was made for another model file ({calibration.model}, "
+                f"SHA-256 {calibration.model_sha256[:12]}) than {self.model}; make one for this "
                 "model with `iris-tf calibrate`."
             )
-        # The file may be the same: how codes are compared is in the card alone.
+        # The model file may be the same: how phase codes are compared is in the card alone.
         if calibration.matcher != self.matcher:
             raise ModelError(
-                f"{path}: when this calibration was made, {self.model} compared its phase codes "
-                "otherwise than its card says now, so the thresholds do not hold; make it again "
-                "with `iris-tf calibrate`."
+                f"{path}: since this calibration was made, the card of {self.model} has changed "
+                "how phase codes are compared, so the thresholds do not hold; make it again with "
+                "`iris-tf calibrate`."
             )
         self.calibration = calibration
         self.thresholds = calibration.impostors.thresholds
         self.origin = dataclasses.replace(self.origin, calibration=calibration.id)
 
-    def enroll(self, images: Picture | Sequence[Picture], kind: str = "auto") -> Template:
-        """Make a template of one or several images of one eye.
+    def enroll(self, images: EyeImages, kind: str = "auto") -> Template:
+        """Make a template from one or more images of one eye.
 
         Parameters
         ----------
         images : str, Path, ndarray of shape (height, width), uint8, or a sequence of these
-            Near-infrared images of the eye, or its crops. The template of several is
-            their mean embedding, brought to length 1; phase codes are turned to fit the
-            first image's before.
+            Near-infrared images of the eye, or ROI crops. The template of several is their mean
+            embedding, scaled to unit length, after rotation of the phase codes to align with the
+            first image's.
         kind : {"auto", "eye", "roi"}
-            What the images are, see `iris_tf.recognition.cropper.Cropper`.
+            Whether these are eye images or crops, see `iris_tf.recognition.cropper.Cropper`.
 
         Raises
         ------
         ExtractionError
-            When an image cannot be read or shows no usable iris; ``reason`` says why.
+            When an image cannot be read or shows no usable iris; ``reason`` tells which.
         """
         embeddings, qualities = self._embed(images, kind)
         if not len(embeddings):
@@ -207,7 +211,7 @@ class IrisRecognizer:
             )
         return Template(self._template_embedding(embeddings), self.origin, _mean(qualities))
 
-    def embed(self, images: Picture | Sequence[Picture], kind: str = "auto") -> np.ndarray:
+    def embed(self, images: EyeImages, kind: str = "auto") -> np.ndarray:
         """Embed images, one by one.
 
         Parameters
@@ -218,7 +222,7 @@ class IrisRecognizer:
         Returns
         -------
         ndarray of shape (n, D), float32
-            Unit vectors; with a calibration, adapted by it.
+            Unit vectors, adapted by the calibration if there is one.
 
         Raises
         ------
@@ -228,11 +232,12 @@ class IrisRecognizer:
         return self._embed(images, kind)[0]
 
     def similarities(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        """Compare embeddings of `embed`, every one of a set with every one of another.
+        """Compare every embedding of one set with every embedding of another.
 
         Parameters
         ----------
         first, second : ndarray of shape (n, D), (m, D), float32
+            Embeddings from `embed`.
 
         Returns
         -------
@@ -244,8 +249,8 @@ class IrisRecognizer:
     def verify(
         self,
         template: Template,
-        probe: Picture | Sequence[Picture] | Template,
-        operating_point: str = "far_1e-2",
+        probe: EyeImages | Template,
+        operating_point: str = VERIFICATION_POINT,
         kind: str = "auto",
     ) -> Verification:
         """Decide whether a probe shows the eye of a template.
@@ -257,16 +262,16 @@ class IrisRecognizer:
         probe : image, sequence of images, or Template
             See `enroll`.
         operating_point : str
-            Key of `thresholds`.
+            Name of one of `thresholds`.
         kind : {"auto", "eye", "roi"}
-            What the probe is.
+            Whether the probe is an eye image or a crop.
 
         Raises
         ------
         ExtractionError
             When the probe cannot be used.
         ModelError
-            When a template is of another model or calibration, or there is no such
+            When a template was made with another model or calibration, or there is no such
             operating point.
         """
         threshold = self.threshold(operating_point)
@@ -285,26 +290,26 @@ class IrisRecognizer:
 
     def identify(
         self,
-        probe: Picture | Sequence[Picture] | Template,
+        probe: EyeImages | Template,
         gallery: Gallery | Mapping[str, Template],
-        operating_point: str = "far_1e-3",
+        operating_point: str = IDENTIFICATION_POINT,
         kind: str = "auto",
     ) -> Identification:
-        """Search a probe among enrolled eyes.
+        """Search a gallery for the identity of a probe.
 
-        Every enrolled image is one more chance of a false match, hence the stricter
-        operating point.
+        Every enrolled image is one more chance of a false match, hence the stricter operating
+        point.
 
         Parameters
         ----------
         probe : image, sequence of images, or Template
             See `enroll`.
         gallery : Gallery, or mapping of identity to Template
-            The enrolled eyes.
+            The enrolled templates.
         operating_point : str
-            Key of `thresholds`.
+            Name of one of `thresholds`.
         kind : {"auto", "eye", "roi"}
-            What the probe is.
+            Whether the probe is an eye image or a crop.
 
         Raises
         ------
@@ -326,7 +331,7 @@ class IrisRecognizer:
         )
 
     def threshold(self, operating_point: str) -> float:
-        """Least similarity that counts as the same eye.
+        """Least similarity that is accepted as the same eye.
 
         Raises
         ------
@@ -345,7 +350,7 @@ class IrisRecognizer:
     def _calibration_name(self) -> str | None:
         return None if self.calibration is None else self.calibration.name
 
-    def _probe(self, probe: Picture | Sequence[Picture] | Template, kind: str) -> Template:
+    def _probe(self, probe: EyeImages | Template, kind: str) -> Template:
         if not isinstance(probe, Template):
             return self.enroll(probe, kind)
         self.origin.require(probe.origin, "The probe")
@@ -359,16 +364,14 @@ class IrisRecognizer:
         aligned = [first, *(self.matcher.align(embedding, first) for embedding in rest)]
         return unit(np.mean(aligned, axis=0))
 
-    def _embed(
-        self, images: Picture | Sequence[Picture], kind: str
-    ) -> tuple[np.ndarray, list[IrisQuality]]:
-        """Embeddings of all images, and the quality of those that are eye images."""
-        pictures = [images] if isinstance(images, str | Path | np.ndarray) else images
+    def _embed(self, images: EyeImages, kind: str) -> tuple[np.ndarray, list[IrisQuality]]:
+        """Embeddings (n, D) of all images, and the quality of those that are eye images."""
+        sources = [images] if isinstance(images, str | Path | np.ndarray) else images
         qualities = []
 
         def rois():
-            for picture in pictures:
-                crop = self._crop(picture, kind)
+            for source in sources:
+                crop = self._crop(source, kind)
                 if crop.quality is not None:
                     qualities.append(crop.quality)
                 yield crop.roi

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from iris_tf.config.names import FMRS
 from iris_tf.config.precision import PRECISIONS
-from iris_tf.metrics.figures import FMRS
 from iris_tf.report.report_data import ReportRow, TrainingCurve
 
 if TYPE_CHECKING:  # both libraries are slow to import, and most commands draw nothing

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from iris_tf.metrics.figures import CMC_RANKS, FMRS
+from iris_tf.config.names import FMRS
+from iris_tf.metrics.figures import CMC_RANKS
 from iris_tf.metrics.open_set import FPIRS
 from iris_tf.report.report_data import ReportRow
 from iris_tf.report.report_words import HEADINGS, NOTHING, interval, percent, table_cells

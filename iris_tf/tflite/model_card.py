@@ -1,4 +1,4 @@
-"""The model card: how to crop for a model and where to decide, in a file beside it."""
+"""The model card: how to crop, compare and decide with a model, in a file beside it."""
 
 import contextlib
 import dataclasses
@@ -18,6 +18,9 @@ from iris_tf.tflite.released_models import RECOGNITION, released_folder
 SCHEMA_VERSION = 1
 _LATER_TEXTS = {"weights_sha256": "", "segmenter_version": ""}  # the first cards had none
 _LATER_FIELDS = _LATER_TEXTS | {"phase": None}
+
+NORM_TOLERANCE = 0.01
+"""Largest deviation of an embedding's length from 1 (float16 and int8 arithmetic are inexact)."""
 
 
 @dataclass(frozen=True)
@@ -63,14 +66,14 @@ class ModelCard:
     embedding_size : int
         Length of the embedding.
     phase : PhaseCodeLayout or None
-        The component of the embedding that is compared at its best rotation (an object with
+        Where in the embedding the phase code lies and how far it is rotated (an object with
         ``size``, ``columns`` and ``turns`` in JSON, or null).
     thresholds : dict of str to float
-        Least cosine similarity that counts as the same eye, for the operating
-        points ``"eer"``, ``"far_1e-2"`` and ``"far_1e-3"`` (FAR 1 % and 0.1 %).
+        Least cosine similarity that is accepted as the same eye, by operating point: those of
+        `OPERATING_POINTS`, ``"eer"``, ``"far_1e-2"`` and ``"far_1e-3"`` (FAR 1 % and 0.1 %).
     thresholds_from : dict
-        What the thresholds were estimated on: ``dataset``, ``split``, and the numbers
-        of ``genuine_comparisons`` and ``impostor_comparisons``.
+        Where the thresholds come from: ``dataset``, ``split``, and the numbers of
+        ``genuine_comparisons`` and ``impostor_comparisons``.
     files : dict of str to ModelFile
         The files by name, all in the card's folder.
     training_data : str

@@ -8,17 +8,16 @@ import numpy as np
 from iris_tf.imaging.images import resize_roi
 from iris_tf.support.errors import ModelError
 from iris_tf.tflite.litert_model import LiteRTModel
+from iris_tf.tflite.model_card import NORM_TOLERANCE
 from iris_tf.tflite.signatures import EMBEDDING
-
-_NORM_TOLERANCE = 0.01
 
 
 class TFLiteEmbedder:
-    """Turn region-of-interest crops into unit vectors with one TFLite model.
+    """Computes embeddings of ROI crops with one TFLite model.
 
     The model is the project's export: signature ``serving_default`` with input
     ``roi``, float32 ``(1, H, W, 1)`` in 0..255, and output ``embedding``, float32
-    ``(1, D)`` of unit norm. Crops go through one at a time, as on a phone. One
+    ``(1, D)`` of unit norm. Crops are processed one at a time, as on a phone. One
     object may be used from several threads at once.
 
     Parameters
@@ -40,14 +39,13 @@ class TFLiteEmbedder:
     Raises
     ------
     ModelError
-        When the file is missing, is not TFLite, or has another signature, input
-        or output than the project's exports.
+        When the file is missing, is not TFLite, or its signature, input or output differ
+        from those of the project's exports.
 
     Examples
     --------
     >>> embedder = TFLiteEmbedder("models/mobiiris/mobiiris_float16.tflite")  # doctest: +SKIP
     >>> a, b = embedder.embed([crop_a, crop_b])  # doctest: +SKIP
-    >>> similarity = float(a @ b)  # doctest: +SKIP
     """
 
     def __init__(self, path: str | Path, threads: int = 1):
@@ -72,13 +70,13 @@ class TFLiteEmbedder:
         Raises
         ------
         ModelError
-            When the model's output is NaN, zero or otherwise not of unit length.
+            When the model's output is NaN or not of unit length.
         """
         embeddings = []
         for number, roi in enumerate(rois):
             output = self._model(resize_roi(roi, self.input_size))
             norm = float(np.linalg.norm(output))
-            if not abs(norm - 1.0) <= _NORM_TOLERANCE:  # also true for NaN
+            if not abs(norm - 1.0) <= NORM_TOLERANCE:  # also true for NaN
                 raise ModelError(
                     f"{self.path}: the embedding of crop {number} (counted from 0) has length "
                     f"{norm:.3g} instead of 1; the model is broken, export it again with "

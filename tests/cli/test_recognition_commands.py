@@ -124,11 +124,11 @@ def test_identify(run_cli, pixel_model, eyes, wall, stranger, noisy_eye, tmp_pat
     status, out, _ = run_cli(*arguments, stranger, "--top", 2)
     assert status == 1
     assert len(rows_of(out)) == 2
-    assert "no identity is over it" in out
+    assert "no identity reaches it" in out
 
 
 @pytest.mark.parametrize(
-    ("comparisons", "few"), [(29_999, ", too few to be sure of its rate"), (30_000, "")]
+    ("comparisons", "few"), [(29_999, ", too few to support this rate"), (30_000, "")]
 )
 def test_the_rate_of_a_search_says_what_it_rests_on(
     run_cli, pixel_model, eyes, tmp_path, comparisons, few
@@ -139,7 +139,7 @@ def test_the_rate_of_a_search_says_what_it_rests_on(
     (tmp_path / "model_card.json").write_text(json.dumps(values))
     probe = eyes / "ann" / "0.png"
     _, out, _ = run_cli("identify", "--model", model, "--gallery", eyes, probe)
-    assert f"(threshold from {comparisons} comparisons of different eyes{few})" in out
+    assert f"(threshold from {comparisons} impostor comparisons{few})" in out
 
 
 def test_several_identities_over_the_threshold(run_cli, pixel_model, eyes, tmp_path):
@@ -147,7 +147,7 @@ def test_several_identities_over_the_threshold(run_cli, pixel_model, eyes, tmp_p
     arguments = ("identify", "--model", pixel_model, "--gallery", eyes, eyes / "ann" / "0.png")
     status, out, _ = run_cli(*arguments)
     assert status == 0
-    assert "2 identities are over it, the most similar is ann" in out
+    assert "2 identities reach it, the most similar is ann" in out
 
 
 def test_a_saved_gallery_gives_the_same(
@@ -182,9 +182,9 @@ def test_calibrate_and_use_it(run_cli, released, camera, eyes):
     written = released.parent / "calibration-front-door.json"
     assert status == 0
     assert "Calibrating: 53/53" in err
-    assert "calibration front-door of pixels: 52 images, who is who is not known" in out
+    assert "calibration front-door of pixels: 52 images, identities unknown" in out
     assert "skipped, unreadable: 1" in out
-    assert f"{52 * 51 // 2} pairs" in out
+    assert f"{52 * 51 // 2} impostor comparisons" in out
     assert f"written to {written}" in out
     made = Calibration.read(written)
     threshold = made.impostors.thresholds["far_1e-2"]
@@ -196,7 +196,7 @@ def test_calibrate_and_use_it(run_cli, released, camera, eyes):
     assert f"similarity {similarity:.6f}, threshold {threshold:.6f}" in out
     assert out.splitlines()[-1] == f"calibration: {made.id}"
     _, out, _ = run_cli("identify", "--gallery", eyes, first, "--calibration", written)
-    assert f"(threshold from {made.impostors.pairs} pairs, fitted tail)" in out
+    assert f"(threshold from {made.impostors.pairs} impostor comparisons, fitted tail)" in out
     assert out.splitlines()[-1] == f"calibration: {made.id}"
     _, out, _ = run_cli("embed", first, second, "--calibration", written)
     records = [json.loads(line)["embedding"] for line in out.splitlines()]
@@ -226,7 +226,7 @@ def test_calibrations_that_cannot_be(
     pair = sorted((eyes / "ann").iterdir())
     for verb in ("verify", "embed"):
         message = refused(run_cli, verb, "--model", other_model, *pair, "--calibration", out)
-        assert "is of another model file" in message
+        assert "was made for another model file" in message
     # Root may write anywhere, so the answer of the system is put in its mouth.
     folder = pixel_model.parent
     monkeypatch.setattr("os.access", lambda path, mode: path != folder)

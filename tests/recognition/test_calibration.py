@@ -143,7 +143,7 @@ def test_many_images_of_few_eyes_have_a_fitted_tail():
 def test_few_eyes_without_labels():
     embeddings, groups = eyes_of_one_camera(np.random.default_rng(9), 9, 10)
     assert estimate_impostors(embeddings, groups.tolist()).pairs == 36 * 100
-    with pytest.raises(DatasetError, match=r"seem to be of 9 eyes, .* at least 10"):
+    with pytest.raises(DatasetError, match=r"appear to show 9 eyes, .* at least 10"):
         estimate_impostors(embeddings)
 
 
@@ -190,9 +190,9 @@ def test_of_many_images_some_are_compared():
 
 
 def test_images_that_are_all_alike():
-    with pytest.raises(DatasetError, match="all alike"):
+    with pytest.raises(DatasetError, match="all images are the same"):
         estimate_impostors(np.ones((60, 4)) / 2, list(range(60)))
-    with pytest.raises(DatasetError, match="so alike that they seem to be of 1 eye,"):
+    with pytest.raises(DatasetError, match="so similar that they appear to show 1 eye,"):
         estimate_impostors(np.ones((60, 4)) / 2)
 
 
@@ -290,13 +290,14 @@ def test_templates_of_another_calibration(
     values["matrix"][0][0] += 0.01
     (tmp_path / "later.json").write_text(json.dumps(values))
     later = IrisRecognizer(pixel_model, calibration=tmp_path / "later.json")
-    with pytest.raises(ModelError, match="use the same, or enrol"):
+    with pytest.raises(ModelError, match="use the same for both, or enrol"):
         later.verify(calibrated.enroll(noisy_eye(0, 0)), noisy_eye(0, 1))
 
 
 def test_a_calibration_of_another_model(other_model, calibration, tmp_path):
     calibration.write(tmp_path / "gate.json")
-    with pytest.raises(ModelError, match=r"gate\.json: this calibration is of another model file"):
+    message = r"gate\.json: this calibration was made for another model file"
+    with pytest.raises(ModelError, match=message):
         IrisRecognizer(other_model, calibration=tmp_path / "gate.json")
 
 

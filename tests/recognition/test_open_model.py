@@ -83,5 +83,5 @@ def test_a_file_of_which_no_card_knows_is_opened_with_a_warning(exported, tmp_pa
     assert open_model(path).matcher == Matcher()
     assert crop_settings(path) is None
     [message] = caplog.messages
-    assert str(path) in message and "no model card knows this file" in message
+    assert str(path) in message and "no model card describes this file" in message
     assert "\n" not in message

@@ -73,10 +73,10 @@ def test_round_trip(card, folder):
     assert ModelCard.beside(folder / "mobiiris_float16.tflite") == card
 
 
-def test_a_part_that_is_turned_is_kept(card, folder):
-    turned = dataclasses.replace(card, phase=PhaseCodeLayout(96, 16, 2))
-    turned.write(folder / "model_card.json")
-    assert ModelCard.read(folder / "model_card.json") == turned
+def test_the_layout_of_a_phase_code_is_kept(card, folder):
+    with_code = dataclasses.replace(card, phase=PhaseCodeLayout(96, 16, 2))
+    with_code.write(folder / "model_card.json")
+    assert ModelCard.read(folder / "model_card.json") == with_code
     for wrong in ({"size": 96}, {"size": 96, "columns": 7, "turns": 2}, [], 96,
                   {"size": 128, "columns": 16, "turns": 2}):  # fmt: skip
         change(folder / "model_card.json", phase=wrong)
