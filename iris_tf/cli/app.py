@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from iris_tf.cli.benchmark_commands import benchmark
-from iris_tf.cli.console import LayoutName, load_tensorflow, one_of, report_errors
+from iris_tf.cli.console import LayoutName, echo, load_tensorflow, one_of, report_errors
 from iris_tf.cli.recognition_commands import add_verbs
 from iris_tf.config.names import (
     ALL_SPLITS,
@@ -50,7 +50,7 @@ def main() -> None:
 
 def _version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"iris_tf {__version__}")
+        echo(f"iris_tf {__version__}")
         raise typer.Exit
 
 
@@ -85,7 +85,7 @@ def synthesize(
     from iris_tf.synthetic.dataset_writer import synthesize
 
     synthesize(out, subjects, images, seed, jobs, image_format, cameras, scheduler)
-    typer.echo(f"{2 * subjects * images} images of {2 * subjects} eyes in {out}")
+    echo(f"{2 * subjects * images} images of {2 * subjects} eyes in {out}")
 
 
 @app.command()
@@ -162,23 +162,23 @@ def prepare(
         scheduler=scheduler,
     )
     counts = dataset.counts
-    typer.echo(
+    echo(
         f"{dataset.layout}: {counts['prepared']} of {counts['images']} images cropped, "
-        f"{counts['identities']} identities of {counts['persons']} persons, in {out}"
+        f"{counts['identities']} identities of {counts['persons']} subjects, in {out}"
     )
     if counts["identities_with_one_image"]:
-        typer.echo(
+        echo(
             f"  identities with one image, which give no triplet: "
             f"{counts['identities_with_one_image']}"
         )
     for reason, count in dataset.failures.items():
-        typer.echo(f"  failed, {reason}: {count} ({100 * count / counts['images']:.1f} %)")
+        echo(f"  failed, {reason}: {count} ({100 * count / counts['images']:.1f} %)")
     for note, count in counts["notes"].items():
-        typer.echo(f"  converted, {note}: {count}")
+        echo(f"  converted, {note}: {count}")
     if counts["outside_layout"]["images"]:
         examples = ", ".join(counts["outside_layout"]["examples"][:3])
-        typer.echo(f"  not in the layout: {counts['outside_layout']['images']} ({examples})")
-    typer.echo(f"  to look through: {out / 'contact_sheet.html'}")
+        echo(f"  not in the layout: {counts['outside_layout']['images']} ({examples})")
+    echo(f"  to look through: {out / 'contact_sheet.html'}")
 
 
 @app.command()
@@ -188,10 +188,10 @@ def train(
         list[str] | None, typer.Argument(help="key=value, e.g. network.embedding_size=256")
     ] = None,
     resume: Annotated[
-        Path | None, typer.Option(help="Go on with the interrupted run in this folder.")
+        Path | None, typer.Option(help="Resume the interrupted run in this folder.")
     ] = None,
 ) -> None:
-    """Train one model as a recipe says, or go on with an interrupted run.
+    """Train one model from a recipe, or resume an interrupted run.
 
     The run's folder holds the resolved recipe, checkpoints (best and last),
     history.csv and TensorBoard logs.
@@ -211,7 +211,7 @@ def train(
     state = folder.state()
     last = state.history[-1]
     figure = f", val EER {100 * last['val_eer']:.2f} %" if "val_eer" in last else ""
-    typer.echo(
+    echo(
         f"{folder.path}: {state.epochs_done} epochs, loss {last['loss']:.4f}{figure}; "
         f"best epoch {state.best_epoch}, {folder.best}"
     )
@@ -236,7 +236,7 @@ def export(
 
     folder, card = export_run(run, [part.strip() for part in precision.split(",")])
     for name, file in card.files.items():
-        typer.echo(
+        echo(
             f"{folder / name}: {file.bytes / 2**20:.2f} MiB, "
             f"least cosine with Keras {card.parity[file.precision]:.6f}"
         )
@@ -276,7 +276,7 @@ def evaluate(
         Path | None, typer.Option(help="CSV of image pairs to compare, with --genuine.")
     ] = None,
     resamples: Annotated[
-        int, typer.Option(min=1, help="Of the bootstrap over persons, for the intervals.")
+        int, typer.Option(min=1, help="Of the bootstrap over subjects, for the intervals.")
     ] = 1000,
     scores: Annotated[
         Path | None, typer.Option(help=".npz file to write: how often each score occurs.")
@@ -286,13 +286,13 @@ def evaluate(
         typer.Option(min=0, help="Timed inferences of each .tflite, at least 50; 0: no timing."),
     ] = 50,
     occlusion_eyes: Annotated[
-        int, typer.Option(min=0, help="Eyes to map what each model looks at; 0: none.")
+        int, typer.Option(min=0, help="Eyes to draw saliency maps for, with each model; 0: none.")
     ] = 4,
 ) -> None:
     """Compare all pairs of a split: EER, FNMR, CMC with confidence intervals.
 
     Of several models, the first is the one that the others are compared with, on
-    the same resamples of persons.
+    the same resamples of subjects.
     """
     from iris_tf.evaluation.evaluate_model import EvaluationRequest
     from iris_tf.pipelines.evaluation_stage import evaluate_and_report
@@ -315,8 +315,8 @@ def evaluate(
         occlusion_eyes=occlusion_eyes,
     )
     for line in summary(evaluate_and_report(request, out, scores, latency_runs)):
-        typer.echo(line)
-    typer.echo(f"written to {out / 'metrics.json'}")
+        echo(line)
+    echo(f"written to {out / 'metrics.json'}")
 
 
 add_verbs(app)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from iris_tf.cli.console import LayoutName, SegmenterName, load_tensorflow
+from iris_tf.cli.console import LayoutName, SegmenterName, echo, load_tensorflow
 from iris_tf.data.layouts import AUTO
 from iris_tf.segmentation.segmenter import DEFAULT_SEGMENTER
 from iris_tf.support.errors import BenchmarkError
@@ -25,17 +25,17 @@ def latency(
     from iris_tf.support.files import write_json
 
     result = measure_latency(model, _integers("--threads", threads), runs)
-    typer.echo(f"{model} on {result['machine']['cpu']}, {result['runtime']}; milliseconds")
-    typer.echo("threads   init     min  median     p90     p95")
+    echo(f"{model} on {result['machine']['cpu']}, {result['runtime']}; milliseconds")
+    echo("threads   init     min  median     p90     p95")
     for row in result["rows"]:
         figures = [
             row["init"]["median"],
             *(row["inference"][k] for k in ("min", "median", "p90", "p95")),
         ]
-        typer.echo(f"{row['threads']:>7}" + "".join(f"{figure:8.2f}" for figure in figures))
+        echo(f"{row['threads']:>7}" + "".join(f"{figure:8.2f}" for figure in figures))
     if out is not None:
         write_json(out, result)
-        typer.echo(f"written to {out}")
+        echo(f"written to {out}")
 
 
 @benchmark.command(name="import")
@@ -47,11 +47,11 @@ def benchmark_import(
     from iris_tf.benchmark.collection import PAGE, import_results
 
     found = import_results(results, out)
-    typer.echo(
+    echo(
         f"{found.results} results, {found.added} of them new: {found.rows} rows, {found.invalid} "
         f"invalid, {found.failures} not measured"
     )
-    typer.echo(f"written to {out / PAGE}")
+    echo(f"written to {out / PAGE}")
 
 
 @benchmark.command(name="training")
@@ -71,9 +71,9 @@ def benchmark_training(
     from iris_tf.config.training_recipe import TrainRecipe
 
     result = measure_training(load_recipe(recipe, TrainRecipe, overrides), steps)
-    typer.echo(f"from memory:   {result['memory_images_per_s']:8.1f} images/s")
-    typer.echo(f"from pipeline: {result['pipeline_images_per_s']:8.1f} images/s")
-    typer.echo(f"ratio:         {result['ratio']:8.3f}")
+    echo(f"from memory:   {result['memory_images_per_s']:8.1f} images/s")
+    echo(f"from pipeline: {result['pipeline_images_per_s']:8.1f} images/s")
+    echo(f"ratio:         {result['ratio']:8.3f}")
 
 
 @benchmark.command(name="prepare")
@@ -93,20 +93,20 @@ def benchmark_prepare(
     from iris_tf.benchmark.preparation_speed import measure_preparation
 
     result = measure_preparation(images, segmenter, segmenter_model, layout)
-    typer.echo(f"{result['images']} images of {images}, segmenter {segmenter}")
-    typer.echo("                       main process             each worker")
-    typer.echo("processes  images/s    peak MiB  MiB/1,000 im.  peak MiB  MiB/1,000 im.")
+    echo(f"{result['images']} images of {images}, segmenter {segmenter}")
+    echo("                       main process             each worker")
+    echo("processes  images/s    peak MiB  MiB/1,000 im.  peak MiB  MiB/1,000 im.")
     for row in result["rows"]:
         memory = [row[f"{name}_{figure}"] for name in ("main", "worker")
                   for figure in ("peak_mib", "mib_per_1000_images")]  # fmt: skip
         peak_main, slope_main, peak_worker, slope_worker = (
             "-" if value is None else f"{value:.2f}" for value in memory
         )
-        typer.echo(
+        echo(
             f"{row['processes']:>9}{row['images_per_s']:>10.1f}{peak_main:>12}{slope_main:>15}"
             f"{peak_worker:>10}{slope_worker:>15}"
         )
-    typer.echo(f"ratio: {result['ratio']:.2f}")
+    echo(f"ratio: {result['ratio']:.2f}")
 
 
 @benchmark.command(name="evaluation")
@@ -123,16 +123,16 @@ def benchmark_evaluation(
     from iris_tf.support.files import write_json
 
     result = measure_evaluation(embeddings)
-    typer.echo("              embeddings  comparisons  seconds  comparisons/s  peak MiB")
+    echo("              embeddings  comparisons  seconds  comparisons/s  peak MiB")
     for row in result["rows"]:
-        typer.echo(
+        echo(
             f"{row['name']:<14}{row['embeddings']:>10}{row['comparisons']:>13}"
             f"{row['seconds']:>9.2f}{row['comparisons_per_s']:>15.0f}{row['peak_mib']:>10.0f}"
         )
-    typer.echo(f"ratio: {result['ratio']:.2f}, difference of EER {result['eer_difference']:.1e}")
+    echo(f"ratio: {result['ratio']:.2f}, difference of EER {result['eer_difference']:.1e}")
     if out is not None:
         write_json(out, result)
-        typer.echo(f"written to {out}")
+        echo(f"written to {out}")
 
 
 def _integers(option: str, text: str) -> list[int]:

@@ -1,4 +1,4 @@
-"""Evaluate models and write what was found: metrics, occlusion maps, scores and the report."""
+"""Evaluate models and write what was found: metrics, saliency maps, scores and the report."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -39,13 +39,13 @@ from iris_tf.training.run_folder import RunFolder
 CROPS_SHOWN = 24
 EYES_MAPPED = 4  # of each model
 AS_RELEASED = "released weights as they are"
-UNSEEN = {"subject": "persons", "identity": "identities"}
+UNSEEN = {"subject": "subjects", "identity": "identities"}
 
 
 def train_stage(stages: Stages, name: str, recipe: TrainRecipe, manifest: Path) -> None:
-    """Train a model, or go on with its interrupted run.
+    """Train a model, or resume its interrupted run.
 
-    What began with other weights, or with another teacher, is trained anew.
+    A run that started from other weights, or had another teacher, is trained from the start.
     """
     from iris_tf.training.train_model import resume, train
 
@@ -57,7 +57,7 @@ def train_stage(stages: Stages, name: str, recipe: TrainRecipe, manifest: Path) 
         inputs["teacher"] = teacher if teacher.is_file() else RunFolder(teacher).best
 
     def start_over(changed: set[str]) -> None:
-        # Of changed images `resume` says itself that the run cannot go on with them.
+        # `resume` itself refuses to continue with changed images.
         if changed & {"weights", "teacher"} and run.path.exists():
             shutil.rmtree(run.path)
 
@@ -122,11 +122,11 @@ class MobiIrisPipeline:
         self.report()
 
     def make_dataset(self) -> None:
-        """Synthesize the eyes, if the recipe says so, and crop them."""
+        """Generate the eyes, if the recipe says so, and crop them."""
         settings = self.recipe.dataset
         images = Path(settings.images) if settings.images else self.folder / "eyes"
         if settings.synthetic is not None:
-            # Both know what they have finished and return at once, so they need no stamp.
+            # Both detect finished work by themselves and return at once, so they need no stamp.
             synthesize(
                 images, settings.synthetic.subjects, settings.synthetic.images, self.recipe.seed
             )
@@ -138,6 +138,7 @@ class MobiIrisPipeline:
             roi_mode=settings.roi_mode,
             split_by=settings.split_by,
             seed=self.recipe.seed,
+            channels=settings.channels,
         )
         print(
             f"{dataset.counts['prepared']} of {dataset.counts['images']} images cropped, "
@@ -152,7 +153,7 @@ class MobiIrisPipeline:
     def evaluate(self, name: str, precision: str) -> None:
         """Evaluate an exported model on the test split."""
         model, out = self.model_file(name, precision), self.evaluation_folder(name, precision)
-        # What a model looks at does not change with the rounding of its weights.
+        # Rounding the weights does not change the saliency maps.
         eyes = EYES_MAPPED if precision == self.compared_precision else 0
         self.stages.run(
             f"evaluate {name} {precision}",
@@ -189,7 +190,7 @@ class MobiIrisPipeline:
         return self.folder / "comparison"
 
     def evaluate_references(self) -> None:
-        """Evaluate what has learnt nothing here: raw pixels, and the last model as it began."""
+        """Evaluate untrained baselines: raw pixels, and the last model with its initial weights."""
         from iris_tf.networks.embed_rois import embed_rois
         from iris_tf.training.build_student import build_student
 
@@ -273,7 +274,7 @@ class MobiIrisPipeline:
                 differences={
                     name: other["differences"]
                     for name, other in zip(others, compared, strict=True)
-                    if other["differences"]  # none of a single person
+                    if other["differences"]  # none with a single subject
                 },
                 compared_with=first,
                 occlusion={
@@ -289,7 +290,7 @@ class MobiIrisPipeline:
         print(f"report:  {path}")
 
     def maps(self, name: str) -> list[OcclusionMap]:
-        """What a model looks at."""
+        """Saliency maps of a model."""
         folder = self.evaluation_folder(name, self.compared_precision)
         (found,) = read_maps(folder / MAPS_NAME).values()
         return found

@@ -34,7 +34,7 @@ from iris_tf.training.run_folder import RunFolder
 UNCHANGED = "as it is"
 STORED = "real.json"
 METRICS = ("eer", "vr_far_1e-2", "vr_far_1e-3", "cmc_1")
-# In the release's folder: what a person wrote about the model, or made for a camera.
+# Files in the release's folder that users add: notes on the model, calibrations of cameras.
 KEPT = ("*.md", "calibration-*.json")
 TITLES = ("EER %", "VR@FAR=1 %", "VR@FAR=0.1 %", "rank 1 %")
 
@@ -93,7 +93,7 @@ def check_folders(recipe: ReleaseRecipe) -> None:
     Raises
     ------
     DatasetError
-        When a folder of real eyes cannot be read, or shows too few persons to be prepared.
+        When a folder of real eyes cannot be read, or has too few subjects to be prepared.
     RecipeError
         When the release's folder holds anything but a release of this name, or what a
         model starts from.
@@ -106,7 +106,7 @@ def check_folders(recipe: ReleaseRecipe) -> None:
         if weights is not None and weights.resolve().parent == out.resolve():
             raise RecipeError(
                 f"{weights}: {model} would start from it and this release replaces it, so the "
-                "next call would train anew; set `weights` to the path of a copy."
+                "next call would train from the start; set `weights` to the path of a copy."
             )
     own = (*KEPT, CARD_NAME, f"{name}_*.tflite", f"{name}.keras")
     for path in sorted(out.iterdir()) if out.is_dir() else ():
@@ -128,7 +128,7 @@ def release_stages(recipe: ReleaseRecipe) -> Stages:
     check_sites(recipe)
     check_finish(recipe)
     check_folders(recipe)
-    # Where real eyes lie changes nothing of what is trained: the run goes on with others.
+    # Real eyes do not take part in training, so a run continues whichever folders are named.
     trained = dataclasses.replace(recipe, real={}, thresholds="")
     return Stages(Path(recipe.run), recipe_yaml(trained))
 
@@ -193,11 +193,11 @@ class Release:
         return exported_file(self.name, self.finished, precision)
 
     def measure(self, name: str, images: Path) -> None:
-        """Compare all real eyes of a folder, as they are and made worse in several ways."""
+        """Evaluate on all real eyes of a folder, unmodified and degraded in several ways."""
         files = {precision: self.file(precision) for precision in self.recipe.precisions}
         folder = self.folder / "real" / name
         prepared = prepare(images, folder / "dataset", roi_mode="unrolled")
-        # Another version cuts other crops, and degraded images are segmented anew.
+        # Another version cuts other crops, and degraded images are segmented again.
         version = read_settings(prepared.folder / "dataset.json")["segmenter_version"]
         crops = {"manifest": prepared.manifest, "segmenter": version}
         iriscode = "iriscode" if package_version("open-iris") else None
@@ -323,7 +323,7 @@ class Release:
         if settings.unplaced < 1:
             done.append(f"what is alike all around weakened to {settings.unplaced:g}")
         if settings.statistics:
-            done.append("batch statistics taken anew from these irises")
+            done.append("batch statistics recomputed on these irises")
         if settings.whitening:
             done.append(f"embeddings whitened by them to the power of {settings.whitening:g}")
         return f" After training: {'; '.join(done)}." if done else ""

@@ -107,18 +107,18 @@ def latency(file: Path) -> float:
 
 
 def write_card(recipe: SegmenterRecipe, runs: list[Any], file: Path, figures: Path) -> None:
-    """Say beside the model what it is, what taught it and how good it is."""
+    """Write the model card: training data, figures and latency."""
     from iris_tf.export.export_segmenter import write_segmenter_card
 
     measured = json.loads(figures.read_text("utf-8"))["network"]
-    taught = [
+    trained_on = [
         f"{part.eyes} synthetic eyes at height {part.height}" for part in recipe.parts.values()
     ]
     write_segmenter_card(
         file,
         RELEASED_PRECISION,
         {
-            "training_data": f"{' and then '.join(taught)} of varied cameras (seed "
+            "training_data": f"{' and then '.join(trained_on)} of varied cameras (seed "
             f"{recipe.seed}), each as a whole and as a close-up; no real image.",
             "training_epochs": sum(len(run.history()) for run in runs),
             "weights_sha256": sha256(runs[-1].model),

@@ -1,4 +1,4 @@
-"""Stages of a pipeline: each is skipped when its outputs are complete and its inputs unchanged."""
+"""Pipeline stages: a stage is skipped when its outputs are complete and its inputs unchanged."""
 
 import contextlib
 import json
@@ -27,8 +27,8 @@ class Stages:
     folder : Path
         Output folder of the pipeline. Stamps lie in ``.stages/`` inside.
     recipe : str
-        The resolved recipe as YAML. Its `out`, where results are published, may be
-        another than before, for nothing in the folder depends on it.
+        The resolved recipe as YAML. Its `out`, where results are published, may differ
+        from the stored one, because nothing in the folder depends on it.
 
     Raises
     ------
@@ -43,8 +43,8 @@ class Stages:
         if not stored.is_file():
             if not is_unused(folder):
                 raise RecipeError(
-                    f"{folder}: is not empty and holds no pipeline; choose an empty folder "
-                    "as `run`."
+                    f"{folder}: is not empty and does not belong to a pipeline; choose an "
+                    "empty folder as `run`."
                 )
             write_text(stored, recipe)
         before = stored.read_text("utf-8")
@@ -65,7 +65,7 @@ class Stages:
         action: Callable[[], object],
         start_over: Callable[[set[str]], None] | None = None,
     ) -> bool:
-        """Do `action` unless its stamp says that it was done on the same inputs.
+        """Run `action` unless its stamp says that it has run on the same inputs.
 
         Parameters
         ----------
@@ -78,10 +78,10 @@ class Stages:
         outputs : list of Path
             Files that the stage promises.
         action : callable
-            Does the work. Must itself cope with what an interrupted attempt left.
+            Does the work. Must cope with what an interrupted attempt has left.
         start_over : callable, optional
-            Called before `action` with the names of inputs that an earlier attempt,
-            finished or not, had otherwise. Removes what `action` must not go on with.
+            Called before `action` with the names of the inputs that have changed since an
+            earlier attempt, finished or not. Removes what `action` must not resume from.
 
         Returns
         -------
@@ -112,7 +112,7 @@ class Stages:
             self._console.print(f"[bold]{name}[/bold]{escape(why)}")
             if changed and start_over is not None:
                 start_over(changed)
-            # From here on the outputs may be half of something else.
+            # From here on the outputs may be incomplete.
             write_json(stamp, {_UNFINISHED: fingerprint})
             action()
             missing = [str(path) for path in outputs if not path.exists()]
