@@ -5,7 +5,7 @@ import itertools
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
@@ -83,8 +83,9 @@ def run_in_processes(
         return
     # No backend is named, so that callers can choose one with `joblib.parallel_config`.
     try:
-        parallel = joblib.Parallel(jobs, return_as="generator")
-        calls = (joblib.delayed(_call)(os.getpid(), *call) for call in calls)
+        parallel = joblib.Parallel(
+            jobs, return_as="generator", initializer=_end_with_parent, initargs=(os.getpid(),)
+        )
         yield from _in_rounds(parallel, calls, joblib.effective_n_jobs(jobs))
     except BrokenProcessPool:
         raise DatasetError(
@@ -99,24 +100,18 @@ def _in_rounds(parallel: joblib.Parallel, calls: Iterable, processes: int) -> It
         yield from parallel(batch)
 
 
-def _call(parent: int, function: Callable, args: tuple, kwargs: dict) -> Any:
-    """Call a function in a worker, which ends with its parent process."""
-    if os.getppid() == parent and not any(t.name == _WATCHDOG for t in threading.enumerate()):
-        threading.Thread(target=_end_with, args=[parent], name=_WATCHDOG, daemon=True).start()
-    return function(*args, **kwargs)
-
-
-_WATCHDOG = "iris_tf parent watchdog"
-
-
-def _end_with(parent: int) -> None:
-    """End this process once `parent` is gone.
+def _end_with_parent(parent: int) -> None:
+    """Let this worker process end soon after its parent.
 
     Joblib's workers outlive a killed parent by minutes, write on, and keep its pipes open.
     """
-    while os.getppid() == parent:
-        time.sleep(_PARENT_CHECK_SECONDS)
-    os._exit(1)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_PARENT_CHECK_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 _opencv_lock = threading.Lock()
