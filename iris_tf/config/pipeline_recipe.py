@@ -43,7 +43,7 @@ class DatasetRecipe:
     channels: int = 1  # 1 (grey) | 3 (colour)
     split_by: str = "subject"  # subject | identity (the paper's)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self.split_by = SPLIT_BY_ALIASES.get(self.split_by, self.split_by)
 
     def problems(self) -> Iterator[Problem]:

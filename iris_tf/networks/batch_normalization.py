@@ -1,5 +1,7 @@
 """Batch normalisation that trains in a single kernel."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -16,7 +18,7 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
     Takes and returns (batch, height, width, channels), channels last.
     """
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple) -> None:
         """Check that inputs are images with channels last, and that the kernel has all settings."""
         if len(input_shape) != 4 or self.axis not in (-1, 3):
             raise ValueError(f"FusedBatchNormalization needs channels last, not {input_shape}.")
@@ -26,7 +28,7 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
             )
         super().build(input_shape)
 
-    def call(self, inputs, training=None, mask=None):
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         """Normalise `inputs`; in training by their own statistics, which update the layer's."""
         if not (training and self.trainable) or mask is not None:
             return super().call(inputs, training=training, mask=mask)

@@ -3,6 +3,7 @@
 import difflib
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 
@@ -114,7 +115,14 @@ def build_embedding_model(
     return model
 
 
-def _rebuild(base, roi, attention, attention_kernel, batchnorm_momentum, seed) -> keras.Model:
+def _rebuild(
+    base: keras.Model,
+    roi: Any,
+    attention: Sequence[str],
+    attention_kernel: int,
+    batchnorm_momentum: float,
+    seed: int,
+) -> keras.Model:
     """Copy `base` with attention inserted, stable names, seeded weights and another momentum."""
     names = _stable_names(base)
     places = set(names.values()) - {"roi", NORMALIZATION_LAYER}
@@ -126,7 +134,7 @@ def _rebuild(base, roi, attention, attention_kernel, batchnorm_momentum, seed) -
                 f"network, such as {', '.join(near)}."
             )
 
-    def clone_layer(layer):
+    def clone_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
         config = {**layer.get_config(), "name": names[layer.name]}
         kind = type(layer)
         if issubclass(kind, keras.layers.BatchNormalization):
@@ -135,7 +143,7 @@ def _rebuild(base, roi, attention, attention_kernel, batchnorm_momentum, seed) -
                 kind = FusedBatchNormalization
         return kind.from_config(seeded_config(config, seed))
 
-    def call_layer(layer, *args, **kwargs):
+    def call_layer(layer: keras.layers.Layer, *args: Any, **kwargs: Any) -> Any:
         output = layer(*args, **kwargs)
         if layer.name not in attention:
             return output
@@ -151,7 +159,7 @@ def _rebuild(base, roi, attention, attention_kernel, batchnorm_momentum, seed) -
     )
 
 
-def _stable_names(model) -> dict[str, str]:
+def _stable_names(model: keras.Model) -> dict[str, str]:
     """Map layer names to names that do not depend on which models this process built before.
 
     Keras numbers layers without a name of their own (``re_lu_7``) across all

@@ -15,7 +15,7 @@ _DECAY = 0.03  # a step: gone after a hundred, and features learn to do without 
 class MeanDecay(keras.constraints.Constraint):
     """Shrinks the mean over the columns of pooling weights a little at every step."""
 
-    def __call__(self, w):
+    def __call__(self, w: Any) -> Any:
         """Weights of shape (height, width, channels, 1) after a step."""
         return w - _DECAY * ops.mean(w, axis=1, keepdims=True)
 

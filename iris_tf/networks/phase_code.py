@@ -1,6 +1,7 @@
 """The phase of the iris texture at positions around the ring: an iris code inside the graph."""
 
 import math
+from typing import Any
 
 import keras
 import numpy as np
@@ -39,7 +40,7 @@ class PhaseCode(keras.layers.Layer):
     within a column, then real and imaginary part of both filters; each -1..1.
     """
 
-    def __init__(self, **kwargs):
+    def __init__(self, **kwargs: Any):
         super().__init__(**{**kwargs, "dtype": "float32"})
         rows = np.arange(_HEIGHT) - _HEIGHT // 2
         down = np.exp(-0.5 * (rows / _ROW_SIGMA) ** 2)
@@ -51,7 +52,7 @@ class PhaseCode(keras.layers.Layer):
         self._along[0, :, 0, : 2 * len(waves)] = np.concatenate(waves, axis=1)
         self._along[0, :, 1, 2 * len(waves) :] = np.stack(envelopes, axis=1)
 
-    def call(self, inputs):
+    def call(self, inputs: Any) -> Any:
         """Code of normalised strips."""
         above = (_HEIGHT - _STRIDES[0]) // 2
         below = _HEIGHT - _STRIDES[0] - above
@@ -67,7 +68,7 @@ class PhaseCode(keras.layers.Layer):
         amplitude = ops.sqrt(ops.sum(ops.square(answers), axis=-1, keepdims=True) + _TINY)
         return ops.reshape(answers * (seen / (amplitude + _FAINT)), (-1, 2 * places))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> tuple:
         """One vector."""
         batch, height, width, _ = input_shape
         columns = (width - _WIDTH) // _STRIDES[1] + 1
@@ -87,15 +88,15 @@ class WeightedUnits(keras.layers.Layer):
         Weight of the second one's cosine, 0..1 exclusive. The first has unit length already.
     """
 
-    def __init__(self, share: float, **kwargs):
+    def __init__(self, share: float, **kwargs: Any):
         super().__init__(**{**kwargs, "dtype": "float32"})
         self.share = share
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Arguments of the constructor."""
         return {**super().get_config(), "share": self.share}
 
-    def call(self, inputs):
+    def call(self, inputs: Any) -> Any:
         """Side by side."""
         first, second = inputs
         squares = ops.sum(ops.square(second), axis=-1, keepdims=True)
@@ -104,7 +105,7 @@ class WeightedUnits(keras.layers.Layer):
         both = ops.concatenate([first, second], axis=-1)
         return both * ops.rsqrt(ops.sum(ops.square(both), axis=-1, keepdims=True))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> tuple:
         """Both lengths."""
         (batch, first), (_, second) = input_shape
         return (batch, first + second)

@@ -1,6 +1,7 @@
 """Backbones with published ImageNet weights, adapted to our input normalisation."""
 
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -12,7 +13,7 @@ from iris_tf.support.errors import ModelError, first_line
 IMAGENET = "imagenet"
 
 
-def pretrained_backbone(spec: NetworkSpec, input_tensor, weights: str) -> keras.Model:
+def pretrained_backbone(spec: NetworkSpec, input_tensor: Any, weights: str) -> keras.Model:
     """Build a backbone with ImageNet weights.
 
     Parameters
@@ -87,5 +88,5 @@ def fold_input_normalization(backbone: keras.Model, trained_with: PretrainedInpu
         _first(backbone, keras.layers.BatchNormalization).moving_mean.assign_sub(shift)
 
 
-def _first(model, kind):
+def _first(model: keras.Model, kind: type) -> Any:
     return next(layer for layer in model.layers if isinstance(layer, kind))

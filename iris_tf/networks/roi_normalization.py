@@ -1,5 +1,7 @@
 """From a grey crop to the input of an ImageNet backbone, inside the graph."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -19,15 +21,15 @@ class RoiNormalization(keras.layers.Layer):
     about -2.2..2.7.
     """
 
-    def __init__(self, **kwargs):
+    def __init__(self, **kwargs: Any):
         super().__init__(**{**kwargs, "dtype": "float32"})
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple) -> None:
         """Check that the crop is grey."""
         if input_shape[-1] != 1:
             raise ValueError(f"RoiNormalization needs 1 channel, not {input_shape[-1]}.")
 
-    def call(self, inputs):
+    def call(self, inputs: Any) -> Any:
         """Normalise `inputs`; multiplying by three factors replicates the channel."""
         scale = [1.0 / (255.0 * std) for std in IMAGENET_STD]
         offset = [-mean / std for mean, std in zip(IMAGENET_MEAN, IMAGENET_STD, strict=True)]
@@ -35,6 +37,6 @@ class RoiNormalization(keras.layers.Layer):
             offset, "float32"
         )
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
         """Same shape with three channels."""
         return (*input_shape[:-1], len(IMAGENET_MEAN))

@@ -1,5 +1,7 @@
 """The embedded segmentation network: a small residual U-Net."""
 
+from typing import Any
+
 import keras
 from keras import layers
 
@@ -87,7 +89,16 @@ class _Builder:
     def initializer(self, name: str) -> keras.initializers.Initializer:
         return keras.initializers.HeNormal(seed=layer_seed(self._seed, name))
 
-    def convolution(self, x, width, name, kernel=3, strides=1, dilation=1, activation=True):
+    def convolution(
+        self,
+        x: Any,
+        width: int,
+        name: str,
+        kernel: int = 3,
+        strides: int = 1,
+        dilation: int = 1,
+        activation: bool = True,
+    ) -> Any:
         x = layers.Conv2D(
             width,
             kernel,
@@ -101,14 +112,14 @@ class _Builder:
         x = FusedBatchNormalization(momentum=_MOMENTUM, name=f"{name}_norm")(x)
         return layers.ReLU(name=f"{name}_relu")(x) if activation else x
 
-    def residual(self, x, width, name, strides=1, dilation=1):
+    def residual(self, x: Any, width: int, name: str, strides: int = 1, dilation: int = 1) -> Any:
         y = self.convolution(x, width, f"{name}_first", 3, strides, dilation)
         y = self.convolution(y, width, f"{name}_second", 3, 1, dilation, activation=False)
         if strides > 1 or x.shape[-1] != width:
             x = self.convolution(x, width, f"{name}_shortcut", 1, strides, activation=False)
         return layers.ReLU(name=f"{name}_relu")(layers.Add(name=f"{name}_add")([x, y]))
 
-    def context(self, x, name):
+    def context(self, x: Any, name: str) -> Any:
         """Add a summary of the whole image at every position."""
         summary = layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}_pool")(x)
         summary = layers.Conv2D(

@@ -1,5 +1,7 @@
 """Spatial attention."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -34,14 +36,16 @@ class SpatialAttention(keras.layers.Layer):
     TensorShape([2, 14, 14, 40])
     """
 
-    def __init__(self, kernel_size: int = 7, kernel_initializer="glorot_uniform", **kwargs):
+    def __init__(
+        self, kernel_size: int = 7, kernel_initializer: Any = "glorot_uniform", **kwargs: Any
+    ):
         super().__init__(**kwargs)
         if kernel_size < 1 or kernel_size % 2 == 0:
             raise ValueError(f"kernel_size is {kernel_size}; choose an odd number, such as 7.")
         self.kernel_size = kernel_size
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple) -> None:
         """Create the kernel of shape (kernel_size, kernel_size, 2, 1): mean, then maximum."""
         self.kernel = self.add_weight(
             name="kernel",
@@ -49,7 +53,7 @@ class SpatialAttention(keras.layers.Layer):
             initializer=self.kernel_initializer,
         )
 
-    def call(self, inputs):
+    def call(self, inputs: Any) -> Any:
         """Weigh `inputs` of shape (batch, height, width, channels) by position."""
         # In float16 a sum over hundreds of channels can overflow.
         mean = ops.mean(ops.cast(inputs, "float32"), axis=-1, keepdims=True)
@@ -57,7 +61,7 @@ class SpatialAttention(keras.layers.Layer):
         summary = ops.concatenate([ops.cast(mean, inputs.dtype), maximum], axis=-1)
         return inputs * ops.sigmoid(ops.conv(summary, self.kernel, padding="same"))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
         """Same shape."""
         return input_shape
 

@@ -1,5 +1,7 @@
 """From a masked unrolled strip to local contrast, inside the graph."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -40,7 +42,7 @@ class StripNormalization(keras.layers.Layer):
         columns: int = 2,
         wrap: int = 16,
         windows: tuple = ((9, 17), (25, 49)),
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(**{**kwargs, "dtype": "float32"})
         self.rows, self.columns, self.wrap = rows, columns, wrap
@@ -52,7 +54,7 @@ class StripNormalization(keras.layers.Layer):
         # Half a window for the mean, and half a window of means for the variance.
         return self.wrap + max(width for _, width in self.windows) - 1
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Arguments of the constructor."""
         return {
             **super().get_config(),
@@ -62,7 +64,7 @@ class StripNormalization(keras.layers.Layer):
             "windows": self.windows,
         }
 
-    def call(self, inputs):
+    def call(self, inputs: Any) -> Any:
         """Normalise `inputs`."""
         mask = ops.clip(inputs, 0.0, 1.0)  # visible pixels are 1 and more
         tile = (self.rows, self.columns)
@@ -78,7 +80,7 @@ class StripNormalization(keras.layers.Layer):
         return ops.transpose(channels, (0, 3, 2, 1))
 
     @staticmethod
-    def _contrast(value, coverage, window):
+    def _contrast(value: Any, coverage: Any, window: tuple[int, int]) -> Any:
         sums = _mean_around(ops.concatenate([value * coverage, coverage], axis=1), *window)
         weight = ops.maximum(sums[:, 1:], _LEAST_COVERAGE)
         deviation = value - sums[:, :1] / weight
@@ -86,13 +88,13 @@ class StripNormalization(keras.layers.Layer):
         contrast = deviation / ops.sqrt(variance + _LEAST_CONTRAST**2)
         return ops.tanh(contrast) * coverage
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
         """Reduced, extended, three channels."""
         batch, height, width, _ = input_shape
         return (batch, height // self.rows, width // self.columns + 2 * self.wrap, 3)
 
 
-def _mean_around(x, height: int, width: int):
+def _mean_around(x: Any, height: int, width: int) -> Any:
     """Mean over a window around each value of (batch, kinds, columns, rows)."""
     # One direction after the other: a window then costs height + width instead of their product.
     # The other direction takes the place of channels, which kernels vectorise; with a single
@@ -101,6 +103,6 @@ def _mean_around(x, height: int, width: int):
     return ops.transpose(_mean_along(x, height), (0, 1, 3, 2))
 
 
-def _mean_along(x, length: int):
+def _mean_along(x: Any, length: int) -> Any:
     """Mean over a window around each value along the third axis, clipped at the ends."""
     return ops.average_pool(x, (1, length), 1, "same")

@@ -116,7 +116,7 @@ def _layer_text(kind: str, config: dict[str, Any]) -> str:
     return f"{kind}({shown})"
 
 
-def _difference(layer, arrays) -> str:
+def _difference(layer: keras.layers.Layer, arrays: list[np.ndarray] | None) -> str:
     """How the stored arrays differ from the layer's, in words; empty if they do not."""
     if arrays is None:
         return "is missing"
@@ -138,7 +138,7 @@ def _read_layers(path: Path) -> dict[str, list[np.ndarray]]:
         with h5py.File(source, "r") as file:
             # Keras files layers under counted class names, with the layer's own
             # name as an attribute of the group that holds its variables.
-            def collect(_, node):
+            def collect(_: str, node: Any) -> None:
                 if isinstance(node, h5py.Group) and "name" in node.attrs and len(node):
                     layers[node.attrs["name"]] = [node[str(i)][()] for i in range(len(node))]
 

@@ -1,6 +1,6 @@
 """Negatives from a band of distances behind the positive's."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -22,7 +22,13 @@ class MinedNegatives(NamedTuple):
 
 
 def mine_negatives(
-    distances, d_ap, valid, d_left, d_right, random_keys, top_k: int = 5
+    distances: tf.Tensor,
+    d_ap: tf.Tensor,
+    valid: tf.Tensor,
+    d_left: Any,
+    d_right: Any,
+    random_keys: tf.Tensor,
+    top_k: int = 5,
 ) -> MinedNegatives:
     """Choose one negative per anchor (Eq. 6).
 
@@ -78,7 +84,7 @@ def mine_negatives(
     return MinedNegatives(indices, in_band)
 
 
-def _largest_key(keys, qualifies):
+def _largest_key(keys: Any, qualifies: Any) -> Any:
     """Column of the largest key among those that qualify, and whether any does, per row."""
     chosen = tf.argmax(tf.where(qualifies, keys, -1.0), axis=1, output_type=tf.int32)
     return chosen, tf.reduce_any(qualifies, axis=1)

@@ -1,9 +1,11 @@
 """In-batch contrastive loss: every other identity of the batch is a negative."""
 
+from typing import Any
+
 from keras import ops
 
 
-def contrastive_loss(embeddings, labels, temperature: float = 1.0 / 16.0):
+def contrastive_loss(embeddings: Any, labels: Any, temperature: float = 1.0 / 16.0) -> Any:
     """Softmax cross-entropy of finding the images of the same identity in the batch.
 
     For each ordered pair (a, p) of one identity, ``-log(exp(s_ap / T) / (exp(s_ap

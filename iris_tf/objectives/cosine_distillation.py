@@ -1,9 +1,11 @@
 """The distillation loss."""
 
+from typing import Any
+
 from keras import ops
 
 
-def cosine_distillation(student, teacher):
+def cosine_distillation(student: Any, teacher: Any) -> Any:
     """Cosine distance of each student embedding to the teacher's (Eqs. 7-8).
 
     ``1 - cos(s_x, t_x)`` per row. With the anchors', positives' and negatives'

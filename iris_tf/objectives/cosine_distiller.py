@@ -21,7 +21,7 @@ class CosineDistiller(Distiller):
     metric_names = ("teacher_distance",)
     taught_terms = ("distillation",)
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__({}, name="cosine")
 
     @classmethod

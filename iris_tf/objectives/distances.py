@@ -1,9 +1,11 @@
 """Euclidean distances with a gradient that is finite everywhere."""
 
+from typing import Any
+
 from keras import ops
 
 
-def euclidean_distances(a, b):
+def euclidean_distances(a: Any, b: Any) -> Any:
     """Distance of each row of `a` to the same row of `b`.
 
     The gradient is 0 where two rows are equal (the square root's own would be
@@ -24,7 +26,7 @@ def euclidean_distances(a, b):
     return _safe_sqrt(ops.sum(ops.square(difference), axis=-1))
 
 
-def pairwise_distances(a, b):
+def pairwise_distances(a: Any, b: Any) -> Any:
     """Distance of every row of `a` to every row of `b`, both of unit length.
 
     From ``|x - y|^2 = 2 - 2 x.y``, so one matrix product: made for mining. Near 0
@@ -47,7 +49,7 @@ def pairwise_distances(a, b):
     return _safe_sqrt(2.0 - 2.0 * cosine)
 
 
-def _safe_sqrt(squared):
+def _safe_sqrt(squared: Any) -> Any:
     """Square root that is 0, with gradient 0, for arguments that are not positive."""
     positive = squared > 0
     # Both `where` are needed: the inner one keeps sqrt's infinite slope at 0 out

@@ -31,7 +31,7 @@ class DistillationSchedule:
     warm_epochs: int
     epochs: int
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         Phases(self.warm_epochs, self.epochs)
 
     def __call__(self, epoch: int) -> float:

@@ -43,7 +43,7 @@ class MarginSchedule:
     warm_epochs: int
     epochs: int
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         Phases(self.warm_epochs, self.epochs)  # raises where the epochs do not fit
 
     def __call__(self, epoch: int) -> float:

@@ -1,10 +1,12 @@
 """Loss of segmentation masks."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 
-def mask_loss(targets, logits, smoothing: float = 100.0):
+def mask_loss(targets: Any, logits: Any, smoothing: float = 100.0) -> Any:
     """Cross-entropy plus Dice loss of each mask.
 
     ``mean(BCE) + 1 - (2 * sum(t * p) + s) / (sum(t) + sum(p) + s)``, the first for
@@ -41,6 +43,6 @@ def mask_loss(targets, logits, smoothing: float = 100.0):
 class MaskLoss(keras.losses.Loss):
     """`mask_loss`, averaged over channels and batch."""
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Any, y_pred: Any) -> Any:
         """Loss of each image (batch,)."""
         return ops.mean(mask_loss(y_true, y_pred), axis=-1)

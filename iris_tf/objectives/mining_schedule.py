@@ -33,7 +33,7 @@ class MiningSchedule:
     warm_epochs: int
     epochs: int
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         Phases(self.warm_epochs, self.epochs)
 
     def __call__(self, epoch: int) -> tuple[float, float]:

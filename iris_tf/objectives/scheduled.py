@@ -1,6 +1,7 @@
 """Values that follow a schedule over the epochs, as variables that a compiled step reads."""
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import keras
 
@@ -28,7 +29,7 @@ class Scheduled(keras.layers.Layer):
         state, since the epoch determines them.
     """
 
-    def __init__(self, schedules: Mapping[str, Schedule], **kwargs):
+    def __init__(self, schedules: Mapping[str, Schedule], **kwargs: Any):
         super().__init__(dtype="float32", **kwargs)
         self._schedules = tuple(schedules.items())
         self.scheduled = {

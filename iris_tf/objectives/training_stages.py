@@ -26,7 +26,7 @@ class Phases:
     warm_epochs: int
     epochs: int
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.epochs < 1:
             raise RecipeError(f"epochs is {self.epochs}; a run needs at least 1.")
         if not 0 <= self.warm_epochs <= self.epochs:

@@ -1,11 +1,13 @@
 """The triplet loss."""
 
+from typing import Any
+
 from keras import ops
 
 REDUCTIONS = ("mean", "active")
 
 
-def triplet_loss(d_ap, d_an, margin, reduction: str = "mean"):
+def triplet_loss(d_ap: Any, d_an: Any, margin: Any, reduction: str = "mean") -> Any:
     """Triplet loss, ``max(d(a, p) - d(a, n) + m, 0)`` reduced to a scalar (Eq. 3).
 
     Parameters

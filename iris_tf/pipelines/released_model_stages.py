@@ -217,7 +217,7 @@ class Release:
         for number, kind in enumerate(DEGRADATIONS):
             out = folder / f"degraded-{number}"
 
-            def action(kind=kind, out=out) -> None:
+            def action(kind: str = kind, out: Path = out) -> None:
                 manifest = degrade_dataset(prepared.manifest, kind, out / "dataset")
                 evaluate_and_report(
                     EvaluationRequest([files[RELEASED_PRECISION]], [manifest], "all"), out

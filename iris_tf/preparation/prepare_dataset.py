@@ -15,7 +15,7 @@ import collections
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -397,5 +397,5 @@ def _remove_leftovers(out: Path, kept: set[str]) -> None:
             path.unlink()
 
 
-def _listed(names) -> str:
+def _listed(names: Iterable[str]) -> str:
     return ", ".join(names)

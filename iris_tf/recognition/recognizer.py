@@ -1,7 +1,7 @@
 """Iris recognition by one object: enrolment, verification, identification."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -369,7 +369,7 @@ class IrisRecognizer:
         sources = [images] if isinstance(images, str | Path | np.ndarray) else images
         qualities = []
 
-        def rois():
+        def rois() -> Iterator[np.ndarray]:
             for source in sources:
                 crop = self._crop(source, kind)
                 if crop.quality is not None:

@@ -215,7 +215,9 @@ def val_eer_plot(curves: Sequence[TrainingCurve], colours: Mapping[str, str]) ->
         return _png(figure)
 
 
-def _coloured(curves: Sequence[TrainingCurve], colours: Mapping[str, str]):
+def _coloured(
+    curves: Sequence[TrainingCurve], colours: Mapping[str, str]
+) -> list[tuple[TrainingCurve, str]]:
     spare = [c for c in _COLOURS if c not in colours.values()] or list(_COLOURS)
     unnamed = [curve.model for curve in curves if curve.model not in colours]
     extra = {model: spare[i % len(spare)] for i, model in enumerate(unnamed)}
@@ -233,7 +235,7 @@ def line_styles() -> str:
     return ", ".join(f"{precision.line} for {name}" for name, precision in PRECISIONS.items())
 
 
-def _line_style(row: ReportRow):
+def _line_style(row: ReportRow) -> Any:
     precision = PRECISIONS.get(row.precision)
     return (0, precision.dashes) if precision and precision.dashes else "-"
 

@@ -4,6 +4,7 @@ import contextlib
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -96,7 +97,7 @@ class NetworkSegmenter:
                 )
         self.version = f"{_CODE}-{sha256(self._path)[:12]}"
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         # LiteRT's interpreter cannot be pickled; each process makes its own.
         return type(self), (self._path,)
 

@@ -5,6 +5,7 @@ line prints it without a stack trace and exits with status 2.
 """
 
 from enum import StrEnum
+from typing import Any
 
 
 class FailureReason(StrEnum):
@@ -50,7 +51,7 @@ class ExtractionError(IrisTfError):
         super().__init__(detail)
         self.reason = reason
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         # Worker processes raise it, so both arguments must survive pickling.
         return type(self), (self.reason, str(self))
 

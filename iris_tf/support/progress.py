@@ -60,7 +60,7 @@ class StageProgress:
             )
         return self
 
-    def __exit__(self, *exc_info) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         if self._bar is not None:
             self._bar.stop()
         elif exc_info[0] is None:

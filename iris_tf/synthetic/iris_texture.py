@@ -146,7 +146,9 @@ def _stamp(
         pattern[first:last, take] += bright * rim - dark * pit
 
 
-def _pits(pattern: np.ndarray, rng: np.random.Generator, count: int, collarette: np.ndarray):
+def _pits(
+    pattern: np.ndarray, rng: np.random.Generator, count: int, collarette: np.ndarray
+) -> None:
     """Stamp small dark pits, densest around the collarette."""
     rows, columns = TEXTURE_SHAPE
     angle = rng.uniform(0, columns, count)

@@ -12,7 +12,7 @@ from iris_tf.synthetic.camera import Camera
 from iris_tf.synthetic.capture import Capture, draw_capture
 from iris_tf.synthetic.eye_renderer import SyntheticEye, render_eye
 from iris_tf.synthetic.iris_renderer import outline_distance
-from iris_tf.synthetic.iris_texture import draw_texture
+from iris_tf.synthetic.iris_texture import IrisTexture, draw_texture
 from iris_tf.synthetic.synthetic_identity import EYES, EyeIdentity, draw_face
 from iris_tf.synthetic.variety import (
     draw_varied_camera,
@@ -32,7 +32,9 @@ COVERAGE_STEPS = 15
 """Coverage is kept in half a byte."""
 
 
-def draw_varied_eye(rng: np.random.Generator, texture) -> tuple[EyeIdentity, Capture, Camera]:
+def draw_varied_eye(
+    rng: np.random.Generator, texture: IrisTexture
+) -> tuple[EyeIdentity, Capture, Camera]:
     """Draw who is photographed, how, and by which camera, from the whole range of real sets."""
     face = draw_varied_face(rng, draw_face(rng))
     identity = EyeIdentity(0, str(rng.choice(EYES)), face, texture)

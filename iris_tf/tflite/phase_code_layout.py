@@ -33,7 +33,7 @@ class PhaseCodeLayout:
     columns: int
     turns: int
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if min(self.size, self.columns) < 1 or self.size % self.columns:
             raise ValueError(f"{self.size} entries do not divide into {self.columns} columns")
         if not 0 <= 2 * self.turns < self.columns:

@@ -110,11 +110,18 @@ class TripletBatches:
         triplets = identities.images[np.stack([anchor, positive, negative], axis=-1)]
         return triplets.reshape(self.steps, self.groups, 3).astype(np.int64, copy=False)
 
-    def _negatives(self, rng, anchor, positive, start, count) -> np.ndarray:
+    def _negatives(
+        self,
+        rng: np.random.Generator,
+        anchor: np.ndarray,
+        positive: np.ndarray,
+        start: np.ndarray,
+        count: np.ndarray,
+    ) -> np.ndarray:
         images = len(self._identities.images)
         others = images - count
 
-        def draw(which):
+        def draw(which: np.ndarray | slice) -> np.ndarray:
             place = rng.integers(0, others[which])
             return place + np.where(place >= start[which], count[which], 0)  # step over own range
 

@@ -8,6 +8,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -29,11 +30,11 @@ _EPOCHS_BEFORE_COLLAPSE_WARNING = 3
 class Schedules(keras.callbacks.Callback):
     """Set the scheduled values of objective and term weights at the start of each epoch."""
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Assign the values of `epoch` (from 0)."""
         self.model.begin_epoch(epoch)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Add the values to the epoch's row of history."""
         logs.update(self.model.scheduled_values())
 
@@ -65,7 +66,7 @@ class GradualUnfreezing(keras.callbacks.Callback):
         self.stages, self.unfreeze_epochs = stages, unfreeze_epochs
         self._unfrozen = len(stages)
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Freeze and unfreeze as `epoch` asks, and trace the step anew where that changes."""
         unfrozen = unfrozen_stages(epoch, len(self.stages), self.unfreeze_epochs)
         if unfrozen == self._unfrozen:
@@ -76,7 +77,7 @@ class GradualUnfreezing(keras.callbacks.Callback):
                 layer.trainable = index >= len(self.stages) - unfrozen
         self.model.make_train_function(force=True)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Add the number of learning stages to the epoch's row of history."""
         logs["unfrozen_stages"] = self._unfrozen
 
@@ -102,7 +103,7 @@ class FiniteWeights(keras.callbacks.Callback):
     Must stand before the callbacks that use the network.
     """
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """See `check_finite`."""
         check_finite(self.model.student, epoch)
 
@@ -122,7 +123,7 @@ class ValidationEER(keras.callbacks.Callback):
         super().__init__()
         self.rois, self.labels = rois, labels
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Add `val_eer` (0..1) to the epoch's row of history."""
         embeddings = embed_rois(self.model.student, self.rois)
         embeddings = check_embeddings(embeddings, len(self.rois))
@@ -133,11 +134,11 @@ class ValidationEER(keras.callbacks.Callback):
 class CollapseWarning(keras.callbacks.Callback):
     """Warn when all embeddings fall onto one point and nothing is learned any more."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self._epochs = 0
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Count epochs in which the objective sees a collapse."""
         sign = self.model.objective.collapse(logs)
         self._epochs = self._epochs + 1 if sign else 0
@@ -160,11 +161,11 @@ class Checkpoints(keras.callbacks.Callback):
         super().__init__()
         self.run, self.state = run, state
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Start the epoch's clock."""
         self._started = time.monotonic()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Write models first and the state last: a kill in between repeats the epoch."""
         row = {"epoch": epoch + 1, **{k: float(v) for k, v in logs.items()}}
         row["seconds"] = round(time.monotonic() - self._started, 3)
@@ -179,7 +180,7 @@ class Checkpoints(keras.callbacks.Callback):
         self.state.epochs_done = epoch + 1
         self.run.save_state(self.state, self.model.save_state)
 
-    def _save_student(self, path) -> None:
+    def _save_student(self, path: Path) -> None:
         with atomic_path(path) as temporary:
             self.model.student.save(temporary)
 
@@ -193,7 +194,7 @@ class TensorBoardScalars(keras.callbacks.Callback):
         with _full_disk_told(self._logs):
             self._writer = tf.summary.create_file_writer(str(self._logs))
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Write all figures of the epoch."""
         with _full_disk_told(self._logs), self._writer.as_default(step=epoch + 1):
             for name, value in logs.items():
@@ -225,11 +226,11 @@ class ProgressBar(keras.callbacks.Callback):
         self._progress = progress
         self._note = ""
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Count a step."""
         self._progress.advance(note=f"loss {float(logs['loss']):.3f} {self._note}")
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Show the newest validation figure from now on."""
         if "val_eer" in logs:
             self._note = f"epoch {epoch + 1} val EER {100 * logs['val_eer']:.2f} %"

@@ -1,6 +1,7 @@
 """The training step: embed, ask the teacher, compute the terms, weigh them, apply."""
 
 from pathlib import Path
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -60,7 +61,7 @@ class EmbeddingTrainer(keras.Model):
         """Means over the epoch, reset by `fit`."""
         return list(self._means.values())
 
-    def call(self, rois, training=False):
+    def call(self, rois: Any, training: bool = False) -> Any:
         """Embed crops with the student."""
         return self.student(rois, training=training)
 
@@ -95,7 +96,7 @@ class EmbeddingTrainer(keras.Model):
             *self.optimizer.variables,
         ]
 
-    def train_step(self, data):
+    def train_step(self, data: Any) -> dict[str, Any]:
         """One step on ``(images (groups, size, H, W, C), labels (groups, size))``.
 
         A third element of `data`, a `TeacherView`, holds what the teacher is shown in the place
@@ -159,7 +160,7 @@ class EmbeddingTrainer(keras.Model):
                 [None if g is None else tf.convert_to_tensor(g) for g in gradients]
             )
 
-    def _apply_gradients(self, tape, loss) -> None:
+    def _apply_gradients(self, tape: tf.GradientTape, loss: tf.Tensor) -> None:
         # MultiOptimizer wants one entry for every variable it was built with:
         # frozen ones get None, which leaves value and moments untouched.
         trainable = self._trainable_now()
@@ -173,14 +174,14 @@ class EmbeddingTrainer(keras.Model):
         self.optimizer.apply([gradients.get(id(v)) for v in self._trained], self._trained)
 
 
-def _gather_replicas(values):
+def _gather_replicas(values: Any) -> Any:
     """A nest of tensors with a row for each image, as they are in all replicas together."""
     context = tf.distribute.get_replica_context()
     replicas = context.num_replicas_in_sync
     if replicas == 1:
         return values
 
-    def gather(x):
+    def gather(x: tf.Tensor) -> tf.Tensor:
         if x.dtype == tf.bool:  # which collective operations do not know
             return tf.cast(gather(tf.cast(x, tf.int32)), tf.bool)
         # Every replica has as many rows, which the gathered shape does not say by itself.
@@ -192,6 +193,6 @@ def _gather_replicas(values):
 
 
 @tf.custom_gradient
-def _with_dense_gradient(x):
+def _with_dense_gradient(x: tf.Tensor) -> Any:
     """The same tensor; `all_gather` cannot send back the sparse gradient of `tf.gather`."""
     return tf.identity(x), tf.convert_to_tensor

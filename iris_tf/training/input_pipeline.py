@@ -1,6 +1,6 @@
 """The tf.data input pipeline of training."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -89,7 +89,7 @@ def training_dataset(
     groups, group_size, steps = batches.groups, batches.group_size, batches.steps
     _, height, width = rois.shape
 
-    def rows_of_epoch(epoch):
+    def rows_of_epoch(epoch: Any) -> Any:
         rows = tf.numpy_function(
             lambda epoch: batches.epoch(int(epoch)), [epoch], tf.int64, stateful=False
         )
@@ -97,10 +97,10 @@ def training_dataset(
         step = epoch * steps + tf.range(steps, dtype=tf.int64)
         return tf.data.Dataset.from_tensor_slices((rows, step))
 
-    def gather(rows):
+    def gather(rows: Any) -> Any:
         return np.asarray(rois[rows]), labels[rows]
 
-    def load(rows, step):
+    def load(rows: Any, step: Any) -> Any:
         # One call into Python for the whole batch.
         pixels, identity = tf.numpy_function(gather, [rows], (tf.uint8, tf.int32), stateful=False)
         images = tf.cast(tf.reshape(pixels, (groups * group_size, height, width, 1)), tf.float32)

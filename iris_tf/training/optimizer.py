@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -31,12 +32,12 @@ class OwnStepsAdamW(keras.optimizers.AdamW):
         See `keras.optimizers.AdamW`; `amsgrad` is not supported.
     """
 
-    def __init__(self, learning_rate=0.001, **kwargs):
+    def __init__(self, learning_rate: Any = 0.001, **kwargs: Any):
         super().__init__(learning_rate, **kwargs)
         if self.amsgrad:
             raise ValueError("OwnStepsAdamW has no amsgrad; leave it out.")
 
-    def build(self, variables):
+    def build(self, variables: list[keras.Variable]) -> None:
         """Make moments, and a counter, for each variable."""
         if self.built:
             return
@@ -46,7 +47,7 @@ class OwnStepsAdamW(keras.optimizers.AdamW):
             for index in range(len(variables))
         ]
 
-    def update_step(self, gradient, variable, learning_rate):
+    def update_step(self, gradient: Any, variable: keras.Variable, learning_rate: Any) -> None:
         """Change one variable by its gradient."""
         index = self._get_variable_index(variable)
         steps = self._own_steps[index]

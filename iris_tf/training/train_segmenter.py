@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import joblib
 import keras
@@ -161,10 +162,10 @@ class _EachEpoch(keras.callbacks.Callback):
         self.run, self.validation, self.progress = run, validation, progress
         self.rows = run.history()
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         self.progress.advance(note=f"loss {float(logs['loss']):.4f}")
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         found = mask_overlap(self.model, self.validation)
         self.rows.append({"epoch": epoch + 1, "loss": float(logs["loss"]), **found})
         check_finite(self.model, epoch)

@@ -1,6 +1,7 @@
 """The learning rate over optimiser steps."""
 
 import math
+from typing import Any
 
 import keras
 from keras import ops
@@ -49,7 +50,7 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
         self.warm_steps = warm_steps
         self.total_steps = total_steps
 
-    def __call__(self, step):
+    def __call__(self, step: Any) -> Any:
         """Learning rate of optimiser step `step`, counted from 0; a float32 scalar."""
         step = ops.cast(step, "float32")
         rising = self.maximum * step / max(self.warm_steps, 1)
