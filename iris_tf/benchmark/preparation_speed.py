@@ -11,10 +11,11 @@ from typing import Any
 import joblib
 import numpy as np
 
+from iris_tf.config.names import DEFAULT_SEGMENTER
 from iris_tf.data.layouts import AUTO, read_layout
 from iris_tf.preparation.extraction import CHUNK
 from iris_tf.preparation.journal import FOLDER
-from iris_tf.segmentation.segmenter import DEFAULT_SEGMENTER, segmenter_by_name
+from iris_tf.segmentation.segmenter import segmenter_by_name
 from iris_tf.support.errors import BenchmarkError
 
 _SECONDS_BETWEEN_SAMPLES = 0.25

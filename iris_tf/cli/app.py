@@ -13,6 +13,7 @@ from iris_tf.config.names import (
     BASELINES,
     CAMERAS,
     CHANNELS,
+    DEFAULT_SEGMENTER,
     IMAGE_FORMATS,
     IMAGE_ROI_MODES,
     NO_SEGMENTER,
@@ -24,7 +25,7 @@ from iris_tf.config.names import (
 )
 from iris_tf.config.precision import DEFAULT_PRECISIONS, PRECISIONS
 from iris_tf.data.layouts import AUTO
-from iris_tf.segmentation.segmenter import DEFAULT_SEGMENTER, SEGMENTERS
+from iris_tf.segmentation.segmenter import SEGMENTERS
 from iris_tf.support.version import __version__
 
 app = typer.Typer(

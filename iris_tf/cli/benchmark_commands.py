@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from iris_tf.cli.console import LayoutName, SegmenterName, echo, load_tensorflow
+from iris_tf.config.names import DEFAULT_SEGMENTER
 from iris_tf.data.layouts import AUTO
-from iris_tf.segmentation.segmenter import DEFAULT_SEGMENTER
 from iris_tf.support.errors import BenchmarkError
 
 benchmark = typer.Typer(no_args_is_help=True, help="Measure speed on this machine.")

@@ -9,6 +9,9 @@ IMAGE_ROI_MODES = ("whole", "center")
 ROI_MODES = (*IRIS_ROI_MODES, *IMAGE_ROI_MODES)
 """How a crop is cut from an image (`iris_tf.segmentation.roi_modes`)."""
 
+DEFAULT_SEGMENTER = "network"
+"""Segmenter of recipes and commands (all: `iris_tf.segmentation.segmenter.SEGMENTERS`)."""
+
 NO_SEGMENTER = "none"
 """In the place of a segmenter's name: images are cropped without locating an iris."""
 

@@ -14,7 +14,14 @@ from iris_tf.config.checks import (
     segmenter_problem,
     under,
 )
-from iris_tf.config.names import CHANNELS, NAMED_WEIGHTS, ROI_MODES, SPLIT_BY, SPLIT_BY_ALIASES
+from iris_tf.config.names import (
+    CHANNELS,
+    DEFAULT_SEGMENTER,
+    NAMED_WEIGHTS,
+    ROI_MODES,
+    SPLIT_BY,
+    SPLIT_BY_ALIASES,
+)
 from iris_tf.config.precision import DEFAULT_PRECISIONS, PRECISIONS
 
 
@@ -38,7 +45,7 @@ class DatasetRecipe:
     synthetic: SyntheticRecipe | None = None
     images: str | None = None
     layout: str = "auto"
-    segmenter: str = "network"
+    segmenter: str = DEFAULT_SEGMENTER
     roi_mode: str = "algorithm1"
     channels: int = 1  # 1 (grey) | 3 (colour)
     split_by: str = "subject"  # subject | identity (the paper's)

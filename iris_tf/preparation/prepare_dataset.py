@@ -21,7 +21,14 @@ from pathlib import Path
 from typing import Any
 
 from iris_tf.config.checks import segmenter_problem
-from iris_tf.config.names import CHANNELS, NO_SEGMENTER, ROI_MODES, SPLIT_BY_ALIASES, SPLITS
+from iris_tf.config.names import (
+    CHANNELS,
+    DEFAULT_SEGMENTER,
+    NO_SEGMENTER,
+    ROI_MODES,
+    SPLIT_BY_ALIASES,
+    SPLITS,
+)
 from iris_tf.data.iris_record import IrisRecord
 from iris_tf.data.layouts import AUTO, LayoutScan, read_layout
 from iris_tf.data.manifest import ManifestRow, read_manifest, write_manifest
@@ -33,7 +40,7 @@ from iris_tf.preparation.extraction import Extraction, Task, extract_all
 from iris_tf.preparation.journal import Journal, Outcome
 from iris_tf.preparation.overlay import overlay_path
 from iris_tf.preparation.quality_rules import check_limits, turned_away
-from iris_tf.segmentation.segmenter import DEFAULT_SEGMENTER, segmenter_by_name
+from iris_tf.segmentation.segmenter import segmenter_by_name
 from iris_tf.support.errors import DatasetError, FailureReason
 from iris_tf.support.files import is_there, sole_user, write_json
 from iris_tf.support.parallel import check_jobs

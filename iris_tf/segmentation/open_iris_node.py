@@ -13,6 +13,7 @@ import iris
 import numpy as np
 from iris.io.class_configs import Algorithm
 
+from iris_tf.config.names import DEFAULT_SEGMENTER
 from iris_tf.segmentation.open_iris_segmenter import largest_region
 from iris_tf.segmentation.segmenter import SegmentedEye, segmenter_by_name
 from iris_tf.support.errors import DatasetError
@@ -54,7 +55,7 @@ class SegmenterNode(Algorithm):
 
     __parameters_type__ = Parameters
 
-    def __init__(self, segmenter: str = "network", model: str | None = None):
+    def __init__(self, segmenter: str = DEFAULT_SEGMENTER, model: str | None = None):
         super().__init__(segmenter=segmenter_by_name(segmenter, model))
 
     def run(self, image: iris.IRImage) -> iris.SegmentationMap:
@@ -117,7 +118,7 @@ def segmentation_map(eye: SegmentedEye) -> iris.SegmentationMap:
 
 
 def open_iris_pipeline(
-    segmenter: str = "network", model: str | Path | None = None
+    segmenter: str = DEFAULT_SEGMENTER, model: str | Path | None = None
 ) -> iris.IRISPipeline:
     """Build Open-Iris's stock pipeline with a segmenter of ours in place of its network.
 

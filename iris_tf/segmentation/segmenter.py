@@ -18,7 +18,6 @@ SEGMENTERS = {
     "network": ("iris_tf.segmentation.network_segmenter", "NetworkSegmenter"),
     "opencv": ("iris_tf.segmentation.opencv_segmenter", "OpenCVSegmenter"),
 }
-DEFAULT_SEGMENTER = "network"
 
 
 @dataclass(frozen=True)

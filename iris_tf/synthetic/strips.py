@@ -14,12 +14,12 @@ import cv2
 import joblib
 import numpy as np
 
-from iris_tf.config.names import NO_SEGMENTER
+from iris_tf.config.names import DEFAULT_SEGMENTER, NO_SEGMENTER
 from iris_tf.data.manifest import DRAWN_STRIPS, ManifestRow, read_settings, write_manifest
 from iris_tf.imaging.geometry import Ellipse
 from iris_tf.imaging.images import write_png
 from iris_tf.segmentation.roi_modes import unrolled
-from iris_tf.segmentation.segmenter import DEFAULT_SEGMENTER, SegmentedEye
+from iris_tf.segmentation.segmenter import SegmentedEye
 from iris_tf.support.errors import DatasetError
 from iris_tf.support.files import write_json
 from iris_tf.support.parallel import one_opencv_thread, run_in_processes
