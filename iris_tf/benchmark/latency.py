@@ -65,8 +65,9 @@ def measure_latency(
     if not threads or min(threads) < 1:
         raise BenchmarkError(f"threads is {list(threads)}; give one number or more, from 1 on.")
     path = Path(model_path)
-    size = TFLiteEmbedder(path).input_size
-    crop = np.random.default_rng(0).integers(0, 256, (1, *size, 1)).astype(np.float32)
+    embedder = TFLiteEmbedder(path)
+    shape = (1, *embedder.input_size, embedder.channels)
+    crop = np.random.default_rng(0).integers(0, 256, shape).astype(np.float32)
     model = {"file": path.name, "sha256": sha256(path), "bytes": path.stat().st_size}
     rows = [
         {

@@ -11,7 +11,7 @@ import numpy as np
 
 from iris_tf.config.names import ALL_SPLITS, SPLITS
 from iris_tf.data.crop_store import read_crop
-from iris_tf.data.manifest import ManifestRow, read_manifest
+from iris_tf.data.manifest import ManifestRow, model_segmenter, read_manifest
 from iris_tf.evaluation.failures import (
     failed_images,
     generalised_rates,
@@ -210,9 +210,9 @@ def read_inputs(request: EvaluationRequest) -> EvaluationInputs:
         for path, genuine in zip(request.pairs, (True, False), strict=True)
     )
     embedders = [open_model(path) for path in request.models]
-    for path in request.models:
+    for path, embedder in zip(request.models, embedders, strict=True):
         for each in sets:
-            _check_crops(path, each)
+            _check_crops(path, embedder.channels, each)
     models = list(map(OpenedModel, _names(request.models, embedders), embedders))
     return EvaluationInputs(request, sets, rows, failed, lists, models)
 
@@ -260,7 +260,7 @@ def evaluate_models(inputs: EvaluationInputs) -> EvaluationOutcome:
     occlusion: dict[str, list[OcclusionMap]] = {}
     for description, model in zip(descriptions, inputs.models, strict=True):
         embedder = model.embedder
-        crops = (read_crop(Path(row.roi)) for row in rows)
+        crops = (read_crop(Path(row.roi), embedder.channels) for row in rows)
         vectors = np.asarray(
             embedder.embed(track(crops, f"Embedding with {model.name}", len(rows)))
         )
@@ -415,15 +415,17 @@ def _beside(
     }
 
 
-def _check_crops(model: str | Path, prepared: PreparedSet) -> None:
+def _check_crops(model: str | Path, channels: int, prepared: PreparedSet) -> None:
     """Refuse crops of another kind than the model's: the figures would mean nothing.
 
     Says nothing where either side does not know, e.g. of a ``.tflite`` without card.
     """
-    wanted, found = crop_settings(model), prepared.settings
-    if wanted is None or found is None:
+    found = prepared.settings
+    if found is None:
         return
-    for name in ("roi_mode", "segmenter"):
+    found = found | {"segmenter": model_segmenter(found)}
+    wanted = (crop_settings(model) or {}) | {"channels": channels}
+    for name in wanted:
         if wanted[name] != found[name]:
             raise ModelError(
                 f"{model}: was trained on crops with {name} {wanted[name]}, but "

@@ -78,7 +78,7 @@ def prepared_sets(manifests: Sequence[str | Path]) -> list[PreparedSet]:
         )
     known = [(each.manifest, settings) for each in sets if (settings := each.settings)]
     for manifest, settings in known[1:]:
-        for key in ("roi_mode", "segmenter", "segmenter_version"):
+        for key in ("roi_mode", "segmenter", "segmenter_version", "channels"):
             first, other = known[0][1].get(key), settings.get(key)
             if first != other:
                 raise EvaluationError(

@@ -17,7 +17,7 @@ import numpy as np
 from iris_tf.data.crop_store import read_crop
 from iris_tf.data.manifest import ManifestRow
 from iris_tf.evaluation.slices import QUALITIES
-from iris_tf.imaging.images import resize_roi
+from iris_tf.imaging.images import resize_roi, to_grey
 from iris_tf.recognition.open_model import Embedder
 from iris_tf.support.files import atomic_path
 from iris_tf.support.progress import track
@@ -82,7 +82,7 @@ def occlusion_maps(
     maps = []
     for pair in track(chosen, f"Covering parts of crops with {embedder.path.name}", len(chosen)):
         image, partner = (rows[i] for i in pair)
-        crops = [read_crop(Path(folder) / row.roi) for row in (image, partner)]
+        crops = [read_crop(Path(folder) / row.roi, embedder.channels) for row in (image, partner)]
         crop, similarity, own, genuine = occlude(embedder, *crops)
         maps.append(OcclusionMap(image.image, partner.image, crop, similarity, own, genuine))
     return maps
@@ -179,7 +179,7 @@ def occlude(
     ----------
     embedder : Embedder
         The model.
-    crop, partner : ndarray of shape (height, width), uint8
+    crop, partner : ndarray of shape (height, width) or (height, width, 3), uint8
         Crops of the same eye, of any size; `partner` stays as it is.
 
     Returns
@@ -188,22 +188,23 @@ def occlude(
         ``crop``, ``similarity``, ``own`` and ``genuine`` of `OcclusionMap`.
     """
     crop = resize_roi(crop, embedder.input_size)
-    step = max(_LEAST_STEP, round(math.sqrt(crop.size / _POSITIONS)))
-    side = min(2 * step, *crop.shape)
-    tops, lefts = (_starts(length, side, step) for length in crop.shape)
+    shape = crop.shape[:2]
+    step = max(_LEAST_STEP, round(math.sqrt(math.prod(shape) / _POSITIONS)))
+    side = min(2 * step, *shape)
+    tops, lefts = (_starts(length, side, step) for length in shape)
     corners = list(itertools.product(tops, lefts))
     whole, other = np.asarray(embedder.embed([crop, partner]), np.float64)
     covered = np.asarray(embedder.embed(_covered(crop, corners, side)), np.float64)
     both = np.stack([whole, other])
     [[itself, similarity]] = embedder.matcher.similarities(whole[None], both)
     drops = np.array([itself, similarity])[:, None] - embedder.matcher.similarities(both, covered)
-    sums, patches = np.zeros((2, *crop.shape)), np.zeros(crop.shape)
+    sums, patches = np.zeros((2, *shape)), np.zeros(shape)
     for (top, left), drop in zip(corners, drops.T, strict=True):
         under = slice(top, top + side), slice(left, left + side)
         sums[:, *under] += drop[:, None, None]
         patches[under] += 1
     own, genuine = (sums / patches).astype(np.float32)
-    return crop, float(similarity), own, genuine
+    return to_grey(crop), float(similarity), own, genuine
 
 
 def _starts(length: int, side: int, step: int) -> list[int]:

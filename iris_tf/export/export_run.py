@@ -9,7 +9,7 @@ import numpy as np
 from iris_tf.config.names import CARD_NAME
 from iris_tf.config.precision import DEFAULT_PRECISIONS
 from iris_tf.data.crop_store import load_rois
-from iris_tf.data.manifest import read_manifest, read_settings
+from iris_tf.data.manifest import model_segmenter, read_manifest, read_settings
 from iris_tf.export.export_tflite import export_model
 from iris_tf.matching.calibration import Calibration
 from iris_tf.matching.matcher import Matcher
@@ -73,7 +73,7 @@ def export_run(
             f"{run.path}: the run's validation split has too few eyes to set a threshold by; train "
             "on a dataset of more eyes, with several images of each."
         )
-    rois = load_rois(validation, recipe.dataset, recipe.network.crop_size)
+    rois = load_rois(validation, recipe.dataset, recipe.network.crop_size, settings["channels"])
     layout = None
     if recipe.network.phase:
         model, layout = with_phase(model, recipe.network.phase)
@@ -99,9 +99,10 @@ def export_run(
             name=name,
             network=recipe.network.name,
             roi_mode=settings["roi_mode"],
-            segmenter=settings["segmenter"],
+            segmenter=model_segmenter(settings),
             segmenter_version=settings.get("segmenter_version", ""),
             input_size=recipe.network.crop_size,
+            channels=settings["channels"],
             embedding_size=model.output_shape[-1],
             phase=layout,
             thresholds=evaluation["thresholds"],

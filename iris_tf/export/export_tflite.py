@@ -12,6 +12,7 @@ import numpy as np
 
 from iris_tf.config.precision import DEFAULT_PRECISIONS, PRECISIONS
 from iris_tf.export.conversion import convert, foreign_operators_error, save_signatures
+from iris_tf.imaging.images import with_channel_axis
 from iris_tf.networks.embed_rois import is_embedding_model
 from iris_tf.support.errors import ExportError, ModelError
 from iris_tf.support.files import atomic_path, sha256
@@ -60,7 +61,7 @@ def export_model(
     """Write an embedding model as ``NAME_PRECISION.tflite`` files.
 
     The files have the signature ``serving_default`` with input ``roi``, float32
-    ``(1, H, W, 1)`` in 0..255, and output ``embedding``, float32 ``(1, D)``, and
+    ``(1, H, W, channels)`` in 0..255, and output ``embedding``, float32 ``(1, D)``, and
     use built-in TFLite operations alone. Before a file appears, its embeddings
     of `parity_rois` are compared with the Keras model's. A model that was
     trained in mixed precision is first rebuilt in float32, and the files are
@@ -69,14 +70,14 @@ def export_model(
     Parameters
     ----------
     model : keras.Model
-        A Functional model from (None, H, W, 1) to unit vectors (None, D). Not changed.
+        A Functional model from (None, H, W, channels) to unit vectors (None, D). Not changed.
     out_dir : path
         Folder of the files; made when missing.
     name : str
         Start of the file names.
     precisions : sequence of str, optional
         From `iris_tf.config.precision.PRECISIONS`.
-    parity_rois : ndarray of shape (n, H, W), uint8
+    parity_rois : ndarray of shape (n, H, W), or (n, H, W, 3) for colour, uint8
         Real crops of the model's input size, at least one.
     min_cosine : float, optional
         Least cosine similarity that passes for agreement; None for that
@@ -104,14 +105,15 @@ def export_model(
     if not is_embedding_model(model):
         raise ExportError(
             f"{name} goes from {model.input_shape} to {model.output_shape}, but an embedding model "
-            "goes from (None, height, width, 1) to (None, size); build it with "
+            "goes from (None, height, width, 1 or 3) to (None, size); build it with "
             "build_embedding_model."
         )
-    height, width = model.input_shape[1:3]
-    if parity_rois.shape[1:] != (height, width) or not len(parity_rois):
+    height, width, channels = model.input_shape[1:]
+    if with_channel_axis(parity_rois).shape[1:] != model.input_shape[1:] or not len(parity_rois):
+        colour = " in colour" if channels == 3 else ""
         raise ExportError(
-            f"{name} takes crops of {height}x{width} pixels, but the crops to check the export "
-            f"with have shape {parity_rois.shape}; give at least one of that size."
+            f"{name} takes crops of {height}x{width} pixels{colour}, but the crops to check the "
+            f"export with have shape {parity_rois.shape}; give at least one of that size."
         )
     model = _in_float32(model)
     expected = _keras_embeddings(model, parity_rois)
@@ -161,7 +163,7 @@ def _keras_embeddings(model: keras.Model, rois: np.ndarray) -> np.ndarray:
     batches = [rois[i : i + _PARITY_BATCH] for i in range(0, len(rois), _PARITY_BATCH)]
     return np.concatenate(
         [
-            np.asarray(model(batch[..., None].astype(np.float32), training=False))
+            np.asarray(model(with_channel_axis(batch).astype(np.float32), training=False))
             for batch in batches
         ]
     )

@@ -150,6 +150,16 @@ def channels_of(pixels: np.ndarray) -> int:
     return 1 if pixels.ndim == 2 else pixels.shape[2]
 
 
+def with_channel_axis(crops: np.ndarray) -> np.ndarray:
+    """Crops of shape (n, height, width, channels), as networks take them.
+
+    Parameters
+    ----------
+    crops : ndarray of shape (n, height, width) or (n, height, width, 3)
+    """
+    return crops[..., None] if crops.ndim == 3 else crops
+
+
 def to_grey(pixels: np.ndarray) -> np.ndarray:
     """Luma (ITU-R 601) of a colour image; a grey image itself.
 

@@ -10,6 +10,8 @@ import tensorflow as tf
 
 # Registers the custom layers, so that `load_model` finds them.
 import iris_tf.networks.embedding_model  # noqa: F401
+from iris_tf.config.names import CHANNELS
+from iris_tf.imaging.images import with_channel_axis
 from iris_tf.support.errors import ModelError, first_line
 
 _BATCH = 64
@@ -41,18 +43,18 @@ def load_embedding_model(path: str | Path) -> keras.Model:
     if not is_embedding_model(model):
         raise ModelError(
             f"{path}: its model goes from {model.input_shape} to {model.output_shape}, but an "
-            "embedding model goes from (None, height, width, 1) to (None, size); give a .keras "
-            "file from `iris-tf train`."
+            "embedding model goes from (None, height, width, 1 or 3) to (None, size); give a "
+            ".keras file from `iris-tf train`."
         )
     return model
 
 
 def is_embedding_model(model: keras.Model) -> bool:
-    """Whether a model goes from grey crops of one size to vectors."""
+    """Whether a model goes from crops of one size, grey or colour, to vectors."""
     taken, given = model.input_shape, model.output_shape
     if not (isinstance(taken, tuple) and isinstance(given, tuple)):  # several of them are lists
         return False
-    return len(taken) == 4 and taken[3] == 1 and None not in taken[1:] and len(given) == 2
+    return len(taken) == 4 and taken[3] in CHANNELS and None not in taken[1:] and len(given) == 2
 
 
 def embed_rois(model: keras.Model, rois: np.ndarray) -> np.ndarray:
@@ -61,20 +63,21 @@ def embed_rois(model: keras.Model, rois: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     model : keras.Model
-        ``(batch, H, W, 1)`` in 0..255 to ``(batch, D)``.
-    rois : ndarray of shape (n, H, W), uint8
+        ``(batch, H, W, channels)`` in 0..255 to ``(batch, D)``.
+    rois : ndarray of shape (n, H, W), or (n, H, W, 3) for a model of colour crops, uint8
 
     Returns
     -------
     ndarray of shape (n, D), float32
         Rows of unit length.
     """
-    dataset = tf.data.Dataset.range(0, len(rois), _BATCH).map(
+    crops = with_channel_axis(rois)
+    dataset = tf.data.Dataset.range(0, len(crops), _BATCH).map(
         lambda start: tf.ensure_shape(
             tf.numpy_function(
-                lambda i: rois[i : i + _BATCH, :, :, None].astype(np.float32), [start], tf.float32
+                lambda i: crops[i : i + _BATCH].astype(np.float32), [start], tf.float32
             ),
-            (None, *rois.shape[1:], 1),
+            (None, *crops.shape[1:]),
         )
     )
     return np.asarray(model.predict(dataset, verbose=0), np.float32)

@@ -33,6 +33,7 @@ def build_embedding_model(
     seed: int = 0,
     normalization: str = "imagenet",
     reduction: tuple[int, int] = (1, 2),
+    channels: int = 1,
 ) -> keras.Model:
     """Build a network that maps crops to embeddings.
 
@@ -70,12 +71,14 @@ def build_embedding_model(
         `RoiNormalization`, or `StripNormalization` for unrolled strips.
     reduction : tuple of int
         Rows and columns that `StripNormalization` averages into one pixel.
+    channels : {1, 3}
+        Of the crops; `StripNormalization` takes grey ones only.
 
     Returns
     -------
     keras.Model
         Functional, without nested models. Input ``roi``, float32 (batch, height,
-        width, 1) in 0..255; output float32 (batch, D) of unit length, under
+        width, channels) in 0..255; output float32 (batch, D) of unit length, under
         mixed_float16 too. Layers of attention are named ``spatial_attention_*``,
         of the head ``head_*``.
 
@@ -86,8 +89,13 @@ def build_embedding_model(
         that are not available.
     """
     spec = network_spec(name)
+    if normalization == "local_contrast" and channels != 1:
+        raise ModelError(
+            f"The crops have {channels} channels, but local_contrast takes grey strips; set "
+            "`normalization: imagenet`, or prepare the images with `--channels 1`."
+        )
     normalise = input_normalization(normalization, input_size, reduction)
-    roi = keras.Input((*input_size, 1), name="roi", dtype="float32")
+    roi = keras.Input((*input_size, channels), name="roi", dtype="float32")
     normalised = normalise(roi)
     _check_size(spec, name, input_size, normalised.shape[1:3])
     _check_settings(embedding_size, attention_kernel, pooling)

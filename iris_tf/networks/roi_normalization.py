@@ -1,9 +1,11 @@
-"""From a grey crop to the input of an ImageNet backbone, inside the graph."""
+"""From a grey or colour crop to the input of an ImageNet backbone, inside the graph."""
 
 from typing import Any
 
 import keras
 from keras import ops
+
+from iris_tf.config.names import CHANNELS
 
 # Per-channel mean and standard deviation of ImageNet, red, green, blue, for 0..1.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -12,25 +14,25 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 @keras.saving.register_keras_serializable(package="iris_tf")
 class RoiNormalization(keras.layers.Layer):
-    """Replicate a grey crop to three channels, scale to 0..1, normalise as ImageNet.
+    """Scale a crop to 0..1 and normalise it as ImageNet; grey is replicated to three channels.
 
     ``(x / 255 - mean_c) / std_c`` for c = red, green, blue. Always computed in
     float32; the next layer casts to its own type.
 
-    Takes (batch, height, width, 1) in 0..255 and returns (batch, height, width, 3),
-    about -2.2..2.7.
+    Takes (batch, height, width, 1) or (batch, height, width, 3) in 0..255 and returns
+    (batch, height, width, 3), about -2.2..2.7.
     """
 
     def __init__(self, **kwargs: Any):
         super().__init__(**{**kwargs, "dtype": "float32"})
 
     def build(self, input_shape: tuple) -> None:
-        """Check that the crop is grey."""
-        if input_shape[-1] != 1:
-            raise ValueError(f"RoiNormalization needs 1 channel, not {input_shape[-1]}.")
+        """Check that the crop is grey or colour."""
+        if input_shape[-1] not in CHANNELS:
+            raise ValueError(f"RoiNormalization needs 1 or 3 channels, not {input_shape[-1]}.")
 
     def call(self, inputs: Any) -> Any:
-        """Normalise `inputs`; multiplying by three factors replicates the channel."""
+        """Normalise `inputs`; multiplying by three factors replicates a single channel."""
         scale = [1.0 / (255.0 * std) for std in IMAGENET_STD]
         offset = [-mean / std for mean, std in zip(IMAGENET_MEAN, IMAGENET_STD, strict=True)]
         return inputs * ops.convert_to_tensor(scale, "float32") + ops.convert_to_tensor(

@@ -107,7 +107,7 @@ class MobiIrisPipeline:
         """All stages, in order."""
         from iris_tf.training.check_training import check_models
 
-        check_models(self.models, self.recipe.dataset.roi_mode)
+        check_models(self.models, self.recipe.dataset.roi_mode, self.recipe.dataset.channels)
         self.make_dataset()
         for name, recipe in self.models.items():
             train_stage(self.stages, name, recipe, self.manifest)
@@ -200,13 +200,14 @@ class MobiIrisPipeline:
 
         def action() -> None:
             rows = select_rows(self.manifest, "test")
-            rois = load_rois(rows, self.dataset, recipe.network.crop_size)
+            channels = self.recipe.dataset.channels
+            rois = load_rois(rows, self.dataset, recipe.network.crop_size, channels)
             vectors = {
                 "raw pixels (cosine)": raw_pixel_embeddings(rois),
-                "untrained network": embed_rois(build_student(fresh), rois),
+                "untrained network": embed_rois(build_student(fresh, channels), rois),
             }
             if recipe.network.weights == PRETRAINED:
-                vectors[AS_RELEASED] = embed_rois(build_student(recipe), rois)
+                vectors[AS_RELEASED] = embed_rois(build_student(recipe, channels), rois)
             write_json(
                 out, {name: evaluate_embeddings(vector, rows) for name, vector in vectors.items()}
             )
@@ -333,7 +334,9 @@ class MobiIrisPipeline:
         """Some crops at the size that the networks see."""
         size = next(iter(self.models.values())).network.crop_size
         shown = np.linspace(0, len(rows) - 1, min(CROPS_SHOWN, len(rows))).astype(int)
-        return list(load_rois([rows[i] for i in shown], self.dataset, size))
+        return list(
+            load_rois([rows[i] for i in shown], self.dataset, size, self.recipe.dataset.channels)
+        )
 
 
 def files_by_path(files: Iterable[Path]) -> dict[str, Path]:

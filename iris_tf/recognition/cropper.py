@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from iris_tf.imaging.images import MIN_SIDE, read_image
+from iris_tf.config.names import IMAGE_ROI_MODES
+from iris_tf.imaging.images import MIN_CROP_SIDE, MIN_SIDE, read_image, require_sides, to_grey
 from iris_tf.segmentation.quality import IrisQuality, iris_quality
 from iris_tf.segmentation.roi_modes import crop_roi
 from iris_tf.segmentation.segmenter import Segmenter, segmenter_by_name
@@ -18,10 +19,10 @@ from iris_tf.support.errors import ExtractionError, FailureReason
 _MIN_BLACK_SHARE_OF_CROP = 0.15
 # No camera's images are this wide, and an unrolled strip always is.
 _MIN_ASPECT_OF_STRIP = 4.0
-_MIN_SIDE_OF_CROP = 16  # pixels
 
 EyeImageSource = str | Path | np.ndarray
-"""An eye image or ROI crop: its file, or its pixels, (height, width), uint8."""
+"""An eye image or ROI crop: its file, or its pixels, (height, width) or, for models of colour
+crops, (height, width, 3), uint8."""
 
 _log = logging.getLogger(__name__)
 
@@ -47,12 +48,12 @@ def looks_like_roi(image: np.ndarray, roi_mode: str) -> bool:
 
     Parameters
     ----------
-    image : ndarray of shape (height, width), uint8
+    image : ndarray of shape (height, width) or (height, width, 3), uint8
     roi_mode : str
         ROI mode of the crops to recognise, one of `ROI_MODES`. Unrolled strips are recognised by
         their aspect ratio alone, because some cameras mask the corners of their images.
     """
-    height, width = image.shape
+    height, width = image.shape[:2]
     if width >= _MIN_ASPECT_OF_STRIP * height:
         return True
     if roi_mode == "unrolled":
@@ -73,10 +74,13 @@ class Cropper:
     version : str
         Version of the segmenter that made the model's training crops, or ``""`` if unknown. A
         warning is logged at the first eye image if the installed segmenter has another version.
+    channels : {1, 3}, optional
+        Of the crops.
     """
 
-    def __init__(self, segmenter: str, roi_mode: str, version: str = ""):
+    def __init__(self, segmenter: str, roi_mode: str, version: str = "", channels: int = 1):
         self._name, self._roi_mode, self._version = segmenter, roi_mode, version
+        self._channels = channels
 
     @cached_property
     def _segment(self) -> Segmenter:
@@ -98,7 +102,7 @@ class Cropper:
 
         Parameters
         ----------
-        image : str, Path, or ndarray of shape (height, width), uint8
+        image : str, Path, or ndarray of shape (height, width) or (height, width, 3), uint8
             An eye image, or a crop made by `iris-tf prepare`.
         kind : {"auto", "eye", "roi"}
             Whether it is an eye image or a crop; ``"auto"`` decides by `looks_like_roi`.
@@ -109,37 +113,39 @@ class Cropper:
             When the image cannot be read or no iris is found in it; names the file.
         """
         try:
-            return self._crop(_pixels(image), kind)
+            return self._crop(_pixels(image, self._channels), kind)
         except ExtractionError as error:
             name = "image array" if isinstance(image, np.ndarray) else image
             raise ExtractionError(error.reason, f"{name}: {error}") from None
 
     def _crop(self, pixels: np.ndarray, kind: str) -> Crop:
-        height, width = pixels.shape
-        if min(height, width) < _MIN_SIDE_OF_CROP:
+        height, width = pixels.shape[:2]
+        if min(height, width) < MIN_CROP_SIDE:
             raise ExtractionError(
                 FailureReason.TOO_SMALL,
                 f"The image has {width}x{height} pixels; both sides of a crop must be at least "
-                f"{_MIN_SIDE_OF_CROP}.",
+                f"{MIN_CROP_SIDE}.",
             )
+        if self._roi_mode in IMAGE_ROI_MODES:
+            return Crop(pixels if kind == "roi" else crop_roi(pixels, None, self._roi_mode), None)
         if kind == "roi" or (kind == "auto" and looks_like_roi(pixels, self._roi_mode)):
             return Crop(pixels, None)
-        if min(height, width) < MIN_SIDE:
-            raise ExtractionError(
-                FailureReason.TOO_SMALL,
-                f"The image has {width}x{height} pixels; both sides must be at least {MIN_SIDE}.",
-            )
-        eye = self._segment(pixels)
-        return Crop(crop_roi(pixels, eye, self._roi_mode), iris_quality(pixels, eye))
+        require_sides(pixels, MIN_SIDE)
+        grey = to_grey(pixels)
+        eye = self._segment(grey)
+        return Crop(crop_roi(pixels, eye, self._roi_mode), iris_quality(grey, eye))
 
 
-def _pixels(image: EyeImageSource) -> np.ndarray:
+def _pixels(image: EyeImageSource, channels: int) -> np.ndarray:
     if not isinstance(image, np.ndarray):
-        return read_image(image).pixels
-    if image.ndim != 2 or image.dtype != np.uint8:
+        return read_image(image, channels).pixels
+    wanted = "grey levels as uint8 of shape (height, width)"
+    if channels == 3:
+        wanted = "red, green and blue as uint8 of shape (height, width, 3)"
+    shape = image.shape[:2] if channels == 1 else (*image.shape[:2], channels)
+    if image.ndim < 2 or image.shape != shape or image.dtype != np.uint8:
         raise ExtractionError(
             FailureReason.UNREADABLE,
-            f"The array has shape {image.shape} and type {image.dtype}; give grey levels as "
-            "uint8 of shape (height, width).",
+            f"The array has shape {image.shape} and type {image.dtype}; give {wanted}.",
         )
     return np.ascontiguousarray(image)

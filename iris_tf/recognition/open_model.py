@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from iris_tf.config.names import CARD_NAME
-from iris_tf.data.manifest import read_settings
+from iris_tf.data.manifest import model_segmenter, read_settings
 from iris_tf.imaging.images import resize_roi
 from iris_tf.matching.matcher import Matcher
 from iris_tf.tflite.model_card import ModelCard
@@ -29,6 +29,8 @@ class Embedder(Protocol):
         The model's file.
     input_size : tuple of (int, int)
         Height and width that crops are resized to, in pixels.
+    channels : int
+        Of the crops: 1 for grey, 3 for red, green and blue.
     embedding_size : int
         Length of an embedding.
     matcher : Matcher
@@ -37,6 +39,7 @@ class Embedder(Protocol):
 
     path: Path
     input_size: tuple[int, int]
+    channels: int
     embedding_size: int
     matcher: Matcher
 
@@ -45,7 +48,7 @@ class Embedder(Protocol):
 
         Parameters
         ----------
-        rois : iterable of ndarray of shape (height, width), uint8
+        rois : iterable of ndarray of shape (height, width) or (height, width, 3), uint8
             Crops of any size.
 
         Returns
@@ -84,7 +87,8 @@ class KerasEmbedder:
             model, layout = with_phase(model, phase_share)
         self.matcher = Matcher(layout)
         self._embed = lambda rois: embed_rois(model, rois)
-        self.input_size = tuple(model.input_shape[1:3])
+        height, width, self.channels = model.input_shape[1:]
+        self.input_size = (height, width)
         self.embedding_size = int(model.output_shape[-1])
 
     def embed(self, rois: Iterable[np.ndarray]) -> np.ndarray:
@@ -117,7 +121,7 @@ class ExportedEmbedder(TFLiteEmbedder):
         self.matcher = Matcher() if card is None else Matcher.of_card(card)
 
 
-def crop_settings(path: str | Path) -> dict[str, str] | None:
+def crop_settings(path: str | Path) -> dict[str, str | int] | None:
     """Crops that a model was trained on.
 
     Parameters
@@ -128,18 +132,29 @@ def crop_settings(path: str | Path) -> dict[str, str] | None:
     Returns
     -------
     dict or None
-        ``roi_mode`` and ``segmenter`` from the run or the model card, or None without either.
+        ``roi_mode``, ``segmenter`` and ``channels`` from the run or the model card, or None
+        without either.
     """
     path = Path(path)
     if path.is_dir():
         from iris_tf.training.run_folder import RunFolder
 
         settings = read_settings(RunFolder.open(path).dataset_description)
-        return {name: settings[name] for name in ("roi_mode", "segmenter")}
+        return {
+            "roi_mode": settings["roi_mode"],
+            "segmenter": model_segmenter(settings),
+            "channels": settings["channels"],
+        }
     if path.suffix == ".keras":
         return None
     card = ModelCard.of_file(path)
-    return None if card is None else {"roi_mode": card.roi_mode, "segmenter": card.segmenter}
+    if card is None:
+        return None
+    return {
+        "roi_mode": card.roi_mode,
+        "segmenter": card.segmenter,
+        "channels": card.channels,
+    }
 
 
 def open_model(path: str | Path) -> Embedder:

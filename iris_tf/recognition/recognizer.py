@@ -157,7 +157,12 @@ class IrisRecognizer:
         self.card = ModelCard.beside(self.model)
         self.matcher = Matcher.of_card(self.card)
         self._embedder = TFLiteEmbedder(self.model, threads)
-        self._crop = Cropper(self.card.segmenter, self.card.roi_mode, self.card.segmenter_version)
+        self._crop = Cropper(
+            self.card.segmenter,
+            self.card.roi_mode,
+            self.card.segmenter_version,
+            self.card.channels,
+        )
         self.calibration: Calibration | None = None
         self.thresholds = self.card.thresholds
         self.origin = Origin(self.card.name, self.card.files[self.model.name].sha256)

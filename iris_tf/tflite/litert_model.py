@@ -17,12 +17,12 @@ _FLATBUFFER_IDENTIFIER = b"TFL3"  # bytes 4..8 of every TFLite file
 
 
 class LiteRTModel:
-    """One signature of a TFLite model, from one grayscale image to one array.
+    """One signature of a TFLite model, from one image to one array.
 
-    The input is float32 ``(1, H, W, 1)`` in 0..255, the output float32 with a first axis of 1.
-    Images go through one at a time, as on a phone. One object may be called from several threads
-    at once: each call has an interpreter to itself, of which there are at most as many as the
-    machine has cores.
+    The input is float32 ``(1, H, W, channels)`` in 0..255, the output float32 with a first axis of
+    1. Images go through one at a time, as on a phone. One object may be called from several
+    threads at once: each call has an interpreter to itself, of which there are at most as many as
+    the machine has cores.
 
     Parameters
     ----------
@@ -39,6 +39,8 @@ class LiteRTModel:
         As given.
     input_size : tuple of (int, int)
         Height and width of the input in pixels.
+    channels : int
+        Of the input: 1 for grey, 3 for red, green and blue.
     output_shape : tuple of int
         Without the first axis.
 
@@ -72,13 +74,14 @@ class LiteRTModel:
         if (
             len(shape) != 4
             or shape[0] != 1
-            or shape[3] != 1
+            or shape[3] not in signature.channels
             or min(shape) < 1
             or input_details["dtype"] != np.float32
         ):
+            channels = " or ".join(map(str, signature.channels))
             raise ModelError(
                 f"{self.path}: its input is {np.dtype(input_details['dtype']).name} {shape}, but "
-                "one grayscale image, float32 (1, height, width, 1), is needed; use a file from "
+                f"one image, float32 (1, height, width, {channels}), is needed; use a file from "
                 f"`{maker}`."
             )
         output = tuple(int(n) for n in output_details["shape"])
@@ -88,11 +91,11 @@ class LiteRTModel:
                 f"but one {given}, float32 with {signature.rank} axes, the first of 1, is needed; "
                 f"use a file from `{maker}`."
             )
-        self.input_size = (shape[1], shape[2])
+        self.input_size, self.channels = (shape[1], shape[2]), shape[3]
         self.output_shape = output[1:]
         with self._loading(maker):
             # `allocate_tensors` would prepare the file's first graph, whichever is wanted.
-            self(np.zeros(self.input_size, np.float32))
+            self(np.zeros(shape[1:], np.float32))
 
     @contextmanager
     def _loading(self, maker: str) -> Iterator[None]:
@@ -111,13 +114,13 @@ class LiteRTModel:
 
         Parameters
         ----------
-        image : ndarray of shape `input_size`, uint8 or float32
+        image : ndarray of shape `input_size`, or (*input_size, channels), uint8 or float32
 
         Returns
         -------
         ndarray of shape `output_shape`, float32
         """
-        batch = image.astype(np.float32)[None, :, :, None]
+        batch = image.astype(np.float32).reshape((1, *self.input_size, self.channels))
         with self._interpreters.runner() as runner:
             return runner(**{self.signature.input: batch})[self.signature.output][0]
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from iris_tf.config.names import CARD_NAME, OPERATING_POINTS, ROI_MODES
+from iris_tf.config.checks import segmenter_problem
+from iris_tf.config.names import CARD_NAME, CHANNELS, OPERATING_POINTS, ROI_MODES
 from iris_tf.config.precision import current_name
 from iris_tf.support.errors import ModelError
 from iris_tf.support.files import sha256, write_json
@@ -17,7 +18,7 @@ from iris_tf.tflite.released_models import RECOGNITION, released_folder
 
 SCHEMA_VERSION = 1
 _LATER_TEXTS = {"weights_sha256": "", "segmenter_version": ""}  # the first cards had none
-_LATER_FIELDS = _LATER_TEXTS | {"phase": None}
+_LATER_FIELDS = _LATER_TEXTS | {"phase": None, "channels": 1}
 
 NORM_TOLERANCE = 0.01
 """Largest deviation of an embedding's length from 1 (float16 and int8 arithmetic are inexact)."""
@@ -55,14 +56,17 @@ class ModelCard:
     network : str
         Name in the network registry, e.g. ``"mobilenet_v3_large"``.
     roi_mode : str
-        How crops are cut: ``"algorithm1"``, ``"aligned"`` or ``"unrolled"``.
+        How crops are cut, one of `iris_tf.config.names.ROI_MODES`.
     segmenter : str
-        Name of the segmenter the training crops came from.
+        Name of the segmenter that crops images for the model; ``"none"`` for ROI modes that
+        need no iris.
     segmenter_version : str
         Its version (`Segmenter.version`), which tells a segmenter's own network from
         the released one; empty in older cards.
     input_size : tuple of (int, int)
         Height and width of the crop in pixels (a list in JSON).
+    channels : int
+        Of the crop: 1 for grey, 3 for red, green and blue. Absent from the JSON where it is 1.
     embedding_size : int
         Length of the embedding.
     phase : PhaseCodeLayout or None
@@ -106,6 +110,7 @@ class ModelCard:
     weights_sha256: str = ""
     segmenter_version: str = ""
     phase: PhaseCodeLayout | None = None
+    channels: int = 1
 
     @classmethod
     def read(cls, path: str | Path) -> "ModelCard":
@@ -161,6 +166,10 @@ class ModelCard:
             raise refuse(
                 f"roi_mode is {values['roi_mode']!r}, but this program knows {', '.join(ROI_MODES)}"
             )
+        if problem := segmenter_problem(values["segmenter"], values["roi_mode"]):
+            raise refuse(f"segmenter {problem}")
+        if values["channels"] not in CHANNELS:
+            raise refuse(f"channels is {values['channels']!r}, not 1 or 3")
         size = values["input_size"]
         if not (isinstance(size, list) and len(size) == 2 and all(map(_is_positive_int, size))):
             raise refuse(f"input_size is {size!r}, not [height, width] in pixels")
@@ -192,7 +201,10 @@ class ModelCard:
 
     def write(self, path: str | Path) -> None:
         """Write the card as JSON, whole or not at all."""
-        write_json(path, {"schema_version": SCHEMA_VERSION} | dataclasses.asdict(self))
+        values = {"schema_version": SCHEMA_VERSION} | dataclasses.asdict(self)
+        if self.channels == 1:  # cards of grey models stay readable to earlier versions
+            del values["channels"]
+        write_json(path, values)
 
     @classmethod
     def beside(cls, model_path: str | Path) -> "ModelCard":

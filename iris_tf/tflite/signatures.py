@@ -2,13 +2,15 @@
 
 from dataclasses import dataclass
 
+from iris_tf.config.names import CHANNELS
+
 MAIN = "serving_default"
 """Name of a file's signature, or of the first of several."""
 
 
 @dataclass(frozen=True)
 class Signature:
-    """One signature: a grey image, float32 (1, height, width, 1) in 0..255, to one array.
+    """One signature: an image, float32 (1, height, width, channels) in 0..255, to one array.
 
     Attributes
     ----------
@@ -20,6 +22,8 @@ class Signature:
         Number of axes of the output, the first of which is 1.
     maker : str
         Command that writes such files, for messages.
+    channels : tuple of int
+        How many channels the image may have.
     """
 
     name: str
@@ -27,12 +31,15 @@ class Signature:
     output: str
     rank: int
     maker: str
+    channels: tuple[int, ...] = (1,)
 
     def __str__(self) -> str:
         return f"{self.name}({self.input}) -> {self.output}"
 
 
-EMBEDDING = Signature(MAIN, "roi", "embedding", rank=2, maker="iris-tf export RUN")
+EMBEDDING = Signature(
+    MAIN, "roi", "embedding", rank=2, maker="iris-tf export RUN", channels=CHANNELS
+)
 """From a crop to its embedding, (1, D)."""
 
 _SEGMENTER = "pipelines/iris_segmenter.py"

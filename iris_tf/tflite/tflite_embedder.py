@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from iris_tf.imaging.images import resize_roi
+from iris_tf.imaging.images import channels_of, resize_roi
 from iris_tf.support.errors import ModelError
 from iris_tf.tflite.litert_model import LiteRTModel
 from iris_tf.tflite.model_card import NORM_TOLERANCE
@@ -16,7 +16,7 @@ class TFLiteEmbedder:
     """Computes embeddings of ROI crops with one TFLite model.
 
     The model is the project's export: signature ``serving_default`` with input
-    ``roi``, float32 ``(1, H, W, 1)`` in 0..255, and output ``embedding``, float32
+    ``roi``, float32 ``(1, H, W, channels)`` in 0..255, and output ``embedding``, float32
     ``(1, D)`` of unit norm. Crops are processed one at a time, as on a phone. One
     object may be used from several threads at once.
 
@@ -33,6 +33,8 @@ class TFLiteEmbedder:
         The file.
     input_size : tuple of (int, int)
         Height and width that crops are resized to, in pixels.
+    channels : int
+        Of the crops: 1 for grey, 3 for red, green and blue.
     embedding_size : int
         Length D of an embedding.
 
@@ -51,7 +53,7 @@ class TFLiteEmbedder:
     def __init__(self, path: str | Path, threads: int = 1):
         self._model = LiteRTModel(path, EMBEDDING, threads)
         self.path = self._model.path
-        self.input_size = self._model.input_size
+        self.input_size, self.channels = self._model.input_size, self._model.channels
         self.embedding_size = self._model.output_shape[0]
 
     def embed(self, rois: Iterable[np.ndarray]) -> np.ndarray:
@@ -59,8 +61,9 @@ class TFLiteEmbedder:
 
         Parameters
         ----------
-        rois : iterable of ndarray of shape (height, width), uint8
-            Crops of any size; a lazy iterable is read one crop at a time.
+        rois : iterable of ndarray of shape (height, width) or (height, width, 3), uint8
+            Crops of any size, grey or colour like the model's input; a lazy iterable is read one
+            crop at a time.
 
         Returns
         -------
@@ -70,10 +73,17 @@ class TFLiteEmbedder:
         Raises
         ------
         ModelError
-            When the model's output is NaN or not of unit length.
+            When a crop has other channels than the model's input, or the output is NaN or not of
+            unit length.
         """
         embeddings = []
         for number, roi in enumerate(rois):
+            if channels_of(roi) != self.channels:
+                raise ModelError(
+                    f"{self.path}: the model takes crops with channels {self.channels}, but crop "
+                    f"{number} (counted from 0) has {channels_of(roi)}; prepare the images with "
+                    f"`--channels {self.channels}`."
+                )
             output = self._model(resize_roi(roi, self.input_size))
             norm = float(np.linalg.norm(output))
             if not abs(norm - 1.0) <= NORM_TOLERANCE:  # also true for NaN

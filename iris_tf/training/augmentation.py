@@ -134,7 +134,7 @@ def warp_strips(
         [zero + 1, zero, shift, zero, 1 / factors, centre - (centre + down) / factors],
         width,
     )
-    value, weight = both[..., :1], both[..., 1:]
+    value, weight = tf.split(both, 2, axis=-1)
     return tf.where(weight >= 0.5, value / tf.maximum(weight, 0.5), 0.0)
 
 

@@ -6,8 +6,11 @@ from iris_tf.config.training_recipe import TrainRecipe
 from iris_tf.networks.embedding_model import build_embedding_model
 
 
-def build_student(recipe: TrainRecipe) -> keras.Model:
-    """The untrained network of a recipe; the same weights for the same seed."""
+def build_student(recipe: TrainRecipe, channels: int = 1) -> keras.Model:
+    """Build the untrained network of a recipe, for crops of 1 or 3 channels.
+
+    The same seed gives the same weights.
+    """
     network = recipe.network
     rows, columns = network.reduction
     return build_embedding_model(
@@ -21,4 +24,5 @@ def build_student(recipe: TrainRecipe) -> keras.Model:
         seed=recipe.seed,
         normalization=network.normalization,
         reduction=(rows, columns),
+        channels=channels,
     )

@@ -14,7 +14,7 @@ from iris_tf.training.run_folder import RunFolder
 from iris_tf.training.teacher import Teacher, check_strip_size, teacher_roi_mode
 
 
-def check_models(recipes: Mapping[str, TrainRecipe], roi_mode: str) -> None:
+def check_models(recipes: Mapping[str, TrainRecipe], roi_mode: str, channels: int = 1) -> None:
     """Refuse now what one of several models would be refused for after the others' training.
 
     Models whose runs have begun were looked at then.
@@ -25,6 +25,8 @@ def check_models(recipes: Mapping[str, TrainRecipe], roi_mode: str) -> None:
         By the models' names; see `iris_tf.training.model_recipes.model_recipes`.
     roi_mode : str
         Of the crops that they will be trained on.
+    channels : {1, 3}, optional
+        Of these crops.
 
     Raises
     ------
@@ -37,20 +39,20 @@ def check_models(recipes: Mapping[str, TrainRecipe], roi_mode: str) -> None:
             continue
         network, teacher = recipe.network, by_run.get(recipe.distillation.teacher or "")
         try:
-            check_strips(recipe, roi_mode)
+            check_strips(recipe, roi_mode, channels)
             if teacher is not None:
                 _check_sizes(recipe, teacher.embedding_size)
                 if teacher.normalization == "local_contrast":
                     check_strip_size(teacher.crop_size, network.crop_size)
-            build_student(replace(recipe, network=replace(network, weights="none")))
+            build_student(replace(recipe, network=replace(network, weights="none")), channels)
         except (ModelError, RecipeError) as error:
             raise type(error)(f"models.{name}: {error}") from None
         finally:
             keras.backend.clear_session()
 
 
-def check_strips(recipe: TrainRecipe, roi_mode: str) -> None:
-    """Refuse what is for unrolled strips where crops are of another kind, or resized.
+def check_strips(recipe: TrainRecipe, roi_mode: str, channels: int = 1) -> None:
+    """Refuse what is for grey unrolled strips where crops are of another kind, or resized.
 
     Raises
     ------
@@ -62,6 +64,11 @@ def check_strips(recipe: TrainRecipe, roi_mode: str) -> None:
         raise RecipeError(
             f"{recipe.dataset}: its crops are {roi_mode}, but `{setting}` is for unrolled strips; "
             "prepare the images with `--roi-mode unrolled`, or leave it out."
+        )
+    if setting and channels != 1:
+        raise RecipeError(
+            f"{recipe.dataset}: its crops have {channels} channels, but `{setting}` is for grey "
+            "strips; prepare the images with `--channels 1`, or leave it out."
         )
     network, strip = recipe.network, [STRIP_RADII, STRIP_ANGLES]
     if network.normalization == "local_contrast" and list(network.input_size) != strip:

@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from iris_tf.config.training_recipe import AugmentationRecipe
+from iris_tf.imaging.images import with_channel_axis
 from iris_tf.training.augmentation import augment
 from iris_tf.training.batches import BalancedBatches, TripletBatches
 from iris_tf.training.strip_augmentation import lose_coarse, with_turned
@@ -16,7 +17,7 @@ class TeacherView(NamedTuple):
 
     Attributes
     ----------
-    images : tensor of shape (groups, group_size, height, width, 1), float32
+    images : tensor of shape (groups, group_size, height, width, channels), float32
         In 0..255.
     asked : tensor of shape (groups, group_size), bool
         delta_x of Eq. 7.
@@ -47,7 +48,7 @@ def training_dataset(
 
     Parameters
     ----------
-    rois : ndarray of shape (n_images, height, width), uint8
+    rois : ndarray of shape (n_images, height, width) or (n_images, height, width, 3), uint8
         Crops, e.g. from `iris_tf.data.crop_store.load_rois`.
     labels : ndarray of shape (n_images,), integer
         Identity of each crop.
@@ -75,7 +76,7 @@ def training_dataset(
     -------
     tf.data.Dataset
         ``(epochs - initial_epoch) * batches.steps`` pairs of images, float32 of
-        shape (groups, group_size, height, width, 1) in 0..255, and labels, int32
+        shape (groups, group_size, height, width, channels) in 0..255, and labels, int32
         of shape (groups, group_size); with `clean` triples, the last a `TeacherView`.
 
     Raises
@@ -87,7 +88,7 @@ def training_dataset(
         raise ValueError(f"{len(rois)} crops but {len(labels)} labels")
     labels = np.asarray(labels, np.int32)
     groups, group_size, steps = batches.groups, batches.group_size, batches.steps
-    _, height, width = rois.shape
+    crop_shape = with_channel_axis(rois).shape[1:]
 
     def rows_of_epoch(epoch: Any) -> Any:
         rows = tf.numpy_function(
@@ -103,13 +104,13 @@ def training_dataset(
     def load(rows: Any, step: Any) -> Any:
         # One call into Python for the whole batch.
         pixels, identity = tf.numpy_function(gather, [rows], (tf.uint8, tf.int32), stateful=False)
-        images = tf.cast(tf.reshape(pixels, (groups * group_size, height, width, 1)), tf.float32)
+        images = tf.cast(tf.reshape(pixels, (groups * group_size, *crop_shape)), tf.float32)
         seeds = tf.stack([tf.cast(seed, tf.int64), step])
         identity = tf.ensure_shape(identity, (groups, group_size))
         if turned:
             images = with_turned(images, seeds)
             identity = tf.concat([2 * identity, 2 * identity + 1], axis=0)
-        shape, whole = (*identity.shape, height, width, 1), images
+        shape, whole = (*identity.shape, *crop_shape), images
         asked = tf.ones(images.shape[:1], tf.bool)
         if augmentation.coarse_lost_share:
             images, lost = lose_coarse(images, group_size, seeds, augmentation.coarse_lost_share)

@@ -37,6 +37,7 @@ class Training:
     trainer : EmbeddingTrainer
         Compiled.
     roi_mode : str
+    channels : int
     devices : int
         Number of replicas.
     """
@@ -47,6 +48,7 @@ class Training:
     batches: TripletBatches | BalancedBatches
     trainer: EmbeddingTrainer
     roi_mode: str
+    channels: int
     devices: int
 
     @property
@@ -54,10 +56,14 @@ class Training:
         """Height and width of the crops."""
         return self.recipe.network.crop_size
 
+    def crops(self, split: str) -> np.ndarray:
+        """Crops of a split at the network's input size, see `load_rois`."""
+        return load_rois(self.rows[split], self.recipe.dataset, self.input_size, self.channels)
+
     def dataset(self, initial_epoch: int) -> tf.data.Dataset:
         """Batches from `initial_epoch` (from 0) to the last."""
         return training_dataset(
-            load_rois(self.rows["train"], self.recipe.dataset, self.input_size),
+            self.crops("train"),
             self.labels,
             self.batches,
             self.recipe.augmentation,
@@ -82,7 +88,8 @@ def prepare_training(recipe: TrainRecipe) -> Training:
     keras.backend.clear_session()
     rows = _rows(recipe)
     settings = read_settings(Path(recipe.dataset) / "dataset.json")
-    check_strips(recipe, settings["roi_mode"])
+    roi_mode, channels = settings["roi_mode"], settings["channels"]
+    check_strips(recipe, roi_mode, channels)
     identities = {
         name: number for number, name in enumerate(sorted({row.identity for row in rows["train"]}))
     }
@@ -98,10 +105,10 @@ def prepare_training(recipe: TrainRecipe) -> Training:
     keras.config.set_dtype_policy("mixed_float16" if recipe.mixed_float16 else "float32")
     try:
         with strategy.scope():
-            teacher = _teacher(recipe, settings["roi_mode"])
+            teacher = _teacher(recipe, roi_mode)
             objective = build_objective(recipe)
             trainer = EmbeddingTrainer(
-                build_student(recipe), objective, build_term_weights(recipe), teacher
+                build_student(recipe, channels), objective, build_term_weights(recipe), teacher
             )
             course = Course(batches.steps, recipe.warm_epochs, recipe.epochs)
             trainer.compile(
@@ -110,7 +117,7 @@ def prepare_training(recipe: TrainRecipe) -> Training:
             )
     finally:
         keras.config.set_dtype_policy("float32")
-    return Training(recipe, rows, labels, batches, trainer, settings["roi_mode"], devices)
+    return Training(recipe, rows, labels, batches, trainer, roi_mode, channels, devices)
 
 
 def _rows(recipe: TrainRecipe) -> dict[str, list[ManifestRow]]:

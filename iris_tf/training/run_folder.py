@@ -142,7 +142,7 @@ class RunFolder:
         if not self.dataset_description.is_file() or not description.is_file():
             return
         before, now = (read_settings(path) for path in (self.dataset_description, description))
-        for name in ("roi_mode", "segmenter", "segmenter_version"):
+        for name in ("roi_mode", "segmenter", "segmenter_version", "channels"):
             if before.get(name) != now.get(name):
                 raise self.changed(f"{description} ({name})")
 

@@ -7,7 +7,6 @@ from typing import Any
 import keras
 
 from iris_tf.config.training_recipe import TrainRecipe
-from iris_tf.data.crop_store import load_rois
 from iris_tf.metrics.counts import give_both_kinds
 from iris_tf.metrics.scores import label_images
 from iris_tf.networks.parameter_groups import backbone_stages
@@ -138,7 +137,7 @@ def _callbacks(
         CollapseWarning(),
     ]
     if give_both_kinds(rows["val"]):
-        rois = load_rois(rows["val"], recipe.dataset, training.input_size)
+        rois = training.crops("val")
         callbacks.append(ValidationEER(rois, label_images(rows["val"])))
     else:
         warnings.warn(

@@ -8,7 +8,7 @@ from iris_tf.support.errors import EvaluationError
 
 SETTINGS = {
     "images": "eyes", "layout": "folder", "segmenter": "network", "synthetic": False,
-    "roi_mode": "unrolled", "split_by": "person", "seed": 0,
+    "roi_mode": "unrolled", "split_by": "subject", "seed": 0, "channels": 1,
 }  # fmt: skip
 
 

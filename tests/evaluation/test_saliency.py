@@ -25,6 +25,7 @@ class RegionEmbedder:
 
     path = Path("region.tflite")
     input_size = (32, 64)
+    channels = 1
     embedding_size = 2
     matcher = Matcher()
 

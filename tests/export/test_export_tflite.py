@@ -163,9 +163,11 @@ def test_operator_names_tell_built_in_from_foreign(tmp_path):
 def test_what_cannot_be_exported_is_said(tmp_path):
     with pytest.raises(ExportError, match=r"'int4'.*float32, float16"):
         export_model(small_model(), tmp_path, "small", ["int4"], parity_rois=ROIS)
-    with pytest.raises(ExportError, match=r"\(None, 24, 32, 3\)"):
-        colour = small_model(input_shape=(24, 32, 3))
-        export_model(colour, tmp_path, "colour", parity_rois=ROIS)
+    with pytest.raises(ExportError, match=r"\(None, 24, 32, 2\)"):
+        two_channels = small_model(input_shape=(24, 32, 2))
+        export_model(two_channels, tmp_path, "two", parity_rois=ROIS)
+    with pytest.raises(ExportError, match="24x32 pixels in colour"):
+        export_model(small_model(input_shape=(24, 32, 3)), tmp_path, "colour", parity_rois=ROIS)
     for rois in (ROIS[:0], ROIS[:, :20]):
         with pytest.raises(ExportError, match="24x32 pixels"):
             export_model(small_model(), tmp_path, "small", parity_rois=rois)

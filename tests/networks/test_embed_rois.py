@@ -73,7 +73,7 @@ def test_models_of_another_kind(tmp_path):
     flat, dense = keras.layers.Flatten(), keras.layers.Dense(2)
     for shape, layers in (
         ((4,), [dense]),
-        ((8, 8, 3), [flat]),
+        ((8, 8, 2), [flat]),
         ((None, None, 1), [keras.layers.GlobalMaxPooling2D()]),
         ((8, 8, 1), [keras.layers.Conv2D(2, 3)]),
     ):

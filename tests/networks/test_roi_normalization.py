@@ -15,6 +15,14 @@ def test_replicates_scales_and_normalises(tmp_path):
         np.testing.assert_allclose(outputs[..., channel], expected, atol=1e-5)
 
 
-def test_colour_is_refused():
-    with pytest.raises(ValueError, match="1 channel"):
-        RoiNormalization()(np.zeros((1, 4, 4, 3), np.float32))
+def test_colour_is_scaled_and_normalised_channel_by_channel():
+    rois = np.random.default_rng(0).uniform(0, 255, (2, 4, 6, 3)).astype(np.float32)
+    outputs = np.asarray(RoiNormalization()(rois))
+    for channel, (mean, std) in enumerate([(0.485, 0.229), (0.456, 0.224), (0.406, 0.225)]):
+        expected = (rois[..., channel].astype(float) / 255 - mean) / std
+        np.testing.assert_allclose(outputs[..., channel], expected, atol=1e-5)
+
+
+def test_other_numbers_of_channels_are_refused():
+    with pytest.raises(ValueError, match="1 or 3 channels, not 4"):
+        RoiNormalization()(np.zeros((1, 4, 4, 4), np.float32))

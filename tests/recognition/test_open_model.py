@@ -68,7 +68,8 @@ def test_the_released_model_is_known_by_its_content(exported, tmp_path):
     shutil.copy(exported / "model_card.json", beside)  # of another model
     for path in (alone, shutil.copy(alone, beside / "mobile_float16.tflite")):
         assert open_model(path).matcher.layout == card.phase is not None
-        assert crop_settings(path) == {"roi_mode": "unrolled", "segmenter": "network"}
+        wanted = {"roi_mode": "unrolled", "segmenter": "network", "channels": 1}
+        assert crop_settings(path) == wanted
 
 
 def test_a_renamed_file_has_its_card_still(exported, tmp_path):

@@ -1,8 +1,10 @@
+import json
+
 import cv2
 import numpy as np
 import pytest
 
-from iris_tf.data.manifest import read_manifest, read_settings
+from iris_tf.data.manifest import model_segmenter, read_manifest, read_settings
 from iris_tf.imaging.geometry import Ellipse
 from iris_tf.support.errors import DatasetError
 from iris_tf.synthetic import strips as synthetic_strips
@@ -99,6 +101,27 @@ def test_a_dataset_goes_on_where_it_was_interrupted(tmp_path):
     assert {row.dataset for row in rows} == {"site-0000"}
     strip = cv2.imread(str(tmp_path / rows[5].roi), cv2.IMREAD_GRAYSCALE)
     np.testing.assert_array_equal(strip, draw_strips(5, 2, 2)[1])
+
+
+def test_no_segmenter_cut_the_strips_but_the_model_is_for_one(tmp_path):
+    write_strip_dataset(tmp_path, 5, 4, 2, validation=1, jobs=1)
+    settings = read_settings(tmp_path / "dataset.json")
+    assert settings["segmenter"] == "none"
+    assert model_segmenter(settings) == "network"
+
+
+def test_strips_of_version_0_1_0_are_gone_on_with(tmp_path):
+    """It named the segmenter of the model as that of the strips, and no channels."""
+    write_strip_dataset(tmp_path, 5, 4, 2, validation=1, jobs=1)
+    description = json.loads((tmp_path / "dataset.json").read_text())
+    now = read_settings(tmp_path / "dataset.json")
+    for name in ("model_segmenter", "channels"):
+        del description["settings"][name]
+    description["settings"]["segmenter"] = "network"
+    (tmp_path / "dataset.json").write_text(json.dumps(description))
+    assert read_settings(tmp_path / "dataset.json") == now
+    write_strip_dataset(tmp_path, 5, 4, 2, validation=1, jobs=1)
+    assert read_settings(tmp_path / "dataset.json") == now
 
 
 def test_strips_of_other_drawings_are_not_mixed(tmp_path, monkeypatch):

@@ -171,3 +171,28 @@ def test_a_card_that_json_cannot_hold_leaves_the_old_one(card, folder):
     with pytest.raises(ValueError):
         broken.write(path)
     assert ModelCard.read(path) == card
+
+
+def test_channels_are_written_for_colour_only(folder, card):
+    path = folder / "model_card.json"
+    card.write(path)
+    assert "channels" not in json.loads(path.read_text())
+    assert ModelCard.read(path).channels == 1
+    colour = dataclasses.replace(card, channels=3, segmenter="none", roi_mode="whole")
+    colour.write(path)
+    assert ModelCard.read(path) == colour
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"channels": 2}, "channels is 2"),
+        ({"segmenter": "none"}, "segmenter is none, but the ROI mode aligned needs"),
+        ({"roi_mode": "whole"}, "segmenter is opencv, but the ROI mode whole"),
+    ],
+)
+def test_channels_and_segmenters_that_cannot_be(folder, card, changes, problem):
+    path = folder / "model_card.json"
+    dataclasses.replace(card, **changes).write(path)
+    with pytest.raises(ModelError, match=problem):
+        ModelCard.read(path)

@@ -148,9 +148,9 @@ BAD_INTERFACES = {
         ),
         "score",
     ),
-    "colour": (
-        dict(function=lambda roi: {"embedding": unit(flat(roi))}, shape=(1, 4, 4, 3)),
-        r"float32 \(1, 4, 4, 3\)",
+    "two channels": (
+        dict(function=lambda roi: {"embedding": unit(flat(roi))}, shape=(1, 4, 4, 2)),
+        r"float32 \(1, 4, 4, 2\)",
     ),
     "batch of two": (
         dict(function=lambda roi: {"embedding": unit(flat(roi[:1]))}, shape=(2, 4, 4, 1)),
