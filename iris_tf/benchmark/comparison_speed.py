@@ -1,9 +1,14 @@
-"""How fast all pairs of embeddings are evaluated, beside scikit-learn in the same memory."""
+"""Compare the speed of evaluating all pairs with that of scikit-learn in the same memory.
 
+For maintainers: ``python -m iris_tf.benchmark.comparison_speed --embeddings 20000``.
+"""
+
+import argparse
 import json
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +16,19 @@ import numpy as np
 
 from iris_tf.data.manifest import ManifestRow
 from iris_tf.metrics.counts import count_scores
-from iris_tf.metrics.figures import verification_figures
 from iris_tf.metrics.scores import ImageLabels, label_images, similarity_blocks
+from iris_tf.metrics.verification import curve_of_counts, eer_of_curve
 from iris_tf.support.errors import BenchmarkError
+from iris_tf.support.files import write_json
 
-IMAGES_AN_EYE = 10
+IMAGES_PER_EYE = 10
 EMBEDDING_SIZE = 128
-_NOISE = 1.5  # of an image, by the spread of eyes in each dimension: an EER of some percent
-_PROBE = 1200  # embeddings from which scikit-learn's memory is foretold
+_NOISE = 1.5  # of an image by the spread of eyes in each dimension: an EER of some percent
+_PROBE = 1200  # embeddings from which scikit-learn's memory is extrapolated
 _SHRINK = 0.9
 _LEAST = 400
 
-# In a process of its own, whose memory is that of the evaluation.
+# In a separate process, so that its memory is that of the evaluation.
 _CHILD = (
     "import sys; from iris_tf.benchmark.comparison_speed import measure_here; "
     "measure_here(sys.argv[1], int(sys.argv[2]))"
@@ -33,13 +39,13 @@ def measure_evaluation(embeddings: int = 20_000) -> dict[str, Any]:
     """Evaluate all pairs of generated embeddings with this library and with scikit-learn.
 
     Both compute the cosines, and from them the ROC curve and the EER. scikit-learn's
-    ``roc_curve`` holds every score, so it is given as many embeddings as it can do in the
+    ``roc_curve`` holds every score, so it gets as many embeddings as it can process in the
     peak memory of this library. Nothing else should run on the machine.
 
     Parameters
     ----------
     embeddings : int, optional
-        Number of embeddings for this library, of 10 images an eye.
+        Number of embeddings for this library, 10 images per eye.
 
     Returns
     -------
@@ -52,7 +58,7 @@ def measure_evaluation(embeddings: int = 20_000) -> dict[str, Any]:
     Raises
     ------
     BenchmarkError
-        When there are too few embeddings, the system does not tell the memory of a process,
+        If there are too few embeddings, the system does not report the memory of a process,
         or a measurement fails.
     """
     if embeddings < 2 * _LEAST:
@@ -68,7 +74,7 @@ def measure_evaluation(embeddings: int = 20_000) -> dict[str, Any]:
     comparisons = probe["comparisons"] + (ours["peak_mib"] - probe["peak_mib"]) / each
     size = min(embeddings, int(np.sqrt(2.0 * max(comparisons, 0.0))))
     while True:
-        size = max(_LEAST, size - size % (2 * IMAGES_AN_EYE))
+        size = max(_LEAST, size - size % (2 * IMAGES_PER_EYE))
         theirs = _run("scikit-learn", size)
         if theirs["peak_mib"] <= ours["peak_mib"]:
             break
@@ -96,7 +102,7 @@ def measure_here(name: str, embeddings: int) -> None:
     """
     vectors, labels = _population(embeddings)
     evaluate = {"iris_tf": _ours, "scikit-learn": _scikit_learn}[name]
-    evaluate(*_population(_LEAST // 4))  # imports and threads are started
+    evaluate(*_population(_LEAST // 4))  # imports modules and starts threads
     started = time.perf_counter()
     eer = evaluate(vectors, labels)
     seconds = time.perf_counter() - started
@@ -121,14 +127,14 @@ def _run(name: str, embeddings: int) -> dict[str, Any]:
         [sys.executable, "-c", _CHILD, name, str(embeddings)], capture_output=True, text=True
     )
     if done.returncode != 0:
-        last = (done.stderr.splitlines() or ["it was killed, for want of memory perhaps"])[-1]
+        last = (done.stderr.splitlines() or ["it was killed, possibly for lack of memory"])[-1]
         raise BenchmarkError(f"Evaluating {embeddings} embeddings with {name} failed: {last}")
     return json.loads(done.stdout)
 
 
 def _population(embeddings: int) -> tuple[np.ndarray, ImageLabels]:
     rng = np.random.default_rng(0)
-    eye = np.arange(embeddings) // IMAGES_AN_EYE
+    eye = np.arange(embeddings) // IMAGES_PER_EYE
     centres = rng.standard_normal((eye[-1] + 1, EMBEDDING_SIZE), np.float32)
     vectors = rng.standard_normal((embeddings, EMBEDDING_SIZE), np.float32) * np.float32(_NOISE)
     vectors += centres[eye]
@@ -142,7 +148,7 @@ def _population(embeddings: int) -> tuple[np.ndarray, ImageLabels]:
 
 def _ours(vectors: np.ndarray, labels: ImageLabels) -> float:
     counts = count_scores(similarity_blocks(vectors), labels).counts
-    return verification_figures(counts)["metrics"]["eer"]
+    return eer_of_curve(curve_of_counts(counts)).rate
 
 
 def _scikit_learn(vectors: np.ndarray, labels: ImageLabels) -> float:
@@ -152,7 +158,7 @@ def _scikit_learn(vectors: np.ndarray, labels: ImageLabels) -> float:
     scores = np.empty(n * (n - 1) // 2, np.float32)
     genuine = np.empty(len(scores), bool)
     filled = 0
-    for i in range(n - 1):  # row by row, so that nothing but the scores takes memory
+    for i in range(n - 1):  # row by row, so that only the scores take memory
         part = slice(filled, filled := filled + n - 1 - i)
         np.dot(vectors[i + 1 :], vectors[i], out=scores[part])
         np.equal(labels.identity[i + 1 :], labels.identity[i], out=genuine[part])
@@ -170,7 +176,35 @@ def _peak_mib() -> float:
     status = Path("/proc/self/status")
     if not status.is_file():
         raise BenchmarkError(
-            "this system does not tell the memory of a process (no /proc); measure on Linux."
+            "this system does not report the memory of a process (no /proc); measure on Linux."
         )
     [peak] = [line.split()[1] for line in status.read_text().splitlines() if "VmHWM" in line]
     return int(peak) / 1024.0
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure and print a table.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Those of the command line by default.
+    """
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--embeddings", type=int, default=20_000, help="10 images per eye")
+    parser.add_argument("--out", type=Path, help="JSON file to write")
+    options = parser.parse_args(arguments)
+    result = measure_evaluation(options.embeddings)
+    print("              embeddings  comparisons  seconds  comparisons/s  peak MiB")
+    for row in result["rows"]:
+        print(
+            f"{row['name']:<14}{row['embeddings']:>10}{row['comparisons']:>13}"
+            f"{row['seconds']:>9.2f}{row['comparisons_per_s']:>15.0f}{row['peak_mib']:>10.0f}"
+        )
+    print(f"ratio: {result['ratio']:.2f}, difference of EER {result['eer_difference']:.1e}")
+    if options.out is not None:
+        write_json(options.out, result)
+
+
+if __name__ == "__main__":
+    main()

@@ -259,15 +259,16 @@ def evaluate(
         str | None, one_of(BASELINES, "Compare with Open-Iris's IrisCode on the same images.")
     ] = None,
     segmenter_model: Annotated[
-        Path | None, typer.Option(help="The file that prepare was given, for the baseline.")
+        Path | None,
+        typer.Option(help="Network that prepare was given, for the baseline."),
     ] = None,
-    jobs: Annotated[int, typer.Option(help="Processes for the baseline; -1: one a core.")] = -1,
+    jobs: Annotated[int, typer.Option(help="Processes for the baseline; -1: one per core.")] = -1,
     protocol: Annotated[
         str,
         one_of(
             PROTOCOLS,
-            "same-eye: left with left and right with right only; across-datasets: images of other "
-            "datasets are impostors too.",
+            "same-eye: left with left and right with right only; across-datasets: images of "
+            "different datasets are compared as impostors.",
         ),
     ] = PROTOCOLS[0],
     genuine: Annotated[
@@ -277,23 +278,23 @@ def evaluate(
         Path | None, typer.Option(help="CSV of image pairs to compare, with --genuine.")
     ] = None,
     resamples: Annotated[
-        int, typer.Option(min=1, help="Of the bootstrap over subjects, for the intervals.")
+        int, typer.Option(min=1, help="Bootstrap resamples of subjects, for confidence intervals.")
     ] = 1000,
     scores: Annotated[
-        Path | None, typer.Option(help=".npz file to write: how often each score occurs.")
+        Path | None, typer.Option(help=".npz file to write: number of comparisons with each score.")
     ] = None,
     latency_runs: Annotated[
         int,
         typer.Option(min=0, help="Timed inferences of each .tflite, at least 50; 0: no timing."),
     ] = 50,
     occlusion_eyes: Annotated[
-        int, typer.Option(min=0, help="Eyes to draw saliency maps for, with each model; 0: none.")
+        int, typer.Option(min=0, help="Eyes with saliency maps of each model; 0: none.")
     ] = 4,
 ) -> None:
     """Compare all pairs of a split: EER, FNMR, CMC with confidence intervals.
 
-    Of several models, the first is the one that the others are compared with, on
-    the same resamples of subjects.
+    With several models, the others are compared with the first on the same
+    resamples of subjects.
     """
     from iris_tf.evaluation.evaluate_model import EvaluationRequest
     from iris_tf.pipelines.evaluation_stage import evaluate_and_report

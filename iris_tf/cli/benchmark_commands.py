@@ -109,32 +109,6 @@ def benchmark_prepare(
     echo(f"ratio: {result['ratio']:.2f}")
 
 
-@benchmark.command(name="evaluation")
-def benchmark_evaluation(
-    embeddings: Annotated[int, typer.Option(help="Generated, 10 images an eye.")] = 20_000,
-    out: Annotated[Path | None, typer.Option(help="JSON file to write.")] = None,
-) -> None:
-    """Time the evaluation of all pairs beside scikit-learn's roc_curve in the same memory.
-
-    Both compute cosines, ROC curve and EER. scikit-learn is given the most
-    embeddings that it can do in the peak memory of this library.
-    """
-    from iris_tf.benchmark.comparison_speed import measure_evaluation
-    from iris_tf.support.files import write_json
-
-    result = measure_evaluation(embeddings)
-    echo("              embeddings  comparisons  seconds  comparisons/s  peak MiB")
-    for row in result["rows"]:
-        echo(
-            f"{row['name']:<14}{row['embeddings']:>10}{row['comparisons']:>13}"
-            f"{row['seconds']:>9.2f}{row['comparisons_per_s']:>15.0f}{row['peak_mib']:>10.0f}"
-        )
-    echo(f"ratio: {result['ratio']:.2f}, difference of EER {result['eer_difference']:.1e}")
-    if out is not None:
-        write_json(out, result)
-        echo(f"written to {out}")
-
-
 def _integers(option: str, text: str) -> list[int]:
     try:
         return [int(part) for part in text.split(",")]

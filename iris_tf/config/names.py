@@ -30,11 +30,14 @@ SPLITS = ("train", "val", "test")
 ALL_SPLITS = "all"
 """In the place of a split's name: all images of a dataset."""
 
-PROTOCOLS = ("all-pairs", "same-eye", "across-datasets")
-"""Which images are compared (`iris_tf.metrics.scores.label_images`)."""
+PROTOCOLS = ALL_PAIRS, SAME_EYE, ACROSS_DATASETS = ("all-pairs", "same-eye", "across-datasets")
+"""Which images of a set are compared (`iris_tf.evaluation.protocols`)."""
+
+PAIR_LISTS = "pair-lists"
+"""Protocol of comparisons that are listed in files."""
 
 BASELINES = ("iriscode",)
-"""What models can be evaluated beside (`iris_tf.evaluation.iriscode`)."""
+"""What a model can be compared with, besides other models (`iris_tf.evaluation.iriscode`)."""
 
 FALSE_MATCH_RATES = {"far_1e-2": 1e-2, "far_1e-3": 1e-3}
 """Operating points of model cards and calibrations that are set by a FAR, with that FAR."""

@@ -1,4 +1,4 @@
-"""The same eyes, photographed or segmented worse: how much a model bears."""
+"""Robustness: the same eyes with degraded images or degraded segmentation."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -9,8 +9,8 @@ import joblib
 import numpy as np
 
 from iris_tf.config.names import NO_SEGMENTER
-from iris_tf.data.manifest import ManifestRow, read_manifest, read_settings, write_manifest
-from iris_tf.evaluation.failures import failed_images
+from iris_tf.data.manifest import ManifestRow, read_settings, write_manifest
+from iris_tf.evaluation.prepared_sets import PreparedSet
 from iris_tf.imaging.geometry import Ellipse
 from iris_tf.imaging.images import read_eye, write_png
 from iris_tf.preparation.dataset_tables import write_failures
@@ -27,21 +27,21 @@ _CONTRAST = 0.3
 _BLUR = 1.5  # sigma in pixels
 _SMALL = 90.0  # iris diameter in pixels
 _JITTER = 0.04  # of a radius
-_COVERED = 0.4  # of the iris's height, from above
+_COVERED = 0.4  # of the iris's height, from the top
 _CHUNK = 16
 
 
 @dataclass(frozen=True)
 class Degradation:
-    """One way to make an image or its segmentation worse.
+    """One way to degrade an image or its segmentation.
 
     Attributes
     ----------
     image : callable
         ``image(pixels, iris_diameter) -> pixels``, uint8 in and out; the diameter in
-        pixels, as it was found on the image as it is.
+        pixels, as found in the original image.
     eye : callable
-        ``eye(segmented, rng) -> segmented``, after the degraded image was segmented.
+        ``eye(segmented, rng) -> segmented``, applied after the degraded image was segmented.
     """
 
     image: Callable[[np.ndarray, float], np.ndarray] = lambda pixels, _: pixels
@@ -49,7 +49,7 @@ class Degradation:
 
 
 def reduce_contrast(pixels: np.ndarray, iris_diameter: float) -> np.ndarray:
-    """Press all grey levels to 30 % of their distance from the mean, in 8 bits."""
+    """Scale all grey levels to 30 % of their distance from the mean, in 8 bits."""
     mean = pixels.mean()
     return np.round(mean + _CONTRAST * (pixels - mean)).astype(np.uint8)
 
@@ -60,19 +60,19 @@ def blur(pixels: np.ndarray, iris_diameter: float) -> np.ndarray:
 
 
 def shrink(pixels: np.ndarray, iris_diameter: float) -> np.ndarray:
-    """Resample the image so that the iris is 90 pixels wide; smaller ones stay."""
+    """Downsample the image so that the iris is 90 pixels wide; smaller irises are unchanged."""
     factor = min(_SMALL / iris_diameter, 1.0)
     height, width = (round(factor * side) for side in pixels.shape)
     return cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
 
 
 def jitter_outlines(eye: SegmentedEye, rng: np.random.Generator) -> SegmentedEye:
-    """Make the radius of pupil and limbus, each for itself, 4 % too large or too small."""
+    """Make the radii of pupil and limbus, independently, 4 % too large or too small."""
     pupil, iris = (
         _scaled(outline, 1.0 + _JITTER * rng.choice((-1.0, 1.0)))
         for outline in (eye.pupil, eye.iris)
     )
-    # What a limbus too wide takes in looks visible to a segmenter that errs so.
+    # A segmenter that places the limbus too far out takes the added area for visible iris.
     wider = iris.mask(eye.visible.shape) & ~eye.iris.mask(eye.visible.shape)
     inner = eye.pupil.mask(eye.visible.shape) & ~pupil.mask(eye.visible.shape)
     visible = (eye.visible | wider | inner) & iris.mask(eye.visible.shape)
@@ -82,7 +82,7 @@ def jitter_outlines(eye: SegmentedEye, rng: np.random.Generator) -> SegmentedEye
 
 
 def cover_above(eye: SegmentedEye, rng: np.random.Generator) -> SegmentedEye:
-    """Hide the upper 40 % of the iris, as a lid that the segmenter has found."""
+    """Mask the upper 40 % of the iris, like an eyelid that the segmenter has found."""
     rows = np.arange(len(eye.visible))[:, None]
     limit = eye.iris.y - eye.iris.radius + 2 * _COVERED * eye.iris.radius
     return replace(eye, visible=eye.visible & (rows >= limit), iris_minus_pupil=None)
@@ -108,40 +108,39 @@ DEGRADATIONS = {
 
 
 def degrade_dataset(manifest: str | Path, name: str, out: str | Path, jobs: int = -1) -> Path:
-    """Crop all images of a prepared dataset again, made worse in one way.
+    """Crop all images of a prepared dataset again after one kind of degradation.
 
     Parameters
     ----------
     manifest : str or Path
-        Of `iris-tf prepare`; its images must still be where they were.
+        Made by `iris-tf prepare`; its images must not have been moved.
     name : str
         Key of `DEGRADATIONS`.
     out : str or Path
         Folder for crops, ``manifest.csv``, ``failures.csv`` and ``dataset.json``.
     jobs : int, optional
-        Processes; -1 for one a core.
+        Processes; -1 for one per core.
 
     Returns
     -------
     Path
         The new manifest: same rows and splits, without the images that gave no crop.
-        ``failures.csv`` beside it has these, and those that gave none as they are.
+        ``failures.csv`` beside it lists these, and those that gave none originally.
 
     Raises
     ------
     DatasetError
-        When the manifest or its images cannot be used, its crops are of another version
+        If the manifest or its images cannot be used, its crops were cut by another version
         of the segmenter, or no image gave a crop.
     """
-    rows = read_manifest(manifest)
-    settings = read_settings(Path(manifest).with_name("dataset.json"))
-    out = Path(out).resolve()
+    prepared, out = PreparedSet.read(manifest), Path(out).resolve()
+    rows = prepared.rows
+    settings = prepared.settings or read_settings(Path(manifest).with_name("dataset.json"))
     how = _same_extraction(manifest, settings, out)
     chunks = [rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK)]
     done: list[ManifestRow] = []
     failures = [
-        Outcome(row.image, stamp="", reason=reason)
-        for row, reason in failed_images(manifest, "all") or ()
+        Outcome(row.image, stamp="", reason=reason) for row, reason in prepared.failed or ()
     ]
     with StageProgress(f"Degrading: {name}", len(rows)) as progress:
         calls = (joblib.delayed(_crop_chunk)(chunk, how, name) for chunk in chunks)
@@ -150,7 +149,7 @@ def degrade_dataset(manifest: str | Path, name: str, out: str | Path, jobs: int 
             done += [row for row, found in zip(chunk, outcomes, strict=True) if not found.reason]
             progress.advance(len(chunk))
     if not done:
-        raise DatasetError(f"{manifest}: no image gave a crop with {name}; check {manifest}.")
+        raise DatasetError(f"{manifest}: no image gave a crop with {name}; check its images.")
     write_manifest(out / "manifest.csv", done)
     counts = {"failures": write_failures(out / "failures.csv", failures)}
     settings = settings | {"degradation": name}
@@ -159,7 +158,7 @@ def degrade_dataset(manifest: str | Path, name: str, out: str | Path, jobs: int 
 
 
 def _same_extraction(manifest: str | Path, settings: dict, out: Path) -> Extraction:
-    """How the crops were cut; refuses to compare the work of two segmenters."""
+    """How the crops were cut; raises if that was another version of the segmenter."""
     if settings["segmenter"] == NO_SEGMENTER:
         raise DatasetError(
             f"{manifest}: its crops were made without a segmenter, so there is no iris to degrade; "
@@ -177,12 +176,12 @@ def _same_extraction(manifest: str | Path, settings: dict, out: Path) -> Extract
 
 
 def _crop_chunk(rows: Sequence[ManifestRow], how: Extraction, name: str) -> list[Outcome]:
-    """Crop some images; an outcome without a reason is a crop."""
+    """Crop some images; an outcome without a reason is a success."""
     degradation, segment = DEGRADATIONS[name], worker_segmenter(how)
     outcomes = []
     with one_opencv_thread():
         for row in rows:
-            # The same mistakes in every run, whatever the order of the images.
+            # The same errors in every run, independent of the order of the images.
             rng = np.random.default_rng(list(row.image.encode()))
             assert row.iris is not None  # degraded datasets are of eyes
             try:

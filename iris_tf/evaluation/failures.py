@@ -1,175 +1,159 @@
 """Failures to extract, counted as errors: generalised rates of ISO/IEC 19795-1.
 
-An image without a crop cannot be compared. The rates of a model are conditional on
-extraction; a user of the whole system meets both kinds of error. So every comparison that
-would have been made had all images given a crop counts as an attempt, and one of which
-either image failed is neither a match nor a false match:
+An image without a crop cannot be compared. The error rates of a model are conditional on
+extraction, whereas a user of the whole system meets both kinds of error. Every comparison that
+would have been made if all images had given a crop therefore counts as an attempt, and one whose
+images include a failure is neither a match nor a false match:
 
 - GFRR = (genuine attempts - genuine matches) / genuine attempts;
 - GFAR = false matches / impostor attempts.
 
-Copies of an image (`FailureReason.DUPLICATE`) are no attempts.
+Copies of an image (`FailureReason.DUPLICATE`) are not attempts.
 """
 
 import collections
 import csv
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import Any, NamedTuple
 
 from iris_tf.data.layouts import parse_image
-from iris_tf.data.manifest import ManifestRow, read_manifest, read_settings
+from iris_tf.data.manifest import ManifestRow
 from iris_tf.data.splits import split_rows
-from iris_tf.metrics.counts import ScoreCounts, number_of_comparisons
-from iris_tf.metrics.scores import label_images
+from iris_tf.metrics.counts import ScoreCounts
 from iris_tf.support.errors import EvaluationError, FailureReason
 
 
-def failed_images(manifest: str | Path, split: str) -> list[tuple[ManifestRow, str]] | None:
-    """Images of a split that gave no crop, with the reason.
+class FailedImage(NamedTuple):
+    """An image without a crop, and the reason."""
 
-    A failed image is of the split of its person or identity, also where none of its images
-    gave a crop.
+    row: ManifestRow
+    reason: str
+
+
+def read_failures(table: Path, layout: str) -> list[FailedImage]:
+    """Read the images without a crop of a prepared dataset, except copies of others.
 
     Parameters
     ----------
-    manifest : str or Path
-        Manifest of a prepared dataset; ``failures.csv`` and ``dataset.json`` lie beside it.
-    split : {"train", "val", "test", "all"}
-
-    Returns
-    -------
-    list of (ManifestRow, str) or None
-        None where there is no such file.
+    table : Path
+        Its ``failures.csv``.
+    layout : str
+        Its layout, by which subject and eye are read from the image's name.
 
     Raises
     ------
     EvaluationError
-        When ``failures.csv`` is no such table.
+        If the file is not such a table.
     """
-    table, description = (Path(manifest).with_name(n) for n in ("failures.csv", "dataset.json"))
-    if not (table.is_file() and description.is_file()):
-        return None
-    settings = read_settings(description)
     failed = []
     try:
         with open(table, newline="", encoding="utf-8-sig") as file:
             for record in csv.DictReader(file):
-                row = parse_image(record["image"], settings["layout"])
+                row = parse_image(record["image"], layout)
                 if row is not None and record["reason"] != FailureReason.DUPLICATE:
-                    failed.append((row, record["reason"]))
+                    failed.append(FailedImage(row, record["reason"]))
     except (KeyError, TypeError, UnicodeDecodeError, csv.Error):
         raise EvaluationError(
             f"{table}: is not a table of image, reason and detail; prepare the dataset again."
         ) from None
-    if split == "all" or not failed:
-        return failed
-    prepared = read_manifest(manifest)
+    return failed
+
+
+def failures_of_split(
+    failed: Sequence[FailedImage],
+    split: str,
+    rows: Sequence[ManifestRow],
+    settings: Mapping[str, Any],
+) -> list[FailedImage]:
+    """Select the failed images that belong to a split.
+
+    A failed image belongs to the split of its subject or identity, also if none of its images
+    gave a crop.
+
+    Parameters
+    ----------
+    failed : sequence of FailedImage
+        From `read_failures`.
+    split : {"train", "val", "test", "all"}
+    rows : sequence of ManifestRow
+        All images of the dataset that have a crop.
+    settings : mapping
+        ``split_by`` and ``seed`` of the dataset.
+    """
+    if split == "all":
+        return list(failed)
     by = settings["split_by"]
-    kept = {_unit(row, by): row.split for row in prepared}
-    # Units of which nothing is left are where the split of all images puts them.
-    every = split_rows([*(row for row, _ in failed), *prepared], by, settings["seed"])
+    splits = {_unit(row, by): row.split for row in rows}
+    if any(_unit(row, by) not in splits for row, _ in failed):
+        # Units of which nothing is left are where the split of all images puts them.
+        every = split_rows([*(row for row, _ in failed), *rows], by, settings["seed"])
+        splits = {_unit(row, by): row.split for row in every} | splits
     return [
-        (replace(row, split=split), reason)
-        for (row, reason), placed in zip(failed, every, strict=False)
-        if kept.get(_unit(row, by), placed.split) == split
+        FailedImage(replace(row, split=split), reason)
+        for row, reason in failed
+        if splits[_unit(row, by)] == split
     ]
 
 
+def _unit(row: ManifestRow, by: str) -> tuple[str, str]:
+    return row.dataset, row.subject if by == "subject" else row.identity
+
+
+@dataclass(frozen=True)
+class Attempts:
+    """Comparisons that would have been made if all images had given a crop.
+
+    Attributes
+    ----------
+    images : int
+        Number of their images.
+    failed : sequence of FailedImage
+        Those of them that gave no crop.
+    genuine, impostor : int
+        Number of comparisons.
+    """
+
+    images: int
+    failed: Sequence[FailedImage]
+    genuine: int
+    impostor: int
+
+
 def generalised_rates(
-    rows: Sequence[ManifestRow],
-    failed: Sequence[tuple[ManifestRow, str]],
-    counts: ScoreCounts,
-    thresholds: Mapping[str, float],
-    protocol: str = "all-pairs",
+    attempts: Attempts, counts: ScoreCounts, thresholds: Mapping[str, float]
 ) -> dict[str, Any]:
     """GFAR and GFRR at given thresholds.
 
     Parameters
     ----------
-    rows : sequence of ManifestRow
-        Images that were compared.
-    failed : sequence of (ManifestRow, str)
-        Images that should have been, from `failed_images`.
+    attempts : Attempts
+        All comparisons that should have been made.
     counts : ScoreCounts
-        Scores of all comparisons of `rows`.
+        Scores of those that could be made.
     thresholds : mapping of str to float
-        Least accepted score by name of operating point.
-    protocol : {"all-pairs", "same-eye", "across-datasets"}, optional
-        See `label_images`.
+        Least accepted score by name of the operating point.
 
     Returns
     -------
     dict
-        ``failures`` (number by reason), ``failure_rate`` (share of all images),
+        JSON values: ``failures`` (number by reason), ``failure_rate`` (share of all images),
         ``genuine_attempts``, ``impostor_attempts``, and ``points``: ``gfar`` and ``gfrr``
-        by name of operating point.
+        by name of the operating point.
     """
-    labels = label_images([*rows, *(row for row, _ in failed)], protocol)
-    images = len(rows) + len(failed)
-    return _rates(failed, images, number_of_comparisons(labels), counts, thresholds)
-
-
-def generalised_rates_of_pairs(
-    images: int,
-    failed: Sequence[tuple[ManifestRow, str]],
-    genuine: np.ndarray,
-    impostor: np.ndarray,
-    counts: ScoreCounts,
-    thresholds: Mapping[str, float],
-) -> dict[str, Any]:
-    """`generalised_rates` of listed comparisons.
-
-    Parameters
-    ----------
-    images : int
-        Number of images that could be compared.
-    failed : sequence of (ManifestRow, str)
-        Images that gave no crop, from `failed_images`, whether listed or not.
-    genuine, impostor : ndarray of shape (n, 2), int
-        All listed comparisons; indices from `images` on are of `failed`.
-    counts : ScoreCounts
-        Scores of the comparisons that could be made.
-    thresholds : mapping of str to float
-        Least accepted score by name of operating point.
-
-    Returns
-    -------
-    dict
-        As `generalised_rates`; failures are counted among the images that are listed.
-    """
-    listed = np.unique(np.concatenate([genuine, impostor]))
-    listed_failed = [failed[i - images] for i in listed if i >= images]
-    attempts = len(genuine), len(impostor)
-    return _rates(listed_failed, len(listed), attempts, counts, thresholds)
-
-
-def _rates(
-    failed: Sequence[tuple[ManifestRow, str]],
-    images: int,
-    attempts: tuple[int, int],
-    counts: ScoreCounts,
-    thresholds: Mapping[str, float],
-) -> dict[str, Any]:
-    genuine, impostor = attempts
     points = {}
     for name, threshold in thresholds.items():
-        accepted = counts.levels >= threshold
+        genuine, impostor = counts.accepted(threshold)
         points[name] = {
-            "gfar": int(counts.impostor[accepted].sum()) / impostor,
-            "gfrr": 1.0 - int(counts.genuine[accepted].sum()) / genuine,
+            "gfar": impostor / attempts.impostor,
+            "gfrr": 1.0 - genuine / attempts.genuine,
         }
+    reasons = collections.Counter(reason for _, reason in attempts.failed)
     return {
-        "failures": dict(sorted(collections.Counter(reason for _, reason in failed).items())),
-        "failure_rate": len(failed) / images,
-        "genuine_attempts": genuine,
-        "impostor_attempts": impostor,
+        "failures": dict(sorted(reasons.items())),
+        "failure_rate": len(attempts.failed) / attempts.images,
+        "genuine_attempts": attempts.genuine,
+        "impostor_attempts": attempts.impostor,
         "points": points,
     }
-
-
-def _unit(row: ManifestRow, by: str) -> tuple[str, str]:
-    return row.dataset, row.subject if by == "subject" else row.identity

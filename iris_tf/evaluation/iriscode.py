@@ -1,8 +1,8 @@
-"""Open-Iris's IrisCode as a baseline: the peer that comes with no training (extra ``open-iris``).
+"""Open-Iris's IrisCode as a baseline without trainable weights (extra ``open-iris``).
 
-Geometry, normalisation, Gabor filters and validators are Open-Iris's stock pipeline, on
+Geometry, normalisation, Gabor filters and validators are those of Open-Iris's stock pipeline, on
 the masks of the segmenter that also made the crops. Distances are those of its
-``HammingDistanceMatcher`` with stock parameters, for many pairs at a time.
+``HammingDistanceMatcher`` with stock parameters, computed for many pairs at a time.
 """
 
 import collections
@@ -16,7 +16,9 @@ import joblib
 import numpy as np
 
 from iris_tf.config.names import NO_SEGMENTER
-from iris_tf.data.manifest import ManifestRow, read_settings
+from iris_tf.data.manifest import ManifestRow
+from iris_tf.evaluation.failures import FailedImage
+from iris_tf.evaluation.prepared_sets import PreparedSet
 from iris_tf.imaging.images import read_eye
 from iris_tf.segmentation.open_iris_segmenter import failure_reason, ir_image, require_open_iris
 from iris_tf.segmentation.segmenter import segmenter_by_name
@@ -27,11 +29,11 @@ from iris_tf.support.progress import StageProgress
 COLUMNS = 256  # of a code, around the eye
 BITS = 64  # of a column: 2 filters, 16 rows, real and imaginary part
 
-# Parameters of Open-Iris's matcher; a test holds them to the library's.
-_SHIFT = 15  # columns by which an eye may be turned, either way
+# Parameters of Open-Iris's matcher; a test compares them with the library's.
+_SHIFT = 15  # largest rotation in columns, in either direction
 _NORM_MEAN, _NORM_GRADIENT = 0.45, 0.00005
 
-_CHUNK = 8  # images a task
+_CHUNK = 8  # images per task
 _PROBES, _GALLERY = 256, 1024  # codes of a block: 290 MB unpacked
 
 
@@ -42,13 +44,13 @@ class IrisCodes:
     Attributes
     ----------
     codes, masks : ndarray of shape (n, 256, 8), uint8
-        Code, and which of its bits can be trusted; each column of the eye is 64 bits.
+        Code, and which of its bits are valid; each column of the code is 64 bits.
     images : ndarray of shape (n,), int64
-        Which of the images given each template belongs to, rising.
+        Index of the image of each template, rising.
     failures : dict of str to int
-        Images without template, by `FailureReason`.
+        Number of images without a template, by `FailureReason`.
     errors : dict of str to int
-        The same images by what Open-Iris itself (or our segmenter) raised.
+        The same images by the error of Open-Iris or of the segmenter.
     """
 
     codes: np.ndarray
@@ -79,15 +81,16 @@ def pack_template(template: Any) -> tuple[np.ndarray, np.ndarray]:
 
 @dataclass(frozen=True)
 class IrisCodeBaseline:
-    """Templates of a prepared dataset, and what made them.
+    """Templates of a prepared dataset, and how they were made.
 
     Attributes
     ----------
     codes : IrisCodes
+        The templates.
     version : str
-        Of Open-Iris.
+        Version of Open-Iris.
     segmenter, segmenter_version : str
-        What made the masks.
+        Segmenter of the masks.
     """
 
     codes: IrisCodes
@@ -95,10 +98,16 @@ class IrisCodeBaseline:
     segmenter: str
     segmenter_version: str
 
+    def failed(self, rows: Sequence[ManifestRow]) -> list[FailedImage]:
+        """Those of the encoded images that gave no template; reasons are not matched to images."""
+        without = np.setdiff1d(np.arange(len(rows)), self.codes.images)
+        reasons = collections.Counter(self.codes.failures).elements()
+        return [FailedImage(rows[i], reason) for i, reason in zip(without, reasons, strict=True)]
+
 
 def iriscode_of_dataset(
     rows: Sequence[ManifestRow],
-    manifest: str | Path,
+    prepared: PreparedSet,
     segmenter_model: str | Path | None = None,
     jobs: int = -1,
 ) -> IrisCodeBaseline:
@@ -107,34 +116,39 @@ def iriscode_of_dataset(
     Parameters
     ----------
     rows : sequence of ManifestRow
-        Rows of the dataset.
-    manifest : str or Path
-        Its manifest; the ``dataset.json`` beside it tells the image folder and the segmenter.
+        Images of the dataset.
+    prepared : PreparedSet
+        The dataset, whose settings state the image folder and the segmenter.
     segmenter_model : str or Path, optional
-        File with the segmenter's network, if it was not its own.
+        File with the segmenter's network, unless it was the built-in one.
     jobs : int
-        Processes; -1 for one a core.
+        Processes; -1 for one per core.
 
     Raises
     ------
     EvaluationError
-        When the segmenter is not the one that made the crops, and as `encode_images`.
+        If the segmenter is not the one that made the crops, and as `encode_images`.
     ModelError, DatasetError
         As `encode_images`.
     """
     version = require_open_iris("The baseline IrisCode")
-    settings = read_settings(Path(manifest).with_name("dataset.json"))
+    settings = prepared.settings
+    if settings is None:
+        raise EvaluationError(
+            f"{prepared.manifest}: there is no dataset.json beside it, which states the folder of "
+            "the eye images; prepare the dataset again."
+        )
     if settings["segmenter"] == NO_SEGMENTER:
         raise EvaluationError(
-            f"{manifest}: its crops were made without a segmenter, which IrisCode needs; prepare "
-            "eye images with a segmenter, or leave the baseline out."
+            f"{prepared.manifest}: its crops were made without a segmenter, which IrisCode needs; "
+            "prepare eye images with a segmenter, or leave out the baseline."
         )
     model = None if segmenter_model is None else str(Path(segmenter_model).resolve())
     segmenter = segmenter_by_name(settings["segmenter"], model)
     wanted = settings.get("segmenter_version", segmenter.version)
     if segmenter.version != wanted:
         raise EvaluationError(
-            f"{manifest}: the crops were cut by version {wanted} of the segmenter "
+            f"{prepared.manifest}: the crops were cut by version {wanted} of the segmenter "
             f"{segmenter.name!r}, but this is {segmenter.version}; name its network with "
             "`--segmenter-model`, or prepare the dataset again."
         )
@@ -154,15 +168,15 @@ def encode_images(
     Parameters
     ----------
     rows : sequence of ManifestRow
-        Images; `ManifestRow.image` is read.
+        Images, of which `ManifestRow.image` is read.
     images : str or Path
         Folder that their paths are relative to.
     segmenter : str
-        Key of ``SEGMENTERS``; one that finds the lids.
+        Key of ``SEGMENTERS``; one that finds the eyelids.
     model : str, optional
         File with the segmenter's network.
     jobs : int
-        Processes; -1 for one a core.
+        Processes; -1 for one per core.
 
     Returns
     -------
@@ -171,16 +185,16 @@ def encode_images(
     Raises
     ------
     EvaluationError
-        When the folder is missing or no image gives a template.
+        If the folder is missing or no image gives a template.
     ModelError, DatasetError
-        When the segmenter cannot be used or does not find the lids, or a worker process is
+        If the segmenter cannot be used or does not find the eyelids, or a worker process is
         killed.
     """
     images = Path(images)
     if not images.is_dir():
         raise EvaluationError(
-            f"{images}: the image folder that the dataset was prepared from is not there, and "
-            "IrisCode is made from whole eye images; put it back, or prepare the dataset again."
+            f"{images}: the image folder that the dataset was prepared from is missing, and "
+            "IrisCode needs the whole eye images; restore it, or prepare the dataset again."
         )
     paths = [images / row.image for row in rows]
     calls = (
@@ -203,8 +217,8 @@ def encode_images(
     if not templates:
         reasons = ", ".join(f"{n} {reason}" for reason, n in failures.items())
         raise EvaluationError(
-            f"{images}: Open-Iris made a template of none of the {len(paths)} images ({reasons}); "
-            "leave the baseline out."
+            f"{images}: Open-Iris made a template from none of the {len(paths)} images "
+            f"({reasons}); leave out the baseline."
         )
     codes, masks = (np.stack(part) for part in zip(*templates.values(), strict=True))
     errors = _counted(error for _, error in failed)
@@ -231,7 +245,7 @@ def _encode_chunk(
 
 @functools.lru_cache(maxsize=1)
 def _cached_pipeline(segmenter: str, model: str | None) -> Any:
-    # Imports Open-Iris, which only those who ask for this baseline need.
+    # Imports Open-Iris, which only this baseline needs.
     from iris_tf.segmentation.open_iris_node import open_iris_pipeline
 
     return open_iris_pipeline(segmenter, model)
@@ -245,7 +259,7 @@ def _encode(path: Path, pipeline: Any) -> tuple[np.ndarray, np.ndarray] | _Failu
     output = pipeline(ir_image(pixels))
     failed = pipeline.call_trace.get_error()
     if isinstance(failed, IrisTfError) and not isinstance(failed, ExtractionError):
-        raise failed  # the same for every image, so it is no failure of this one
+        raise failed  # the same for every image, so not a failure of this one
     if failed is not None:
         return _Failure(str(failure_reason(failed)), type(failed).__name__)
     return pack_template(output["iris_template"])
@@ -254,15 +268,15 @@ def _encode(path: Path, pipeline: Any) -> tuple[np.ndarray, np.ndarray] | _Failu
 def hamming_distances(codes: np.ndarray, masks: np.ndarray) -> np.ndarray:
     """Distances of all pairs of templates by Open-Iris's ``HammingDistanceMatcher``.
 
-    With disagreeing bits b among m common unmasked bits, a part's normalised distance is
-    max(0, 0.45 - (0.45 - b / m) (0.00005 m + 1/2)). The distance of two templates is the
-    mean of that of the whole code (all bits counted twice, as in the library) and of the
-    mean of its two halves (likewise) weighted with m; then the least over turns by -15 to
-    15 columns, and at most 1.
+    With b disagreeing bits among m common unmasked bits, the normalised distance of a component
+    is max(0, 0.45 - (0.45 - b / m) (0.00005 m + 1/2)). The distance of two templates is the mean
+    of two terms: that of the whole code (all bits counted twice, as in the library), and the mean
+    of those of its two halves (likewise) weighted by m; the minimum over rotations by -15 to 15
+    columns is taken, limited to 1.
 
-    The halves are those of the gallery's code, so the library's distance depends, a
-    little, on which image is the probe. Here it is the one with the smaller index, and
-    the distance counts for both directions.
+    The halves are those of the gallery's code, so the library's distance depends slightly on
+    which image is the probe. Here it is the one with the smaller index, and the distance is used
+    for both directions.
 
     Parameters
     ----------
@@ -288,7 +302,7 @@ def hamming_distances(codes: np.ndarray, masks: np.ndarray) -> np.ndarray:
                 above = rows < columns
                 distances[part, right : right + _GALLERY][above] = block[above]
                 progress.advance(int(above.sum()))
-    for top in range(0, n, _GALLERY):  # by blocks: a whole copy may not fit beside it
+    for top in range(0, n, _GALLERY):  # in blocks, because a second whole copy may not fit
         below = slice(top, top + _GALLERY)
         distances[below, :top] = distances[:top, below].T
         block = distances[below, below]
@@ -297,7 +311,7 @@ def hamming_distances(codes: np.ndarray, masks: np.ndarray) -> np.ndarray:
 
 
 def _unpack(codes: np.ndarray, masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Trusted bits as -1 and 1 (0 for others), and the mask as 0 and 1: (n, 256, 64) float32."""
+    """Valid bits as -1 and 1 (0 for others), and the mask as 0 and 1: (n, 256, 64) float32."""
     mask = np.unpackbits(masks, axis=-1).astype(np.float32)
     signs = np.unpackbits(codes, axis=-1).astype(np.float32) * 2.0 - 1.0
     return signs * mask, mask
@@ -307,17 +321,17 @@ def _block(
     probes: tuple[np.ndarray, np.ndarray], gallery: tuple[np.ndarray, np.ndarray]
 ) -> np.ndarray:
     """Distances (probes, gallery), float64."""
-    # Repeated columns turn each shift into a window, which needs no copy.
+    # With repeated columns each shift is a window, which needs no copy.
     wrapped = [np.concatenate([p[:, -_SHIFT:], p, p[:, :_SHIFT]], axis=1) for p in probes]
     half = COLUMNS // 2
     best = np.ones((len(probes[0]), len(gallery[0])))
     for shift in range(-_SHIFT, _SHIFT + 1):
         counts = []  # twice the differing and the common bits, of the second and the first half
         for begin in (half, 0):
-            turned = begin + _SHIFT - shift
+            shifted = begin + _SHIFT - shift
             # Agreeing minus differing bits, and common bits.
             surplus, common = (
-                _dot(probe[:, turned : turned + half], code[:, begin : begin + half])
+                _dot(probe[:, shifted : shifted + half], code[:, begin : begin + half])
                 for probe, code in zip(wrapped, gallery, strict=True)
             )
             counts.append((common - surplus, 2.0 * common))
@@ -326,7 +340,7 @@ def _block(
 
 
 def _dot(probes: np.ndarray, gallery: np.ndarray) -> np.ndarray:
-    # Whole numbers under 2**24 are exact in float32.
+    # Integers below 2**24 are exact in float32.
     product = probes.reshape(len(probes), -1) @ gallery.reshape(len(gallery), -1).T
     return product.astype(np.float64)
 
@@ -337,7 +351,7 @@ def _distance(
     """Open-Iris's normalised distance of halves with (differing, common) bits; inf for none."""
     differing, common = second[0] + first[0], second[1] + first[1]
     halves = sum(
-        # The library asks the second half alone whether there is anything to compare.
+        # The library checks only the second half for common bits.
         np.where(second[1] > 0, _normalised(*part), _NORM_MEAN) * part[1]
         for part in (second, first)
     )

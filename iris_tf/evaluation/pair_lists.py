@@ -1,4 +1,4 @@
-"""Comparisons that are listed in files, as published protocols have them."""
+"""Lists of comparisons in files, as in published protocols."""
 
 import csv
 from collections.abc import Sequence
@@ -16,12 +16,12 @@ def read_pairs(path: str | Path, rows: Sequence[ManifestRow], genuine: bool) -> 
     Parameters
     ----------
     path : str or Path
-        CSV of two columns without header, an image each: as the manifest's `image` column
-        names it, or by its file name alone where only one image has it.
+        CSV file with two columns and no header, an image each: as in the manifest's `image`
+        column, or by its file name alone where that is unique.
     rows : sequence of ManifestRow
-        The images that there are, those without a crop included.
+        All images, including those without a crop.
     genuine : bool
-        Whether the listed comparisons are of one identity each, or of two.
+        Whether the two images of each listed comparison are of the same identity.
 
     Returns
     -------
@@ -31,9 +31,9 @@ def read_pairs(path: str | Path, rows: Sequence[ManifestRow], genuine: bool) -> 
     Raises
     ------
     EvaluationError
-        When the file is missing, empty or no such table, names an image that is unknown or
-        that several could be, compares an image with itself, or lists a comparison twice
-        (either way round) or one that is of the other kind by the manifest.
+        If the file is missing, empty or not such a table, names an unknown or ambiguous image,
+        compares an image with itself, or lists a comparison twice (in either order) or one that
+        is of the other kind according to the manifest.
     """
     path = Path(path)
     if not path.is_file():
@@ -62,7 +62,7 @@ def read_pairs(path: str | Path, rows: Sequence[ManifestRow], genuine: bool) -> 
                 if ((a.dataset, a.identity) == (b.dataset, b.identity)) != genuine:
                     raise EvaluationError(
                         f"{place}: {a.image} shows {a.identity} and {b.image} shows {b.identity} "
-                        f"by the manifest, so this is no {kind} comparison; correct either."
+                        f"in the manifest, so this is no {kind} comparison; correct either."
                     )
                 line = lines.setdefault(frozenset((first, second)), reader.line_num)
                 if line != reader.line_num:
@@ -80,7 +80,7 @@ def read_pairs(path: str | Path, rows: Sequence[ManifestRow], genuine: bool) -> 
 
 
 def _names(rows: Sequence[ManifestRow]) -> dict[str, int | None]:
-    """Index by file name (None where it is not unique) and by full name, which goes first."""
+    """Index by file name (None where it is ambiguous) and by full name, which has precedence."""
     names: dict[str, int | None] = {}
     for index, row in enumerate(rows):
         name = row.image.rsplit("/", 1)[-1]
@@ -91,13 +91,13 @@ def _names(rows: Sequence[ManifestRow]) -> dict[str, int | None]:
 def _index(names: dict[str, int | None], name: str, place: str) -> int:
     if name not in names:
         raise EvaluationError(
-            f"{place}: there is no image {name!r} among those evaluated; name it as the manifest "
-            "does, and choose the split that it is in (`--split all` for all)."
+            f"{place}: there is no image {name!r} among those evaluated; name it as in the "
+            "manifest, and choose its split (`--split all` for all)."
         )
     index = names[name]
     if index is None:
         raise EvaluationError(
-            f"{place}: several images have the file name {name!r}; give the path as the manifest "
-            "does."
+            f"{place}: several images have the file name {name!r}; give the path as in the "
+            "manifest."
         )
     return index

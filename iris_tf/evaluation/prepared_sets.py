@@ -1,59 +1,113 @@
-"""Prepared datasets that are evaluated together, e.g. eyes of two cameras."""
+"""Prepared datasets to evaluate, each read once: images, crops, failures and settings."""
 
 import collections
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from iris_tf.data.manifest import ManifestRow, read_settings
-from iris_tf.support.errors import EvaluationError
+from iris_tf.config.names import ALL_SPLITS, SPLITS
+from iris_tf.data.manifest import ManifestRow, read_manifest, read_settings
+from iris_tf.evaluation.failures import FailedImage, failures_of_split, read_failures
+from iris_tf.support.errors import DatasetError, EvaluationError
 
 
 @dataclass(frozen=True)
 class PreparedSet:
-    """A prepared dataset, alone or beside others.
+    """A prepared dataset, alone or together with others.
 
     Attributes
     ----------
     manifest : Path
-        Its manifest.
+        Its manifest; crops are relative to its folder.
+    rows : list of ManifestRow
+        All rows of the manifest.
+    settings : dict or None
+        How its crops were made; None without a ``dataset.json``.
+    failures : dict of str to int
+        Number of images without a crop by reason, all splits.
+    failed : list of FailedImage or None
+        Those images, without copies of others; None where no ``failures.csv`` lists them.
     name : str
-        What tells it apart from the others; empty where there are none.
+        What distinguishes it from the other sets: its images are called ``<name>/<image>``. Empty
+        if there are no others.
     """
 
     manifest: Path
+    rows: list[ManifestRow]
+    settings: dict[str, Any] | None
+    failures: dict[str, int]
+    failed: list[FailedImage] | None
     name: str = ""
 
-    def named(self, rows: Iterable[ManifestRow]) -> list[ManifestRow]:
-        """Rows with the set's name as dataset and before the image, and whole paths of crops."""
-        rows = [
-            replace(row, roi=str(self.manifest.parent / row.roi)) if row.roi else row
-            for row in rows
-        ]
+    @classmethod
+    def read(cls, manifest: str | Path, name: str = "") -> Self:
+        """Read the manifest and the files beside it.
+
+        Raises
+        ------
+        DatasetError, EvaluationError
+            If one of the files cannot be read.
+        """
+        manifest = Path(manifest)
+        description, table = (manifest.with_name(n) for n in ("dataset.json", "failures.csv"))
+        rows, settings, failures, failed = read_manifest(manifest), None, {}, None
+        if description.is_file():
+            settings = read_settings(description)
+            counts = json.loads(description.read_text(encoding="utf-8")).get("counts", {})
+            failures = counts.get("failures", {})
+            if table.is_file():
+                failed = read_failures(table, settings["layout"])
+        return cls(manifest, rows, settings, failures, failed, name)
+
+    def of_split(self, split: str) -> list[ManifestRow]:
+        """Images of a split, or of all splits, under the names of this set.
+
+        Parameters
+        ----------
+        split : {"train", "val", "test", "all"}
+
+        Raises
+        ------
+        DatasetError
+            If the split is unknown or empty, or an image has no crop.
+        """
+        if split not in (*SPLITS, ALL_SPLITS):
+            raise DatasetError(f"split {split!r} is unknown; choose train, val, test or all.")
+        rows = [row for row in self.rows if split in (ALL_SPLITS, row.split)]
+        if not rows:
+            raise DatasetError(f"{self.manifest}: no row belongs to the split {split}.")
+        for row in rows:
+            if not row.roi:
+                raise DatasetError(
+                    f"{self.manifest}: {row.image} has no crop; run `iris-tf prepare` first."
+                )
+        return [self._named(row) for row in rows]
+
+    def named_rows(self) -> list[ManifestRow]:
+        """All of `rows`, under the names of this set."""
+        return [self._named(row) for row in self.rows]
+
+    def failed_of_split(self, split: str) -> list[FailedImage] | None:
+        """Failed images of a split, or of all splits; None where they are not known."""
+        if self.failed is None or self.settings is None:
+            return None
+        found = failures_of_split(self.failed, split, self.rows, self.settings)
+        return [FailedImage(self._named(row), reason) for row, reason in found]
+
+    def crop(self, row: ManifestRow) -> Path:
+        """File of an image's crop."""
+        return self.manifest.parent / row.roi
+
+    def _named(self, row: ManifestRow) -> ManifestRow:
         if not self.name:
-            return rows
-        return [replace(row, dataset=self.name, image=f"{self.name}/{row.image}") for row in rows]
-
-    @property
-    def settings(self) -> dict[str, Any] | None:
-        """How its crops were made, None where no ``dataset.json`` tells it."""
-        return read_settings(self._description) if self._description.is_file() else None
-
-    @property
-    def failures(self) -> dict[str, int]:
-        """Images without a crop, by reason; of a set that has settings."""
-        content = json.loads(self._description.read_text(encoding="utf-8"))
-        return content.get("counts", {}).get("failures", {})
-
-    @property
-    def _description(self) -> Path:
-        return self.manifest.with_name("dataset.json")
+            return row
+        return replace(row, dataset=self.name, image=f"{self.name}/{row.image}")
 
 
-def prepared_sets(manifests: Sequence[str | Path]) -> list[PreparedSet]:
-    """Sets by the names of their folders.
+def read_prepared_sets(manifests: Sequence[str | Path]) -> list[PreparedSet]:
+    """Read datasets that are to be evaluated together; several are named after their folders.
 
     Parameters
     ----------
@@ -63,26 +117,27 @@ def prepared_sets(manifests: Sequence[str | Path]) -> list[PreparedSet]:
     Raises
     ------
     EvaluationError
-        When two folders have the same name, or crops were made in different ways.
+        If two folders have the same name, or crops were made in different ways.
     DatasetError
-        When a ``dataset.json`` cannot be read.
+        If a file of a dataset cannot be read.
     """
     if len(manifests) == 1:
-        return [PreparedSet(Path(manifests[0]))]
-    sets = [PreparedSet(Path(path), Path(path).resolve().parent.name) for path in manifests]
-    name, times = collections.Counter(each.name for each in sets).most_common(1)[0]
+        return [PreparedSet.read(manifests[0])]
+    names = [Path(path).resolve().parent.name for path in manifests]
+    name, times = collections.Counter(names).most_common(1)[0]
     if times > 1:
         raise EvaluationError(
-            f"{times} of the datasets lie in a folder called {name}, which is how they are told "
-            "apart; give each once, and rename one of the folders where it is not the same."
+            f"{times} of the datasets lie in a folder called {name}, by which they are "
+            "distinguished; give each once, and rename one of the folders if they differ."
         )
-    known = [(each.manifest, settings) for each in sets if (settings := each.settings)]
+    sets = [PreparedSet.read(path, name) for path, name in zip(manifests, names, strict=True)]
+    known = [(each.manifest, each.settings) for each in sets if each.settings is not None]
     for manifest, settings in known[1:]:
         for key in ("roi_mode", "segmenter", "segmenter_version", "channels"):
             first, other = known[0][1].get(key), settings.get(key)
             if first != other:
                 raise EvaluationError(
-                    f"{known[0][0]} holds crops with {key} {first}, but {manifest} with {other}; "
-                    "prepare the images alike."
+                    f"{known[0][0]} holds crops with {key} {first}, but {manifest} "
+                    f"with {other}; prepare the images in the same way."
                 )
     return sets

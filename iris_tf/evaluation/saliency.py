@@ -1,8 +1,8 @@
-"""What an embedding looks at: cover a patch of a crop, embed again, see what it changes.
+"""Saliency by occlusion: how covering a patch of a crop changes its embedding.
 
-After Zeiler and Fergus (2014), with the cosine similarity in place of a class's score. A
-patch is black, as masked parts of a crop are, so a network has been trained on crops with
-such holes, and to cover what is masked already changes nothing.
+After Zeiler and Fergus, "Visualizing and Understanding Convolutional Networks" (ECCV 2014), with
+the cosine similarity in place of a class score. A patch is black like the masked area of a crop:
+networks are trained on crops with such holes, and covering a masked area changes nothing.
 """
 
 import itertools
@@ -24,13 +24,13 @@ from iris_tf.support.progress import track
 
 MAPS_NAME = "occlusion.npz"  # in the folder of an evaluation
 
-_POSITIONS = 256  # of the patch, about
+_POSITIONS = 256  # approximate number of patches
 _LEAST_STEP = 4  # pixels
 
 
 @dataclass(frozen=True)
 class OcclusionMap:
-    """How much each part of a crop carries.
+    """Saliency map of one crop.
 
     Attributes
     ----------
@@ -39,12 +39,12 @@ class OcclusionMap:
     crop : ndarray of shape (height, width), uint8
         The image's crop at the model's input size.
     similarity : float
-        Cosine of the embeddings of both, with nothing covered.
+        Cosine similarity of the two embeddings without occlusion.
     own : ndarray of shape (height, width), float32
-        By how much the cosine with the crop's own embedding falls below 1, as the mean of
-        all patches that cover the pixel.
+        Decrease of the cosine similarity with the crop's own embedding, averaged over all patches
+        that cover the pixel.
     genuine : ndarray of shape (height, width), float32
-        By how much `similarity` falls, likewise; negative where it rises.
+        Decrease of `similarity`, averaged likewise; negative where it increases.
     """
 
     image: str
@@ -56,14 +56,18 @@ class OcclusionMap:
 
     @property
     def largest(self) -> float:
-        """Largest change of a similarity, in either direction."""
+        """Largest change of a similarity in either direction."""
         return float(max(np.abs(self.own).max(), np.abs(self.genuine).max()))
 
 
 def occlusion_maps(
-    embedder: Embedder, rows: Sequence[ManifestRow], folder: str | Path, eyes: int, seed: int = 0
+    embedder: Embedder,
+    rows: Sequence[ManifestRow],
+    crops: Sequence[Path],
+    eyes: int,
+    seed: int = 0,
 ) -> list[OcclusionMap]:
-    """Maps of a few eyes, from the worst quality to the best.
+    """Saliency maps of a few eyes, from the worst quality to the best.
 
     Parameters
     ----------
@@ -71,34 +75,34 @@ def occlusion_maps(
         The model.
     rows : sequence of ManifestRow
         Images to choose from.
-    folder : str or Path
-        Folder that their crops are relative to.
+    crops : sequence of Path
+        File of each image's crop.
     eyes : int
-        Number of maps; fewer where fewer images have another of the same eye.
+        Number of maps; fewer if fewer images have another of the same eye.
     seed : int, optional
-        Of the choice. It does not depend on the model.
+        Seed of the choice, which does not depend on the model.
     """
     chosen = choose_pairs(rows, eyes, seed)
     maps = []
-    for pair in track(chosen, f"Covering parts of crops with {embedder.path.name}", len(chosen)):
+    for pair in track(chosen, f"Occluding crops for {embedder.path.name}", len(chosen)):
         image, partner = (rows[i] for i in pair)
-        crops = [read_crop(Path(folder) / row.roi, embedder.channels) for row in (image, partner)]
-        crop, similarity, own, genuine = occlude(embedder, *crops)
+        pixels = [read_crop(crops[i], embedder.channels) for i in pair]
+        crop, similarity, own, genuine = occlude(embedder, *pixels)
         maps.append(OcclusionMap(image.image, partner.image, crop, similarity, own, genuine))
     return maps
 
 
 def write_maps(path: str | Path, maps: Mapping[str, Sequence[OcclusionMap]]) -> None:
-    """Keep the maps of several models in one ``.npz`` file, whole or not at all.
+    """Write the maps of several models to one ``.npz`` file, whole or not at all.
 
     Parameters
     ----------
     path : str or Path
-        File to write, which ends in ``.npz``: ``models`` (names), and for the model number i,
-        from 0, the attributes of its `OcclusionMap`, e.g. ``own_i``, the eyes along the first
-        axis.
+        File to write, ending in ``.npz``: ``models`` (names), and for model number i,
+        from 0, the attributes of its `OcclusionMap`, e.g. ``own_i``, with the eyes along the
+        first axis.
     maps : mapping of str to sequence of OcclusionMap
-        By the name of a model, of one crop size each.
+        By the name of a model; all of one model have the same size.
     """
     arrays: dict[str, Any] = {"models": np.array(list(maps))}
     for i, found in enumerate(maps.values()):
@@ -109,7 +113,7 @@ def write_maps(path: str | Path, maps: Mapping[str, Sequence[OcclusionMap]]) -> 
 
 
 def read_maps(path: str | Path) -> dict[str, list[OcclusionMap]]:
-    """Maps that `write_maps` kept."""
+    """Read what `write_maps` wrote."""
     maps = {}
     with np.load(path) as arrays:
         for i, model in enumerate(arrays["models"]):
@@ -124,23 +128,23 @@ def read_maps(path: str | Path) -> dict[str, list[OcclusionMap]]:
 def choose_pairs(rows: Sequence[ManifestRow], count: int, seed: int = 0) -> list[tuple[int, int]]:
     """Draw images that differ in quality, and another image of the same eye for each.
 
-    Images are put in order by the mean of their ranks in the quality figures that all have,
-    and one is drawn from each of `count` equal parts of that order, of different eyes where
-    there are enough.
+    Images are sorted by the mean of their ranks in the quality figures that all of them have, and
+    one is drawn from each of `count` equal sections of that order, of different eyes where there
+    are enough.
 
     Parameters
     ----------
     rows : sequence of ManifestRow
         Identities and quality figures are read.
     count : int
-        How many to draw.
+        Number of images to draw.
     seed : int, optional
-        Of the draw.
+        Seed of the draw.
 
     Returns
     -------
     list of (int, int)
-        Indices of image and other image, the worst quality first.
+        Indices of image and partner, the worst quality first.
     """
     rng = np.random.default_rng(seed)
     _, identity, images = np.unique(
@@ -170,17 +174,17 @@ def choose_pairs(rows: Sequence[ManifestRow], count: int, seed: int = 0) -> list
 def occlude(
     embedder: Embedder, crop: np.ndarray, partner: np.ndarray
 ) -> tuple[np.ndarray, float, np.ndarray, np.ndarray]:
-    """Slide a black square over a crop and see what happens to two similarities.
+    """Slide a black square over a crop and measure how two similarities change.
 
-    The square's side is about an eighth of a square crop's, it moves by half its side, and
-    is at some 256 positions.
+    The side of the square is about an eighth of that of a square crop. It moves by half its side,
+    to about 256 positions.
 
     Parameters
     ----------
     embedder : Embedder
         The model.
     crop, partner : ndarray of shape (height, width) or (height, width, 3), uint8
-        Crops of the same eye, of any size; `partner` stays as it is.
+        Crops of the same eye, of any size; `partner` is not occluded.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""How well a segmenter does on synthetic eyes, of which the truth is known."""
+"""Accuracy of a segmenter on synthetic eyes, whose ground truth is known."""
 
 import collections
 from collections.abc import Callable, Sequence
@@ -18,29 +18,29 @@ from iris_tf.synthetic.eye_renderer import SyntheticEye
 from iris_tf.synthetic.segmentation_samples import draw_eyes
 
 WRONG_IOU = 0.8
-"""A result is called wrong when its iris disc or its visible iris overlaps less with the truth."""
+"""A result counts as wrong if the IoU of its iris disc or of its visible iris is lower."""
 
-_EYES_A_TASK = 25
-_EXTRACTABLE = 0.2  # of the ring must be visible; of others, a failure is the right answer
+_EYES_PER_TASK = 25
+_EXTRACTABLE = 0.2  # least visible share of the ring; below it, a failure is the right answer
 
 
 @dataclass(frozen=True)
 class SegmentationScore:
-    """What became of one eye.
+    """Result for one eye.
 
     Attributes
     ----------
     visible_share : float
-        Of the true ring, 0..1.
+        Visible share of the true ring, 0..1.
     reason : str
-        Of a failure, or ``""``.
+        Reason of a failure, or ``""``.
     iou_visible, iou_pupil, iou_iris : float
-        Intersection over union with the truth, 0..1, for the visible iris and
-        both whole discs within the frame; 0 after a failure.
+        Intersection over union with the ground truth, 0..1, of the visible iris and of both whole
+        discs within the frame; 0 after a failure.
     limbus_error : float
-        Error of the limbus's radius as a share of the true one.
+        Relative error of the limbus radius.
     confidence : float
-        The segmenter's own.
+        The segmenter's own confidence.
     """
 
     visible_share: float
@@ -53,18 +53,18 @@ class SegmentationScore:
 
     @property
     def wrong(self) -> bool:
-        """Whether a result, not a failure, is far off."""
+        """Whether there is a result, but it is far from the ground truth."""
         return not self.reason and min(self.iou_visible, self.iou_iris) < WRONG_IOU
 
 
 def intersection_over_union(one: np.ndarray, other: np.ndarray) -> float:
-    """Overlap of two masks (bool, same shape), 0..1; 1 for two empty ones."""
+    """Intersection over union of two masks (bool, same shape), 0..1; 1 for two empty ones."""
     either = int((one | other).sum())
     return float((one & other).sum()) / either if either else 1.0
 
 
 def score_eye(segment: Segmenter, eye: SyntheticEye) -> SegmentationScore:
-    """Segment one eye and compare with the truth."""
+    """Segment one eye and compare the result with the ground truth."""
     shape = eye.image.shape
     ring = np.pi * (eye.iris.radius**2 - eye.pupil.radius**2)
     share = float(eye.visible.sum() / ring)
@@ -87,7 +87,7 @@ def score_eye(segment: Segmenter, eye: SyntheticEye) -> SegmentationScore:
     )
 
 
-def _score_lot(
+def _score_batch(
     segmenter: str, model: Path | None, seed: int, number: int, eyes: int
 ) -> list[SegmentationScore]:
     segment = segmenter_by_name(segmenter, model)
@@ -108,38 +108,38 @@ def score_segmenter(
     Parameters
     ----------
     segmenter : str
-        Name, see `segmenter_by_name`.
+        Its name, see `segmenter_by_name`.
     model : Path or None
         Its network's file.
     seed, first : int
-        Decide the eyes; see `draw_eyes`.
+        Determine the eyes; see `draw_eyes`.
     eyes : int
     jobs : int, optional
-        Processes; -1 for one a core.
+        Processes; -1 for one per core.
 
     Returns
     -------
     list of SegmentationScore
-        One an eye.
+        One per eye.
     """
-    lots = [min(_EYES_A_TASK, eyes - start) for start in range(0, eyes, _EYES_A_TASK)]
+    batches = [min(_EYES_PER_TASK, eyes - start) for start in range(0, eyes, _EYES_PER_TASK)]
     calls = (
-        joblib.delayed(_score_lot)(segmenter, model, seed, first + number, lot)
-        for number, lot in enumerate(lots)
+        joblib.delayed(_score_batch)(segmenter, model, seed, first + number, batch)
+        for number, batch in enumerate(batches)
     )
     scores = []
     with StageProgress(f"Scoring segmenter {segmenter}", eyes) as progress:
-        for lot in run_in_processes(calls, jobs, Path()):
-            scores.extend(lot)
-            progress.advance(len(lot))
+        for batch in run_in_processes(calls, jobs, Path()):
+            scores.extend(batch)
+            progress.advance(len(batch))
     return scores
 
 
 def summarise(scores: Sequence[SegmentationScore]) -> dict[str, Any]:
-    """Turn scores into figures: JSON values, shares and overlaps in 0..1.
+    """Summarise scores as JSON values; shares and IoU in 0..1.
 
-    Means and percentiles are over eyes that gave a result and of which at least
-    a fifth of the iris can be seen; None where no eye did.
+    Means and percentiles are over the eyes that gave a result and of whose iris at least a fifth
+    is visible; None where there is no such eye.
     """
     shown = [score for score in scores if score.visible_share >= _EXTRACTABLE]
     given = [score for score in shown if not score.reason]

@@ -1,8 +1,8 @@
-"""Where a model is weak: error rates by eye, dataset, dilation of the pupil and quality.
+"""Where a model is weak: error rates by eye, dataset, pupil dilation and quality.
 
-Slices by eye and dataset hold the comparisons within them. Dilation and quality part the
+Slices by eye and dataset consist of the comparisons within them. Dilation and quality divide the
 genuine comparisons of the whole set; their FNMR is at the thresholds of the whole set, as
-a deployed system would have them.
+in a deployed system.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from iris_tf.data.manifest import ManifestRow
+from iris_tf.evaluation.protocols import Protocol
 from iris_tf.matching.matcher import Matcher
-from iris_tf.metrics.counts import Pairs, ScoreCounts, count_scores, number_of_comparisons
+from iris_tf.metrics.counts import Pairs, ScoreCounts
 from iris_tf.metrics.evaluate_embeddings import Evaluation
-from iris_tf.metrics.scores import label_images, similarity_blocks
 from iris_tf.metrics.verification import curve_of_counts, eer_of_curve
 
 QUALITIES = (
@@ -28,6 +28,7 @@ def slice_figures(
     embeddings: np.ndarray,
     rows: Sequence[ManifestRow],
     evaluation: Evaluation,
+    protocol: Protocol,
     matcher: Matcher = Matcher(),
 ) -> dict[str, Any]:
     """Figures of all slices that the rows allow.
@@ -35,81 +36,61 @@ def slice_figures(
     Parameters
     ----------
     embeddings : ndarray of shape (n, size), float
-        Unit vectors, one an image.
+        Unit vectors, one per image.
     rows : sequence of n ManifestRow
         Eye, dataset, pupil and iris ellipses and quality figures are read.
     evaluation : Evaluation
         Of the same embeddings and rows.
+    protocol : Protocol
+        What `evaluation` was made by.
     matcher : Matcher, optional
         How embeddings are compared.
 
     Returns
     -------
     dict
+        JSON values.
         ``eye`` and ``dataset`` : by name, ``images``, ``genuine_comparisons``,
         ``impostor_comparisons``, ``eer``, and ``fmr`` and ``fnmr`` by threshold of the whole
         set; empty with fewer than two names.
-        ``dilation`` : genuine comparisons ``same`` and ``different`` in dilation, parted at
+        ``dilation`` : genuine comparisons with ``same`` and ``different`` dilation, divided at
         their ``median_difference`` of the ratio of pupil to iris radius; each with
         ``genuine_comparisons`` and ``fnmr``; None where a row has no ellipses.
         ``quality`` : by quality figure that all rows have, ``quartiles``, the FNMR of the
-        genuine comparisons from the worst quarter to the best (a comparison is as good as
-        the worse of its images), and ``discard``: FNMR of what is left when a share of the
-        genuine comparisons, the worst ones, is ``discarded``.
+        genuine comparisons from the worst quarter to the best (the quality of a comparison is
+        that of the worse image), and ``discard``: FNMR after the share ``discarded`` of the
+        genuine comparisons, those of the worst quality, has been removed.
     """
-    thresholds = evaluation.result["thresholds"]
-    genuine = evaluation.comparisons.genuine
-    protocol = evaluation.result["protocol"]
+    thresholds, genuine = evaluation.metrics.thresholds, evaluation.comparisons.genuine
     figures: dict[str, Any] = {}
     for field in ("eye", "dataset"):
-        of = np.array([getattr(row, field) for row in rows])
-        names = sorted(set(of.tolist()) - {""})
-        parts = {
-            name: _part(
-                embeddings[of == name], _chosen(rows, of == name), thresholds, protocol, matcher
-            )
-            for name in names
-            if len(names) > 1 and protocol != "pair-lists"
-        }
-        figures[field] = {name: part for name, part in parts.items() if part is not None}
+        values = np.array([getattr(row, field) for row in rows])
+        names = sorted(set(values.tolist()) - {""})
+        parts = {}
+        for name in names if len(names) > 1 else ():
+            part_rows = [row for row in rows if getattr(row, field) == name]
+            counts = protocol.part_counts(embeddings[values == name], part_rows, matcher)
+            if counts is not None:
+                parts[name] = {"images": len(part_rows)} | _part(counts, thresholds)
+        figures[field] = parts
     figures["dilation"] = _dilation(rows, genuine, thresholds)
     figures["quality"] = {
-        name: _quality(np.array(values, float), genuine, thresholds)
+        name: _quality(np.array(qualities, float), genuine, thresholds)
         for name in QUALITIES
-        if None not in (values := [getattr(row.iris, name, None) for row in rows])
+        if None not in (qualities := [getattr(row.iris, name, None) for row in rows])
     }
     return figures
 
 
-def _chosen(rows: Sequence[ManifestRow], chosen: np.ndarray) -> list[ManifestRow]:
-    return [row for row, kept in zip(rows, chosen, strict=True) if kept]
-
-
-def _part(
-    embeddings: np.ndarray,
-    rows: Sequence[ManifestRow],
-    thresholds: Mapping[str, float],
-    protocol: str,
-    matcher: Matcher,
-) -> dict[str, Any] | None:
-    labels = label_images(rows, protocol)
-    n_genuine, n_impostor = number_of_comparisons(labels)
-    if not (n_genuine and n_impostor):
-        return None
-    counts = count_scores(similarity_blocks(embeddings, matcher), labels).counts
+def _part(counts: ScoreCounts, thresholds: Mapping[str, float]) -> dict[str, Any]:
+    accepted = {name: counts.accepted(threshold) for name, threshold in thresholds.items()}
     return {
-        "images": len(rows),
-        "genuine_comparisons": n_genuine,
-        "impostor_comparisons": n_impostor,
+        "genuine_comparisons": counts.n_genuine,
+        "impostor_comparisons": counts.n_impostor,
         "eer": eer_of_curve(curve_of_counts(counts)).rate,
-        "fmr": {name: _accepted(counts, t)[1] / n_impostor for name, t in thresholds.items()},
-        "fnmr": {name: 1 - _accepted(counts, t)[0] / n_genuine for name, t in thresholds.items()},
+        "fmr": {name: found[1] / counts.n_impostor for name, found in accepted.items()},
+        "fnmr": {name: 1 - found[0] / counts.n_genuine for name, found in accepted.items()},
     }
-
-
-def _accepted(counts: ScoreCounts, threshold: float) -> tuple[int, int]:
-    accepted = counts.levels >= threshold
-    return int(counts.genuine[accepted].sum()), int(counts.impostor[accepted].sum())
 
 
 def _fnmr(scores: np.ndarray, thresholds: Mapping[str, float]) -> dict[str, float]:
@@ -122,8 +103,11 @@ def _dilation(
     irises = [row.iris for row in rows if row.iris is not None]
     if len(irises) < len(rows):
         return None
-    # Of circles of the same areas.
-    ratio = np.array([iris.pupil.radius / iris.limbus.radius for iris in irises])
+    pupils, limbi = ([getattr(iris, name) for iris in irises] for name in ("pupil", "limbus"))
+    pupil_area, limbus_area = (
+        np.array([ellipse.a * ellipse.b for ellipse in ellipses]) for ellipses in (pupils, limbi)
+    )
+    ratio = np.sqrt(pupil_area / limbus_area)  # of the radii of circles of equal area
     difference = np.abs(ratio[genuine.first] - ratio[genuine.second])
     median = np.median(difference)
     parts = {"same": difference <= median, "different": difference > median}

@@ -77,9 +77,9 @@ def export_run(
     layout = None
     if recipe.network.phase:
         model, layout = with_phase(model, recipe.network.phase)
-    evaluation = evaluate_embeddings(
+    metrics = evaluate_embeddings(
         embed_rois(model, rois), validation, resamples=0, matcher=Matcher(layout)
-    )
+    ).metrics
     spread = np.linspace(0, len(rois) - 1, min(_PARITY_CROPS, len(rois))).astype(int)
     name = run.path.resolve().name
     training = [row for row in rows if row.split == "train"]
@@ -105,12 +105,12 @@ def export_run(
             channels=settings["channels"],
             embedding_size=model.output_shape[-1],
             phase=layout,
-            thresholds=evaluation["thresholds"],
+            thresholds=dict(metrics.thresholds),
             thresholds_from={
                 "dataset": _dataset_name(settings),
                 "split": "val",
-                "genuine_comparisons": evaluation["counts"]["genuine_comparisons"],
-                "impostor_comparisons": evaluation["counts"]["impostor_comparisons"],
+                "genuine_comparisons": metrics.counts.genuine_comparisons,
+                "impostor_comparisons": metrics.counts.impostor_comparisons,
             },
             files=files,
             training_data=(
@@ -118,7 +118,7 @@ def export_run(
                 f"{len({row.identity for row in training})} identities"
             ),
             parity=parity,
-            metrics={"validation": evaluation["metrics"]},
+            metrics={"validation": dict(metrics.values)},
             created_by=CREATOR,
             weights_sha256=weights,
         )

@@ -1,29 +1,29 @@
-"""How far the figures could be off: a bootstrap over persons.
+"""Sampling uncertainty of the figures: a bootstrap over subjects.
 
-Comparisons that share a person are not independent, so persons are drawn, with
-replacement, as many as there are. A resample is the set of images of the drawn persons,
-a person drawn twice counting as two people who look alike in every image:
+Comparisons that share a subject are not independent, so subjects are drawn with replacement, as
+many as there are. A resample consists of the images of the drawn subjects; a subject drawn twice
+counts as two subjects whose images are identical:
 
-- a comparison of images of two persons i and j has the weight w_i * w_j, where w is how
+- a comparison of images of two subjects i and j has the weight w_i * w_j, where w is how
   often each was drawn;
-- a comparison within one person (genuine, or left against right eye) has the weight w_i:
-  it exists in each copy. Copies of one person are not compared with each other, which
+- a comparison within one subject (genuine, or left against right eye) has the weight w_i:
+  it exists in each copy. Copies of one subject are not compared with each other, which
   would compare an image with itself;
-- an identification probe has the weight w_i, and the gallery stays whole. Drawing the
-  gallery too would leave a third of the identities out of each resample, and with fewer to
-  be mistaken for every rate would come out too high.
+- an identification probe has the weight w_i, and the gallery stays complete. Resampling the
+  gallery too would leave a third of the identities out of each resample; with fewer identities to
+  be confused with, every rate would be too high.
 
-No resample's scores are sorted again. Each impostor score is placed once among the genuine
-ones, which is all that ROC-based rates depend on, and counted by its two persons; impostor
-scores below all operating points count as a sum. So the rates are exact, for scores as they
-are counted (see `iris_tf.metrics.counts`). Only where so many impostor scores lie near or
-above the EER's threshold that they cannot be held is its distribution an approximation:
-2**24 of them, drawn at random, then stand for all, which moves an EER by some 0.0001, and
-`Resampled.exact` is False.
+No resample's scores are sorted again. The position of each impostor score among the genuine
+scores, which is all that ROC-based rates depend on, is determined once and counted by pair of
+subjects; impostor scores below all operating points are counted as one sum. The rates are
+therefore exact for scores as they are counted (see `iris_tf.metrics.counts`). Only where more
+impostor scores lie near or above the EER threshold than can be held does the EER become an
+approximation: 2**24 of them, drawn at random, then represent all, which changes an EER by about
+0.0001, and `Resampled.exact` is False.
 
-The area under the ROC curve depends on all scores: held are, besides, the impostor scores
-below all operating points that some genuine score lies below. Where these are too many,
-2**20 of them stand for all, which moves the area by less than a hundredth of its interval.
+The area under the ROC curve depends on all scores, so the impostor scores that lie below all
+operating points but above the lowest genuine score are held as well. Where there are too many,
+2**20 of them represent all, which changes the area by less than a hundredth of its interval.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -32,38 +32,33 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from iris_tf.metrics.counts import KEYS, STEP, Comparisons, Pairs, ScoreCounts, pairs_above
+from iris_tf.metrics.comparison_sets import ComparisonSet
+from iris_tf.metrics.counts import KEYS, STEP, Pairs, ScoreCounts
 from iris_tf.metrics.scores import ImageLabels
-from iris_tf.metrics.subject_sums import (
-    Blocks,
-    Total,
-    by_pair_of_persons,
-    sum_over_draws,
-    total_of_all_pairs,
-)
+from iris_tf.metrics.subject_sums import Total
 from iris_tf.support.errors import EvaluationError
 
 _FLOATS_PER_BLOCK = 1 << 23
-_MAX_LEVELS = 1 << 18  # distinct genuine scores told apart
+_MAX_LEVELS = 1 << 18  # distinct genuine scores kept apart
 _MAX_ENTRIES = 1 << 24  # impostor comparisons held
 _MAX_LOW_ENTRIES = 1 << 20  # of those below all operating points
 _FEW = 1 << 18
 _FIRST_SHARE = 0.03  # of the impostor comparisons that are held at first
 
 
-def person_weights(persons: int, resamples: int, seed: int) -> np.ndarray:
-    """How often each person is drawn in each resample.
+def subject_weights(subjects: int, resamples: int, seed: int) -> np.ndarray:
+    """Draw subjects with replacement, and count how often each is in each resample.
 
     The same arguments give the same draws, so that two models evaluated on the same
     images can be compared resample by resample.
 
     Returns
     -------
-    ndarray of shape (resamples, persons), int64
-        Each row adds up to `persons`.
+    ndarray of shape (resamples, subjects), int64
+        Each row sums to `subjects`.
     """
     rng = np.random.default_rng(seed)
-    return rng.multinomial(persons, np.full(persons, 1.0 / persons), size=resamples)
+    return rng.multinomial(subjects, np.full(subjects, 1.0 / subjects), size=resamples)
 
 
 @dataclass(frozen=True)
@@ -75,11 +70,11 @@ class Resampled:
     eer : ndarray of shape (resamples,), float64
         NaN where a resample has no genuine or no impostor comparison.
     vr : ndarray of shape (len(fars), resamples), float64
-        VR@FAR, 1 - FNMR; likewise.
+        VR@FAR, 1 - FNMR; NaN likewise.
     auc : ndarray of shape (resamples,), float64
-        Area under the ROC curve; likewise.
+        Area under the ROC curve; NaN likewise.
     exact : bool
-        False when the EER is an approximation.
+        False if the EER is an approximation.
     """
 
     eer: np.ndarray
@@ -89,108 +84,100 @@ class Resampled:
 
 
 def resample_verification(
-    comparisons: Comparisons,
-    blocks: Blocks,
-    labels: ImageLabels,
-    weights: np.ndarray,
-    fars: Sequence[float],
+    compared: ComparisonSet, weights: np.ndarray, fars: Sequence[float]
 ) -> Resampled:
-    """EER, VR@FAR and AUC of every resample, as `verification` defines them.
+    """EER, VR@FAR and AUC of every resample, as defined by `iris_tf.metrics.verification`.
 
     Parameters
     ----------
-    comparisons : Comparisons
-        What `count_scores` made of the matrix.
-    blocks : callable
-        Gives the same matrix again, block by block; the blocks are not changed.
-    labels : ImageLabels
-        Person of each image, and who is compared.
-    weights : ndarray of shape (resamples, n_persons), int
-        From `person_weights`.
+    compared : ComparisonSet
+        All comparisons.
+    weights : ndarray of shape (resamples, subjects), int
+        From `subject_weights`.
     fars : sequence of float
         False accept rates.
     """
-
-    def impostors(least: int) -> Iterable[Pairs]:
-        for start, block in blocks():
-            found = pairs_above(start, block, labels, least)
-            yield found[labels.identity[found.first] != labels.identity[found.second]]
-
-    total = total_of_all_pairs(labels)
-    share, vr = max(_FIRST_SHARE, 1.5 * max(fars)), None
+    few = compared.comparisons.counts.n_impostor <= _FEW  # quicker than looking twice
+    share = 1.0 if few or compared.in_memory else max(_FIRST_SHARE, 1.5 * max(fars))
+    vr = None
     while True:
-        if comparisons.counts.n_impostor <= _FEW:
-            share = 1.0  # quicker than to look twice
-        table = _table(comparisons, impostors, total, labels, share)
+        table = _table(_Source.of(compared), share)
         rates = _resample(table, weights, fars)
         vr = rates.vr if vr is None and rates.vr_found else vr
         if vr is not None and rates.eer_found:
             auc = rates.auc
             if not table.whole:
-                low = _table_of_low(comparisons, impostors, table, labels)
+                low = _table(_Source.below(compared, table.least), 1.0, _MAX_LOW_ENTRIES)
                 with np.errstate(invalid="ignore"):
                     auc = auc + rates.tied / 2 - _inversions(low, weights) / rates.comparisons
             return Resampled(rates.eer, vr, auc, table.exact)
         share = 1.0 if share > 0.2 else 4 * share
 
 
-def resample_pairs(
-    counts: ScoreCounts,
-    genuine: Pairs,
-    impostor: Pairs,
-    labels: ImageLabels,
-    weights: np.ndarray,
-    fars: Sequence[float],
-) -> Resampled:
-    """`resample_verification` of comparisons that are listed one by one."""
+@dataclass(frozen=True)
+class _Source:
+    """What a table is made of: comparisons above some key, and the number of all."""
 
-    def impostors(least: int) -> Iterable[Pairs]:
-        yield impostor[impostor.keys >= least]
+    counts: ScoreCounts
+    genuine: Pairs
+    impostors: Callable[[int], Iterable[Pairs]]
+    total: Total
+    labels: ImageLabels
 
-    total = sum_over_draws(by_pair_of_persons(impostor, labels, np.ones(len(impostor.keys))))
-    none = Pairs.joined([])
-    table = _table(Comparisons(counts, genuine, none), impostors, total, labels, 1.0)
-    rates = _resample(table, weights, fars)
-    return Resampled(rates.eer, rates.vr, rates.auc, table.exact)
+    @classmethod
+    def of(cls, compared: ComparisonSet) -> "_Source":
+        """All comparisons."""
+        counts, genuine = compared.comparisons.counts, compared.comparisons.genuine
+        return cls(counts, genuine, compared.impostors, compared.total, compared.labels)
+
+    @classmethod
+    def below(cls, compared: ComparisonSet, key: int) -> "_Source":
+        """Comparisons below a key."""
+        every = cls.of(compared)
+        genuine = every.genuine[every.genuine.keys < key]
+        levels = every.counts.levels
+        above = (levels < key * STEP - 1.0) & (levels >= genuine.scores.min(initial=1.0))
+
+        def impostors(least: int) -> Iterable[Pairs]:
+            for found in every.impostors(least):
+                yield found[found.keys < key]
+
+        counts = ScoreCounts(
+            levels[above], every.counts.genuine[above], every.counts.impostor[above]
+        )
+        return cls(counts, genuine, impostors, every.total, every.labels)
 
 
 @dataclass(frozen=True)
 class _Table:
-    """Comparisons by place of their score (rows, rising) and by person or pair of persons.
+    """Comparisons by position of their score (rows, rising) and by subject or pair of subjects.
 
-    Row 0 holds what lies below all others; impostor comparisons of row 0 are not there, but
-    follow from their total.
+    Row 0 is for all scores below the other rows; its impostor comparisons are not stored, but
+    follow from the total.
     """
 
     genuine: sparse.csr_array
     impostor: sparse.csr_array
-    low: np.ndarray  # persons of each column of `impostor`
+    low: np.ndarray  # subjects of each column of `impostor`
     high: np.ndarray
     total: Total
-    least: int  # key from which on comparisons are not in row 0
-    whole: bool  # nothing lies in row 0 but what is below every genuine score
+    least: int  # lowest key above row 0
+    whole: bool  # row 0 holds only scores below every genuine score
     exact: bool
 
 
-def _table(
-    comparisons: Comparisons,
-    impostors: Callable[[int], Iterable[Pairs]],
-    total: Total,
-    labels: ImageLabels,
-    share: float,
-    entries: int | None = None,
-) -> _Table:
-    counts, keys, persons = comparisons.counts, comparisons.genuine.keys, labels.persons
-    n_impostor = counts.n_impostor
-    pairs = persons * (persons + 1) // 2
+def _table(source: _Source, share: float, entries: int | None = None) -> _Table:
+    """Table of the highest `share` of the impostor comparisons, of which `entries` are held."""
+    keys, labels = source.genuine.keys, source.labels
+    n_impostor = source.counts.n_impostor
     kept = min(1.0, (entries or _MAX_ENTRIES) / max(1.0, share * n_impostor))
     levels = np.unique(keys)
     every_level = len(levels) <= _MAX_LEVELS
     if not every_level:
         quantiles = np.linspace(0, len(keys) - 1, _MAX_LEVELS).astype(np.int64)
         levels = np.unique(np.sort(keys)[quantiles])
-    # Row of every key: up to a level, at it, and above it up to the next, which count as
-    # tied with it where not all levels are told apart.
+    # Row of every key: below a level, at it, and between it and the next; the latter count as
+    # tied with it where not all levels are kept apart.
     place = np.zeros(KEYS + 1, np.int32)
     place[levels] += 1
     if every_level:
@@ -198,53 +185,31 @@ def _table(
     np.cumsum(place, out=place)
     whole = share == 1.0
     if not whole:
-        from_top = np.cumsum(counts.impostor[::-1])
-        cut = counts.levels[::-1][np.searchsorted(from_top, share * n_impostor)]
+        from_top = np.cumsum(source.counts.impostor[::-1])
+        cut = source.counts.levels[::-1][np.searchsorted(from_top, share * n_impostor)]
         below = place[round((cut + 1.0) / STEP)]
         whole = below == 0
         place -= below
         np.maximum(place, 0, out=place)
     rows = int(place[-1]) + 1
     genuine = sparse.coo_array(
-        (np.ones(len(keys)), (place[keys], labels.person[comparisons.genuine.first])),
-        shape=(rows, persons),
+        (np.ones(len(keys)), (place[keys], labels.subject[source.genuine.first])),
+        shape=(rows, labels.subjects),
     ).tocsr()
     least = int(np.searchsorted(place, 1))
-    impostor, columns = _impostor_table(impostors(least), labels, place, (rows, pairs), kept)
+    pairs = labels.subjects * (labels.subjects + 1) // 2
+    impostor, columns = _impostor_table(source.impostors(least), labels, place, (rows, pairs), kept)
     high = ((np.sqrt(8.0 * columns + 1.0) - 1.0) / 2.0).astype(np.int64)
     return _Table(
         genuine,
         impostor,
         low=columns - high * (high + 1) // 2,
         high=high,
-        total=total,
+        total=source.total,
         least=least,
         whole=bool(whole),
         exact=every_level and kept == 1.0,
     )
-
-
-def _table_of_low(
-    comparisons: Comparisons,
-    impostors: Callable[[int], Iterable[Pairs]],
-    table: _Table,
-    labels: ImageLabels,
-) -> _Table:
-    """Table of the comparisons of another one's row 0."""
-    counts, genuine = comparisons.counts, comparisons.genuine
-    genuine = genuine[genuine.keys < table.least]
-    low = counts.levels < table.least * STEP - 1.0
-    above = low & (counts.levels >= genuine.scores.min(initial=1.0))
-
-    def below(least: int) -> Iterable[Pairs]:
-        for found in impostors(least):
-            yield found[found.keys < table.least]
-
-    counts = ScoreCounts(counts.levels[above], counts.genuine[above], counts.impostor[above])
-    return _table(
-        Comparisons(counts, genuine, comparisons.highest_impostor), below, table.total, labels,
-        share=1.0, entries=_MAX_LOW_ENTRIES,
-    )  # fmt: skip
 
 
 def _impostor_table(
@@ -254,9 +219,9 @@ def _impostor_table(
     shape: tuple[int, int],
     kept: float,
 ) -> tuple[sparse.csr_array, np.ndarray]:
-    """Impostor comparisons above row 0, and the number of the pair of persons of each column.
+    """Impostor comparisons above row 0, and the index of each column's pair of subjects.
 
-    Of the comparisons, the share `kept` is held, each of which stands for ``1 / kept``.
+    A random share `kept` of the comparisons is held, each representing ``1 / kept``.
     """
     rng = np.random.default_rng(0)
     parts: list[tuple[np.ndarray, np.ndarray]] = []
@@ -276,7 +241,7 @@ def _impostor_table(
 
 
 def _pair_number(pairs: Pairs, labels: ImageLabels) -> np.ndarray:
-    first, second = labels.person[pairs.first], labels.person[pairs.second]
+    first, second = labels.subject[pairs.first], labels.subject[pairs.second]
     low, high = np.minimum(first, second), np.maximum(first, second).astype(np.int64)
     return high * (high + 1) // 2 + low
 
@@ -285,10 +250,10 @@ def _pair_number(pairs: Pairs, labels: ImageLabels) -> np.ndarray:
 class _Rates:
     eer: np.ndarray
     vr: np.ndarray
-    auc: np.ndarray  # as if all comparisons of row 0 were tied
-    tied: np.ndarray  # share of row 0 by row 0 in all pairs of a genuine and an impostor score
+    auc: np.ndarray  # if all comparisons of row 0 were tied
+    tied: np.ndarray  # share of pairs of a genuine and an impostor score with both in row 0
     comparisons: np.ndarray  # number of such pairs
-    eer_found: bool  # in no resample did it lie in row 0
+    eer_found: bool  # above row 0 in every resample
     vr_found: bool
 
 
@@ -311,7 +276,7 @@ def _resample(table: _Table, weights: np.ndarray, fars: Sequence[float]) -> _Rat
 def _weighted(
     table: _Table, weights: np.ndarray
 ) -> Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Drawn persons, and weights of genuine and impostor comparisons by row, of some resamples."""
+    """Drawn subjects and weighted comparisons of both kinds by row, some resamples at a time."""
     rows, columns = table.impostor.shape
     step = max(1, _FLOATS_PER_BLOCK // max(rows, columns))
     same = table.low == table.high
@@ -323,7 +288,7 @@ def _weighted(
 
 
 def _inversions(table: _Table, weights: np.ndarray) -> np.ndarray:
-    """Pairs of a genuine and a higher impostor score, ties counting half, by resample."""
+    """Number of pairs of a genuine and a higher impostor score by resample; a tie counts half."""
     return np.concatenate([
         _weighted_inversions(genuine, impostor)
         for _, genuine, impostor in _weighted(table, weights)
@@ -370,22 +335,22 @@ def _weighted_rates(genuine: np.ndarray, impostor: np.ndarray, fars: Sequence[fl
 
 
 def percentile_interval(samples: np.ndarray, level: float) -> tuple[float, float] | None:
-    """Central interval that holds the share `level` of the resampled values.
+    """Central interval that contains the share `level` of the resampled values.
 
     Parameters
     ----------
     samples : ndarray of shape (resamples,)
-        Values of one metric; NaN ones, of resamples without it, are left out.
+        Values of one metric; NaN, where a resample lacks the metric, is ignored.
     level : float
         E.g. 0.9 for the 5th to the 95th percentile.
 
     Returns
     -------
     tuple of (float, float) or None
-        None when fewer than two values are left.
+        None if fewer than two values remain.
     """
     if not 0 < level < 1:
-        raise EvaluationError(f"a confidence level of {level} was asked for; choose 0 < level < 1.")
+        raise EvaluationError(f"the requested confidence level is {level}; choose 0 < level < 1.")
     samples = samples[~np.isnan(samples)]
     if len(samples) < 2:
         return None

@@ -1,9 +1,9 @@
-"""How often each score occurs: all that error rates need, in memory that does not grow.
+"""How often each score occurs, which is all that error rates need, in constant memory.
 
-A cosine is rounded to a multiple of 2**-22 (2.4e-7, some rounding errors of float32), so
-there are at most 8,388,609 different scores and each is counted in a bin of its own. Rates
-and thresholds from these counts are those of the rounded scores, exactly and to the last
-comparison, tails included, however many comparisons there are.
+A cosine is rounded to a multiple of 2**-22 (2.4e-7, a few rounding errors of float32), so
+there are at most 8,388,609 different scores, each with a bin of its own. Rates and thresholds
+computed from the counts are exactly those of the rounded scores, including the tails, however
+many comparisons there are.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,7 +17,7 @@ from iris_tf.support.errors import EvaluationError
 
 STEP = 2.0**-22
 KEYS = (1 << 23) + 1  # keys 0...2**23 are the scores -1...1
-_FEW = KEYS // 16  # scores that are quicker sorted than counted in all bins
+_FEW = KEYS // 16  # so few scores are sorted faster than counted in all bins
 
 
 @dataclass(frozen=True)
@@ -38,21 +38,23 @@ class ScoreCounts:
 
     @classmethod
     def of_scores(cls, genuine: np.ndarray, impostor: np.ndarray) -> "ScoreCounts":
-        """Count scores as they are, without rounding.
+        """Count scores without rounding.
 
         Parameters
         ----------
         genuine, impostor : ndarray of shape (n_genuine,), (n_impostor,)
-            Scores of any range, larger for more alike.
+            Scores of any range; higher means more similar.
 
         Raises
         ------
         EvaluationError
-            When they hold NaN.
+            If they contain NaN.
         """
         genuine, impostor = np.ravel(genuine), np.ravel(impostor)
         if np.isnan(genuine).any() or np.isnan(impostor).any():
-            raise EvaluationError("the scores hold NaN; the embeddings they came from are broken.")
+            raise EvaluationError(
+                "the scores contain NaN; check the model that made the embeddings."
+            )
         levels, place = np.unique(np.concatenate([genuine, impostor]), return_inverse=True)
         place = place.ravel()  # NumPy 2.0 gave it the shape of the input
         counts = (
@@ -60,6 +62,11 @@ class ScoreCounts:
             for part in (place[: len(genuine)], place[len(genuine) :])
         )
         return cls(levels.astype(np.float64), *counts)
+
+    def accepted(self, threshold: float) -> tuple[int, int]:
+        """Number of genuine and of impostor comparisons that score at least the threshold."""
+        accepted = self.levels >= threshold
+        return int(self.genuine[accepted].sum()), int(self.impostor[accepted].sum())
 
     @property
     def n_genuine(self) -> int:
@@ -73,7 +80,7 @@ class ScoreCounts:
 
 
 def score_keys(scores: np.ndarray) -> np.ndarray:
-    """Whole number of each score's bin.
+    """Integer index of each score's bin.
 
     Parameters
     ----------
@@ -93,13 +100,13 @@ def score_keys(scores: np.ndarray) -> np.ndarray:
 
 
 def rounded(scores: np.ndarray) -> np.ndarray:
-    """Scores at the precision at which they are counted, float64."""
+    """Scores rounded as they are counted, float64."""
     return score_keys(np.asarray(scores, np.float32)) * STEP - 1.0
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """Some comparisons, one by one.
+    """Individual comparisons.
 
     Attributes
     ----------
@@ -123,7 +130,7 @@ class Pairs:
 
     @staticmethod
     def joined(parts: Iterable["Pairs"]) -> "Pairs":
-        """Several one after the other."""
+        """Concatenate several."""
         parts = [*parts, Pairs(*np.empty((3, 0), np.int32))]
         return Pairs(
             *(
@@ -134,7 +141,7 @@ class Pairs:
 
 
 def pairs_above(start: int, block: np.ndarray, labels: ImageLabels, least: int) -> Pairs:
-    """Comparisons of a block of rows of the similarity matrix that score high.
+    """Comparisons in a block of rows of the similarity matrix that score at least so much.
 
     Parameters
     ----------
@@ -143,9 +150,9 @@ def pairs_above(start: int, block: np.ndarray, labels: ImageLabels, least: int) 
     block : ndarray of shape (rows, n), float32
         Similarity of images ``start...start + rows`` with all.
     labels : ImageLabels
-        Who is compared.
+        Which images are compared.
     least : int
-        Key from which on a comparison is wanted.
+        Lowest key wanted.
 
     Returns
     -------
@@ -162,17 +169,17 @@ def pairs_above(start: int, block: np.ndarray, labels: ImageLabels, least: int) 
 
 @dataclass(frozen=True)
 class Comparisons:
-    """All comparisons of a set of images: one for each unordered pair of them.
+    """All comparisons of a set of images: one for each unordered pair.
 
     Attributes
     ----------
     counts : ScoreCounts
         How often each score occurs.
     genuine : Pairs
-        All comparisons of one identity.
+        All comparisons within an identity.
     highest_impostor : Pairs
-        The impostor comparisons that score highest, at most as many as were asked for. The
-        left and the right eye of one person are an impostor comparison, as in the paper.
+        The impostor comparisons that score highest, at most as many as requested. Left and
+        right eye of one subject are an impostor comparison, as in the MobiIris paper.
     """
 
     counts: ScoreCounts
@@ -181,19 +188,19 @@ class Comparisons:
 
 
 class ScoreCounter:
-    """Count the scores of a similarity matrix that comes block by block.
+    """Count the scores of a similarity matrix that is given block by block.
 
     Parameters
     ----------
     labels : ImageLabels
-        Identity of each image, and who is compared.
+        Identity of each image, and which images are compared.
     highest : int
         Number of highest impostor comparisons to keep.
 
     Raises
     ------
     EvaluationError
-        When the images give no genuine or no impostor comparison.
+        If the images give no genuine or no impostor comparison.
     """
 
     def __init__(self, labels: ImageLabels, highest: int = 0):
@@ -204,7 +211,7 @@ class ScoreCounter:
         self._top = Pairs.joined([])
 
     def add(self, start: int, block: np.ndarray) -> None:
-        """Count the comparisons of images ``start...start + rows`` with all that follow them.
+        """Count the comparisons of images ``start...start + rows`` with all later images.
 
         Parameters
         ----------
@@ -243,7 +250,7 @@ class ScoreCounter:
         self._top = every[order[: self._highest]]
 
     def comparisons(self) -> Comparisons:
-        """What was counted."""
+        """Everything counted so far."""
         genuine = Pairs.joined(self._genuine)
         counted = np.zeros(KEYS, np.int64)
         _count(genuine.keys, counted)
@@ -263,12 +270,12 @@ def count_scores(blocks: Iterable[tuple[int, np.ndarray]], labels: ImageLabels) 
         The matrix in blocks of rows, as `similarity_blocks` yields them; of each pair, the
         similarity in the row of the smaller index counts.
     labels : ImageLabels
-        Who is on each image, and who is compared.
+        Who is on each image, and which images are compared.
 
     Raises
     ------
     EvaluationError
-        When the images give no genuine or no impostor comparison.
+        If the images give no genuine or no impostor comparison.
     """
     counter = ScoreCounter(labels)
     for start, block in blocks:
@@ -277,7 +284,7 @@ def count_scores(blocks: Iterable[tuple[int, np.ndarray]], labels: ImageLabels) 
 
 
 def number_of_comparisons(labels: ImageLabels) -> tuple[int, int]:
-    """Genuine and impostor comparisons that the images give."""
+    """Number of genuine and of impostor comparisons of labelled images."""
 
     def pairs(members: np.ndarray) -> int:
         return int((members.astype(np.int64) * (members - 1) // 2).sum())
@@ -293,12 +300,12 @@ def give_both_kinds(rows: Sequence[ManifestRow]) -> bool:
 
 
 def check_both_kinds(labels: ImageLabels) -> None:
-    """Refuse images that give no genuine or no impostor comparison.
+    """Raise unless images give genuine and impostor comparisons.
 
     Raises
     ------
     EvaluationError
-        Which says how many there would be.
+        Which states how many there would be.
     """
     genuine, impostor = number_of_comparisons(labels)
     if not (genuine and impostor):

@@ -1,13 +1,21 @@
-"""Figures that follow from scores alone, and from their resamples."""
+"""Figures that follow from the scores alone, and the intervals of all figures."""
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
 from iris_tf.config.names import FALSE_MATCH_RATES, FMRS
 from iris_tf.metrics.bootstrap import percentile_interval
 from iris_tf.metrics.counts import ScoreCounts
+from iris_tf.metrics.metrics import (
+    RULE_OF_30,
+    DetCurve,
+    Intervals,
+    OperatingPointErrors,
+    ScoreHistogram,
+    ThresholdErrors,
+)
 from iris_tf.metrics.open_set import FPIRS
 from iris_tf.metrics.verification import (
     ErrorCurve,
@@ -21,24 +29,34 @@ from iris_tf.metrics.verification import (
 
 CMC_RANKS = (1, 5, 10)
 CONFIDENCE = 0.9
-RULE_OF_30 = 30  # errors, for 90 % confidence that the true rate is within 30 % of the measured
 _CURVE_POINTS = 400
 _HISTOGRAM_EDGES = np.linspace(-1.0, 1.0, 101)
 
 
-def verification_figures(counts: ScoreCounts) -> dict[str, Any]:
-    """Figures that need nothing but the scores.
+@dataclass(frozen=True)
+class VerificationFigures:
+    """Those of the attributes of `iris_tf.metrics.metrics.Metrics` that scores alone give."""
+
+    values: dict[str, float | None]
+    thresholds: dict[str, float]
+    eer_point: ThresholdErrors
+    operating_points: dict[str, OperatingPointErrors]
+    det: DetCurve
+    histogram: ScoreHistogram
+
+    def fars(self) -> dict[str, float]:
+        """False accept rates of all figures that have intervals, by name."""
+        supported = (name for name, point in self.operating_points.items() if point.supported)
+        return FALSE_MATCH_RATES | {name: FMRS[name] for name in supported}
+
+
+def verification_figures(counts: ScoreCounts) -> VerificationFigures:
+    """Compute all figures that need nothing but the scores.
 
     Parameters
     ----------
     counts : ScoreCounts
-        -1..1, of both kinds.
-
-    Returns
-    -------
-    dict
-        Those of ``metrics``, ``thresholds``, ``eer_point``, ``operating_points`` and ``curves``
-        of `evaluate_embeddings` that scores alone give.
+        Scores of both kinds, -1..1.
     """
     curve = curve_of_counts(counts)
     points = {"eer": eer_of_curve(curve)}
@@ -46,52 +64,56 @@ def verification_figures(counts: ScoreCounts) -> dict[str, Any]:
     operating = {
         name: _operating_point(vr_of_curve(curve, fmr), fmr, counts) for name, fmr in FMRS.items()
     }
-    metrics: dict[str, float | None] = {"eer": points["eer"].rate}
-    metrics |= {f"vr_{name}": points[name].rate for name in FALSE_MATCH_RATES}
-    metrics |= {
-        f"fnmr_{name}": point["fnmr"] if point["supported"] else None
-        for name, point in operating.items()
+    values: dict[str, float | None] = {"eer": points["eer"].rate}
+    values |= {f"vr_{name}": points[name].rate for name in FALSE_MATCH_RATES}
+    values |= {
+        f"fnmr_{name}": point.fnmr if point.supported else None for name, point in operating.items()
     }
-    metrics |= {"auc": area_under_roc(curve), "d_prime": d_prime_of_counts(counts)}
-    return {
-        "metrics": metrics,
-        "thresholds": {name: point.threshold for name, point in points.items()},
-        "eer_point": _counted(points["eer"].threshold, counts),
-        "operating_points": operating,
-        "curves": {"det": _det_points(curve), "histogram": _histogram(counts)},
-    }
+    values |= {"auc": area_under_roc(curve), "d_prime": d_prime_of_counts(counts)}
+    return VerificationFigures(
+        values=values,
+        thresholds={name: point.threshold for name, point in points.items()},
+        eer_point=_errors_at(points["eer"].threshold, counts),
+        operating_points=operating,
+        det=_det_curve(curve),
+        histogram=_histogram(counts),
+    )
 
 
-def _counted(threshold: float, counts: ScoreCounts) -> dict[str, Any]:
-    """Errors at a threshold."""
-    accepted = counts.levels >= threshold
-    false_matches = int(counts.impostor[accepted].sum())
-    return {
-        "threshold": threshold,
-        "fmr": false_matches / counts.n_impostor,
-        "fnmr": 1.0 - int(counts.genuine[accepted].sum()) / counts.n_genuine,
-        "false_matches": false_matches,
-    }
+def _errors_at(threshold: float, counts: ScoreCounts) -> ThresholdErrors:
+    genuine, impostor = counts.accepted(threshold)
+    return ThresholdErrors(
+        threshold=threshold,
+        fmr=impostor / counts.n_impostor,
+        fnmr=1.0 - genuine / counts.n_genuine,
+        false_matches=impostor,
+    )
 
 
-def _operating_point(point: OperatingPoint, fmr: float, counts: ScoreCounts) -> dict[str, Any]:
-    return _counted(point.threshold, counts) | {
-        "fnmr": 1.0 - point.rate,
-        "supported": fmr * counts.n_impostor >= RULE_OF_30,
-    }
+def _operating_point(
+    point: OperatingPoint, fmr: float, counts: ScoreCounts
+) -> OperatingPointErrors:
+    errors = _errors_at(point.threshold, counts)
+    return OperatingPointErrors(
+        threshold=errors.threshold,
+        fmr=errors.fmr,
+        fnmr=1.0 - point.rate,
+        false_matches=errors.false_matches,
+        supported=fmr * counts.n_impostor >= RULE_OF_30,
+    )
 
 
 def intervals(
     samples: Mapping[str, np.ndarray], resamples: int, seed: int, exact: bool
-) -> dict[str, Any]:
-    """Confidence intervals: ``intervals`` of `evaluate_embeddings`.
+) -> Intervals:
+    """Confidence intervals of all figures.
 
     Parameters
     ----------
     samples : mapping of str to ndarray of shape (resamples,)
-        Resampled values by metric.
+        Resampled values by name of the figure.
     resamples, seed, exact
-        To be told.
+        Recorded in the result.
     """
     bounds: dict[str, list[float] | None] = dict.fromkeys(
         [
@@ -107,30 +129,21 @@ def intervals(
     for name, values in samples.items():
         interval = percentile_interval(values, CONFIDENCE)
         bounds[name] = None if interval is None else list(interval)
-    return {
-        "level": CONFIDENCE,
-        "resamples": resamples,
-        "seed": seed,
-        "exact": exact,
-        "method": "percentiles of a bootstrap over persons",
-        "bounds": bounds,
-    }
+    return Intervals(CONFIDENCE, resamples, seed, bounds, exact)
 
 
-def _det_points(curve: ErrorCurve) -> dict[str, list[float]]:
-    """The curve thinned to a drawable number of its own points, dense where either is small."""
+def _det_curve(curve: ErrorCurve) -> DetCurve:
+    """Thin the curve to a drawable number of its own points, dense where either rate is small."""
     rates = np.geomspace(1e-6, 1.0, _CURVE_POINTS // 2)
     at_fmr = np.searchsorted(curve.fmr, rates, side="right") - 1
     at_fnmr = len(curve.fnmr) - np.searchsorted(curve.fnmr[::-1], rates, side="right")
     kept = np.unique(np.concatenate([at_fmr, at_fnmr, [0, len(curve.fmr) - 1]]))
-    return {"fmr": curve.fmr[kept].tolist(), "fnmr": curve.fnmr[kept].tolist()}
+    return DetCurve(curve.fmr[kept].tolist(), curve.fnmr[kept].tolist())
 
 
-def _histogram(counts: ScoreCounts) -> dict[str, list[float]]:
-    shares = {
-        name: (
-            np.histogram(counts.levels, _HISTOGRAM_EDGES, weights=of_level)[0] / of_level.sum()
-        ).tolist()
-        for name, of_level in (("genuine", counts.genuine), ("impostor", counts.impostor))
-    }
-    return {"edges": _HISTOGRAM_EDGES.tolist()} | shares
+def _histogram(counts: ScoreCounts) -> ScoreHistogram:
+    genuine, impostor = (
+        (np.histogram(counts.levels, _HISTOGRAM_EDGES, weights=kind)[0] / kind.sum()).tolist()
+        for kind in (counts.genuine, counts.impostor)
+    )
+    return ScoreHistogram(_HISTOGRAM_EDGES.tolist(), genuine, impostor)

@@ -1,10 +1,10 @@
-"""Closed-set identification: at which rank does a probe's own identity come up?
+"""Closed-set identification: the rank of each probe's own identity.
 
 Protocol: leave one out. Each image in turn is the probe and all other images of the set
 are the gallery; identities are ranked by their best score with the probe. Images whose
-identity has no other image are no probes (their identity stays in the gallery). Ties are
-counted against the system: an identity with the same best score as the mate ranks before
-it. The other eye of the probe's person is another identity.
+identity has no other image are not probes (their identity stays in the gallery). Ties are
+counted against the system: an identity with the same best score as the mate ranks above
+it. The other eye of the probe's subject is a different identity.
 """
 
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ from iris_tf.support.errors import EvaluationError
 
 @dataclass(frozen=True)
 class ProbeRanks:
-    """Outcome of every probe.
+    """Result of every search.
 
     Attributes
     ----------
@@ -38,12 +38,12 @@ class RankCounter:
     Parameters
     ----------
     labels : ImageLabels
-        Identity of each image, and who is compared.
+        Identity of each image, and which images are compared.
 
     Raises
     ------
     EvaluationError
-        When no identity has two images.
+        If no identity has two images.
     """
 
     def __init__(self, labels: ImageLabels):
@@ -57,8 +57,8 @@ class RankCounter:
         self._has_mate = np.bincount(labels.identity)[labels.identity] > 1
         if not self._has_mate.any():
             raise EvaluationError(
-                f"none of the {labels.identities} identities has two images, so nothing can be "
-                "identified; evaluate a larger split (`--split all`)."
+                f"none of the {labels.identities} identities has two images, so there is no probe "
+                "to identify; evaluate a larger split (`--split all`)."
             )
         self._ranks = np.empty(len(labels.identity), np.int64)
 
@@ -80,11 +80,11 @@ class RankCounter:
             group = labels.group[self._by_identity[self._first]]
             best[labels.group[rows + start, None] != group[None, :]] = -np.inf
         mate = best[rows, labels.identity[rows + start]]
-        # Counts the own identity too, which makes the rank start from 1.
+        # Counts the own identity too, so that ranks start from 1.
         self._ranks[rows + start] = (best >= mate[:, None]).sum(axis=1)
 
     def ranks(self) -> ProbeRanks:
-        """What was found."""
+        """Ranks of all probes."""
         return ProbeRanks(np.flatnonzero(self._has_mate), self._ranks[self._has_mate])
 
 
@@ -96,12 +96,12 @@ def closed_set_ranks(blocks: Iterable[tuple[int, np.ndarray]], labels: ImageLabe
     blocks : iterable of (int, ndarray of shape (rows, n), float32)
         The matrix in blocks of rows, as `similarity_blocks` yields them.
     labels : ImageLabels
-        Identity of each image, and who is compared.
+        Identity of each image, and which images are compared.
 
     Raises
     ------
     EvaluationError
-        When no identity has two images.
+        If no identity has two images.
     """
     counter = RankCounter(labels)
     for start, block in blocks:
@@ -131,16 +131,16 @@ def cmc(ranks: np.ndarray, up_to: int) -> np.ndarray:
 def resample_cmc(
     ranks: ProbeRanks, labels: ImageLabels, weights: np.ndarray, at: tuple[int, ...]
 ) -> np.ndarray:
-    """Identification rate of every resample, in the one gallery that there is.
+    """Identification rate of every resample; the gallery is not resampled.
 
     Parameters
     ----------
     ranks : ProbeRanks
-        Outcome of each probe.
+        Result of every search.
     labels : ImageLabels
-        Person of each image.
-    weights : ndarray of shape (resamples, n_persons), int
-        From `iris_tf.metrics.bootstrap.person_weights`.
+        Subject of each image.
+    weights : ndarray of shape (resamples, subjects), int
+        From `iris_tf.metrics.bootstrap.subject_weights`.
     at : tuple of int
         Ranks k of CMC@k.
 
@@ -149,10 +149,10 @@ def resample_cmc(
     ndarray of shape (len(at), resamples), float64
         NaN where no probe was drawn.
     """
-    person = labels.person[ranks.probes]
-    probes = weights @ np.bincount(person, minlength=weights.shape[1])
+    subject = labels.subject[ranks.probes]
+    probes = weights @ np.bincount(subject, minlength=weights.shape[1])
     hits = np.stack(
-        [weights @ np.bincount(person[ranks.ranks <= k], minlength=weights.shape[1]) for k in at]
+        [weights @ np.bincount(subject[ranks.ranks <= k], minlength=weights.shape[1]) for k in at]
     )
     with np.errstate(invalid="ignore"):
         return hits / probes

@@ -1,33 +1,33 @@
-"""Open-set identification: most who come are not enrolled. ISO/IEC 19795-1, FNIR at FPIR.
+"""Open-set identification, where most probes are not enrolled: FNIR at FPIR of ISO/IEC 19795-1.
 
-Protocol, for each of several seeded draws: half of the persons (rounded up) are enrolled,
-each eye with one image drawn from its own. Their other images are mated probes; all images
-of the other persons are non-mated probes, so that no non-mated probe shows the other eye of
-an enrolled person. A search returns all enrolled eyes that score at least the threshold,
+Protocol, for each of several seeded draws: half of the subjects (rounded up) are enrolled,
+each eye with one randomly drawn image. Their other images are mated probes; all images
+of the other subjects are non-mated probes, so that no non-mated probe shows the other eye of
+an enrolled subject. A search returns all enrolled eyes that score at least the threshold,
 without a limit on rank:
 
-- FPIR is the share of non-mated probes for which anything is returned;
-- FNIR is the share of mated probes whose own eye is not among what is returned.
+- FPIR is the share of non-mated probes for which any candidate is returned;
+- FNIR is the share of mated probes whose own eye is not among the candidates.
 
-FNIR is given at the most lenient threshold whose FPIR is at most the one asked for, and is
+FNIR is stated at the most lenient threshold whose FPIR is at most the one requested, and is
 the mean over the draws.
 
-Its bootstrap draws persons as `iris_tf.metrics.bootstrap` does: each probe has the weight
-of its person, in every draw, and the threshold is found anew in each resample. The galleries
-stay as they were drawn, so that every score of a search is known already. What is left out is
-how the figure would change with other persons enrolled, but for what the mean over the draws
-evens out, so intervals of few persons are somewhat narrow: of 200 simulated sets of 45 persons,
-83 % of the 90 % intervals held the true FNIR, of 200 sets of 150 persons 89 %.
+The bootstrap draws subjects as in `iris_tf.metrics.bootstrap`: in every draw, each probe has the
+weight of its subject, and each resample has its own threshold. The galleries are kept, so no
+search is repeated. Apart from what the mean over the draws averages out, the variation due to
+other subjects being enrolled is not included, so intervals of few subjects are somewhat narrow:
+of 200 simulated sets of 45 subjects, 83 % of the 90 % intervals contained the true FNIR, of 200
+sets of 150 subjects, 89 %.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from scipy import sparse
 
 from iris_tf.metrics.counts import rounded
+from iris_tf.metrics.metrics import RULE_OF_30, OpenSetMetrics
 from iris_tf.metrics.scores import ImageLabels
 from iris_tf.metrics.verification import error_curve, vr_of_curve
 
@@ -38,17 +38,17 @@ _FLOATS_PER_BLOCK = 1 << 23
 
 @dataclass(frozen=True)
 class Draw:
-    """Who is enrolled, and who is searched for.
+    """One random gallery and its probes.
 
     Attributes
     ----------
     gallery : ndarray of shape (n_gallery,), int64
-        Images that are enrolled, one an identity.
+        Enrolled images, one per identity.
     mate : ndarray of shape (n,), int64
-        Enrolled image of each image's own identity, -1 where that is not enrolled or the
-        image is the enrolled one.
+        Enrolled image of each image's own identity; -1 if there is none or it is the image
+        itself.
     non_mated : ndarray of shape (n,), bool
-        Images of persons who are not enrolled.
+        Images of subjects who are not enrolled.
     """
 
     gallery: np.ndarray
@@ -57,7 +57,7 @@ class Draw:
 
 
 def draw_galleries(labels: ImageLabels, draws: int = DRAWS, seed: int = 0) -> list[Draw]:
-    """Draw who is enrolled; the same arguments give the same draws.
+    """Draw random galleries; the same arguments give the same draws.
 
     Parameters
     ----------
@@ -71,8 +71,8 @@ def draw_galleries(labels: ImageLabels, draws: int = DRAWS, seed: int = 0) -> li
     rng = np.random.default_rng(seed)
     galleries = []
     for _ in range(draws):
-        persons = rng.permutation(labels.persons)[: (labels.persons + 1) // 2]
-        enrolled = np.isin(labels.person, persons)
+        subjects = rng.permutation(labels.subjects)[: (labels.subjects + 1) // 2]
+        enrolled = np.isin(labels.subject, subjects)
         order = rng.permutation(len(enrolled))
         identities, first = np.unique(labels.identity[order], return_index=True)
         image_of = np.full(labels.identities, -1)
@@ -90,7 +90,7 @@ class OpenSetCounter:
     Parameters
     ----------
     labels : ImageLabels
-        Who is on each image, and who is compared.
+        Who is on each image, and which images are compared.
     draws : list of Draw
         From `draw_galleries`.
     """
@@ -120,17 +120,8 @@ class OpenSetCounter:
                 candidates[group[images[rows], None] != group[None, draw.gallery]] = -np.inf
             scores[images[rows]] = candidates.max(axis=1, initial=-np.inf)
 
-    def result(self) -> dict[str, Any]:
-        """Figures fit for JSON.
-
-        Returns
-        -------
-        dict
-            ``draws``; ``enrolled``, ``mated_probes`` and ``non_mated_probes`` (means over
-            the draws); ``fnir`` by the names of `FPIRS`, None where a draw has no probe of
-            either kind or fewer non-mated probes than ``1 / FPIR``; and ``rule_of_30`` by
-            the same names, whether 30 false positives are expected of each draw.
-        """
+    def result(self) -> OpenSetMetrics:
+        """Figures over all draws, by the names of `FPIRS`."""
         sizes = []
         fnir: dict[str, list[float]] = {name: [] for name in FPIRS}
         for draw, scores in zip(self._draws, self._scores, strict=True):
@@ -143,44 +134,44 @@ class OpenSetCounter:
                         fnir[name].append(1.0 - vr_of_curve(curve, fpir).rate)
         enrolled, mated_probes, non_mated_probes = map(float, np.mean(sizes, axis=0))
         least = min(size[2] for size in sizes)
-        return {
-            "draws": len(sizes),
-            "enrolled": enrolled,
-            "mated_probes": mated_probes,
-            "non_mated_probes": non_mated_probes,
-            "fnir": {
+        return OpenSetMetrics(
+            draws=len(sizes),
+            enrolled=enrolled,
+            mated_probes=mated_probes,
+            non_mated_probes=non_mated_probes,
+            fnir={
                 name: float(np.mean(rates)) if len(rates) == len(sizes) else None
                 for name, rates in fnir.items()
             },
-            "rule_of_30": {name: least * fpir >= 30 for name, fpir in FPIRS.items()},
-        }
+            rule_of_30={name: least * fpir >= RULE_OF_30 for name, fpir in FPIRS.items()},
+        )
 
     def resample(self, weights: np.ndarray) -> dict[str, np.ndarray]:
-        """FNIR of every resample of persons, in the galleries that were drawn.
+        """FNIR of every resample of subjects, in the galleries that were drawn.
 
         Parameters
         ----------
-        weights : ndarray of shape (resamples, n_persons), int
-            From `iris_tf.metrics.bootstrap.person_weights`.
+        weights : ndarray of shape (resamples, subjects), int
+            From `iris_tf.metrics.bootstrap.subject_weights`.
 
         Returns
         -------
         dict of str to ndarray of shape (resamples,), float64
-            By the names of `FPIRS`, means over the draws; NaN where a draw has no probe of
-            either kind left.
+            Means over the draws by the names of `FPIRS`; NaN where a draw is left without
+            probes of either kind.
         """
         total = {name: np.zeros(len(weights)) for name in FPIRS}
-        person = self._labels.person
+        subject = self._labels.subject
         for draw, scores in zip(self._draws, self._scores, strict=True):
             mated, non_mated = _scores_of_probes(draw, scores)
-            # Only where a score lies among the non-mated ones matters: a threshold is just
-            # above one of them, or accepts all.
+            # Only the position among the non-mated scores matters: a threshold lies just above
+            # one of them, or accepts all.
             levels, place = np.unique(non_mated, return_inverse=True)
             tables = [
-                _by_place(place, person[draw.non_mated], len(levels), weights.shape[1]),
+                _by_place(place, subject[draw.non_mated], len(levels), weights.shape[1]),
                 _by_place(
                     np.searchsorted(levels, mated),  # number of levels that it exceeds
-                    person[draw.mate >= 0],
+                    subject[draw.mate >= 0],
                     len(levels) + 1,
                     weights.shape[1],
                 ),
@@ -197,13 +188,15 @@ class OpenSetCounter:
 
 def _scores_of_probes(draw: Draw, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     mated, non_mated = scores[draw.mate >= 0], scores[draw.non_mated]
-    return rounded(mated), rounded(np.maximum(non_mated, -1.0))  # nobody of its group enrolled
+    return rounded(mated), rounded(np.maximum(non_mated, -1.0))  # none of its group is enrolled
 
 
-def _by_place(place: np.ndarray, person: np.ndarray, places: int, persons: int) -> sparse.csr_array:
-    """Number of probes at each place (rows) by person."""
-    shape = (places, persons)
-    return sparse.coo_array((np.ones(len(place)), (place, person)), shape=shape).tocsr()
+def _by_place(
+    place: np.ndarray, subject: np.ndarray, places: int, subjects: int
+) -> sparse.csr_array:
+    """Number of probes by position of their score (rows) and by subject."""
+    shape = (places, subjects)
+    return sparse.coo_array((np.ones(len(place)), (place, subject)), shape=shape).tocsr()
 
 
 def _fnir(non_mated: np.ndarray, mated: np.ndarray) -> Iterator[np.ndarray]:
@@ -214,7 +207,7 @@ def _fnir(non_mated: np.ndarray, mated: np.ndarray) -> Iterator[np.ndarray]:
     non_mated : ndarray of shape (levels, resamples)
         Weight at each score, rising.
     mated : ndarray of shape (levels + 1, resamples)
-        Weight by number of the levels that are exceeded.
+        Weight by number of exceeded levels.
     """
     accepted, rejected = np.cumsum(non_mated[::-1], axis=0), np.cumsum(mated, axis=0)
     column = np.arange(mated.shape[1])

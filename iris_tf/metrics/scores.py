@@ -1,11 +1,11 @@
-"""Who is compared with whom, and the similarity of every pair of images."""
+"""Which images are compared, and the similarity of every pair of them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from iris_tf.config.names import PROTOCOLS
+from iris_tf.config.names import ACROSS_DATASETS, ALL_PAIRS, PROTOCOLS, SAME_EYE
 from iris_tf.data.manifest import ManifestRow
 from iris_tf.matching.matcher import Matcher
 from iris_tf.support.errors import EvaluationError
@@ -16,20 +16,20 @@ _FLOATS_PER_BLOCK = 1 << 23
 
 @dataclass(frozen=True)
 class ImageLabels:
-    """Who is on each image, as integers.
+    """Who is on each image, and which images are compared, as integers.
 
     Attributes
     ----------
     identity : ndarray of shape (n,), int32
         One eye of one subject of one dataset, numbered from 0 without gaps.
-    person : ndarray of shape (n,), int32
+    subject : ndarray of shape (n,), int32
         One subject of one dataset, numbered from 0 without gaps.
     group : ndarray of shape (n,), int32
-        Only images of one group are compared with each other.
+        Only images of the same group are compared with each other.
     """
 
     identity: np.ndarray
-    person: np.ndarray
+    subject: np.ndarray
     group: np.ndarray
 
     @property
@@ -38,12 +38,12 @@ class ImageLabels:
         return bool((self.group == self.group[0]).all())
 
     def select(self, images: np.ndarray) -> "ImageLabels":
-        """Labels of some of the images, numbered anew."""
-        identity, person, group = (
+        """Labels of some of the images, renumbered."""
+        identity, subject, group = (
             np.unique(numbers[images], return_inverse=True)[1].astype(np.int32)
-            for numbers in (self.identity, self.person, self.group)
+            for numbers in (self.identity, self.subject, self.group)
         )
-        return ImageLabels(identity, person, group)
+        return ImageLabels(identity, subject, group)
 
     @property
     def identities(self) -> int:
@@ -51,28 +51,36 @@ class ImageLabels:
         return int(self.identity.max()) + 1
 
     @property
-    def persons(self) -> int:
-        """Number of persons."""
-        return int(self.person.max()) + 1
+    def subjects(self) -> int:
+        """Number of subjects."""
+        return int(self.subject.max()) + 1
 
 
-def label_images(rows: Sequence[ManifestRow], protocol: str = "all-pairs") -> ImageLabels:
-    """Number the identities and persons of manifest rows.
+# By protocol: what two images must share to be compared.
+_GROUPS: dict[str, Callable[[ManifestRow], str]] = {
+    ALL_PAIRS: lambda row: row.dataset,
+    SAME_EYE: lambda row: f"{row.eye} {row.dataset}",
+    ACROSS_DATASETS: lambda row: "",
+}
+
+
+def label_images(rows: Sequence[ManifestRow], protocol: str = ALL_PAIRS) -> ImageLabels:
+    """Number the identities and subjects of manifest rows.
 
     Parameters
     ----------
     rows : sequence of ManifestRow
-        One row an image.
+        One row per image.
     protocol : {"all-pairs", "same-eye", "across-datasets"}
-        Who is compared: all images of a dataset with each other, left against right eyes,
-        which are other identities, included; only left with left and right with right
-        eyes; or all images, those of other datasets as impostors too.
+        Which images are compared: all of a dataset with each other, including left with right
+        eyes, which are different identities; only left with left and right with right eyes; or
+        all images, including those of different datasets (impostors).
 
     Raises
     ------
     EvaluationError
-        When there is no row, one identity is said to be of two persons, or the protocol
-        asks for eyes that the rows do not tell.
+        If there is no row, one identity belongs to two subjects, the protocol is unknown, or it
+        needs to know the eye of an image and a row does not state it.
     """
     if protocol not in PROTOCOLS:
         raise EvaluationError(
@@ -80,52 +88,51 @@ def label_images(rows: Sequence[ManifestRow], protocol: str = "all-pairs") -> Im
         )
     if not rows:
         raise EvaluationError("there is no image to evaluate; choose a split that has some.")
-    people: dict[tuple[str, str], int] = {}
-    eyes: dict[tuple[str, str], int] = {}
+    subjects: dict[tuple[str, str], int] = {}
+    identities: dict[tuple[str, str], int] = {}
     owner: dict[int, str] = {}
-    person = np.empty(len(rows), np.int32)
+    subject = np.empty(len(rows), np.int32)
     identity = np.empty(len(rows), np.int32)
     for i, row in enumerate(rows):
-        person[i] = people.setdefault((row.dataset, row.subject), len(people))
-        identity[i] = eyes.setdefault((row.dataset, row.identity), len(eyes))
+        subject[i] = subjects.setdefault((row.dataset, row.subject), len(subjects))
+        identity[i] = identities.setdefault((row.dataset, row.identity), len(identities))
         if owner.setdefault(int(identity[i]), row.subject) != row.subject:
             raise EvaluationError(
-                f"identity {row.identity} of {row.dataset} is given to the subjects "
+                f"identity {row.identity} of {row.dataset} belongs to the subjects "
                 f"{owner[int(identity[i])]} and {row.subject}; correct the manifest."
             )
-    groups = ["" if protocol == "across-datasets" else row.dataset for row in rows]
-    if protocol == "same-eye":
-        if unknown := [row.image for row in rows if not row.eye]:
-            raise EvaluationError(
-                f"{len(unknown)} of {len(rows)} images, such as {unknown[0]}, are not said to show "
-                "a left or a right eye; use the protocol all-pairs."
-            )
-        groups = [f"{row.eye} {dataset}" for row, dataset in zip(rows, groups, strict=True)]
+    unknown = [row.image for row in rows if not row.eye]
+    if protocol == SAME_EYE and unknown:
+        raise EvaluationError(
+            f"the manifest does not state the eye of {len(unknown)} of {len(rows)} images, such as "
+            f"{unknown[0]}; use the protocol {ALL_PAIRS}."
+        )
+    groups = list(map(_GROUPS[protocol], rows))
     group = np.unique(groups, return_inverse=True)[1].astype(np.int32)
-    return ImageLabels(identity, person, group)
+    return ImageLabels(identity, subject, group)
 
 
 def check_embeddings(embeddings: np.ndarray, images: int) -> np.ndarray:
-    """Embeddings as a float array, refused when no cosine could be read from them.
+    """Return embeddings as an array after checking that they are unit vectors.
 
     Parameters
     ----------
     embeddings : ndarray of shape (images, size), float
-        Unit vectors; a length off by up to 1 % (float16 or int8 arithmetic) is taken,
-        and brought to 1 when the scores are computed.
+        Unit vectors; a length that is off by up to 1 % (float16 or int8 arithmetic) is
+        accepted, and normalised when the scores are computed.
     images : int
-        Number of images they must belong to.
+        Number of images they belong to.
 
     Raises
     ------
     EvaluationError
-        For another shape, NaN or infinite values, and vectors not of unit length.
+        For a wrong shape, NaN or infinite values, or vectors that are not of unit length.
     """
     embeddings = np.asarray(embeddings)
     if embeddings.ndim != 2 or len(embeddings) != images:
         raise EvaluationError(
             f"embeddings of shape {embeddings.shape} do not belong to {images} images; "
-            "give one row an image."
+            "give one row per image."
         )
     norms = np.sqrt(np.einsum("ij,ij->i", embeddings, embeddings, dtype=np.float64))
     if len(bad := np.flatnonzero(~np.isfinite(norms))):
@@ -144,10 +151,10 @@ def check_embeddings(embeddings: np.ndarray, images: int) -> np.ndarray:
 def similarity_blocks(
     embeddings: np.ndarray, matcher: Matcher = Matcher()
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield the similarity matrix in blocks of rows, so that it is never whole in memory.
+    """Yield the similarity matrix in blocks of rows, so that it is never held in memory as a whole.
 
-    Products (but for those of phase codes) are summed in float64 and then rounded to float32,
-    so that equal pairs of images have equal scores wherever in the matrix they stand.
+    Products (except those of phase codes) are summed in float64 and then rounded to float32,
+    so that equal pairs of images have equal scores anywhere in the matrix.
 
     Parameters
     ----------
@@ -165,7 +172,7 @@ def similarity_blocks(
     """
     n, size = embeddings.shape
     step = max(1, min(1024, _FLOATS_PER_BLOCK // max(n, size)))
-    # Products with a block of long vectors at a time, so that no float64 copy is made of all.
+    # Long vectors are multiplied block by block, so that they are not all copied to float64.
     width = max(step, _FLOATS_PER_BLOCK // size)
 
     def unit(rows: np.ndarray) -> np.ndarray:

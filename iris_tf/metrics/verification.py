@@ -15,12 +15,12 @@ from iris_tf.support.errors import EvaluationError
 
 @dataclass(frozen=True)
 class ErrorCurve:
-    """Both error rates at every threshold that matters.
+    """Both error rates at every threshold at which they change.
 
     Attributes
     ----------
     thresholds : ndarray of shape (n,), float64
-        Falling: first infinity, which accepts nothing, then each distinct score.
+        In falling order: infinity, which accepts nothing, then each distinct score.
     fmr : ndarray of shape (n,), float64
         False match rate, rising from 0 to 1.
     fnmr : ndarray of shape (n,), float64
@@ -34,7 +34,7 @@ class ErrorCurve:
 
 @dataclass(frozen=True)
 class OperatingPoint:
-    """A rate, and the threshold that goes with it.
+    """A rate and its threshold.
 
     Attributes
     ----------
@@ -54,18 +54,18 @@ def error_curve(genuine: np.ndarray, impostor: np.ndarray) -> ErrorCurve:
     Parameters
     ----------
     genuine, impostor : ndarray of shape (n_genuine,), (n_impostor,)
-        Scores, larger for more alike.
+        Scores; higher means more similar.
 
     Raises
     ------
     EvaluationError
-        When either is empty or holds NaN.
+        If either is empty or contains NaN.
     """
     return curve_of_counts(ScoreCounts.of_scores(genuine, impostor))
 
 
 def curve_of_counts(counts: ScoreCounts) -> ErrorCurve:
-    """`error_curve` of scores that are counted already."""
+    """`error_curve` of counted scores."""
     _check_counts(counts)
     accepted_genuine, accepted_impostor = (
         np.concatenate([[0], np.cumsum(kind[::-1])]) for kind in (counts.genuine, counts.impostor)
@@ -78,21 +78,21 @@ def curve_of_counts(counts: ScoreCounts) -> ErrorCurve:
 
 
 def equal_error_rate(genuine: np.ndarray, impostor: np.ndarray) -> OperatingPoint:
-    """Equal error rate: where FMR and FNMR, joined by straight lines, are the same.
+    """Equal error rate: where FMR and FNMR, interpolated linearly, are equal.
 
     The points (FMR, FNMR) at neighbouring distinct scores are joined by straight lines
-    (the usual ROC curve, on which tied scores make a slope); the EER is where that line
+    (the usual ROC curve, on which tied scores form a slope); the EER is where that line
     crosses FMR = FNMR. With constant scores it is 0.5.
 
-    The threshold is one of the two real ones at the ends of that line, the one where
-    FMR and FNMR differ less (the stricter when they differ alike), placed halfway to the
-    next lower score so that rounding elsewhere does not change decisions.
+    Of the two thresholds at the ends of that line, the one where FMR and FNMR differ less is
+    returned (the stricter if the differences are equal), placed halfway to the next lower score
+    so that rounding elsewhere does not change decisions.
     """
     return eer_of_curve(error_curve(genuine, impostor))
 
 
 def eer_of_curve(curve: ErrorCurve) -> OperatingPoint:
-    """`equal_error_rate` of a curve that is already there."""
+    """`equal_error_rate` of an error curve."""
     difference = curve.fnmr - curve.fmr  # falls strictly from 1 to -1
     after = int(np.argmax(difference <= 0))
     before = after - 1
@@ -105,15 +105,15 @@ def eer_of_curve(curve: ErrorCurve) -> OperatingPoint:
 def verification_rate(genuine: np.ndarray, impostor: np.ndarray, far: float) -> OperatingPoint:
     """Share of genuine comparisons accepted at a false accept rate (VR@FAR, 1 - FNMR).
 
-    The threshold is the most lenient that accepts no larger share of the impostor
-    comparisons than `far`; tied impostor scores are accepted or rejected together. With
-    fewer than ``1 / far`` impostor comparisons it accepts none of them. Like the EER's
-    it lies halfway to the next lower score.
+    The threshold is the most lenient one that accepts at most the share `far` of the impostor
+    comparisons; tied impostor scores are accepted or rejected together. With fewer than
+    ``1 / far`` impostor comparisons it accepts none of them. Like that of the EER, it lies
+    halfway to the next lower score.
 
     Parameters
     ----------
     genuine, impostor : ndarray of shape (n_genuine,), (n_impostor,)
-        Scores, larger for more alike.
+        Scores; higher means more similar.
     far : float
         False accept rate, 0 < far < 1.
     """
@@ -121,9 +121,9 @@ def verification_rate(genuine: np.ndarray, impostor: np.ndarray, far: float) -> 
 
 
 def vr_of_curve(curve: ErrorCurve, far: float) -> OperatingPoint:
-    """`verification_rate` of a curve that is already there."""
+    """`verification_rate` of an error curve."""
     if not 0 < far < 1:
-        raise EvaluationError(f"a false accept rate of {far} was asked for; choose 0 < far < 1.")
+        raise EvaluationError(f"the requested false accept rate is {far}; choose 0 < far < 1.")
     last = int(np.searchsorted(curve.fmr, far, side="right")) - 1
     return OperatingPoint(float(1.0 - curve.fnmr[last]), _halfway_below(curve.thresholds, last))
 
@@ -135,7 +135,7 @@ def area_under_roc(curve: ErrorCurve) -> float:
 
 
 def d_prime(genuine: np.ndarray, impostor: np.ndarray) -> float | None:
-    """Distance of the two means in units of the root mean square standard deviation.
+    """Distance of the two means in units of the root mean square of the standard deviations.
 
     d' = (mean_g - mean_i) / sqrt((var_g + var_i) / 2), with population variances; None
     where both variances are zero.
@@ -144,13 +144,13 @@ def d_prime(genuine: np.ndarray, impostor: np.ndarray) -> float | None:
 
 
 def d_prime_of_counts(counts: ScoreCounts) -> float | None:
-    """`d_prime` of scores that are counted already."""
+    """`d_prime` of counted scores."""
     _check_counts(counts)
     means, variances = [], []
     for kind in (counts.genuine, counts.impostor):
         occurring = kind > 0
         levels, weights = counts.levels[occurring], kind[occurring]
-        # Away from the first level, so that a constant has no variance but 0.
+        # Measured from the first level, so that the variance of a constant is exactly 0.
         offsets = levels - levels[0]
         mean = np.average(offsets, weights=weights)
         means.append(levels[0] + mean)
@@ -160,10 +160,10 @@ def d_prime_of_counts(counts: ScoreCounts) -> float | None:
 
 
 def _halfway_below(thresholds: np.ndarray, index: int) -> float:
-    """A threshold that decides like ``thresholds[index]``, away from any score.
+    """A threshold that decides like ``thresholds[index]``, but is not close to any score.
 
-    Exact in float32, because scores are compared in it. A little above the middle, because
-    a score halfway between two counted ones may have been rounded to the lower of them.
+    Exact in float32, in which scores are compared. Slightly above the middle, because a score
+    halfway between two counted ones may have been rounded to the lower one.
     """
     here = thresholds[index]
     below = thresholds[index + 1] if index + 1 < len(thresholds) else None

@@ -1,6 +1,7 @@
-"""Evaluate models and write what was found: metrics, saliency maps, scores and the report."""
+"""Evaluate models and write the results: metrics, saliency maps, scores and the report."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from iris_tf.evaluation.evaluate_model import (
     evaluate_models,
     read_inputs,
 )
+from iris_tf.evaluation.evaluation_result import EvaluationResult, Latency
 from iris_tf.evaluation.saliency import MAPS_NAME, write_maps
 from iris_tf.metrics.counts import ScoreCounts
 from iris_tf.report.model_report import write_model_report
@@ -24,7 +26,7 @@ def evaluate_and_report(
     out: str | Path,
     scores: str | Path | None = None,
     latency_runs: int = 0,
-) -> dict[str, Any]:
+) -> EvaluationResult:
     """Evaluate models and write ``metrics.json``, ``report.html`` and ``occlusion.npz``.
 
     Parameters
@@ -32,10 +34,10 @@ def evaluate_and_report(
     request : EvaluationRequest
         What to evaluate.
     out : str or Path
-        Folder of these files; created when missing. There is no report on a manifest
-        without its ``dataset.json``, and no ``occlusion.npz`` where no map was asked for.
+        Folder of these files; created if missing. There is no report without the
+        ``dataset.json`` beside each manifest, and no ``occlusion.npz`` unless maps are requested.
     scores : str or Path, optional
-        ``.npz`` file to write: ``models`` (names), and for the model number i, from 0,
+        ``.npz`` file to write: ``models`` (names), and for model number i, from 0,
         ``levels_i`` (distinct scores, rising), ``genuine_i`` and ``impostor_i`` (number of
         comparisons with each).
     latency_runs : int, optional
@@ -43,19 +45,17 @@ def evaluate_and_report(
 
     Returns
     -------
-    dict
-        The content of ``metrics.json``: ``result`` of `EvaluationOutcome`, and of each model
-        ``latency``: median and p95 in milliseconds, runs, threads, runtime; None where it was
-        not timed.
+    EvaluationResult
+        The content of ``metrics.json``, including the latency of each model that was timed.
 
     Raises
     ------
     ModelError, DatasetError, EvaluationError
-        When model, manifest, a list or a crop cannot be used.
+        If a model, a manifest, a list or a crop cannot be used.
     BenchmarkError
-        When there are too few runs to time.
+        If there are too few runs to time.
     OSError
-        Before the work, where `out` or `scores` cannot be written.
+        If `out` or `scores` cannot be written; raised before any work.
     """
     check_writable(out, folder=True)
     if scores is not None:
@@ -64,38 +64,40 @@ def evaluate_and_report(
     inputs = read_inputs(request)
     latencies = _latencies(inputs, latency_runs)
     found = evaluate_models(inputs)
-    result = found.result
-    for entry in (result, *result["others"]):
-        entry["model"]["latency"] = latencies.get(entry["model"]["name"])
+    result = _with_latencies(found.result, latencies)
     if scores is not None:
         _write_scores(Path(scores), found.scores)
-    write_json(out / "metrics.json", result)
+    write_json(out / "metrics.json", result.to_json())
     if found.occlusion:
         write_maps(out / MAPS_NAME, found.occlusion)
-    else:  # an earlier evaluation's are of other models or images
+    else:  # those of an earlier evaluation are of other models or images
         (out / MAPS_NAME).unlink(missing_ok=True)
     write_model_report(out / "report.html", result, inputs.sets, found.occlusion)
     return result
 
 
-def _latencies(inputs: EvaluationInputs, runs: int) -> dict[str, dict[str, Any]]:
+def _latencies(inputs: EvaluationInputs, runs: int) -> dict[str, Latency]:
     files = {model.name: model.embedder.path for model in inputs.models}
     return {
-        name: _single_thread(measure_latency(path, threads=(1,), runs=runs))
+        name: _single_thread_latency(path, runs)
         for name, path in files.items()
         if runs and path.suffix == ".tflite"
     }
 
 
-def _single_thread(timed: Mapping[str, Any]) -> dict[str, Any]:
+def _single_thread_latency(path: Path, runs: int) -> Latency:
+    timed = measure_latency(path, threads=(1,), runs=runs)
     (row,) = timed["rows"]
-    return {
-        "median": row["inference"]["median"],
-        "p95": row["inference"]["p95"],
-        "runs": row["inference"]["count"],
-        "threads": row["threads"],
-        "runtime": timed["runtime"],
-    }
+    times = row["inference"]
+    return Latency(times["median"], times["p95"], times["count"], row["threads"], timed["runtime"])
+
+
+def _with_latencies(result: EvaluationResult, latencies: Mapping[str, Latency]) -> EvaluationResult:
+    models = [
+        replace(found, model=replace(found.model, latency=latencies.get(found.model.name)))
+        for found in result.models
+    ]
+    return replace(result, models=models)
 
 
 def _write_scores(path: Path, scores: Mapping[str, ScoreCounts]) -> None:

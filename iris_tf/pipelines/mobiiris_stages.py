@@ -17,10 +17,14 @@ from iris_tf.config.pipeline_recipe import PipelineRecipe
 from iris_tf.config.precision import PRECISIONS, finest
 from iris_tf.config.training_recipe import TrainRecipe
 from iris_tf.data.crop_store import load_rois
-from iris_tf.data.manifest import ManifestRow, read_manifest, read_settings
-from iris_tf.evaluation.evaluate_model import EvaluationRequest, select_rows
+from iris_tf.data.manifest import ManifestRow
+from iris_tf.evaluation.evaluate_model import EvaluationRequest
+from iris_tf.evaluation.evaluation_result import EvaluationResult
+from iris_tf.evaluation.prepared_sets import PreparedSet
+from iris_tf.evaluation.raw_pixels import raw_pixel_embeddings
 from iris_tf.evaluation.saliency import MAPS_NAME, OcclusionMap, read_maps
-from iris_tf.metrics.evaluate_embeddings import evaluate_embeddings, raw_pixel_embeddings
+from iris_tf.metrics.evaluate_embeddings import evaluate_embeddings
+from iris_tf.metrics.metrics import Metrics
 from iris_tf.pipelines.evaluation_stage import evaluate_and_report
 from iris_tf.pipelines.stages import Stages
 from iris_tf.preparation.prepare_dataset import prepare
@@ -169,7 +173,7 @@ class MobiIrisPipeline:
         return self.folder / name / f"evaluation_{precision}"
 
     def compare(self) -> None:
-        """Set the models beside the first."""
+        """Compare the models with the first."""
         files = {name: self.model_file(name, self.compared_precision) for name in self.models}
         request = EvaluationRequest(list(files.values()), [self.manifest], "test")
         self.stages.run(
@@ -186,7 +190,7 @@ class MobiIrisPipeline:
 
     @property
     def comparison(self) -> Path:
-        """Where the models lie side by side."""
+        """Folder of the comparison of the models."""
         return self.folder / "comparison"
 
     def evaluate_references(self) -> None:
@@ -199,7 +203,7 @@ class MobiIrisPipeline:
         out = self.folder / "references.json"
 
         def action() -> None:
-            rows = select_rows(self.manifest, "test")
+            rows = PreparedSet.read(self.manifest).of_split("test")
             channels = self.recipe.dataset.channels
             rois = load_rois(rows, self.dataset, recipe.network.crop_size, channels)
             vectors = {
@@ -208,9 +212,11 @@ class MobiIrisPipeline:
             }
             if recipe.network.weights == PRETRAINED:
                 vectors[AS_RELEASED] = embed_rois(build_student(recipe, channels), rois)
-            write_json(
-                out, {name: evaluate_embeddings(vector, rows) for name, vector in vectors.items()}
-            )
+            found = {
+                name: evaluate_embeddings(vector, rows).metrics.to_json()
+                for name, vector in vectors.items()
+            }
+            write_json(out, found)
 
         self.stages.run(
             "evaluate references",
@@ -247,14 +253,12 @@ class MobiIrisPipeline:
     def report(self) -> None:
         """Write the report and print its table."""
         rows = self.report_rows()
-        manifest = read_manifest(self.manifest)
-        description = self.dataset / "dataset.json"
-        settings = read_settings(description)
-        counts = json.loads(description.read_text("utf-8"))["counts"]
-        test = [row for row in manifest if row.split == "test"]
+        prepared = PreparedSet.read(self.manifest)
+        settings = prepared.settings
+        assert settings is not None  # written by `make_dataset`
         path = self.folder / "report.html"
         first, *others = (f"{name}, {self.compared_precision}" for name in self.models)
-        compared = json.loads((self.comparison / "metrics.json").read_text("utf-8"))["others"]
+        compared = json.loads((self.comparison / "metrics.json").read_text("utf-8"))
         write_report(
             path,
             Report(
@@ -264,18 +268,20 @@ class MobiIrisPipeline:
                 synthetic=settings["synthetic"],
                 roi_mode=settings["roi_mode"],
                 rows=rows,
-                splits=count_splits(manifest),
-                failures=counts["failures"],
+                splits=count_splits(prepared.rows),
+                failures=prepared.failures,
                 environment=machine_description(),
                 curves=[
                     TrainingCurve.read(name, RunFolder(recipe.run).history_file)
                     for name, recipe in self.models.items()
                 ],
-                crops=self.sample_crops(test),
+                crops=self.sample_crops(prepared.of_split("test")),
                 differences={
-                    name: other["differences"]
-                    for name, other in zip(others, compared, strict=True)
-                    if other["differences"]  # none with a single subject
+                    name: other.differences
+                    for name, other in zip(
+                        others, EvaluationResult.from_json(compared).others, strict=True
+                    )
+                    if other.differences  # none with a single subject
                 },
                 compared_with=first,
                 occlusion={
@@ -304,8 +310,8 @@ class MobiIrisPipeline:
             row["model"]["file"]: row["inference"] for row in latency["rows"] if row["threads"] == 1
         }
         rows = [
-            ReportRow(name, "", evaluation, reference=name != AS_RELEASED)
-            for name, evaluation in references.items()
+            ReportRow(name, "", Metrics.from_json(content), reference=name != AS_RELEASED)
+            for name, content in references.items()
         ]
         for name in self.models:
             for precision in self.recipe.precisions:
@@ -317,7 +323,7 @@ class MobiIrisPipeline:
                     ReportRow(
                         name,
                         precision,
-                        found["evaluation"],
+                        Metrics.from_json(found["evaluation"]),
                         bytes=cost.bytes,
                         latency_ms=times[file.name]["median"],
                         latency_p95_ms=times[file.name]["p95"],

@@ -15,7 +15,7 @@ MODELS = {
     "mobiiris": "attention and distilled",
     "resnet50": "ResNet-50",
 }
-"""Name of each model in a recipe, and what the paper calls it, in the paper's order."""
+"""Name of each model in a recipe, and in the paper, in the paper's order."""
 
 
 @dataclass(frozen=True)
@@ -55,11 +55,11 @@ def paper_tables(rows: Sequence[ReportRow], dataset: str, machine: str) -> str:
     Parameters
     ----------
     rows : sequence of ReportRow
-        Exported models; others, such as references, are passed over.
+        Exported models; others, such as references, are ignored.
     dataset : str
         What the models were measured on, e.g. ``"Synthetic eyes"``.
     machine : str
-        On which the milliseconds were measured, e.g. ``"AMD EPYC, one thread"``.
+        Where the milliseconds were measured, e.g. ``"AMD EPYC, one thread"``.
 
     Returns
     -------
@@ -69,7 +69,7 @@ def paper_tables(rows: Sequence[ReportRow], dataset: str, machine: str) -> str:
     Raises
     ------
     EvaluationError
-        When one of the five models is missing.
+        If one of the five models is missing.
     """
     measured = {(row.model, row.precision): row for row in rows}
     missing = [name for name in MODELS if not any(row.model == name for row in rows)]
@@ -81,7 +81,7 @@ def paper_tables(rows: Sequence[ReportRow], dataset: str, machine: str) -> str:
     parts = [
         f"# MobiIris, Tables 3 and 4\n\nMeasured on: {dataset}, milliseconds on {machine}. The "
         f"paper's own figures (after the slash): {_PAPERS_SET}, milliseconds on its phone. In "
-        "brackets 90 % confidence intervals by bootstrap over persons.\n"
+        "brackets 90 % confidence intervals by bootstrap over subjects.\n"
     ]
     for precision, facts in PRECISIONS.items():
         if all((name, precision) in measured for name in MODELS):
@@ -99,7 +99,7 @@ def paper_tables(rows: Sequence[ReportRow], dataset: str, machine: str) -> str:
 
 
 def _line(name: str, row: ReportRow, paper: PaperRow | None) -> str:
-    metrics = row.evaluation["metrics"]
+    values = row.metrics.values
     cells = [name]
     for metric, theirs in (
         ("eer", paper and f"{paper.eer:.3f}"),
@@ -107,9 +107,9 @@ def _line(name: str, row: ReportRow, paper: PaperRow | None) -> str:
         ("cmc_1", paper and f"{paper.cmc_1:.3f}"),
     ):
         bounds = interval(row, metric)
-        own = percent(metrics[metric]) + (f" ({bounds})" if bounds else "")
+        own = percent(values[metric]) + (f" ({bounds})" if bounds else "")
         cells.append(f"{own} / {theirs or NOTHING}")
-    # The paper's megabytes are of 2**20 bytes: MobileNetV3-Large of this size has 11.9 of those.
+    # The paper's megabytes are 2**20 bytes: MobileNetV3-Large of this size has 11.9 of them.
     size = NOTHING if row.bytes is None else f"{row.bytes / 2**20:.2f}"
     time = NOTHING if row.latency_ms is None else f"{row.latency_ms:.2f}"
     cells.append(f"{size} / {paper.megabytes if paper else NOTHING}")

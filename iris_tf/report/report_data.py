@@ -11,6 +11,8 @@ import numpy as np
 from iris_tf.config.names import SPLITS
 from iris_tf.data.manifest import ManifestRow
 from iris_tf.evaluation.saliency import OcclusionMap
+from iris_tf.metrics.differences import Difference
+from iris_tf.metrics.metrics import Metrics
 from iris_tf.metrics.scores import label_images
 from iris_tf.support.errors import EvaluationError
 
@@ -25,29 +27,29 @@ class ReportRow:
         Name for a reader, e.g. ``"MobiIris (attention, distilled)"``.
     precision : str
         ``"float32"``, ``"float16"``, or ``""`` where there is no model file.
-    evaluation : dict
-        What `evaluate_embeddings` returned, or its JSON read again.
+    metrics : Metrics
+        Its figures.
     bytes : int, optional
         Size of the model file.
     latency_ms : float, optional
-        Median time of one crop on one thread of the machine in the report, in milliseconds.
+        Median inference time for one crop on one thread of the report's machine, in milliseconds.
     latency_p95_ms : float, optional
-        95th percentile of the same times.
+        95th percentile of these times.
     latency_runs : int, optional
-        Number of them.
+        Number of these times.
     reference : bool, optional
-        True for a line that has learnt nothing (untrained network, raw pixels).
+        True for an untrained baseline (untrained network, raw pixels).
     parameters, macs : int, optional
         Constants of the model, and multiply-accumulate operations of one inference.
     generalised : mapping, optional
-        What `generalised_rates` returned, where failures to extract are known.
+        Result of `generalised_rates`, where failures to extract are known.
     slices : mapping, optional
-        What `slice_figures` returned.
+        Result of `slice_figures`.
     """
 
     model: str
     precision: str
-    evaluation: Mapping[str, Any]
+    metrics: Metrics
     bytes: int | None = None
     latency_ms: float | None = None
     reference: bool = False
@@ -61,17 +63,17 @@ class ReportRow:
     @property
     def eer(self) -> float:
         """Equal error rate, 0..1."""
-        return self.evaluation["metrics"]["eer"]
+        return self.metrics.eer
 
     @property
     def label(self) -> str:
-        """Model and precision in one."""
+        """Model and precision."""
         return f"{self.model}, {self.precision}" if self.precision else self.model
 
 
 @dataclass(frozen=True)
 class TrainingCurve:
-    """How one model learnt.
+    """Training history of one model.
 
     Attributes
     ----------
@@ -82,8 +84,8 @@ class TrainingCurve:
     loss : list of float
         Mean training loss of each epoch.
     val_eer : list of float
-        Equal error rate on validation identities after each epoch, 0..1; empty when the
-        run had none.
+        Equal error rate on validation identities after each epoch, 0..1; empty if it was
+        not measured.
     """
 
     model: str
@@ -98,7 +100,7 @@ class TrainingCurve:
         Raises
         ------
         EvaluationError
-            When the file is missing or has no such columns of numbers.
+            If the file is missing or has no such columns of numbers.
         """
         history = Path(history)
         try:
@@ -113,7 +115,7 @@ class TrainingCurve:
             )
         except FileNotFoundError:
             raise EvaluationError(
-                f"{history}: there is no such history; name the folder of a finished run."
+                f"{history}: there is no such history; give the folder of a finished run."
             ) from None
         except (KeyError, TypeError, ValueError):
             raise EvaluationError(
@@ -124,7 +126,7 @@ class TrainingCurve:
 
 @dataclass(frozen=True)
 class ComparedPair:
-    """Two images and how alike a model finds them.
+    """Two images and their similarity according to a model.
 
     Attributes
     ----------
@@ -143,16 +145,16 @@ class ComparedPair:
 
 @dataclass(frozen=True)
 class WorstPairs:
-    """Where one model is most wrong.
+    """The worst comparisons of one model.
 
     Attributes
     ----------
     model : str
         Name, the same as in the result table.
     genuine : sequence of ComparedPair
-        Genuine comparisons of the lowest scores, the lowest first.
+        Genuine comparisons with the lowest scores, the lowest first.
     impostor : sequence of ComparedPair
-        Impostor comparisons of the highest scores, the highest first.
+        Impostor comparisons with the highest scores, the highest first.
     """
 
     model: str
@@ -162,7 +164,7 @@ class WorstPairs:
 
 @dataclass(frozen=True)
 class Report:
-    """All that the page shows.
+    """Content of the page.
 
     Attributes
     ----------
@@ -171,36 +173,36 @@ class Report:
     dataset : str
         Name of the images, e.g. ``"CASIA-IrisV4-Thousand"``.
     evaluated_on : str
-        Which of them were compared, e.g. ``"test split: persons not seen in training"``.
+        Which of them were compared, e.g. ``"test split: subjects not seen in training"``.
     synthetic : bool
-        True when the eyes were generated: every figure is then labelled as such.
+        True if the eyes were generated: every figure is then labelled so.
     roi_mode : str
-        How crops were cut.
+        How the crops were cut.
     rows : sequence of ReportRow
         The result table.
     splits : mapping of str to mapping of str to int
-        Persons, identities and images of each split, as `count_splits` gives them.
+        Subjects, identities and images of each split, from `count_splits`.
     failures : mapping of str to int
         Images without a crop, by reason.
     environment : mapping
-        Machine and versions, as `iris_tf.support.machine.machine_description` gives them.
+        Machine and versions, from `iris_tf.support.machine.machine_description`.
     curves : sequence of TrainingCurve
         One for each trained model.
     crops : sequence of ndarray of shape (height, width), uint8
-        Some crops as the networks see them.
+        Some crops at the networks' input size.
     notes : sequence of str
-        What a reader must know besides, a sentence each.
+        Further information for the reader, a sentence each.
     conclusion : str, optional
-        The verdict; empty for what `verdict` says of the rows.
-    differences : mapping of str to mapping
-        By the name of another model: its differences to `compared_with`, as
-        `paired_differences` gives them.
+        The conclusion; empty for that of `verdict`.
+    differences : mapping of str to mapping of str to Difference
+        By the name of another model: its differences to `compared_with`, from
+        `paired_differences`.
     compared_with : str, optional
-        Name of that model; empty for the one of the first row.
+        Name of that model; empty for that of the first row.
     worst : sequence of WorstPairs
-        One for each model of which the pairs shall be shown.
+        One for each model of which the pairs are shown.
     occlusion : mapping of str to sequence of OcclusionMap
-        By the name of a model, what its embedding of some eyes looks at.
+        Saliency maps by the name of a model.
     """
 
     title: str
@@ -216,20 +218,20 @@ class Report:
     crops: Sequence[np.ndarray] = ()
     notes: Sequence[str] = ()
     conclusion: str = ""
-    differences: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    differences: Mapping[str, Mapping[str, Difference]] = field(default_factory=dict)
     compared_with: str = ""
     worst: Sequence[WorstPairs] = ()
     occlusion: Mapping[str, Sequence[OcclusionMap]] = field(default_factory=dict)
 
 
 def count_splits(rows: Sequence[ManifestRow]) -> dict[str, dict[str, int]]:
-    """Persons, identities and images of each split that has any."""
+    """Subjects, identities and images of each split that has any."""
     counts = {}
     for split in SPLITS:
         if members := [row for row in rows if row.split == split]:
             labels = label_images(members)
             counts[split] = {
-                "persons": labels.persons,
+                "subjects": labels.subjects,
                 "identities": labels.identities,
                 "images": len(members),
             }

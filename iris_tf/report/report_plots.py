@@ -41,12 +41,12 @@ _STYLE: Any = {
     "lines.linewidth": 1.5,
     "legend.frameon": False,
     "legend.fontsize": 7.5,
-    "text.parse_math": False,  # a name may hold dollar signs
+    "text.parse_math": False,  # names may contain dollar signs
 }
 
 
 def model_colours(rows: Sequence[ReportRow]) -> dict[str, str]:
-    """One colour a model, the same in all figures; references are grey."""
+    """One colour per model, the same in all figures; references are grey."""
     colours: dict[str, str] = {}
     used = {True: 0, False: 0}
     for row in rows:
@@ -65,8 +65,8 @@ def det_plot(rows: Sequence[ReportRow], colours: Mapping[str, str]) -> bytes:
     with _style():
         figure, axes = _new_figure(height=4.1)
         for row in rows:
-            det = row.evaluation["curves"]["det"]
-            DetCurveDisplay(fpr=np.array(det["fmr"]), fnr=np.array(det["fnmr"])).plot(
+            det = row.metrics.curves.det
+            DetCurveDisplay(fpr=np.array(det.fmr), fnr=np.array(det.fnmr)).plot(
                 ax=axes, color=colours[row.model], linestyle=_line_style(row)
             )
         axes.plot(ndtri(_DET_LIMITS), ndtri(_DET_LIMITS), color="#B4B4B4", linewidth=0.6, zorder=0)
@@ -82,13 +82,8 @@ def det_plot(rows: Sequence[ReportRow], colours: Mapping[str, str]) -> bytes:
 
 
 def det_lower_limit(rows: Sequence[ReportRow]) -> float:
-    """Least FMR to draw: below the least that the comparisons of a row support."""
-    supported = [
-        FMRS[name]
-        for row in rows
-        for name, point in row.evaluation.get("operating_points", {}).items()
-        if point["supported"]
-    ]
+    """Lowest FMR to draw: below the lowest that the comparisons of a row support."""
+    supported = [FMRS[name] for row in rows for name in row.metrics.supported()]
     return min([_DET_LIMITS[0], *(fmr / 2 for fmr in supported)])
 
 
@@ -97,7 +92,7 @@ def cmc_plot(rows: Sequence[ReportRow], colours: Mapping[str, str]) -> bytes:
     with _style():
         figure, axes = _new_figure(height=4.1)
         for row in rows:
-            rates = 100 * np.array(row.evaluation["curves"]["cmc"])  # none of listed pairs
+            rates = 100 * np.array(row.metrics.curves.cmc)  # empty for listed pairs
             axes.plot(
                 np.arange(1, len(rates) + 1),
                 rates,
@@ -108,7 +103,7 @@ def cmc_plot(rows: Sequence[ReportRow], colours: Mapping[str, str]) -> bytes:
             )
         axes.set_xlim(0.5, None)
         axes.set_xticks([1, 5, 10, 15, 20])
-        axes.set_ylim(None, 101)  # room for markers at 100, but no share beyond it
+        axes.set_ylim(None, 101)  # room for markers at 100, but no tick above
         low, high = axes.get_ylim()
         axes.set_yticks([tick for tick in axes.get_yticks() if low <= tick <= 100])
         axes.set_ylim(low, high)
@@ -118,17 +113,20 @@ def cmc_plot(rows: Sequence[ReportRow], colours: Mapping[str, str]) -> bytes:
 
 
 def histogram_plot(row: ReportRow) -> bytes:
-    """Genuine and impostor scores of one line, with its EER threshold."""
-    histogram = row.evaluation["curves"]["histogram"]
-    edges = np.array(histogram["edges"])
-    shares = {kind: 100 * np.array(histogram[kind]) for kind in ("impostor", "genuine")}
+    """Genuine and impostor scores of one row, with its EER threshold."""
+    histogram = row.metrics.curves.histogram
+    edges = np.array(histogram.edges)
+    shares = {
+        "impostor": 100 * np.array(histogram.impostor),
+        "genuine": 100 * np.array(histogram.genuine),
+    }
     filled = np.flatnonzero(sum(shares.values()) > 0)
     with _style():
         figure, axes = _new_figure(height=2.5)
         for kind, colour in (("impostor", "#D55E00"), ("genuine", "#0072B2")):
             axes.stairs(shares[kind], edges, fill=True, alpha=0.25, color=colour)
             axes.stairs(shares[kind], edges, color=colour, linewidth=1.2, label=kind)
-        threshold = row.evaluation["thresholds"]["eer"]
+        threshold = row.metrics.thresholds["eer"]
         axes.axvline(
             threshold,
             color="#444444",
@@ -137,7 +135,7 @@ def histogram_plot(row: ReportRow) -> bytes:
             label=f"EER threshold {threshold:.2f}",
         )
         axes.set_xlim(edges[max(filled[0] - 1, 0)], edges[min(filled[-1] + 2, len(edges) - 1)])
-        axes.set_ylim(0, 1.3 * max(values.max() for values in shares.values()))  # legend's room
+        axes.set_ylim(0, 1.3 * max(values.max() for values in shares.values()))  # legend
         axes.set_title(row.label + (" (reference)" if row.reference else ""), loc="left")
         axes.set_xlabel("cosine similarity")
         axes.set_ylabel(f"% of comparisons per {edges[1] - edges[0]:.2g}")
@@ -154,7 +152,7 @@ def histogram_plot(row: ReportRow) -> bytes:
 
 
 def discard_plot(row: ReportRow, threshold: str) -> bytes:
-    """Error-versus-discard curve of each quality figure, at a threshold by its name."""
+    """Error-versus-discard curve of each quality figure, at a threshold given by name."""
     with _style():
         figure, axes = _new_figure(height=3.2)
         quality = (row.slices or {})["quality"]
@@ -172,7 +170,7 @@ def discard_plot(row: ReportRow, threshold: str) -> bytes:
         low, high = axes.get_ylim()
         axes.set_ylim(max(low, 0) if low > high / 2 else 0, min(high, 101))
         axes.set_xlabel("discarded (% of genuine comparisons)")
-        axes.set_ylabel("FNMR of the others (%)")
+        axes.set_ylabel("FNMR of the remaining (%)")
         axes.set_title(row.label, loc="left")
         figure.legend(loc="outside lower left", ncols=3, columnspacing=1.0, handlelength=1.6)
         return _png(figure)
@@ -197,7 +195,7 @@ def loss_plot(curves: Sequence[TrainingCurve], colours: Mapping[str, str]) -> by
 
 
 def val_eer_plot(curves: Sequence[TrainingCurve], colours: Mapping[str, str]) -> bytes:
-    """Validation EER by epoch, of the curves that have one."""
+    """Validation EER by epoch, where it was measured."""
     with _style():
         figure, axes = _new_figure(height=3.0)
         for curve, colour in _coloured(curves, colours):
@@ -231,7 +229,7 @@ def _finish_epochs(axes: "Axes") -> None:
 
 
 def line_styles() -> str:
-    """Say in words which line stands for which precision."""
+    """Describe in words which line style stands for which precision."""
     return ", ".join(f"{precision.line} for {name}" for name, precision in PRECISIONS.items())
 
 

@@ -1,18 +1,18 @@
-"""The report's tables as HTML: what each line holds, and how a table is written."""
+"""The report's tables as HTML: the content of each, and how a table is written."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import Any
 
 from iris_tf.config.names import FMRS
+from iris_tf.metrics.differences import Difference
 from iris_tf.metrics.figures import CMC_RANKS
 from iris_tf.metrics.open_set import FPIRS
 from iris_tf.report.report_data import ReportRow
 from iris_tf.report.report_words import HEADINGS, NOTHING, interval, percent, table_cells
 
-SLICE_THRESHOLD = "far_1e-2"  # strict enough to be of use, lenient enough for small sets
+SLICE_THRESHOLD = "far_1e-2"  # strict enough to be useful, lenient enough for small sets
 _METRIC_NAMES = {
     "eer": "EER", "vr_far_1e-2": "VR@FAR=1 %", "vr_far_1e-3": "VR@FAR=0.1 %",
     "fnmr_fmr_1e-2": "FNMR@FMR 1e-2", "fnmr_fmr_1e-3": "FNMR@FMR 1e-3",
@@ -33,11 +33,11 @@ class Cell:
     Attributes
     ----------
     text : str
-        What is read.
+        Visible text.
     value : float, optional
-        The number behind it, unrounded, by which the column is sorted.
+        Unrounded number by which the column is sorted.
     small : str, optional
-        Small print under the text.
+        Small print below the text.
     best : bool, optional
         True to set the text in bold.
     """
@@ -50,7 +50,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """Heading of a column, which may break its line, and whether numbers stand under it."""
+    """Heading of a column, which may contain a line break, and whether it holds numbers."""
 
     heading: str
     numeric: bool = True
@@ -58,7 +58,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Line:
-    """Cells of one line, and the classes of its style."""
+    """Cells of one line, and its CSS classes."""
 
     cells: Sequence[Cell]
     classes: Sequence[str] = ()
@@ -70,14 +70,14 @@ def table(columns: Sequence[Column], lines: Iterable[Line], name: str, wide: boo
     Parameters
     ----------
     columns : sequence of Column
-        The first holds what a line is about.
+        The first says what a line is about.
     lines : iterable of Line
-        With one cell a column.
+        With one cell per column.
     name : str
-        For those who hear the page.
+        For screen readers.
     wide : bool, optional
-        True to break each line into a card on a narrow screen, where other tables are
-        moved sideways.
+        True to show each line as a card on a narrow screen, where other tables scroll
+        sideways.
     """
     heads = "".join(
         f'<th scope="col"{_NUMERIC if column.numeric else _LEFT}>{escape(column.heading)}</th>'
@@ -115,21 +115,21 @@ def _cell(index: int, column: Column, cell: Cell) -> str:
 
 
 def results_table(rows: Sequence[ReportRow]) -> str:
-    """The table of `HEADINGS`, without times where none was measured.
+    """The table of `HEADINGS`, without times if none was measured.
 
-    The least error of a trained model is bold.
+    The lowest error of a trained model is bold.
     """
     shown = len(HEADINGS) - all(row.latency_ms is None for row in rows)
     least = min((row.eer for row in rows if not row.reference), default=None)
     lines, previous = [], None
     for row in rows:
-        metrics = row.evaluation["metrics"]
+        figures = row.metrics.values
         values = (
             None,
             None,
-            metrics["eer"],
-            metrics["vr_far_1e-2"],
-            metrics["cmc_1"],
+            figures["eer"],
+            figures["vr_far_1e-2"],
+            figures["cmc_1"],
             row.bytes,
             row.latency_ms,
         )
@@ -157,7 +157,7 @@ def results_table(rows: Sequence[ReportRow]) -> str:
 
 
 def verification_table(rows: Sequence[ReportRow]) -> str:
-    """FNMR at rates of false matches, area under the ROC curve and d-prime."""
+    """FNMR at several FMRs, area under the ROC curve and d-prime."""
     columns = [
         *_MODEL, *(Column(f"FNMR@FMR\n{name.removeprefix('fmr_')} (%)") for name in FMRS),
         Column("AUC"), Column("d′"),
@@ -177,25 +177,21 @@ def verification_table(rows: Sequence[ReportRow]) -> str:
 
 
 def thresholds_table(rows: Sequence[ReportRow]) -> str:
-    """Threshold and errors at each operating point that the comparisons support."""
+    """Threshold and errors at the EER and at each operating point that is supported."""
     lines = []
     for row in rows:
-        evaluation, generalised = row.evaluation, row.generalised
-        # A metrics.json of an earlier version has no such point.
-        points = {"eer": evaluation["eer_point"]} if "eer_point" in evaluation else {}
-        points |= {
-            name: point
-            for name, point in evaluation.get("operating_points", {}).items()
-            if point["supported"]
-        }
+        points = {} if row.metrics.eer_point is None else {"eer": row.metrics.eer_point}
+        points |= row.metrics.supported()
         for name, point in points.items():
+            both = row.generalised["points"].get(name, {}) if row.generalised else {}
             cells = [
                 Cell("EER" if name == "eer" else f"FMR {name.removeprefix('fmr_')}"),
-                Cell(f"{point['threshold']:.4f}", point["threshold"]),
+                Cell(f"{point.threshold:.4f}", point.threshold),
+                _small_share(point.fmr),
+                _share(point.fnmr),
+                _small_share(both.get("gfar")),
+                _share(both.get("gfrr")),
             ]
-            both = generalised["points"].get(name, {}) if generalised else {}
-            for rates, of_impostors, of_genuine in ((point, "fmr", "fnmr"), (both, "gfar", "gfrr")):
-                cells += [_small_share(rates.get(of_impostors)), _share(rates.get(of_genuine))]
             lines.append(_line(row, *cells, first=name == "eer"))
     columns = [
         *_MODEL, Column("at", False), Column("threshold"), Column("FMR (%)"),
@@ -205,8 +201,8 @@ def thresholds_table(rows: Sequence[ReportRow]) -> str:
 
 
 def identification_table(rows: Sequence[ReportRow]) -> str:
-    """CMC at some ranks and FNIR at rates of false positives; "" where nobody was searched."""
-    rows = [row for row in rows if row.evaluation["metrics"]["cmc_1"] is not None]
+    """CMC at several ranks and FNIR at several FPIRs; "" without identification."""
+    rows = [row for row in rows if row.metrics.values["cmc_1"] is not None]
     if not rows:
         return ""
     columns = [
@@ -228,7 +224,7 @@ def identification_table(rows: Sequence[ReportRow]) -> str:
 
 
 def cost_table(rows: Sequence[ReportRow]) -> str:
-    """What models need; "" where nothing but sizes is known, which the results hold."""
+    """Size, operations and latency; "" if only sizes are known, which are among the results."""
     rows = [
         row for row in rows
         if {row.parameters, row.macs, row.latency_p95_ms} != {None}
@@ -264,23 +260,23 @@ def cost_table(rows: Sequence[ReportRow]) -> str:
     )
 
 
-def differences_table(differences: Mapping[str, Mapping[str, Any]]) -> str:
-    """Differences of other models to the first, metric by metric."""
+def differences_table(differences: Mapping[str, Mapping[str, Difference]]) -> str:
+    """Differences of the other models to the first, figure by figure."""
     lines: list[Line] = []
     for model, metrics in differences.items():
-        # In this order, for that of a JSON file is the alphabet's.
+        # Not in the order of a JSON file, which is alphabetical.
         for name, found in ((name, metrics[name]) for name in _METRIC_NAMES if name in metrics):
             low_high, better = "", "no difference shown"
             form = _OWN_UNITS.get(name, "{:.2f}").replace(":", ":+")
             unit = 1 if name in _OWN_UNITS else 100
-            if found["interval"] is not None:
-                low_high = " to ".join(form.format(unit * bound) for bound in found["interval"])
-            if found["significant"]:
-                up = found["difference"] > 0
+            if found.interval is not None:
+                low_high = " to ".join(form.format(unit * bound) for bound in found.interval)
+            if found.significant:
+                up = found.difference > 0
                 better = "better" if up == name.startswith(_HIGHER_IS_BETTER) else "worse"
             cells = [
                 Cell(model), Cell(_METRIC_NAMES[name]),
-                Cell(form.format(unit * found["difference"]), found["difference"]),
+                Cell(form.format(unit * found.difference), found.difference),
                 Cell(low_high or NOTHING), Cell(better),
             ]  # fmt: skip
             lines.append(Line(cells, ["first"] if name == "eer" and lines else []))
@@ -292,7 +288,7 @@ def differences_table(differences: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def splits_table(splits: Mapping[str, Mapping[str, int]]) -> str:
-    """Persons, identities and images of each split."""
+    """Subjects, identities and images of each split."""
     names = list(next(iter(splits.values())))
     return table(
         [Column("split", False), *map(Column, names)],
@@ -305,7 +301,7 @@ def splits_table(splits: Mapping[str, Mapping[str, int]]) -> str:
 
 
 def slices_table(rows: Sequence[ReportRow]) -> str:
-    """Errors by eye, dataset and dilation; "" where there are none."""
+    """Errors by eye, dataset and dilation; "" if there are none."""
     lines = []
     for row in rows:
         slices = row.slices or {}
@@ -333,7 +329,7 @@ def slices_table(rows: Sequence[ReportRow]) -> str:
 
 
 def quality_table(rows: Sequence[ReportRow]) -> str:
-    """FNMR by quarter of each quality figure; "" where crops have none."""
+    """FNMR by quarter of each quality figure; "" if the crops have none."""
     lines = []
     for row in rows:
         for number, (name, found) in enumerate((row.slices or {}).get("quality", {}).items()):
@@ -363,7 +359,7 @@ def _share(rate: float | None) -> Cell:
 
 
 def _small_share(rate: float | None) -> Cell:
-    """With three digits that count: an FMR of 1e-5 is 0.001 %, which two decimals would hide."""
+    """With three significant digits: two decimals would hide an FMR of 1e-5, which is 0.001 %."""
     if not rate:
         return _share(rate)
     decimals = max(2, 2 - math.floor(math.log10(100 * rate)))
@@ -371,21 +367,22 @@ def _small_share(rate: float | None) -> Cell:
 
 
 def _rate(row: ReportRow, metric: str) -> Cell:
-    rate = row.evaluation["metrics"].get(metric)
+    rate = row.metrics.values.get(metric)
     return Cell(percent(rate), rate, interval(row, metric) if rate is not None else "")
 
 
 def _number(row: ReportRow, metric: str, form: str) -> Cell:
-    number = row.evaluation["metrics"].get(metric)
+    number = row.metrics.values.get(metric)
     if number is None:
         return Cell(NOTHING)
     return Cell(form.format(number), number, interval(row, metric, form.format))
 
 
 def _fnir(row: ReportRow, name: str) -> Cell:
-    rate = row.evaluation["metrics"].get(f"fnir_{name}")
+    rate = row.metrics.values.get(f"fnir_{name}")
     if rate is None:
         return Cell(NOTHING)
-    enough = row.evaluation["open_set"]["rule_of_30"][name]
+    found = row.metrics.open_set
+    enough = found is not None and found.rule_of_30[name]
     small = [interval(row, f"fnir_{name}"), "" if enough else "few probes"]
     return Cell(percent(rate), rate, ", ".join(filter(None, small)))

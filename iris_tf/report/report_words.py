@@ -1,4 +1,4 @@
-"""Figures as a reader sees them: percentages, intervals, the result table's cells, the verdict."""
+"""Figures in words: percentages, intervals, cells of the table of results, the verdict."""
 
 from collections.abc import Callable, Sequence
 
@@ -9,44 +9,44 @@ NOTHING = "–"
 SPACE = "\N{NO-BREAK SPACE}"
 """Between a number and its unit."""
 
-_ALIKE_IN_SIZE = 1.1  # attention adds a few KiB, which is no reason to prefer a model without
+_SIMILAR_IN_SIZE = 1.1  # the few KiB of attention are no reason to prefer a model without it
 
 
 def percent(rate: float | None) -> str:
-    """A share as per cent with two decimals, without the sign: ``"3.14"``."""
+    """A share in per cent with two decimals, without the unit: ``"3.14"``."""
     return NOTHING if rate is None else f"{100 * rate:.2f}"
 
 
 def interval(row: ReportRow, metric: str, written: Callable[[float], str] = percent) -> str:
-    """Confidence interval of a metric, in per cent unless said otherwise, or nothing.
+    """Confidence interval of a figure, in per cent by default; empty without one.
 
     Examples
     --------
     ``"2.95–3.40"``; with `written` as ``"{:.4f}".format``, ``"0.9876–0.9912"``.
     """
-    bounds = (row.evaluation["intervals"] or {}).get("bounds", {}).get(metric)
+    bounds = row.metrics.bounds(metric)
     return "–".join(map(written, bounds)) if bounds else ""
 
 
 def table_cells(row: ReportRow) -> list[tuple[str, str]]:
-    """The line as (value, confidence interval or nothing) under each of `HEADINGS`."""
-    metrics = row.evaluation["metrics"]
+    """Value and confidence interval (may be empty) under each of `HEADINGS`."""
+    values = row.metrics.values
     return [
         (row.model, ""),
         (row.precision or NOTHING, ""),
-        (percent(metrics["eer"]), interval(row, "eer")),
-        (percent(metrics["vr_far_1e-2"]), interval(row, "vr_far_1e-2")),
-        (percent(metrics["cmc_1"]), interval(row, "cmc_1")),
+        (percent(values["eer"]), interval(row, "eer")),
+        (percent(values["vr_far_1e-2"]), interval(row, "vr_far_1e-2")),
+        (percent(values["cmc_1"]), interval(row, "cmc_1")),
         (NOTHING if row.bytes is None else f"{row.bytes / 2**20:.2f}", ""),
         (NOTHING if row.latency_ms is None else f"{row.latency_ms:.1f}", ""),
     ]
 
 
 def verdict(rows: Sequence[ReportRow]) -> str:
-    """Up to three sentences: the best model, the best small one, and whether they learnt.
+    """Up to three sentences: the best model, the best small one, and whether training helped.
 
     "Clearly better" than a reference means that the confidence intervals of the two EERs
-    do not touch.
+    do not overlap.
     """
     trained = [row for row in rows if not row.reference]
     references = [row for row in rows if row.reference]
@@ -57,8 +57,7 @@ def verdict(rows: Sequence[ReportRow]) -> str:
         return float("inf") if row.bytes is None else row.bytes
 
     def bounds(row: ReportRow) -> list[float]:
-        found = (row.evaluation["intervals"] or {}).get("bounds", {}).get("eer")
-        return found or [row.eer, row.eer]
+        return row.metrics.bounds("eer") or [row.eer, row.eer]
 
     def figures(row: ReportRow) -> str:
         ci = interval(row, "eer")
@@ -67,7 +66,7 @@ def verdict(rows: Sequence[ReportRow]) -> str:
 
     best = min(trained, key=lambda row: (row.eer, size(row)))
     least = min(map(size, trained))
-    small = [row for row in trained if size(row) <= _ALIKE_IN_SIZE * least]
+    small = [row for row in trained if size(row) <= _SIMILAR_IN_SIZE * least]
     compact = min(small, key=lambda row: (row.eer, size(row)))
     text = f"Lowest error: {best.label}, {figures(best)}."
     if compact.model != best.model:

@@ -1,4 +1,4 @@
-"""The result table of a run, for a terminal."""
+"""The table of results of a run, for a terminal."""
 
 from collections.abc import Sequence
 
@@ -11,12 +11,12 @@ from iris_tf.report.report_words import HEADINGS, interval, table_cells
 
 
 def format_table(rows: Sequence[ReportRow], title: str = "") -> Table:
-    """The result table for a terminal.
+    """Format the table of results.
 
     Parameters
     ----------
     rows : sequence of ReportRow
-        Lines in the order wanted; reference lines are dimmed and marked.
+        Lines in order; reference lines are dimmed and marked.
     title : str, optional
         Line above the table, e.g. the dataset and the split.
     """

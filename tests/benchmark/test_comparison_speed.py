@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from iris_tf.benchmark import comparison_speed as evaluation
-from iris_tf.benchmark.comparison_speed import measure_evaluation, measure_here
+from iris_tf.benchmark.comparison_speed import main, measure_evaluation, measure_here
 from iris_tf.support.errors import BenchmarkError
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="no /proc")
@@ -58,17 +58,15 @@ def test_too_few_and_failing(monkeypatch):
         measure_evaluation(900)
 
 
-def test_command(run_cli, monkeypatch, tmp_path):
+def test_command(capsys, monkeypatch, tmp_path):
     row = {"embeddings": 1200, "comparisons": 719400, "seconds": 0.5, "peak_mib": 200.4,
            "comparisons_per_s": 1438800.0, "eer": 0.03}  # fmt: skip
     monkeypatch.setattr(evaluation, "measure_evaluation", lambda embeddings: {
         "rows": [row | {"name": "iris_tf"}, row | {"name": "scikit-learn"}],
         "ratio": embeddings / 1000, "eer_difference": 2e-7,
     })  # fmt: skip
-    status, out, _ = run_cli(
-        "benchmark", "evaluation", "--embeddings", 1200, "--out", tmp_path / "result.json"
-    )
-    assert status == 0
+    main(["--embeddings", "1200", "--out", str(tmp_path / "result.json")])
+    out = capsys.readouterr().out
     assert "scikit-learn        1200       719400     0.50        1438800       200" in out
     assert "ratio: 1.20, difference of EER 2.0e-07" in out
     assert json.loads((tmp_path / "result.json").read_text())["ratio"] == 1.2

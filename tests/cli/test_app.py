@@ -43,11 +43,10 @@ VERBS = {
         "--resamples",
         "--scores",
     ],
-    "benchmark": ["latency", "training", "prepare", "evaluation"],
+    "benchmark": ["latency", "training", "prepare"],
     "benchmark latency": ["--model", "--threads", "--runs", "--out"],
     "benchmark training": ["RECIPE", "--steps"],
     "benchmark prepare": ["--images", "--layout", "--segmenter", "--segmenter-model"],
-    "benchmark evaluation": ["--embeddings", "--out"],
     "embed": ["--model", "IMAGES", "--calibration"],
     "verify": ["--model", "--threshold", "--operating-point", "far_1e-3", "--calibration"],
     "identify": [

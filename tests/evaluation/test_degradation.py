@@ -18,7 +18,7 @@ from iris_tf.evaluation.degradation import (
     reduce_contrast,
     shrink,
 )
-from iris_tf.evaluation.failures import failed_images
+from iris_tf.evaluation.prepared_sets import PreparedSet
 from iris_tf.imaging.geometry import Ellipse
 from iris_tf.preparation.prepare_dataset import prepare
 from iris_tf.segmentation.roi_modes import algorithm1
@@ -146,9 +146,9 @@ def few_strips(strips, tmp_path):
 
 def test_what_failed_before_has_still_failed(few_strips, tmp_path):
     manifest = degrade_dataset(few_strips, "blur 1.5 px", tmp_path / "worse", jobs=1)
-    [(failed, reason)] = failed_images(few_strips, "all")
+    [(failed, reason)] = PreparedSet.read(few_strips).failed
     assert reason == "no_iris"
-    found = {row.image: why for row, why in failed_images(manifest, "all")}
+    found = {row.image: why for row, why in PreparedSet.read(manifest).failed}
     assert found[failed.image] == "no_iris"
     assert len(found) + len(read_manifest(manifest)) == 5
     counts = json.loads(manifest.with_name("dataset.json").read_text())["counts"]["failures"]

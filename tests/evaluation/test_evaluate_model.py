@@ -38,7 +38,7 @@ def test_crops_of_another_roi_mode_are_refused(unrolled, exported, trained_run, 
 
 def test_a_file_without_a_card_is_evaluated_all_the_same(unrolled, exported, tmp_path):
     model = shutil.copy(exported / "mobile_float32.tflite", tmp_path)
-    result = evaluate_and_report(EvaluationRequest([model], [unrolled]), tmp_path)
+    result = evaluate_and_report(EvaluationRequest([model], [unrolled]), tmp_path).to_json()
     assert json.loads((tmp_path / "metrics.json").read_text()) == result
     assert result["model"]["parameters"] == model_cost(model).parameters
     assert result["model"]["latency"] is None  # nobody asked for it
@@ -69,7 +69,7 @@ def test_models_side_by_side(run_cli, small_dataset, exported, tmp_path):
     other = found["others"][0]
     alone = evaluate_and_report(
         EvaluationRequest([models[1]], [manifest], "all", resamples=50), tmp_path
-    )
+    ).to_json()
     counted = model_cost(models[1])
     assert (other["model"]["parameters"], other["model"]["macs"]) == (
         counted.parameters, counted.macs,
@@ -90,7 +90,7 @@ def test_models_side_by_side(run_cli, small_dataset, exported, tmp_path):
     assert scores["genuine_0"].sum() == counts["genuine_comparisons"]
     assert scores["impostor_1"].sum() == counts["impostor_comparisons"]
     page = (out / "report.html").read_text()
-    assert page.count("Occlusion maps of mobile_float") == 2
+    assert page.count("Saliency maps of mobile_float") == 2
     assert list(read_maps(out / "occlusion.npz")) == scores["models"].tolist()
     without_maps = EvaluationRequest([models[0]], [manifest], "all", resamples=10)
     evaluate_and_report(without_maps, out)
@@ -113,15 +113,15 @@ def test_latency_is_measured_on_one_thread(run_cli, small_dataset, exported, tmp
     assert not (tmp_path / "out").exists()
     status, text, err = command(60)
     assert status == 0
-    assert "Covering" not in err
+    assert "Occluding" not in err
     latency = json.loads((tmp_path / "out" / "metrics.json").read_text())["model"]["latency"]
     assert (latency["runs"], latency["threads"]) == (60, 1)
     assert 0 < latency["median"] <= latency["p95"]
-    assert f"float16.tflite: {latency['median']:.2f} ms a crop on one thread (p95" in text
+    assert f"float16.tflite: {latency['median']:.2f} ms per crop on one thread (p95" in text
     page = (tmp_path / "out" / "report.html").read_text()
     assert f'latency\np95 (ms)" data-sort="{latency["p95"]!r}"' in page
     assert "60 runs" in page
-    assert "Occlusion maps" not in page
+    assert "Saliency maps" not in page
 
 
 def test_one_file_name_twice_is_told_apart(small_dataset, exported, tmp_path):
@@ -129,7 +129,7 @@ def test_one_file_name_twice_is_told_apart(small_dataset, exported, tmp_path):
     model = exported / "mobile_float32.tflite"
     manifest = small_dataset / "manifest.csv"
     request = EvaluationRequest([model, copy], [manifest], resamples=10)
-    found = evaluate_and_report(request, tmp_path)
+    found = evaluate_and_report(request, tmp_path).to_json()
     assert [found["model"]["name"], found["others"][0]["model"]["name"]] == [str(model), copy]
     assert found["others"][0]["differences"]["eer"]["difference"] == 0
 
@@ -217,7 +217,7 @@ def test_listed_pairs_may_name_images_that_failed(some_failed, tmp_path):
         [model], [manifest], "all", resamples=0,
         pairs=(tmp_path / "True.csv", tmp_path / "False.csv"),
     )  # fmt: skip
-    found = evaluate_and_report(request, tmp_path)
+    found = evaluate_and_report(request, tmp_path).to_json()
     threshold, vectors = found["evaluation"]["thresholds"]["eer"], RandomEmbedder("").vectors
     matches, compared = {}, {}
     for same, listed in pairs.items():
@@ -252,7 +252,7 @@ def test_several_datasets_are_evaluated_together(some_failed, small_dataset, tmp
     within = [names[i][0] == names[j][0] for i in range(len(names)) for j in range(i)]
     for protocol in ("all-pairs", "across-datasets"):
         request = EvaluationRequest([model], [first, second], "all", protocol=protocol, resamples=0)
-        found = evaluate_and_report(request, tmp_path)
+        found = evaluate_and_report(request, tmp_path).to_json()
         counts, across = found["evaluation"]["counts"], protocol == "across-datasets"
         assert counts["images"] == len(names)
         assert counts["persons"] == 2 * len({row.subject for row in rows})
@@ -301,7 +301,7 @@ def test_images_without_template_are_a_baseline_s_failures_too(some_failed, tmp_
         lambda *_: IrisCodeBaseline(encoded, "1", "network", "1"),
     )  # fmt: skip
     request = EvaluationRequest([model], [manifest], "all", baseline="iriscode", resamples=0)
-    found = evaluate_and_report(request, tmp_path)
+    found = evaluate_and_report(request, tmp_path).to_json()
     [baseline] = found["baselines"]
     threshold = np.float32(baseline["evaluation"]["thresholds"]["eer"])
     similarities = 1 - hamming_distances(codes, masks)

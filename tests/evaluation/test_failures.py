@@ -9,11 +9,9 @@ import pytest
 from iris_tf.data.layouts import read_layout
 from iris_tf.data.manifest import read_manifest, write_manifest
 from iris_tf.data.splits import split_rows
-from iris_tf.evaluation.failures import (
-    failed_images,
-    generalised_rates,
-    generalised_rates_of_pairs,
-)
+from iris_tf.evaluation.failures import FailedImage, generalised_rates
+from iris_tf.evaluation.prepared_sets import PreparedSet
+from iris_tf.evaluation.protocols import EveryPair, PairLists
 from iris_tf.metrics.counts import ScoreCounts, count_scores, rounded
 from iris_tf.metrics.scores import label_images, similarity_blocks
 from iris_tf.support.errors import EvaluationError
@@ -27,13 +25,11 @@ def test_a_comparison_with_a_failed_image_is_no_match(population, protocol):
     labels = label_images([rows[i] for i in kept], protocol)
     counts = count_scores(similarity_blocks(embeddings[kept]), labels).counts
     assert isinstance(counts, ScoreCounts)
-    found = generalised_rates(
+    attempts = EveryPair(protocol).attempts(
         [rows[i] for i in kept],
-        [(rows[i], "occluded" if i else "no_iris") for i in sorted(failed)],
-        counts,
-        {"here": 0.4},
-        protocol,
+        [FailedImage(rows[i], "occluded" if i else "no_iris") for i in sorted(failed)],
     )
+    found = generalised_rates(attempts, counts, {"here": 0.4})
     matches = {True: [], False: []}
     for i, j in itertools.combinations(range(48), 2):
         if protocol == "same-eye" and rows[i].eye != rows[j].eye:
@@ -52,13 +48,13 @@ def test_a_comparison_with_a_failed_image_is_no_match(population, protocol):
 
 def test_listed_comparisons_with_a_failed_image_are_attempts(rows_of):
     reasons = ("no_iris", "occluded", "no_pupil")
-    failed = list(zip(rows_of([("a", "L")] * 3), reasons, strict=True))
+    failed = list(map(FailedImage, rows_of([("a", "L")] * 3), reasons))
     # Images 0 to 3 could be compared, 4 and 6 failed and are listed, 5 failed and is not.
     genuine, impostor = [[0, 1], [2, 3], [0, 4]], [[0, 2], [1, 3], [4, 6], [1, 2]]
     counts = ScoreCounts.of_scores([0.9, 0.3], [0.5, 0.1, 0.2])
-    found = generalised_rates_of_pairs(
-        4, failed, np.array(genuine), np.array(impostor), counts, {"here": 0.4}
-    )
+    lists = PairLists(np.array(genuine), np.array(impostor))
+    attempts = lists.attempts(rows_of([("b", "L")] * 4), failed)
+    found = generalised_rates(attempts, counts, {"here": 0.4})
     assert found == {
         "failures": {"no_iris": 1, "no_pupil": 1},
         "failure_rate": pytest.approx(2 / 6),
@@ -96,12 +92,13 @@ def dataset(tmp_path):
 
 def test_failed_images_belong_to_the_split_of_their_person(dataset):
     folder, rows, bad = dataset
+    prepared = PreparedSet.read(folder / "manifest.csv")
     for split in ("train", "val", "test"):
-        found = failed_images(folder / "manifest.csv", split)
+        found = prepared.failed_of_split(split)
         wanted = [row.image for row in bad[1:] if row.split == split]
         assert [row.image for row, _ in found] == wanted
         assert all(row.split == split for row, _ in found)
-    found = failed_images(folder / "manifest.csv", "all")
+    found = prepared.failed_of_split("all")
     assert [row.identity for row, _ in found] == [row.identity for row in bad[1:]]
     assert {reason for _, reason in found} == {"occluded"}
     assert len(read_manifest(folder / "manifest.csv")) == len(rows) - len(bad)
@@ -111,6 +108,6 @@ def test_without_a_table_nothing_is_known(dataset):
     folder, _, _ = dataset
     (folder / "failures.csv").write_text("a,b\n1,2\n")
     with pytest.raises(EvaluationError, match=r"failures\.csv: is not a table of image, reason"):
-        failed_images(folder / "manifest.csv", "test")
+        PreparedSet.read(folder / "manifest.csv")
     (folder / "failures.csv").unlink()
-    assert failed_images(folder / "manifest.csv", "test") is None
+    assert PreparedSet.read(folder / "manifest.csv").failed_of_split("test") is None

@@ -1,10 +1,11 @@
+import dataclasses
 import json
-from pathlib import Path
 
 import pytest
 
-from iris_tf.evaluation.prepared_sets import prepared_sets
-from iris_tf.support.errors import EvaluationError
+from iris_tf.data.manifest import write_manifest
+from iris_tf.evaluation.prepared_sets import PreparedSet, read_prepared_sets
+from iris_tf.support.errors import DatasetError, EvaluationError
 
 SETTINGS = {
     "images": "eyes", "layout": "folder", "segmenter": "network", "synthetic": False,
@@ -13,41 +14,64 @@ SETTINGS = {
 
 
 @pytest.fixture
-def manifest(tmp_path):
+def manifest(tmp_path, rows_of):
     def manifest(name, **changes):
         folder = tmp_path / name
         folder.mkdir(parents=True)
         content = {"settings": SETTINGS | changes, "counts": {"failures": {"occluded": 2}}}
         (folder / "dataset.json").write_text(json.dumps(content))
+        rows = [
+            dataclasses.replace(row, roi=f"roi/{row.image}", split=split)
+            for row, split in zip(rows_of([("a", "L"), ("b", "R")]), ("train", "test"), strict=True)
+        ]
+        write_manifest(folder / "manifest.csv", rows)
         return folder / "manifest.csv"
 
     return manifest
 
 
-def test_one_set_keeps_its_names(manifest, rows_of, tmp_path):
-    [only] = prepared_sets([manifest("one")])
+def test_one_set_keeps_its_names(manifest, tmp_path):
+    [only] = read_prepared_sets([manifest("one")])
     assert only.settings == SETTINGS
     assert only.failures == {"occluded": 2}
-    [row] = only.named(rows_of([("a", "L")]))
-    assert (row.dataset, row.image, row.roi) == ("set", "0.png", "")
+    assert only.failed is None  # there is no failures.csv
+    first, second = only.of_split("all")
+    assert (first.dataset, first.image, first.roi) == ("set", "0.png", "roi/0.png")
+    assert only.crop(first) == tmp_path / "one" / "roi" / "0.png"
+    assert only.of_split("test") == [second]
 
 
-def test_several_are_told_apart_by_their_folders(manifest, rows_of, tmp_path):
-    sets = prepared_sets([manifest("one"), manifest("two", segmenter="network")])
+def test_several_are_told_apart_by_their_folders(manifest, tmp_path):
+    sets = read_prepared_sets([manifest("one"), manifest("two", segmenter="network")])
     for each, name in zip(sets, ("one", "two"), strict=True):
-        rows = rows_of([("a", "L"), ("a", "R")])
-        rows[1] = type(rows[1])(**vars(rows[1]) | {"roi": "roi/1.png"})
-        without, with_crop = each.named(rows)
-        assert (without.dataset, without.image, without.roi) == (name, f"{name}/0.png", "")
-        assert Path(with_crop.roi) == tmp_path / name / "roi/1.png"
+        first, _ = each.named_rows()
+        assert (first.dataset, first.image, first.roi) == (name, f"{name}/0.png", "roi/0.png")
+        assert each.crop(first) == tmp_path / name / "roi" / "0.png"
+
+
+def test_failures_are_named_after_their_set_too(manifest):
+    sets = [manifest("one"), manifest("two")]
+    for path in sets:
+        path.with_name("failures.csv").write_text("image,reason,detail\na/1.png,occluded,\n")
+    for each, name in zip(read_prepared_sets(sets), ("one", "two"), strict=True):
+        [(row, reason)] = each.failed_of_split("all")
+        assert (row.dataset, row.image, reason) == (name, f"{name}/a/1.png", "occluded")
+
+
+def test_splits_that_cannot_be_evaluated(manifest):
+    prepared = PreparedSet.read(manifest("one"))
+    with pytest.raises(DatasetError, match="split 'tests' is unknown"):
+        prepared.of_split("tests")
+    with pytest.raises(DatasetError, match="no row belongs to the split val"):
+        prepared.of_split("val")
 
 
 def test_sets_that_cannot_be_compared(manifest):
     with pytest.raises(EvaluationError, match="2 of the datasets lie in a folder called one"):
-        prepared_sets([manifest("one"), manifest("deep/one"), manifest("two")])
+        read_prepared_sets([manifest("one"), manifest("deep/one"), manifest("two")])
     with pytest.raises(EvaluationError, match=r"roi_mode unrolled, but .*five.* with aligned"):
-        prepared_sets([manifest("four"), manifest("five", roi_mode="aligned")])
+        read_prepared_sets([manifest("four"), manifest("five", roi_mode="aligned")])
     with pytest.raises(EvaluationError, match=r"segmenter_version 3, but .*seven.* with 4"):
-        prepared_sets(
+        read_prepared_sets(
             [manifest("six", segmenter_version="3"), manifest("seven", segmenter_version="4")]
         )

@@ -123,10 +123,10 @@ def test_few_images_give_few_pairs(rows_of):
 
 def test_maps_of_a_dataset(rows_of, tmp_path):
     rows = rows_of([("a", "L"), ("a", "L"), ("b", "L"), ("b", "L")])
-    rows = [dataclasses.replace(row, roi=row.image) for row in rows]
-    for i, row in enumerate(rows):
-        write_png(tmp_path / row.roi, crop_of(50 * (i + 1)))
-    maps = occlusion_maps(RegionEmbedder(), rows, tmp_path, 2)
+    crops = [tmp_path / row.image for row in rows]
+    for i, crop in enumerate(crops):
+        write_png(crop, crop_of(50 * (i + 1)))
+    maps = occlusion_maps(RegionEmbedder(), rows, crops, 2)
     assert [{found.image, found.partner} for found in maps] == [
         {"0.png", "1.png"}, {"2.png", "3.png"},
     ]  # fmt: skip
@@ -137,10 +137,10 @@ def test_maps_of_a_dataset(rows_of, tmp_path):
 
 def test_maps_that_were_kept_are_the_same(rows_of, tmp_path):
     rows = rows_of([("a", "L"), ("a", "L"), ("b", "L"), ("b", "L")])
-    rows = [dataclasses.replace(row, roi=row.image) for row in rows]
-    for i, row in enumerate(rows):
-        write_png(tmp_path / row.roi, crop_of(50 * (i + 1)))
-    maps = {"Ä, float32": occlusion_maps(RegionEmbedder(), rows, tmp_path, 2), "none": []}
+    crops = [tmp_path / row.image for row in rows]
+    for i, crop in enumerate(crops):
+        write_png(crop, crop_of(50 * (i + 1)))
+    maps = {"Ä, float32": occlusion_maps(RegionEmbedder(), rows, crops, 2), "none": []}
     write_maps(tmp_path / "maps.npz", maps)
     found = read_maps(tmp_path / "maps.npz")
     assert list(found) == list(maps)

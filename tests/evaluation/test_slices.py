@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 
 from iris_tf.data.iris_record import IrisRecord
+from iris_tf.evaluation.protocols import EveryPair, PairLists
 from iris_tf.evaluation.slices import slice_figures
 from iris_tf.imaging.geometry import Ellipse
 from iris_tf.metrics.evaluate_embeddings import (
     evaluate_embeddings,
-    evaluation_of_embeddings,
-    evaluation_of_pairs,
+    evaluate_pairs,
 )
 
 EYE = Ellipse(0, 0, 1, 1)
@@ -46,8 +46,8 @@ def described(population):
 
 def test_eyes_and_datasets_are_evaluated_by_themselves(described):
     embeddings, rows, _ = described
-    evaluation = evaluation_of_embeddings(embeddings, rows, resamples=0, protocol="across-datasets")
-    found = slice_figures(embeddings, rows, evaluation)
+    evaluation = evaluate_embeddings(embeddings, rows, resamples=0, protocol="across-datasets")
+    found = slice_figures(embeddings, rows, evaluation, EveryPair("across-datasets"))
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     for field, names in (("eye", ["L", "R"]), ("dataset", ["one", "two"])):
         assert list(found[field]) == names
@@ -59,9 +59,9 @@ def test_eyes_and_datasets_are_evaluated_by_themselves(described):
             )  # fmt: skip
             part = found[field][name]
             assert part["images"] == len(members)
-            assert part["eer"] == alone["metrics"]["eer"]
+            assert part["eer"] == alone.metrics.eer
             for point in POINTS:
-                threshold = evaluation.result["thresholds"][point]
+                threshold = evaluation.metrics.thresholds[point]
                 errors, of = {True: 0, False: 0}, {True: 0, False: 0}
                 for i in members:
                     for j in members:
@@ -76,8 +76,8 @@ def test_eyes_and_datasets_are_evaluated_by_themselves(described):
 
 def test_dilation_parts_the_genuine_comparisons_at_the_median(described):
     embeddings, rows, genuine = described
-    evaluation = evaluation_of_embeddings(embeddings, rows, resamples=0)
-    found = slice_figures(embeddings, rows, evaluation)["dilation"]
+    evaluation = evaluate_embeddings(embeddings, rows, resamples=0)
+    found = slice_figures(embeddings, rows, evaluation, EveryPair())["dilation"]
     ratio = [np.sqrt(row.iris.pupil.a * row.iris.pupil.b / 9000) for row in rows]
     difference = [abs(ratio[i] - ratio[j]) for i, j, _ in genuine]
     median = np.median(difference)
@@ -87,16 +87,16 @@ def test_dilation_parts_the_genuine_comparisons_at_the_median(described):
                   if (d <= median) == (name == "same")]  # fmt: skip
         assert found[name]["genuine_comparisons"] == len(scores)
         for point in POINTS:
-            threshold = evaluation.result["thresholds"][point]
+            threshold = evaluation.metrics.thresholds[point]
             assert found[name]["fnmr"][point] == pytest.approx(np.mean(np.less(scores, threshold)))
 
 
 def test_quality_quartiles_and_error_versus_discard(described):
     embeddings, rows, genuine = described
-    evaluation = evaluation_of_embeddings(embeddings, rows, resamples=0)
-    found = slice_figures(embeddings, rows, evaluation)["quality"]
+    evaluation = evaluate_embeddings(embeddings, rows, resamples=0)
+    found = slice_figures(embeddings, rows, evaluation, EveryPair())["quality"]
     assert list(found) == ["sharpness"]
-    threshold = evaluation.result["thresholds"]["far_1e-2"]
+    threshold = evaluation.metrics.thresholds["far_1e-2"]
     ordered = sorted(genuine, key=lambda pair: min(rows[pair[0]].iris.sharpness,
                                                    rows[pair[1]].iris.sharpness))  # fmt: skip
     missed = [score < threshold for _, _, score in ordered]
@@ -120,9 +120,9 @@ def test_quality_that_decides_makes_the_curve_fall(population):
         dataclasses.replace(row, iris=IrisRecord(EYE, EYE, 1.0, sharpness=float(i not in spoilt)))
         for i, row in enumerate(rows)
     ]
-    evaluation = evaluation_of_embeddings(embeddings, rows, resamples=0)
-    curve = slice_figures(embeddings, rows, evaluation)["quality"]["sharpness"]["discard"]
-    rates = [point["fnmr"]["far_1e-2"] for point in curve]
+    evaluation = evaluate_embeddings(embeddings, rows, resamples=0)
+    found = slice_figures(embeddings, rows, evaluation, EveryPair())["quality"]["sharpness"]
+    rates = [point["fnmr"]["far_1e-2"] for point in found["discard"]]
     assert rates == sorted(rates, reverse=True)
     assert rates[0] > 0.1
     assert rates[-1] == 0.0
@@ -131,8 +131,8 @@ def test_quality_that_decides_makes_the_curve_fall(population):
 def test_what_the_rows_do_not_say_is_left_out(population):
     embeddings, rows = population(4, 3)
     rows = [dataclasses.replace(row, eye="") for row in rows]
-    evaluation = evaluation_of_embeddings(embeddings, rows, resamples=0)
-    assert slice_figures(embeddings, rows, evaluation) == {
+    evaluation = evaluate_embeddings(embeddings, rows, resamples=0)
+    assert slice_figures(embeddings, rows, evaluation, EveryPair()) == {
         "eye": {}, "dataset": {}, "dilation": None, "quality": {},
     }  # fmt: skip
 
@@ -141,8 +141,8 @@ def test_listed_pairs_are_parted_by_quality_alone(described):
     embeddings, rows, genuine = described
     listed = np.array([(i, j) for i, j, _ in genuine])
     impostor = np.array([(0, i) for i in range(80) if rows[i].identity != rows[0].identity])
-    evaluation = evaluation_of_pairs(embeddings, rows, listed, impostor, resamples=0)
-    found = slice_figures(embeddings, rows, evaluation)
+    evaluation = evaluate_pairs(embeddings, rows, listed, impostor, resamples=0)
+    found = slice_figures(embeddings, rows, evaluation, PairLists(listed, impostor))
     assert found["eye"] == found["dataset"] == {}
     assert found["dilation"]["same"]["genuine_comparisons"] == 60
     assert list(found["quality"]) == ["sharpness"]

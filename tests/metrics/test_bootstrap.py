@@ -5,9 +5,10 @@ from sklearn.metrics import roc_auc_score
 from iris_tf.metrics import bootstrap as bootstrap_module
 from iris_tf.metrics.bootstrap import (
     percentile_interval,
-    person_weights,
     resample_verification,
+    subject_weights,
 )
+from iris_tf.metrics.comparison_sets import AllPairs
 from iris_tf.metrics.counts import count_scores, rounded
 from iris_tf.metrics.identification import closed_set_ranks, resample_cmc
 from iris_tf.metrics.scores import label_images, similarity_blocks
@@ -28,8 +29,8 @@ def resample(embeddings, labels, weights, fars=FARS):
     def blocks():
         return similarity_blocks(embeddings)
 
-    comparisons = count_scores(blocks(), labels)
-    return resample_verification(comparisons, blocks, labels, weights, fars)
+    compared = AllPairs(labels, count_scores(blocks(), labels), blocks)
+    return resample_verification(compared, weights, fars)
 
 
 def people_drawn(weights):
@@ -45,7 +46,7 @@ def resampled_scores(embeddings, labels, weights):
     images = [
         (person, copy, i)
         for person, copy in people_drawn(weights)
-        for i in np.flatnonzero(labels.person == person)
+        for i in np.flatnonzero(labels.subject == person)
     ]
     genuine, impostor = [], []
     for first, (p, c, i) in enumerate(images):
@@ -86,7 +87,7 @@ def test_verification_equals_resampling_one_by_one(
     if rounded:  # vectors from a coarse set, so that many scores are tied
         embeddings = np.sign(embeddings) / 2
     labels = label_images(rows, protocol)
-    weights = person_weights(6, 25, seed=4)
+    weights = subject_weights(6, 25, seed=4)
     monkeypatch.setattr(bootstrap_module, "_FLOATS_PER_BLOCK", floats)
     found = resample(embeddings, labels, weights)
     assert found.exact
@@ -98,14 +99,14 @@ def test_low_scores_need_not_be_held(population, monkeypatch, noise):
     embeddings, rows = population(8, 3, noise=noise)
     embeddings, rows = embeddings[:-5], rows[:-5]  # persons differ in number of images
     labels = label_images(rows)
-    weights = person_weights(8, 40, seed=2)
+    weights = subject_weights(8, 40, seed=2)
     monkeypatch.setattr(bootstrap_module, "_FEW", 0)
     shares = []
     table = bootstrap_module._table
 
-    def watched(*arguments, **options):
-        shares.append(options.get("share") or arguments[-1])
-        return table(*arguments, **options)
+    def watched(*arguments):
+        shares.append(arguments[1])
+        return table(*arguments)
 
     monkeypatch.setattr(bootstrap_module, "_table", watched)
     found = resample(embeddings, labels, weights)
@@ -117,7 +118,7 @@ def test_low_scores_need_not_be_held(population, monkeypatch, noise):
 def test_some_stand_for_all_where_there_are_too_many_to_hold(population, monkeypatch):
     embeddings, rows = population(60, 4, noise=1.5)
     labels = label_images(rows)
-    weights = person_weights(60, 50, seed=2)
+    weights = subject_weights(60, 50, seed=2)
     wanted = resample(embeddings, labels, weights)
     monkeypatch.setattr(bootstrap_module, "_FEW", 0)
     monkeypatch.setattr(bootstrap_module, "_MAX_ENTRIES", 40_000)  # of 114,240 impostors
@@ -133,7 +134,7 @@ def test_some_stand_for_all_where_there_are_too_many_to_hold(population, monkeyp
 def test_too_many_genuine_scores_are_taken_together(population, monkeypatch):
     embeddings, rows = population(30, 4, noise=1.5)
     labels = label_images(rows)
-    weights = person_weights(30, 50, seed=2)
+    weights = subject_weights(30, 50, seed=2)
     wanted = resample(embeddings, labels, weights)
     monkeypatch.setattr(bootstrap_module, "_MAX_LEVELS", 200)  # of 360
     found = resample(embeddings, labels, weights)
@@ -145,7 +146,7 @@ def test_too_many_genuine_scores_are_taken_together(population, monkeypatch):
 def test_of_low_scores_some_stand_for_all_in_the_area(population, monkeypatch):
     embeddings, rows = population(60, 4, noise=1.2)
     labels = label_images(rows)
-    weights = person_weights(60, 50, seed=2)
+    weights = subject_weights(60, 50, seed=2)
     wanted = resample(embeddings, labels, weights)  # holds every score
     monkeypatch.setattr(bootstrap_module, "_FEW", 0)
     monkeypatch.setattr(bootstrap_module, "_MAX_LOW_ENTRIES", 10_000)
@@ -175,14 +176,14 @@ def test_cmc_equals_a_loop_over_drawn_probes(population):
     embeddings, rows = population(6, 2, noise=2.5)
     labels = label_images(rows[:-3])
     ranks = closed_set_ranks(similarity_blocks(embeddings[:-3]), labels)
-    weights = person_weights(labels.persons, 20, seed=1)
+    weights = subject_weights(labels.subjects, 20, seed=1)
     found = resample_cmc(ranks, labels, weights, (1, 2))
     for r, drawn in enumerate(weights):
         drawn_ranks = [
             rank
             for person, _ in people_drawn(drawn)
             for probe, rank in zip(ranks.probes, ranks.ranks, strict=True)
-            if labels.person[probe] == person
+            if labels.subject[probe] == person
         ]
         for i, k in enumerate((1, 2)):
             assert found[i, r] == pytest.approx(np.mean([rank <= k for rank in drawn_ranks]))
@@ -202,18 +203,18 @@ def test_resample_without_a_kind_of_comparison_is_nan(rows_of):
 
 
 def test_weights_are_draws_with_replacement():
-    weights = person_weights(50, 2000, seed=3)
+    weights = subject_weights(50, 2000, seed=3)
     assert weights.shape == (2000, 50)
     assert (weights.sum(axis=1) == 50).all()
     assert (weights == 0).mean() == pytest.approx((1 - 1 / 50) ** 50, abs=0.005)
-    np.testing.assert_array_equal(weights, person_weights(50, 2000, seed=3))
-    assert (weights != person_weights(50, 2000, seed=4)).any()
+    np.testing.assert_array_equal(weights, subject_weights(50, 2000, seed=3))
+    assert (weights != subject_weights(50, 2000, seed=4)).any()
 
 
 def test_interval_is_wide_enough_for_persons_who_differ(rows_of):
     # Each person is either always right (0) or always wrong; 10 of 40 are wrong. Rates of
     # resamples are binomial: the 90 % interval of 40 draws at 0.25 is 0.25 -+ 1.645 * 0.0685.
-    weights = person_weights(40, 4000, seed=0)
+    weights = subject_weights(40, 4000, seed=0)
     samples = weights @ np.repeat([1.0, 0.0], [10, 30]) / 40
     low, high = percentile_interval(samples, 0.9)
     assert low == pytest.approx(0.25 - 1.645 * 0.0685, abs=0.02)
@@ -224,5 +225,5 @@ def test_percentiles():
     samples = np.append(np.arange(101.0), np.nan)
     assert percentile_interval(samples, 0.9) == pytest.approx((5, 95))
     assert percentile_interval(np.array([np.nan, 1.0]), 0.9) is None
-    with pytest.raises(EvaluationError, match="confidence level of 90"):
+    with pytest.raises(EvaluationError, match="confidence level is 90"):
         percentile_interval(samples, 90)

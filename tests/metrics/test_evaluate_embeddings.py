@@ -5,18 +5,22 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score, roc_curve
 
+from iris_tf.evaluation.protocols import EveryPair
 from iris_tf.evaluation.slices import slice_figures
 from iris_tf.matching.matcher import Matcher
 from iris_tf.metrics.counts import rounded
 from iris_tf.metrics.evaluate_embeddings import (
     evaluate_embeddings,
-    evaluation_of_embeddings,
-    evaluation_of_pairs,
-    evaluation_of_similarities,
-    raw_pixel_embeddings,
+    evaluate_pairs,
+    evaluate_similarities,
 )
 from iris_tf.support.errors import EvaluationError
 from iris_tf.tflite.phase_code_layout import PhaseCodeLayout
+
+
+def figures(*arguments, **options):
+    """Evaluate embeddings: the figures as they are written."""
+    return evaluate_embeddings(*arguments, **options).metrics.to_json()
 
 
 def brute_force(embeddings, rows):
@@ -30,7 +34,7 @@ def brute_force(embeddings, rows):
 
 def test_figures_equal_scikit_learn_s(population):
     embeddings, rows = population(10, 4)
-    found = evaluate_embeddings(embeddings, rows, resamples=20)
+    found = figures(embeddings, rows, resamples=20)
     truth, scores = brute_force(embeddings, rows)
     fpr, tpr, _ = roc_curve(truth, scores, drop_intermediate=False)
     assert found["counts"] == {
@@ -50,7 +54,7 @@ def test_figures_equal_scikit_learn_s(population):
 
 def test_thresholds_give_the_rates(population):
     embeddings, rows = population(10, 4)
-    found = evaluate_embeddings(embeddings, rows, resamples=0)
+    found = figures(embeddings, rows, resamples=0)
     truth, scores = brute_force(embeddings, rows)
     for name, far in (("far_1e-2", 0.01), ("far_1e-3", 0.001)):
         accepted = scores >= found["thresholds"][name]
@@ -62,7 +66,7 @@ def test_thresholds_give_the_rates(population):
 
 def test_errors_at_the_eer_s_threshold_are_counted(population):
     embeddings, rows = population(6, 3)
-    found = evaluate_embeddings(embeddings, rows, resamples=0)
+    found = figures(embeddings, rows, resamples=0)
     point, scores = found["eer_point"], (embeddings @ embeddings.T)[np.triu_indices(36, 1)]
     eyes = np.array([row.identity for row in rows])
     same = (eyes[:, None] == eyes)[np.triu_indices(36, 1)]
@@ -75,9 +79,9 @@ def test_errors_at_the_eer_s_threshold_are_counted(population):
 
 def test_result_is_json_and_order_of_images_does_not_matter(population):
     embeddings, rows = population(6, 3)
-    found = evaluate_embeddings(embeddings, rows, resamples=10)
+    found = figures(embeddings, rows, resamples=10)
     assert json.loads(json.dumps(found, allow_nan=False)) == found
-    backwards = evaluate_embeddings(embeddings[::-1], rows[::-1], resamples=10)
+    backwards = figures(embeddings[::-1], rows[::-1], resamples=10)
     for result in (found, backwards):  # who is drawn for a gallery goes by the order
         for name in ("fnir_fpir_1e-1", "fnir_fpir_1e-2"):
             del result["metrics"][name]
@@ -87,7 +91,7 @@ def test_result_is_json_and_order_of_images_does_not_matter(population):
 
 def test_intervals_hold_the_estimate_and_depend_on_the_seed_alone(population):
     embeddings, rows = population(12, 4)
-    found = evaluate_embeddings(embeddings, rows, resamples=100, seed=1)
+    found = figures(embeddings, rows, resamples=100, seed=1)
     intervals = found["intervals"]
     assert (intervals["level"], intervals["resamples"], intervals["seed"]) == (0.9, 100, 1)
     assert intervals["exact"]
@@ -104,24 +108,24 @@ def test_intervals_hold_the_estimate_and_depend_on_the_seed_alone(population):
         if bounds is not None:
             assert 0 <= bounds[0] <= found["metrics"][name] <= bounds[1]
             assert bounds[1] <= 1 or name == "d_prime"
-    assert evaluate_embeddings(embeddings, rows, resamples=100, seed=1)["intervals"] == intervals
-    other = evaluate_embeddings(embeddings, rows, resamples=100, seed=2)["intervals"]
+    assert figures(embeddings, rows, resamples=100, seed=1)["intervals"] == intervals
+    other = figures(embeddings, rows, resamples=100, seed=2)["intervals"]
     assert other["bounds"]["eer"] != intervals["bounds"]["eer"]
 
 
 def test_no_resamples_no_intervals(population):
-    assert evaluate_embeddings(*population(3, 3), resamples=0)["intervals"] is None
+    assert figures(*population(3, 3), resamples=0)["intervals"] is None
 
 
 def test_one_person_has_figures_but_no_interval(population):
-    found = evaluate_embeddings(*population(1, 4), resamples=10)
+    found = figures(*population(1, 4), resamples=10)
     assert found["counts"]["persons"] == 1
     assert set(found["intervals"]["bounds"].values()) == {None}
 
 
 def test_constant_embeddings(rows_of):
     rows = rows_of([(f"p{i // 3}", "L") for i in range(12)])
-    found = evaluate_embeddings(np.tile([0.6, 0.8], (12, 1)), rows, resamples=5)
+    found = figures(np.tile([0.6, 0.8], (12, 1)), rows, resamples=5)
     assert found["metrics"] == {
         "eer": 0.5, "vr_far_1e-2": 0.0, "vr_far_1e-3": 0.0, "cmc_1": 0.0, "cmc_5": 1.0,
         "cmc_10": 1.0, "auc": 0.5, "d_prime": None, "fnir_fpir_1e-1": None,
@@ -135,7 +139,7 @@ def test_constant_embeddings(rows_of):
 
 def test_curves_are_points_of_the_whole_curve(population):
     embeddings, rows = population(15, 5)
-    curves = evaluate_embeddings(embeddings, rows, resamples=0)["curves"]
+    curves = figures(embeddings, rows, resamples=0)["curves"]
     truth, scores = brute_force(embeddings, rows)
     fpr, tpr, _ = roc_curve(truth, scores.astype(np.float32), drop_intermediate=False)
     whole = {(round(x, 9), round(1 - y, 9)) for x, y in zip(fpr, tpr, strict=True)}
@@ -163,10 +167,10 @@ def test_a_similarity_matrix_gives_the_figures_of_its_embeddings(population, mon
     embeddings, rows = population(8, 4)
     cosine = (embeddings.astype(float) @ embeddings.T.astype(float)).astype(np.float32)
     before = cosine.copy()
-    wanted = evaluate_embeddings(embeddings, rows, resamples=20)
+    wanted = figures(embeddings, rows, resamples=20)
     for block in (1024, 7):
         monkeypatch.setattr("iris_tf.metrics.evaluate_embeddings._BLOCK", block)
-        found = evaluation_of_similarities(cosine, rows, resamples=20).result
+        found = evaluate_similarities(cosine, rows, resamples=20).metrics.to_json()
         assert found["counts"] == wanted["counts"]
         assert found["metrics"] == pytest.approx(wanted["metrics"], abs=1e-6)
         assert found["thresholds"] == pytest.approx(wanted["thresholds"], abs=1e-6)
@@ -174,25 +178,9 @@ def test_a_similarity_matrix_gives_the_figures_of_its_embeddings(population, mon
     np.testing.assert_array_equal(cosine, before)
 
 
-def test_raw_pixels_are_compared_by_correlation():
-    rois = np.random.default_rng(0).integers(0, 256, (4, 9, 11), dtype=np.uint8)
-    embeddings = raw_pixel_embeddings(rois)
-    assert embeddings.dtype == np.float32
-    np.testing.assert_allclose(
-        embeddings @ embeddings.T, np.corrcoef(rois.reshape(4, -1)), atol=1e-6
-    )
-
-
-def test_a_crop_without_contrast_has_no_direction():
-    rois = np.full((3, 5, 5), 90, np.uint8)
-    rois[:2, 0] = 10
-    with pytest.raises(EvaluationError, match=r"crop 2 .* one grey level"):
-        raw_pixel_embeddings(rois)
-
-
 def test_operating_points_are_supported_by_thirty_errors(population):
     embeddings, rows = population(20, 4)
-    found = evaluate_embeddings(embeddings, rows, resamples=0)
+    found = figures(embeddings, rows, resamples=0)
     truth, scores = brute_force(embeddings, rows)
     scores = rounded(scores)
     assert (~truth).sum() == 12480
@@ -209,7 +197,7 @@ def test_operating_points_are_supported_by_thirty_errors(population):
 
 def test_worst_comparisons(population):
     embeddings, rows = population(8, 3)
-    found = evaluate_embeddings(embeddings, rows, resamples=0)["worst"]
+    found = figures(embeddings, rows, resamples=0)["worst"]
     loop = {True: [], False: []}
     for i in range(len(rows)):
         for j in range(i + 1, len(rows)):
@@ -225,7 +213,7 @@ def test_worst_comparisons(population):
 
 def test_same_eye_leaves_left_against_right_out(population):
     embeddings, rows = population(9, 4)
-    found = evaluate_embeddings(embeddings, rows, resamples=0, protocol="same-eye")
+    found = figures(embeddings, rows, resamples=0, protocol="same-eye")
     truth, scores = [], []
     for i in range(len(rows)):
         for j in range(i):
@@ -239,7 +227,7 @@ def test_same_eye_leaves_left_against_right_out(population):
     assert found["metrics"]["auc"] == pytest.approx(roc_auc_score(truth, rounded(scores)))
     left = np.array([row.eye == "L" for row in rows])
     hits = [
-        evaluate_embeddings(embeddings[eye], [r for r, e in zip(rows, eye, strict=True) if e], 0)
+        figures(embeddings[eye], [r for r, e in zip(rows, eye, strict=True) if e], 0)
         for eye in (left, ~left)
     ]
     for name in ("cmc_1", "cmc_5"):
@@ -251,7 +239,7 @@ def test_protocols_that_cannot_be(population):
     with pytest.raises(EvaluationError, match="protocol 'all' is unknown"):
         evaluate_embeddings(embeddings, rows, protocol="all")
     rows[3] = dataclasses.replace(rows[3], eye="")
-    with pytest.raises(EvaluationError, match=r"1 of 8 images, such as 3\.png, are not said"):
+    with pytest.raises(EvaluationError, match=r"eye of 1 of 8 images, such as 3\.png; use"):
         evaluate_embeddings(embeddings, rows, protocol="same-eye")
 
 
@@ -259,8 +247,8 @@ def test_datasets_are_compared_with_each_other_on_request(population):
     embeddings, rows = population(8, 3)
     rows = [dataclasses.replace(row, dataset="one" if row.subject < "p5" else "two")
             for row in rows]  # fmt: skip
-    apart = evaluate_embeddings(embeddings, rows, resamples=0)
-    across = evaluate_embeddings(embeddings, rows, resamples=0, protocol="across-datasets")
+    apart = figures(embeddings, rows, resamples=0)
+    across = figures(embeddings, rows, resamples=0, protocol="across-datasets")
     one, two = (sum(row.dataset == name for row in rows) for name in ("one", "two"))
     genuine = 16 * 3
     assert apart["counts"]["impostor_comparisons"] == (
@@ -277,7 +265,7 @@ def test_one_genuine_comparison(rows_of):
     angles = np.radians([0, 30, 90, 200])
     embeddings = np.stack([np.cos(angles), np.sin(angles)], axis=1)
     rows = rows_of([("a", "L"), ("a", "L"), ("b", "L"), ("c", "L")])
-    found = evaluate_embeddings(embeddings, rows, resamples=50)
+    found = figures(embeddings, rows, resamples=50)
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     assert found["counts"] == {
         "images": 4, "identities": 3, "persons": 3, "probes": 2, "genuine_comparisons": 1,
@@ -302,26 +290,26 @@ def test_a_phase_code_is_compared_at_its_best_rotation(population):
         rotated = embeddings.copy()
         rotated[:, 4:] = np.roll(embeddings[:, 4:], 4 * columns, axis=1)
         np.maximum(expected, rotated @ embeddings.T, out=expected)
-    found = evaluation_of_embeddings(embeddings, rows, resamples=0, matcher=matcher)
-    naive = evaluation_of_similarities(expected.astype(np.float32), rows, resamples=0)
-    for name, value in naive.result["metrics"].items():
-        assert found.result["metrics"][name] == pytest.approx(value, abs=1e-6)
+    found = evaluate_embeddings(embeddings, rows, resamples=0, matcher=matcher)
+    naive = evaluate_similarities(expected.astype(np.float32), rows, resamples=0)
+    for name, value in naive.metrics.values.items():
+        assert found.metrics.values[name] == pytest.approx(value, abs=1e-6)
     first, second = np.triu_indices(len(rows), 1)
     names = np.array([row.identity for row in rows])
     genuine = names[first] == names[second]
     pairs = np.stack([first, second], axis=1)
-    listed = evaluation_of_pairs(
+    listed = evaluate_pairs(
         embeddings, rows, pairs[genuine], pairs[~genuine], resamples=0, matcher=matcher
     )
-    eer = naive.result["metrics"]["eer"]
-    assert listed.result["metrics"]["eer"] == pytest.approx(eer, abs=1e-6)
-    sliced = slice_figures(embeddings, rows, found, matcher)
+    eer = naive.metrics.values["eer"]
+    assert listed.metrics.values["eer"] == pytest.approx(eer, abs=1e-6)
+    sliced = slice_figures(embeddings, rows, found, EveryPair(), matcher)
     for name, part in sliced["eye"].items():
         chosen = [i for i, row in enumerate(rows) if row.eye == name]
-        own = evaluation_of_similarities(
+        own = evaluate_similarities(
             expected[np.ix_(chosen, chosen)].astype(np.float32), [rows[i] for i in chosen], 0
         )
-        assert part["eer"] == pytest.approx(own.result["metrics"]["eer"], abs=1e-6)
+        assert part["eer"] == pytest.approx(own.metrics.values["eer"], abs=1e-6)
 
 
 def test_similarities_of_phase_codes_are_computed_once_where_they_may_be_kept(
@@ -336,9 +324,9 @@ def test_similarities_of_phase_codes_are_computed_once_where_they_may_be_kept(
         return similarities(*arguments)
 
     monkeypatch.setattr(Matcher, "similarities", counted)
-    kept = evaluate_embeddings(embeddings, rows, resamples=20, matcher=matcher)
+    kept = figures(embeddings, rows, resamples=20, matcher=matcher)
     assert len(calls) == 1
     monkeypatch.setattr("iris_tf.metrics.evaluate_embeddings._FLOATS_KEPT", len(rows) ** 2 - 1)
-    again = evaluate_embeddings(embeddings, rows, resamples=20, matcher=matcher)
+    again = figures(embeddings, rows, resamples=20, matcher=matcher)
     assert len(calls) > 2
     assert again == kept

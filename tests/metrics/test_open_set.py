@@ -1,9 +1,11 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
 from iris_tf.metrics import open_set as open_set_module
 from iris_tf.metrics import scores as scores_module
-from iris_tf.metrics.bootstrap import person_weights
+from iris_tf.metrics.bootstrap import subject_weights
 from iris_tf.metrics.counts import rounded
 from iris_tf.metrics.open_set import FPIRS, OpenSetCounter, draw_galleries
 from iris_tf.metrics.scores import label_images, similarity_blocks
@@ -17,7 +19,7 @@ def counted(embeddings, labels, draws):
 
 
 def searched(embeddings, labels, draws):
-    return counted(embeddings, labels, draws).result()
+    return dataclasses.asdict(counted(embeddings, labels, draws).result())
 
 
 def naive_fnir(matrix, labels, draw, fpir, weights=None):
@@ -25,13 +27,13 @@ def naive_fnir(matrix, labels, draw, fpir, weights=None):
 
     With weights, each copy of a person is searched for by itself.
     """
-    enrolled = {labels.person[image] for image in draw.gallery}
+    enrolled = {labels.subject[image] for image in draw.gallery}
     own = {labels.identity[image]: image for image in draw.gallery}
     mated, non_mated = [], []
     for probe in range(len(matrix)):
         allowed = [g for g in draw.gallery if labels.group[g] == labels.group[probe]]
-        for _ in range(1 if weights is None else weights[labels.person[probe]]):
-            if labels.person[probe] not in enrolled:
+        for _ in range(1 if weights is None else weights[labels.subject[probe]]):
+            if labels.subject[probe] not in enrolled:
                 non_mated.append(max([matrix[probe, g] for g in allowed], default=-1))
             elif own[labels.identity[probe]] != probe:
                 mated.append(matrix[probe, own[labels.identity[probe]]])
@@ -64,13 +66,13 @@ def test_galleries_are_drawn_by_person_and_seed(population):
     labels = label_images(population(7, 3)[1])
     draws = draw_galleries(labels, 5, seed=3)
     for draw in draws:
-        enrolled = set(labels.person[draw.gallery])
+        enrolled = set(labels.subject[draw.gallery])
         assert len(enrolled) == 4
         assert len(draw.gallery) == 8  # one of each eye
         assert len(set(labels.identity[draw.gallery])) == 8
-        assert enrolled.isdisjoint(labels.person[draw.non_mated])
+        assert enrolled.isdisjoint(labels.subject[draw.non_mated])
         assert set(np.flatnonzero(draw.non_mated)) == set(
-            np.flatnonzero(~np.isin(labels.person, list(enrolled)))
+            np.flatnonzero(~np.isin(labels.subject, list(enrolled)))
         )
         mated = np.flatnonzero(draw.mate >= 0)
         assert set(mated).isdisjoint(draw.gallery)
@@ -114,7 +116,7 @@ def test_resampled_fnir_equals_drawing_probes_one_by_one(
     monkeypatch.setattr(open_set_module, "_FLOATS_PER_BLOCK", floats)
     matrix = rounded(np.concatenate([block for _, block in similarity_blocks(embeddings[:-3])]))
     draws = draw_galleries(labels, 2, seed=1)
-    weights = person_weights(6, 25, seed=4)
+    weights = subject_weights(6, 25, seed=4)
     weights[0] = 1
     counter = counted(embeddings[:-3], labels, draws)
     found = counter.resample(weights)
@@ -125,7 +127,7 @@ def test_resampled_fnir_equals_drawing_probes_one_by_one(
         ]
         np.testing.assert_allclose(found[name], wanted)
     # Everybody drawn once is the estimate itself.
-    assert found["fpir_1e-1"][0] == pytest.approx(counter.result()["fnir"]["fpir_1e-1"])
+    assert found["fpir_1e-1"][0] == pytest.approx(counter.result().fnir["fpir_1e-1"])
 
 
 def test_a_resample_without_a_kind_of_probe_is_nan(rows_of):

@@ -75,14 +75,14 @@ def test_labels_keep_datasets_apart():
         ManifestRow("c", "one", "1", "R", "1-R", "0"),
     ]
     labels = label_images(rows)
-    assert labels.person.tolist() == [0, 1, 0]
+    assert labels.subject.tolist() == [0, 1, 0]
     assert labels.identity.tolist() == [0, 1, 2]
-    assert (labels.persons, labels.identities) == (2, 3)
+    assert (labels.subjects, labels.identities) == (2, 3)
 
 
 def test_an_identity_of_two_persons():
     rows = [ManifestRow("a", "one", "1", "L", "x", "0"), ManifestRow("b", "one", "2", "L", "x", "")]
-    with pytest.raises(EvaluationError, match=r"identity x of one is given to the subjects 1 and"):
+    with pytest.raises(EvaluationError, match=r"identity x of one belongs to the subjects 1 and"):
         label_images(rows)
 
 

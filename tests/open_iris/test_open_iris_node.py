@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from iris_tf.evaluation.iriscode import encode_images, hamming_distances, pack_template
-from iris_tf.metrics.evaluate_embeddings import evaluation_of_similarities
+from iris_tf.metrics.evaluate_embeddings import evaluate_similarities
 from iris_tf.segmentation.open_iris_segmenter import failure_reason, ir_image
 from iris_tf.support.errors import DatasetError, ExtractionError, FailureReason
 
@@ -82,10 +82,10 @@ def test_iriscode_tells_synthetic_eyes_apart(true_eyes, truth):
     assert len(codes.images) >= 0.9 * len(rows)
     kept = [rows[i] for i in codes.images]
     distances = hamming_distances(codes.codes, codes.masks)
-    found = evaluation_of_similarities(1.0 - distances, kept, resamples=0).result
-    print(f"IrisCode EER {100 * found['metrics']['eer']:.2f} % of {found['counts']}")
-    assert found["metrics"]["eer"] < 0.02
-    assert found["metrics"]["cmc_1"] > 0.95
+    found = evaluate_similarities(1.0 - distances, kept, resamples=0).metrics
+    print(f"IrisCode EER {100 * found.eer:.2f} % of {found.counts}")
+    assert found.eer < 0.02
+    assert found.values["cmc_1"] > 0.95
     # Codes of different eyes are independent: their distance is near the matcher's norm.
     identity = np.array([row.identity for row in kept])
     assert 0.43 < np.median(distances[identity[:, None] != identity]) < 0.5

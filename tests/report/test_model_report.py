@@ -4,18 +4,23 @@ import shutil
 
 import numpy as np
 import pytest
+from results_by_hand import result_of
 
 from iris_tf.data.manifest import read_manifest
-from iris_tf.evaluation.prepared_sets import prepared_sets
+from iris_tf.evaluation.prepared_sets import read_prepared_sets
 from iris_tf.metrics.differences import paired_differences
 from iris_tf.metrics.evaluate_embeddings import (
     evaluate_embeddings,
-    evaluation_of_embeddings,
-    evaluation_of_pairs,
+    evaluate_pairs,
 )
 from iris_tf.report.model_report import conclusion, report_rows, write_model_report
 
 SPACE = "\N{NO-BREAK SPACE}"
+
+
+def figures(embeddings, rows, resamples=10):
+    """The figures of embeddings as they are written."""
+    return evaluate_embeddings(embeddings, rows, resamples).metrics.to_json()
 
 
 @pytest.fixture
@@ -48,7 +53,7 @@ def result(known):
         "slices": {"eye": {}, "dataset": {}, "dilation": None, "quality": {}},
         "others": [],
         "split": "test",
-        "evaluation": evaluate_embeddings(embeddings, rows, resamples=10),
+        "evaluation": figures(embeddings, rows),
         "machine": {"cpu": "a processor"},
         "baselines": [
             {
@@ -64,12 +69,8 @@ def result(known):
                     "failure_rate": 2 / 48,
                     "points": {"eer": {"gfrr": 0.3456, "gfar": 0.0321}},
                 },
-                "evaluation": evaluate_embeddings(
-                    -embeddings[kept], [rows[i] for i in kept], resamples=10
-                ),
-                "model_evaluation": evaluate_embeddings(
-                    embeddings[kept], [rows[i] for i in kept], resamples=10
-                ),
+                "evaluation": figures(-embeddings[kept], [rows[i] for i in kept]),
+                "model_evaluation": figures(embeddings[kept], [rows[i] for i in kept]),
             }
         ],
     }
@@ -84,7 +85,9 @@ def page(small_dataset, tmp_path):
         description["settings"] |= settings
         (tmp_path / "dataset.json").write_text(json.dumps(description))
         write_model_report(
-            tmp_path / "report.html", result, prepared_sets([tmp_path / "manifest.csv"])
+            tmp_path / "report.html",
+            result_of(result),
+            read_prepared_sets([tmp_path / "manifest.csv"]),
         )
         return (tmp_path / "report.html").read_text()
 
@@ -93,23 +96,23 @@ def page(small_dataset, tmp_path):
 
 def test_lines_of_model_and_baseline(result):
     baseline = result["baselines"][0]
-    model, paired, other = report_rows(result)
+    model, paired, other = report_rows(result_of(result))
     assert (model.model, model.precision, model.bytes) == (
         "small_float16.tflite", "float16", 3 * 2**20,
     )  # fmt: skip
-    assert model.evaluation is result["evaluation"]
+    assert model.metrics.to_json() == result["evaluation"]
     assert paired.model == "small_float16.tflite, on the images of IrisCode"
-    assert paired.evaluation is baseline["model_evaluation"]
+    assert paired.metrics.to_json() == baseline["model_evaluation"]
     assert (other.model, other.precision, other.bytes) == (
         "IrisCode (Open-Iris 1.11.2)", "", None,
     )  # fmt: skip
-    assert other.evaluation is baseline["evaluation"]
-    assert other.generalised is baseline["generalised"]
+    assert other.metrics.to_json() == baseline["evaluation"]
+    assert other.generalised == baseline["generalised"]
 
 
 def test_without_failures_one_line_of_the_model_is_enough(result):
     result["baselines"][0]["templates"] = 48
-    assert [row.model for row in report_rows(result)] == [
+    assert [row.model for row in report_rows(result_of(result))] == [
         "small_float16.tflite", "IrisCode (Open-Iris 1.11.2)",
     ]  # fmt: skip
 
@@ -139,10 +142,10 @@ def test_another_model_is_one_more_line_with_its_difference(page, result, known)
     worse = embeddings + 0.8 * np.random.default_rng(0).normal(size=embeddings.shape)
     worse /= np.linalg.norm(worse, axis=1, keepdims=True)
     first, second = (
-        evaluation_of_embeddings(vectors, rows, resamples=20) for vectors in (embeddings, worse)
+        evaluate_embeddings(vectors, rows, resamples=20) for vectors in (embeddings, worse)
     )
     result["baselines"] = []
-    result["evaluation"] = first.result
+    result["evaluation"] = first.metrics.to_json()
     failed = {
         "failures": {"occluded": 3}, "failure_rate": 0.0312,
         "points": {"eer": {"gfrr": 0.1234, "gfar": 0.0567}},
@@ -150,18 +153,21 @@ def test_another_model_is_one_more_line_with_its_difference(page, result, known)
     result["others"] = [
         {
             "model": result["model"] | {"name": "large_int8.tflite", "precision": "int8"},
-            "evaluation": second.result,
+            "evaluation": second.metrics.to_json(),
             "generalised": failed,
             "slices": result["slices"],
-            "differences": paired_differences(first, second),
+            "differences": {
+                name: dataclasses.asdict(found)
+                for name, found in paired_differences(first, second).items()
+            },
         }
     ]
-    assert [(row.model, row.precision) for row in report_rows(result)] == [
+    assert [(row.model, row.precision) for row in report_rows(result_of(result))] == [
         ("small_float16.tflite", "float16"), ("large_int8.tflite", "int8"),
     ]  # fmt: skip
     text = page(result)
     assert "Evaluation of small_float16.tflite, large_int8.tflite" in text
-    rates = [each.result["metrics"]["eer"] for each in (first, second)]
+    rates = [each.metrics.eer for each in (first, second)]
     assert (
         f"small_float16.tflite is better than large_int8.tflite: EER {100 * rates[0]:.2f}{SPACE}% "
         f"against {100 * rates[1]:.2f}{SPACE}%, {100 * (rates[1] - rates[0]):.2f} percentage points"
@@ -194,20 +200,20 @@ def against(eer, difference, interval):
         (
             0.15,
             [0.02, 0.07],
-            "first is better than model 0.15: EER 10.00_% against 15.00_%, 5.00 "
-            "percentage points less (90_% interval 2.00 to 7.00, the same persons drawn for both).",
+            "first is better than model 0.15: EER 10.00_% against 15.00_%, 5.00 percentage "
+            "points less (90_% interval 2.00 to 7.00, the same subjects drawn for both).",
         ),
         (
             0.07,
             [-0.05, -0.01],
-            "model 0.07 is better than first: EER 7.00_% against 10.00_%, 3.00 "
-            "percentage points less (90_% interval 1.00 to 5.00, the same persons drawn for both).",
+            "model 0.07 is better than first: EER 7.00_% against 10.00_%, 3.00 percentage "
+            "points less (90_% interval 1.00 to 5.00, the same subjects drawn for both).",
         ),
         (
             0.09,
             [-0.03, 0.02],
-            "Neither model 0.09 nor first is shown to be better: EER 9.00_% against "
-            "10.00_%, 1.00 percentage points apart (90_% interval -2.00 to 3.00, the same persons "
+            "No significant difference between model 0.09 and first: EER 9.00_% against "
+            "10.00_%, 1.00 percentage points apart (90_% interval -2.00 to 3.00, the same subjects "
             "drawn for both).",
         ),
         (
@@ -225,10 +231,12 @@ def test_the_verdict_on_two_models(eer, interval, sentence):
         "baselines": [],
         "others": [against(eer, eer - 0.1, interval)],
     }
-    assert conclusion(result) == sentence.replace("_", SPACE)
+    assert conclusion(result_of(result)) == sentence.replace("_", SPACE)
     result["others"].append(against(0.2, 0.1, [0.05, 0.2]))
-    assert conclusion(result).startswith(f"Lowest EER: {'first' if eer > 0.1 else f'model {eer}'}.")
-    assert "first is better than model 0.2: EER 10.00" in conclusion(result)
+    assert conclusion(result_of(result)).startswith(
+        f"Lowest EER: {'first' if eer > 0.1 else f'model {eer}'}."
+    )
+    assert "first is better than model 0.2: EER 10.00" in conclusion(result_of(result))
 
 
 def test_the_verdict_on_one_model():
@@ -247,15 +255,15 @@ def test_the_verdict_on_one_model():
             "model_evaluation": {"metrics": {"eer": 0.08}},
         }],
     }  # fmt: skip
-    assert conclusion(result) == (
-        "only: EER 10.00_% (90_% CI 9.00–12.00), FNMR 30.00_% at FMR 1e-3, first rank right for "
-        "95.00_% of the probes. On the same images, IrisCode has an EER of 2.00_% and only of "
-        "8.00_%."
+    assert conclusion(result_of(result)) == (
+        "only: EER 10.00_% (90_% CI 9.00–12.00), FNMR 30.00_% at FMR 1e-3, rank-1 "
+        "identification rate 95.00_%. On the same images, IrisCode has an EER of 2.00_% and only "
+        "of 8.00_%."
     ).replace("_", SPACE)
 
 
 def test_models_without_resamples_have_no_table_of_differences(page, result, known):
-    evaluation = evaluate_embeddings(*known, resamples=0)
+    evaluation = figures(*known, resamples=0)
     other = {"evaluation": evaluation, "differences": {}}
     result |= {"baselines": [], "evaluation": evaluation}
     names = ("model", "generalised", "slices")
@@ -270,9 +278,9 @@ def test_a_page_of_listed_pairs_has_no_identification(page, result, known):
     pairs = np.array([(i, j) for i in range(48) for j in range(i)])
     same = np.array([rows[i].identity == rows[j].identity for i, j in pairs])
     result["baselines"] = []
-    result["evaluation"] = evaluation_of_pairs(
+    result["evaluation"] = evaluate_pairs(
         embeddings, rows, pairs[same], pairs[~same], resamples=10
-    ).result
+    ).metrics.to_json()
     text = page(result)
     assert "Only the listed comparisons were made" in text
     assert '<td data-label="CMC@1 (%)">–</td>' in text
@@ -280,5 +288,6 @@ def test_a_page_of_listed_pairs_has_no_identification(page, result, known):
 
 def test_a_manifest_alone_gives_no_page(small_dataset, result, tmp_path):
     shutil.copy(small_dataset / "manifest.csv", tmp_path)
-    write_model_report(tmp_path / "report.html", result, prepared_sets([tmp_path / "manifest.csv"]))
+    sets = read_prepared_sets([tmp_path / "manifest.csv"])
+    write_model_report(tmp_path / "report.html", result_of(result), sets)
     assert not (tmp_path / "report.html").exists()

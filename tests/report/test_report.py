@@ -10,10 +10,13 @@ from html.parser import HTMLParser
 import cv2
 import numpy as np
 import pytest
+from results_by_hand import metrics_of
 from rich.console import Console
 
 from iris_tf.evaluation.saliency import OcclusionMap
+from iris_tf.metrics.differences import Difference
 from iris_tf.metrics.evaluate_embeddings import evaluate_embeddings
+from iris_tf.metrics.metrics import Metrics
 from iris_tf.report import report_plots
 from iris_tf.report.report_data import (
     ComparedPair,
@@ -32,10 +35,9 @@ SPACE = "\N{NO-BREAK SPACE}"
 
 
 def evaluation(eer, bounds=None, **changes):
-    """As `evaluate_embeddings` gives it, with figures that can be told apart."""
+    """Figures that can be told apart."""
     every = ("eer", "vr_far_1e-2", "cmc_1")
-    return {
-        "protocol": "all-pairs",
+    content = {
         "counts": {
             "images": 1234,
             "identities": 246,
@@ -43,7 +45,7 @@ def evaluation(eer, bounds=None, **changes):
             "genuine_comparisons": 2468,
             "impostor_comparisons": 758293,
         },
-        "metrics": {"eer": eer, "vr_far_1e-2": 0.87654, "cmc_1": 0.91234} | changes,
+        "metrics": {"eer": eer, "vr_far_1e-2": 0.87654, "cmc_1": 0.91234},
         "thresholds": {"eer": 0.3},
         "eer_point": {"threshold": 0.3, "fmr": eer, "fnmr": eer, "false_matches": 9},
         "intervals": bounds
@@ -58,6 +60,7 @@ def evaluation(eer, bounds=None, **changes):
             "cmc": [0.9, 0.95, 1.0],
         },
     }
+    return metrics_of(**content | changes)
 
 
 ROWS = [
@@ -88,7 +91,7 @@ def make_report(**changes):
         synthetic=True,
         roi_mode="aligned",
         rows=ROWS,
-        splits={"train": {"persons": 77, "identities": 154, "images": 1540}},
+        splits={"train": {"subjects": 77, "identities": 154, "images": 1540}},
         failures={"occluded": 5, "no_iris": 3, "unreadable": 0},
         environment={
             "cpu": "A Processor",
@@ -161,7 +164,7 @@ def test_page_holds_every_figure(whole):
         "3.9",
         "1,234 images",
         "246 identities (eyes)",
-        "123 persons",
+        "123 subjects",
         "2,468 genuine",
         "758,293 impostor",
         "77",
@@ -229,8 +232,8 @@ def test_parts_that_a_run_may_lack(tmp_path):
 
 def test_perfect_and_constant_models_can_be_drawn(tmp_path, rows_of, recwarn):
     rows = rows_of([(f"p{i // 2}", "L") for i in range(6)])
-    perfect = evaluate_embeddings(np.repeat(np.eye(3), 2, axis=0), rows)
-    constant = evaluate_embeddings(np.tile([1.0, 0, 0], (6, 1)), rows)
+    perfect = evaluate_embeddings(np.repeat(np.eye(3), 2, axis=0), rows).metrics
+    constant = evaluate_embeddings(np.tile([1.0, 0, 0], (6, 1)), rows).metrics
     lines = [ReportRow("Perfect", "float32", perfect), ReportRow("Constant", "float32", constant)]
     _, _, text = written(tmp_path, rows=lines)
     assert "0.00" in text
@@ -275,7 +278,7 @@ def test_terminal_table_of_a_name_with_brackets():
 def rich(rows_of, population):
     """A line with all that can be known of a model."""
     embeddings, rows = population(6, 4)
-    result = evaluate_embeddings(embeddings, rows, resamples=10)
+    result = evaluate_embeddings(embeddings, rows, resamples=10).metrics.to_json()
     # As with ten thousand times the comparisons: the strictest point only is not supported.
     for name, point in result["operating_points"].items():
         point["supported"] = name != "fmr_1e-5"
@@ -316,7 +319,7 @@ def rich(rows_of, population):
     return ReportRow(
         "Model",
         "int8",
-        result,
+        Metrics.from_json(result),
         2**20,
         parameters=3_087_654,
         macs=1_234_560_000,
@@ -350,7 +353,7 @@ def test_tables_of_all_that_is_known(rich, tmp_path):
     assert points["EER"][-2:] == ["4.56", "7.89"]
     assert points["FMR 1e-2"][-2:] == ["–", "–"]
     assert points["FMR 1e-4"][-2:] == ["0.0123", "44.44"]
-    threshold = rich.evaluation["operating_points"]["fmr_1e-3"]["threshold"]
+    threshold = rich.metrics.operating_points["fmr_1e-3"].threshold
     assert points["FMR 1e-3"][3] == f"{threshold:.4f}"
     assert tables["Identification"][1][-2:] == ["19.28 15.12–21.34", "56.47 few probes"]
     assert tables["Cost"][1] == ["Model", "int8", "1.00", "3.088", "1,234.6"]
@@ -379,8 +382,10 @@ def test_tables_of_all_that_is_known(rich, tmp_path):
     ],
 )
 def test_small_rates_of_false_matches_are_not_rounded_away(rich, tmp_path, rate, shown):
-    rich.evaluation["operating_points"]["fmr_1e-4"]["fmr"] = rate
-    source, _, _ = written(tmp_path, rows=[rich], curves=(), crops=())
+    content = rich.metrics.to_json()
+    content["operating_points"]["fmr_1e-4"]["fmr"] = rate
+    row = dataclasses.replace(rich, metrics=Metrics.from_json(content))
+    source, _, _ = written(tmp_path, rows=[row], curves=(), crops=())
     heads, *lines = tables_of(source)["Operating points"]
     assert dict(zip(heads, lines[-1], strict=True))["FMR (%)"] == shown
 
@@ -409,16 +414,18 @@ def test_the_det_curve_reaches_as_far_as_the_comparisons_support(rich):
 def test_columns_are_sorted_by_unrounded_numbers(rich, tmp_path):
     source, _, _ = written(tmp_path, rows=[rich])
     assert '<th scope="col" data-numeric>EER (%)</th>' in source
-    assert f'data-sort="{rich.evaluation["metrics"]["eer"]!r}"' in source
+    assert f'data-sort="{rich.metrics.eer!r}"' in source
     assert 'data-sort="3087654"' in source
     for text in re.findall(r"<td [^>]*>–", source):
         assert "data-sort" not in text
 
 
 def test_listed_pairs_have_no_identification(rich, tmp_path):
-    rich.evaluation["metrics"] |= {"cmc_1": None}
-    rich.evaluation["curves"]["cmc"] = []
-    source, _, _ = written(tmp_path, rows=[rich], curves=(), crops=())
+    content = rich.metrics.to_json()
+    content["metrics"]["cmc_1"] = None
+    content["curves"]["cmc"] = []
+    row = dataclasses.replace(rich, metrics=Metrics.from_json(content))
+    source, _, _ = written(tmp_path, rows=[row], curves=(), crops=())
     assert "Identification" not in tables_of(source)
     assert "CMC curves by rank" not in source
 
@@ -430,7 +437,7 @@ def test_the_page_says_what_was_compared_by_protocol(tmp_path):
         ("across-datasets", "as impostors"),
         ("pair-lists", "Only the listed comparisons"),
     ):
-        row = ReportRow("Model", "", evaluation(0.1) | {"protocol": protocol})
+        row = ReportRow("Model", "", evaluation(0.1, protocol=protocol))
         _, _, text = written(tmp_path, rows=[row])
         assert words in text
         assert ("left with right eyes included" in text) == (protocol == "all-pairs")
@@ -440,12 +447,12 @@ def test_the_page_says_what_was_compared_by_protocol(tmp_path):
 def test_differences_say_what_is_better(tmp_path):
     differences = {
         "Other": {
-            "eer": {"difference": -0.0123, "interval": [-0.02, -0.01], "significant": True},
-            "cmc_1": {"difference": -0.05, "interval": [-0.09, -0.01], "significant": True},
-            "fnmr_fmr_1e-2": {"difference": 0.01, "interval": [-0.01, 0.03], "significant": False},
-            "cmc_5": {"difference": 0.0, "interval": None, "significant": False},
-            "auc": {"difference": 0.00126, "interval": [0.0002, 0.003], "significant": True},
-            "d_prime": {"difference": -0.25, "interval": [-0.5, -0.1], "significant": True},
+            "eer": Difference(-0.0123, [-0.02, -0.01], True),
+            "cmc_1": Difference(-0.05, [-0.09, -0.01], True),
+            "fnmr_fmr_1e-2": Difference(0.01, [-0.01, 0.03], False),
+            "cmc_5": Difference(0.0, None, False),
+            "auc": Difference(0.00126, [0.0002, 0.003], True),
+            "d_prime": Difference(-0.25, [-0.5, -0.1], True),
         }
     }
     source, _, text = written(tmp_path, differences=differences)
@@ -480,7 +487,7 @@ def test_worst_pairs_are_shown_with_score_and_names(tmp_path, synthetic):
     assert "-0.1234 a/<1>.png and b/2.png" in text
     assert "0.9877 a/<1>.png" in text
     assert ("Synthetic eyes, ROI mode" in text) == synthetic
-    assert ("Crops of real eyes: mind the terms" in text) != synthetic
+    assert ("Crops of real eyes: check the terms" in text) != synthetic
     pictures = [image for image in page.images if image["src"].startswith("data:image/jpeg")]
     assert [image["alt"] for image in pictures] == ["a/<1>.png", "b/2.png"] * 2
     shown = [
@@ -516,7 +523,7 @@ def test_occlusion_maps_lie_over_the_crop(tmp_path, shape):
         "a/<1>.png", "b/2.png", np.full(shape, 120, np.uint8), 0.81234, drop, -drop / 2
     )
     _, page, text = written(tmp_path, occlusion={"Teacher": [found]}, crops=())
-    assert "What the embedding looks at" in text
+    assert "Saliency maps" in text
     assert (
         "a/<1>.png: with itself 1, down by up to 0.2500 ; with b/2.png 0.8123 , down by up to "
         "0.0000 , up by up to 0.1250"
@@ -601,8 +608,8 @@ def test_splits_are_counted(rows_of):
         dataclasses.replace(row, split="test" if row.subject == "b" else "train") for row in rows
     ]
     assert count_splits(rows) == {
-        "train": {"persons": 1, "identities": 2, "images": 3},
-        "test": {"persons": 1, "identities": 1, "images": 1},
+        "train": {"subjects": 1, "identities": 2, "images": 3},
+        "test": {"subjects": 1, "identities": 1, "images": 1},
     }
 
 

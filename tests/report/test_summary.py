@@ -1,6 +1,7 @@
 """Printed lines, against lines written by hand."""
 
 import pytest
+from results_by_hand import result_of
 
 from iris_tf.report.summary import summary
 
@@ -37,19 +38,21 @@ def result():
 
 
 def test_one_model(result):
-    result["model"]["latency"] = {"median": 4.478, "p95": 5.1, "runs": 50}
-    assert list(summary(result)) == [
+    result["model"]["latency"] = {
+        "median": 4.478, "p95": 5.1, "runs": 50, "threads": 1, "runtime": "a runtime",
+    }  # fmt: skip
+    assert list(summary(result_of(result))) == [
         "80 images of 20 identities: 120 genuine, 3040 impostor comparisons",
         "EER             1.23 %  (90 % interval 1.00 to 2.00)",
         "VR@FAR=1%      98.77 %",
-        "VR@FAR=0.1%    90.00 %  (too few impostor comparisons to be sure of, by the rule of 30)",
+        "VR@FAR=0.1%    90.00 %  (too few impostor comparisons for certainty, by the rule of 30)",
         "FNMR@FMR=1e-4  25.00 %",
         "AUC           0.9988  (90 % interval 0.9971 to 0.9995)",
         "d'             4.568  (90 % interval 4.100 to 5.000)",
         "CMC@1         100.00 %",
         "CMC@5         100.00 %  (90 % interval 100.00 to 100.00)  "
-        "(no width: no resample of the 10 persons differed)",
-        "first.tflite: 4.48 ms a crop on one thread (p95 5.10 ms, 50 runs)",
+        "(zero width: no resample of the 10 subjects differed)",
+        "first.tflite: 4.48 ms per crop on one thread (p95 5.10 ms, 50 runs)",
     ]
 
 
@@ -58,9 +61,9 @@ def test_failures_to_extract(result):
     result["generalised"] = {"failures": {"occluded": 3, "no_iris": 1}, "points": {"eer": point}}
     assert (
         "with 4 failures to extract as non-matches, at the EER threshold: GFRR 12.34 %, GFAR 0.56 %"
-    ) in summary(result)
+    ) in summary(result_of(result))
     result["generalised"]["failures"] = {}
-    assert not any("failures" in line for line in summary(result))
+    assert not any("failures" in line for line in summary(result_of(result)))
 
 
 def test_another_model_and_its_differences(result):
@@ -71,7 +74,7 @@ def test_another_model_and_its_differences(result):
     }
     other = entry("second.tflite", eer=0.01, auc=0.998888, d_prime=None, cmc_1=0.99)
     result["others"] = [other | {"differences": differences}]
-    lines = list(summary(result))
+    lines = list(summary(result_of(result)))
     assert lines[9:] == [
         "second.tflite, and its difference to the first:",
         "EER             1.00 %  -0.23 (90 % interval -0.40 to +0.10)",
@@ -95,7 +98,7 @@ def test_a_baseline_has_the_model_on_its_images(result):
              "failures": {"low_quality": 2}, "points": {"eer": {"gfrr": 0.5, "gfar": 0.25}},
          }} | evaluations
     ]  # fmt: skip
-    lines = list(summary(result))
+    lines = list(summary(result_of(result)))
     assert lines[-1] == (
         "with 2 failures to extract as non-matches, at the EER threshold: GFRR 50.00 %, "
         "GFAR 25.00 %"
@@ -112,4 +115,4 @@ def test_a_baseline_has_the_model_on_its_images(result):
 
 def test_without_resamples_there_are_no_intervals(result):
     result["evaluation"]["intervals"] = None
-    assert "EER             1.23 %" in summary(result)
+    assert "EER             1.23 %" in summary(result_of(result))

@@ -170,7 +170,7 @@ def test_validation_eer_is_the_evaluations(tiny):
         [np.asarray(trainer.student(roi[None, :, :, None].astype(np.float32))) for roi in rois]
     )
     np.testing.assert_allclose(embed_rois(trainer.student, rois), one_by_one, atol=1e-5)
-    expected = evaluate_embeddings(one_by_one, rows, resamples=0)["metrics"]["eer"]
+    expected = evaluate_embeddings(one_by_one, rows, resamples=0).metrics.eer
     assert 0 < expected < 0.5
     assert history["val_eer"] == [pytest.approx(expected, abs=1e-3)]
 

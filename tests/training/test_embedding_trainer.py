@@ -346,7 +346,7 @@ def test_training_pulls_eyes_apart():
             for i, eye in enumerate(eyes[:, 0])
         ]
         embeddings = np.asarray(trainer.student(images[:, 0]))
-        return evaluate_embeddings(embeddings, rows, resamples=0)["metrics"]["eer"]
+        return evaluate_embeddings(embeddings, rows, resamples=0).metrics.eer
 
     before = error()
     data = tf.data.Dataset.from_tensor_slices((images, eyes.astype(np.int32)))
