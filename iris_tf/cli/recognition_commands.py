@@ -265,7 +265,7 @@ def _print_circumstances(recognizer: "IrisRecognizer", quality: "IrisQuality | N
 
 def _support(recognizer: "IrisRecognizer", point: str) -> str:
     """The comparisons that the rate of a threshold comes from, where their number is known."""
-    from iris_tf.metrics.figures import RULE_OF_30
+    from iris_tf.metrics.metrics import RULE_OF_30
 
     calibration = recognizer.calibration
     if calibration is not None:
