@@ -172,6 +172,7 @@ class RandomEmbedder:
     """A random direction for each image."""
 
     input_size = (32, 32)
+    channels = 1
     matcher = Matcher()
 
     def __init__(self, path):
