@@ -79,14 +79,16 @@ def check_strips(recipe: TrainRecipe, roi_mode: str, channels: int = 1) -> None:
         )
 
 
-def check_teacher(recipe: TrainRecipe, teacher: Teacher, roi_mode: str) -> None:
+def check_teacher(recipe: TrainRecipe, path: str, teacher: Teacher, roi_mode: str) -> None:
     """Refuse a teacher that the distiller cannot compare with the student, or of other crops.
 
     Parameters
     ----------
     recipe : TrainRecipe
+        Of the student.
+    path : str
+        Where the teacher was loaded from.
     teacher : Teacher
-        Loaded from the recipe's `distillation.teacher`.
     roi_mode : str
         Of the crops that the student is trained on.
 
@@ -95,7 +97,6 @@ def check_teacher(recipe: TrainRecipe, teacher: Teacher, roi_mode: str) -> None:
     ModelError
         Names the teacher.
     """
-    path = recipe.distillation.teacher
     try:
         _check_sizes(recipe, teacher.embedding_size)
         teacher.check_input(recipe.network.crop_size)

@@ -168,8 +168,9 @@ def mirrored_strategy() -> tf.distribute.MirroredStrategy:
 
 def _teacher(recipe: TrainRecipe, roi_mode: str) -> Teacher | None:
     """The frozen teacher, or None without distillation."""
-    if recipe.distillation.teacher is None:
+    path = recipe.distillation.teacher
+    if path is None:
         return None
-    teacher = Teacher.load(recipe.distillation.teacher)
-    check_teacher(recipe, teacher, roi_mode)
+    teacher = Teacher.load(path)
+    check_teacher(recipe, path, teacher, roi_mode)
     return teacher
