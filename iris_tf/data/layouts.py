@@ -1,4 +1,4 @@
-"""Readers of the folder layouts in which iris image sets are distributed.
+"""Readers of the folder layouts in which iris and face image sets are distributed.
 
 | layout | path | subject | eye |
 |---|---|---|---|
@@ -9,16 +9,14 @@
 | iitd | ``001/01_L.bmp`` | ``001`` | L, R |
 | mmu1 | ``1/left/aeval1.bmp`` | ``1`` | L, R |
 | mmu2 | ``010101.bmp`` (subject, eye, sample) | ``01`` | L, R |
-| eye-folders | ``<person>/<L, R, left or right>/<image>`` | the person's folder | L, R |
-| eye-names | ``<person>/IMG_<L, R, left or right>_1.png`` | the folder | L, R |
+| eye-folders | ``<subject>/<L, R, left or right>/<image>`` | the subject's folder | L, R |
+| eye-names | ``<subject>/IMG_<L, R, left or right>_1.png`` | the folder | L, R |
 | folder | ``<identity>/<image>`` | the folder | not known |
 
-``auto`` takes ``eye-names`` where every name has one such word or letter, between
-characters that are no letters, and some folder has both: both eyes of a person
-under one name would be wrong genuine pairs. Hidden files and the ``*_mask.png``
-files beside generated eyes are no images.
-IITD's labels are taken as published, although its eyes 008_L and 042_L are
-known to be the same.
+``auto`` chooses ``eye-names`` where every name has one such word or letter between non-letters,
+and some folder has both: both eyes of a subject under one identity would give false genuine
+pairs. Hidden files and the ``*_mask.png`` files beside generated eyes are skipped.
+IITD's labels are used as published, although its eyes 008_L and 042_L are known to be the same.
 """
 
 import os
@@ -32,7 +30,7 @@ from iris_tf.imaging.images import SUFFIXES
 from iris_tf.support.errors import DatasetError
 
 AUTO = "auto"
-MIN_MATCH = 0.8  # share of the images that must fit; a few strays are no other layout
+MIN_MATCH = 0.8  # share of the images that must fit; a few strays do not decide the layout
 
 _MASK = "_mask.png"
 _IMAGE = r"\.(?:jpe?g|png|bmp|tiff?|pgm)"
@@ -43,9 +41,9 @@ _EYES = {"l": "L", "left": "L", "r": "R", "right": "R", "01": "L", "02": "R"}
 class _Layout:
     name: str
     example: str
-    # Named groups: subject, sample, and eye where the layout tells the eye.
+    # Named groups: subject, sample, and eye where the layout encodes it.
     pattern: re.Pattern
-    # Images that belong to the distribution without being eyes of this layout.
+    # Files of the distribution that are not eye images of this layout.
     aside: re.Pattern | None = None
 
     def parse(self, image: str) -> ManifestRow | None:
@@ -107,7 +105,7 @@ _SPECIFIC = (
 )
 _EYE_FOLDERS = _Layout(
     "eye-folders",
-    "<person>/L/<image>",
+    "<subject>/L/<image>",
     re.compile(
         r"(?P<subject>[^/]+)/(?P<eye>[LR]|left|right)/(?P<sample>[^/]+)" + _IMAGE, re.IGNORECASE
     ),
@@ -115,7 +113,7 @@ _EYE_FOLDERS = _Layout(
 _EYE_WORD = r"(?<![a-z])(?:left|right|[lr])(?![a-z])"
 _EYE_NAMES = _Layout(
     "eye-names",
-    "<person>/IMG_L_1.png",
+    "<subject>/IMG_L_1.png",
     re.compile(
         rf"(?P<subject>[^/]+)/(?P<sample>(?:(?!{_EYE_WORD})[^/])*"
         rf"(?<![a-z])(?P<eye>left|right|[lr])(?![a-z])(?:(?!{_EYE_WORD})[^/])*)" + _IMAGE,
@@ -130,21 +128,21 @@ _FOLDER = _Layout(
 _BY_NAME = {layout.name: layout for layout in (*_SPECIFIC, _EYE_FOLDERS, _EYE_NAMES, _FOLDER)}
 LAYOUTS = (AUTO, *_BY_NAME)
 PUBLISHED = tuple(layout.name for layout in _SPECIFIC)
-"""Layouts of known sets, whose folders are certainly persons."""
+"""Layouts of published sets, whose folders are known to be subjects."""
 
 
 @dataclass(frozen=True)
 class LayoutScan:
-    """What a folder holds, seen as one layout.
+    """The content of a folder, read as one layout.
 
     Attributes
     ----------
     name : str
-        The layout, also where ``auto`` found it.
+        The layout, given or detected.
     rows : list of ManifestRow
-        One row an image, sorted by path.
+        One row per image, sorted by path.
     unmatched : list of str
-        Images that do not fit the layout and are left out, sorted.
+        Images that do not fit the layout, which are left out, sorted.
     """
 
     name: str
@@ -153,7 +151,7 @@ class LayoutScan:
 
 
 def parse_image(image: str, layout: str) -> ManifestRow | None:
-    """Who is on an image, by its name.
+    """Read subject, eye and sample from an image's path.
 
     Parameters
     ----------
@@ -171,15 +169,15 @@ def parse_image(image: str, layout: str) -> ManifestRow | None:
 
 
 def read_layout(images: str | Path, layout: str = AUTO) -> LayoutScan:
-    """Table of the eye images in a folder.
+    """List the images of a folder with their subject, eye and identity.
 
     Parameters
     ----------
     images : str or Path
         The folder.
     layout : str
-        One of `LAYOUTS`. ``"auto"`` takes the layout of a known set that most images
-        fit, and one of the general ones when there is none.
+        One of `LAYOUTS`. ``"auto"`` chooses the layout of a published set that most images
+        fit, or else one of the general ones.
 
     Returns
     -------
@@ -208,7 +206,7 @@ def read_layout(images: str | Path, layout: str = AUTO) -> LayoutScan:
 
 
 def _fit_here(folder: Path, found: list[str], candidates: tuple[_Layout, ...]) -> LayoutScan | None:
-    """The best fit, or None; refused where it is one level further down."""
+    """Return the best fit or None; refuse a folder whose images fit one level further down."""
     scan = _best_fit(found, candidates)
     if scan is None and (inner := _inner_fit(found, candidates)) is not None:
         name, top = inner
@@ -238,7 +236,7 @@ def _best_fit(found: list[str], candidates: tuple[_Layout, ...]) -> LayoutScan |
 
 
 def _both_eyes(found: list[str]) -> LayoutScan | None:
-    """Images by the eyes in their names, if all have one and a folder has both; else None."""
+    """Read eyes from the names, if all have one and a folder has both; else None."""
     scan = _best_fit(found, (_EYE_NAMES,))
     if scan is None or scan.unmatched:
         return None
@@ -251,7 +249,7 @@ def _inner_fit(found: list[str], candidates: tuple[_Layout, ...]) -> tuple[str, 
     tops = {image.partition("/")[0] for image in found}
     if len(tops) != 1:
         return None
-    # Folders in folders may mean anything, so a plain one is not guessed there.
+    # Nested folders may mean anything, so the general layouts are not guessed there.
     told = tuple(layout for layout in candidates if layout not in (_EYE_NAMES, _FOLDER))
     scan = _best_fit([image.partition("/")[2] for image in found], told)
     return None if scan is None else (scan.name, tops.pop())
@@ -306,7 +304,7 @@ def _walk(folder: Path) -> Iterator[str]:
 
 
 def _fits_a_table(name: str) -> bool:
-    """Whether a name can be written to a manifest: it is UTF-8, and one line."""
+    """Whether a name can be written to a manifest: valid UTF-8 on one line."""
     try:
         name.encode()
     except UnicodeEncodeError:
@@ -315,7 +313,7 @@ def _fits_a_table(name: str) -> bool:
 
 
 def _leads_back(real: str, path: str) -> bool:
-    """Whether `path` is a link to `real` or a folder above it, so that a walk never ends."""
+    """Whether `path` is a link to `real` or a parent of it, which would make a walk endless."""
     if not os.path.islink(path):
         return False
     target = os.path.realpath(path)

@@ -28,7 +28,7 @@ _PUPIL_TRUST = np.where(np.sin(_ANGLES) < -0.4, 0.4, 1.0)
 
 @dataclass(frozen=True)
 class Outline:
-    """A fitted ellipse and how far the picture supports it.
+    """A fitted ellipse and how far the image supports it.
 
     Attributes
     ----------

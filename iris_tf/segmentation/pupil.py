@@ -1,4 +1,4 @@
-"""Coarse search: which dark disc in the picture is a pupil, and how large its iris is."""
+"""Coarse search: which dark disc in the image is a pupil, and how large its iris is."""
 
 from dataclasses import dataclass
 
