@@ -15,7 +15,7 @@ from iris_tf.segmentation.mask_channels import CHANNELS
 from iris_tf.segmentation.network_segmenter import FILE_NAME
 from iris_tf.support.errors import ExportError
 from iris_tf.support.files import atomic_path, sha256, write_json
-from iris_tf.synthetic.segmentation_samples import lesson_size
+from iris_tf.synthetic.segmentation_samples import sample_size
 from iris_tf.tflite.litert_model import LiteRTModel
 from iris_tf.tflite.operators import foreign_operators
 from iris_tf.tflite.signatures import MASKS, MASKS_OF_WHOLE
@@ -90,7 +90,7 @@ def _probabilities(model: keras.Model) -> keras.Model:
 def _finder(model: keras.Model) -> keras.Model:
     """The layers of `model` on an image of `WHOLE_HEIGHT` rows."""
     height = min(WHOLE_HEIGHT, model.input_shape[1])
-    image = keras.Input((*lesson_size(height), 1), name=MASKS.input)
+    image = keras.Input((*sample_size(height), 1), name=MASKS.input)
     # The layers themselves are used again, so that both signatures share their weights.
     return keras.models.clone_model(model, image, clone_function=lambda layer: layer)
 

@@ -19,7 +19,7 @@ from iris_tf.pipelines.stages import Stages
 from iris_tf.segmentation.network_segmenter import FILE_NAME
 from iris_tf.support.files import sha256, write_json
 from iris_tf.support.machine import machine_description
-from iris_tf.synthetic.segmentation_samples import draw_lessons
+from iris_tf.synthetic.segmentation_samples import draw_samples
 from iris_tf.tflite.litert_model import LiteRTModel
 from iris_tf.tflite.signatures import MASKS
 
@@ -80,10 +80,10 @@ def export(recipe: SegmenterRecipe, run: Any, out: Path) -> None:
     from iris_tf.export.export_segmenter import export_segmenter
 
     part = list(recipe.parts.values())[-1]
-    # Drawn here: the lessons are gigabytes, and may be deleted after the training.
-    lessons = draw_lessons(recipe.seed, TEST_EYES_FROM, PARITY_IMAGES, part.height, part.looks[:1])
+    # Drawn here: the samples are gigabytes, and may be deleted after the training.
+    samples = draw_samples(recipe.seed, TEST_EYES_FROM, PARITY_IMAGES, part.height, part.looks[:1])
     model = keras.saving.load_model(run.model, compile=False)
-    export_segmenter(model, out, np.ascontiguousarray(lessons[..., 0]))
+    export_segmenter(model, out, np.ascontiguousarray(samples[..., 0]))
 
 
 def score(file: Path, recipe: SegmenterRecipe) -> dict[str, Any]:

@@ -22,7 +22,7 @@ _FRAME_MARGIN = 3.0  # the limbus stays this far inside the frame, in pixels
 
 @dataclass(frozen=True)
 class Capture:
-    """Parameters of one image; lengths in pixels, angles in radians, unless said otherwise.
+    """Parameters of one image; lengths in pixels, angles in radians, unless stated.
 
     Attributes
     ----------
@@ -194,7 +194,7 @@ def _mostly(rng: np.random.Generator, usual: float, hard: float, share: float) -
 
 
 def draw_capture(rng: np.random.Generator, identity: EyeIdentity) -> Capture:
-    """Draw how one image is taken: usually well, as with a cooperative person, sometimes badly.
+    """Draw how one image is taken: usually well, as with a cooperative subject, sometimes badly.
 
     Parameters
     ----------

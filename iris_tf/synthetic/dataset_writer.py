@@ -67,7 +67,7 @@ def synthesize(
     out : path
         Folder; made when missing, and taken when empty or of the same synthesis.
     subjects : int
-        Number of persons, 1..1000; each has two eyes, which are two identities.
+        Number of subjects, 1..1000; each has two eyes, which are two identities.
     images : int
         Images of each eye, 1..100.
     seed : int
@@ -76,7 +76,7 @@ def synthesize(
         Processes; -1 is one for each core.
     image_format : {"jpg", "png"}, optional
     cameras : {"one", "many"}, optional
-        ``"one"``: a camera of 640 x 480 pixels and cooperative persons, as in
+        ``"one"``: a camera of 640 x 480 pixels and cooperative subjects, as in
         CASIA-Iris-Thousand. ``"many"``: another camera, distance and light for
         each image and looks from a far wider range, to test segmenters on.
     scheduler : str, optional

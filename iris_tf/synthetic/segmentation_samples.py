@@ -73,13 +73,15 @@ def draw_eyes(
         yield eye, rng
 
 
-def lesson_size(height: int) -> tuple[int, int]:
-    """Height and width of lessons `height` pixels high, a multiple of 3: windows are 4:3."""
+def sample_size(height: int) -> tuple[int, int]:
+    """Height and width of samples `height` pixels high, a multiple of 3: windows are 4:3."""
     return height, height * 4 // 3
 
 
-def lesson(eye: SyntheticEye, window: Window, height: int) -> tuple[np.ndarray, np.ndarray]:
-    """Look at an eye through a window.
+def training_sample(
+    eye: SyntheticEye, window: Window, height: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Cut one training sample: an eye seen through a window.
 
     Parameters
     ----------
@@ -90,11 +92,11 @@ def lesson(eye: SyntheticEye, window: Window, height: int) -> tuple[np.ndarray, 
 
     Returns
     -------
-    image : ndarray of shape `lesson_size`, uint8
+    image : ndarray of shape `sample_size`, uint8
     target : ndarray of shape (height, width, 4), float32
         Coverage 0..1 of the `CHANNELS`.
     """
-    size = lesson_size(height)
+    size = sample_size(height)
     ring = np.pi * (eye.iris.a * eye.iris.b - eye.pupil.a * eye.pupil.b)
     found = eye.visible.sum() > _LEAST_VISIBLE * ring
     outlines = [
@@ -125,17 +127,17 @@ def look_window(rng: np.random.Generator, eye: SyntheticEye, look: str) -> Windo
     return Window.around(float(x), float(y), 2 * radius / rng.uniform(least, most))
 
 
-def draw_lessons(
+def draw_samples(
     seed: int, number: int, eyes: int, height: int, looks: Sequence[str]
 ) -> np.ndarray:
-    """Draw lessons: windows on eyes, and the truth of what they show.
+    """Draw training samples: windows on eyes, and the ground truth of what they show.
 
     Parameters
     ----------
     seed, number, eyes : int
         See `draw_eyes`.
     height : int
-        See `lesson`.
+        See `training_sample`.
     looks : sequence of str
         The windows on each eye, of `LOOKS`; one may come several times.
 
@@ -150,16 +152,16 @@ def draw_lessons(
     with one_opencv_thread():
         for eye, rng in draw_eyes(seed, number, eyes):
             for look in looks:
-                image, target = lesson(eye, look_window(rng, eye, look), height)
+                image, target = training_sample(eye, look_window(rng, eye, look), height)
                 coarse = np.round(target * COVERAGE_STEPS).astype(np.uint8)
                 halves = coarse[..., 0::2] | coarse[..., 1::2] << 4
                 packed.append(np.concatenate([image[..., None], halves], axis=-1))
     return np.stack(packed)
 
 
-def write_lessons(
+def write_samples(
     path: Path, seed: int, number: int, eyes: int, height: int, looks: Sequence[str]
 ) -> None:
-    """Write `draw_lessons` as an ``.npy`` file, whole or not at all."""
+    """Write `draw_samples` as an ``.npy`` file, whole or not at all."""
     with atomic_path(path) as temporary:
-        np.save(temporary, draw_lessons(seed, number, eyes, height, looks))
+        np.save(temporary, draw_samples(seed, number, eyes, height, looks))

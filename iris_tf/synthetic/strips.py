@@ -106,7 +106,7 @@ class _Site:
         Whether the textures are from the wider range; None where they differ in this, too.
     eye : str
     calm : bool
-        Whether images of an eye are as alike as a cooperative person's at a good camera:
+        Whether images of an eye are as alike as a cooperative subject's at a good camera:
         there fine detail tells who it is, elsewhere only the coarse is left of it.
     """
 
@@ -169,19 +169,19 @@ def _photographer(rng: np.random.Generator, site: _Site) -> Callable[[], Synthet
     if site.plain:
 
         def draw_plain_view() -> SyntheticEye:
-            person = EyeIdentity(0, site.eye, draw_face(rng), texture)
-            return render_eye(person, draw_capture(rng, person), rng)
+            identity = EyeIdentity(0, site.eye, draw_face(rng), texture)
+            return render_eye(identity, draw_capture(rng, identity), rng)
 
         return draw_plain_view
     ratio = _somebody(rng, site.eye, texture).face.pupil_ratio
 
     def draw_view() -> SyntheticEye:
-        person = _somebody(rng, site.eye, texture)
-        person = replace(person, face=replace(person.face, pupil_ratio=ratio))
+        identity = _somebody(rng, site.eye, texture)
+        identity = replace(identity, face=replace(identity.face, pupil_ratio=ratio))
         if site.calm:
-            person = replace(person, face=_wide_awake(person.face))
+            identity = replace(identity, face=_wide_awake(identity.face))
         camera = site.camera or _legible_camera(draw_varied_camera(rng))
-        capture = _legible(draw_varied_capture(rng, person, draw_capture(rng, person), camera))
+        capture = _legible(draw_varied_capture(rng, identity, draw_capture(rng, identity), camera))
         if site.habit is not None:
             capture = draw_habitual_capture(rng, capture, site.habit, camera)
         if site.calm:
@@ -194,7 +194,7 @@ def _photographer(rng: np.random.Generator, site: _Site) -> Callable[[], Synthet
                 noise=_CALM * capture.noise,
                 defocus=site.habit.defocus + _CALM * (capture.defocus - site.habit.defocus),
             )
-        return render_eye(person, capture, rng, camera)
+        return render_eye(identity, capture, rng, camera)
 
     return draw_view
 
@@ -210,7 +210,7 @@ def _wide_awake(face: Face) -> Face:
 
 
 def _legible(capture: Capture) -> Capture:
-    """Leave out what buries the texture: a segmenter must bear it, a matcher cannot."""
+    """Leave out what buries the texture: a segmenter must cope with it, a matcher cannot."""
     return replace(
         capture,
         texture_gain=max(capture.texture_gain, _LEAST_TEXTURE_GAIN),

@@ -7,12 +7,12 @@ import numpy as np
 from iris_tf.synthetic.iris_texture import IrisTexture, draw_texture
 
 EYES = ("L", "R")
-_PERSON, _EYE, _IMAGE, _LOOK = range(4)
+_SUBJECT, _EYE, _IMAGE, _LOOK = range(4)
 
 
 @dataclass(frozen=True)
 class Face:
-    """What both eyes of a person share; lengths in iris radii, reflectances 0..1.
+    """What both eyes of a subject share; lengths in iris radii, reflectances 0..1.
 
     Attributes
     ----------
@@ -53,7 +53,7 @@ class Face:
 
 @dataclass(frozen=True)
 class EyeIdentity:
-    """One eye of one person: the class label of recognition.
+    """One eye of one subject: the class label of recognition.
 
     Attributes
     ----------
@@ -82,12 +82,12 @@ def image_generator(seed: int, subject: int, eye: str, sample: int) -> np.random
 
 
 def look_generator(seed: int, subject: int) -> np.random.Generator:
-    """Return the generator of how far a person's looks are from the usual."""
+    """Return the generator of how far a subject's looks deviate from the usual."""
     return _generator(seed, _LOOK, subject)
 
 
 def draw_face(rng: np.random.Generator) -> Face:
-    """Draw what both eyes of a new person share."""
+    """Draw what both eyes of a new subject share."""
     return Face(
         skin=float(np.clip(rng.normal(0.70, 0.06), 0.52, 0.85)),
         sclera=float(np.clip(rng.normal(0.71, 0.05), 0.54, 0.82)),
@@ -107,14 +107,14 @@ def draw_face(rng: np.random.Generator) -> Face:
 
 
 def draw_identity(seed: int, subject: int, eye: str) -> EyeIdentity:
-    """Draw one eye of one person of a synthesis.
+    """Draw one eye of one subject of a synthesis.
 
     Parameters
     ----------
     seed : int
         Seed of the synthesis, 0 or more.
     subject : int
-        Number of the person, 0 or more.
+        Number of the subject, 0 or more.
     eye : str
         ``"L"`` or ``"R"``; both share the face, not the texture.
 
@@ -122,6 +122,6 @@ def draw_identity(seed: int, subject: int, eye: str) -> EyeIdentity:
     -------
     EyeIdentity
     """
-    face = draw_face(_generator(seed, _PERSON, subject))
+    face = draw_face(_generator(seed, _SUBJECT, subject))
     texture = draw_texture(_generator(seed, _EYE, subject, EYES.index(eye)))
     return EyeIdentity(subject, eye, face, texture)

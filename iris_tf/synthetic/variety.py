@@ -166,7 +166,7 @@ def draw_habitual_capture(
     """Change a varied capture into one taken as a site always takes them.
 
     A real set has one camera, one light and one distance; its images differ in
-    lids, pupil, gaze, a little blur and where the person stands.
+    lids, pupil, gaze, a little blur and where the subject stands.
 
     Parameters
     ----------

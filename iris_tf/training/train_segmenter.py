@@ -1,4 +1,4 @@
-"""Training of the embedded segmentation network on lessons of synthetic eyes."""
+"""Training of the embedded segmentation network on samples of synthetic eyes."""
 
 import json
 import math
@@ -21,8 +21,8 @@ from iris_tf.support.parallel import run_in_processes
 from iris_tf.support.progress import StageProgress
 from iris_tf.synthetic.segmentation_samples import (
     COVERAGE_STEPS,
-    lesson_size,
-    write_lessons,
+    sample_size,
+    write_samples,
 )
 from iris_tf.training.callbacks import check_finite
 from iris_tf.training.optimizer import OwnStepsAdamW
@@ -34,7 +34,7 @@ _VALIDATION_FILES_FROM = 1_000_000  # file numbers seed the eyes: these are neve
 _PREDICT_BATCH = 32
 
 
-def write_lesson_files(
+def write_sample_files(
     folder: Path,
     seed: int,
     eyes: int,
@@ -43,16 +43,16 @@ def write_lesson_files(
     first: int = 0,
     jobs: int = -1,
 ) -> list[Path]:
-    """Draw lessons into files, or finish an interrupted drawing.
+    """Draw training samples into files, or resume an interrupted drawing.
 
     Parameters
     ----------
     folder : Path
     seed, eyes : int
     height : int
-        Of a lesson, in pixels.
+        Of a sample, in pixels.
     looks : sequence of str
-        Lessons of each eye, of `iris_tf.synthetic.segmentation_samples.LOOKS`.
+        Samples of each eye, of `iris_tf.synthetic.segmentation_samples.LOOKS`.
     first : int, optional
         Number of the first file; together with `seed` it decides the eyes.
     jobs : int, optional
@@ -61,7 +61,7 @@ def write_lesson_files(
     Returns
     -------
     list of Path
-        See `iris_tf.synthetic.segmentation_samples.draw_lessons`.
+        See `iris_tf.synthetic.segmentation_samples.draw_samples`.
     """
     lots = [min(_EYES_A_FILE, eyes - start) for start in range(0, eyes, _EYES_A_FILE)]
     # The number of eyes is part of the name: a last, smaller lot is no whole one.
@@ -71,7 +71,7 @@ def write_lesson_files(
     missing = [index for index, file in enumerate(files) if not file.exists()]
     with StageProgress("Drawing lessons", len(files), len(files) - len(missing)) as progress:
         calls = (
-            joblib.delayed(write_lessons)(
+            joblib.delayed(write_samples)(
                 files[index], seed, first + index, lots[index], height, looks
             )
             for index in missing
@@ -81,8 +81,8 @@ def write_lesson_files(
     return files
 
 
-class LessonStore:
-    """Lessons of several files, read from disk as they are needed.
+class SampleStore:
+    """Training samples of several files, read from disk as needed.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ class LessonStore:
         return int(self._starts[-1])
 
     def take(self, indices: np.ndarray) -> np.ndarray:
-        """Packed lessons (n, height, width, 3), uint8, by number."""
+        """Packed samples (n, height, width, 3), uint8, by number."""
         parts = np.searchsorted(self._starts, indices, side="right") - 1
         return np.stack(
             [
@@ -108,14 +108,14 @@ class LessonStore:
 
 
 def unpack(packed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Turn packed lessons (n, h, w, 3) into images (n, h, w, 1) and coverages (n, h, w, 4)."""
+    """Unpack samples (n, h, w, 3) into images (n, h, w, 1) and coverages (n, h, w, 4)."""
     halves = [part for byte in (packed[..., 1], packed[..., 2]) for part in (byte % 16, byte // 16)]
     targets = tf.stack([tf.cast(half, tf.float32) for half in halves], axis=-1)
     return tf.cast(packed[..., :1], tf.float32), targets / COVERAGE_STEPS
 
 
-def _lesson_batches(
-    store: LessonStore, batch: int, seed: int, epochs: range
+def _sample_batches(
+    store: SampleStore, batch: int, seed: int, epochs: range
 ) -> Iterator[np.ndarray]:
     for epoch in epochs:
         rng = np.random.default_rng([seed, epoch])
@@ -129,7 +129,7 @@ def _lesson_batches(
 
 @dataclass
 class SegmenterRun:
-    """Folder of one part of a segmenter's training: lessons, history and newest state."""
+    """Folder of one part of a segmenter's training: samples, history and newest state."""
 
     path: Path
 
@@ -140,7 +140,7 @@ class SegmenterRun:
 
     @property
     def lessons(self) -> Path:
-        """Folder of the lessons, some gigabytes; made anew where it is missing."""
+        """Folder of the samples, some gigabytes; made again where it is missing."""
         return self.path / "lessons"
 
     @property
@@ -178,7 +178,7 @@ class _EachEpoch(keras.callbacks.Callback):
 
 
 def mask_overlap(model: keras.Model, packed: np.ndarray) -> dict[str, float | None]:
-    """Mean intersection over union of each channel over lessons that show it, 0..1.
+    """Mean intersection over union of each channel over samples that show it, 0..1.
 
     None where none does.
     """
@@ -248,16 +248,16 @@ def _train_part(
         return
     keras.backend.clear_session()
 
-    def lessons(eyes: int, first: int) -> LessonStore:
-        return LessonStore(
-            write_lesson_files(run.lessons, recipe.seed, eyes, part.height, part.looks, first)
+    def lessons(eyes: int, first: int) -> SampleStore:
+        return SampleStore(
+            write_sample_files(run.lessons, recipe.seed, eyes, part.height, part.looks, first)
         )
 
     store = lessons(part.eyes, first)
     stored = lessons(recipe.validation_eyes, _VALIDATION_FILES_FROM)
     validation = stored.take(np.arange(len(stored)))
     steps = len(store) // recipe.batch
-    size = lesson_size(part.height)
+    size = sample_size(part.height)
     model = build_segmentation_network(size, len(CHANNELS), recipe.seed)
     if before:
         model.set_weights(keras.saving.load_model(before.model, compile=False).get_weights())
@@ -273,7 +273,7 @@ def _train_part(
     if done:
         load_variables(run.state / "variables.npz", _state(model))
     batches = tf.data.Dataset.from_generator(
-        lambda: _lesson_batches(store, recipe.batch, recipe.seed, range(done, part.epochs)),
+        lambda: _sample_batches(store, recipe.batch, recipe.seed, range(done, part.epochs)),
         output_signature=tf.TensorSpec((recipe.batch, *size, 3), tf.uint8),
     ).map(unpack, num_parallel_calls=1)
     title = f"Training segmenter, {run.path.name}"

@@ -1,4 +1,4 @@
-"""Lessons of the segmentation network: what they hold must be the truth of the eye."""
+"""Training samples of the segmentation network: their targets must be the eye's ground truth."""
 
 import numpy as np
 import pytest
@@ -11,11 +11,11 @@ from iris_tf.synthetic.segmentation_samples import (
     COVERAGE_STEPS,
     LOOKS,
     draw_eyes,
-    draw_lessons,
-    lesson,
-    lesson_size,
+    draw_samples,
     look_window,
-    write_lessons,
+    sample_size,
+    training_sample,
+    write_samples,
 )
 
 
@@ -31,8 +31,8 @@ def _drawn_eye(visible_rows):
 @pytest.mark.parametrize(("height", "width"), [(192, 256), (288, 384)])
 def test_coverage_sums_to_the_areas(height, width):
     eye = _drawn_eye(240)
-    image, target = lesson(eye, Window.whole(eye.image.shape), height)
-    assert image.shape == (height, width) == lesson_size(height)
+    image, target = training_sample(eye, Window.whole(eye.image.shape), height)
+    assert image.shape == (height, width) == sample_size(height)
     assert target.shape == (height, width, 4)
     area = dict(zip(CHANNELS, target.sum(axis=(0, 1)) * (240 / height) ** 2, strict=True))
     assert area["pupil"] == pytest.approx(np.pi * 30**2, rel=0.01)
@@ -43,7 +43,7 @@ def test_coverage_sums_to_the_areas(height, width):
 
 def test_covered_parts_of_the_discs_stay():
     eye = _drawn_eye(130)
-    _, target = lesson(eye, Window.whole(eye.image.shape), 192)
+    _, target = training_sample(eye, Window.whole(eye.image.shape), 192)
     below = target[round(140 * 192 / 240) :]
     assert below[..., CHANNELS.index("iris")].sum() > 100
     assert not below[..., CHANNELS.index("visible")].any()
@@ -52,16 +52,16 @@ def test_covered_parts_of_the_discs_stay():
 def test_shut_eye_has_neither_iris_nor_pupil():
     eye = _drawn_eye(40)
     assert not eye.visible.sum() > 0.04 * np.pi * (80**2 - 30**2)
-    _, target = lesson(eye, Window.whole(eye.image.shape), 192)
+    _, target = training_sample(eye, Window.whole(eye.image.shape), 192)
     for name in ("visible", "pupil", "iris"):
         assert not target[..., CHANNELS.index(name)].any()
 
 
-def test_packed_coverage_is_that_of_the_lesson():
-    packed = draw_lessons(3, 1, 2, 192, ["whole", "close"])
+def test_packed_coverage_is_that_of_the_sample():
+    packed = draw_samples(3, 1, 2, 192, ["whole", "close"])
     assert packed.shape == (4, 192, 256, 3) and packed.dtype == np.uint8
     eyes = [eye for eye, _ in draw_eyes(3, 1, 1)]
-    image, target = lesson(eyes[0], Window.whole(eyes[0].image.shape), 192)
+    image, target = training_sample(eyes[0], Window.whole(eyes[0].image.shape), 192)
     np.testing.assert_array_equal(packed[0, ..., 0], image)
     bytes_of = [(0, 1, 15), (1, 1, 240), (2, 2, 15), (3, 2, 240)]
     for channel, byte, half in bytes_of:
@@ -71,7 +71,7 @@ def test_packed_coverage_is_that_of_the_lesson():
 
 def test_file_depends_on_seed_and_number_alone(tmp_path):
     for name, seed, number in (("a", 3, 1), ("b", 3, 1), ("c", 3, 2), ("d", 4, 1)):
-        write_lessons(tmp_path / f"{name}.npy", seed, number, 2, 96, ["whole"])
+        write_samples(tmp_path / f"{name}.npy", seed, number, 2, 96, ["whole"])
     a, b, c, d = (np.load(tmp_path / f"{name}.npy") for name in "abcd")
     np.testing.assert_array_equal(a, b)
     assert (a != c).any() and (a != d).any()
@@ -96,10 +96,10 @@ def test_a_look_shows_the_iris_as_large_and_as_central_as_it_says(look, least, m
 
 
 def test_each_eye_gives_the_looks_that_are_asked_for():
-    packed = draw_lessons(3, 1, 1, 96, ["last", "whole", "last"])
+    packed = draw_samples(3, 1, 1, 96, ["last", "whole", "last"])
     assert len(packed) == 3
     eyes = [eye for eye, _ in draw_eyes(3, 1, 1)]
-    whole, _ = lesson(eyes[0], Window.whole(eyes[0].image.shape), 96)
+    whole, _ = training_sample(eyes[0], Window.whole(eyes[0].image.shape), 96)
     np.testing.assert_array_equal(packed[1, ..., 0], whole)
     assert (packed[0, ..., 0] != packed[2, ..., 0]).mean() > 0.2
 

@@ -19,16 +19,16 @@ from iris_tf.segmentation.mask_channels import CHANNELS
 from iris_tf.support.errors import TrainingError
 from iris_tf.synthetic.segmentation_samples import (
     COVERAGE_STEPS,
-    draw_lessons,
+    draw_samples,
 )
 from iris_tf.training.optimizer import OwnStepsAdamW
 from iris_tf.training.train_segmenter import (
-    LessonStore,
+    SampleStore,
     mask_overlap,
     segmenter_runs,
     train_segmenter,
     unpack,
-    write_lesson_files,
+    write_sample_files,
 )
 
 LOOKS = ("whole", "close")
@@ -161,8 +161,8 @@ def test_a_part_starts_from_the_one_before_at_its_own_size_with_other_eyes(recip
     assert np.load(fine.lessons / "lessons-0-0000001-8.npy").shape == (24, 144, 192, 3)
 
 
-def test_unpacked_lessons_are_the_packed_ones():
-    packed = draw_lessons(5, 0, 1, 96, ["close"])
+def test_unpacked_samples_are_the_packed_ones():
+    packed = draw_samples(5, 0, 1, 96, ["close"])
     images, targets = unpack(tf.constant(packed))
     np.testing.assert_array_equal(images[..., 0], packed[..., 0])
     expected = [packed[..., 1] & 15, packed[..., 1] >> 4, packed[..., 2] & 15, packed[..., 2] >> 4]
@@ -172,12 +172,12 @@ def test_unpacked_lessons_are_the_packed_ones():
 
 
 def test_files_are_drawn_once_and_hold_what_they_say(tmp_path):
-    files = write_lesson_files(tmp_path, seed=1, eyes=3, height=96, looks=LOOKS, jobs=1)
+    files = write_sample_files(tmp_path, seed=1, eyes=3, height=96, looks=LOOKS, jobs=1)
     stamps = [file.stat().st_mtime_ns for file in files]
-    assert write_lesson_files(tmp_path, seed=1, eyes=3, height=96, looks=LOOKS, jobs=1) == files
+    assert write_sample_files(tmp_path, seed=1, eyes=3, height=96, looks=LOOKS, jobs=1) == files
     assert [file.stat().st_mtime_ns for file in files] == stamps
-    more = write_lesson_files(tmp_path, seed=1, eyes=2, height=96, looks=LOOKS, jobs=1, first=9)
-    store = LessonStore([*files, *more])
+    more = write_sample_files(tmp_path, seed=1, eyes=2, height=96, looks=LOOKS, jobs=1, first=9)
+    store = SampleStore([*files, *more])
     assert len(store) == 10
     np.testing.assert_array_equal(
         store.take(np.array([7, 0])), np.stack([np.load(more[0])[1], np.load(files[0])[0]])
@@ -211,7 +211,7 @@ def test_export_has_the_masks_of_keras_and_a_card(run, tmp_path, monkeypatch):
     from iris_tf.support.errors import ExportError
 
     model = keras.saving.load_model(run.model, compile=False)
-    images = draw_lessons(6, 0, 1, 144, ["whole", "last"])[..., 0]
+    images = draw_samples(6, 0, 1, 144, ["whole", "last"])[..., 0]
     alike = export_segmenter(model, tmp_path, images).stat().st_size
     monkeypatch.setattr(export, "WHOLE_HEIGHT", 96)
     path = export_segmenter(model, tmp_path, images)
