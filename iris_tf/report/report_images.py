@@ -1,4 +1,4 @@
-"""Pictures of crops on the report's page."""
+"""Images of crops on the report's page."""
 
 import base64
 import html
@@ -8,7 +8,7 @@ import numpy as np
 
 from iris_tf.imaging.images import resize_roi
 
-FALLS, RISES = "#E69F00", "#56B4E9"  # Okabe and Ito's: light on grey, told apart by all
+FALLS, RISES = "#E69F00", "#56B4E9"  # of Okabe and Ito: light on grey, distinguishable by all
 _PAIR_SIDE = 160  # pixels; crops of pairs are shown smaller than that
 _STRIP_WIDTH = 384
 _JPEG_QUALITY = 85
@@ -16,23 +16,23 @@ _STRONGEST = 0.8  # cover of the full colour, so that the crop shines through
 
 
 def image_tag(content: bytes, alt: str, kind: str = "png") -> str:
-    """A picture that lies in the page itself."""
+    """An image embedded in the page itself."""
     data = base64.b64encode(content).decode("ascii")
     return f'<img src="data:image/{kind};base64,{data}" alt="{html.escape(alt)}">'
 
 
 def is_strip(crop: np.ndarray) -> bool:
-    """Whether a crop is so wide that two do not fit beside each other."""
+    """Whether a crop is so wide that two do not fit side by side."""
     return crop.shape[1] > 2 * crop.shape[0]
 
 
 def crop_png(crop: np.ndarray) -> bytes:
-    """A crop as it is."""
+    """Encode a crop without loss."""
     return cv2.imencode(".png", crop)[1].tobytes()
 
 
 def small_jpeg(crop: np.ndarray) -> bytes:
-    """A crop at the size of a thumbnail, if it is larger."""
+    """Encode a crop, reduced to the size of a thumbnail if it is larger."""
     height, width = crop.shape
     shrink = _thumbnail_scale(crop)
     if shrink < 1.0:
@@ -41,7 +41,7 @@ def small_jpeg(crop: np.ndarray) -> bytes:
 
 
 def overlay_jpeg(crop: np.ndarray, drop: np.ndarray, full: float) -> bytes:
-    """A crop with what it loses laid over it, at the size of a thumbnail.
+    """Encode a crop with a saliency map as an overlay, at the size of a thumbnail.
 
     Parameters
     ----------
@@ -71,8 +71,8 @@ def _thumbnail_scale(crop: np.ndarray) -> float:
     return (_STRIP_WIDTH if is_strip(crop) else _PAIR_SIDE) / max(crop.shape)
 
 
-def _jpeg(picture: np.ndarray) -> bytes:
-    return cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])[1].tobytes()
+def _jpeg(image: np.ndarray) -> bytes:
+    return cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])[1].tobytes()
 
 
 def _bgr(colour: str) -> tuple[int, int, int]:
