@@ -89,7 +89,7 @@ def test_report_shows_the_measured_figures_and_says_that_they_are_synthetic(fini
         assert re.search(line, page)
     assert "minus that of resnet50, float32" in page
     for name in MODELS:
-        assert f"<summary>Occlusion maps of {name}, float32</summary>" in page
+        assert f"<summary>Saliency maps of {name}, float32</summary>" in page
     assert "http://" not in page and "https://" not in page  # nothing is fetched
 
 
