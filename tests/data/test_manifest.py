@@ -176,7 +176,7 @@ def test_other_files_hold_no_settings(tmp_path, content):
         read_settings(path)
 
 
-@pytest.mark.parametrize("name", SETTINGS.keys() - {"channels"})
+@pytest.mark.parametrize("name", sorted(SETTINGS.keys() - {"channels"}))
 def test_a_missing_setting_is_named(tmp_path, name):
     path = tmp_path / "dataset.json"
     path.write_text(json.dumps({"settings": {k: v for k, v in SETTINGS.items() if k != name}}))
