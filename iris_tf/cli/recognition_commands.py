@@ -15,6 +15,7 @@ from iris_tf.cli.console import LayoutName, decision, one_of
 from iris_tf.config.names import (
     FALSE_MATCH_RATES,
     IDENTIFICATION_POINT,
+    KINDS,
     OPERATING_POINTS,
     VERIFICATION_POINT,
 )
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from iris_tf.recognition.recognizer import IrisRecognizer
     from iris_tf.segmentation.quality import IrisQuality
 
-Kind = StrEnum("Kind", ["auto", "eye", "roi"])
+Kind = StrEnum("Kind", list(KINDS))
 ModelFile = Annotated[
     Path | None,
     typer.Option(

@@ -12,6 +12,9 @@ ROI_MODES = (*IRIS_ROI_MODES, *IMAGE_ROI_MODES)
 DEFAULT_SEGMENTER = "network"
 """Segmenter of recipes and commands (all: `iris_tf.segmentation.segmenter.SEGMENTERS`)."""
 
+KINDS = ("auto", "eye", "roi")
+"""What an image to be recognised is: an eye image or a finished crop; ``auto``: its pixels tell."""
+
 NO_SEGMENTER = "none"
 """In the place of a segmenter's name: images are cropped without locating an iris."""
 

@@ -12,7 +12,6 @@ No genuine comparisons are involved: a calibration knows the FMR of a threshold,
 import dataclasses
 import hashlib
 import json
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from iris_tf.matching.template import unit
 from iris_tf.support.errors import ModelError
 from iris_tf.support.files import write_json
 from iris_tf.support.version import __version__
+from iris_tf.tflite.model_card import is_cosine
 from iris_tf.tflite.phase_code_layout import PhaseCodeLayout
 
 SCHEMA_VERSION = 3
@@ -146,7 +146,9 @@ class Calibration:
             )
         try:
             return cls._from_json(json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (
+            OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError,
+        ):  # fmt: skip
             raise ModelError(
                 f"{path}: this is not a calibration file that this version can read; make it again "
                 "with `iris-tf calibrate`."
@@ -164,7 +166,9 @@ class Calibration:
         texts = [values[name] for name in ("name", "model", "model_sha256")]
         if matrix.shape != 2 * matrix.shape[:1] or not all(isinstance(text, str) for text in texts):
             raise ValueError
-        if not (np.isfinite(matrix).all() and all(map(math.isfinite, thresholds))):
+        if not (np.isfinite(matrix).all() and all(map(is_cosine, thresholds))):
+            raise ValueError
+        if sorted(thresholds) != thresholds:  # a lower rate takes a higher threshold
             raise ValueError
         return cls(matrix=matrix, impostors=impostors, matcher=matcher, **values)
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from iris_tf.matching.matcher import Matcher
 from iris_tf.matching.template import Origin, Template, are_unit, read_arrays, write_arrays
-from iris_tf.support.errors import ModelError
+from iris_tf.support.errors import ArgumentError, ModelError
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +75,19 @@ class Gallery:
         return list(best.values())
 
     def save(self, path: str | Path) -> None:
-        """Write the gallery as ``.npz``, whole or not at all."""
+        """Write the gallery as ``.npz``, whole or not at all.
+
+        Raises
+        ------
+        ArgumentError
+            When an identity is not a text, as which it would be read again.
+        """
+        for identity in self.identities:
+            if not isinstance(identity, str):
+                raise ArgumentError(
+                    f"{path}: the identity {identity!r} is a {type(identity).__name__}, but only "
+                    "texts can be saved; convert identities with str()."
+                )
         write_arrays(
             path,
             "gallery",

@@ -7,18 +7,20 @@ from pathlib import Path
 
 import numpy as np
 
-from iris_tf.config.names import IMAGE_ROI_MODES
+from iris_tf.config.names import IMAGE_ROI_MODES, KINDS
 from iris_tf.imaging.images import MIN_CROP_SIDE, MIN_SIDE, read_image, require_sides, to_grey
 from iris_tf.segmentation.quality import IrisQuality, iris_quality
-from iris_tf.segmentation.roi_modes import crop_roi
+from iris_tf.segmentation.roi_modes import STRIP_ANGLES, STRIP_RADII, crop_roi
 from iris_tf.segmentation.segmenter import Segmenter, segmenter_by_name
-from iris_tf.support.errors import ExtractionError, FailureReason
+from iris_tf.support.errors import ArgumentError, ExtractionError, FailureReason
 
 # A masked crop is exactly 0 in the pupil and outside the iris, its corners included; in an eye
 # image few pixels are.
 _MIN_BLACK_SHARE_OF_CROP = 0.15
-# No camera's images are this wide, and an unrolled strip always is.
-_MIN_ASPECT_OF_STRIP = 4.0
+# No image of one eye is this wide.
+_MAX_ASPECT_OF_EYE_IMAGE = 4.0
+# Standard deviation of the visible pixels in grey levels: less than a camera's noise.
+_MIN_TEXTURE = 0.5
 
 EyeImageSource = str | Path | np.ndarray
 """An eye image or ROI crop: its file, or its pixels, (height, width) or, for models of colour
@@ -51,13 +53,10 @@ def looks_like_roi(image: np.ndarray, roi_mode: str) -> bool:
     image : ndarray of shape (height, width) or (height, width, 3), uint8
     roi_mode : str
         ROI mode of the crops to recognise, one of `ROI_MODES`. Unrolled strips are recognised by
-        their aspect ratio alone, because some cameras mask the corners of their images.
+        their size alone, because some cameras mask the corners of their images.
     """
-    height, width = image.shape[:2]
-    if width >= _MIN_ASPECT_OF_STRIP * height:
-        return True
     if roi_mode == "unrolled":
-        return False
+        return image.shape[:2] == (STRIP_RADII, STRIP_ANGLES)
     corners = image[[0, 0, -1, -1], [0, -1, 0, -1]]
     return bool((corners == 0).all() and np.mean(image == 0) >= _MIN_BLACK_SHARE_OF_CROP)
 
@@ -110,10 +109,17 @@ class Cropper:
         Raises
         ------
         ExtractionError
-            When the image cannot be read or no iris is found in it; names the file.
+            When the image cannot be read, no iris is found in it, or the crop is blank; names
+            the file.
+        ArgumentError
+            When `kind` is none of `KINDS`, or `image` neither a path nor an array.
         """
+        if kind not in KINDS:
+            raise ArgumentError(f"kind is {kind!r}; choose one of {', '.join(KINDS)}.")
         try:
-            return self._crop(_pixels(image, self._channels), kind)
+            crop = self._crop(_pixels(image, self._channels), kind)
+            _check_texture(crop.roi)
+            return crop
         except ExtractionError as error:
             name = "image array" if isinstance(image, np.ndarray) else image
             raise ExtractionError(error.reason, f"{name}: {error}") from None
@@ -130,15 +136,42 @@ class Cropper:
             return Crop(pixels if kind == "roi" else crop_roi(pixels, None, self._roi_mode), None)
         if kind == "roi" or (kind == "auto" and looks_like_roi(pixels, self._roi_mode)):
             return Crop(pixels, None)
+        if kind == "auto" and width >= _MAX_ASPECT_OF_EYE_IMAGE * height:
+            raise ExtractionError(
+                FailureReason.IMPLAUSIBLE_GEOMETRY,
+                f"With {width}x{height} pixels the image is too wide for one eye, and it is not a "
+                f"strip of {STRIP_ANGLES}x{STRIP_RADII}; cut it to one eye, or call it a finished "
+                "crop with `--kind roi`.",
+            )
         require_sides(pixels, MIN_SIDE)
         grey = to_grey(pixels)
         eye = self._segment(grey)
         return Crop(crop_roi(pixels, eye, self._roi_mode), iris_quality(grey, eye))
 
 
+def _check_texture(roi: np.ndarray) -> None:
+    """Refuse a crop that shows nothing to compare: any two blank crops are similar."""
+    visible = roi[roi > 0]
+    if not visible.size:
+        raise ExtractionError(
+            FailureReason.OCCLUDED, "No iris is visible in the crop, which is black all over."
+        )
+    if visible.std() < _MIN_TEXTURE:
+        raise ExtractionError(
+            FailureReason.LOW_QUALITY,
+            f"The crop has no texture: its visible pixels are all of grey level "
+            f"{visible.mean():.0f}; use a sharp, well-exposed image.",
+        )
+
+
 def _pixels(image: EyeImageSource, channels: int) -> np.ndarray:
-    if not isinstance(image, np.ndarray):
+    if isinstance(image, str | Path):
         return read_image(image, channels).pixels
+    if not isinstance(image, np.ndarray):
+        raise ArgumentError(
+            f"An image is given as {type(image).__name__}; give a path or a NumPy array of uint8, "
+            "for instance numpy.asarray(image) of an image by another library."
+        )
     wanted = "grey levels as uint8 of shape (height, width)"
     if channels == 3:
         wanted = "red, green and blue as uint8 of shape (height, width, 3)"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from iris_tf.config.names import IDENTIFICATION_POINT, VERIFICATION_POINT
+from iris_tf.config.names import CARD_NAME, IDENTIFICATION_POINT, VERIFICATION_POINT
 from iris_tf.matching.calibration import Calibration
 from iris_tf.matching.gallery import Gallery
 from iris_tf.matching.matcher import Matcher
@@ -156,6 +156,7 @@ class IrisRecognizer:
         self.model = released_model(RECOGNITION) if model is None else Path(model)
         self.card = ModelCard.beside(self.model)
         self.matcher = Matcher.of_card(self.card)
+        self._threads, self._calibration_file = threads, calibration
         self._embedder = TFLiteEmbedder(self.model, threads)
         self._crop = Cropper(
             self.card.segmenter,
@@ -163,11 +164,26 @@ class IrisRecognizer:
             self.card.segmenter_version,
             self.card.channels,
         )
+        self._check_sizes()
         self.calibration: Calibration | None = None
         self.thresholds = self.card.thresholds
         self.origin = Origin(self.card.name, self.card.files[self.model.name].sha256)
         if calibration is not None:
             self._use(calibration)
+
+    def _check_sizes(self) -> None:
+        said = (*self.card.input_size, self.card.embedding_size)
+        found = (*self._embedder.input_size, self._embedder.embedding_size)
+        if said != found:
+            raise ModelError(
+                f"{self.model}: takes crops of {found[0]}x{found[1]} and gives {found[2]} numbers, "
+                f"but its {CARD_NAME} says {said[0]}x{said[1]} and {said[2]}; copy model and card "
+                "from one place again."
+            )
+
+    def __reduce__(self) -> tuple[type, tuple]:
+        # Interpreters cannot be pickled; another process makes its own.
+        return type(self), (self.model, self._threads, self._calibration_file)
 
     def _use(self, path: str | Path) -> None:
         calibration = Calibration.read(path)
@@ -253,7 +269,7 @@ class IrisRecognizer:
 
     def verify(
         self,
-        template: Template,
+        template: EyeImages | Template,
         probe: EyeImages | Template,
         operating_point: str = VERIFICATION_POINT,
         kind: str = "auto",
@@ -262,26 +278,26 @@ class IrisRecognizer:
 
         Parameters
         ----------
-        template : Template
-            From `enroll`.
+        template : image, sequence of images, or Template
+            The enrolled eye; images are enrolled first, see `enroll`.
         probe : image, sequence of images, or Template
             See `enroll`.
         operating_point : str
             Name of one of `thresholds`.
         kind : {"auto", "eye", "roi"}
-            Whether the probe is an eye image or a crop.
+            Whether images are eye images or crops.
 
         Raises
         ------
         ExtractionError
-            When the probe cannot be used.
+            When an image cannot be used.
         ModelError
             When a template was made with another model or calibration, or there is no such
             operating point.
         """
         threshold = self.threshold(operating_point)
-        self.origin.require(template.origin, "The template")
-        probe = self._probe(probe, kind)
+        template = self._template(template, kind, "The template")
+        probe = self._template(probe, kind, "The probe")
         [[found]] = self.similarities(template.embedding[None], probe.embedding[None])
         similarity = float(found)
         return Verification(
@@ -325,7 +341,8 @@ class IrisRecognizer:
         if not isinstance(gallery, Gallery):
             gallery = Gallery.of_templates(gallery)
         self.origin.require(gallery.origin, "The gallery")
-        probe = self._probe(probe, kind)
+        self._require_size(gallery.embeddings, "The gallery")
+        probe = self._template(probe, kind, "The probe")
         found = gallery.best_of_each(probe.embedding, self.matcher)
         matches = tuple(
             Match(identity, similarity, image, similarity >= threshold)
@@ -355,11 +372,19 @@ class IrisRecognizer:
     def _calibration_name(self) -> str | None:
         return None if self.calibration is None else self.calibration.name
 
-    def _probe(self, probe: EyeImages | Template, kind: str) -> Template:
-        if not isinstance(probe, Template):
-            return self.enroll(probe, kind)
-        self.origin.require(probe.origin, "The probe")
-        return probe
+    def _template(self, eye: EyeImages | Template, kind: str, what: str) -> Template:
+        if not isinstance(eye, Template):
+            return self.enroll(eye, kind)
+        self.origin.require(eye.origin, what)
+        self._require_size(eye.embedding, what)
+        return eye
+
+    def _require_size(self, embeddings: np.ndarray, what: str) -> None:
+        if embeddings.shape[-1] != self.card.embedding_size:
+            raise ModelError(
+                f"{what} has embeddings of {embeddings.shape[-1]} numbers, but {self.card.name} "
+                f"gives {self.card.embedding_size}; enrol again."
+            )
 
     def _template_embedding(self, embeddings: np.ndarray) -> np.ndarray:
         """Mean (D,) of embeddings (n, D), aligned to the first, at unit length."""

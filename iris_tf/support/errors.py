@@ -28,6 +28,10 @@ class IrisTfError(Exception):
     """Base class of all errors that a user can cause or fix."""
 
 
+class ArgumentError(IrisTfError, ValueError):
+    """An argument of the Python interface that cannot be used."""
+
+
 class RecipeError(IrisTfError):
     """A recipe with an unknown key, a wrong type or an impossible value."""
 

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import json
-import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,9 @@ from iris_tf.tflite.released_models import RECOGNITION, released_folder
 SCHEMA_VERSION = 1
 _LATER_TEXTS = {"weights_sha256": "", "segmenter_version": ""}  # the first cards had none
 _LATER_FIELDS = _LATER_TEXTS | {"phase": None, "channels": 1}
+
+COSINE_TOLERANCE = 1e-3
+"""How far rounding may carry a cosine beyond 1."""
 
 NORM_TOLERANCE = 0.01
 """Largest deviation of an embedding's length from 1 (float16 and int8 arithmetic are inexact)."""
@@ -130,7 +132,7 @@ class ModelCard:
                 f"{path}: there is no model card; copy the {CARD_NAME} that came with the model "
                 "to its folder, or write both again with `iris-tf export RUN`."
             ) from None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise ModelError(
                 f"{path}: the model card cannot be read ({error}); write it again "
                 "with `iris-tf export RUN`."
@@ -185,9 +187,10 @@ class ModelCard:
                 raise refuse("phase does not give the size, columns and turns of a phase code")
         for point in OPERATING_POINTS:
             threshold = values["thresholds"].get(point)
-            number = isinstance(threshold, int | float) and not isinstance(threshold, bool)
-            if not number or not math.isfinite(threshold):
+            if not is_cosine(threshold):
                 raise refuse(f"thresholds.{point} is {threshold!r}, not a cosine similarity")
+        if values["thresholds"]["far_1e-3"] < values["thresholds"]["far_1e-2"]:
+            raise refuse("thresholds.far_1e-3 is below thresholds.far_1e-2, a more lenient point")
         try:
             files = {name: ModelFile(**entry) for name, entry in values["files"].items()}
         except TypeError:
@@ -266,6 +269,12 @@ class ModelCard:
                 if any(file.sha256 == digest for file in card.files.values()):
                     return card
         return None
+
+
+def is_cosine(value: Any) -> bool:
+    """Whether a value from a file is a number in the range of a cosine, up to rounding."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and abs(value) <= 1.0 + COSINE_TOLERANCE  # False for NaN
 
 
 def _is_positive_int(value: Any) -> bool:

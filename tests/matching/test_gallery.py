@@ -6,7 +6,7 @@ from iris_tf import IrisRecognizer
 from iris_tf.matching.gallery import Gallery
 from iris_tf.matching.template import Origin, Template
 from iris_tf.recognition.embed_folder import FLAT, embed_folder
-from iris_tf.support.errors import DatasetError, ModelError
+from iris_tf.support.errors import ArgumentError, DatasetError, ModelError
 
 ORIGIN = Origin("mobiiris", "ab" * 32)
 
@@ -164,3 +164,13 @@ def test_a_damaged_gallery_is_one_sentence(tmp_path):
         path.write_bytes(damaged)
         with pytest.raises(ModelError, match=r"people\.npz: this is not a gallery file"):
             Gallery.load(path)
+
+
+def test_identities_that_would_come_back_as_others_are_not_saved(tmp_path):
+    first, second = unit_rows([[1, 0], [0, 1]])
+    templates = {101: Template(first, ORIGIN, None), "b": Template(second, ORIGIN, None)}
+    gallery = Gallery.of_templates(templates)
+    assert gallery.best_of_each(first)[0][0] == 101
+    with pytest.raises(ArgumentError, match=r"the identity 101 is a int, .*str\(\)"):
+        gallery.save(tmp_path / "gallery.npz")
+    assert not list(tmp_path.iterdir())

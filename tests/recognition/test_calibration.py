@@ -245,6 +245,15 @@ def test_files_that_are_no_calibrations(calibration, tmp_path):
         json.dumps(values | {"matrix": [["x"]]}),
         json.dumps(values | {"surprise": 1}),
         json.dumps(values | {"impostors": values["impostors"] | {"thresholds": {"eer": 0.1}}}),
+        *(
+            json.dumps(values | {"impostors": values["impostors"] | {"thresholds": thresholds}})
+            for thresholds in (
+                {"far_1e-2": -9, "far_1e-3": 0.3}, {"far_1e-2": 0.2, "far_1e-3": 10**400},
+                {"far_1e-2": 0.4, "far_1e-3": 0.3},
+            )
+        ),
+        json.dumps(values | {"matrix": [[10**400]]}),
+        "[" * 100_000,
     ]  # fmt: skip
     for text in bad:
         path.write_text(text)

@@ -9,7 +9,7 @@ from iris_tf.recognition.cropper import Cropper, looks_like_roi
 from iris_tf.segmentation.quality import iris_quality
 from iris_tf.segmentation.roi_modes import crop_roi
 from iris_tf.segmentation.segmenter import SegmentedEye, segmenter_by_name
-from iris_tf.support.errors import ExtractionError, FailureReason
+from iris_tf.support.errors import ArgumentError, ExtractionError, FailureReason
 from iris_tf.synthetic.ground_truth import read_truth
 from iris_tf.tflite.model_card import ModelCard
 
@@ -131,3 +131,44 @@ def test_small_pictures(crop, shape):
     with pytest.raises(ExtractionError) as caught:
         crop(grey)
     assert caught.value.reason is FailureReason.TOO_SMALL
+
+
+@pytest.mark.parametrize(
+    ("level", "reason"),
+    [
+        (0, FailureReason.OCCLUDED),
+        (128, FailureReason.LOW_QUALITY),
+        (255, FailureReason.LOW_QUALITY),
+    ],
+)
+@pytest.mark.parametrize("kind", ["auto", "roi"])
+def test_a_blank_crop_is_refused(level, reason, kind):
+    blank = np.full((64, 512), level, np.uint8)
+    with pytest.raises(ExtractionError) as caught:
+        Cropper("network", "unrolled")(blank, kind)
+    assert caught.value.reason is reason
+
+
+def test_the_least_texture_is_less_than_a_cameras_noise():
+    rng = np.random.default_rng(0)
+    crop = Cropper("network", "unrolled")
+    noisy = np.clip(np.round(100 + rng.normal(0, 1.0, (64, 512))), 1, 255).astype(np.uint8)
+    np.testing.assert_array_equal(crop(noisy).roi, noisy)
+
+
+@pytest.mark.parametrize("shape", [(200, 800), (480, 1920), (64, 511)])
+def test_a_band_of_another_size_is_neither_eye_image_nor_strip(shape):
+    rng = np.random.default_rng(0)
+    image = rng.integers(1, 256, shape, dtype=np.uint8)
+    with pytest.raises(ExtractionError, match="too wide for one eye") as caught:
+        Cropper("network", "unrolled")(image)
+    assert caught.value.reason is FailureReason.IMPLAUSIBLE_GEOMETRY
+    np.testing.assert_array_equal(Cropper("network", "unrolled")(image, "roi").roi, image)
+
+
+def test_arguments_of_other_types_are_told(crop):
+    with pytest.raises(ArgumentError, match="kind is 'iris'; choose one of auto, eye, roi"):
+        crop("eye.png", "iris")
+    for image in (b"bytes", 7, None):
+        with pytest.raises(ArgumentError, match=f"given as {type(image).__name__}; give a path"):
+            crop(image)

@@ -1,4 +1,5 @@
 import dataclasses
+import pickle
 import shutil
 import subprocess
 import sys
@@ -287,3 +288,39 @@ def test_threads_get_what_one_thread_gets(pixel_model, noisy_eye):
         together = list(pool.map(recognizer.embed, 5 * images))
     for number, embeddings in enumerate(together):
         np.testing.assert_array_equal(embeddings, alone[number % len(images)])
+
+
+def test_two_images_are_verified_without_a_template(recognizer, eye_files):
+    first, second, _ = eye_files
+    by_template = recognizer.verify(recognizer.enroll(first), second)
+    assert recognizer.verify(first, second) == by_template
+
+
+def test_a_recognizer_can_be_sent_to_another_process(recognizer, eye_files):
+    sent = pickle.loads(pickle.dumps(recognizer))
+    np.testing.assert_array_equal(sent.embed(eye_files[0]), recognizer.embed(eye_files[0]))
+    assert sent.origin == recognizer.origin
+
+
+def test_templates_of_another_length_are_refused(recognizer, eye_files):
+    template = recognizer.enroll(eye_files[0])
+    longer = np.append(template.embedding, np.float32(0.0))
+    other = Template(longer, template.origin, template.quality)
+    for call in (
+        lambda: recognizer.verify(other, template),
+        lambda: recognizer.verify(template, other),
+        lambda: recognizer.identify(template, {"other": other}),
+    ):
+        with pytest.raises(ModelError, match="has embeddings of 129 numbers"):
+            call()
+
+
+@pytest.mark.parametrize(
+    "change", [{"input_size": (8, 17)}, {"embedding_size": 127}, {"embedding_size": 10**400}]
+)
+def test_a_card_that_the_model_contradicts(pixel_model, tmp_path, change):
+    model = shutil.copy(pixel_model, tmp_path)
+    card = ModelCard.read(pixel_model.with_name("model_card.json"))
+    dataclasses.replace(card, **change).write(tmp_path / "model_card.json")
+    with pytest.raises(ModelError, match="takes crops of 8x16 and gives 128 numbers, but"):
+        IrisRecognizer(model)

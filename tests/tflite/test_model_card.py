@@ -126,7 +126,7 @@ def test_changed_file(card, folder):
         ModelCard.beside(folder / "mobiiris_float16.tflite")
 
 
-@pytest.mark.parametrize("text", ["", "{", "[1, 2]", "\xff\xfe"])
+@pytest.mark.parametrize("text", ["", "{", "[1, 2]", "\xff\xfe", "[" * 100_000, "9" * 5_000])
 def test_not_a_card(folder, text):
     path = folder / "model_card.json"
     path.write_text(text, encoding="latin-1")
@@ -152,6 +152,12 @@ def test_not_a_card(folder, text):
         ({"thresholds": {"eer": 0.1, "far_1e-2": 0.2}}, "thresholds.far_1e-3 is None"),
         ({"thresholds": {"eer": "high", "far_1e-2": 0.2, "far_1e-3": 1}}, "thresholds.eer"),
         ({"thresholds": {"eer": 0.1, "far_1e-2": float("nan"), "far_1e-3": 1}}, "far_1e-2 is nan"),
+        (
+            {"thresholds": {"eer": 0.1, "far_1e-2": -9, "far_1e-3": 0.3}},
+            "far_1e-2 is -9, not",
+        ),
+        ({"thresholds": {"eer": 0.1, "far_1e-2": 0.2, "far_1e-3": 10**400}}, "far_1e-3 is 1000"),
+        ({"thresholds": {"eer": 0.1, "far_1e-2": 0.4, "far_1e-3": 0.3}}, "far_1e-3 is below"),
         ({"files": {"a.tflite": {"sha256": "00"}}}, "files must give precision, sha256 and bytes"),
         ({"files": []}, "files is"),
     ],
