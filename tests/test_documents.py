@@ -11,7 +11,7 @@ import yaml
 from iris_tf.cli.app import app
 from iris_tf.config.pipeline_recipe import DatasetRecipe, LatencyRecipe, PipelineRecipe
 from iris_tf.config.release_recipe import FinishRecipe, ReleaseRecipe, StripsRecipe
-from iris_tf.config.segmenter_recipe import SegmenterPart, SegmenterRecipe
+from iris_tf.config.segmenter_recipe import SegmenterRecipe, SegmenterStage
 from iris_tf.config.training_recipe import (
     AugmentationRecipe,
     BatchRecipe,
@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[1]
 RECIPES = (
     TrainRecipe, NetworkRecipe, BatchRecipe, AugmentationRecipe, MarginRecipe, MiningRecipe,
     DistillationRecipe, OptimizerRecipe, ParameterGroupRecipe, PipelineRecipe, DatasetRecipe,
-    LatencyRecipe, ReleaseRecipe, StripsRecipe, FinishRecipe, SegmenterRecipe, SegmenterPart,
+    LatencyRecipe, ReleaseRecipe, StripsRecipe, FinishRecipe, SegmenterRecipe, SegmenterStage,
 )  # fmt: skip
 OUTSIDE_THE_SITE = [
     ROOT / "README.md",

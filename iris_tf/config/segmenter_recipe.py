@@ -9,7 +9,7 @@ from iris_tf.config.checks import Problem, between, folder_names, one_of, positi
 
 
 @dataclass
-class SegmenterPart:
+class SegmenterStage:
     """One stage of the segmenter's training; it starts from the weights of the previous one."""
 
     height: int = 192  # of what the network sees, in pixels; the width is 4/3 of it
@@ -43,7 +43,7 @@ class SegmenterRecipe:
     run: str = MISSING
     out: str = MISSING  # folder of the exported model and its card
     seed: int = 0
-    parts: dict[str, SegmenterPart] = MISSING  # by name, in this order; the last one is exported
+    parts: dict[str, SegmenterStage] = MISSING  # by name, in this order; the last one is exported
     validation_eyes: int = 500
     batch: int = 16
     weight_decay: float = 1e-4

@@ -1,3 +1,3 @@
-"""What training minimises: losses, miners, distillers, schedules and the weights of terms. Not
-the loop that does it.
+"""Training objectives: losses, miners, distillers, schedules and term weights. The training loop
+is in `iris_tf.training`.
 """

@@ -1,4 +1,4 @@
-"""Negatives from a band of distances behind the positive's."""
+"""Mining of negatives from a band of distances beyond the positive's."""
 
 from typing import Any, NamedTuple
 
@@ -6,15 +6,15 @@ import tensorflow as tf
 
 
 class MinedNegatives(NamedTuple):
-    """What the miner found for each anchor.
+    """Negative mined for each anchor.
 
     Attributes
     ----------
     indices : tensor of shape (anchors,)
-        int32 column of the chosen negative; -1 where the anchor has no valid
-        candidate at all (keep the sampled negative there).
+        int32 column of the mined negative; -1 where the anchor has no valid
+        candidate (keep the sampled negative there).
     in_band : tensor of shape (anchors,)
-        bool; False where the band was empty and the choice is a fallback.
+        bool; False where the band was empty and the negative is a fallback.
     """
 
     indices: tf.Tensor
@@ -30,37 +30,37 @@ def mine_negatives(
     random_keys: tf.Tensor,
     top_k: int = 5,
 ) -> MinedNegatives:
-    """Choose one negative per anchor (Eq. 6).
+    """Mine one negative per anchor (Eq. 6).
 
-    Uniformly at random among the valid candidates with
+    The negative is drawn uniformly from the valid candidates with
     ``d_ap + d_left < d_an < d_ap + d_right`` (warm-hard and semi-hard mining:
     ``d_left`` and ``d_right`` are the ratios of `MiningSchedule` times the
-    margin). Where no candidate qualifies: uniformly at random among the `top_k`
-    valid candidates of the smallest ``d_an`` (all of them, if fewer), equal
-    distances ranked by column. Runs under XLA, and lets no gradient through.
+    margin). If the band is empty, it is drawn uniformly from the `top_k` valid
+    candidates with the smallest ``d_an`` (all of them, if fewer); ties are ranked
+    by column. Compatible with XLA; no gradient flows through.
 
     Parameters
     ----------
     distances : tensor of shape (anchors, candidates)
-        d(a, n) of each anchor to each embedding of the batch, any float type;
+        d(a, n) from each anchor to each embedding of the batch, any float type;
         compared in float32.
     d_ap : tensor of shape (anchors,)
         d(a, p).
     valid : tensor of shape (anchors, candidates)
-        bool; which candidates are negatives of the anchor.
+        bool; whether a candidate is a negative of the anchor.
     d_left, d_right : float or scalar tensor
-        Edges of the band, both excluded, as distances beyond ``d_ap``.
+        Edges of the band, both exclusive, as distances beyond ``d_ap``.
     random_keys : tensor of shape (anchors, candidates)
-        float32, independent and uniform in [0, 1): of the candidates that
-        qualify, the one with the largest key is taken (of equal keys, the first).
-        The caller draws them, so that a seed determines the choice.
+        float32, independent and uniform in [0, 1). The qualifying candidate with
+        the largest key is chosen (on ties, the first). The caller draws the keys, so
+        the choice is determined by its seed.
     top_k : int
-        How many of the hardest the fallback chooses from.
+        Number of hardest candidates that the fallback draws from.
 
     Returns
     -------
     MinedNegatives
-        Indices, and whether they come from the band.
+        Indices, and whether they are from the band.
     """
     distances = tf.stop_gradient(tf.cast(distances, tf.float32))
     d_ap = tf.stop_gradient(tf.cast(d_ap, tf.float32))[:, tf.newaxis]
@@ -85,6 +85,6 @@ def mine_negatives(
 
 
 def _largest_key(keys: Any, qualifies: Any) -> Any:
-    """Column of the largest key among those that qualify, and whether any does, per row."""
+    """Per row: the qualifying column with the largest key, and whether any column qualifies."""
     chosen = tf.argmax(tf.where(qualifies, keys, -1.0), axis=1, output_type=tf.int32)
     return chosen, tf.reduce_any(qualifies, axis=1)

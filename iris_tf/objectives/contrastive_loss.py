@@ -1,4 +1,4 @@
-"""In-batch contrastive loss: every other identity of the batch is a negative."""
+"""In-batch contrastive loss: all images of other identities in the batch are negatives."""
 
 from typing import Any
 
@@ -6,26 +6,27 @@ from keras import ops
 
 
 def contrastive_loss(embeddings: Any, labels: Any, temperature: float = 1.0 / 16.0) -> Any:
-    """Softmax cross-entropy of finding the images of the same identity in the batch.
+    """Softmax cross-entropy of retrieving images of the same identity from the batch.
 
-    For each ordered pair (a, p) of one identity, ``-log(exp(s_ap / T) / (exp(s_ap
-    / T) + sum_n exp(s_an / T)))`` with cosine similarities s, n all images of
-    other identities: the loss of Sohn (2016, N-pair) and van den Oord et al.
-    (2018, InfoNCE) with the pairs of Khosla et al. (2020, L_out), except that other
-    positives are left out of the denominator.
+    The loss of an ordered pair (a, p) of one identity is ``-log(exp(s_ap / T) /
+    (exp(s_ap / T) + sum_n exp(s_an / T)))``, where s is the cosine similarity and n
+    runs over all images of other identities. This is the loss of Sohn (2016, N-pair)
+    and van den Oord et al. (2018, InfoNCE) over the pairs of Khosla et al. (2020,
+    L_out), with the other positives excluded from the denominator.
 
     Parameters
     ----------
     embeddings : tensor of shape (batch, D), float32
-        Of unit length.
+        Unit length.
     labels : tensor of shape (batch,), integer
+        Identity of each image.
     temperature : float
         T, above 0.
 
     Returns
     -------
     tensor of shape (batch,)
-        Mean over the positives of each image; 0 for an image without any.
+        Mean over the positives of each image; 0 for an image without positives.
     """
     similarity = ops.matmul(embeddings, ops.transpose(embeddings)) / temperature
     same = ops.equal(labels[:, None], labels[None, :])

@@ -12,18 +12,18 @@ from iris_tf.objectives.triplet_objective import triplet_schedules
 
 
 class ContrastiveObjective(Objective):
-    """Mean of `contrastive_loss` over the images; every negative of the batch counts.
+    """Mean `contrastive_loss` over the images, with all negatives of the batch (no mining).
 
-    Nothing is mined. The term ``contrastive`` compares this replica's own images with those of
-    all replicas. Metric: ``matched_share`` of the images whose most similar other image is of
-    the same identity, 0..1.
+    The term ``contrastive`` compares this replica's images with those of all replicas. Metric:
+    ``matched_share``, 0..1, the share of images whose most similar other image has the same
+    identity.
 
     Parameters
     ----------
     temperature : float
         Above 0.
     schedules : mapping of str to Schedule, optional
-        Recorded, and not used.
+        Recorded in the history only; not used by the loss.
     """
 
     term_names = ("contrastive",)
@@ -36,12 +36,12 @@ class ContrastiveObjective(Objective):
     @classmethod
     def from_recipe(cls, recipe: TrainRecipe) -> "ContrastiveObjective":
         """Objective of a recipe with ``objective: contrastive``."""
-        # The history of such a run has always had the columns of the triplets' schedules, and a
-        # run that an earlier version began goes on with the columns that it has.
+        # History files of contrastive runs have the columns of the triplet schedules. They are
+        # kept, so that a run started by an earlier version resumes with the same columns.
         return cls(recipe.temperature, triplet_schedules(recipe))
 
     def compute(self, batch: StepBatch) -> Losses:
-        """See the class."""
+        """Compute the loss term and the metric; see the class."""
         embeddings, labels = batch.student.embedding, batch.labels
         losses = contrastive_loss(embeddings, labels, self.temperature)
         similarity = tf.matmul(embeddings, embeddings, transpose_b=True)

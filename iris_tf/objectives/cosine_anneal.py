@@ -1,4 +1,4 @@
-"""The cosine curve that all schedules of the paper share."""
+"""Cosine annealing, shared by all schedules of the paper."""
 
 import math
 
@@ -7,17 +7,17 @@ def cosine_anneal(m0: float, m1: float, t: float, t_start: float, t_end: float) 
     """Cosine annealing from `m0` at `t_start` to `m1` at `t_end`.
 
     ``m0 - (m0 - m1) / 2 * (1 - cos(pi * (t - t_start) / (t_end - t_start)))``,
-    Eq. 4 of MobiIris. It may rise or fall.
+    Eq. 4 of MobiIris. The value may rise or fall.
 
     Parameters
     ----------
     m0, m1 : float
-        First and last value.
+        Initial and final value.
     t : float
         Time, in the unit of `t_start` and `t_end` (epochs or steps).
     t_start, t_end : float
-        Times of the first and the last value. Outside them the value stays at
-        the nearer end. Where both are the same, the value is `m1` from there on.
+        Times of the initial and the final value; outside this interval the value is
+        clamped. If both are equal, the value is `m1` from there on.
 
     Returns
     -------

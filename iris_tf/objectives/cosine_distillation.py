@@ -6,18 +6,18 @@ from keras import ops
 
 
 def cosine_distillation(student: Any, teacher: Any) -> Any:
-    """Cosine distance of each student embedding to the teacher's (Eqs. 7-8).
+    """Cosine distance between student and teacher embeddings (Eqs. 7-8).
 
-    ``1 - cos(s_x, t_x)`` per row. With the anchors', positives' and negatives'
-    embeddings in the rows, the mean over all rows is the paper's
-    ``1/3 * sum over x in {a, p, n} of delta_x (1 - cos(s_x, t_x))`` for
-    delta_x = 1; Eq. 9 adds it to the triplet loss with weight alpha.
+    ``1 - cos(s_x, t_x)`` per row. If the rows are the embeddings of anchors, positives
+    and negatives, the mean over all rows is the paper's
+    ``1/3 * sum over x in {a, p, n} of delta_x (1 - cos(s_x, t_x))`` with
+    delta_x = 1. Eq. 9 adds it to the triplet loss with weight alpha.
 
     Parameters
     ----------
     student, teacher : tensor of shape (..., dimensions)
-        Embeddings of the same images; any float type, any length. No gradient
-        flows to the teacher.
+        Embeddings of the same images, any float type, not necessarily of unit length.
+        No gradient flows into the teacher.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Euclidean distances with a gradient that is finite everywhere."""
+"""Euclidean distances with finite gradients everywhere."""
 
 from typing import Any
 
@@ -6,16 +6,16 @@ from keras import ops
 
 
 def euclidean_distances(a: Any, b: Any) -> Any:
-    """Distance of each row of `a` to the same row of `b`.
+    """Distance between corresponding rows of `a` and `b`.
 
-    The gradient is 0 where two rows are equal (the square root's own would be
+    The gradient is 0 where two rows are equal (the gradient of the square root is
     infinite there, and 0 x infinity would turn the weights into NaN).
 
     Parameters
     ----------
     a, b : tensor of shape (..., dimensions)
-        Any float type; computed in float32, for the sum of squares of small
-        differences vanishes in float16.
+        Any float type; computed in float32, because the sum of squares of small
+        differences underflows in float16.
 
     Returns
     -------
@@ -27,18 +27,18 @@ def euclidean_distances(a: Any, b: Any) -> Any:
 
 
 def pairwise_distances(a: Any, b: Any) -> Any:
-    """Distance of every row of `a` to every row of `b`, both of unit length.
+    """Distance between every row of `a` and every row of `b`, both of unit length.
 
-    From ``|x - y|^2 = 2 - 2 x.y``, so one matrix product: made for mining. Near 0
-    it is only good to about 5e-4 (``2 - 2 x.y`` cancels); the loss itself should
-    use `euclidean_distances`.
+    Computed from ``|x - y|^2 = 2 - 2 x.y``, with a single matrix product. Meant for
+    mining: near 0 it is only accurate to about 5e-4 (cancellation in ``2 - 2 x.y``),
+    so losses should use `euclidean_distances`.
 
     Parameters
     ----------
     a : tensor of shape (n, dimensions)
         Rows of unit length, any float type; computed in float32.
     b : tensor of shape (m, dimensions)
-        The same.
+        Rows of unit length.
 
     Returns
     -------
@@ -50,8 +50,8 @@ def pairwise_distances(a: Any, b: Any) -> Any:
 
 
 def _safe_sqrt(squared: Any) -> Any:
-    """Square root that is 0, with gradient 0, for arguments that are not positive."""
+    """Square root; value and gradient are 0 for arguments of 0 or below."""
     positive = squared > 0
-    # Both `where` are needed: the inner one keeps sqrt's infinite slope at 0 out
-    # of the gradient, which the outer one would multiply by 0 and make NaN.
+    # Both `where` are needed: the inner one keeps the infinite derivative of sqrt at 0 out of
+    # the gradient, since the outer one would multiply it by 0, which is NaN.
     return ops.where(positive, ops.sqrt(ops.where(positive, squared, 1.0)), 0.0)

@@ -1,4 +1,4 @@
-"""An objective together with a distiller."""
+"""Objective combined with a distiller."""
 
 import keras
 
@@ -6,7 +6,7 @@ from iris_tf.objectives.objective import Distiller, Losses, Objective, StepBatch
 
 
 class DistilledObjective(Objective):
-    """Terms of an objective, and those of a distiller over the images that it compares.
+    """Terms of an objective, plus the terms of a distiller over the images that it compares.
 
     Parameters
     ----------
@@ -21,13 +21,13 @@ class DistilledObjective(Objective):
         self.scheduled = {**objective.scheduled, **distiller.scheduled}
         self.term_names = objective.term_names + distiller.term_names
         self.metric_names = objective.metric_names + distiller.metric_names
-        self.taught_terms = objective.taught_terms + distiller.taught_terms
+        self.teacher_terms = objective.teacher_terms + distiller.teacher_terms
 
     def compute(self, batch: StepBatch) -> Losses:
-        """Those of both."""
+        """Compute the terms and metrics of both."""
         own = self.objective.compute(batch)
-        taught = self.distiller.compute(batch._replace(rows=own.rows))
-        return Losses(own.terms | taught.terms, own.metrics | taught.metrics, own.rows)
+        distilled = self.distiller.compute(batch._replace(rows=own.rows))
+        return Losses(own.terms | distilled.terms, own.metrics | distilled.metrics, own.rows)
 
     def begin_epoch(self, epoch: int) -> None:
         """Set the scheduled values of both."""
@@ -35,9 +35,9 @@ class DistilledObjective(Objective):
         self.distiller.begin_epoch(epoch)
 
     def parameter_groups(self) -> dict[str, list[keras.Variable]]:
-        """Of both."""
+        """Parameter groups of both."""
         return self.objective.parameter_groups() | self.distiller.parameter_groups()
 
     def collapse(self, logs: dict[str, float]) -> str:
-        """What the objective says."""
+        """Collapse as detected by the objective."""
         return self.objective.collapse(logs)

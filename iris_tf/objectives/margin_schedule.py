@@ -1,20 +1,20 @@
-"""The margin of the triplet loss over epochs."""
+"""Schedule of the triplet margin."""
 
 from dataclasses import dataclass
 
 from iris_tf.objectives.cosine_anneal import cosine_anneal
-from iris_tf.objectives.training_stages import Phases
+from iris_tf.objectives.training_stages import TrainingStages
 
 
 @dataclass(frozen=True)
 class MarginSchedule:
-    """Dynamic margin m(t) of MobiIris (Eq. 5), read by mining and loss alike.
+    """Dynamic margin m(t) of MobiIris (Eq. 5), used by both miner and loss.
 
-    Constant during warm-up; one cosine over the first half of the remaining
-    epochs, another over the second half. Each cosine starts exactly at its first
-    value in its half's first epoch and reaches its second value exactly in its
-    half's last epoch; a half of a single epoch takes the second value. An odd
-    epoch belongs to the first half.
+    The margin is constant during warm-up, follows one cosine over the first half of
+    the remaining epochs and another over the second half. Each cosine is exactly at
+    its initial value in the first epoch of its half and exactly at its final value in
+    the last; a half of a single epoch takes the final value. If the number of
+    remaining epochs is odd, the first half is one epoch longer.
 
     Attributes
     ----------
@@ -23,12 +23,12 @@ class MarginSchedule:
     medi, post : tuple of float
         (M0, M1) of M_medi and of M_post.
     warm_epochs, epochs : int
-        See `Phases`; 8 and 40 in the paper.
+        See `TrainingStages`; 8 and 40 in the paper.
 
     Raises
     ------
     RecipeError
-        If the epochs do not fit.
+        If `epochs` and `warm_epochs` are inconsistent.
 
     Examples
     --------
@@ -44,14 +44,14 @@ class MarginSchedule:
     epochs: int
 
     def __post_init__(self) -> None:
-        Phases(self.warm_epochs, self.epochs)  # raises where the epochs do not fit
+        TrainingStages(self.warm_epochs, self.epochs)  # raises if they are inconsistent
 
     def __call__(self, epoch: int) -> float:
         """Margin in `epoch`, counted from 0."""
-        phases = Phases(self.warm_epochs, self.epochs)
-        if phases.is_warm(epoch):
+        stages = TrainingStages(self.warm_epochs, self.epochs)
+        if stages.is_warm(epoch):
             return self.warm
-        first, last = phases.first_half
+        first, last = stages.first_half
         if epoch <= last:
             return cosine_anneal(*self.medi, epoch, first, last)
-        return cosine_anneal(*self.post, epoch, *phases.second_half)
+        return cosine_anneal(*self.post, epoch, *stages.second_half)

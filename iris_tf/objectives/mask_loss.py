@@ -1,4 +1,4 @@
-"""Loss of segmentation masks."""
+"""Segmentation mask loss."""
 
 from typing import Any
 
@@ -9,9 +9,9 @@ from keras import ops
 def mask_loss(targets: Any, logits: Any, smoothing: float = 100.0) -> Any:
     """Cross-entropy plus Dice loss of each mask.
 
-    ``mean(BCE) + 1 - (2 * sum(t * p) + s) / (sum(t) + sum(p) + s)``, the first for
-    each pixel's sake, the second for the mask's, however small it is (Milletari
-    et al., 2016, without squares).
+    ``mean(BCE) + 1 - (2 * sum(t * p) + s) / (sum(t) + sum(p) + s)``. Cross-entropy
+    weights all pixels equally; Dice measures overlap regardless of the size of the
+    mask (Milletari et al., 2016, without squares).
 
     Parameters
     ----------
@@ -19,7 +19,7 @@ def mask_loss(targets: Any, logits: Any, smoothing: float = 100.0) -> Any:
         Coverage, 0..1.
     logits : tensor of shape (batch, height, width, channels)
     smoothing : float
-        s, in pixels: an empty mask costs little for a few pixels too many.
+        s, in pixels; keeps the loss of an empty mask small for a few false positives.
 
     Returns
     -------
@@ -30,7 +30,7 @@ def mask_loss(targets: Any, logits: Any, smoothing: float = 100.0) -> Any:
     >>> float(mask_loss(ops.ones((1, 4, 4, 1)), 50.0 * ops.ones((1, 4, 4, 1)))[0, 0])
     0.0
     """
-    # Written out, because Keras's own averages over channels.
+    # Written out, because the loss of Keras averages over channels.
     entropy = ops.relu(logits) - logits * targets + ops.log1p(ops.exp(-ops.abs(logits)))
     entropy = ops.mean(entropy, axis=(1, 2))
     found = ops.sigmoid(logits)
@@ -44,5 +44,5 @@ class MaskLoss(keras.losses.Loss):
     """`mask_loss`, averaged over channels and batch."""
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        """Loss of each image (batch,)."""
+        """Loss per image, of shape (batch,)."""
         return ops.mean(mask_loss(y_true, y_pred), axis=-1)

@@ -1,4 +1,4 @@
-"""What an objective is given and gives, and the interface of all objectives."""
+"""Interface of training objectives, with their inputs and outputs."""
 
 from typing import NamedTuple
 
@@ -9,52 +9,52 @@ from iris_tf.objectives.scheduled import Scheduled
 
 
 class Outputs(NamedTuple):
-    """What a network says about the images of a batch.
+    """Outputs of a network for a batch of images.
 
     Attributes
     ----------
     embedding : tensor of shape (rows, D)
-        Of unit length.
+        Unit length.
     """
 
     embedding: tf.Tensor
 
 
 class StepBatch(NamedTuple):
-    """All that an objective may know of one training step.
+    """Inputs of an objective for one training step.
 
-    In a distributed training every replica is given the outputs of all replicas, so that the
-    negatives of all are its candidates, and computes the losses of its own rows.
+    In distributed training, each replica receives the outputs of all replicas, so that it can
+    mine negatives from all of them, and computes the losses of its own rows.
 
     Attributes
     ----------
     student : Outputs
-        Of all replicas; the gradient flows into them.
+        Student outputs of all replicas; gradients flow into them.
     teacher : Outputs or None
-        Of all replicas, for the same images; None without a teacher. Meaningless where `asked` is
-        False.
+        Teacher outputs of all replicas for the same images; None without a teacher. Undefined
+        where `queried` is False.
     labels : tensor of shape (rows,), int32
         Identities.
-    asked : tensor of shape (rows,), bool
-        About which images the teacher was asked (delta_x of Eq. 7).
-    consulted : scalar tensor, bool
-        Whether the teacher was asked at all in this step.
+    queried : tensor of shape (rows,), bool
+        Whether the row has a teacher output (delta_x of Eq. 7).
+    teacher_active : scalar tensor, bool
+        Whether the teacher was run in this step.
     rows : tensor of shape (counted,), int32
-        Rows over which the losses are averaged: this replica's own, or the rows that
-        another objective compared, see `Losses`; a row may occur several times.
+        Rows to average the losses over: the rows of this replica, or those that another
+        objective compared (see `Losses`). A row may occur more than once.
     groups, group_size : int
-        This replica's own rows are so many groups of so many images, in this order.
+        This replica has `groups` groups of `group_size` images, group by group.
     step : scalar tensor, int32
-        Number of the step, for random choices.
+        Step counter, used as a seed.
     replica : scalar tensor or int
-        Number of this replica; its own rows begin at ``replica * groups * group_size``.
+        Index of this replica; its rows start at ``replica * groups * group_size``.
     """
 
     student: Outputs
     teacher: Outputs | None
     labels: tf.Tensor
-    asked: tf.Tensor
-    consulted: tf.Tensor
+    queried: tf.Tensor
+    teacher_active: tf.Tensor
     rows: tf.Tensor
     groups: int
     group_size: int
@@ -63,21 +63,21 @@ class StepBatch(NamedTuple):
 
     @property
     def first(self) -> tf.Tensor | int:
-        """Number of this replica's first own row."""
+        """Index of the first row of this replica."""
         return self.replica * self.groups * self.group_size
 
 
 class Losses(NamedTuple):
-    """What an objective says about one step.
+    """Loss terms and metrics of one step.
 
     Attributes
     ----------
     terms : dict of str to scalar tensor
-        Unweighted, by the names of `Objective.term_names`.
+        Unweighted loss terms, keyed by `Objective.term_names`.
     metrics : dict of str to scalar tensor
-        By the names of `Objective.metric_names`.
+        Keyed by `Objective.metric_names`.
     rows : tensor of shape (counted,), int32
-        Rows of the images that the terms compare; a distiller averages over the same ones.
+        Rows of the images that the terms compare; a distiller averages over the same rows.
     """
 
     terms: dict[str, tf.Tensor]
@@ -86,11 +86,11 @@ class Losses(NamedTuple):
 
 
 class Objective(Scheduled):
-    """What is minimised, as named terms.
+    """Named loss terms to minimise.
 
-    An objective owns what belongs to it: trainable variables made with `add_weight` (class
-    centres, projections), the values that follow a schedule, its metrics, and the share of them
-    that a resumed training needs. The training step knows no term by name.
+    An objective owns its trainable variables, created with `add_weight` (class centres,
+    projections), its scheduled values, its metrics and the state needed to resume training. The
+    training step refers to no term by name.
 
     Subclasses set the class attributes and implement `compute`. They are registered by name in
     `iris_tf.objectives.registry`.
@@ -98,17 +98,21 @@ class Objective(Scheduled):
     Attributes
     ----------
     term_names, metric_names : tuple of str
-        What `compute` gives. The weighted terms are recorded as ``<name>_loss``.
-    taught_terms : tuple of str
-        Terms that need the teacher, who is not asked while all of them have weight 0.
+        Keys of the terms and metrics that `compute` returns. The weighted terms are recorded as
+        ``<name>_loss``.
+    teacher_terms : tuple of str
+        Terms that need the teacher. The teacher is skipped while all of them have weight 0.
     """
 
     term_names: tuple[str, ...] = ()
     metric_names: tuple[str, ...] = ()
-    taught_terms: tuple[str, ...] = ()
+    teacher_terms: tuple[str, ...] = ()
 
     def compute(self, batch: StepBatch) -> Losses:
-        """Terms and metrics of one step, averaged over ``batch.rows`` or what they are used for."""
+        """Compute terms and metrics of one step.
+
+        They are averaged over ``batch.rows``, or over the pairs or triplets of these rows.
+        """
         raise NotImplementedError
 
     @property
@@ -117,27 +121,26 @@ class Objective(Scheduled):
         return (*(f"{name}_loss" for name in self.term_names), *self.metric_names)
 
     def parameter_groups(self) -> dict[str, list[keras.Variable]]:
-        """Own trainable variables by the name of the optimiser's group that trains them."""
+        """Trainable variables of the objective, by parameter group of the optimiser."""
         return {}
 
     def collapse(self, logs: dict[str, float]) -> str:
-        """Say by what the means of an epoch show that all embeddings fall onto one point.
+        """Describe the sign of collapsed embeddings in the mean values of an epoch.
 
-        Empty where they show no such thing.
+        Empty if there is none.
         """
         return ""
 
 
 class Distiller(Objective):
-    """An objective that compares student and teacher.
+    """Objective that compares student and teacher.
 
-    Its losses are means over ``batch.rows``, to which a row that was not asked about contributes
-    0.
+    Its losses are means over ``batch.rows``; rows without a teacher query contribute 0.
     """
 
     @staticmethod
     def check_sizes(student: int, teacher: int) -> None:
-        """Refuse a teacher whose embeddings the distiller cannot compare with the student's.
+        """Check that the distiller can compare the embeddings of student and teacher.
 
         Parameters
         ----------
@@ -147,4 +150,5 @@ class Distiller(Objective):
         Raises
         ------
         ModelError
+            If it cannot.
         """

@@ -1,4 +1,4 @@
-"""Objectives, distillers and weights of terms by their names in recipes."""
+"""Objectives, distillers and term weights, by their names in recipes."""
 
 from collections.abc import Callable
 
@@ -20,10 +20,10 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "triplet": TripletObjective,
     "contrastive": ContrastiveObjective,
 }
-"""By the recipe's `objective`; each has a class method ``from_recipe(recipe)``."""
+"""Keyed by the recipe's `objective`; each has a class method ``from_recipe(recipe)``."""
 
 DISTILLERS: dict[str, type[Distiller]] = {"cosine": CosineDistiller}
-"""By the recipe's `distillation.distiller`; each has a class method ``from_recipe(recipe)``."""
+"""Keyed by `distillation.distiller`; each has a class method ``from_recipe(recipe)``."""
 
 
 def _constant(recipe: TrainRecipe) -> TermWeights:
@@ -40,11 +40,11 @@ TERM_WEIGHTS: dict[str, Callable[[TrainRecipe], TermWeights]] = {
     "constant": _constant,
     "scheduled": _scheduled,
 }
-"""By the recipe's `distillation.term_weights`."""
+"""Keyed by the recipe's `distillation.term_weights`."""
 
 
 def build_objective(recipe: TrainRecipe) -> Objective:
-    """The objective that a recipe names, with its distiller where there is a teacher."""
+    """Build the objective of a recipe, with its distiller if the recipe has a teacher."""
     objective = OBJECTIVES[recipe.objective].from_recipe(recipe)
     if recipe.distillation.teacher is None:
         return objective
@@ -53,5 +53,5 @@ def build_objective(recipe: TrainRecipe) -> Objective:
 
 
 def build_term_weights(recipe: TrainRecipe) -> TermWeights:
-    """The weights that a recipe names: alpha of Eq. 9 for distillation, 1 for all else."""
+    """Build the term weights of a recipe: alpha of Eq. 9 for distillation, 1 for other terms."""
     return TERM_WEIGHTS[recipe.distillation.term_weights](recipe)

@@ -1,4 +1,4 @@
-"""Values that follow a schedule over the epochs, as variables that a compiled step reads."""
+"""Scheduled values, held in variables that the compiled training step reads."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -6,27 +6,27 @@ from typing import Any
 import keras
 
 Schedule = Callable[[int], float]
-"""Epoch, counted from 0, to the value in it."""
+"""Maps an epoch, counted from 0, to a value."""
 
 
 class Scheduled(keras.layers.Layer):
-    """Holds values that change from epoch to epoch.
+    """Holder of values that are updated once per epoch.
 
-    A Keras layer for what comes with one: its variables, and those of what it holds, are found,
-    and lie where the strategy of a distributed training wants them. It is never called.
+    It is a Keras layer, although never called, because layers track their own and nested
+    variables and place them as the distribution strategy requires.
 
     Parameters
     ----------
     schedules : mapping of str to Schedule
-        By the names under which the values are recorded.
+        Keyed by the names under which the values are recorded.
     **kwargs
-        Of `keras.layers.Layer`.
+        Passed to `keras.layers.Layer`.
 
     Attributes
     ----------
     scheduled : dict of str to keras.Variable
-        Current values, float32 scalars; 0 until `begin_epoch`. Not part of a training's saved
-        state, since the epoch determines them.
+        Current values, float32 scalars; 0 until `begin_epoch`. Not saved in checkpoints, because
+        the epoch determines them.
     """
 
     def __init__(self, schedules: Mapping[str, Schedule], **kwargs: Any):
@@ -43,14 +43,14 @@ class Scheduled(keras.layers.Layer):
 
     @property
     def saved_variables(self) -> list[keras.Variable]:
-        """Variables that a resumed training needs, always in the same order."""
+        """Variables needed to resume training, in a fixed order."""
         return self.trainable_variables
 
     def begin_epoch(self, epoch: int) -> None:
-        """Set all values for `epoch`, counted from 0."""
+        """Update all values for `epoch`, counted from 0."""
         for name, schedule in self._schedules:
             self.scheduled[name].assign(schedule(epoch))
 
     def scheduled_values(self) -> dict[str, float]:
-        """Current values by name, for the record."""
+        """Current values by name, for the history."""
         return {name: float(variable.numpy()) for name, variable in self.scheduled.items()}

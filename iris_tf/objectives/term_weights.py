@@ -1,4 +1,4 @@
-"""How the named terms of an objective become one loss."""
+"""Weighting of loss terms."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import ClassVar, NamedTuple
@@ -8,25 +8,25 @@ import tensorflow as tf
 from iris_tf.objectives.scheduled import Schedule, Scheduled
 
 GradientNorm = Callable[[tf.Tensor], tf.Tensor]
-"""A term to the Euclidean norm of its gradient on all that is trained."""
+"""Maps a loss term to the Euclidean norm of its gradient over all trainable variables."""
 
 
 class TermWeights(Scheduled):
-    """Weights of named terms; the loss is the sum of the weighted terms.
+    """Weights of named loss terms. The loss is the sum of the weighted terms.
 
     Attributes
     ----------
     reads_gradients : bool
-        Whether `weigh` uses `gradient_norm`; only then does the step keep the tape that
-        can answer it several times, which costs memory.
+        Whether `weigh` uses `gradient_norm`. Only then does the training step use a persistent
+        gradient tape, which costs memory.
     """
 
     reads_gradients: ClassVar[bool] = False
 
     def active(self, terms: Iterable[str]) -> tf.Tensor:
-        """Whether any of these terms has a weight other than 0 now; a bool scalar.
+        """Whether any of these terms currently has a nonzero weight, as a bool scalar.
 
-        Asked before the terms are computed: where it is False the teacher need not be asked.
+        Evaluated before the terms are computed, so that the teacher can be skipped.
         """
         raise NotImplementedError
 
@@ -39,23 +39,23 @@ class TermWeights(Scheduled):
         ----------
         terms : mapping of str to scalar tensor
         gradient_norm : callable
-            See `GradientNorm`; for weights that depend on how hard the terms pull.
+            See `GradientNorm`; for weights that depend on the gradient norms of the terms.
 
         Returns
         -------
         dict of str to scalar tensor
-            Weighted terms, by the same names; no gradient flows through the weights.
+            Weighted terms under the same names; no gradient flows through the weights.
         """
         raise NotImplementedError
 
 
 class ConstantWeights(TermWeights):
-    """The same weights in all steps.
+    """Constant weights.
 
     Parameters
     ----------
     weights : mapping of str to float, optional
-        By the names of terms; those that are not named have weight 1.
+        Weight by term name; 1 for terms that are not listed.
     """
 
     def __init__(self, weights: Mapping[str, float] | None = None):
@@ -74,11 +74,12 @@ class ConstantWeights(TermWeights):
 
 
 class ScheduledWeight(NamedTuple):
-    """The course of one term's weight.
+    """Schedule of the weight of one term.
 
     Attributes
     ----------
     term : str
+        Name of the term.
     recorded : str
         Name under which the weight is recorded.
     schedule : Schedule
@@ -90,7 +91,7 @@ class ScheduledWeight(NamedTuple):
 
 
 class ScheduledWeights(TermWeights):
-    """Weights that follow the epochs; terms without a schedule have weight 1.
+    """Weights as functions of the epoch; terms without a schedule have weight 1.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The phases of a training run, counted in epochs from 0."""
+"""Training stages, in epochs counted from 0."""
 
 from dataclasses import dataclass
 
@@ -6,21 +6,21 @@ from iris_tf.support.errors import RecipeError
 
 
 @dataclass(frozen=True)
-class Phases:
-    """Warm-up, and the two halves of what remains (Eq. 5).
+class TrainingStages:
+    """Warm-up, and the semi-hard stage with its two halves (Eq. 5).
 
     Attributes
     ----------
     warm_epochs : int
         Epochs ``0 .. warm_epochs - 1`` are the warm-up (the paper's epochs 1..8
-        are 0..7). The rest is the semi-hard phase.
+        are 0..7). The remaining epochs are the semi-hard stage.
     epochs : int
-        Epochs of the run.
+        Number of epochs of the run.
 
     Raises
     ------
     RecipeError
-        If there is no epoch, or `warm_epochs` is not within 0..epochs.
+        If `epochs` is below 1, or `warm_epochs` is outside 0..epochs.
     """
 
     warm_epochs: int
@@ -36,20 +36,20 @@ class Phases:
 
     @property
     def first_half(self) -> tuple[int, int]:
-        """First and last epoch of the first half; the odd epoch, if any, belongs to it."""
+        """First and last epoch of the first half, which is the longer one if the count is odd."""
         rest = self.epochs - self.warm_epochs
         return self.warm_epochs, self.warm_epochs + (rest + 1) // 2 - 1
 
     @property
     def second_half(self) -> tuple[int, int]:
-        """First and last epoch of the second half; empty (first > last) if too few remain."""
+        """First and last epoch of the second half; first > last if it is empty."""
         return self.first_half[1] + 1, self.epochs - 1
 
     @property
     def semi_hard(self) -> tuple[int, int]:
-        """First and last epoch after the warm-up; empty (first > last) without any."""
+        """First and last epoch after the warm-up; first > last if there are none."""
         return self.warm_epochs, self.epochs - 1
 
     def is_warm(self, epoch: int) -> bool:
-        """Whether `epoch` lies in the warm-up."""
+        """Whether `epoch` is in the warm-up."""
         return epoch < self.warm_epochs

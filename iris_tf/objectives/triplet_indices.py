@@ -1,4 +1,4 @@
-"""Which triplets a grouped batch holds."""
+"""Triplets of a grouped batch."""
 
 from typing import NamedTuple
 
@@ -6,10 +6,10 @@ import numpy as np
 
 
 class TripletIndices(NamedTuple):
-    """Row numbers into a batch that was flattened to (groups * group_size, ...).
+    """Row indices into a batch flattened to (groups * group_size, ...).
 
-    All three are int32 arrays of shape (triplets,); `negative` is what
-    sampling chose, before mining replaces it.
+    All three are int32 arrays of shape (triplets,); `negative` is the sampled
+    negative, which mining replaces.
     """
 
     anchor: np.ndarray
@@ -18,15 +18,15 @@ class TripletIndices(NamedTuple):
 
 
 def triplet_indices(layout: str, groups: int, group_size: int) -> TripletIndices:
-    """Triplets that a grouped batch holds.
+    """Index the triplets of a grouped batch.
 
     Parameters
     ----------
     layout : str
         ``"triplet"``: a group is (anchor, positive, negative), Algorithm 2.
-        ``"balanced"``: a group is `group_size` images of one identity; every
-        ordered pair of them is (anchor, positive), and the negative is the
-        first image of the next group.
+        ``"balanced"``: a group is `group_size` images of one identity; each ordered
+        pair of them is an (anchor, positive) pair, and the negative is the first
+        image of the next group.
     groups, group_size : int
         Shape of the batch.
     """

@@ -14,13 +14,13 @@ def triplet_loss(d_ap: Any, d_an: Any, margin: Any, reduction: str = "mean") -> 
     ----------
     d_ap, d_an : tensor of shape (triplets,)
         Distance of each anchor to its positive and to its negative. Any distance
-        will do; MobiIris has Euclidean distance on unit vectors.
+        works; MobiIris uses the Euclidean distance of unit vectors.
     margin : float or scalar tensor
         m.
     reduction : {"mean", "active"}
-        "mean" averages over all triplets, as Eq. 3 is printed. "active" averages
-        over those whose loss is above 0, so that the gradient does not fade as
-        more and more triplets are easy; it is 0 if there are none.
+        "mean" averages over all triplets, as in Eq. 3. "active" averages over the
+        triplets with a nonzero loss, so that the gradient does not vanish as more
+        triplets become easy; it is 0 if there are none.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Mined triplets with a dynamic margin: MobiIris's own objective."""
+"""Triplet objective of MobiIris: mined negatives and a dynamic margin."""
 
 from collections.abc import Mapping
 
@@ -14,44 +14,45 @@ from iris_tf.objectives.scheduled import Schedule
 from iris_tf.objectives.triplet_indices import triplet_indices
 from iris_tf.objectives.triplet_loss import triplet_loss
 
-_REPLICA_SEEDS = 7919  # a prime between the seeds of replicas keeps their choices apart
+_REPLICA_SEEDS = 7919  # seed offset between replicas, a prime, so that they draw independently
 
 
 def triplet_schedules(recipe: TrainRecipe) -> dict[str, Schedule]:
-    """Margin of Eq. 5 and ratios of Eq. 6 over the epochs of a recipe."""
+    """Schedules of the margin (Eq. 5) and the mining ratios (Eq. 6) of a recipe."""
     margin, mining = recipe.margin, recipe.mining
-    course = recipe.warm_epochs, recipe.epochs
+    epochs = recipe.warm_epochs, recipe.epochs
     (medi_from, medi_to), (post_from, post_to) = margin.medi, margin.post
     left, right = zip(mining.warm_ratios, mining.final_ratios, strict=True)
-    ratios = MiningSchedule(left, right, *course)
+    ratios = MiningSchedule(left, right, *epochs)
     return {
-        "margin": MarginSchedule(margin.warm, (medi_from, medi_to), (post_from, post_to), *course),
+        "margin": MarginSchedule(margin.warm, (medi_from, medi_to), (post_from, post_to), *epochs),
         "ratio_left": lambda epoch: ratios(epoch)[0],
         "ratio_right": lambda epoch: ratios(epoch)[1],
     }
 
 
 class TripletObjective(Objective):
-    """Triplet loss with dynamic margin and negatives mined from a band (Eqs. 3-6).
+    """Triplet loss with dynamic margin and band-mined negatives (Eqs. 3-6).
 
-    The term ``triplet`` is the mean of ``max(d(a, p) - d(a, n) + m, 0)`` over this replica's
-    triplets, with n the mined negative of all replicas' images. It compares the anchors,
-    positives and mined negatives, in this order.
+    The term ``triplet`` is the mean of ``max(d(a, p) - d(a, n) + m, 0)`` over the triplets of
+    this replica, where n is mined from the images of all replicas. The compared rows are the
+    anchors, positives and mined negatives, in this order.
 
-    Metrics: ``active_share`` of the triplets with a loss above 0, ``fallback_share`` of those
-    whose band was empty, both 0..1; ``negative_distance``, the mean of d(a, n), 0..2.
+    Metrics: ``active_share``, the share of triplets with a loss above 0, and
+    ``fallback_share``, the share whose band was empty, both 0..1; ``negative_distance``, the
+    mean of d(a, n), 0..2.
 
     Parameters
     ----------
     layout : str
-        Of the batches, see `triplet_indices`.
+        Batch layout, see `triplet_indices`.
     hardest : int
-        From how many hardest negatives the fallback of Eq. 6 chooses.
+        Number of hardest negatives that the fallback of Eq. 6 draws from.
     reduction : str
-        ``"mean"`` (Eq. 3) or ``"active"`` (over the non-zero losses; of each replica by
-        itself, so several devices weight triplets slightly differently from one).
+        ``"mean"`` (Eq. 3) or ``"active"`` (over the nonzero losses, per replica: several devices
+        weight triplets slightly differently from one).
     seed : int
-        Of the random choice among qualified negatives.
+        Seed of the random choice among qualifying negatives.
     schedules : mapping of str to Schedule
         ``margin``, and ``ratio_left`` and ``ratio_right`` of the mining band.
     """
@@ -85,7 +86,7 @@ class TripletObjective(Objective):
         )
 
     def compute(self, batch: StepBatch) -> Losses:
-        """See the class."""
+        """Mine negatives and compute the triplet term and metrics; see the class."""
         embeddings, margin = batch.student.embedding, self.scheduled["margin"]
         local = triplet_indices(self.layout, batch.groups, batch.group_size)
         anchor, positive, sampled = (index + batch.first for index in local)
@@ -104,13 +105,13 @@ class TripletObjective(Objective):
         )
 
     def mine(self, batch: StepBatch, anchor: tf.Tensor, positive: tf.Tensor) -> MinedNegatives:
-        """Choose the negative of each triplet among all images of the batch (Eq. 6).
+        """Mine the negative of each triplet from all images of the batch (Eq. 6).
 
         Parameters
         ----------
         batch : StepBatch
         anchor, positive : tensor of shape (triplets,), int32
-            Rows.
+            Row indices.
         """
         embeddings = tf.stop_gradient(batch.student.embedding)
         anchors = tf.gather(embeddings, anchor)
@@ -130,7 +131,7 @@ class TripletObjective(Objective):
         )
 
     def collapse(self, logs: dict[str, float]) -> str:
-        """Every distance is then near 0, and the loss stays at the margin."""
+        """Detect a collapse: all distances are near 0, and the loss stays at the margin."""
         margin, loss = float(self.scheduled["margin"].numpy()), logs["triplet_loss"]
         if logs["negative_distance"] < 0.1 * margin and abs(loss - margin) < 0.1 * margin:
             return f"the triplet loss ({loss:.3f}) has stayed at the margin ({margin:.3f})"

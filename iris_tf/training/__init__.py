@@ -1,3 +1,3 @@
-"""From a recipe to a trained run folder: input pipeline, trainer, optimisers, callbacks and
-finishing. Not the losses, nor any export.
+"""Training of a recipe into a run folder: input pipeline, trainer, optimisers, callbacks and
+finishing. Losses are in `iris_tf.objectives`, export is in `iris_tf.export`.
 """

@@ -1,4 +1,4 @@
-"""Random changes of training crops: the geometry of all of them, and how strips are changed."""
+"""Augmentation of training crops: random geometry, and further augmentation of strips."""
 
 import math
 
@@ -7,7 +7,7 @@ import tensorflow as tf
 from iris_tf.config.training_recipe import AugmentationRecipe
 from iris_tf.training.strip_augmentation import degrade_strips, hide_sectors, sharpen_strips
 
-# These keep random numbers apart from those of the geometry.
+# Seed offsets, so that these random numbers are independent of those of the geometry.
 _HIDING = 1 << 20
 _SHARPENING = 1 << 23
 _DEGRADING = 1 << 24
@@ -16,28 +16,28 @@ _DEGRADING = 1 << 24
 def augment(
     images: tf.Tensor, seed: tf.Tensor, settings: AugmentationRecipe, roi_mode: str
 ) -> tf.Tensor:
-    """Rotate, shift and scale each image by amounts of its own; hide, sharpen, degrade strips.
+    """Rotate, shift and scale each image at random; occlude, sharpen and degrade strips.
 
-    Crops are turned about their centre. In an ``unrolled`` strip a rotation of
-    the eye is a circular shift along the angle; shift and scale change the
-    radius only. What comes in from outside is 0, like masked pixels.
+    Crops are rotated about their centres. In an ``unrolled`` strip, a rotation of
+    the eye is a circular shift along the angle; translation and scaling act on the
+    radius only. Pixels from outside the image are 0, like masked pixels.
 
     Parameters
     ----------
     images : tensor of shape (batch, height, width, 1), float32
         With a static shape.
     seed : tensor of shape (2,), integer
-        The same seed gives the same result on any device.
+        The result is determined by the seed on all devices.
     settings : AugmentationRecipe
-        Ranges; the amounts are uniform within them, the same along both axes.
+        Ranges of the uniform amounts, the same along both axes.
     roi_mode : str
         Name of the ROI mode that made the crops.
 
     Returns
     -------
     tensor of shape (batch, height, width, 1), float32
-        Interpolated bilinearly, in strips between visible pixels only, within the
-        range of the input; sharpened and degraded strips within 0..255.
+        Bilinear interpolation (in strips, between visible pixels only) within the
+        range of the input; sharpened and degraded strips are within 0..255.
     """
     if roi_mode == "unrolled":
         if settings.hidden_share:
@@ -50,7 +50,7 @@ def augment(
             images = degrade_strips(images, seed + _DEGRADING, settings.degraded_share)
     if not (settings.rotation_degrees or settings.translation or settings.scale):
         return images
-    # Philox by name, because the default algorithm depends on the device.
+    # Philox is set explicitly, because the default algorithm depends on the device.
     amounts = tf.random.stateless_uniform(
         (images.shape[0], 4), seed, minval=-1.0, maxval=1.0, alg="philox"
     )
@@ -66,17 +66,17 @@ def augment(
 def warp_crops(
     images: tf.Tensor, degrees: tf.Tensor, factors: tf.Tensor, down: tf.Tensor, right: tf.Tensor
 ) -> tf.Tensor:
-    """Turn and scale crops about their centres, then shift them.
+    """Rotate and scale crops about their centres, then translate them.
 
     Parameters
     ----------
     images : tensor of shape (batch, height, width, 1), float32
     degrees : tensor of shape (batch,), float32
-        Anticlockwise as seen on the screen.
+        Counterclockwise on screen.
     factors : tensor of shape (batch,), float32
-        Above 1 enlarges.
+        Scale factors; above 1 enlarges.
     down, right : tensor of shape (batch,), float32
-        Pixels.
+        Translation in pixels.
 
     Returns
     -------
@@ -86,7 +86,7 @@ def warp_crops(
     centre_x, centre_y = (width - 1) / 2, (height - 1) / 2
     radians = degrees * (math.pi / 180)
     cos, sin = tf.cos(radians) / factors, tf.sin(radians) / factors
-    # The operation asks which input point each output point shows: the inverse map.
+    # The operation takes the inverse transform, from output to input coordinates.
     x0, y0 = centre_x + right, centre_y + down
     return _transform(
         images,
@@ -101,33 +101,33 @@ def warp_strips(
     down: tf.Tensor,
     largest_degrees: float,
 ) -> tf.Tensor:
-    """Shift unrolled strips around along the angle; scale and shift them along the radius.
+    """Shift unrolled strips circularly along the angle; scale and shift them along the radius.
 
     Parameters
     ----------
     images : tensor of shape (batch, height, width, 1), float32
-        Rows are radii, the columns make one full turn.
+        Rows are radii; the columns span 360 degrees.
     degrees : tensor of shape (batch,), float32
-        Rotation of the eye, to the right in the strip.
+        Rotation of the eye; positive to the right in the strip.
     factors : tensor of shape (batch,), float32
         Scale along the radius about the middle row; above 1 enlarges.
     down : tensor of shape (batch,), float32
         Shift along the radius, in rows.
     largest_degrees : float
-        No rotation is larger, either way.
+        Upper bound of the absolute rotation.
 
     Returns
     -------
     tensor of shape (batch, height, width, 1), float32
     """
     _, height, width, _ = images.shape
-    # The strip is continued at both ends by as much as can come into view.
+    # Pad both ends circularly by the largest possible shift.
     margin = math.ceil(width * largest_degrees / 360) + 1
     images = tf.concat([images[:, :, -margin:], images, images[:, :, :margin]], axis=2)
     centre = (height - 1) / 2
     zero = tf.zeros_like(degrees)
     shift = margin - degrees * (width / 360)
-    # Hidden pixels are 0. Interpolating with them would draw dark edges around lids.
+    # Masked pixels are 0. Interpolating with them would darken the edges of eyelids.
     visible = tf.cast(images > 0.0, tf.float32)
     both = _transform(
         tf.concat([images, visible], axis=-1),

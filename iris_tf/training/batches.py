@@ -1,8 +1,8 @@
-"""Which images make up which batch: triplets of Algorithm 2 and P x K batches.
+"""Batch samplers: triplets of Algorithm 2 and P x K batches.
 
-Both classes give a whole epoch at once, as an array of row numbers that
-depends on nothing but the seed and the number of the epoch. A resumed run
-therefore sees the batches that the interrupted one would have seen.
+Both samplers return a whole epoch at once, as an array of row indices that
+depends only on the seed and the epoch. A resumed run therefore sees the same
+batches as an uninterrupted one.
 """
 
 import numpy as np
@@ -11,14 +11,14 @@ from iris_tf.support.errors import DatasetError
 
 
 class _Identities:
-    """Images sorted by identity, so that each identity is one contiguous range."""
+    """Images sorted by identity, so that each identity is a contiguous range."""
 
     def __init__(self, labels: np.ndarray):
         labels = np.asarray(labels)
         if labels.ndim != 1:
             raise ValueError(f"labels must have one dimension, not shape {labels.shape}")
         _, identity_of, self.count = np.unique(labels, return_inverse=True, return_counts=True)
-        self.images = np.argsort(identity_of, kind="stable")  # sorted place -> row
+        self.images = np.argsort(identity_of, kind="stable")  # sorted position -> row
         self.start = np.concatenate([[0], np.cumsum(self.count)[:-1]]).astype(np.int64)
         self.identity_of_place = identity_of[self.images]
         self.several = np.flatnonzero(self.count >= 2)
@@ -29,7 +29,7 @@ class _Identities:
 
 
 def _passes(rng: np.random.Generator, items: np.ndarray, per_pass: int, total: int) -> np.ndarray:
-    """`total` entries of `items` from shuffled passes, of which each gives `per_pass`."""
+    """First `total` entries of repeated shuffles of `items`, `per_pass` from each shuffle."""
     shuffled = [rng.permutation(items)[:per_pass] for _ in range(-(-total // per_pass))]
     return np.concatenate(shuffled)[:total]
 
@@ -37,21 +37,21 @@ def _passes(rng: np.random.Generator, items: np.ndarray, per_pass: int, total: i
 class TripletBatches:
     """Triplets of Algorithm 2: anchor, positive, negative.
 
-    Every image of an identity with several images is an anchor once in a pass.
-    Its positive is another image of the identity at random. Its negative is a
-    random image of another identity that has not been used with the same anchor
-    and positive in this epoch, until all have been. Identities with one image
-    serve as negatives only.
+    In each pass, every image of an identity with several images is an anchor
+    once. Its positive is another random image of the identity. Its negative is a
+    random image of another identity; it does not recur with the same anchor and
+    positive within the epoch until all candidates have been used. Identities with
+    one image only serve as negatives.
 
     Parameters
     ----------
     labels : array_like of shape (n_images,)
         Identity of each image.
     groups : int
-        Triplets in a batch.
+        Triplets per batch.
     steps : int or None
-        Batches in an epoch, over as many freshly shuffled passes as they need;
-        None for one pass, ``floor(n_anchors / groups)`` batches.
+        Batches per epoch, from as many reshuffled passes as necessary; None for one
+        pass, ``floor(n_anchors / groups)`` batches.
     seed : int
         Not negative.
 
@@ -62,12 +62,12 @@ class TripletBatches:
     group_size : int
         3.
     single_image_identities : int
-        Identities kept out of anchors and positives.
+        Identities excluded from anchors and positives.
 
     Raises
     ------
     DatasetError
-        When there are fewer identities or fewer anchors than a batch needs.
+        If there are too few identities or anchors for a batch.
     """
 
     group_size = 3
@@ -81,7 +81,7 @@ class TripletBatches:
             raise DatasetError(
                 f"A batch of {groups} triplets needs two identities and {groups} images whose "
                 f"identity has another image; there are {len(identities.count)} identities and "
-                f"{len(self._anchors)} such images. Use more images or a smaller batch."
+                f"{len(self._anchors)} such images. Use more images or reduce the batch size."
             )
         self.groups, self.seed = groups, seed
         self.steps = len(self._anchors) // groups if steps is None else steps
@@ -97,14 +97,14 @@ class TripletBatches:
         Returns
         -------
         ndarray of shape (steps, groups, 3), int64
-            Row numbers of anchor, positive and negative.
+            Row indices of anchor, positive and negative.
         """
         rng = np.random.default_rng(np.random.SeedSequence([self.seed, epoch]))
         identities, total = self._identities, self.steps * self.groups
         anchor = _passes(rng, self._anchors, len(self._anchors), total)
         own = identities.identity_of_place[anchor]
         start, count = identities.start[own], identities.count[own]
-        # One of the other images: 1 to count - 1 places on, around the identity's range.
+        # Another image: 1 to count - 1 positions further, modulo the range of the identity.
         positive = start + (anchor - start + rng.integers(1, count)) % count
         negative = self._negatives(rng, anchor, positive, start, count)
         triplets = identities.images[np.stack([anchor, positive, negative], axis=-1)]
@@ -123,11 +123,11 @@ class TripletBatches:
 
         def draw(which: np.ndarray | slice) -> np.ndarray:
             place = rng.integers(0, others[which])
-            return place + np.where(place >= start[which], count[which], 0)  # step over own range
+            return place + np.where(place >= start[which], count[which], 0)  # skip own identity
 
         negative = draw(slice(None))
         _, pair = np.unique(anchor * images + positive, return_inverse=True)
-        # After as many triplets of a pair as it has negatives, all may be used again.
+        # Once a pair has used all its negatives, all of them are available again.
         round_ = _occurrence(pair) // others
         combination = (pair * (round_.max() + 1) + round_) * images
         while len(repeated := _repetitions(combination + negative)):
@@ -136,7 +136,7 @@ class TripletBatches:
 
 
 def _occurrence(values: np.ndarray) -> np.ndarray:
-    """How many times the value of each place occurred before it."""
+    """For each position, the number of earlier occurrences of its value."""
     order = np.argsort(values, kind="stable")
     _, first, run = np.unique(values[order], return_index=True, return_inverse=True)
     occurrence = np.empty(len(values), np.int64)
@@ -145,7 +145,7 @@ def _occurrence(values: np.ndarray) -> np.ndarray:
 
 
 def _repetitions(values: np.ndarray) -> np.ndarray:
-    """Places whose value occurred before."""
+    """Positions whose value occurred earlier."""
     order = np.argsort(values, kind="stable")
     return order[1:][np.diff(values[order]) == 0]
 
@@ -153,28 +153,28 @@ def _repetitions(values: np.ndarray) -> np.ndarray:
 class BalancedBatches:
     """P x K batches: `groups` different identities with `images_per_identity` images each.
 
-    An identity with fewer images gives all it has, and then some again.
-    Identities with one image are left out.
+    If an identity has fewer images, its images are repeated. Identities with one
+    image are excluded.
 
     Parameters
     ----------
     labels : array_like of shape (n_images,)
         Identity of each image.
     groups : int
-        Identities in a batch (P).
+        Identities per batch (P).
     images_per_identity : int
-        Images of each (K), at least 2.
+        Images per identity (K), at least 2.
     steps : int or None
-        Batches in an epoch; None for about as many images as the n of identities
-        with several images: ``max(1, floor(n / (P K)))`` batches.
+        Batches per epoch; None for ``max(1, floor(n / (P K)))``, where n is the number of
+        images of identities with several images.
     seed : int
         Not negative.
     datasets : array_like of shape (n_images,), optional
-        Dataset of each image; an identity has one.
+        Dataset of each image; all images of an identity are from one dataset.
     datasets_per_batch : int
-        Of how many datasets the identities of a batch come, equally many of each (a
-        dataset may be drawn twice): those of one camera and population are the
-        negatives that a real gallery has. 0: whatever comes.
+        Number of datasets that the identities of a batch are drawn from, in equal
+        shares (a dataset may be drawn twice). Identities of the same camera and
+        population are the negatives of a real gallery. 0: no restriction.
 
     Attributes
     ----------
@@ -183,13 +183,13 @@ class BalancedBatches:
     group_size : int
         `images_per_identity`.
     single_image_identities : int
-        Identities left out.
+        Identities excluded.
 
     Raises
     ------
     DatasetError
-        When fewer identities than `groups`, or in a dataset fewer than its part of a
-        batch, have several images.
+        If fewer identities than `groups` have several images, or fewer in a dataset
+        than its share of a batch.
     """
 
     def __init__(
@@ -208,9 +208,9 @@ class BalancedBatches:
         self.single_image_identities = identities.single_image
         if len(identities.several) < groups:
             raise DatasetError(
-                f"A batch of {groups} identities needs as many with two images or more; "
+                f"A batch of {groups} identities needs as many with at least two images; "
                 f"{len(identities.several)} of {len(identities.count)} identities have them. "
-                "Use more images or a smaller batch."
+                "Use more images or reduce the batch size."
             )
         self.groups, self.group_size, self.seed = groups, images_per_identity, seed
         images = identities.count[identities.several].sum()
@@ -221,7 +221,9 @@ class BalancedBatches:
         self._members = [identities.several]
         if datasets_per_batch:
             if groups % datasets_per_batch:
-                raise ValueError(f"{groups} groups are not equally many of {datasets_per_batch}")
+                raise ValueError(
+                    f"{groups} groups cannot be split evenly over {datasets_per_batch} datasets"
+                )
             self._share = groups // datasets_per_batch
             self._members = self._by_dataset(np.asarray(datasets))
 
@@ -234,27 +236,27 @@ class BalancedBatches:
             members.append(identities.several[of_identity == name])
             if len(members[-1]) < self._share:
                 raise DatasetError(
-                    f"Dataset {name} has {len(members[-1])} identities with two images or more, "
-                    f"but `batch.datasets` needs {self._share} of each dataset; use more images, "
-                    "or more datasets in a batch."
+                    f"Dataset {name} has {len(members[-1])} identities with at least two images, "
+                    f"but `batch.datasets` needs {self._share} per dataset; use more images, "
+                    "or more datasets per batch."
                 )
         shares = sum(len(some) // self._share for some in members)
         if shares * self._share < self.groups:
             raise DatasetError(
-                f"The datasets hold {shares} times {self._share} identities with two images or "
-                f"more, but a batch needs {self.groups // self._share} times; use more images."
+                f"The datasets hold {shares} times {self._share} identities with at least two "
+                f"images, but a batch needs {self.groups // self._share} times; use more images."
             )
         return members
 
     def _pass(self, rng: np.random.Generator) -> np.ndarray:
-        """Whole batches that use each identity at most once, (batches, groups)."""
+        """Complete batches that use each identity at most once, of shape (batches, groups)."""
         shares = np.concatenate(
             [
                 rng.permutation(members)[: len(members) // self._share * self._share]
                 for members in self._members
             ]
         ).reshape(-1, self._share)
-        # A single share is a batch, in the order in which it was drawn.
+        # With a single dataset, each share is a batch, already in random order.
         order = rng.permutation(len(shares)) if len(self._members) > 1 else np.arange(len(shares))
         batches = len(shares) * self._share // self.groups
         return shares[order][: batches * self.groups // self._share].reshape(batches, self.groups)
@@ -270,17 +272,17 @@ class BalancedBatches:
         Returns
         -------
         ndarray of shape (steps, groups, images_per_identity), int64
-            Row numbers; each group is one identity, the groups of a batch are different ones.
+            Row indices; each group is one identity, distinct within the batch.
         """
         rng = np.random.default_rng(np.random.SeedSequence([self.seed, epoch]))
         identities, several = self._identities, self._identities.several
-        # Whole batches from each pass, so that no batch spans two and repeats an identity.
+        # Complete batches per pass, so that no batch spans two passes and repeats an identity.
         passes = [self._pass(rng)]
         while sum(map(len, passes)) < self.steps:
             passes.append(self._pass(rng))
         chosen = np.concatenate(passes)[: self.steps].ravel()
         count = identities.count[chosen][:, None]
-        # A random order of each identity's images: absent images get the largest keys.
+        # Shuffle the images of each identity; padding gets the largest keys.
         keys = rng.random((len(chosen), identities.count[several].max()))
         keys[np.arange(keys.shape[1]) >= count] = 2.0
         order = np.argsort(keys, axis=1)

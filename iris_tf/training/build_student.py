@@ -1,4 +1,4 @@
-"""The untrained network of a recipe."""
+"""Construction of the student network."""
 
 import keras
 
@@ -7,9 +7,9 @@ from iris_tf.networks.embedding_model import build_embedding_model
 
 
 def build_student(recipe: TrainRecipe, channels: int = 1) -> keras.Model:
-    """Build the untrained network of a recipe, for crops of 1 or 3 channels.
+    """Build the network of a recipe before training, for crops of 1 or 3 channels.
 
-    The same seed gives the same weights.
+    Initial weights are determined by the recipe's seed.
     """
     network = recipe.network
     rows, columns = network.reduction

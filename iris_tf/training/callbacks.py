@@ -1,4 +1,4 @@
-"""What happens between epochs: schedules, unfreezing, validation, checkpoints, logs, warnings."""
+"""Callbacks: schedules, gradual unfreezing, validation, checkpoints, logs and warnings."""
 
 import contextlib
 import errno
@@ -28,22 +28,22 @@ _EPOCHS_BEFORE_COLLAPSE_WARNING = 3
 
 
 class Schedules(keras.callbacks.Callback):
-    """Set the scheduled values of objective and term weights at the start of each epoch."""
+    """Update the scheduled values of objective and term weights at the start of each epoch."""
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Assign the values of `epoch` (from 0)."""
         self.model.begin_epoch(epoch)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Add the values to the epoch's row of history."""
+        """Add the values to the epoch's history row."""
         logs.update(self.model.scheduled_values())
 
 
 def unfrozen_stages(epoch: int, stages: int, unfreeze_epochs: int) -> int:
-    """Number of backbone stages, counted from the output, that learn in `epoch` (from 0).
+    """Number of trainable backbone stages in `epoch` (from 0), counted from the output.
 
-    The last stage learns from the start, the whole backbone from epoch
-    `unfreeze_epochs` on, and the stages between join evenly.
+    The last stage is trainable from the start, the whole backbone from epoch
+    `unfreeze_epochs` on; the stages in between are unfrozen at even intervals.
     """
     if epoch >= unfreeze_epochs:
         return stages
@@ -51,14 +51,14 @@ def unfrozen_stages(epoch: int, stages: int, unfreeze_epochs: int) -> int:
 
 
 class GradualUnfreezing(keras.callbacks.Callback):
-    """Let the backbone learn stage by stage, from the head's side to the input's.
+    """Unfreeze the backbone stage by stage, from output to input.
 
     Parameters
     ----------
     stages : list of list of keras.Layer
         From input to output (`networks.parameter_groups.backbone_stages`).
     unfreeze_epochs : int
-        Epoch (from 0) from which on all stages learn.
+        Epoch (from 0) from which all stages are trainable.
     """
 
     def __init__(self, stages: list[list[keras.Layer]], unfreeze_epochs: int):
@@ -67,7 +67,7 @@ class GradualUnfreezing(keras.callbacks.Callback):
         self._unfrozen = len(stages)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Freeze and unfreeze as `epoch` asks, and trace the step anew where that changes."""
+        """Set which layers are trainable, and retrace the training step if that changes."""
         unfrozen = unfrozen_stages(epoch, len(self.stages), self.unfreeze_epochs)
         if unfrozen == self._unfrozen:
             return
@@ -78,29 +78,29 @@ class GradualUnfreezing(keras.callbacks.Callback):
         self.model.make_train_function(force=True)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Add the number of learning stages to the epoch's row of history."""
+        """Add the number of trainable stages to the epoch's history row."""
         logs["unfrozen_stages"] = self._unfrozen
 
 
 def check_finite(model: keras.Model, epoch: int) -> None:
-    """Refuse to go on with a network that has diverged.
+    """Check that a network has not diverged.
 
     Raises
     ------
     TrainingError
-        When a weight is no finite number after `epoch` (from 0).
+        If a weight is not finite after `epoch` (from 0).
     """
     if not all(np.isfinite(weight).all() for weight in model.get_weights()):
         raise TrainingError(
-            f"The training has diverged: in epoch {epoch + 1} weights became infinite. Train anew "
-            "into another folder, with lower learning rates or a longer warm-up."
+            f"The training has diverged: weights became non-finite in epoch {epoch + 1}. Train "
+            "again into another folder, with lower learning rates or a longer warm-up."
         )
 
 
 class FiniteWeights(keras.callbacks.Callback):
-    """Stop a training that has diverged, before anything of it is kept.
+    """Stop training if it has diverged, before a checkpoint is written.
 
-    Must stand before the callbacks that use the network.
+    Must precede the callbacks that use the network.
     """
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
@@ -109,14 +109,14 @@ class FiniteWeights(keras.callbacks.Callback):
 
 
 class ValidationEER(keras.callbacks.Callback):
-    """Equal error rate on the validation identities, each epoch.
+    """Compute the equal error rate on the validation split after each epoch.
 
     Parameters
     ----------
     rois : ndarray of shape (n, height, width), uint8
         Crops of the validation split at the network's input size.
     labels : ImageLabels
-        Identity of each.
+        Identity of each crop.
     """
 
     def __init__(self, rois: np.ndarray, labels: ImageLabels):
@@ -124,7 +124,7 @@ class ValidationEER(keras.callbacks.Callback):
         self.rois, self.labels = rois, labels
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Add `val_eer` (0..1) to the epoch's row of history."""
+        """Add `val_eer` (0..1) to the epoch's history row."""
         embeddings = embed_rois(self.model.student, self.rois)
         embeddings = check_embeddings(embeddings, len(self.rois))
         counts = count_scores(similarity_blocks(embeddings), self.labels).counts
@@ -132,14 +132,14 @@ class ValidationEER(keras.callbacks.Callback):
 
 
 class CollapseWarning(keras.callbacks.Callback):
-    """Warn when all embeddings fall onto one point and nothing is learned any more."""
+    """Warn if all embeddings collapse onto one point, so that training no longer progresses."""
 
     def __init__(self) -> None:
         super().__init__()
         self._epochs = 0
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Count epochs in which the objective sees a collapse."""
+        """Count consecutive epochs in which the objective detects a collapse."""
         sign = self.model.objective.collapse(logs)
         self._epochs = self._epochs + 1 if sign else 0
         if self._epochs == _EPOCHS_BEFORE_COLLAPSE_WARNING:
@@ -152,9 +152,9 @@ class CollapseWarning(keras.callbacks.Callback):
 
 
 class Checkpoints(keras.callbacks.Callback):
-    """Keep best and last model, the history, and all that a resumed run needs.
+    """Save the best and the last model, the history and the state needed to resume.
 
-    Must stand behind the callbacks that add to the epoch's row.
+    Must follow the callbacks that add to the epoch's history row.
     """
 
     def __init__(self, run: RunFolder, state: TrainingState):
@@ -162,16 +162,16 @@ class Checkpoints(keras.callbacks.Callback):
         self.run, self.state = run, state
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Start the epoch's clock."""
+        """Start timing the epoch."""
         self._started = time.monotonic()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Write models first and the state last: a kill in between repeats the epoch."""
+        """Write the models, then the state: a run killed in between repeats the epoch."""
         row = {"epoch": epoch + 1, **{k: float(v) for k, v in logs.items()}}
         row["seconds"] = round(time.monotonic() - self._started, 3)
         value, best = row.get("val_eer", row["loss"]), self.state.best_value
-        # A loss may be NaN for an epoch: float16 overflows before its scale has settled.
-        # Of equals the last: an error of 0 is soon reached and says no more, training does.
+        # The loss may be NaN for an epoch, if float16 overflows before the loss scale has settled.
+        # On ties, keep the later epoch: an EER of 0 is reached early, but training still improves.
         if self.state.best_epoch == 0 or value <= best or math.isnan(best):
             self.state.best_epoch, self.state.best_value = epoch + 1, value
             self._save_student(self.run.best)
@@ -186,7 +186,7 @@ class Checkpoints(keras.callbacks.Callback):
 
 
 class TensorBoardScalars(keras.callbacks.Callback):
-    """Write each epoch's row of history as TensorBoard scalars."""
+    """Write each epoch's history row as TensorBoard scalars."""
 
     def __init__(self, run: RunFolder):
         super().__init__()
@@ -195,7 +195,7 @@ class TensorBoardScalars(keras.callbacks.Callback):
             self._writer = tf.summary.create_file_writer(str(self._logs))
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Write all figures of the epoch."""
+        """Write all values of the epoch."""
         with _full_disk_told(self._logs), self._writer.as_default(step=epoch + 1):
             for name, value in logs.items():
                 tf.summary.scalar(name, value)
@@ -204,7 +204,7 @@ class TensorBoardScalars(keras.callbacks.Callback):
 
 @contextlib.contextmanager
 def _full_disk_told(folder: Path) -> Iterator[None]:
-    """Turn TensorFlow's error of a full disk, which it also logs, into Python's."""
+    """Convert TensorFlow's error for a full disk, which it also logs, to an `OSError`."""
     try:
         with quiet(2):
             yield
@@ -213,12 +213,12 @@ def _full_disk_told(folder: Path) -> Iterator[None]:
 
 
 class ProgressBar(keras.callbacks.Callback):
-    """Count steps, and show the loss and the newest validation figure.
+    """Show progress in steps, the loss and the latest validation EER.
 
     Parameters
     ----------
     progress : StageProgress
-        Entered and left by the caller, so that an error in training closes it, too.
+        Entered and exited by the caller, so that it is closed if training fails.
     """
 
     def __init__(self, progress: StageProgress):
@@ -227,10 +227,10 @@ class ProgressBar(keras.callbacks.Callback):
         self._note = ""
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Count a step."""
+        """Advance by one step."""
         self._progress.advance(note=f"loss {float(logs['loss']):.3f} {self._note}")
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Show the newest validation figure from now on."""
+        """Update the validation EER that is shown."""
         if "val_eer" in logs:
             self._note = f"epoch {epoch + 1} val EER {100 * logs['val_eer']:.2f} %"

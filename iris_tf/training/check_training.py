@@ -1,4 +1,4 @@
-"""What a training is refused for before it begins."""
+"""Checks of recipe, crops and teacher before training starts."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -15,23 +15,23 @@ from iris_tf.training.teacher import Teacher, check_strip_size, teacher_roi_mode
 
 
 def check_models(recipes: Mapping[str, TrainRecipe], roi_mode: str, channels: int = 1) -> None:
-    """Refuse now what one of several models would be refused for after the others' training.
+    """Check all models of a pipeline before any is trained, so that errors show up early.
 
-    Models whose runs have begun were looked at then.
+    Models whose runs have already started are skipped: they were checked then.
 
     Parameters
     ----------
     recipes : mapping of str to TrainRecipe
-        By the models' names; see `iris_tf.training.model_recipes.model_recipes`.
+        By model name; see `iris_tf.training.model_recipes.model_recipes`.
     roi_mode : str
-        Of the crops that they will be trained on.
+        ROI mode of the training crops.
     channels : {1, 3}, optional
-        Of these crops.
+        Channels of the training crops.
 
     Raises
     ------
     RecipeError, ModelError
-        Which names the model.
+        If a model cannot be trained; names the model.
     """
     by_run = {recipe.run: recipe.network for recipe in recipes.values()}
     for name, recipe in recipes.items():
@@ -52,12 +52,12 @@ def check_models(recipes: Mapping[str, TrainRecipe], roi_mode: str, channels: in
 
 
 def check_strips(recipe: TrainRecipe, roi_mode: str, channels: int = 1) -> None:
-    """Refuse what is for grey unrolled strips where crops are of another kind, or resized.
+    """Check that settings for unrolled strips are only used with unresized grey strips.
 
     Raises
     ------
     RecipeError
-        Names the setting.
+        If the crops are of another kind or are resized; names the setting.
     """
     setting = next(recipe.strip_settings(), None)
     if setting and roi_mode != "unrolled":
@@ -72,41 +72,42 @@ def check_strips(recipe: TrainRecipe, roi_mode: str, channels: int = 1) -> None:
         )
     network, strip = recipe.network, [STRIP_RADII, STRIP_ANGLES]
     if network.normalization == "local_contrast" and list(network.input_size) != strip:
-        # A strip that is resized has lost which of its pixels are hidden.
+        # Resizing a strip loses which pixels are masked.
         raise RecipeError(
-            f"network.input_size is {list(network.input_size)}, but `local_contrast` takes strips "
-            f"as they are cut, {strip}; make them smaller in the network with `network.reduction`."
+            f"network.input_size is {list(network.input_size)}, but `local_contrast` takes "
+            f"unresized strips of {strip}; downsample in the network with `network.reduction`."
         )
 
 
 def check_teacher(recipe: TrainRecipe, path: str, teacher: Teacher, roi_mode: str) -> None:
-    """Refuse a teacher that the distiller cannot compare with the student, or of other crops.
+    """Check that a teacher is compatible with the student and its crops.
 
     Parameters
     ----------
     recipe : TrainRecipe
-        Of the student.
+        Recipe of the student.
     path : str
-        Where the teacher was loaded from.
+        Path that the teacher was loaded from.
     teacher : Teacher
     roi_mode : str
-        Of the crops that the student is trained on.
+        ROI mode of the student's training crops.
 
     Raises
     ------
     ModelError
-        Names the teacher.
+        If the distiller cannot compare the embeddings, or the teacher was trained on other
+        crops; names the teacher.
     """
     try:
         _check_sizes(recipe, teacher.embedding_size)
         teacher.check_input(recipe.network.crop_size)
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from None
-    taught = teacher_roi_mode(path)
-    if taught not in (None, roi_mode):
+    teacher_mode = teacher_roi_mode(path)
+    if teacher_mode not in (None, roi_mode):
         raise ModelError(
-            f"{path}: the teacher was trained on {taught} crops, but those of {recipe.dataset} are "
-            f"{roi_mode}; choose a teacher of the same crops."
+            f"{path}: the teacher was trained on {teacher_mode} crops, but the crops of "
+            f"{recipe.dataset} are {roi_mode}; choose a teacher trained on the same kind of crops."
         )
 
 

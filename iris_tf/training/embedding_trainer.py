@@ -1,4 +1,4 @@
-"""The training step: embed, ask the teacher, compute the terms, weigh them, apply."""
+"""Training step: student and teacher forward passes, weighted loss terms, weight update."""
 
 from pathlib import Path
 from typing import Any
@@ -13,22 +13,23 @@ from iris_tf.training.teacher import Teacher
 
 
 class EmbeddingTrainer(keras.Model):
-    """Trains `student`, and what the objective owns, on the weighted terms of the objective.
+    """Trains a student, and the variables of the objective, on the objective's weighted terms.
 
-    Knows no loss: which terms there are, and what they need, is the objective's.
+    The trainer is independent of the losses: the objective defines the terms and their inputs.
 
-    Under `tf.distribute.MirroredStrategy` the objective is given the outputs of all replicas,
-    so that the negatives of all are candidates for each replica's anchors.
+    Under `tf.distribute.MirroredStrategy` the objective receives the outputs of all replicas, so
+    that each replica can mine negatives from all of them.
 
     Parameters
     ----------
     student : keras.Model
-        Crops ``(batch, height, width, channels)`` in 0..255 to unit embeddings ``(batch, D)``.
+        Maps crops ``(batch, height, width, channels)`` in 0..255 to unit-length embeddings
+        ``(batch, D)``.
     objective : Objective
     term_weights : TermWeights
     teacher : Teacher, optional
-        Needed by an objective with `taught_terms`. Its weights are neither trained nor saved with
-        the student's.
+        Required if the objective has `teacher_terms`. Its weights are neither trained nor saved
+        with the student's.
     """
 
     def __init__(
@@ -49,7 +50,7 @@ class EmbeddingTrainer(keras.Model):
         )  # fmt: skip
         names = ("loss", *objective.recorded)
         self._means = {name: keras.metrics.Mean(name=name) for name in names}
-        # Every variable the optimiser will ever see, whatever is frozen right now.
+        # All variables that the optimiser is built with, including those frozen at present.
         self._trained = self._trainable_now()
         self.built = True
 
@@ -58,7 +59,7 @@ class EmbeddingTrainer(keras.Model):
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
-        """Means over the epoch, reset by `fit`."""
+        """Mean metrics of the epoch, reset by `fit`."""
         return list(self._means.values())
 
     def call(self, rois: Any, training: bool = False) -> Any:
@@ -66,25 +67,25 @@ class EmbeddingTrainer(keras.Model):
         return self.student(rois, training=training)
 
     def compile(self, optimizer: keras.optimizers.Optimizer, jit_compile: bool = False) -> None:
-        """Set the optimiser and create its state for all variables that are trained."""
+        """Set the optimiser and create its state for all trainable variables."""
         super().compile(optimizer=optimizer, jit_compile=jit_compile)
         self.optimizer.build(self._trained)
 
     def begin_epoch(self, epoch: int) -> None:
-        """Set all scheduled values for `epoch`, counted from 0."""
+        """Update all scheduled values for `epoch`, counted from 0."""
         self.objective.begin_epoch(epoch)
         self.term_weights.begin_epoch(epoch)
 
     def scheduled_values(self) -> dict[str, float]:
-        """Current scheduled values by name, for the record."""
+        """Current scheduled values by name, for the history."""
         return self.objective.scheduled_values() | self.term_weights.scheduled_values()
 
     def save_state(self, path: Path) -> None:
-        """Write all that a resumed training needs as an ``.npz`` file."""
+        """Save the variables needed to resume training to an ``.npz`` file."""
         save_variables(path, self._state())
 
     def load_state(self, path: Path) -> None:
-        """Take back what `save_state` wrote for the same recipe."""
+        """Restore variables that `save_state` saved for the same recipe."""
         load_variables(path, self._state())
 
     def _state(self) -> list[keras.Variable]:
@@ -97,31 +98,32 @@ class EmbeddingTrainer(keras.Model):
         ]
 
     def train_step(self, data: Any) -> dict[str, Any]:
-        """One step on ``(images (groups, size, H, W, C), labels (groups, size))``.
+        """Run one step on ``(images (groups, size, H, W, C), labels (groups, size))``.
 
-        A third element of `data`, a `TeacherView`, holds what the teacher is shown in the place
-        of the images, and about which it is asked; without it the teacher is asked about all
-        images.
+        An optional third element of `data`, a `TeacherView`, holds the images for the teacher and
+        a mask of those it is queried on. Without it, the teacher is queried on all student images.
         """
         images, labels, *view = data
         groups, size = images.shape[0], images.shape[1]
         rows = groups * size
         images = tf.reshape(images, (rows, *images.shape[2:]))
         labels = tf.reshape(labels, (rows,))
-        shown, asked = view[0] if view else (images, tf.ones((rows,), tf.bool))
-        consulted = self.term_weights.active(self.objective.taught_terms)
-        taught = self._ask_teacher(tf.reshape(shown, (rows, *shown.shape[-3:])), consulted)
-        asked = tf.reshape(asked, (rows,)) & consulted
+        shown, queried = view[0] if view else (images, tf.ones((rows,), tf.bool))
+        teacher_active = self.term_weights.active(self.objective.teacher_terms)
+        teacher = self._run_teacher(tf.reshape(shown, (rows, *shown.shape[-3:])), teacher_active)
+        queried = tf.reshape(queried, (rows,)) & teacher_active
         with tf.GradientTape(persistent=self.term_weights.reads_gradients) as tape:
-            own = Outputs(self.student(images, training=True))
+            student = Outputs(self.student(images, training=True))
             replica = tf.distribute.get_replica_context().replica_id_in_sync_group
-            student, taught, labels, asked = _gather_replicas((own, taught, labels, asked))
+            student, teacher, labels, queried = _gather_replicas(
+                (student, teacher, labels, queried)
+            )
             batch = StepBatch(
                 student=student,
-                teacher=taught,
+                teacher=teacher,
                 labels=labels,
-                asked=asked,
-                consulted=consulted,
+                queried=queried,
+                teacher_active=teacher_active,
                 rows=replica * rows + tf.range(rows),
                 groups=groups,
                 group_size=size,
@@ -143,48 +145,48 @@ class EmbeddingTrainer(keras.Model):
             self._means[name].update_state(value)
         return self.get_metrics_result()
 
-    def _ask_teacher(self, crops: tf.Tensor, consulted: tf.Tensor) -> Outputs | None:
-        """Teacher's outputs; zeros where it is not consulted, so that warm-up pays nothing."""
+    def _run_teacher(self, crops: tf.Tensor, teacher_active: tf.Tensor) -> Outputs | None:
+        """Teacher outputs; zeros while the teacher is inactive, so that warm-up costs nothing."""
         teacher = self._teacher
         if teacher is None:
             return None
         shape = (crops.shape[0], teacher.embedding_size)
-        return tf.cond(consulted, lambda: teacher(crops), lambda: Outputs(tf.zeros(shape)))
+        return tf.cond(teacher_active, lambda: teacher(crops), lambda: Outputs(tf.zeros(shape)))
 
     def _norm(self, tape: tf.GradientTape, term: tf.Tensor) -> tf.Tensor:
-        """Euclidean norm of the gradient of one term on all that is trained now."""
+        """Euclidean norm of the gradient of a term over all currently trainable variables."""
         with tape.stop_recording():
             gradients = tape.gradient(term, self._trainable_now())
-            # Of a gathered variable, rows that occur several times must be summed first.
+            # `convert_to_tensor` sums the duplicate rows of sparse gradients.
             return tf.linalg.global_norm(
                 [None if g is None else tf.convert_to_tensor(g) for g in gradients]
             )
 
     def _apply_gradients(self, tape: tf.GradientTape, loss: tf.Tensor) -> None:
-        # MultiOptimizer wants one entry for every variable it was built with:
-        # frozen ones get None, which leaves value and moments untouched.
+        # MultiOptimizer needs an entry for every variable it was built with. Frozen variables
+        # get None, which leaves their values and moments unchanged.
         trainable = self._trainable_now()
         gradients = tape.gradient(loss, trainable)
         context = tf.distribute.get_replica_context()
         if context.num_replicas_in_sync > 1:
-            # Keras asks the first replica alone whether float16 has overflowed; the mean
-            # makes all agree, and the optimiser's sum of it is that of the gradients.
+            # Keras checks only the first replica for float16 overflow. Averaging here makes all
+            # replicas agree, and the optimiser's sum of the means is the sum of the gradients.
             gradients = context.all_reduce(tf.distribute.ReduceOp.MEAN, gradients)
         gradients = dict(zip(map(id, trainable), gradients, strict=True))
         self.optimizer.apply([gradients.get(id(v)) for v in self._trained], self._trained)
 
 
 def _gather_replicas(values: Any) -> Any:
-    """A nest of tensors with a row for each image, as they are in all replicas together."""
+    """Gather a nest of per-image tensors from all replicas."""
     context = tf.distribute.get_replica_context()
     replicas = context.num_replicas_in_sync
     if replicas == 1:
         return values
 
     def gather(x: tf.Tensor) -> tf.Tensor:
-        if x.dtype == tf.bool:  # which collective operations do not know
+        if x.dtype == tf.bool:  # not supported by collective operations
             return tf.cast(gather(tf.cast(x, tf.int32)), tf.bool)
-        # Every replica has as many rows, which the gathered shape does not say by itself.
+        # All replicas have the same number of rows, but the gathered shape is unknown.
         whole = (replicas * x.shape[0], *x.shape[1:])
         gathered = tf.ensure_shape(context.all_gather(x, axis=0), whole)
         return _with_dense_gradient(gathered) if x.dtype.is_floating else gathered
@@ -194,5 +196,5 @@ def _gather_replicas(values: Any) -> Any:
 
 @tf.custom_gradient
 def _with_dense_gradient(x: tf.Tensor) -> Any:
-    """The same tensor; `all_gather` cannot send back the sparse gradient of `tf.gather`."""
+    """Identity with a dense gradient; `all_gather` does not support the sparse one of `gather`."""
     return tf.identity(x), tf.convert_to_tensor

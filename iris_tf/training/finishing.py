@@ -1,4 +1,4 @@
-"""What is done to trained models before one is released; nothing is learnt any more."""
+"""Finishing of trained models before release, without further training."""
 
 import shutil
 from collections.abc import Sequence
@@ -21,17 +21,17 @@ _BATCH = 128
 
 
 def average_weights(models: Sequence[keras.Model], shares: Sequence[float]) -> keras.Model:
-    """The first model, with the weighted mean of the weights of all (Wortsman et al., 2022).
+    """Average the weights of several models (Wortsman et al., 2022).
 
-    Models that were trained on from the same weights, each on something else, are wrong about
-    different things, and their mean about less.
+    Models that were fine-tuned from the same weights on different data make different errors;
+    the averaged model makes fewer.
 
     Parameters
     ----------
     models : sequence of keras.Model
-        Of one architecture; the first is changed in place.
+        All of one architecture; the first is modified in place and returned.
     shares : sequence of float
-        One a model; what counts is their proportion.
+        Weight of each model; only their proportions matter.
     """
     weights = zip(*(model.get_weights() for model in models), strict=True)
     shares = np.asarray(shares, np.float64) / np.sum(shares)
@@ -39,77 +39,79 @@ def average_weights(models: Sequence[keras.Model], shares: Sequence[float]) -> k
     return models[0]
 
 
-def weaken_coarse(model: keras.Model, share: float) -> None:
-    """Let a network with `StripNormalization` see a share of the coarse local contrast alone.
+def weaken_low_frequency_input(model: keras.Model, share: float) -> None:
+    """Scale down the low-frequency local contrast that a network receives.
 
-    Drawn irises differ more in what is coarse than real ones do, so a network that learnt from
-    them trusts it more than it should.
+    Synthetic irises differ more in low spatial frequencies than real ones do, so a network
+    trained on them relies too much on these frequencies.
 
     Parameters
     ----------
     model : keras.Model
-        Changed in place: the weights of its first convolution.
+        With a `StripNormalization` layer; the weights of its first convolution are modified in
+        place.
     share : float
-        0..1.
+        Factor, 0..1.
 
     Raises
     ------
     ValueError
-        When it has no such layer.
+        If the model has no such layer.
     """
     if not isinstance(model.get_layer(NORMALIZATION_LAYER), StripNormalization):
-        raise ValueError(f"{model.name} has no local contrast; `coarse` is for models that have.")
+        raise ValueError(f"{model.name} has no local contrast, which `coarse` needs.")
     first = next(x for x in backbone_stages(model)[0] if isinstance(x, keras.layers.Conv2D))
     kernel = first.kernel.numpy()
     kernel[:, :, COARSE] *= share
     first.kernel.assign(kernel)
 
 
-def weaken_unplaced(model: keras.Model, share: float) -> None:
-    """Leave an embedding a share of what features say wherever around the ring they are.
+def weaken_angle_independent(model: keras.Model, share: float) -> None:
+    """Scale down the components of an embedding that do not depend on the angle.
 
-    That is the texture's kind, which a population has in common; identity is in where details
-    lie. Of depthwise pooling's weights their mean over the angle is what does not ask where:
-    the embedding loses its own mean over all turns of the strip, to the network's stride.
+    These components encode the kind of texture, which a population shares; identity is in the
+    positions of details. In depthwise pooling, they come from the mean of the pooling weights
+    over the angle. Removing it removes from the embedding its mean over all rotations of the
+    strip, up to the stride of the network.
 
     Parameters
     ----------
     model : keras.Model
-        Of unrolled strips, changed in place: its pooling weights. Statistics of the batch
-        normalisation after it are wrong then, see `estimate_batch_statistics`.
+        For unrolled strips; its pooling weights are modified in place. This invalidates the
+        moving statistics of the subsequent batch normalisation, see `estimate_batch_statistics`.
     share : float
-        0..1.
+        Factor, 0..1.
 
     Raises
     ------
     ValueError
-        When it pools without weights.
+        If the pooling has no weights.
     """
     pool = model.get_layer("head_pool")
     if not pool.weights:
-        raise ValueError(f"{model.name} pools without weights; `unplaced` needs some.")
+        raise ValueError(f"{model.name} pools without weights, which `unplaced` needs.")
     (kernel,) = pool.get_weights()
     pool.set_weights([kernel - (1.0 - share) * kernel.mean(axis=1, keepdims=True)])
 
 
 def estimate_batch_statistics(model: keras.Model, rois: np.ndarray) -> None:
-    """Take the statistics of batch normalisation anew, from crops as they are.
+    """Recompute the moving statistics of batch normalisation on unaugmented crops.
 
-    Those of training are of crops that were changed and half hidden, and of weights as they
-    were some batches before. Mean over all batches, as by Wu and Johnson (2021).
+    The statistics from training are of augmented, partly occluded crops and of weights from
+    earlier steps. The new ones are the mean over all batches (Wu and Johnson, 2021).
 
     Parameters
     ----------
     model : keras.Model
-        Changed in place.
+        Modified in place.
     rois : ndarray of shape (n, H, W), uint8
-        At least one, and in no order: batches are cut from them as they come.
+        At least one crop, in random order: batches are consecutive slices.
     """
     layers = [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
     before = [(layer.momentum, layer.trainable) for layer in layers]
     for layer in layers:
-        layer.trainable = True  # one that was frozen at the best epoch would take none
-    # All batches of one size, so that they count alike.
+        layer.trainable = True  # a layer frozen at the best epoch would not update its statistics
+    # All batches have the same size, so that they have equal weight.
     batch = min(_BATCH, len(rois))
     for number in range(len(rois) // batch):
         for layer in layers:
@@ -121,17 +123,17 @@ def estimate_batch_statistics(model: keras.Model, rois: np.ndarray) -> None:
 
 
 def whiten_head(model: keras.Model, rois: np.ndarray, power: float) -> None:
-    """Multiply a model's embeddings by `whitening_matrix`, at no cost: its last layers change.
+    """Fold `whitening_matrix` into the last layers of a model, at no cost in inference.
 
-    Linear layer and batch normalisation keep their names and what they mean, so that training
-    can start from such weights.
+    Linear layer and batch normalisation keep their names and semantics, so that training can
+    start from the resulting weights.
 
     Parameters
     ----------
     model : keras.Model
-        Of `iris_tf.networks.embedding_model.build_embedding_model`; changed in place.
+        From `iris_tf.networks.embedding_model.build_embedding_model`; modified in place.
     rois : ndarray of shape (n, H, W), uint8
-        Crops of many identities; the second moment is that of their embeddings.
+        Crops of many identities, whose embeddings give the second moment.
     power : float
         0..0.5.
     """
@@ -144,7 +146,8 @@ def whiten_head(model: keras.Model, rois: np.ndarray, power: float) -> None:
     embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
     matrix = whitening_matrix(second_moment(embeddings), power)
     mix = scale[:, None] * matrix
-    # A training step divides by the batch's own deviation, which gamma must give back.
+    # In training, batch normalisation divides by the standard deviation of the batch; gamma
+    # must compensate for it.
     variance = (features @ mix).var(axis=0)
     dense.set_weights([kernel @ mix])
     norm.set_weights([np.sqrt(variance + norm.epsilon), beta @ matrix, mean @ mix, variance])
@@ -153,14 +156,14 @@ def whiten_head(model: keras.Model, rois: np.ndarray, power: float) -> None:
 def finish(
     models: Sequence[keras.Model], shares: Sequence[float], rois: np.ndarray, settings: FinishRecipe
 ) -> keras.Model:
-    """All of the above, in this order.
+    """Apply the finishing steps that `settings` selects, in the order of this module.
 
     Parameters
     ----------
     models, shares
         See `average_weights`.
     rois : ndarray of shape (n, H, W), uint8
-        One crop of each of many identities.
+        One crop per identity, of many identities.
     settings : FinishRecipe
 
     Returns
@@ -170,9 +173,9 @@ def finish(
     """
     model = average_weights(models, shares)
     if settings.coarse < 1.0:
-        weaken_coarse(model, settings.coarse)
+        weaken_low_frequency_input(model, settings.coarse)
     if settings.unplaced < 1.0:
-        weaken_unplaced(model, settings.unplaced)
+        weaken_angle_independent(model, settings.unplaced)
     if settings.statistics:
         estimate_batch_statistics(model, rois)
     if settings.whitening:
@@ -183,17 +186,17 @@ def finish(
 def finish_runs(
     runs: dict[str, RunFolder], name: str, out: RunFolder, settings: FinishRecipe
 ) -> None:
-    """Write a run folder of the model that comes out of trained ones.
+    """Write a run folder with the model that results from finishing trained runs.
 
     Parameters
     ----------
     runs : dict of str to RunFolder
-        Complete, by the names that `settings.average` has.
+        Complete runs, by the names in `settings.average`.
     name : str
-        Of the run whose recipe and manifest the folder gets; crops are its dataset's, one
-        training image of each identity.
+        Run whose recipe and manifest are copied. Crops are from its dataset, one training image
+        per identity.
     out : RunFolder
-        Written whole or not at all: recipe, manifest and best model.
+        Written atomically: recipe, manifest and best model.
     settings : FinishRecipe
     """
     source, shares = runs[name], settings.average or {name: 1.0}
@@ -201,8 +204,8 @@ def finish_runs(
     rows = [row for row in read_manifest(source.manifest) if row.split == "train"]
     rois = load_rois(rows, recipe.dataset, recipe.network.crop_size)
     _, firsts = np.unique([row.identity for row in rows], return_index=True)
-    firsts = np.random.default_rng(recipe.seed).permutation(firsts)  # sites lie side by side
-    models = [load_embedding_model(runs[part].best_model()) for part in shares]
+    firsts = np.random.default_rng(recipe.seed).permutation(firsts)  # identities are sorted by site
+    models = [load_embedding_model(runs[averaged].best_model()) for averaged in shares]
     model = finish(models, list(shares.values()), rois[firsts], settings)
     with replace_folder(out.path) as folder:
         new = RunFolder(folder)

@@ -1,4 +1,4 @@
-"""The tf.data input pipeline of training."""
+"""Training input pipeline (`tf.data`)."""
 
 from typing import Any, NamedTuple
 
@@ -9,22 +9,22 @@ from iris_tf.config.training_recipe import AugmentationRecipe
 from iris_tf.imaging.images import with_channel_axis
 from iris_tf.training.augmentation import augment
 from iris_tf.training.batches import BalancedBatches, TripletBatches
-from iris_tf.training.strip_augmentation import lose_coarse, with_turned
+from iris_tf.training.strip_augmentation import weaken_low_frequencies, with_rotated
 
 
 class TeacherView(NamedTuple):
-    """What the teacher is shown in the place of a batch's images, and about which it is asked.
+    """Images of a batch for the teacher, and the mask of those it is queried on.
 
     Attributes
     ----------
     images : tensor of shape (groups, group_size, height, width, channels), float32
         In 0..255.
-    asked : tensor of shape (groups, group_size), bool
+    queried : tensor of shape (groups, group_size), bool
         delta_x of Eq. 7.
     """
 
     images: tf.Tensor
-    asked: tf.Tensor
+    queried: tf.Tensor
 
 
 def training_dataset(
@@ -36,15 +36,15 @@ def training_dataset(
     seed: int,
     epochs: int,
     initial_epoch: int = 0,
-    turned: bool = False,
+    add_rotated: bool = False,
     clean: bool = False,
 ) -> tf.data.Dataset:
-    """Augmented batches of all epochs from `initial_epoch` on, in one stream.
+    """Stream of augmented batches of all epochs from `initial_epoch` on.
 
-    Every batch depends on the seeds, its epoch and its step alone, so a stream
-    that starts at `initial_epoch` continues an interrupted one exactly. Under
-    ``tf.distribute`` each batch is split along its first axis, so that groups
-    stay whole.
+    Each batch depends only on the seeds, its epoch and its step, so a stream that
+    starts at `initial_epoch` continues an interrupted one exactly. Under
+    ``tf.distribute`` each batch is split along its first axis, so that groups are
+    not split.
 
     Parameters
     ----------
@@ -53,24 +53,24 @@ def training_dataset(
     labels : ndarray of shape (n_images,), integer
         Identity of each crop.
     batches : TripletBatches or BalancedBatches
-        Made from the same `labels`; gives ``batches.steps`` batches an epoch.
+        Sampler built from the same `labels`, with ``batches.steps`` batches per epoch.
     augmentation : AugmentationRecipe
-        What is changed at random.
+        Random augmentation.
     roi_mode : str
         ROI mode of the crops.
     seed : int
-        Of the augmentation; not negative.
+        Seed of the augmentation; not negative.
     epochs : int
-        Number of epochs counted from epoch 0.
+        Number of epochs, counted from epoch 0.
     initial_epoch : int, optional
-        Epoch to start with.
-    turned : bool, optional
-        Whether each batch also holds its groups turned as other identities, see
-        `iris_tf.training.strip_augmentation.with_turned`; `groups` below is then twice
+        First epoch of the stream.
+    add_rotated : bool, optional
+        Whether to add rotated copies of all groups as further identities, see
+        `iris_tf.training.strip_augmentation.with_rotated`; `groups` below is then twice
         that of `batches`.
     clean : bool, optional
-        Whether the teacher sees the images as they were before augmentation. It is not asked
-        about those that `lose_coarse` has changed.
+        Whether the teacher receives the unaugmented images. It is not queried on those that
+        `weaken_low_frequencies` has changed.
 
     Returns
     -------
@@ -82,7 +82,7 @@ def training_dataset(
     Raises
     ------
     ValueError
-        When there is not one label for each crop.
+        If the numbers of crops and labels differ.
     """
     if len(rois) != len(labels):
         raise ValueError(f"{len(rois)} crops but {len(labels)} labels")
@@ -102,24 +102,26 @@ def training_dataset(
         return np.asarray(rois[rows]), labels[rows]
 
     def load(rows: Any, step: Any) -> Any:
-        # One call into Python for the whole batch.
+        # A single call into Python per batch.
         pixels, identity = tf.numpy_function(gather, [rows], (tf.uint8, tf.int32), stateful=False)
         images = tf.cast(tf.reshape(pixels, (groups * group_size, *crop_shape)), tf.float32)
         seeds = tf.stack([tf.cast(seed, tf.int64), step])
         identity = tf.ensure_shape(identity, (groups, group_size))
-        if turned:
-            images = with_turned(images, seeds)
+        if add_rotated:
+            images = with_rotated(images, seeds)
             identity = tf.concat([2 * identity, 2 * identity + 1], axis=0)
         shape, whole = (*identity.shape, *crop_shape), images
-        asked = tf.ones(images.shape[:1], tf.bool)
+        queried = tf.ones(images.shape[:1], tf.bool)
         if augmentation.coarse_lost_share:
-            images, lost = lose_coarse(images, group_size, seeds, augmentation.coarse_lost_share)
-            # What such a strip has lost is not in the student's view, so no teacher can tell it.
-            asked = ~lost
+            images, lost = weaken_low_frequencies(
+                images, group_size, seeds, augmentation.coarse_lost_share
+            )
+            # The student cannot reproduce an embedding of frequencies that its strip has lost.
+            queried = ~lost
         batch = tf.reshape(augment(images, seeds, augmentation, roi_mode), shape), identity
         if not clean:
             return batch
-        return (*batch, TeacherView(tf.reshape(whole, shape), tf.reshape(asked, identity.shape)))
+        return (*batch, TeacherView(tf.reshape(whole, shape), tf.reshape(queried, identity.shape)))
 
     dataset = (
         tf.data.Dataset.range(initial_epoch, epochs)
@@ -129,6 +131,6 @@ def training_dataset(
         .prefetch(2)
     )
     options = tf.data.Options()
-    # Several workers: each takes its share of every batch; there are no files to share out.
+    # Several workers: shard each batch, since there are no files to shard.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     return dataset.with_options(options)

@@ -1,4 +1,4 @@
-"""The training recipes of a pipeline's models, each in its run folder."""
+"""Training recipes of the models of a pipeline."""
 
 from pathlib import Path
 
@@ -10,16 +10,16 @@ from iris_tf.training.run_folder import RunFolder
 
 
 def model_recipes(recipe: PipelineRecipe | ReleaseRecipe) -> dict[str, TrainRecipe]:
-    """The training recipe of each model of a pipeline, in the order they are trained.
+    """Training recipes of the models of a pipeline, in training order.
 
-    A model whose `distillation.teacher` names another model of the pipeline
-    gets that model's run folder; one whose `network.weights` does starts from
-    that model's best weights.
+    References to other models of the pipeline are resolved to paths:
+    `distillation.teacher` to the run folder of the named model, `network.weights` to
+    its best weights.
 
     Raises
     ------
     RecipeError
-        When a model's section has a mistake, or what it needs stands behind it.
+        If the section of a model is invalid, or refers to a model that comes later.
     """
     runs = {name: RunFolder(Path(recipe.run) / name) for name in recipe.models}
     recipes = merge_models(recipe)

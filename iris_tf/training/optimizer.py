@@ -1,4 +1,4 @@
-"""Optimisers by name, for parameter groups with rates and weight decay of their own."""
+"""Optimisers by name, with separate learning rates and weight decay per parameter group."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,19 +12,20 @@ from iris_tf.networks.parameter_groups import GROUP_PATTERNS, parameter_group
 from iris_tf.support.errors import RecipeError
 from iris_tf.training.warmup_cosine import WarmupCosine
 
-# Shifts and scales are not pulled towards zero, as is usual.
+# As is common, weight decay is not applied to biases, shifts and scales.
 _NEVER_DECAYED = ["bias", "beta", "gamma"]
 
 
 @keras.saving.register_keras_serializable(package="iris_tf")
 class OwnStepsAdamW(keras.optimizers.AdamW):
-    """AdamW (Loshchilov and Hutter, 2019) that counts each variable's own steps.
+    """AdamW (Loshchilov and Hutter, 2019) with a step counter per variable.
 
-    Moments begin at 0, and Adam corrects for it by the number of steps. Keras counts those of
-    the optimiser, so that a stage that is unfrozen late is taken for settled, and its first
-    steps are up to six times the learning rate. Here it begins like any other. And a training
-    starts sooner, for a variable's update is one operation of TensorFlow's, where Keras writes out
-    a dozen, which are half of a network's graph.
+    Adam's bias correction depends on the number of updates of the moments. Keras uses the step
+    count of the optimiser for all variables, so the first updates of a stage that is unfrozen late
+    are up to six times the learning rate. With a counter per variable, they are not.
+
+    Training also starts faster: the update of a variable is one fused TensorFlow operation, where
+    Keras emits a dozen, which are half of a network's graph.
 
     Parameters
     ----------
@@ -38,7 +39,7 @@ class OwnStepsAdamW(keras.optimizers.AdamW):
             raise ValueError("OwnStepsAdamW has no amsgrad; leave it out.")
 
     def build(self, variables: list[keras.Variable]) -> None:
-        """Make moments, and a counter, for each variable."""
+        """Create moments and a step counter for each variable."""
         if self.built:
             return
         super().build(variables)
@@ -48,7 +49,7 @@ class OwnStepsAdamW(keras.optimizers.AdamW):
         ]
 
     def update_step(self, gradient: Any, variable: keras.Variable, learning_rate: Any) -> None:
-        """Change one variable by its gradient."""
+        """Update one variable from its gradient."""
         index = self._get_variable_index(variable)
         steps = self._own_steps[index]
         self.assign_add(steps, tf.ones((), steps.dtype))
@@ -68,8 +69,8 @@ class OwnStepsAdamW(keras.optimizers.AdamW):
 
 
 @dataclass(frozen=True)
-class Course:
-    """Length of a training, for learning rates.
+class TrainingLength:
+    """Length of a training run, for learning-rate schedules.
 
     Attributes
     ----------
@@ -82,15 +83,15 @@ class Course:
 
 
 def _adamw(
-    recipe: OptimizerRecipe, group: ParameterGroupRecipe, course: Course, name: str
+    recipe: OptimizerRecipe, group: ParameterGroupRecipe, length: TrainingLength, name: str
 ) -> keras.optimizers.Optimizer:
-    """AdamW with a warm-up and a cosine (Eq. 12)."""
+    """AdamW with linear warm-up and cosine decay (Eq. 12)."""
     return OwnStepsAdamW(
         learning_rate=WarmupCosine(
             maximum=group.maximum,
             minimum=group.minimum,
-            warm_steps=course.warm_epochs * course.steps_per_epoch,
-            total_steps=course.epochs * course.steps_per_epoch,
+            warm_steps=length.warm_epochs * length.steps_per_epoch,
+            total_steps=length.epochs * length.steps_per_epoch,
         ),
         weight_decay=group.weight_decay,
         name=f"adamw_{name}",
@@ -98,17 +99,17 @@ def _adamw(
 
 
 def _sgd(
-    recipe: OptimizerRecipe, group: ParameterGroupRecipe, course: Course, name: str
+    recipe: OptimizerRecipe, group: ParameterGroupRecipe, length: TrainingLength, name: str
 ) -> keras.optimizers.Optimizer:
-    """SGD with momentum, and rates that fall by a factor at each milestone.
+    """SGD with momentum and step decay: a factor at each milestone.
 
     Weight decay is decoupled from the momentum, as in AdamW.
     """
     rates = [group.maximum * recipe.factor**passed for passed in range(len(recipe.milestones) + 1)]
     return keras.optimizers.SGD(
         learning_rate=keras.optimizers.schedules.PiecewiseConstantDecay(
-            # Keras keeps a rate up to and including its boundary, counted in steps from 0.
-            [epoch * course.steps_per_epoch - 1 for epoch in recipe.milestones],
+            # In Keras, a rate holds up to and including its boundary, in steps from 0.
+            [epoch * length.steps_per_epoch - 1 for epoch in recipe.milestones],
             rates,
         ),
         momentum=recipe.momentum,
@@ -118,40 +119,40 @@ def _sgd(
 
 
 OPTIMIZERS: dict[str, Callable[..., keras.optimizers.Optimizer]] = {"adamw": _adamw, "sgd": _sgd}
-"""By the recipe's `optimizer.name`: makes the optimiser of one parameter group."""
+"""Keyed by the recipe's `optimizer.name`; builds the optimiser of one parameter group."""
 
 
 def build_optimizer(
     recipe: OptimizerRecipe,
-    course: Course,
+    length: TrainingLength,
     own_groups: Mapping[str, Sequence[keras.Variable]] | None = None,
 ) -> keras.optimizers.MultiOptimizer:
-    """Optimiser for a network of `networks.registry` and what its objective trains.
+    """Build the optimiser for a network of `networks.registry` and the variables of its objective.
 
     Parameters
     ----------
     recipe : OptimizerRecipe
-        Name, and rates and weight decay of each group.
-    course : Course
+        Name of the optimiser; learning rates and weight decay of each group.
+    length : TrainingLength
     own_groups : mapping of str to sequence of keras.Variable, optional
-        See `iris_tf.objectives.objective.Objective.parameter_groups`. Every other variable is in
-        one of the network's groups.
+        See `iris_tf.objectives.objective.Objective.parameter_groups`. All other variables belong
+        to one of the network's groups.
 
     Raises
     ------
     RecipeError
-        When a group has no settings, or there is no group for some settings.
+        If a group has no settings, or settings refer to an unknown group.
     """
     own_groups = own_groups or {}
     names = (*GROUP_PATTERNS, *own_groups)
     for name in recipe.groups:
         if name not in own_groups:
             raise RecipeError(
-                f"optimizer.groups has {name}, but the parameters of this training are of the "
-                f"groups {', '.join(names)}; remove it."
+                f"optimizer.groups has {name}, but the parameter groups of this training are "
+                f"{', '.join(names)}; remove it."
             )
     optimizers = {
-        name: OPTIMIZERS[recipe.name](recipe, _settings(recipe, name), course, name)
+        name: OPTIMIZERS[recipe.name](recipe, _settings(recipe, name), length, name)
         for name in names
     }
     for optimizer in optimizers.values():
@@ -167,7 +168,7 @@ def _settings(recipe: OptimizerRecipe, name: str) -> ParameterGroupRecipe:
         return getattr(recipe, name)
     if name not in recipe.groups:
         raise RecipeError(
-            f"optimizer.groups needs {name}, parameters of the objective: give it `maximum` and "
-            "`weight_decay`."
+            f"optimizer.groups lacks {name}, a parameter group of the objective; add it with "
+            "`maximum` and `weight_decay`."
         )
     return recipe.groups[name]

@@ -1,4 +1,4 @@
-"""From a recipe to all that a training needs: rows, batches, network, objective, optimiser."""
+"""Preparation of training from a recipe: rows, batches, network, objective and optimiser."""
 
 import functools
 from dataclasses import dataclass
@@ -18,13 +18,13 @@ from iris_tf.training.build_student import build_student
 from iris_tf.training.check_training import check_strips, check_teacher
 from iris_tf.training.embedding_trainer import EmbeddingTrainer
 from iris_tf.training.input_pipeline import training_dataset
-from iris_tf.training.optimizer import Course, build_optimizer
+from iris_tf.training.optimizer import TrainingLength, build_optimizer
 from iris_tf.training.teacher import Teacher
 
 
 @dataclass(frozen=True)
 class Training:
-    """All that `fit` needs, built from a recipe.
+    """Inputs of `fit`, built from a recipe.
 
     Attributes
     ----------
@@ -71,20 +71,20 @@ class Training:
             self.recipe.seed,
             self.recipe.epochs,
             initial_epoch=initial_epoch,
-            turned=self.recipe.batch.turned,
+            add_rotated=self.recipe.batch.turned,
             clean=self.recipe.distillation.clean,
         )
 
 
 def prepare_training(recipe: TrainRecipe) -> Training:
-    """Read the dataset and build student, teacher and optimiser; writes nothing to the run.
+    """Read the dataset and build student, teacher and optimiser; nothing is written.
 
     Raises
     ------
     RecipeError, DatasetError, ModelError
-        When recipe, dataset, weights or teacher cannot be used.
+        If recipe, dataset, weights or teacher cannot be used.
     """
-    # The graph of an earlier model of this process would stay in memory otherwise.
+    # Frees the graph of an earlier model of this process.
     keras.backend.clear_session()
     rows = _rows(recipe)
     settings = read_settings(Path(recipe.dataset) / "dataset.json")
@@ -99,7 +99,7 @@ def prepare_training(recipe: TrainRecipe) -> Training:
     devices = strategy.num_replicas_in_sync
     if recipe.batch.groups % devices:
         raise RecipeError(
-            f"batch.groups is {recipe.batch.groups}, which cannot be shared evenly by "
+            f"batch.groups is {recipe.batch.groups}, which cannot be split evenly over "
             f"{devices} devices."
         )
     keras.config.set_dtype_policy("mixed_float16" if recipe.mixed_float16 else "float32")
@@ -110,9 +110,9 @@ def prepare_training(recipe: TrainRecipe) -> Training:
             trainer = EmbeddingTrainer(
                 build_student(recipe, channels), objective, build_term_weights(recipe), teacher
             )
-            course = Course(batches.steps, recipe.warm_epochs, recipe.epochs)
+            length = TrainingLength(batches.steps, recipe.warm_epochs, recipe.epochs)
             trainer.compile(
-                build_optimizer(recipe.optimizer, course, objective.parameter_groups()),
+                build_optimizer(recipe.optimizer, length, objective.parameter_groups()),
                 jit_compile=recipe.xla,
             )
     finally:
@@ -156,18 +156,18 @@ def _strategy(recipe: TrainRecipe) -> tf.distribute.Strategy:
 
 @functools.cache
 def mirrored_strategy() -> tf.distribute.MirroredStrategy:
-    """All GPUs, or CPUs where there is none; one object for all models of a process.
+    """Strategy over all GPUs, or all CPUs without a GPU; a singleton per process.
 
-    A second object over the same devices would number its collective operations
-    from the same start, and TensorFlow refuses them where shapes differ.
+    A second strategy over the same devices would reuse the keys of collective
+    operations, which TensorFlow rejects if shapes differ.
     """
-    # Logical devices, so that one machine's CPU can be split into several for a trial.
+    # Logical devices, so that tests can split a CPU into several.
     devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
     return tf.distribute.MirroredStrategy([device.name for device in devices])
 
 
 def _teacher(recipe: TrainRecipe, roi_mode: str) -> Teacher | None:
-    """The frozen teacher, or None without distillation."""
+    """Load the frozen teacher; None without distillation."""
     path = recipe.distillation.teacher
     if path is None:
         return None

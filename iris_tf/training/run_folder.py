@@ -1,4 +1,4 @@
-"""The folder of one training run: what lies where, and how a run is opened or gone on with."""
+"""Run folder of a training run: its files, and how a run is created, opened and resumed."""
 
 import csv
 import io
@@ -18,19 +18,18 @@ from iris_tf.support.files import is_unused, replace_folder, write_text
 
 @dataclass
 class TrainingState:
-    """What a resumed run needs to know besides the weights.
+    """State needed to resume a run, besides the weights.
 
     Attributes
     ----------
     epochs_done : int
-        Number of complete epochs.
+        Number of completed epochs.
     history : list of dict
-        One row of `history.csv` an epoch.
+        Rows of `history.csv`, one per epoch.
     best_epoch : int
-        Number, from 1, of the epoch with the best validation figure so far, of equals the
-        last; 0: none.
+        Number, from 1, of the best epoch so far; on ties, the later one. 0: none.
     best_value : float
-        That figure (EER in 0..1, or the loss where no validation split exists).
+        Validation EER (0..1) of that epoch, or its loss without a validation split.
     """
 
     epochs_done: int = 0
@@ -40,7 +39,7 @@ class TrainingState:
 
 
 class RunFolder:
-    """Paths of a run and the state it was left in."""
+    """Paths and state of a run."""
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
@@ -71,21 +70,21 @@ class RunFolder:
         return run
 
     def check_unused(self, recipe: TrainRecipe) -> None:
-        """Refuse a folder that holds a run or other files.
+        """Check that the folder holds neither a run nor other files.
 
         Raises
         ------
         TrainingError
-            When it holds a run of the same recipe.
+            If it holds a run of the same recipe.
         RecipeError
-            When it belongs to another recipe, or holds other files.
+            If it belongs to another recipe, or holds other files.
         """
         if self.recipe_file.is_file():
             self.check_recipe(recipe)
             if self.is_complete():
                 raise TrainingError(f"{self.path}: this run is complete; choose another `run`.")
             raise TrainingError(
-                f"{self.path}: holds an interrupted run; go on with `--resume {self.path}`."
+                f"{self.path}: holds an interrupted run; resume it with `--resume {self.path}`."
             )
         if not is_unused(self.path):
             raise RecipeError(
@@ -99,7 +98,7 @@ class RunFolder:
         Raises
         ------
         ModelError
-            When there is none.
+            If the folder holds no run.
         """
         run = cls(path)
         if not run.recipe_file.is_file():
@@ -111,12 +110,12 @@ class RunFolder:
         return load_recipe(self.recipe_file, TrainRecipe)
 
     def check_recipe(self, recipe: TrainRecipe) -> None:
-        """Refuse to mix recipes in one folder.
+        """Check that the run has the same recipe.
 
         Raises
         ------
         RecipeError
-            Names the first key that differs.
+            If not; names the first key that differs.
         """
         difference = first_difference(recipe_yaml(self.recipe()), recipe_yaml(recipe))
         if difference:
@@ -126,17 +125,18 @@ class RunFolder:
             )
 
     def is_complete(self) -> bool:
-        """Whether all epochs of the run's recipe are done."""
+        """Whether all epochs of the run's recipe are completed."""
         return self.recipe_file.is_file() and self.state().epochs_done >= self.recipe().epochs
 
     def check_crops(self) -> None:
-        """Refuse a dataset that was cropped in another way since the run was started.
+        """Check that the crops of the dataset have not changed since the run was started.
 
-        What its description does not tell, or is gone, is not looked at.
+        Settings that are missing in the description, or a missing description, are ignored.
 
         Raises
         ------
         TrainingError
+            If the dataset was cropped differently.
         """
         description = Path(self.recipe().dataset) / "dataset.json"
         if not self.dataset_description.is_file() or not description.is_file():
@@ -147,9 +147,9 @@ class RunFolder:
                 raise self.changed(f"{description} ({name})")
 
     def changed(self, what: Path | str) -> TrainingError:
-        """The error that something which the run depends on is not what it was."""
+        """Error for an input of the run that has changed."""
         return TrainingError(
-            f"{what}: has changed since the run in {self.path} was started; train anew into "
+            f"{what}: has changed since the run in {self.path} was started; train again into "
             "another folder."
         )
 
@@ -159,11 +159,11 @@ class RunFolder:
         Raises
         ------
         ModelError
-            When no epoch has ended yet.
+            If no epoch is complete.
         """
         if not self.best.is_file():
             raise ModelError(
-                f"{self.path}: no epoch of this run has ended, so it has no model yet."
+                f"{self.path}: no epoch of this run is complete, so it has no model yet."
             )
         return self.best
 
@@ -172,19 +172,19 @@ class RunFolder:
         return sorted(folders, key=lambda p: int(p.name.removeprefix("epoch-")))
 
     def state(self) -> TrainingState:
-        """State after the last complete epoch."""
+        """State after the last completed epoch."""
         folders = self._state_folders()
         if not folders:
             return TrainingState()
         return TrainingState(**json.loads((folders[-1] / "state.json").read_text("utf-8")))
 
     def state_weights(self) -> Path | None:
-        """Weights of student, optimiser and step counter after the last complete epoch."""
+        """File with student, optimiser and step counter after the last completed epoch."""
         folders = self._state_folders()
         return folders[-1] / "trainer.npz" if folders else None
 
     def save_state(self, state: TrainingState, save_weights: Callable[[Path], None]) -> None:
-        """Store weights and state as one: a folder that appears by a single rename."""
+        """Save weights and state atomically, as a folder that appears by a single rename."""
         with replace_folder(self.checkpoints / f"epoch-{state.epochs_done:04d}") as folder:
             save_weights(folder / "trainer.npz")
             (folder / "state.json").write_text(json.dumps(vars(state)), encoding="utf-8")
@@ -193,7 +193,7 @@ class RunFolder:
         self.write_history(state)
 
     def write_history(self, state: TrainingState) -> None:
-        """Write `history.csv` anew from the state, so that no row is lost or doubled."""
+        """Rewrite `history.csv` from the state, so that no row is lost or duplicated."""
         if not state.history:
             return
         buffer = io.StringIO()
@@ -204,11 +204,11 @@ class RunFolder:
 
 
 def model_file(path: Path) -> Path:
-    """A model's file, or the best one of a run folder.
+    """Path of a model file; for a run folder, of its best model.
 
     Raises
     ------
     ModelError
-        When a folder holds no run, or its run no model yet.
+        If a folder holds no run, or its run has no model yet.
     """
     return RunFolder.open(path).best_model() if path.is_dir() else path

@@ -1,4 +1,4 @@
-"""What a run depends on, and whether it is still what the run was started with."""
+"""Inputs of a run, and checks that they have not changed since it was started."""
 
 import json
 from pathlib import Path
@@ -10,27 +10,27 @@ from iris_tf.training.run_folder import RunFolder, model_file
 
 
 def check_same_dataset(run: RunFolder) -> None:
-    """Refuse to go on with a run whose dataset is another one now.
+    """Check that the dataset of a run has not changed.
 
     Raises
     ------
     TrainingError
-        Names the file that has changed.
+        If it has; names the file.
     """
     manifest = Path(run.recipe().dataset) / "manifest.csv"
     both = run.manifest.is_file() and manifest.is_file()
     if both and run.manifest.read_bytes() != manifest.read_bytes():
         raise run.changed(manifest)
-    run.check_crops()  # manifests of crops of another kind may be equal
+    run.check_crops()  # manifests may be equal although the crops differ
 
 
 def check_same_inputs(run: RunFolder) -> None:
-    """Refuse to go on with a run whose teacher or starting weights are others now.
+    """Check that the teacher and the initial weights of a run have not changed.
 
     Raises
     ------
     TrainingError
-        Names the file that has changed.
+        If one has; names the file.
     """
     if not run.inputs.is_file():
         return  # nothing has been trained yet
@@ -41,7 +41,7 @@ def check_same_inputs(run: RunFolder) -> None:
 
 
 def input_hashes(recipe: TrainRecipe) -> dict[str, str]:
-    """SHA-256 of the files that a training starts from, by their names in the recipe."""
+    """SHA-256 of teacher and initial weights, by recipe key and path."""
     files = {"distillation.teacher": recipe.distillation.teacher}
     if recipe.network.weights not in NAMED_WEIGHTS:
         files["network.weights"] = recipe.network.weights

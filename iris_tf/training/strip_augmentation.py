@@ -1,35 +1,36 @@
-"""Random changes of unrolled strips beside geometry: lids, lenses, noise, lost coarse detail."""
+"""Augmentation of unrolled strips besides geometry: occlusion, sharpness, noise, frequencies."""
 
 import tensorflow as tf
 
-# These keep random numbers apart from those of `augmentation`.
+# Seed offsets, so that these random numbers are independent of those of `augmentation`.
 _TURNING = 1 << 21
 _COARSE = 1 << 25
-_DETAILS = (3, 7)  # sides of the windows, in pixels, between which bands of detail lie
-# What a poor camera takes of both bands, from and to, and its noise in grey levels, at most.
+_DETAILS = (3, 7)  # window sides, in pixels, that separate the bands of high frequencies
+# Degradation: range of the share lost of each band, and the highest noise in grey levels.
 _BLURRED = ((0.3, 1.0), (0.0, 0.9))
 _NOISE = 5.0
-_COARSE_DETAILS = (9, 25)  # sides of the windows beyond which details count as coarse, in pixels
-_TOGETHER = 0.6  # of the groups have one draw for all their strips
+_COARSE_DETAILS = (9, 25)  # window sides, in pixels, that separate the bands of low frequencies
+_TOGETHER = 0.6  # share of the groups with the same amounts for all their strips
 
 
-def with_turned(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Add to strips the same ones turned by a large angle: strangers of the same texture.
+def with_rotated(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Append copies of all strips, rotated by a large angle, as further identities.
 
-    What texture a whole population shares does not tell them apart; only where
-    its details lie does. One angle, of 60 to 300 degrees, for all: each strip and
-    its turned copy are left with what both can show, so that lids say nothing either.
+    A strip and its rotated copy have the same kind of texture and can only be
+    distinguished by the positions of details. One angle, of 60 to 300 degrees, is
+    drawn for all strips. Both are masked to the pixels that are visible in both, so
+    that eyelids do not distinguish them either.
 
     Parameters
     ----------
     images : tensor of shape (batch, height, width, 1), float32
-        Rows are radii, the columns make one full turn; 0 where the iris is hidden.
+        Rows are radii; the columns span 360 degrees; 0 where the iris is hidden.
     seed : tensor of shape (2,), integer
 
     Returns
     -------
     tensor of shape (2 * batch, height, width, 1), float32
-        All strips, then all of them turned.
+        All strips, followed by all rotated strips.
     """
     width = images.shape[2]
     turn = tf.random.stateless_uniform(
@@ -43,18 +44,18 @@ def with_turned(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
 def hide_sectors(
     images: tf.Tensor, seed: tf.Tensor, share: float, widest_degrees: float
 ) -> tf.Tensor:
-    """Hide a sector of some strips, as a lid or a lock of hair does.
+    """Mask a sector of some strips, as an eyelid or a strand of hair does.
 
     Parameters
     ----------
     images : tensor of shape (batch, height, width, 1), float32
-        Rows are radii, the columns make one full turn.
+        Rows are radii; the columns span 360 degrees.
     seed : tensor of shape (2,), integer
     share : float
-        Of the strips, 0..1.
+        Share of strips that are occluded, 0..1.
     widest_degrees : float
-        Widths are uniform up to this one, places and shares along the radius
-        (from the limbus inwards, 0.3..1) uniform too.
+        Largest width of a sector. Widths, positions and depths (from the limbus
+        inwards, 0.3..1 of the radius) are uniform.
 
     Returns
     -------
@@ -73,16 +74,16 @@ def hide_sectors(
 
 
 def sharpen_strips(images: tf.Tensor, seed: tf.Tensor, most: float) -> tf.Tensor:
-    """Strengthen or weaken two bands of fine detail of each strip, as lenses and sensors do.
+    """Amplify or attenuate two bands of high spatial frequencies, as lenses and sensors do.
 
     Parameters
     ----------
     images : tensor of shape (batch, height, width, 1), float32
-        Rows are radii, the columns make one full turn; 0 where the iris is hidden.
+        Rows are radii; the columns span 360 degrees; 0 where the iris is hidden.
     seed : tensor of shape (2,), integer
     most : float
-        Each band (details below 3, and 3 to 7 pixels) times 1 + a; a is uniform within
-        ``-most..most``, for each strip and band by itself.
+        Each band (details below 3, and of 3 to 7 pixels) is scaled by 1 + a, with a
+        uniform in ``-most..most``, independently for each strip and band.
 
     Returns
     -------
@@ -98,17 +99,18 @@ def sharpen_strips(images: tf.Tensor, seed: tf.Tensor, most: float) -> tf.Tensor
 
 
 def degrade_strips(images: tf.Tensor, seed: tf.Tensor, share: float) -> tf.Tensor:
-    """Blur some strips and add noise, as of a poor camera or an eye out of focus.
+    """Blur some strips and add noise, as from a low-quality camera or defocus.
 
     Parameters
     ----------
     images : tensor of shape (batch, height, width, 1), float32
-        Rows are radii, the columns make one full turn; 0 where the iris is hidden.
+        Rows are radii; the columns span 360 degrees; 0 where the iris is hidden.
     seed : tensor of shape (2,), integer
     share : float
-        Of the strips, 0..1. Each of them loses 30 to 100 % of its details below 3 pixels
-        and 0 to 90 % of those of 3 to 7 pixels, and gains normal noise with a standard
-        deviation of 0 to 5 grey levels, all uniform and by itself.
+        Share of strips that are degraded, 0..1. Each loses 30 to 100 % of its details
+        below 3 pixels and 0 to 90 % of those of 3 to 7 pixels, and gets Gaussian noise
+        with a standard deviation of 0 to 5 grey levels; all amounts are uniform and
+        independent.
 
     Returns
     -------
@@ -126,32 +128,32 @@ def degrade_strips(images: tf.Tensor, seed: tf.Tensor, share: float) -> tf.Tenso
     return tf.transpose(changed, (0, 3, 2, 1))
 
 
-def lose_coarse(
+def weaken_low_frequencies(
     images: tf.Tensor, group_size: int, seed: tf.Tensor, share: float
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Weaken what is coarse in some strips, so that fine detail must tell whose they are.
+    """Attenuate low spatial frequencies of some strips, so that the network relies on high ones.
 
-    Light, dilation and lids change what is coarse from day to day, and irises of many
-    persons have little else than fine detail.
+    Low frequencies vary from day to day with illumination, dilation and eyelids, and the irises
+    of many subjects have few of them.
 
     Parameters
     ----------
     images : tensor of shape (batch, height, width, 1), float32
-        Rows are radii, the columns make one full turn; 0 where the iris is hidden.
+        Rows are radii; the columns span 360 degrees; 0 where the iris is hidden.
     group_size : int
-        So many strips, one after the other, are of one identity; six groups of ten are
-        changed alike or not at all.
+        Number of consecutive strips of one identity. In 60 % of the groups, all strips are
+        changed by the same amounts or none is.
     seed : tensor of shape (2,), integer
     share : float
-        Of the strips, 0..1. Details of 9 to 25 pixels are multiplied with a number that is
-        uniform within 0..1, larger ones with up to half of that.
+        Share of strips that are changed, 0..1. Details of 9 to 25 pixels are multiplied by a
+        factor uniform in 0..1, larger ones by up to half of that factor.
 
     Returns
     -------
     tensor of shape (batch, height, width, 1), float32
         Visible pixels within 1..255.
     tensor of shape (batch,), bool
-        Which strips were changed.
+        Whether each strip was changed.
     """
     batch = images.shape[0]
     together, groups, own = (
@@ -177,25 +179,25 @@ def lose_coarse(
 
 
 def _bands(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Strips (batch, 1, columns, rows), and of them details below 3 pixels, and 3 to 7."""
-    # Rows in the place of channels, where kernels compute side by side.
+    """Strips (batch, 1, columns, rows), and their details below 3 and of 3 to 7 pixels."""
+    # Rows take the place of channels, over which kernels are vectorised.
     strips = tf.transpose(images, (0, 3, 2, 1))
     fine, less_fine = _smoothed(strips, tf.cast(strips > 0.0, tf.float32), _DETAILS)
     return strips, strips - fine, fine - less_fine
 
 
 def _smoothed(strips: tf.Tensor, visible: tf.Tensor, sides: tuple[int, ...]) -> list[tf.Tensor]:
-    """Means of what is visible over windows of each side."""
+    """Means of the visible pixels over windows of each side."""
     return [_smooth(strips, side) / tf.maximum(_smooth(visible, side), 1e-3) for side in sides]
 
 
 def _still_visible(changed: tf.Tensor, before: tf.Tensor) -> tf.Tensor:
-    """Grey levels within 1..255 where a strip was visible before a change, else 0."""
+    """Clip to 1..255 where a strip was visible before the change; 0 elsewhere."""
     return tf.where(before > 0.0, tf.clip_by_value(changed, 1.0, 255.0), 0.0)
 
 
 def _smooth(strips: tf.Tensor, side: int) -> tf.Tensor:
-    """Mean over a square window, twice, of (batch, 1, columns, rows), around along the angle."""
+    """Box filter, applied twice, of (batch, 1, columns, rows), circular along the angle."""
     margin = side - 1
     strips = tf.concat([strips[:, :, -margin:], strips, strips[:, :, :margin]], axis=2)
     for _ in "along columns", "along rows":

@@ -1,4 +1,4 @@
-"""The frozen teacher of a distillation, with an input of its own."""
+"""Frozen teacher for distillation, with its own input size."""
 
 import json
 from pathlib import Path
@@ -18,7 +18,7 @@ from iris_tf.training.run_folder import RunFolder, model_file
 
 
 class Teacher:
-    """A frozen model that is asked about the student's crops.
+    """Frozen model that embeds the student's crops.
 
     Deliberately not a layer, so that its weights are neither trained nor saved with the
     student's.
@@ -26,8 +26,8 @@ class Teacher:
     Parameters
     ----------
     model : keras.Model
-        Crops ``(batch, height, width, channels)`` in 0..255 to unit embeddings ``(batch, D)``.
-        Its weights are frozen.
+        Maps crops ``(batch, height, width, channels)`` in 0..255 to unit-length embeddings
+        ``(batch, D)``. Its weights are frozen here.
     """
 
     def __init__(self, model: keras.Model):
@@ -36,27 +36,27 @@ class Teacher:
 
     @classmethod
     def load(cls, path: str | Path) -> "Teacher":
-        """Teacher from a run folder (its best model) or a ``.keras`` file.
+        """Load a teacher from a run folder (its best model) or a ``.keras`` file.
 
         Raises
         ------
         ModelError
-            When there is no such model.
+            If there is no such model.
         """
         return cls(load_embedding_model(model_file(Path(path))))
 
     @property
     def input_size(self) -> tuple[int, int]:
-        """Height and width of the crops that it takes, in pixels."""
+        """Height and width of the teacher's input, in pixels."""
         return tuple(self.model.input_shape[1:3])
 
     @property
     def embedding_size(self) -> int:
-        """D."""
+        """Dimension D of the embeddings."""
         return self.model.output_shape[-1]
 
     def check_input(self, student_size: tuple[int, int]) -> None:
-        """Refuse a teacher that cannot be shown the student's crops, resized where necessary.
+        """Check that the teacher can embed the student's crops, resized if necessary.
 
         Parameters
         ----------
@@ -66,21 +66,21 @@ class Teacher:
         Raises
         ------
         ModelError
-            When sizes differ and the teacher computes local contrast: a strip that is resized
-            has lost which of its pixels are hidden.
+            If sizes differ and the teacher computes local contrast: resizing a strip loses
+            which pixels are masked.
         """
         layers = {layer.name: layer for layer in self.model.layers}
         if isinstance(layers.get(NORMALIZATION_LAYER), StripNormalization):
             check_strip_size(self.input_size, student_size)
 
     def __call__(self, crops: tf.Tensor) -> Outputs:
-        """Outputs for the student's crops.
+        """Embed the student's crops.
 
         Parameters
         ----------
         crops : tensor of shape (batch, height, width, channels), float32
-            In 0..255; resized bilinearly, and grey repeated as colour, where the
-            teacher's input asks for it.
+            In 0..255. Resized bilinearly and converted from grey to colour if the
+            teacher's input requires it.
 
         Returns
         -------
@@ -88,7 +88,7 @@ class Teacher:
             float32.
         """
         if tuple(crops.shape[1:3]) != self.input_size:
-            # Written out, because XLA has no kernel for TensorFlow's resizing with antialiasing.
+            # Written out, because XLA has no kernel for TensorFlow's antialiased resizing.
             rows, columns = map(_interpolation, crops.shape[1:3], self.input_size)
             crops = tf.einsum("ih,bhwc,jw->bijc", rows, crops, columns)
         if crops.shape[3] == 1 and self.model.input_shape[3] == 3:
@@ -98,7 +98,7 @@ class Teacher:
 
 
 def _interpolation(before: int, after: int) -> np.ndarray:
-    """Matrix (after, before), float32, of linear interpolation, with antialiasing in shrinking."""
+    """Matrix (after, before), float32, of linear interpolation, antialiased when downsampling."""
     step = before / after
     centres = (np.arange(after) + 0.5) * step - 0.5
     distances = np.abs(np.arange(before) - centres[:, None]) / max(step, 1.0)
@@ -107,15 +107,16 @@ def _interpolation(before: int, after: int) -> np.ndarray:
 
 
 def check_strip_size(teacher: tuple[int, int], student: tuple[int, int]) -> None:
-    """Refuse crops of another size than a teacher's that computes local contrast.
+    """Check that a teacher that computes local contrast gets strips of its own input size.
 
     Raises
     ------
     ModelError
+        If the sizes differ.
     """
     if teacher != student:
         raise ModelError(
-            f"the teacher takes strips of {teacher} as they are cut, but the student's are "
+            f"the teacher takes strips of {teacher} unresized, but the student's are "
             f"{student}; set `network.input_size` to the teacher's."
         )
 
@@ -131,7 +132,7 @@ def teacher_roi_mode(path: str | Path) -> str | None:
     Returns
     -------
     str or None
-        None where nothing beside the model says it.
+        None if no file beside the model states it.
     """
     path = Path(path)
     description = RunFolder(path).dataset_description

@@ -1,4 +1,4 @@
-"""`iris-tf train`: train a run from the start, or go on with it."""
+"""`iris-tf train`: start or resume a training run."""
 
 import warnings
 from pathlib import Path
@@ -34,8 +34,8 @@ def train(recipe: TrainRecipe) -> RunFolder:
     Raises
     ------
     RecipeError, DatasetError, ModelError, TrainingError
-        When recipe, dataset, weights, teacher or run folder cannot be used.
-        Nothing is written then.
+        If recipe, dataset, weights, teacher or run folder cannot be used;
+        nothing is written in that case.
     """
     RunFolder(recipe.run).check_unused(recipe)
     training = prepare_training(recipe)
@@ -44,31 +44,31 @@ def train(recipe: TrainRecipe) -> RunFolder:
 
 
 def resume(path: str | Path, recipe: TrainRecipe | None = None) -> RunFolder:
-    """Go on with an interrupted run at the epoch that was running.
+    """Resume an interrupted run at the epoch that was running.
 
     Parameters
     ----------
     path : str or Path
         Run folder.
     recipe : TrainRecipe, optional
-        When given, must equal the run's own.
+        If given, must equal the recipe of the run.
 
     Returns
     -------
     RunFolder
-        Complete; at once when it was already.
+        The complete run; returned immediately if it was complete before.
 
     Raises
     ------
     ModelError
-        When there is no run.
+        If there is no run.
     RecipeError
-        When `recipe` is not the run's.
+        If `recipe` differs from the run's.
     TrainingError
-        When the dataset, the teacher or the starting weights are no longer those that the
-        run was started with.
+        If the dataset, the teacher or the initial weights have changed since the run was
+        started.
     InUseError
-        When another process trains it.
+        If another process is training the run.
     """
     run = RunFolder.open(path)
     if recipe is not None:
@@ -88,7 +88,7 @@ def _fit(training: Training, run: RunFolder) -> RunFolder:
         ("manifest.csv", run.manifest),
         ("dataset.json", run.dataset_description),
     ):
-        # Which images the run saw, and how they were cropped.
+        # Record which images the run was trained on, and how they were cropped.
         write_bytes(target, (Path(recipe.dataset) / name).read_bytes())
     write_json(run.environment, _environment(training))
     if not run.inputs.is_file():
@@ -102,14 +102,14 @@ def _fit(training: Training, run: RunFolder) -> RunFolder:
     )
     callbacks = [*_callbacks(training, run, state), ProgressBar(progress)]
     with warnings.catch_warnings(), progress:
-        # Frozen stages have none, and Keras lists their variables at every unfreezing.
+        # Frozen stages have no gradients, and Keras lists their variables after each unfreezing.
         warnings.filterwarnings("ignore", "Gradients do not exist")
         trainer.fit(
             training.dataset(state.epochs_done),
             epochs=recipe.epochs,
             initial_epoch=state.epochs_done,
             steps_per_epoch=steps,
-            shuffle=False,  # the stream has its order, and Keras warns of its own default
+            shuffle=False,  # the stream is already shuffled; Keras warns about its default
             verbose=0,
             callbacks=callbacks,
         )
@@ -141,9 +141,9 @@ def _callbacks(
         callbacks.append(ValidationEER(rois, label_images(rows["val"])))
     else:
         warnings.warn(
-            f"{recipe.dataset}: its validation split has too few eyes to tell how good a model is, "
-            "so the epoch of the least loss counts as the best one, and `iris-tf export` will find "
-            "no threshold; add eyes, with several images of each.",
+            f"{recipe.dataset}: its validation split has too few eyes to evaluate a model, so the "
+            "epoch with the lowest loss counts as the best one, and `iris-tf export` will find no "
+            "threshold; add eyes, with several images of each.",
             RuntimeWarning,
             stacklevel=2,
         )

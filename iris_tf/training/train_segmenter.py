@@ -1,4 +1,4 @@
-"""Training of the embedded segmentation network on samples of synthetic eyes."""
+"""Training of the bundled segmentation network on synthetic eyes."""
 
 import json
 import math
@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from iris_tf.config.segmenter_recipe import SegmenterPart, SegmenterRecipe
+from iris_tf.config.segmenter_recipe import SegmenterRecipe, SegmenterStage
 from iris_tf.networks.segmentation_network import build_segmentation_network
 from iris_tf.objectives.mask_loss import MaskLoss
 from iris_tf.segmentation.mask_channels import CHANNELS
@@ -29,8 +29,8 @@ from iris_tf.training.optimizer import OwnStepsAdamW
 from iris_tf.training.saved_variables import load_variables, save_variables
 from iris_tf.training.warmup_cosine import WarmupCosine
 
-_EYES_A_FILE = 250
-_VALIDATION_FILES_FROM = 1_000_000  # file numbers seed the eyes: these are never trained on
+_EYES_PER_FILE = 250
+_VALIDATION_FILES_FROM = 1_000_000  # file numbers seed the eyes; these are never trained on
 _PREDICT_BATCH = 32
 
 
@@ -43,33 +43,35 @@ def write_sample_files(
     first: int = 0,
     jobs: int = -1,
 ) -> list[Path]:
-    """Draw training samples into files, or resume an interrupted drawing.
+    """Render training samples into files; files that exist already are kept.
 
     Parameters
     ----------
     folder : Path
     seed, eyes : int
+        Random seed and number of eyes.
     height : int
-        Of a sample, in pixels.
+        Height of a sample, in pixels.
     looks : sequence of str
-        Samples of each eye, of `iris_tf.synthetic.segmentation_samples.LOOKS`.
+        Windows per eye, from `iris_tf.synthetic.segmentation_samples.LOOKS`.
     first : int, optional
-        Number of the first file; together with `seed` it decides the eyes.
+        Number of the first file; together with `seed` it determines the eyes.
     jobs : int, optional
-        Processes; -1 for one a core.
+        Number of processes; -1 for one per core.
 
     Returns
     -------
     list of Path
         See `iris_tf.synthetic.segmentation_samples.draw_samples`.
     """
-    lots = [min(_EYES_A_FILE, eyes - start) for start in range(0, eyes, _EYES_A_FILE)]
-    # The number of eyes is part of the name: a last, smaller lot is no whole one.
+    lots = [min(_EYES_PER_FILE, eyes - start) for start in range(0, eyes, _EYES_PER_FILE)]
+    # The number of eyes is part of the name, to distinguish a smaller last file from a full one.
     files = [
         folder / f"lessons-{seed}-{first + index:07d}-{lot}.npy" for index, lot in enumerate(lots)
     ]
     missing = [index for index, file in enumerate(files) if not file.exists()]
-    with StageProgress("Drawing lessons", len(files), len(files) - len(missing)) as progress:
+    title = "Rendering training samples"
+    with StageProgress(title, len(files), len(files) - len(missing)) as progress:
         calls = (
             joblib.delayed(write_samples)(
                 files[index], seed, first + index, lots[index], height, looks
@@ -82,7 +84,7 @@ def write_sample_files(
 
 
 class SampleStore:
-    """Training samples of several files, read from disk as needed.
+    """Training samples from several files, memory-mapped.
 
     Parameters
     ----------
@@ -97,7 +99,7 @@ class SampleStore:
         return int(self._starts[-1])
 
     def take(self, indices: np.ndarray) -> np.ndarray:
-        """Packed samples (n, height, width, 3), uint8, by number."""
+        """Packed samples (n, height, width, 3), uint8, by index."""
         parts = np.searchsorted(self._starts, indices, side="right") - 1
         return np.stack(
             [
@@ -129,33 +131,33 @@ def _sample_batches(
 
 @dataclass
 class SegmenterRun:
-    """Folder of one part of a segmenter's training: samples, history and newest state."""
+    """Folder of one stage of segmenter training: samples, history and latest checkpoint."""
 
     path: Path
 
     @property
     def model(self) -> Path:
-        """The network after the last complete epoch."""
+        """File of the network after the last completed epoch."""
         return self.path / "segmenter.keras"
 
     @property
-    def lessons(self) -> Path:
-        """Folder of the samples, some gigabytes; made again where it is missing."""
+    def samples(self) -> Path:
+        """Folder of the samples, some gigabytes; rendered again if it is missing."""
         return self.path / "lessons"
 
     @property
     def state(self) -> Path:
-        """Folder with all that a resumed training needs."""
+        """Folder with the checkpoint needed to resume training."""
         return self.path / "checkpoint"
 
     def history(self) -> list[dict[str, float | None]]:
-        """One entry a complete epoch."""
+        """One entry per completed epoch."""
         file = self.state / "history.json"
         return json.loads(file.read_text("utf-8")) if file.is_file() else []
 
 
 class _EachEpoch(keras.callbacks.Callback):
-    """Validate, and keep network and optimiser as one folder that appears by a rename."""
+    """Validate after each epoch, and save network and optimiser atomically as one folder."""
 
     def __init__(self, run: SegmenterRun, validation: np.ndarray, progress: StageProgress):
         super().__init__()
@@ -169,7 +171,7 @@ class _EachEpoch(keras.callbacks.Callback):
         found = mask_overlap(self.model, self.validation)
         self.rows.append({"epoch": epoch + 1, "loss": float(logs["loss"]), **found})
         check_finite(self.model, epoch)
-        # The state last: a kill in between repeats the epoch.
+        # The checkpoint is written last: a run killed in between repeats the epoch.
         with atomic_path(self.run.model) as temporary:
             self.model.save(temporary)
         with replace_folder(self.run.state) as folder:
@@ -178,9 +180,9 @@ class _EachEpoch(keras.callbacks.Callback):
 
 
 def mask_overlap(model: keras.Model, packed: np.ndarray) -> dict[str, float | None]:
-    """Mean intersection over union of each channel over samples that show it, 0..1.
+    """Mean intersection over union of each channel, 0..1, over the samples that show it.
 
-    None where none does.
+    None if no sample does.
     """
     overlaps: dict[str, list[float]] = {name: [] for name in CHANNELS}
     for start in range(0, len(packed), _PREDICT_BATCH):
@@ -203,7 +205,7 @@ def _state(model: keras.Model) -> list[keras.Variable]:
 
 
 def train_segmenter(recipe: SegmenterRecipe) -> SegmenterRun:
-    """Train the segmentation network part by part, or go on at the epoch that was running.
+    """Train the segmentation network stage by stage; an interrupted training is resumed.
 
     Parameters
     ----------
@@ -212,57 +214,57 @@ def train_segmenter(recipe: SegmenterRecipe) -> SegmenterRun:
     Returns
     -------
     SegmenterRun
-        Of the last part.
+        Folder of the last stage.
 
     Raises
     ------
     DatasetError
-        When a process that draws is killed; run again to go on.
+        If a rendering process is killed; run again to resume.
     TrainingError
-        When the training diverges.
+        If the training diverges.
     OSError
-        When a file cannot be written.
+        If a file cannot be written.
     """
     before, first = None, 0
-    for part, run in zip(recipe.parts.values(), segmenter_runs(recipe), strict=True):
-        _train_part(recipe, part, run, first, before)
+    for stage, run in zip(recipe.parts.values(), segmenter_runs(recipe), strict=True):
+        _train_stage(recipe, stage, run, first, before)
         before = run
-        first += math.ceil(part.eyes / _EYES_A_FILE)  # the next part has other eyes
+        first += math.ceil(stage.eyes / _EYES_PER_FILE)  # the next stage has other eyes
     return run
 
 
 def segmenter_runs(recipe: SegmenterRecipe) -> list[SegmenterRun]:
-    """The parts of a training, each in a folder of its name."""
+    """Run folders of the stages of a training, named after the stages."""
     return [SegmenterRun(Path(recipe.run) / name) for name in recipe.parts]
 
 
-def _train_part(
+def _train_stage(
     recipe: SegmenterRecipe,
-    part: SegmenterPart,
+    stage: SegmenterStage,
     run: SegmenterRun,
     first: int,
     before: SegmenterRun | None,
 ) -> None:
     done = len(run.history())
-    if done >= part.epochs:
+    if done >= stage.epochs:
         return
     keras.backend.clear_session()
 
-    def lessons(eyes: int, first: int) -> SampleStore:
+    def samples(eyes: int, first: int) -> SampleStore:
         return SampleStore(
-            write_sample_files(run.lessons, recipe.seed, eyes, part.height, part.looks, first)
+            write_sample_files(run.samples, recipe.seed, eyes, stage.height, stage.looks, first)
         )
 
-    store = lessons(part.eyes, first)
-    stored = lessons(recipe.validation_eyes, _VALIDATION_FILES_FROM)
+    store = samples(stage.eyes, first)
+    stored = samples(recipe.validation_eyes, _VALIDATION_FILES_FROM)
     validation = stored.take(np.arange(len(stored)))
     steps = len(store) // recipe.batch
-    size = sample_size(part.height)
+    size = sample_size(stage.height)
     model = build_segmentation_network(size, len(CHANNELS), recipe.seed)
     if before:
         model.set_weights(keras.saving.load_model(before.model, compile=False).get_weights())
     rate = WarmupCosine(
-        part.learning_rate, part.learning_rate / 100, recipe.warm_steps, steps * part.epochs
+        stage.learning_rate, stage.learning_rate / 100, recipe.warm_steps, steps * stage.epochs
     )
     model.compile(
         OwnStepsAdamW(rate, weight_decay=recipe.weight_decay, clipnorm=1.0),
@@ -273,14 +275,14 @@ def _train_part(
     if done:
         load_variables(run.state / "variables.npz", _state(model))
     batches = tf.data.Dataset.from_generator(
-        lambda: _sample_batches(store, recipe.batch, recipe.seed, range(done, part.epochs)),
+        lambda: _sample_batches(store, recipe.batch, recipe.seed, range(done, stage.epochs)),
         output_signature=tf.TensorSpec((recipe.batch, *size, 3), tf.uint8),
     ).map(unpack, num_parallel_calls=1)
     title = f"Training segmenter, {run.path.name}"
-    with StageProgress(title, steps * part.epochs, steps * done) as progress:
+    with StageProgress(title, steps * stage.epochs, steps * done) as progress:
         model.fit(
             batches.prefetch(4),
-            epochs=part.epochs,
+            epochs=stage.epochs,
             initial_epoch=done,
             steps_per_epoch=steps,
             shuffle=False,

@@ -1,4 +1,4 @@
-"""The learning rate over optimiser steps."""
+"""Learning-rate schedule over optimiser steps."""
 
 import math
 from typing import Any
@@ -11,26 +11,26 @@ from iris_tf.support.errors import RecipeError
 
 @keras.saving.register_keras_serializable(package="iris_tf")
 class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
-    """Linear warm-up from 0, then a cosine down to the minimum (Eq. 12).
+    """Linear warm-up from 0, followed by cosine decay to the minimum (Eq. 12).
 
-    ``maximum * s / warm_steps`` for ``s < warm_steps``; after that a cosine that
-    is exactly `maximum` at ``s = warm_steps`` and exactly `minimum` from
-    ``s = total_steps`` on. The paper's text calls its first part a decay; its
-    equation is a warm-up, and the equation is followed. Step 0 has rate 0.
+    ``maximum * s / warm_steps`` for ``s < warm_steps``, then a cosine that is exactly
+    `maximum` at ``s = warm_steps`` and exactly `minimum` from ``s = total_steps`` on.
+    The paper's text calls the first segment a decay, but its equation is a warm-up;
+    the equation is implemented. The rate of step 0 is 0.
 
     Parameters
     ----------
     maximum, minimum : float
-        Highest rate, and the rate at the end.
+        Peak and final learning rate.
     warm_steps : int
         Steps of warm-up; 0 starts at the maximum.
     total_steps : int
-        Steps of the whole run, warm-up included.
+        Steps of the whole run, including warm-up.
 
     Raises
     ------
     RecipeError
-        If `warm_steps` is not within 0..total_steps.
+        If `warm_steps` is outside 0..total_steps.
 
     Examples
     --------

@@ -293,7 +293,7 @@ def test_a_run_without_a_model(refused, tiny, tmp_path, small_dataset):
 
     run = RunFolder.create(small_recipe(tmp_path, small_dataset))
     shutil.copy(small_dataset / "dataset.json", run.path)
-    assert "no epoch of this run has ended" in refused("export", run.path)
+    assert "no epoch of this run is complete" in refused("export", run.path)
 
 
 def test_models_that_are_none(refused, exported, manifest, small_dataset, tmp_path):

@@ -26,7 +26,7 @@ def test_an_objective_records_its_terms_and_metrics(name):
     objective = build_objective(recipe)
     assert isinstance(objective, OBJECTIVES[name])
     assert objective.recorded[0] == f"{name}_loss"
-    assert objective.taught_terms == ()
+    assert objective.teacher_terms == ()
     assert objective.saved_variables == []  # what follows a schedule is not saved
     recipe.distillation = DistillationRecipe(teacher="run")
     distilled = build_objective(recipe)
@@ -34,7 +34,7 @@ def test_an_objective_records_its_terms_and_metrics(name):
         *(f"{term}_loss" for term in objective.term_names), "distillation_loss",
         *objective.metric_names, "teacher_distance",
     )  # fmt: skip
-    assert distilled.taught_terms == ("distillation",)
+    assert distilled.teacher_terms == ("distillation",)
     assert distilled.scheduled_values().keys() == objective.scheduled_values().keys()
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from iris_tf.objectives.training_stages import Phases
+from iris_tf.objectives.training_stages import TrainingStages
 from iris_tf.support.errors import RecipeError
 
 
@@ -15,18 +15,18 @@ from iris_tf.support.errors import RecipeError
     ],
 )
 def test_halves(warm, epochs, first_half, second_half):
-    phases = Phases(warm, epochs)
-    assert phases.first_half == first_half
-    assert phases.second_half == second_half
-    assert phases.semi_hard == (first_half[0], second_half[1])
+    stages = TrainingStages(warm, epochs)
+    assert stages.first_half == first_half
+    assert stages.second_half == second_half
+    assert stages.semi_hard == (first_half[0], second_half[1])
 
 
 def test_each_epoch_is_in_exactly_one_phase():
     for epochs in range(1, 12):
         for warm in range(epochs + 1):
-            phases = Phases(warm, epochs)
-            counted = [e for e in range(epochs) if phases.is_warm(e)]
-            for first, last in (phases.first_half, phases.second_half):
+            stages = TrainingStages(warm, epochs)
+            counted = [e for e in range(epochs) if stages.is_warm(e)]
+            for first, last in (stages.first_half, stages.second_half):
                 counted += range(first, last + 1)
             assert counted == list(range(epochs))
 
@@ -34,4 +34,4 @@ def test_each_epoch_is_in_exactly_one_phase():
 @pytest.mark.parametrize(("warm", "epochs"), [(-1, 5), (6, 5), (0, 0)])
 def test_impossible_counts(warm, epochs):
     with pytest.raises(RecipeError, match="epochs"):
-        Phases(warm, epochs)
+        TrainingStages(warm, epochs)

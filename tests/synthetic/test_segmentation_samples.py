@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from iris_tf.config.segmenter_recipe import SegmenterPart
+from iris_tf.config.segmenter_recipe import SegmenterStage
 from iris_tf.imaging.geometry import Ellipse, Window
 from iris_tf.segmentation.mask_channels import CHANNELS
 from iris_tf.synthetic.eye_renderer import SyntheticEye
@@ -105,6 +105,6 @@ def test_each_eye_gives_the_looks_that_are_asked_for():
 
 
 def test_a_recipe_takes_these_looks_and_no_others():
-    assert not list(SegmenterPart(looks=list(LOOKS)).problems())
-    (problem,) = SegmenterPart(looks=["whole", "far"]).problems()
+    assert not list(SegmenterStage(looks=list(LOOKS)).problems())
+    (problem,) = SegmenterStage(looks=["whole", "far"]).problems()
     assert problem == ("looks", f"must be one of {', '.join(LOOKS)}, but is 'far'")

@@ -214,7 +214,7 @@ def test_a_healthy_training_is_not_warned_of(tiny):
     assert collapse_warnings(make_trainer(tiny, keras.optimizers.Adam(1e-3)), 5) == []
 
 
-def test_a_recovery_starts_the_count_anew():
+def test_a_recovery_resets_the_count():
     warning = CollapseWarning()
     objective = build_objective(TrainRecipe(margin=MarginRecipe(warm=0.5)))
     objective.begin_epoch(0)

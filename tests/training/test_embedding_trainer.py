@@ -227,9 +227,9 @@ def test_a_contrastive_step_is_that_of_the_loops(alpha, clean, hidden):
     flat, known = images.reshape(labels.size, -1).astype(np.float64), labels.ravel()
     # Others for the teacher, where it is to see the images as they were before augmentation.
     shown = random_case("balanced", groups, size, seed=15)[0] if clean else images
-    # The teacher is not asked about some, whose distance is then 0.
-    asked = ~np.isin(np.arange(labels.size), hidden)
-    view = TeacherView(shown, asked.reshape(labels.shape))
+    # The teacher is not queried about some, whose distance is then 0.
+    queried = ~np.isin(np.arange(labels.size), hidden)
+    view = TeacherView(shown, queried.reshape(labels.shape))
     data = (images, labels, view) if clean else (images, labels)
 
     def parts(matrix):
@@ -243,8 +243,8 @@ def test_a_contrastive_step_is_that_of_the_loops(alpha, clean, hidden):
             ]
             hit = np.exp(vectors[i] @ vectors[p] / temperature)
             losses.append(-np.log(hit / (hit + sum(scores))))
-        taught = unit(shown.reshape(labels.size, -1)[asked].astype(np.float64) @ teacher)
-        away = np.sum(1 - np.sum(vectors[asked] * taught, axis=1)) / labels.size
+        taught = unit(shown.reshape(labels.size, -1)[queried].astype(np.float64) @ teacher)
+        away = np.sum(1 - np.sum(vectors[queried] * taught, axis=1)) / labels.size
         return np.mean(losses), (alpha or 0.0) * away, vectors
 
     logs = {name: float(value) for name, value in trainer.train_step(data).items()}

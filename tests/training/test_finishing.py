@@ -7,8 +7,8 @@ from iris_tf.networks.embedding_model import build_embedding_model
 from iris_tf.training.finishing import (
     average_weights,
     estimate_batch_statistics,
-    weaken_coarse,
-    weaken_unplaced,
+    weaken_angle_independent,
+    weaken_low_frequency_input,
     whiten_head,
 )
 
@@ -50,14 +50,14 @@ def test_the_coarse_contrast_is_weakened(strips):
     wide, narrow = seen[..., 1], seen[..., 0]
     assert wide.std() > 0 and not np.allclose(wide, narrow)
     expected = first(seen * np.float32([1, 0.3, 1]))
-    weaken_coarse(model, 0.3)
+    weaken_low_frequency_input(model, 0.3)
     np.testing.assert_allclose(first(seen), expected, atol=1e-5)
 
 
 def test_a_network_of_grey_levels_has_no_coarse_contrast():
     model = build_embedding_model("mobilenet_v3_large", (32, 32), embedding_size=8)
     with pytest.raises(ValueError, match="no local contrast"):
-        weaken_coarse(model, 0.5)
+        weaken_low_frequency_input(model, 0.5)
 
 
 def test_what_all_turns_share_is_weakened(strips):
@@ -70,7 +70,7 @@ def test_what_all_turns_share_is_weakened(strips):
     turns = [np.roll(maps, turn, axis=2) for turn in range(maps.shape[2])]
     assert len(turns) > 1
     before = np.array([pool(turn) for turn in turns])
-    weaken_unplaced(model, 0.3)
+    weaken_angle_independent(model, 0.3)
     after = np.array([pool(turn) for turn in turns])
     np.testing.assert_allclose(after, before - 0.7 * before.mean(axis=0), atol=1e-4)
 
@@ -78,7 +78,7 @@ def test_what_all_turns_share_is_weakened(strips):
 def test_a_plain_average_has_no_weights_to_weaken():
     model = build_embedding_model("mobilenet_v3_large", (32, 32), embedding_size=8)
     with pytest.raises(ValueError, match="without weights"):
-        weaken_unplaced(model, 0.5)
+        weaken_angle_independent(model, 0.5)
 
 
 def test_batch_statistics_are_means_over_all_batches(strips):

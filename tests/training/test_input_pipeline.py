@@ -70,25 +70,25 @@ def test_crops_are_augmented_with_the_seed_and_the_step():
         np.testing.assert_allclose(images.reshape(6, 16, 20, 1), expected, atol=1e-3)
 
 
-def test_turned_groups_are_other_identities_of_the_same_batch():
+def test_rotated_groups_are_other_identities_of_the_same_batch():
     batches = BalancedBatches(LABELS, 3, images_per_identity=2, steps=2, seed=1)
     # Lids, so that what is shown is less than all.
     rois = np.maximum(ROIS, 1)
     rois[:, 8:, 3:6] = 0
     dataset = training_dataset(
-        rois, LABELS, batches, NONE, "unrolled", seed=7, epochs=1, turned=True
+        rois, LABELS, batches, NONE, "unrolled", seed=7, epochs=1, add_rotated=True
     )
     assert dataset.element_spec[0] == tf.TensorSpec((6, 2, 16, 20, 1), tf.float32)
     assert dataset.element_spec[1] == tf.TensorSpec((6, 2), tf.int32)
     for (images, labels), rows in zip(stream(dataset), batches.epoch(0), strict=True):
-        plain, turned = images[:3, ..., 0], images[3:, ..., 0]
+        plain, rotated = images[:3, ..., 0], images[3:, ..., 0]
         assert len(np.unique(labels)) == 6
         assert (labels[:, 0] == labels[:, 1]).all()
         np.testing.assert_array_equal(labels[:3] // 2, LABELS[rows])
         np.testing.assert_array_equal(labels[3:] // 2, LABELS[rows])
         np.testing.assert_array_equal(plain, np.where(plain > 0, rois[rows], 0))
         rolled = [np.roll(rois[rows], turn, axis=-1) for turn in range(20)]
-        fits = [(np.where(turned > 0, one, 0) == turned).all() for one in rolled]
+        fits = [(np.where(rotated > 0, one, 0) == rotated).all() for one in rolled]
         assert sum(fits) == 1
 
 
@@ -98,15 +98,15 @@ def test_the_images_as_they_were_come_with_the_augmented_ones():
     def batch(augmentation, **options):
         return stream(
             training_dataset(
-                ROIS, LABELS, batches, augmentation, "unrolled", seed=7, epochs=1, turned=True,
+                ROIS, LABELS, batches, augmentation, "unrolled", seed=7, epochs=1, add_rotated=True,
                 **options,
             )
         )  # fmt: skip
 
     both = zip(batch(PAPER, clean=True), batch(PAPER), batch(NONE), strict=True)
-    for (images, labels, (shown, asked)), (augmented, same), (plain, _) in both:
-        assert asked.shape == labels.shape
-        assert asked.all()
+    for (images, labels, (shown, queried)), (augmented, same), (plain, _) in both:
+        assert queried.shape == labels.shape
+        assert queried.all()
         np.testing.assert_array_equal(images, augmented)
         np.testing.assert_array_equal(labels, same)
         np.testing.assert_array_equal(shown, plain)
@@ -128,7 +128,7 @@ def test_a_teacher_is_asked_about_no_strip_that_lost_what_is_coarse():
     losses = []
     for (images, _, view), (plain, _) in zip(batch(0.5, clean=True), batch(0.0), strict=True):
         changed = (images != plain).any(axis=(2, 3, 4))
-        np.testing.assert_array_equal(~view.asked, changed)
+        np.testing.assert_array_equal(~view.queried, changed)
         np.testing.assert_array_equal(view.images, plain)
         losses.append(changed.mean())
     assert 0.2 < np.mean(losses) < 0.8

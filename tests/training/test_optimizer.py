@@ -8,7 +8,7 @@ from iris_tf.config import names
 from iris_tf.config.training_recipe import OptimizerRecipe, ParameterGroupRecipe
 from iris_tf.networks.embedding_model import build_embedding_model
 from iris_tf.support.errors import RecipeError
-from iris_tf.training.optimizer import OPTIMIZERS, Course, OwnStepsAdamW, build_optimizer
+from iris_tf.training.optimizer import OPTIMIZERS, OwnStepsAdamW, TrainingLength, build_optimizer
 
 RECIPE = OptimizerRecipe(
     backbone=ParameterGroupRecipe(5e-4, 1e-5, 0.1),
@@ -16,7 +16,7 @@ RECIPE = OptimizerRecipe(
     head=ParameterGroupRecipe(5e-3, 5e-4, 0.3),
 )
 STEPS, WARM, EPOCHS = 10, 2, 5  # 20 steps of warm-up, 50 in all
-COURSE = Course(STEPS, WARM, EPOCHS)
+LENGTH = TrainingLength(STEPS, WARM, EPOCHS)
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-7
 
 
@@ -50,7 +50,7 @@ def test_the_network_has_all_three_groups(variables):
 
 @pytest.mark.parametrize("step", [0, 7, 20, 35, 49, 50])
 def test_each_variable_moves_by_its_groups_rate_and_decay(variables, step):
-    optimizer = build_optimizer(RECIPE, COURSE)
+    optimizer = build_optimizer(RECIPE, LENGTH)
     optimizer.build(list(variables.values()))
     for part in optimizer.optimizers:
         part.iterations.assign(step)
@@ -77,7 +77,7 @@ def test_each_variable_moves_by_its_groups_rate_and_decay(variables, step):
 
 
 def test_a_variable_without_gradient_stays_as_it_is(variables):
-    optimizer = build_optimizer(RECIPE, Course(STEPS, 0, EPOCHS))
+    optimizer = build_optimizer(RECIPE, TrainingLength(STEPS, 0, EPOCHS))
     optimizer.build(list(variables.values()))
     before = {path: variable.numpy() for path, variable in variables.items()}
     frozen = {path for path in variables if path.startswith(("conv1", "conv3"))}
@@ -118,7 +118,7 @@ def test_a_variable_that_is_unfrozen_late_begins_like_any_other():
 
 
 def test_all_groups_keep_one_count_of_steps(variables):
-    optimizer = build_optimizer(RECIPE, COURSE)
+    optimizer = build_optimizer(RECIPE, LENGTH)
     optimizer.build(list(variables.values()))
     # Half of the backbone is frozen, as in gradual unfreezing.
     gradients = [
@@ -150,7 +150,7 @@ def test_recipes_know_the_names_of_the_optimisers():
 
 
 def test_sgd_has_momentum_and_rates_that_fall_at_milestones(variables):
-    optimizer = build_optimizer(sgd(momentum=0.9), Course(2, 0, 4))  # 8 steps
+    optimizer = build_optimizer(sgd(momentum=0.9), TrainingLength(2, 0, 4))  # 8 steps
     kernel = next(v for path, v in variables.items() if path == "conv1_conv/kernel")
     bias = next(v for path, v in variables.items() if path == "conv1_conv/bias")
     optimizer.build(list(variables.values()))
@@ -173,7 +173,7 @@ def test_sgd_has_momentum_and_rates_that_fall_at_milestones(variables):
 def test_an_objective_s_parameters_are_a_group_of_their_own(variables):
     centres = keras.Variable(np.ones((3, 4)), name="centres")
     recipe = sgd(momentum=0.0, groups={"centres": ParameterGroupRecipe(0.7, weight_decay=0.0)})
-    optimizer = build_optimizer(recipe, Course(2, 0, 4), {"centres": [centres]})
+    optimizer = build_optimizer(recipe, TrainingLength(2, 0, 4), {"centres": [centres]})
     head = next(v for path, v in variables.items() if path.startswith("head_"))
     trained = [*variables.values(), centres]
     before = head.numpy()
@@ -184,8 +184,8 @@ def test_an_objective_s_parameters_are_a_group_of_their_own(variables):
 
 
 def test_groups_and_their_settings_must_fit():
-    with pytest.raises(RecipeError, match=r"optimizer\.groups needs centres"):
-        build_optimizer(sgd(), COURSE, {"centres": []})
+    with pytest.raises(RecipeError, match=r"optimizer\.groups lacks centres"):
+        build_optimizer(sgd(), LENGTH, {"centres": []})
     recipe = sgd(groups={"centers": ParameterGroupRecipe(0.7, weight_decay=0.0)})
     with pytest.raises(RecipeError, match=r"has centers, .* backbone, attention, head, centres"):
-        build_optimizer(recipe, COURSE, {"centres": []})
+        build_optimizer(recipe, LENGTH, {"centres": []})

@@ -38,7 +38,7 @@ def test_a_new_run_keeps_its_recipe(folder):
     assert run.state() == TrainingState()
     assert run.state_weights() is None
     assert not run.is_complete()
-    with pytest.raises(ModelError, match="no epoch of this run has ended"):
+    with pytest.raises(ModelError, match="no epoch of this run is complete"):
         run.best_model()
 
 
@@ -123,7 +123,7 @@ def test_another_recipe_in_the_folder_is_refused(folder):
     RunFolder.open(folder).check_recipe(recipe_for(folder))
 
 
-def test_an_interrupted_or_complete_run_is_not_started_anew(folder):
+def test_an_interrupted_or_complete_run_is_not_started_again(folder):
     recipe = recipe_for(folder)
     run = RunFolder.create(recipe)
     with pytest.raises(TrainingError, match=rf"interrupted.*--resume {folder}"):

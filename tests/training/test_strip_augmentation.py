@@ -6,9 +6,9 @@ from scipy import ndimage
 from iris_tf.training.strip_augmentation import (
     degrade_strips,
     hide_sectors,
-    lose_coarse,
     sharpen_strips,
-    with_turned,
+    weaken_low_frequencies,
+    with_rotated,
 )
 
 
@@ -97,7 +97,9 @@ def test_some_strips_lose_what_is_coarse():
     strips = 120 + 10 * rng.normal(size=rough.shape) + 200 * rough
     strips[:, 14:, 60:] = 0
     strips = strips[..., None].astype(np.float32)
-    found, lost = (x.numpy() for x in lose_coarse(tf.constant(strips), 2, tf.constant([5, 6]), 0.4))
+    found, lost = (
+        x.numpy() for x in weaken_low_frequencies(tf.constant(strips), 2, tf.constant([5, 6]), 0.4)
+    )
     kept = []
     for strip, changed, so in zip(strips[..., 0].astype(float), found[..., 0], lost, strict=True):
         visible = strip > 0
@@ -140,7 +142,7 @@ def test_turned_strips_show_what_both_can_show_and_are_turned_far():
     strips[1, :, 70:] = 0
     turns = []
     for number in range(200):
-        both = with_turned(tf.constant(strips), tf.constant([3, number])).numpy()
+        both = with_rotated(tf.constant(strips), tf.constant([3, number])).numpy()
         assert both.shape == (6, 8, 72, 1)
         (turn,) = (k for k in range(72) if np.array_equal(np.roll(strips[2], k, axis=1), both[5]))
         turns.append(turn)

@@ -68,5 +68,5 @@ def test_strips_are_not_resized_for_a_teacher_that_computes_local_contrast():
     )
     teacher = Teacher(model)
     teacher.check_input((64, 512))
-    with pytest.raises(ModelError, match=r"\(64, 512\) as they are cut, .* are \(32, 256\)"):
+    with pytest.raises(ModelError, match=r"\(64, 512\) unresized, .* are \(32, 256\)"):
         teacher.check_input((32, 256))

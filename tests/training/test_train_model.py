@@ -232,7 +232,7 @@ def test_models_are_looked_at_before_the_first_is_trained(tiny_module, tmp_path)
     check_models(models(), "algorithm1")
     for student, error, says in (
         ({"attention": ["conv9"]}, ModelError, "There is no layer 'conv9'"),
-        ({"embedding_size": 6}, ModelError, "gives 8 numbers, but the student"),
+        ({"embedding_size": 6}, ModelError, "embeddings have 8 dimensions, but the student"),
         ({"pooling": "placed"}, RecipeError, "`network.pooling: placed` is for unrolled strips"),
     ):
         with pytest.raises(error, match=f"^models.student: .*{re.escape(says)}"):

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from iris_tf.config.segmenter_recipe import SegmenterPart, SegmenterRecipe
+from iris_tf.config.segmenter_recipe import SegmenterRecipe, SegmenterStage
 from iris_tf.segmentation.mask_channels import CHANNELS
 from iris_tf.support.errors import TrainingError
 from iris_tf.synthetic.segmentation_samples import (
@@ -39,8 +39,8 @@ def _recipe(run, fine_rate=1e-3):
         "run": str(run),
         "out": str(run / "models"),
         "parts": {
-            "rough": SegmenterPart(height=96, eyes=12, epochs=2),
-            "fine": SegmenterPart(144, 8, ["whole", "last", "last"], 1, fine_rate),
+            "rough": SegmenterStage(height=96, eyes=12, epochs=2),
+            "fine": SegmenterStage(144, 8, ["whole", "last", "last"], 1, fine_rate),
         },
         "validation_eyes": 2,
         "batch": 8,
@@ -82,7 +82,7 @@ def test_history_has_loss_and_overlaps(recipe):
 def test_interrupted_training_ends_with_the_same_weights(recipe, tmp_path):
     interrupted = _first_part(tmp_path / "run")
     script = (
-        "from iris_tf.config.segmenter_recipe import SegmenterPart, SegmenterRecipe\n"
+        "from iris_tf.config.segmenter_recipe import SegmenterStage, SegmenterRecipe\n"
         "from iris_tf.training.train_segmenter import train_segmenter\n"
         f"train_segmenter(SegmenterRecipe(**{vars(interrupted)!r}))"
     )
@@ -114,7 +114,7 @@ def test_a_training_of_another_version_is_refused(recipe, tmp_path):
     file = state.state / "variables.npz"
     with np.load(file) as stored:
         np.savez(file, *[stored[name] for name in stored.files][:-1])
-    with pytest.raises(TrainingError, match="another version began this training"):
+    with pytest.raises(TrainingError, match="another version started this training"):
         train_segmenter(longer)
 
 
@@ -157,8 +157,8 @@ def test_a_part_starts_from_the_one_before_at_its_own_size_with_other_eyes(recip
     for one, other in zip(before, after, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-6)
     # The second number seeds the eyes.
-    assert np.load(rough.lessons / "lessons-0-0000000-12.npy").shape == (24, 96, 128, 3)
-    assert np.load(fine.lessons / "lessons-0-0000001-8.npy").shape == (24, 144, 192, 3)
+    assert np.load(rough.samples / "lessons-0-0000000-12.npy").shape == (24, 96, 128, 3)
+    assert np.load(fine.samples / "lessons-0-0000001-8.npy").shape == (24, 144, 192, 3)
 
 
 def test_unpacked_samples_are_the_packed_ones():
@@ -227,10 +227,10 @@ def test_export_has_the_masks_of_keras_and_a_card(run, tmp_path, monkeypatch):
     assert not list((tmp_path / "wrong").glob("*"))
 
 
-def test_the_pipeline_exports_although_the_lessons_are_gone(recipe, tmp_path):
+def test_the_pipeline_exports_although_the_samples_are_gone(recipe, tmp_path):
     from iris_tf.pipelines.segmenter_stages import export
 
     run = segmenter_runs(recipe)[-1]
-    alone = SimpleNamespace(model=shutil.copy(run.model, tmp_path), lessons=tmp_path / "none")
+    alone = SimpleNamespace(model=shutil.copy(run.model, tmp_path), samples=tmp_path / "none")
     export(recipe, alone, tmp_path / "out")
     assert [path.suffix for path in (tmp_path / "out").iterdir()] == [".tflite"]
