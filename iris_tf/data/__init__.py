@@ -1,1 +1,1 @@
-"""What a dataset is: manifest, layouts, splits and the crop store. Not how crops are made."""
+"""Datasets: manifest, layouts, splits and the crop store. Crops are made in `preparation`."""

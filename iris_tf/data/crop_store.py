@@ -1,7 +1,7 @@
 """ROI crops of a prepared dataset, resized once and packed into one file.
 
-Thousands of small PNG files cannot be decoded as fast as a small network trains on them;
-gathering from one memory-mapped array costs almost nothing.
+Decoding thousands of small PNG files is slower than training a small network on them; gathering
+from one memory-mapped array costs almost nothing.
 """
 
 import hashlib
@@ -28,11 +28,11 @@ def load_rois(
     size: tuple[int, int],
     channels: int = 1,
 ) -> np.ndarray:
-    """Load all crops of `rows` at one size, from a packed copy that is made on first use.
+    """Load all crops of `rows` at one size, from a packed copy that is created on first use.
 
-    The copy lies in ``dataset_dir/packed/``, under a name made of the size, the list of crops
-    and the length and modification time of each crop file. When crops have changed, their old
-    copy is removed; copies of other lists stay.
+    The copy is stored in ``dataset_dir/packed/``. Its name encodes the size, the list of crops
+    and the length and modification time of each crop file. If crops have changed, their old
+    copy is removed; copies of other lists are kept.
 
     Parameters
     ----------
@@ -53,10 +53,9 @@ def load_rois(
     Raises
     ------
     DatasetError
-        When there are no rows, a row has no crop, or a crop file is missing or
-        is not an image.
+        If there are no rows, a row has no crop, or a crop file is missing or not an image.
     OSError
-        When the packed copy cannot be written, e.g. on a full disk.
+        If the packed copy cannot be written, e.g. on a full disk.
     """
     dataset_dir, (height, width) = Path(dataset_dir), size
     if not rows:
@@ -106,7 +105,7 @@ def read_crop(file: Path, channels: int = 1) -> np.ndarray:
     Parameters
     ----------
     file : Path
-        File that a manifest's `roi` names.
+        Crop file, as in the manifest column `roi`.
     channels : {1, 3}, optional
         Of the dataset.
 
@@ -117,7 +116,7 @@ def read_crop(file: Path, channels: int = 1) -> np.ndarray:
     Raises
     ------
     DatasetError
-        When the file is missing or damaged.
+        If the file is missing or damaged.
     """
     try:
         return read_image(file, channels).pixels

@@ -1,4 +1,4 @@
-"""What a segmenter found in an eye image, as a manifest keeps it."""
+"""The segmentation results of an eye image that a manifest stores."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -19,10 +19,10 @@ class IrisRecord:
     pupil, limbus : Ellipse
         Inner and outer outline of the iris, in pixels of the eye image and radians.
     visible : float
-        Visible share of the ring between both outlines, as far as it is in the frame, 0..1.
+        Visible share of the ring between the outlines, as far as it is inside the image, 0..1.
     confidence : float or None
-        How far the segmenter trusts its result, 0..1; None, like each of the quality figures
-        below, in a manifest that does not give it.
+        The segmenter's confidence in its result, 0..1. None if the manifest has no such column;
+        the same holds for the quality figures below.
     usable_iris_area, iris_sclera_contrast, iris_pupil_contrast : float or None
         Quality figures, 0..100 (see `iris_tf.segmentation.quality.IrisQuality`).
     grey_scale_utilisation : float or None
@@ -50,7 +50,7 @@ class IrisRecord:
     sharpness: float | None = None
 
     def to_cells(self) -> list[str]:
-        """Text of each of `IRIS_COLUMNS`, with four decimals; empty where nothing is known."""
+        """Text of each of `IRIS_COLUMNS`, with four decimals; empty for None."""
         outlines = (dataclasses.astuple(getattr(self, name)) for name in _OUTLINES.values())
         figures = [value for outline in outlines for value in outline]
         figures += [getattr(self, name) for name in _FIGURES]
@@ -68,12 +68,12 @@ class IrisRecord:
         Returns
         -------
         IrisRecord or None
-            None where all cells of `IRIS_COLUMNS` are empty.
+            None if all cells of `IRIS_COLUMNS` are empty.
 
         Raises
         ------
         ValueError
-            When a cell is not a number, or one of an outline or `visible` is empty.
+            If a cell is not a number, or a cell of an outline or of `visible` is empty.
         """
         values = {name: _number(name, cells.get(name)) for name in IRIS_COLUMNS}
         if all(value is None for value in values.values()):

@@ -15,7 +15,7 @@
 
 ``auto`` chooses ``eye-names`` where every name has one such word or letter between non-letters,
 and some folder has both: both eyes of a subject under one identity would give false genuine
-pairs. Hidden files and the ``*_mask.png`` files beside generated eyes are skipped.
+pairs. Hidden files and the ``*_mask.png`` files of synthetic eyes are skipped.
 IITD's labels are used as published, although its eyes 008_L and 042_L are known to be the same.
 """
 
@@ -128,7 +128,7 @@ _FOLDER = _Layout(
 _BY_NAME = {layout.name: layout for layout in (*_SPECIFIC, _EYE_FOLDERS, _EYE_NAMES, _FOLDER)}
 LAYOUTS = (AUTO, *_BY_NAME)
 PUBLISHED = tuple(layout.name for layout in _SPECIFIC)
-"""Layouts of published sets, whose folders are known to be subjects."""
+"""Layouts of published datasets, whose folders are known to be subjects."""
 
 
 @dataclass(frozen=True)
@@ -158,12 +158,12 @@ def parse_image(image: str, layout: str) -> ManifestRow | None:
     image : str
         Path relative to the image folder, with ``/``.
     layout : str
-        One of `LAYOUTS` but ``"auto"``.
+        One of `LAYOUTS` except ``"auto"``.
 
     Returns
     -------
     ManifestRow or None
-        None where the name does not fit the layout.
+        None if the name does not fit the layout.
     """
     return _BY_NAME[layout].parse(image)
 
@@ -176,7 +176,7 @@ def read_layout(images: str | Path, layout: str = AUTO) -> LayoutScan:
     images : str or Path
         The folder.
     layout : str
-        One of `LAYOUTS`. ``"auto"`` chooses the layout of a published set that most images
+        One of `LAYOUTS`. ``"auto"`` chooses the layout of a published dataset that most images
         fit, or else one of the general ones.
 
     Returns

@@ -1,4 +1,4 @@
-"""The manifest: one table that says which image shows which identity."""
+"""The manifest: the table of images with identity labels, splits and crops."""
 
 import csv
 import dataclasses
@@ -15,7 +15,7 @@ from iris_tf.support.errors import DatasetError
 from iris_tf.support.files import write_text
 
 DRAWN_STRIPS = "drawn as strips"
-"""In the place of the image folder in ``dataset.json``: strips that came from no image files."""
+"""Value of ``images`` in ``dataset.json`` for strips that were rendered without image files."""
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,9 @@ class ManifestRow:
     image : str
         Path of the image, relative to the image folder, with ``/``.
     dataset : str
-        Name of the layout or set, e.g. ``"casia-thousand"``.
+        Name of the layout or dataset, e.g. ``"casia-thousand"``.
     subject : str
-        Whose image it is.
+        Label of the subject.
     eye : str
         ``"L"``, ``"R"``, or ``""`` where the layout does not say.
     identity : str
@@ -43,7 +43,7 @@ class ManifestRow:
     note : str
         What was converted on reading (``"16-bit to 8-bit"``, ``"colour to grey"``).
     iris : IrisRecord or None
-        What the segmenter found; None before preparation and in datasets without a segmenter.
+        Segmentation results; None before preparation and in datasets without a segmenter.
     """
 
     image: str
@@ -65,9 +65,9 @@ _SETTINGS = {"images", "layout", "segmenter", "roi_mode", "split_by", "seed", "s
 
 
 def write_manifest(path: str | Path, rows: Iterable[ManifestRow]) -> None:
-    """Write the table as CSV (UTF-8, header, one line an image), whole or not at all.
+    """Write the table as CSV (UTF-8, header, one line per image), atomically.
 
-    The columns of `IrisRecord`, with four decimals, are there if any row has one.
+    The columns of `IrisRecord`, with four decimals, are present if any row has a record.
     """
     rows = list(rows)
     with_iris = any(row.iris is not None for row in rows)
@@ -88,8 +88,8 @@ def read_manifest(path: str | Path) -> list[ManifestRow]:
     Raises
     ------
     DatasetError
-        When the file is missing, is no CSV table, lacks a column, or has a
-        line that does not parse.
+        If the file is missing, is not a CSV table, lacks a column, or has a line that cannot be
+        parsed.
     """
     path = Path(path)
     if not path.is_file():
@@ -97,7 +97,7 @@ def read_manifest(path: str | Path) -> list[ManifestRow]:
             f"{path}: there is no such manifest; "
             "make one with `iris-tf prepare --images DIR --out DIR`."
         )
-    # -sig, because spreadsheets put a byte-order mark in front when they save.
+    # -sig, because spreadsheets save a byte-order mark.
     with open(path, newline="", encoding="utf-8-sig") as file:
         reader = csv.DictReader(file)
         try:
@@ -131,7 +131,7 @@ def _parse(record: Mapping[str, str | None], place: str) -> ManifestRow:
 
 
 def read_settings(path: str | Path) -> dict[str, Any]:
-    """Read how the crops of a dataset were made.
+    """Read the settings that a dataset was prepared with.
 
     Parameters
     ----------
@@ -143,14 +143,14 @@ def read_settings(path: str | Path) -> dict[str, Any]:
     dict
         ``images``, ``layout``, ``segmenter`` (``"none"`` where crops were made without one),
         ``roi_mode`` and ``split_by`` (str), ``seed`` and ``channels`` (int), and ``synthetic``
-        (bool): whether the images were generated. All but the first versions also say
+        (bool): whether the images are synthetic. All but the first versions also give
         ``segmenter_version`` (str) and ``min_quality`` (dict of figure to limit).
         See `canonical_settings` for files of earlier versions.
 
     Raises
     ------
     DatasetError
-        When the file is missing or was not written by `iris-tf prepare`.
+        If the file is missing or was not written by `iris-tf prepare`.
     """
     path = Path(path)
     try:
@@ -171,8 +171,8 @@ def read_settings(path: str | Path) -> dict[str, Any]:
 def canonical_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Settings of a ``dataset.json`` as the current version writes them.
 
-    Files of version 0.1.0 do not say ``channels``, which are 1, may be split by ``person``, and
-    name for strips drawn from generated eyes the segmenter that the model is meant for.
+    Files of version 0.1.0 have no ``channels`` (it is 1) and may have ``split_by: person``. For
+    synthetic strips, their ``segmenter`` is the one that the model is intended for.
     """
     canonical = {"channels": 1} | dict(settings)
     split_by: Any = canonical.get("split_by")
@@ -183,9 +183,9 @@ def canonical_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def model_segmenter(settings: Mapping[str, Any]) -> str:
-    """Name of the segmenter that crops for a model trained on a dataset.
+    """Name of the segmenter to use with a model that was trained on a dataset.
 
-    It is the one that made the dataset's crops, except where those were drawn: then the
-    settings name another in ``model_segmenter``.
+    It is the segmenter of the dataset, except for synthetic strips, whose settings name another
+    one in ``model_segmenter``.
     """
     return settings.get("model_segmenter", settings["segmenter"])

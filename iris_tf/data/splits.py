@@ -14,7 +14,7 @@ def split_rows(
 ) -> list[ManifestRow]:
     """Assign 70:15:15 of the subjects (or identities) to train, val and test.
 
-    Groups are ordered by a hash of seed and name, and that order is cut: the split of a group
+    Groups are ordered by a hash of seed and name, and the order is cut: the split of a group
     depends on the set of groups and the seed alone, never on the order or number of rows. Of
     n groups, ``ceil(0.3 n)``, at least 2, are held out and halved, the odd one going to test,
     as two calls of scikit-learn's ``train_test_split`` do; 1,997 identities become 1,397, 300
@@ -25,7 +25,7 @@ def split_rows(
     rows : iterable of ManifestRow
         The table; rows of several datasets may be mixed.
     by : {"subject", "identity"}
-        ``"subject"`` keeps both eyes of a subject in one split, as an unseen user demands;
+        ``"subject"`` keeps both eyes of a subject in one split, as unseen users require;
         ``"identity"`` may separate the two eyes, as the paper did. ``"person"`` is an alias of
         ``"subject"``.
     seed : int

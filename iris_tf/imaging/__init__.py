@@ -1,1 +1,1 @@
-"""Reading and checking images, and the geometry of ellipses and windows. Not where an iris is."""
+"""Image reading and validation, and the geometry of ellipses and windows; no segmentation."""

@@ -1,4 +1,4 @@
-"""The ellipse, the one shape that generator, segmenter and crop share, and windows on images."""
+"""Ellipses, as shared by renderer, segmenters and ROI modes, and windows on images."""
 
 import math
 from dataclasses import dataclass
@@ -14,11 +14,11 @@ class Ellipse:
     Attributes
     ----------
     x, y : float
-        Centre; pixel centres lie at whole numbers.
+        Centre; pixel centres are at integers.
     a, b : float
-        Semi-axes; `a` along `angle`, `b` across it. Either may be the longer.
+        Semi-axes: `a` along `angle`, `b` perpendicular to it. Either may be the longer one.
     angle : float
-        Direction of `a` in radians, turning from +x towards +y.
+        Direction of `a` in radians, from +x towards +y.
     """
 
     x: float
@@ -33,14 +33,14 @@ class Ellipse:
         return math.sqrt(self.a * self.b)
 
     def points(self, angles: np.ndarray) -> np.ndarray:
-        """Points of the outline at image-frame `angles`.
+        """Points on the outline at image-frame `angles`.
 
         Parameters
         ----------
         angles : ndarray of shape (n,)
             Parameter angles in radians, measured from +x towards +y in the
-            image frame (not from the ellipse's own axis), so that angle 0 of
-            pupil and iris are neighbours whatever their tilt.
+            image frame (not from the ellipse's own axis), so that equal angles on pupil
+            and iris correspond whatever their orientation.
 
         Returns
         -------
@@ -53,9 +53,9 @@ class Ellipse:
         return np.stack([self.x + u * cos - v * sin, self.y + u * sin + v * cos], axis=-1)
 
     def mask(self, shape: tuple[int, int]) -> np.ndarray:
-        """Filled ellipse as a boolean image: its inside, and all pixels that its outline touches.
+        """Rasterise the filled ellipse, including all pixels that its outline touches.
 
-        So it is half a pixel wider all around than the pixels whose centres lie inside.
+        The mask extends half a pixel further than the pixels whose centres lie inside.
 
         Parameters
         ----------
@@ -68,12 +68,12 @@ class Ellipse:
         """
         outline = self.points(np.linspace(0.0, 2.0 * np.pi, 180, endpoint=False))
         canvas = np.zeros(shape, np.uint8)
-        # fillPoly works in fixed point: 4 fractional bits are a 16th of a pixel.
+        # fillPoly takes fixed-point coordinates; 4 fractional bits are 1/16 pixel.
         cv2.fillPoly(canvas, [np.round(outline * 16).astype(np.int32)], 1, shift=4)
         return canvas.astype(bool)
 
     def scaled(self, factor: float, shift: tuple[float, float]) -> "Ellipse":
-        """Ellipse after every length is multiplied by `factor` and `shift` (x, y) is added."""
+        """Scale the ellipse about the origin by `factor`, then translate it by `shift` (x, y)."""
         return Ellipse(
             self.x * factor + shift[0],
             self.y * factor + shift[1],
@@ -85,16 +85,16 @@ class Ellipse:
 
 @dataclass(frozen=True)
 class Window:
-    """A 4:3 rectangle of whole pixels that is looked at in another resolution.
+    """A 4:3 rectangle of whole pixels that is resampled to another resolution.
 
-    It may reach beyond the image; what lies there is black.
+    It may extend beyond the image; pixels there are black.
 
     Attributes
     ----------
     left, top : int
-        Its first column and row in the image.
+        First column and row in the image.
     unit : int
-        A quarter of its width and a third of its height, at least 1.
+        A quarter of the width and a third of the height in pixels, at least 1.
     """
 
     left: int
@@ -103,18 +103,18 @@ class Window:
 
     @classmethod
     def whole(cls, shape: tuple[int, int]) -> "Window":
-        """Smallest window that holds an image of `shape` (height, width), centred on it."""
+        """Smallest window that covers an image of `shape` (height, width), centred on it."""
         unit = max(math.ceil(shape[0] / 3), math.ceil(shape[1] / 4))
         return cls((shape[1] - 4 * unit) // 2, (shape[0] - 3 * unit) // 2, unit)
 
     @classmethod
     def around(cls, x: float, y: float, height: float) -> "Window":
-        """Window of about `height` pixels whose centre is nearest to (x, y)."""
+        """Window about `height` pixels high, centred as closely as possible on (x, y)."""
         unit = max(round(height / 3), 1)
         return cls(round(x + 0.5 - 2 * unit), round(y + 0.5 - 1.5 * unit), unit)
 
     def cut(self, image: np.ndarray, height: int) -> np.ndarray:
-        """The window's content, `height` rows high.
+        """Resample the content of the window to `height` rows.
 
         Parameters
         ----------
@@ -138,14 +138,14 @@ class Window:
         return cv2.resize(part, (height * 4 // 3, height), interpolation=interpolation)
 
     def inwards(self, ellipse: Ellipse, height: int) -> Ellipse:
-        """Turn an ellipse of the image into one of the window at `height` rows."""
+        """Map an ellipse from image pixels to the window resampled to `height` rows."""
         factor = height / (3 * self.unit)
-        # Pixel centres lie at whole numbers, so scaling shifts by half a pixel.
+        # Pixel centres are at integers, so scaling involves a half-pixel shift.
         shift = ((0.5 - self.left) * factor - 0.5, (0.5 - self.top) * factor - 0.5)
         return ellipse.scaled(factor, shift)
 
     def outwards(self, ellipse: Ellipse, height: int) -> Ellipse:
-        """Turn an ellipse of the window at `height` rows into one of the image."""
+        """Map an ellipse from the window resampled to `height` rows to image pixels."""
         factor = 3 * self.unit / height
         return ellipse.scaled(
             factor, (0.5 * factor - 0.5 + self.left, 0.5 * factor - 0.5 + self.top)

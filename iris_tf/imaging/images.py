@@ -1,7 +1,7 @@
-"""Reading images strictly, as grey or colour; resizing crops; writing PNG.
+"""Strict image reading as grey or colour, resizing of crops, and PNG writing.
 
 Files are decoded with Pillow, which refuses a truncated JPEG, PNG, BMP, TIFF or PGM in every
-version, where OpenCV 4 silently fills the missing half with grey. Everything else uses OpenCV.
+version, whereas OpenCV 4 silently fills the missing half with grey. Everything else uses OpenCV.
 """
 
 import io
@@ -18,19 +18,20 @@ from iris_tf.support.files import write_bytes
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".pgm")
 MIN_SIDE = 64
-"""Pixels of an eye image's shorter side: an iris in a smaller one has no texture left."""
+"""Least shorter side of an eye image in pixels; an iris in a smaller one has no texture left."""
 
 MIN_CROP_SIDE = 16
-"""Pixels of a crop's shorter side."""
+"""Least shorter side of a crop in pixels."""
 
-# No iris or face camera has more. A few bytes can claim any size, and decoders believe it:
-# Pillow's decoder of run-length coded BMP files allocates 255 rows at once, hence the side limit.
+# No iris or face camera has more pixels. A header of a few bytes can claim any size, and decoders
+# trust it: Pillow's decoder for run-length encoded BMP allocates 255 rows at once, hence the limit
+# on the side.
 MAX_SIDE, MAX_PIXELS = 2**14, 2**25
-_MAX_BYTES = 2**29  # twice the most that such an image can need
+_MAX_BYTES = 2**29  # twice the maximum size of such an image
 
 _FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "PPM")
 _EXIF_ORIENTATION = 0x0112
-_TURNED = range(2, 9)  # orientations other than upright; anything else is a broken tag
+_NOT_UPRIGHT = range(2, 9)  # EXIF orientations; values beyond 8 are invalid tags
 _BIT_DEPTHS = (8, 10, 12, 14, 16)
 _TOO_LARGE = "The header claims more pixels than an iris camera has."
 _REPLICATED = "grey to three equal channels"
@@ -54,7 +55,7 @@ class DecodedImage:
 
 
 def read_eye(path: str | Path, channels: int = 1) -> DecodedImage:
-    """Read an eye image, which must be large enough to show iris texture.
+    """Read an eye image, and check that it is large enough to show iris texture.
 
     Parameters
     ----------
@@ -68,7 +69,7 @@ def read_eye(path: str | Path, channels: int = 1) -> DecodedImage:
     Raises
     ------
     ExtractionError
-        As `read_image`, and ``TOO_SMALL`` when a side is under `MIN_SIDE` pixels.
+        As for `read_image`; also ``TOO_SMALL`` if a side is under `MIN_SIDE` pixels.
     """
     eye = read_image(path, channels)
     require_sides(eye.pixels, MIN_SIDE)
@@ -76,7 +77,7 @@ def read_eye(path: str | Path, channels: int = 1) -> DecodedImage:
 
 
 def require_sides(pixels: np.ndarray, least: int) -> None:
-    """Refuse an image with a side under `least` pixels.
+    """Reject an image with a side under `least` pixels.
 
     Raises
     ------
@@ -94,17 +95,17 @@ def require_sides(pixels: np.ndarray, least: int) -> None:
 def read_image(path: str | Path, channels: int = 1) -> DecodedImage:
     """Read an image of any size as 8-bit grey or 8-bit RGB.
 
-    What the file holds differently is converted and noted:
+    Other formats are converted, and each conversion is noted:
 
-    - to grey: colour becomes luma (ITU-R 601); of three equal channels, one is kept;
-    - to colour: a grey image gets three equal channels;
+    - to grey: colour is converted to luma (ITU-R 601); of three equal channels, one is kept;
+    - to colour: a grey image is replicated to three equal channels;
     - an alpha channel is dropped;
-    - more than 8 bits become 8 by the smallest of 8, 10, 12, 14 and 16 bits that holds the
-      brightest pixel: near-infrared cameras store 10 or 12 bits in 16 without saying so, and
-      dividing those by 257 would leave an almost black image;
+    - more than 8 bits are scaled to 8 by the smallest bit depth of 8, 10, 12, 14 and 16 that
+      holds the brightest pixel: near-infrared cameras store 10 or 12 bits in 16 without any
+      indication, and dividing those by 257 would give an almost black image;
     - an EXIF orientation is applied, so that the image is upright as in a viewer.
 
-    Of a TIFF with several pages, the first is read.
+    Only the first page of a multi-page TIFF is read.
 
     Parameters
     ----------
@@ -151,7 +152,7 @@ def channels_of(pixels: np.ndarray) -> int:
 
 
 def with_channel_axis(crops: np.ndarray) -> np.ndarray:
-    """Crops of shape (n, height, width, channels), as networks take them.
+    """Add the channel axis that networks expect: (n, height, width, channels).
 
     Parameters
     ----------
@@ -161,7 +162,7 @@ def with_channel_axis(crops: np.ndarray) -> np.ndarray:
 
 
 def to_grey(pixels: np.ndarray) -> np.ndarray:
-    """Luma (ITU-R 601) of a colour image; a grey image itself.
+    """Convert colour to luma (ITU-R 601); return a grey image unmodified.
 
     Parameters
     ----------
@@ -175,10 +176,10 @@ def to_grey(pixels: np.ndarray) -> np.ndarray:
 
 
 def resize_roi(roi: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resize a crop to a model's input size; crops are resized nowhere else.
+    """Resize a crop to the input size of a model. Crops are resized only here.
 
-    Each axis is handled separately: averaged over areas (``INTER_AREA``) when it shrinks, to
-    avoid aliasing, and interpolated linearly when it grows.
+    Each axis is resized separately: by area averaging (``INTER_AREA``) when it shrinks, to
+    avoid aliasing, and by linear interpolation when it grows.
 
     Parameters
     ----------
@@ -192,8 +193,8 @@ def resize_roi(roi: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     ndarray of shape size or (*size, 3), uint8
     """
     (height, width), (new_height, new_width) = roi.shape[:2], size
-    # OpenCV's INTER_AREA falls back to a kind of bilinear interpolation for both axes as soon
-    # as one of them grows, so shrinking comes first and on its own.
+    # OpenCV's INTER_AREA falls back to a form of bilinear interpolation on both axes if either
+    # grows, so shrinking is a separate first step.
     smaller = (min(height, new_height), min(width, new_width))
     if smaller != (height, width):
         roi = cv2.resize(roi, smaller[::-1], interpolation=cv2.INTER_AREA)
@@ -203,19 +204,19 @@ def resize_roi(roi: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def write_png(path: str | Path, image: np.ndarray) -> None:
-    """Write an image as PNG, whole or not at all.
+    """Write an image as PNG, atomically.
 
     Parameters
     ----------
     path : str or Path
-        Where to; missing folders are made.
+        Target file; missing folders are created.
     image : ndarray of shape (height, width) or (height, width, 3), uint8
         Grey levels, or red, green and blue, 0..255.
 
     Raises
     ------
     OSError
-        When the disk is full or the folder cannot be written.
+        If the disk is full or the folder is not writable.
     """
     bgr = image if image.ndim == 2 else image[..., ::-1]  # OpenCV's order
     encoded, data = cv2.imencode(".png", bgr)
@@ -229,16 +230,16 @@ def _unreadable(detail: str) -> ExtractionError:
 
 
 def _decode(data: bytes) -> tuple[np.ndarray, list[str]]:
-    """Pixels as (H, W) or (H, W, channels), uint8 or uint16, and notes."""
+    """Decode to pixels (H, W) or (H, W, channels), uint8 or uint16, and notes."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # odd metadata does not matter here
+            warnings.simplefilter("ignore")  # unusual metadata is irrelevant here
             image: Image.Image = Image.open(io.BytesIO(data), formats=_FORMATS)
     except Image.DecompressionBombError:
         raise _unreadable(_TOO_LARGE) from None
     except MemoryError:
         raise  # says nothing about the image
-    except Exception:  # broken headers raise whatever the parser stumbles on
+    except Exception:  # parsers raise arbitrary exceptions on broken headers
         raise _unreadable("This is not a JPEG, PNG, BMP, TIFF or PGM image.") from None
     if max(image.size) > MAX_SIDE or image.size[0] * image.size[1] > MAX_PIXELS:
         raise _unreadable(_TOO_LARGE)
@@ -251,9 +252,9 @@ def _decode(data: bytes) -> tuple[np.ndarray, list[str]]:
             warnings.simplefilter("ignore")
             deep_channels = _stores_16_bit_channels(image)
             # Checked before loading, which rotates a TIFF and removes the tag.
-            turned = image.getexif().get(_EXIF_ORIENTATION, 1) in _TURNED
+            rotated = image.getexif().get(_EXIF_ORIENTATION, 1) in _NOT_UPRIGHT
             image.load()
-            if turned:
+            if rotated:
                 image = ImageOps.exif_transpose(image)
             if image.mode == "1":
                 image = image.convert("L")
@@ -264,10 +265,10 @@ def _decode(data: bytes) -> tuple[np.ndarray, list[str]]:
             pixels = np.asarray(image)
     except MemoryError:
         raise
-    except Exception:  # decoders, too, raise whatever they stumble on
+    except Exception:  # so do decoders on broken data
         raise _unreadable("The file is truncated or damaged.") from None
     notes = ["16-bit to 8-bit"] if deep_channels else []
-    if turned:
+    if rotated:
         notes.append("turned as its EXIF orientation says")
     if pixels.dtype != np.uint8:
         pixels = _as_uint16(pixels)
@@ -282,12 +283,12 @@ def _lacks_its_end(data: bytes) -> bool:
             return data.find(_JPEG_END, at) < 0
         fill = data[at + 1] == 0xFF
         at += 1 if fill else 2 + int.from_bytes(data[at + 2 : at + 4])
-    return False  # left to the decoder to judge
+    return False  # left to the decoder
 
 
 def _stores_16_bit_channels(image: Image.Image) -> bool:
     """Whether Pillow is about to drop the low bytes of a 16-bit colour image."""
-    assert isinstance(image, ImageFile.ImageFile)  # as everything that was opened
+    assert isinstance(image, ImageFile.ImageFile)  # true of every opened image
     for tile in image.tile:
         args = tile[3] if isinstance(tile[3], tuple) else (tile[3],)
         if any(isinstance(a, str) and ";16" in a and not a.startswith("I;16") for a in args):

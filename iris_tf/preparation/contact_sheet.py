@@ -1,4 +1,4 @@
-"""The contact sheet: thumbnails of a whole dataset on one page, the doubtful ones first."""
+"""The contact sheet: thumbnails of a whole dataset on one page, least confident first."""
 
 import html
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from iris_tf.preparation.overlay import HIDDEN_COLOUR, IRIS_COLOUR, PUPIL_COLOUR
 from iris_tf.support.files import write_text
 
 NAME = "contact_sheet.html"
-MOST_SHOWN = 1000  # of each kind, failed and prepared: nobody looks at more
+MOST_SHOWN = 1000  # per kind, failed and prepared: nobody inspects more
 
 _CSS = """
 :root { color-scheme: light dark; --ink: #1b1b1b; --soft: #5a5a5a; --page: #fff; --card: #f1f1f1; }
@@ -58,9 +58,9 @@ def write_contact_sheet(
     out : Path
         The dataset folder, which holds the thumbnails.
     segmenter : str or None
-        What made the outlines, for the heading; None where nothing was located.
+        Name of the segmenter, for the heading; None if nothing was segmented.
     outcomes : sequence of Outcome
-        Of all images, in the order of the dataset.
+        Outcomes of all images, in dataset order.
     overlays : sequence of str
         Their thumbnails, relative to `out`.
     """
@@ -105,7 +105,7 @@ def _colour_key() -> str:
         for colour, meaning in (
             (PUPIL_COLOUR, "pupil"),
             (IRIS_COLOUR, "iris"),
-            (HIDDEN_COLOUR, "hidden part of the iris, not used"),
+            (HIDDEN_COLOUR, "occluded iris, not used"),
         )
     )
     return f"<p>{keys}</p>\n"
@@ -150,7 +150,7 @@ def _more(number: int, table: str) -> str:
 
 def _figure(outcome: Outcome, overlay: str) -> str:
     name = html.escape(outcome.image)
-    # Images rejected by a quality limit have outlines, and therefore a confidence, too.
+    # Images rejected by a quality limit have outlines too, and therefore a confidence.
     confidence = f"<b>{outcome.confidence:.2f}</b>" if outcome.quality is not None else ""
     why = f'<div class="why">{html.escape(outcome.detail)}</div>' if outcome.reason else ""
     return (

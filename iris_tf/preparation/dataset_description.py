@@ -1,4 +1,4 @@
-"""``dataset.json``: whether a folder holds this dataset, and whether it is finished."""
+"""``dataset.json``: checks whether a folder holds this dataset, and whether it is complete."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ from iris_tf.support.files import is_there, is_unused
 def read_description(out: Path, settings: dict[str, Any]) -> dict[str, Any]:
     """Read ``dataset.json`` of an earlier run with the same settings.
 
-    Quality limits may differ: they change nothing about how an image is cropped.
+    Quality limits may differ, because they do not affect the crops.
 
     Parameters
     ----------
@@ -24,12 +24,12 @@ def read_description(out: Path, settings: dict[str, Any]) -> dict[str, Any]:
     Returns
     -------
     dict
-        Its settings as the current version writes them; empty for a new folder.
+        Its content, with settings as the current version writes them; empty for a new folder.
 
     Raises
     ------
     DatasetError
-        When the folder holds something else.
+        If the folder holds anything else.
     """
     if out.exists() and not out.is_dir():
         raise DatasetError(f"{out}: this is a file; choose a folder for the dataset.")
@@ -60,7 +60,7 @@ def read_description(out: Path, settings: dict[str, Any]) -> dict[str, Any]:
             f"{settings['segmenter_version']}; choose another folder, or delete this one."
         )
     if differing:
-        changes = "; ".join(f"{n} {earlier.get(n)!r} and not {settings[n]!r}" for n in differing)
+        changes = "; ".join(f"{n} {earlier.get(n)!r} instead of {settings[n]!r}" for n in differing)
         raise DatasetError(
             f"{out}: this folder holds a dataset of other settings ({changes}); "
             "choose another folder, or delete this one."
@@ -69,7 +69,7 @@ def read_description(out: Path, settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def is_up_to_date(description: dict[str, Any], settings: dict[str, Any], inputs: str) -> bool:
-    """Whether a description is that of a finished run with the same limits on the same files.
+    """Whether a description is of a complete run with the same limits on the same files.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def is_up_to_date(description: dict[str, Any], settings: dict[str, Any], inputs:
     settings : dict
         Of this run.
     inputs : str
-        Digest of the image files' sizes and times.
+        Digest of the sizes and modification times of the image files.
 
     Returns
     -------

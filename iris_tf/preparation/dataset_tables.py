@@ -17,7 +17,7 @@ _MAX_EXAMPLES = 10  # of images outside the layout
 
 
 def write_failures(path: Path, outcomes: Sequence[Outcome]) -> dict[str, int]:
-    """Write those outcomes that are failures as CSV (image, reason, detail).
+    """Write the failures among the outcomes as CSV (image, reason, detail).
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def write_failures(path: Path, outcomes: Sequence[Outcome]) -> dict[str, int]:
 def count_dataset(
     scan: LayoutScan, prepared: Sequence[ManifestRow], failures: dict[str, int]
 ) -> dict[str, Any]:
-    """Counts for ``dataset.json``.
+    """Compute the counts for ``dataset.json``.
 
     Parameters
     ----------
@@ -57,8 +57,8 @@ def count_dataset(
     Returns
     -------
     dict
-        Images found, prepared and failed; persons, identities and splits of the
-        prepared; notes; images outside the layout, with examples.
+        Numbers of images found, prepared and failed; subjects (``persons``), identities and
+        splits of the prepared images; notes; images outside the layout, with examples.
     """
     images_of = collections.Counter(row.identity for row in prepared)
     notes = collections.Counter(row.note for row in prepared if row.note)

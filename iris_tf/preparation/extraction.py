@@ -1,4 +1,4 @@
-"""Reading, locating and cropping of all images of a dataset, in worker processes."""
+"""Reads, segments and crops all images of a dataset in worker processes."""
 
 import math
 import threading
@@ -22,7 +22,7 @@ from iris_tf.support.errors import DatasetError, ExtractionError, FailureReason
 from iris_tf.support.files import sha256, write_bytes
 from iris_tf.support.parallel import one_opencv_thread, run_in_processes
 
-CHUNK = 8  # images per task: the most that an interruption can cost each process
+CHUNK = 8  # images per task: the most work that an interruption can cost each process
 
 
 @dataclass(frozen=True)
@@ -99,9 +99,9 @@ def extract_all(
     Raises
     ------
     DatasetError
-        When a worker process is killed, or does not see the same files.
+        If a worker process is killed, or does not see the same files.
     OSError
-        When a crop cannot be written.
+        If a crop cannot be written.
     """
     chunks = (tasks[i : i + CHUNK] for i in range(0, len(tasks), CHUNK))
     calls = (joblib.delayed(_process_chunk)(chunk, how) for chunk in chunks)
@@ -129,12 +129,12 @@ _cache = threading.local()
 
 
 def worker_segmenter(how: Extraction) -> Segmenter:
-    """Return this thread's segmenter, made once for all images that are cropped the same way.
+    """Return this thread's segmenter, created once for all images with the same settings.
 
     Raises
     ------
     DatasetError
-        When its version is not the one that `how` requires.
+        If its version is not the one that `how` requires.
     """
     # The version is part of the key: the model file may have been replaced.
     key = (how.segmenter, how.model, how.version)
@@ -142,8 +142,8 @@ def worker_segmenter(how: Extraction) -> Segmenter:
         segmenter = segmenter_by_name(how.segmenter, how.model)
         if segmenter.version != how.version:
             raise DatasetError(
-                f"{how.out}: the segmenter {how.segmenter!r} of a worker process is of version "
-                f"{segmenter.version!r} and not {how.version!r}; install the same package, and "
+                f"{how.out}: the segmenter {how.segmenter!r} of a worker process has version "
+                f"{segmenter.version!r} instead of {how.version!r}; install the same package, and "
                 "the same model file, on all machines."
             )
         _cache.key, _cache.segmenter = key, segmenter
@@ -151,7 +151,7 @@ def worker_segmenter(how: Extraction) -> Segmenter:
 
 
 def _process_image(task: Task, how: Extraction, steps: CropSteps) -> Outcome:
-    """Read, locate, crop and assess one image, and write its crop and thumbnail."""
+    """Read, segment, crop and assess one image, and write its crop and thumbnail."""
     path = how.images / task.image
     bare = Outcome(task.image, task.stamp)
     image: DecodedImage | None = None
@@ -216,7 +216,7 @@ def _rounded_figures(quality: IrisQuality) -> IrisQuality:
 
 
 def _visible_share(eye: SegmentedEye) -> float:
-    """Share of the ring that is visible, of the part inside the frame."""
+    """Visible share of the iris ring, as far as the ring is inside the image."""
     shape = eye.visible.shape
     ring = eye.iris.mask(shape) & ~eye.pupil.mask(shape)
     return float((eye.visible & ring).sum() / max(int(ring.sum()), 1))

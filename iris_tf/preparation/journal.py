@@ -36,13 +36,13 @@ class Outcome:
     pupil, iris : Ellipse or None
         Outlines in pixels of the image; None after a failure or without a segmenter.
     visible : float
-        Visible share of the ring between both outlines, as far as it is in the frame, 0..1.
+        Visible share of the ring between the outlines, as far as it is inside the image, 0..1.
     confidence : float
         The segmenter's confidence in its result, 0..1; 0 where `quality` is None.
     quality : IrisQuality or None
         Quality figures; None after a failure or without a segmenter.
     overlay : bool
-        Whether there is a thumbnail, for which the image must be readable.
+        Whether there is a thumbnail, which requires a readable image.
     """
 
     image: str
@@ -62,7 +62,7 @@ class Outcome:
 class Journal:
     """Outcomes on disk, one file per chunk of images, under ``out/.journal``.
 
-    Each file appears whole or not at all, so a killed writer leaves no partial record.
+    Files are written atomically, so a killed writer leaves no partial record.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ class Journal:
         write_text(self._folder / name, _to_lines(outcomes))
 
     def read(self) -> dict[str, Outcome]:
-        """Read the outcome of each image; of several for one image, the latest chunk's counts.
+        """Read the outcome of each image; if there are several, that of the latest chunk.
 
         A file that is unreadable after a power cut, or because another version wrote it, is
         skipped: its images are processed again.

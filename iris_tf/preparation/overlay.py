@@ -6,14 +6,14 @@ import numpy as np
 from iris_tf.segmentation.segmenter import SegmentedEye
 
 HEIGHT = 160  # pixels of a thumbnail
-MAX_WIDTH = 320  # of a panorama's
+MAX_WIDTH = 320  # limits the thumbnails of panoramic images
 
 # Okabe and Ito's palette, distinct under all kinds of colour vision. BGR.
 PUPIL_COLOUR = (0, 159, 230)  # orange
 IRIS_COLOUR = (233, 180, 86)  # sky blue
 HIDDEN_COLOUR = (167, 121, 204)  # reddish purple
 
-_HIDDEN_SHARE = 0.4  # of the colour over what is hidden
+_HIDDEN_SHARE = 0.4  # opacity of the colour over occluded iris
 _JPEG_QUALITY = 80
 _ANGLES = np.linspace(0.0, 2.0 * np.pi, 90, endpoint=False)
 
@@ -24,7 +24,7 @@ def overlay_path(roi: str) -> str:
 
 
 def draw_overlay(image: np.ndarray, eye: SegmentedEye | None = None) -> bytes:
-    """Draw a thumbnail; with a segmentation, also its outlines and the hidden iris.
+    """Draw a thumbnail; with a segmentation, also its outlines and the occluded iris.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def draw_overlay(image: np.ndarray, eye: SegmentedEye | None = None) -> bytes:
 
 def _scaled(points: np.ndarray, scales: np.ndarray) -> np.ndarray:
     """Points on the thumbnail in 16ths of a pixel; pixel centres are at integers."""
-    # Nothing is drawn far outside the frame, but the fixed-point numbers must not overflow.
+    # Points far outside the image are clipped, so that fixed-point numbers do not overflow.
     pixels = np.clip((points + 0.5) * scales - 0.5, -1e4, 1e4)
     return np.round(pixels * 16.0).astype(np.int32)
 

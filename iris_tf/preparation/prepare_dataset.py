@@ -2,7 +2,7 @@
 
 ``out/`` then holds:
 
-- ``manifest.csv``: one row per image that gave a crop (see `ManifestRow`);
+- ``manifest.csv``: one row per image that yielded a crop (see `ManifestRow`);
 - ``roi/``: the crops at native size, PNG, under the names of their images, including those of
   images rejected by a quality limit, in case it changes;
 - ``failures.csv``: image, reason (see `FailureReason`) and detail of the others;
@@ -39,7 +39,7 @@ from iris_tf.preparation.dataset_tables import count_dataset, write_failures
 from iris_tf.preparation.extraction import Extraction, Task, extract_all
 from iris_tf.preparation.journal import Journal, Outcome
 from iris_tf.preparation.overlay import overlay_path
-from iris_tf.preparation.quality_rules import check_limits, turned_away
+from iris_tf.preparation.quality_rules import check_limits, rejection
 from iris_tf.segmentation.segmenter import segmenter_by_name
 from iris_tf.support.errors import DatasetError, FailureReason
 from iris_tf.support.files import is_there, sole_user, write_json
@@ -96,7 +96,7 @@ def prepare(
 ) -> PreparedDataset:
     """Crop a folder of images and split them into train, val and test.
 
-    An image that gives no crop is counted with its reason and never stops the run. Of
+    An image that yields no crop is counted with its reason and never stops the run. Of
     byte-identical images the first (by path) is kept, because a copy compared with itself would
     be a perfect genuine score. Splits are drawn over all subjects (or identities) of the folder
     before any image fails, so a folder gives the same splits with any segmenter and ROI mode.
@@ -118,10 +118,10 @@ def prepare(
         See `iris_tf.segmentation.segmenter.SEGMENTERS`; ``"none"`` for ROI modes that need no
         iris, e.g. for aligned faces.
     roi_mode : {"algorithm1", "aligned", "unrolled", "whole", "center"}
-        How to crop (see `iris_tf.segmentation.roi_modes`); the last two go with the segmenter
-        ``"none"``, the others with any other.
+        How to crop (see `iris_tf.segmentation.roi_modes`). The last two require the segmenter
+        ``"none"``; the others require any other segmenter.
     split_by : {"subject", "identity"}
-        What a split keeps together; ``"identity"`` is the paper's choice.
+        The groups that splits keep together; ``"identity"`` is the choice of the paper.
     seed : int
         Of the split.
     jobs : int
@@ -146,15 +146,14 @@ def prepare(
     Raises
     ------
     DatasetError
-        For an unusable folder, layout or choice, when `out` holds something else, when a worker
-        process is killed, when a cluster cannot be used, when no image gives a crop, or when a
-        split stays empty.
+        For an unusable folder, layout or choice; or if `out` holds other data, a worker process
+        is killed, a cluster cannot be used, no image yields a crop, or a split stays empty.
     ModelError
-        When the segmenter's network cannot be used.
+        If the segmenter's network cannot be used.
     InUseError
-        When another process is preparing `out`.
+        If another process is preparing `out`.
     OSError
-        When `out` cannot be written, e.g. on a full disk; run again to resume.
+        If `out` cannot be written, e.g. on a full disk; run again to resume.
     """
     images, out = Path(images), Path(out)
     split_by = SPLIT_BY_ALIASES.get(split_by, split_by)
@@ -162,7 +161,7 @@ def prepare(
     _check_choices(segmenter, roi_mode, channels, limits)
     check_jobs(jobs, scheduler)
     model = None if segmenter_model is None else Path(segmenter_model).resolve()
-    # What is unusable should fail before any work.
+    # Invalid arguments should fail before any work.
     version = _segmenter_version(segmenter, model)
     _check_apart(images, out)
     scan = read_layout(images, layout)
@@ -177,7 +176,7 @@ def prepare(
         "split_by": split_by,
         "seed": seed,
         "min_quality": limits,
-        # Results on generated eyes are labelled as such wherever they appear.
+        # Results on synthetic eyes are labelled as such wherever they appear.
         "synthetic": (images / SYNTHESIS_FILE).is_file(),
     }
     stamps = {row.image: _stamp(images / row.image) for row in rows}
@@ -192,7 +191,7 @@ def prepare(
         for name in _TABLES:
             (out / name).unlink(missing_ok=True)  # the crops they list may change from here on
 
-        outcomes = _still_true(Journal(out).read(), rows, stamps, out)
+        outcomes = _still_valid(Journal(out).read(), rows, stamps, out)
         todo = [
             Task(row.image, stamps[row.image], row.roi, overlay_path(row.roi))
             for row in rows
@@ -220,8 +219,8 @@ def _check_choices(
     check_limits(limits)
     if limits and segmenter == NO_SEGMENTER:
         raise DatasetError(
-            "Quality limits are on figures of the iris, which only a segmenter gives; leave them "
-            "out, or name a segmenter."
+            "Quality limits apply to figures of the iris, which only a segmenter provides; omit "
+            "them or name a segmenter."
         )
 
 
@@ -239,15 +238,15 @@ def _segmenter_version(segmenter: str, model: Path | None) -> str:
 def _check_apart(images: Path, out: Path) -> None:
     if out.resolve().is_relative_to(images.resolve()):
         raise DatasetError(
-            f"{out}: the dataset folder lies inside the image folder, where its crops would be "
-            "taken for images to prepare; choose one outside."
+            f"{out}: the dataset folder lies inside the image folder, where its crops would "
+            "count as images to prepare; choose one outside."
         )
 
 
 def _with_roi_paths(rows: list[ManifestRow]) -> list[ManifestRow]:
     names = [row.image.rpartition(".")[0] for row in rows]
     # a.jpg and a.png of one folder would share a crop: those keep their suffix, and so does
-    # a.jpg.png beside them. Full names are all different, so the loop ends.
+    # a.jpg.png next to them. Full names are all different, so the loop ends.
     while shared := {name for name, n in collections.Counter(names).items() if n > 1}:
         names = [
             row.image if name in shared else name for row, name in zip(rows, names, strict=True)
@@ -284,10 +283,10 @@ def _finished(out: Path, description: dict[str, Any]) -> PreparedDataset:
     )
 
 
-def _still_true(
+def _still_valid(
     outcomes: dict[str, Outcome], rows: list[ManifestRow], stamps: dict[str, str], out: Path
 ) -> dict[str, Outcome]:
-    """Outcomes in the journal of unchanged images whose crop and thumbnail exist."""
+    """Journal outcomes of unchanged images whose crop and thumbnail exist."""
     current = [
         (row, outcome)
         for row in rows
@@ -315,18 +314,18 @@ def _finish(
 ) -> PreparedDataset:
     """Write the tables; ``dataset.json`` last, because it declares the rest complete."""
     marked = _mark_duplicates(outcomes)
-    judged = _judge(marked, settings["min_quality"])
+    limited = _apply_limits(marked, settings["min_quality"])
     prepared = [
-        _filled(row, outcome)
-        for row, outcome in zip(rows, judged, strict=True)
+        _with_results(row, outcome)
+        for row, outcome in zip(rows, limited, strict=True)
         if not outcome.reason
     ]
-    failures = write_failures(out / "failures.csv", judged)
+    failures = write_failures(out / "failures.csv", limited)
     overlays = [overlay_path(row.roi) for row in rows]
     segmenter = None
     if settings["segmenter"] != NO_SEGMENTER:
         segmenter = f"{settings['segmenter']} {settings['segmenter_version']}"
-    contact_sheet.write_contact_sheet(out, segmenter, judged, overlays)
+    contact_sheet.write_contact_sheet(out, segmenter, limited, overlays)
     _check_survivors(out, prepared, len(rows), failures, segmenter is not None)
     crops = {row.roi for row, outcome in zip(rows, marked, strict=True) if not outcome.reason}
     thumbnails = {path for path, outcome in zip(overlays, outcomes, strict=True) if outcome.overlay}
@@ -355,16 +354,16 @@ def _mark_duplicates(outcomes: list[Outcome]) -> list[Outcome]:
     return marked
 
 
-def _judge(outcomes: list[Outcome], limits: Mapping[str, float]) -> list[Outcome]:
-    judged = []
+def _apply_limits(outcomes: list[Outcome], limits: Mapping[str, float]) -> list[Outcome]:
+    limited = []
     for outcome in outcomes:
-        if not outcome.reason and (verdict := turned_away(outcome, limits)) is not None:
-            outcome = replace(outcome, reason=verdict[0], detail=verdict[1])
-        judged.append(outcome)
-    return judged
+        if not outcome.reason and (rejected := rejection(outcome, limits)) is not None:
+            outcome = replace(outcome, reason=rejected[0], detail=rejected[1])
+        limited.append(outcome)
+    return limited
 
 
-def _filled(row: ManifestRow, outcome: Outcome) -> ManifestRow:
+def _with_results(row: ManifestRow, outcome: Outcome) -> ManifestRow:
     if outcome.quality is None or outcome.pupil is None or outcome.iris is None:
         return replace(row, note=outcome.note)
     iris = IrisRecord(
@@ -380,13 +379,13 @@ def _check_survivors(
     if not prepared:
         hint = ", and check that these are near-infrared close-ups of eyes" if of_eyes else ""
         raise DatasetError(
-            f"{out}: none of the {found} images gave a crop ({reasons}); see failures.csv there"
+            f"{out}: none of the {found} images yielded a crop ({reasons}); see failures.csv there"
             f"{hint}."
         )
     empty = [split for split in SPLITS if not any(row.split == split for row in prepared)]
     if empty:
         raise DatasetError(
-            f"{out}: no image of the split {_listed(empty)} gave a crop ({reasons}); "
+            f"{out}: no image of the split {_listed(empty)} yielded a crop ({reasons}); "
             "add images, or choose another seed and folder."
         )
 

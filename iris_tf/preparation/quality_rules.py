@@ -1,4 +1,4 @@
-"""Limits that a user sets to quality figures, and the images that they turn away."""
+"""User-defined minimum quality figures, and the rejection of images below them."""
 
 import math
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from dataclasses import asdict
 from iris_tf.preparation.journal import Outcome
 from iris_tf.support.errors import DatasetError, FailureReason
 
-# What each figure can reach at most: a limit beyond would turn away everything.
+# Greatest possible value of each figure; a higher limit would reject every image.
 MAXIMA = {
     "confidence": 1.0,
     "usable_iris_area": 100.0,
@@ -38,7 +38,7 @@ def parse_limits(text: str) -> dict[str, float]:
     Raises
     ------
     DatasetError
-        For what is not of that form; see also `check_limits`.
+        If the text does not have that form; see also `check_limits`.
     """
     limits: dict[str, float] = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
@@ -57,7 +57,7 @@ def parse_limits(text: str) -> dict[str, float]:
 
 
 def check_limits(limits: Mapping[str, float]) -> None:
-    """Refuse limits of unknown figures, and limits that no image or every image keeps.
+    """Reject limits on unknown figures, and limits that no image or every image meets.
 
     Raises
     ------
@@ -75,30 +75,30 @@ def check_limits(limits: Mapping[str, float]) -> None:
             )
 
 
-def turned_away(outcome: Outcome, limits: Mapping[str, float]) -> tuple[str, str] | None:
-    """Reason and sentence why an image with a crop is not good enough, or None if it is.
+def rejection(outcome: Outcome, limits: Mapping[str, float]) -> tuple[str, str] | None:
+    """Return why an image is rejected by the limits, or None if it meets them.
 
     Parameters
     ----------
     outcome : Outcome
-        Of an image that gave a crop.
+        Outcome of an image that yielded a crop.
     limits : mapping of str to float
-        Least value by figure.
+        Minimum by figure.
 
     Returns
     -------
     tuple of str, or None
-        A `FailureReason` and one sentence. Low confidence comes before low
-        quality, because figures of wrong outlines mean nothing.
+        A `FailureReason` and one sentence. Low confidence takes precedence over low quality,
+        because the figures of wrong outlines are meaningless.
     """
     if not limits:
         return None
-    assert outcome.quality is not None  # limits need a segmenter, which gives the figures
+    assert outcome.quality is not None  # limits require a segmenter, which provides the figures
     figures = {"confidence": outcome.confidence, **asdict(outcome.quality)}
-    # In the order of the figures, so that the same limits give the same sentence.
+    # In the order of `MAXIMA`, so that the same limits give the same sentence.
     short = [name for name in MAXIMA if name in limits and figures[name] < limits[name]]
     if not short:
         return None
     reason = FailureReason.LOW_CONFIDENCE if "confidence" in short else FailureReason.LOW_QUALITY
     found = ", ".join(f"{name} {figures[name]:.4f} (at least {limits[name]:g})" for name in short)
-    return str(reason), f"Below the limits that were set: {found}."
+    return str(reason), f"Below the quality limits: {found}."

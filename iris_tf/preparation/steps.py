@@ -1,7 +1,7 @@
 """The three steps from an image file to its crop: read, locate, crop.
 
-`CropSteps` holds one function for each, so a dataset of another kind replaces a step and leaves
-the rest of the preparation alone.
+`CropSteps` holds one function per step, so another kind of dataset can replace a single step
+without touching the rest of the preparation.
 """
 
 from collections.abc import Callable
@@ -24,14 +24,14 @@ from iris_tf.segmentation.segmenter import SegmentedEye, Segmenter
 
 @dataclass(frozen=True)
 class CropSteps:
-    """How one image becomes a crop. Each step raises `ExtractionError` when it fails.
+    """The steps that turn one image into a crop. Each raises `ExtractionError` on failure.
 
     Attributes
     ----------
     read : callable
         ``read(path) -> DecodedImage``.
     locate : callable
-        ``locate(pixels) -> SegmentedEye or None``; None where nothing is located.
+        ``locate(pixels) -> SegmentedEye or None``; None without a segmenter.
     crop : callable
         ``crop(pixels, located) -> ndarray``.
     """
@@ -47,11 +47,11 @@ def crop_steps(segment: Segmenter | None, roi_mode: str, channels: int) -> CropS
     Parameters
     ----------
     segment : Segmenter or None
-        None for the ROI modes that need no iris.
+        None for ROI modes that need no segmentation.
     roi_mode : str
         One of `iris_tf.config.names.ROI_MODES`.
     channels : {1, 3}
-        Of the crops. Segmenters always see grey.
+        Channels of the crops. Segmenters always get grey images.
     """
 
     def crop(pixels: np.ndarray, located: SegmentedEye | None) -> np.ndarray:

@@ -1,3 +1,3 @@
-"""Where the iris is: the `Segmenter` interface and its implementations, ROI modes and image
-quality. Not datasets of crops, nor the training of a segmenter.
+"""Iris segmentation: the `Segmenter` interface and its implementations, ROI modes and image
+quality. Datasets of crops and the training of segmenters live in other rooms.
 """

@@ -1,4 +1,4 @@
-"""The masks that a segmentation network gives, in the order of its output channels."""
+"""Output channels of a segmentation network, in order."""
 
 CHANNELS = ("visible", "pupil", "iris", "opening")
-"""Visible iris; whole pupil; whole iris with pupil; eyeball between the lids."""
+"""Visible iris; full pupil; full iris including the pupil; eyeball between the eyelids."""

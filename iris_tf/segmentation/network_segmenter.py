@@ -1,4 +1,4 @@
-"""The embedded segmenter: a small network that was taught by synthetic eyes alone."""
+"""The embedded segmenter: a small network trained on synthetic eyes only."""
 
 import contextlib
 import math
@@ -26,60 +26,66 @@ from iris_tf.tflite.released_models import released_model
 from iris_tf.tflite.signatures import MASKS, MASKS_OF_WHOLE
 
 FILE_NAME = "iris_segmenter"
-"""Start of the names of its files (`Precision.file_name`)."""
+"""Stem of the model file names (`Precision.file_name`)."""
 
-_CODE = 4  # raised when the same masks give other results than before
+_CODE = 4  # increment when the same masks yield different results
 _RAYS = 96
 _ANGLES = directions(_RAYS)
-_PART = 0.55  # height of the windows for irises too small in the whole image
-_PARTS = ((0.5, 0.5), (0.3, 0.3), (0.7, 0.3), (0.3, 0.7), (0.7, 0.7))  # their centres
-_FILL = 0.75  # iris diameter in the second window, as a share of its height
-_MOST_LOOKS = 3  # through windows around the iris that the look before found,
-_SETTLED = 0.85  # until both agree so far: a small iris is outlined roughly at first
-_SURE = 0.95  # expected overlap from which on the mirror image is not looked at
-_SMALLEST = 0.06  # diameter of iris or pupil in the window, as a share of its height
-_RIDGE = 0.02  # pull of the fits to circles
-_LIKE_MASK = (0.6, 1.6)  # radius of an outline, in radii of a disc of the mask's area
+# Fallback tiles, for irises too small to be found at the resolution of the whole image:
+# their height as a share of the image height, and their centres.
+_TILE_HEIGHT = 0.55
+_TILE_CENTRES = ((0.5, 0.5), (0.3, 0.3), (0.7, 0.3), (0.3, 0.7), (0.7, 0.7))
+_FILL = 0.75  # iris diameter in a refinement window, as a share of the window height
+# Refinement repeats until the limbus of two successive passes overlaps this much (intersection
+# over union), because the first pass outlines a small iris only coarsely.
+_MAX_REFINEMENTS = 3
+_CONVERGED = 0.85
+_CONFIDENT = 0.95  # expected overlap above which the mirrored window is not evaluated
+_MIN_DIAMETER = 0.06  # of iris and pupil in the window, as a share of the window height
+_RIDGE = 0.02  # regularisation of the ellipse fits towards circles
+_RADIUS_RANGE = (0.6, 1.6)  # of a fitted outline, relative to a disc with the area of the mask
 
 
 @dataclass(frozen=True)
-class _Look:
-    """What the network sees through one window, in the window's pixels."""
+class _Inference:
+    """Result of one forward pass on a window, in pixels of the network's input."""
 
     window: Window
     masks: np.ndarray  # (height, width, 4), probabilities
     pupil: Ellipse
     iris: Ellipse
-    expected_overlap: float  # of the masks with the truth, if their probabilities are true
+    expected_overlap: float  # with the ground truth, if the probabilities are calibrated
 
     def outwards(self, outline: Ellipse) -> Ellipse:
-        """An outline in the image's pixels."""
+        """Map an outline to image pixels."""
         return self.window.outwards(outline, self.masks.shape[0])
 
 
 class NetworkSegmenter:
     """Segment eye images with the embedded network.
 
-    The network looks at the whole image, made small, and then at a window around the
-    iris that it found there, so that irises of all sizes are outlined at like
-    resolution; where both disagree, again. Where it is unsure there, it looks at the
-    mirror image, too. Pupil and limbus are robust ellipses
-    through the masks' edges; edges are trusted as far as they are sharp, since
-    the network blurs what it has to guess under lids.
+    The first pass runs on the downscaled image. A second pass runs on a window around the
+    detected iris, so that irises of all sizes are outlined at a similar resolution. Where
+    the two passes disagree, the refinement is repeated. Where the network is uncertain
+    about a window, its prediction is averaged with that for the mirrored window. Pupil and
+    limbus are ellipses fitted robustly to the edges of the masks. Each edge point is
+    weighted by its sharpness, because the network blurs edges that it extrapolates under
+    the eyelids.
 
-    The confidence is how far the last look's masks overlap with the truth if
-    their probabilities are true, less where the looks disagree. A result with little
-    of it is refused.
+    The confidence is the expected overlap of the last pass's masks with the ground truth,
+    assuming calibrated probabilities. It is reduced where the last two passes disagree.
+    Results of low confidence are rejected.
 
     Parameters
     ----------
     model : Path, optional
-        A ``.tflite`` file of `pipelines/iris_segmenter.py`; None for the released one.
+        A ``.tflite`` file written by `pipelines/iris_segmenter.py`; None for the released
+        model.
 
     Raises
     ------
     ModelError
-        When the file cannot be used.
+        If the file cannot be used.
     """
 
     name = "network"
@@ -98,80 +104,87 @@ class NetworkSegmenter:
         self.version = f"{_CODE}-{sha256(self._path)[:12]}"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # LiteRT's interpreter cannot be pickled; each process makes its own.
+        # LiteRT interpreters cannot be pickled; each process creates its own.
         return type(self), (self._path,)
 
     def __call__(self, image: np.ndarray) -> SegmentedEye:
         """Segment one eye; see `Segmenter`."""
-        look = self._find(image)
-        iris = look.outwards(look.iris)
-        for _ in range(_MOST_LOOKS):
+        found = self._find(image)
+        iris = found.outwards(found.iris)
+        for _ in range(_MAX_REFINEMENTS):
             before = iris
             window = Window.around(before.x, before.y, 2 * before.radius / _FILL)
-            look = _look(self._model, image, window, mirrored=True)
-            pupil, iris = look.outwards(look.pupil), look.outwards(look.iris)
+            found = _infer(self._model, image, window, mirrored=True)
+            pupil, iris = found.outwards(found.pupil), found.outwards(found.iris)
             agreement = _overlap(iris, before)
-            if agreement > _SETTLED:
+            if agreement > _CONVERGED:
                 break
         check_geometry(pupil, iris, image.shape)
         visible, opening = (
-            _outside(look.window, look.masks[..., channel], image.shape)
+            _to_image(found.window, found.masks[..., channel], image.shape)
             for channel in (CHANNELS.index("visible"), CHANNELS.index("opening"))
         )
         visible &= iris.mask(image.shape) & ~pupil.mask(image.shape)
         check_visible(pupil, iris, visible)
-        confidence = look.expected_overlap * min(agreement / _SETTLED, 1.0)
+        confidence = found.expected_overlap * min(agreement / _CONVERGED, 1.0)
         check_confidence(confidence)
         return SegmentedEye(pupil, iris, visible, confidence, opening)
 
-    def _find(self, image: np.ndarray) -> _Look:
-        """Look at the whole image, and if nothing is seen, closer at its parts."""
+    def _find(self, image: np.ndarray) -> _Inference:
+        """Locate the iris in the whole image or, failing that, in overlapping tiles."""
         height, width = image.shape
         try:
-            return _look(self._finder, image, Window.whole(image.shape))
+            return _infer(self._finder, image, Window.whole(image.shape))
         except ExtractionError as error:
-            looks = []
-            for x, y in _PARTS:
-                window = Window.around(x * width, y * height, _PART * max(height, 0.75 * width))
+            found = []
+            for x, y in _TILE_CENTRES:
+                tile_height = _TILE_HEIGHT * max(height, 0.75 * width)
+                window = Window.around(x * width, y * height, tile_height)
                 with contextlib.suppress(ExtractionError):
-                    looks.append(_look(self._finder, image, window))
-            if not looks:
+                    found.append(_infer(self._finder, image, window))
+            if not found:
                 raise error
-            return max(looks, key=lambda look: look.expected_overlap)
+            return max(found, key=lambda inference: inference.expected_overlap)
 
 
-def _look(model: LiteRTModel, image: np.ndarray, window: Window, mirrored: bool = False) -> _Look:
-    """Look through a window; `mirrored`: if unsure at its mirror image, too, for the mean."""
+def _infer(
+    model: LiteRTModel, image: np.ndarray, window: Window, mirrored: bool = False
+) -> _Inference:
+    """Run the network on a window and fit the outlines.
+
+    If `mirrored` and the expected overlap is low, the masks are averaged with those of the
+    mirrored window (test-time augmentation).
+    """
     height = model.input_size[0]
-    seen = window.cut(image, height)
-    masks = model(seen)
+    pixels = window.cut(image, height)
+    masks = model(pixels)
     overlap = _expected_overlap(masks)
-    if mirrored and overlap < _SURE:
-        masks = (masks + model(seen[:, ::-1])[:, ::-1]) / 2
+    if mirrored and overlap < _CONFIDENT:
+        masks = (masks + model(pixels[:, ::-1])[:, ::-1]) / 2
         overlap = _expected_overlap(masks)
     outlines = {}
     for name, reason, what in (
         ("iris", FailureReason.NO_IRIS, "iris"),
         ("pupil", FailureReason.NO_PUPIL, "pupil"),
     ):
-        fitted = _outline(masks[..., CHANNELS.index(name)], _SMALLEST * height / 2)
+        fitted = _outline(masks[..., CHANNELS.index(name)], _MIN_DIAMETER * height / 2)
         if fitted is None:
             raise ExtractionError(reason, f"The network sees no {what} in the image.")
         outlines[name] = fitted
-    return _Look(window, masks, outlines["pupil"], outlines["iris"], overlap)
+    return _Inference(window, masks, outlines["pupil"], outlines["iris"], overlap)
 
 
 def _expected_overlap(masks: np.ndarray) -> float:
-    """Product of the expected intersections over union of visible iris, pupil and iris."""
+    """Product of the expected IoU (intersection over union) of visible iris, pupil and iris."""
     wanted = [masks[..., CHANNELS.index(name)] for name in ("visible", "pupil", "iris")]
     return math.prod(expected_overlap(mask, mask > 0.5) for mask in wanted)
 
 
 def _outline(mask: np.ndarray, smallest: float) -> Ellipse | None:
-    """Ellipse through the edge of a mask's largest part.
+    """Fit an ellipse to the edge of the largest connected component of a mask.
 
-    None where there is no part of at least the radius `smallest`, or the
-    ellipse is not like it.
+    Returns None if no component has at least the equivalent radius `smallest`, or if the
+    radius of the ellipse differs too much from that of the component.
     """
     count, labels, stats, centres = cv2.connectedComponentsWithStats(
         (mask > 0.5).astype(np.uint8), connectivity=4
@@ -189,7 +202,7 @@ def _outline(mask: np.ndarray, smallest: float) -> Ellipse | None:
     profile = sample(
         np.where(labels == largest, mask, np.minimum(mask, 0.5)), x + cos * reach, y + sin * reach
     )
-    # The last step from inside to outside: a highlight may leave a hole.
+    # The outermost crossing counts: a highlight may leave a hole inside the mask.
     falls = (profile[:, :-1] > 0.5) & (profile[:, 1:] <= 0.5)
     at = falls.shape[1] - 1 - falls[:, ::-1].argmax(axis=1)
     rays = np.arange(_RAYS)
@@ -204,11 +217,11 @@ def _outline(mask: np.ndarray, smallest: float) -> Ellipse | None:
     if fitted is None:
         return None
     outline = fitted[0]
-    return outline if _LIKE_MASK[0] < outline.radius / radius < _LIKE_MASK[1] else None
+    return outline if _RADIUS_RANGE[0] < outline.radius / radius < _RADIUS_RANGE[1] else None
 
 
 def _overlap(one: Ellipse, other: Ellipse) -> float:
-    """Intersection over union of two ellipses, drawn at a fixed size."""
+    """Intersection over union of two ellipses, rasterised at a fixed size."""
     scale = 40.0 / max(one.radius, other.radius)
     x, y = (one.x + other.x) / 2, (one.y + other.y) / 2
     masks = [
@@ -218,8 +231,8 @@ def _overlap(one: Ellipse, other: Ellipse) -> float:
     return float((masks[0] & masks[1]).sum() / max((masks[0] | masks[1]).sum(), 1))
 
 
-def _outside(window: Window, mask: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Put a window's mask (probabilities) back into an image of `shape`, as bool."""
+def _to_image(window: Window, mask: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Paste the mask (probabilities) of a window into an image of `shape`, as bool."""
     size = (4 * window.unit, 3 * window.unit)
     enlarged = cv2.resize(mask, size, interpolation=cv2.INTER_LINEAR) > 0.5
     result = np.zeros(shape, bool)

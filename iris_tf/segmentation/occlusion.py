@@ -1,4 +1,4 @@
-"""What hides the iris: lids as parabolas, then lashes and highlights pixel by pixel."""
+"""Occlusion of the iris: eyelids as parabolas, then eyelashes and highlights per pixel."""
 
 from dataclasses import dataclass
 
@@ -7,22 +7,23 @@ import numpy as np
 
 from iris_tf.imaging.geometry import Ellipse
 
-# The eye is looked at in a square of one size, so that all lengths below are
-# shares of the iris radius.
+# The eye is resampled to a square in which the iris has a fixed radius, so that all lengths
+# below are in iris radii.
 _RADIUS = 80
 _SIDE = 2 * 88 + 1
 _GRID = (np.arange(_SIDE, dtype=np.float32) - _SIDE // 2) / _RADIUS
-_X, _Y = np.meshgrid(_GRID, _GRID)  # in iris radii from its centre
+_X, _Y = np.meshgrid(_GRID, _GRID)  # offsets from the iris centre in iris radii
 _COLUMNS = np.arange(_SIDE // 2 - 76, _SIDE // 2 + 77, 4)
 _RINGS = 8
 _LID_BLUR = 1.2
 _MIN_SPREAD = 8.0
-# From how many spreads of brightness a pixel is no iris. Light from below
-# brightens the lower iris and limbal rings darken it; the skin there is far brighter.
+# Deviation from the iris brightness, in robust standard deviations, beyond which a pixel is not
+# iris. The limits are wider below: light from below brightens the lower iris, limbal rings
+# darken it, and the skin there is much brighter still.
 _BRIGHT_ABOVE, _DARK_ABOVE = 2.7, 2.5
 _BRIGHT_BELOW, _DARK_BELOW = 4.0, 4.5
 
-# Height at the middle, slope and curvature of the lids that are tried.
+# Candidate eyelids: height at the centre, slope and curvature.
 _HEIGHTS = np.arange(-1.15, 0.5, 0.03)
 _SLOPES = np.linspace(-0.45, 0.45, 7)
 _CURVES = np.linspace(-0.1, 0.7, 6)
@@ -34,7 +35,7 @@ _LID_PARAMETERS = np.stack(
 
 
 def _lid_rows() -> np.ndarray:
-    """Rows of all upper lids at all columns, int of shape (lids, columns)."""
+    """Row of each candidate eyelid at each column, int of shape (lids, columns)."""
     x = _GRID[_COLUMNS]
     height, slope, curve = np.hsplit(_LID_PARAMETERS, 3)
     y = height + slope * x + curve * x * x
@@ -46,14 +47,14 @@ _LIDS = _lid_rows()
 
 @dataclass(frozen=True)
 class _IrisModel:
-    """Brightness that an unhidden iris would have at each pixel, and its spread."""
+    """Expected brightness of an unoccluded iris at each pixel, and its robust spread."""
 
     expected: np.ndarray
     spread: float
 
 
 def visible_iris(image: np.ndarray, pupil: Ellipse, iris: Ellipse) -> np.ndarray:
-    """Mask the iris pixels that can be seen.
+    """Compute the visible iris mask.
 
     Parameters
     ----------
@@ -63,12 +64,12 @@ def visible_iris(image: np.ndarray, pupil: Ellipse, iris: Ellipse) -> np.ndarray
     Returns
     -------
     ndarray of shape (height, width), bool
-        The ring between both ellipses without lids, lashes and highlights.
+        The ring between the two ellipses minus eyelids, eyelashes and highlights.
     """
     ring = iris.mask(image.shape) & ~pupil.mask(image.shape)
     crop = _crop(image, iris)
     depth = _depth(pupil, iris)
-    inner = (depth > 0.0) & (depth < 0.96)  # the limbus is a soft edge
+    inner = (depth > 0.0) & (depth < 0.96)  # excludes the blurred limbus
     smooth = cv2.GaussianBlur(crop, (0, 0), _LID_BLUR)
     even = _model(smooth, depth)
     smooth = smooth.astype(np.float32)
@@ -91,7 +92,7 @@ def _to_crop(iris: Ellipse) -> np.ndarray:
 
 
 def _crop(image: np.ndarray, iris: Ellipse) -> np.ndarray:
-    """Cut the square around the iris; the frame's edge is continued outwards."""
+    """Resample the square around the iris; the image border is replicated."""
     zoom = _RADIUS / iris.radius
     if zoom < 0.8:
         image = cv2.GaussianBlur(image, (0, 0), 0.4 / zoom)
@@ -105,7 +106,7 @@ def _crop(image: np.ndarray, iris: Ellipse) -> np.ndarray:
 
 
 def _uncrop(mask: np.ndarray, iris: Ellipse, shape: tuple[int, int]) -> np.ndarray:
-    """Bring a mask of the square back to the image; False beyond the square."""
+    """Map a mask of the square back to the image; False outside the square."""
     share = cv2.warpAffine(
         mask.astype(np.float32),
         _to_crop(iris),
@@ -116,7 +117,7 @@ def _uncrop(mask: np.ndarray, iris: Ellipse, shape: tuple[int, int]) -> np.ndarr
 
 
 def _depth(pupil: Ellipse, iris: Ellipse) -> np.ndarray:
-    """Rubber-sheet radius of each pixel: 0 at the pupil's edge, 1 at the limbus."""
+    """Rubber-sheet radius of each pixel: 0 at the pupil boundary, 1 at the limbus."""
 
     def distance(ellipse: Ellipse) -> np.ndarray:
         dx = _X + (iris.x - ellipse.x) / iris.radius
@@ -131,7 +132,7 @@ def _depth(pupil: Ellipse, iris: Ellipse) -> np.ndarray:
 
 
 def _model(crop: np.ndarray, depth: np.ndarray) -> _IrisModel:
-    """Learn the iris's brightness by depth from where lids are rare: beside and below."""
+    """Estimate iris brightness by depth from the regions eyelids rarely cover: sides and below."""
     safe = (depth > 0.04) & (depth < 0.94) & (_Y > -0.35) & (_Y < 0.6)
     values, at, side = crop[safe].astype(np.float32), depth[safe], _X[safe]
     if len(values) < 50:
@@ -143,7 +144,7 @@ def _model(crop: np.ndarray, depth: np.ndarray) -> _IrisModel:
     )
     centres = (np.arange(_RINGS) + 0.5) / _RINGS
     residual = values - np.interp(at, centres, by_ring)
-    # Light often falls from one side.
+    # The light often comes from one side.
     left, right = residual[side < -0.3], residual[side > 0.3]
     tilt = 0.0
     if len(left) > 50 and len(right) > 50:
@@ -154,25 +155,25 @@ def _model(crop: np.ndarray, depth: np.ndarray) -> _IrisModel:
     return _IrisModel(expected.astype(np.float32), max(spread, _MIN_SPREAD))
 
 
-def _above_lid(oddness: np.ndarray, inner: np.ndarray) -> np.ndarray:
-    """Mask what the best upper lid hides; all False where none is needed.
+def _above_lid(excess: np.ndarray, inner: np.ndarray) -> np.ndarray:
+    """Mask the iris above the best-scoring upper eyelid; all False if no eyelid scores above 0.
 
-    Every parabola of the family is scored by how unlike the iris the pixels
-    above it and how like it those below are.
+    A candidate parabola scores the sum of `excess` over the iris pixels above it, so the best
+    one has pixels unlike the iris above it and iris-like pixels below.
     """
-    # Negative votes for iris-like pixels, positive ones for others.
-    votes = np.where(inner, np.clip(oddness, -1.0, 1.0), 0.0)[:, _COLUMNS]
+    # Iris-like pixels vote negatively, all others positively.
+    votes = np.where(inner, np.clip(excess, -1.0, 1.0), 0.0)[:, _COLUMNS]
     above = np.cumsum(votes, axis=0, dtype=np.float32)
     columns = np.arange(len(_COLUMNS))
     score = above[_LIDS, columns].sum(axis=1)
     if score.max() <= 0.0:
-        return np.zeros(oddness.shape, bool)
+        return np.zeros(excess.shape, bool)
     height, slope, curve = _LID_PARAMETERS[score.argmax()]
     return height + slope * _X + curve * _X * _X > _Y
 
 
 def _lashes(crop: np.ndarray, model: _IrisModel, lids: np.ndarray) -> np.ndarray:
-    """Mask dark thin strokes that grow out of a lid; dark crypts elsewhere stay."""
+    """Mask thin dark strokes connected to an eyelid; dark crypts elsewhere are kept."""
     closed = cv2.morphologyEx(crop, cv2.MORPH_CLOSE, np.ones((9, 9), np.uint8))
     thin = closed.astype(np.float32) - crop > 1.5 * model.spread + 4.0
     dark = crop < model.expected - 1.8 * model.spread
@@ -185,10 +186,10 @@ def _lashes(crop: np.ndarray, model: _IrisModel, lids: np.ndarray) -> np.ndarray
 
 
 def _highlights(crop: np.ndarray, model: _IrisModel) -> np.ndarray:
-    """Mask reflections of lamps: small spots far brighter than the iris."""
+    """Mask specular highlights: small spots much brighter than the iris."""
     opened = cv2.morphologyEx(crop, cv2.MORPH_OPEN, np.ones((15, 15), np.uint8))
     spot = crop.astype(np.float32) - opened > 4.0 * model.spread + 10.0
-    # The brightest texture of the iris stays below skin and sclera.
+    # Even the brightest iris texture is darker than skin and sclera.
     bright = (crop > model.expected + 4.0 * model.spread) & spot & (crop > 0.7 * crop.max())
     bright |= crop >= 250
     return cv2.dilate(bright.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)

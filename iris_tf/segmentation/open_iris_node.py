@@ -1,7 +1,7 @@
-"""Our segmenters as the first node of Open-Iris's pipeline (extra ``open-iris``).
+"""iris_tf segmenters as the first node of the Open-Iris pipeline (extra ``open-iris``).
 
-With it Open-Iris's geometry, normalisation, Gabor filters and IrisCode run on
-the masks of any segmenter that finds the lids, without Open-Iris's own network.
+The geometry, normalisation, Gabor filters and IrisCode of Open-Iris then run on the masks of
+any segmenter that detects the eyelids, without Open-Iris's own network.
 Importing this module needs Open-Iris.
 """
 
@@ -22,7 +22,7 @@ _CLASSES = {0: "eyeball", 1: "iris", 2: "pupil", 3: "eyelashes"}
 
 
 class SegmenterNode(Algorithm):
-    """Node that gives Open-Iris the masks of one of our segmenters.
+    """Node that supplies Open-Iris with the masks of an iris_tf segmenter.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ class SegmenterNode(Algorithm):
     """
 
     class Parameters(Algorithm.Parameters):
-        """Parameters of the node, with the names that Open-Iris reads."""
+        """Parameters of the node, under the names that Open-Iris expects."""
 
         segmenter: Any
 
@@ -68,16 +68,16 @@ class SegmenterNode(Algorithm):
         Returns
         -------
         iris.SegmentationMap
-            See `segmentation_map`; from the segmenter ``"open-iris"`` the
-            probabilities of its network as they are.
+            See `segmentation_map`; for the segmenter ``"open-iris"``, the unmodified
+            probabilities of its network.
 
         Raises
         ------
         ExtractionError
-            When the segmenter finds no iris; Open-Iris's pipeline keeps it as
-            the error of the image.
+            If the segmenter finds no iris; the Open-Iris pipeline records it as the error
+            of the image.
         DatasetError
-            When the segmenter does not look for the lids.
+            If the segmenter does not detect eyelids.
         """
         segmenter = self.params.segmenter
         if hasattr(segmenter, "segmentation_map"):
@@ -92,7 +92,7 @@ class SegmenterNode(Algorithm):
 
 
 def segmentation_map(eye: SegmentedEye) -> iris.SegmentationMap:
-    """Turn a segmented eye into what Open-Iris's own network would give, with certainty.
+    """Convert a segmented eye to the output format of Open-Iris's network, with 0/1 certainty.
 
     Parameters
     ----------
@@ -102,10 +102,11 @@ def segmentation_map(eye: SegmentedEye) -> iris.SegmentationMap:
     Returns
     -------
     iris.SegmentationMap
-        Predictions of shape (height, width, 4), float32, zeros and ones: 0 the
-        eyeball between the lids, 1 the iris there with the pupil, 2 the pupil
-        there, 3 what hides the iris between the lids: lashes and reflections.
-        The first three are one region each, because Open-Iris refuses several.
+        Predictions of shape (height, width, 4), float32, zeros and ones. Channel 0: the
+        eyeball between the eyelids; 1: the iris with the pupil, within channel 0; 2: the
+        pupil, within channel 0; 3: what occludes the iris between the eyelids (eyelashes
+        and reflections). Channels 0 to 2 have one connected component each, because
+        Open-Iris rejects several.
     """
     assert eye.opening is not None
     shape = eye.visible.shape
@@ -120,7 +121,7 @@ def segmentation_map(eye: SegmentedEye) -> iris.SegmentationMap:
 def open_iris_pipeline(
     segmenter: str = DEFAULT_SEGMENTER, model: str | Path | None = None
 ) -> iris.IRISPipeline:
-    """Build Open-Iris's stock pipeline with a segmenter of ours in place of its network.
+    """Build the stock Open-Iris pipeline with an iris_tf segmenter in place of its network.
 
     Parameters
     ----------
@@ -152,7 +153,7 @@ def open_iris_pipeline(
 
 
 def _region(mask: np.ndarray) -> np.ndarray:
-    """The largest region without holes."""
+    """The largest connected component, with holes filled."""
     region = largest_region(mask).astype(np.uint8)
     contours, _ = cv2.findContours(region, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     return cv2.drawContours(np.zeros_like(region), contours, -1, 1, cv2.FILLED).astype(bool)

@@ -1,9 +1,8 @@
 """Open-Iris's segmentation network as a segmenter (extra ``open-iris``).
 
-The network tells four classes apart, each by itself: eyeball, iris (with the
-pupil), pupil and eyelashes. What `iris_mask` and `pupil_mask` are in MobiIris'
-Algorithm 1 are Open-Iris's binarised classes ``filled_iris_mask`` and
-``pupil_mask``.
+The network predicts four classes, independently of each other: eyeball, iris (including the
+pupil), pupil and eyelashes. The `iris_mask` and `pupil_mask` of MobiIris Algorithm 1 are the
+binarised classes ``filled_iris_mask`` and ``pupil_mask`` of Open-Iris.
 """
 
 from pathlib import Path
@@ -25,12 +24,12 @@ from iris_tf.support.files import sha256
 from iris_tf.support.machine import package_version
 
 HUB_FILE = "iris_semseg_upp_scse_mobilenetv2.onnx"
-INPUT_SIZE = (640, 480)  # width and height to which the library scales every image
+INPUT_SIZE = (640, 480)  # (width, height) to which the library resizes every image
 _CHANNELS = 3
 
-_BUFFER = 0.01  # of the iris's diameter: outline nearer to lids or lashes is theirs
-_MIN_FREE = 0.2  # of the outline's pixels must be clear of lids and lashes
-# Masks of a network are smooth, so the ellipse hardly needs to be held to a circle.
+_BUFFER = 0.01  # of the iris diameter: closer to eyelids or eyelashes, an edge is theirs
+_MIN_FREE = 0.2  # share of outline pixels that must be clear of eyelids and eyelashes
+# Masks of a network are smooth, so the ellipse needs little regularisation towards a circle.
 _PUPIL_RIDGE, _IRIS_RIDGE = 0.002, 0.01
 
 _REASONS = {
@@ -49,28 +48,28 @@ _REASONS = {
     "BoundingBoxEstimationError": FailureReason.IMPLAUSIBLE_GEOMETRY,
     "NormalizationError": FailureReason.IMPLAUSIBLE_GEOMETRY,
     "OcclusionError": FailureReason.OCCLUDED,
-    "MaskTooSmallError": FailureReason.LOW_QUALITY,  # occlusion was found tolerable before
+    "MaskTooSmallError": FailureReason.LOW_QUALITY,  # an earlier node accepted the occlusion
     "SharpnessEstimationError": FailureReason.LOW_QUALITY,
 }
-_VECTORIZATION_REASONS = {  # the one error that stands for three findings
+_VECTORIZATION_REASONS = {  # one exception class covers three causes
     "Geometry raster verification failed": FailureReason.NO_IRIS,
-    "No contour hierarchy found": FailureReason.NO_PUPIL,  # with an iris, only the pupil can lack
+    "No contour hierarchy found": FailureReason.NO_PUPIL,  # there is an iris, so no pupil
     "Number of contours must be equal to 1": FailureReason.IMPLAUSIBLE_GEOMETRY,
 }
 
 
 def failure_reason(error: Exception) -> FailureReason:
-    """Which entry of the closed list an exception of Open-Iris's pipeline stands for.
+    """Map an exception of the Open-Iris pipeline to a `FailureReason`.
 
     Parameters
     ----------
     error : Exception
-        What a node raised; Open-Iris keeps it in the pipeline's call trace.
+        The exception raised by a node, which the pipeline's call trace holds.
 
     Returns
     -------
     FailureReason
-        ``INTERNAL`` for what a sound image cannot bring about.
+        ``INTERNAL`` for errors that no valid image can cause.
     """
     if isinstance(error, ExtractionError):
         return error.reason
@@ -82,20 +81,20 @@ def failure_reason(error: Exception) -> FailureReason:
 
 
 def require_open_iris(purpose: str) -> str:
-    """Version of Open-Iris, or one sentence about what its lack means for `purpose`.
+    """Return the version of Open-Iris, or raise an error that says what needs it.
 
     Parameters
     ----------
     purpose : str
-        Beginning of the sentence, e.g. ``"The segmenter 'open-iris'"``.
+        Subject of the error message, e.g. ``"The segmenter 'open-iris'"``.
 
     Raises
     ------
     ModelError
-        When Open-Iris is not installed.
+        If Open-Iris is not installed.
     """
     version = package_version("open-iris")
-    if version is None:  # looked up, because another package is called iris as well
+    if version is None:  # an import would not do: another package is named iris as well
         raise ModelError(
             f"{purpose} needs the library Open-Iris, which is not installed; "
             "install the package with its extra, iris_tf[open-iris]."
@@ -104,7 +103,7 @@ def require_open_iris(purpose: str) -> str:
 
 
 def ir_image(pixels: np.ndarray) -> Any:
-    """Wrap an image as Open-Iris wants it.
+    """Wrap an image in the input type of Open-Iris.
 
     Parameters
     ----------
@@ -113,7 +112,7 @@ def ir_image(pixels: np.ndarray) -> Any:
     Returns
     -------
     iris.IRImage
-        Said to be of a left eye, which no result but the metadata depends on.
+        Labelled as a left eye, which affects only the metadata of the result.
     """
     import iris
 
@@ -121,7 +120,7 @@ def ir_image(pixels: np.ndarray) -> Any:
 
 
 def largest_region(mask: np.ndarray) -> np.ndarray:
-    """Keep the largest connected region of a mask.
+    """Keep the largest connected component of a mask.
 
     Parameters
     ----------
@@ -130,7 +129,7 @@ def largest_region(mask: np.ndarray) -> np.ndarray:
     Returns
     -------
     ndarray of shape (height, width), bool
-        Empty where the mask is.
+        All False if the mask is.
     """
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
     if count == 1:
@@ -141,30 +140,29 @@ def largest_region(mask: np.ndarray) -> np.ndarray:
 class OpenIrisSegmenter:
     """Segment eyes with Open-Iris's ``MultilabelSegmentation`` and binarisation.
 
-    Outlines are ellipses through the edges of the largest pupil and iris
-    regions, without the parts of the edges that lie at lids, lashes and the
-    frame. (Open-Iris itself refuses masks of several regions over 3 % of the
-    largest.) `SegmentedEye.iris_minus_pupil` is ``filled_iris_mask &
-    ~pupil_mask`` to the pixel, all regions included, because that is what
-    Algorithm 1 is given in the paper; `visible` has lashes and reflections,
-    as Open-Iris finds them, taken out as well.
+    Outlines are ellipses fitted to the edges of the largest pupil and iris components,
+    excluding edge points at eyelids, eyelashes and the image border. (Open-Iris itself
+    rejects masks with further components over 3 % of the largest.)
+    `SegmentedEye.iris_minus_pupil` is exactly ``filled_iris_mask & ~pupil_mask``, all
+    components included, because that is the input of Algorithm 1 in the paper. `visible`
+    also excludes the eyelashes and reflections that Open-Iris detects.
 
-    The confidence is the intersection over union with the truth that the
-    network's own probabilities promise, taking pixels as independent: the sum
-    of probabilities in a region over the region's pixels plus the sum of
-    probabilities outside. The lesser of pupil and iris counts.
+    The confidence is the expected intersection over union with the ground truth, from the
+    network's own probabilities and assuming independent pixels: the sum of the probabilities
+    inside a region, divided by the number of its pixels plus the sum of the probabilities
+    outside. It is the lower of the values for pupil and iris.
 
     Parameters
     ----------
     model : Path, optional
-        ONNX file of Open-Iris's interface: input (1, 3, 480, 640), output
-        (1, 4, 480, 640) with probabilities. None: Open-Iris's own network,
-        which the library fetches from its hub on first use.
+        ONNX file with the interface of Open-Iris: input (1, 3, 480, 640), output
+        (1, 4, 480, 640), probabilities. None: Open-Iris's own network, which the library
+        downloads from its hub on first use.
 
     Raises
     ------
     ModelError
-        When Open-Iris is not installed, or the network is missing or unusable.
+        If Open-Iris is not installed, or the network is missing or unusable.
     """
 
     name = "open-iris"
@@ -179,10 +177,10 @@ class OpenIrisSegmenter:
             )
         self.version = f"{library}-{sha256(self._model)[:8]}"
         self._nodes: dict[str, Any] | None = None
-        self._load()  # an unusable file should fail before any work
+        self._load()  # fail early if the file is unusable
 
     def __getstate__(self) -> dict[str, Any]:
-        # ONNX sessions cannot be pickled: each process makes its own.
+        # ONNX sessions cannot be pickled; each process creates its own.
         return self.__dict__ | {"_nodes": None}
 
     def __call__(self, image: np.ndarray) -> SegmentedEye:
@@ -222,7 +220,7 @@ class OpenIrisSegmenter:
         return SegmentedEye(pupil, limbus, visible, confidence, opening, iris_minus_pupil)
 
     def segmentation_map(self, image: np.ndarray) -> Any:
-        """Open-Iris's own ``SegmentationMap``: the network's probabilities at the image's size.
+        """Return the network's probabilities at image size, in Open-Iris's ``SegmentationMap``.
 
         Parameters
         ----------
@@ -236,7 +234,7 @@ class OpenIrisSegmenter:
         return self._load()["segmentation"](ir_image(image))
 
     def _load(self) -> dict[str, Any]:
-        """This process's nodes of Open-Iris's pipeline, up to the masks."""
+        """Return this process's Open-Iris nodes up to the masks, created on first use."""
         if self._nodes is None:
             import iris
 
@@ -260,7 +258,7 @@ def _from_hub() -> Path:
             cache_dir=Interface.MODEL_CACHE_DIR,
             filename=HUB_FILE,
         )
-    except (OSError, ValueError):  # all that hub, network and cache folder raise
+    except (OSError, ValueError):  # covers errors of the hub, the network and the cache folder
         raise ModelError(
             f"Open-Iris's network {HUB_FILE} is not on this machine and cannot be fetched from "
             f"the hub repository {Interface.HUGGING_FACE_REPO_ID}; connect to the network, name "
@@ -274,7 +272,7 @@ def _segmentation_node(model: Path) -> Any:
     from iris.nodes.segmentation.onnx_multilabel_segmentation import ONNXMultilabelSegmentation
 
     options = onnxruntime.SessionOptions()
-    # One process a core is parallel enough.
+    # The images are already processed in parallel, one process per core.
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
     try:
@@ -284,7 +282,7 @@ def _segmentation_node(model: Path) -> Any:
         session = onnxruntime.InferenceSession(
             str(model), options, providers=["CPUExecutionProvider"]
         )
-    # onnx, protobuf and onnxruntime have no base class of errors in common.
+    # onnx, protobuf and onnxruntime share no exception base class.
     except Exception as error:
         raise ModelError(
             f"{model}: Open-Iris cannot load this network ({first_line(error)}); "
@@ -296,7 +294,7 @@ def _segmentation_node(model: Path) -> Any:
         ("output", session.get_outputs()[0].shape, len(node.CLASSES_MAPPING)),
     ):
         wanted = (1, channels, height, width)
-        # Names stand for sizes that the file leaves open.
+        # Dynamic axes are given by name.
         if len(found) != 4 or any(
             isinstance(f, int) and f != w for f, w in zip(found, wanted, strict=True)
         ):
@@ -311,7 +309,7 @@ def _segmentation_node(model: Path) -> Any:
 def _outlines(
     pupil_region: np.ndarray, iris_region: np.ndarray, opening: np.ndarray, noise: np.ndarray
 ) -> tuple[Ellipse, Ellipse]:
-    """Ellipses of pupil and limbus; `ExtractionError` where the edges do not show them."""
+    """Fit the pupil and limbus ellipses; `ExtractionError` if too little of an edge is visible."""
     diameter = 2.0 * float(np.sqrt(iris_region.sum() / np.pi))
     buffer = 2 * max(round(_BUFFER * diameter), 2) + 1
     whole = opening.astype(np.uint8)
@@ -343,5 +341,5 @@ def _fit_outline(region: np.ndarray, covered: np.ndarray, ridge: float) -> Ellip
     if fitted is None:
         return None
     found = fitted[0]
-    # The contour runs through the outermost pixels' centres, half a pixel inside the edge.
+    # The contour passes through the centres of the outermost pixels, half a pixel inside the edge.
     return Ellipse(found.x, found.y, found.a + 0.5, found.b + 0.5, found.angle)

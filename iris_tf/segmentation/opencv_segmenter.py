@@ -1,4 +1,4 @@
-"""The built-in segmenter: classical image processing, no trained weights."""
+"""The classical segmenter: image processing only, no trained weights."""
 
 import cv2
 import numpy as np
@@ -11,12 +11,12 @@ from iris_tf.segmentation.pupil import SEARCH_SIDE, find_eye
 from iris_tf.segmentation.segmenter import SegmentedEye
 from iris_tf.support.errors import ExtractionError, FailureReason
 
-_SPOT_SIDE, _SPOT_RISE = 17, 40  # pixels of the search image; grey levels
+_SPOT_SIDE, _SPOT_RISE = 17, 40  # side in search-image pixels; minimum rise in grey levels
 
-# A confident wrong outline costs more than a failure. Right outlines of real
-# and synthetic eyes clear each limit by far, random textures seldom clear all.
+# A confident wrong outline costs more than a failure. Correct outlines of real and synthetic eyes
+# clear every limit by a wide margin; random textures rarely clear all of them.
 _MIN_SCORE = 2.0
-_MAX_UNEVENNESS = 0.6  # brightness range in the pupil, as a share of the step at its edge
+_MAX_UNEVENNESS = 0.6  # brightness range within the pupil over the contrast at its edge
 _MIN_PUPIL_STEP, _MIN_PUPIL_SUPPORT = 6.0, 0.5
 _MIN_IRIS_STEP, _MIN_IRIS_SUPPORT = 3.0, 0.4
 
@@ -24,13 +24,13 @@ _MIN_IRIS_STEP, _MIN_IRIS_SUPPORT = 3.0, 0.4
 class OpenCVSegmenter:
     """Segment close-ups of one eye with OpenCV and NumPy.
 
-    Coarse search by votes of gradients and dark blobs, rated by an
-    integro-differential operator (Daugman, 1993) on pupil and limbus together;
-    robust ellipses through the strongest steps along rays; lids as the
-    parabolas that best part iris from other pixels.
+    Candidate centres come from gradient voting and dark blobs. An integro-differential
+    operator (Daugman, 1993) scores pupil and limbus of each candidate jointly. Ellipses are
+    then fitted robustly to the strongest steps along rays. Eyelids are the parabolas that
+    best separate iris from other pixels.
 
-    Made for near-infrared images between 320 x 240 and 640 x 480 with an iris
-    of 90-300 pixels across.
+    Designed for near-infrared images between 320 x 240 and 640 x 480 with an iris diameter
+    of 90-300 pixels.
     """
 
     name = "opencv"
@@ -49,7 +49,7 @@ class OpenCVSegmenter:
             raise ExtractionError(
                 FailureReason.NO_PUPIL, "No dark disc with a ring around it was found in the image."
             )
-        # Pixel centres lie at whole numbers, so scaling shifts by half a pixel.
+        # Pixel centres are at integers, so scaling involves a half-pixel shift.
         x, y = (coarse.x + 0.5) * scale - 0.5, (coarse.y + 0.5) * scale - 0.5
         start = Ellipse(x, y, coarse.pupil * scale, coarse.pupil * scale)
         smooth = cv2.GaussianBlur(matt, (0, 0), max(0.012 * coarse.iris * scale, 0.8))
@@ -62,7 +62,8 @@ class OpenCVSegmenter:
             )
         if _unevenness(smooth, pupil.ellipse) > _MAX_UNEVENNESS * pupil.step:
             raise ExtractionError(
-                FailureReason.NO_PUPIL, "The disc that stands out most is not evenly dark."
+                FailureReason.NO_PUPIL,
+                "The disc that stands out most is not evenly dark.",
             )
         iris = fit_limbus(smooth, find_limbus(smooth, pupil.ellipse, coarse.iris * scale))
         if iris is None or iris.step < _MIN_IRIS_STEP or iris.support < _MIN_IRIS_SUPPORT:
@@ -76,27 +77,27 @@ class OpenCVSegmenter:
 
 
 def _confidence(pupil: Outline, iris: Outline) -> float:
-    """0 at the limits under which an outline is refused, towards 1 with contrast and support."""
+    """0 at the limits below which an outline is rejected; rises to 1 with contrast and support."""
     margins = (
         1.0 - _MIN_PUPIL_STEP / pupil.step,
         (pupil.support - _MIN_PUPIL_SUPPORT) / (1.0 - _MIN_PUPIL_SUPPORT),
         1.0 - _MIN_IRIS_STEP / iris.step,
         (iris.support - _MIN_IRIS_SUPPORT) / (1.0 - _MIN_IRIS_SUPPORT),
     )
-    # The weakest link decides: a clear pupil says nothing about the limbus.
+    # The minimum decides: a clear pupil is no evidence for the limbus.
     return float(np.clip(min(margins), 0.0, 1.0))
 
 
 def _without_reflections(image: np.ndarray, scale: float) -> np.ndarray:
-    """Fill lamps' reflections with what surrounds them.
+    """Replace specular highlights with their surroundings.
 
-    A ring of LEDs in a pupil looks like a small pupil in a bright iris.
-    `scale` is image pixels per pixel of the search image.
+    A ring of LED reflections in a pupil resembles a small pupil in a bright iris.
+    `scale` is the number of image pixels per pixel of the search image.
     """
     size = round(_SPOT_SIDE * scale)
     opened = cv2.morphologyEx(image, cv2.MORPH_OPEN, np.ones((size, size), np.uint8))
-    # Only what is among the brightest of the image: texture between dark crypts
-    # stands out from its surroundings as well.
+    # Only near the maximum of the image, because texture between dark crypts is also brighter
+    # than its surroundings.
     spots = (image >= 0.85 * image.max()) & (cv2.subtract(image, opened) > _SPOT_RISE)
     margin = 2 * round(1.5 * scale) + 1
     spots = cv2.dilate(spots.astype(np.uint8), np.ones((margin, margin), np.uint8))
@@ -104,7 +105,7 @@ def _without_reflections(image: np.ndarray, scale: float) -> np.ndarray:
 
 
 def _unevenness(image: np.ndarray, pupil: Ellipse) -> float:
-    """Range of brightness in the pupil without its brightest part (reflections)."""
+    """Brightness range within the pupil, excluding its brightest pixels (reflections)."""
     core = Ellipse(pupil.x, pupil.y, 0.85 * pupil.a, 0.85 * pupil.b, pupil.angle)
     values = image[core.mask(image.shape)]
     if not len(values):

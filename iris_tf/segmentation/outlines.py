@@ -1,4 +1,4 @@
-"""Fine search: the ellipses of pupil and limbus, from a coarse idea of both."""
+"""Fine localisation: the ellipses of pupil and limbus, from coarse estimates of both."""
 
 import math
 from dataclasses import dataclass
@@ -16,27 +16,27 @@ from iris_tf.segmentation.polar import (
 
 _RAYS = 96
 _ANGLES = directions(_RAYS)
-# Lids hide the upper limbus of almost every eye and the lower one of many, so
-# lateral rays count most (y is down: a positive sine is below).
+# Eyelids cover the upper limbus of almost every eye and the lower limbus of many, so lateral
+# rays have the highest weight (y points down: a positive sine is below the centre).
 _LIMBUS_TRUST = np.clip(
     1.15 - np.where(np.sin(_ANGLES) < 0, 1.3, 0.75) * np.abs(np.sin(_ANGLES)) ** 1.5, 0.12, 1.0
 )
 _LEFT = np.cos(_ANGLES) < 0
-# Lids of tired eyes reach the upper edge of the pupil.
+# Drooping eyelids reach the upper edge of the pupil.
 _PUPIL_TRUST = np.where(np.sin(_ANGLES) < -0.4, 0.4, 1.0)
 
 
 @dataclass(frozen=True)
 class Outline:
-    """A fitted ellipse and how far the image supports it.
+    """A fitted ellipse and its support in the image.
 
     Attributes
     ----------
     ellipse : Ellipse
     step : float
-        Median contrast in grey levels across the outline, over trusted rays.
+        Median contrast across the outline over the trusted rays, in grey levels.
     support : float
-        Share of trusted rays, 0..1, whose edge lies on the outline.
+        Share of the trusted rays whose edge lies on the outline, 0..1.
     """
 
     ellipse: Ellipse
@@ -45,7 +45,7 @@ class Outline:
 
 
 def fit_pupil(image: np.ndarray, start: Ellipse) -> Outline | None:
-    """Fit the pupil's ellipse near `start`.
+    """Fit the ellipse of the pupil near `start`.
 
     Parameters
     ----------
@@ -61,12 +61,12 @@ def fit_pupil(image: np.ndarray, start: Ellipse) -> Outline | None:
 
 
 def fit_limbus(image: np.ndarray, start: Ellipse) -> Outline | None:
-    """Fit the limbus's ellipse near `start`, trusting lateral rays most."""
+    """Fit the ellipse of the limbus near `start`; lateral rays have the highest weight."""
     return _fit(image, start, (0.14, 0.10, 0.07), _LIMBUS_TRUST, ridge=0.06, window=0.06)
 
 
 def find_limbus(image: np.ndarray, pupil: Ellipse, radius: float) -> Ellipse:
-    """Find the limbus as a circle whose centre need not be the pupil's.
+    """Find the limbus as a circle that need not be concentric with the pupil.
 
     Parameters
     ----------
@@ -89,19 +89,19 @@ def find_limbus(image: np.ndarray, pupil: Ellipse, radius: float) -> Ellipse:
     x = pupil.x + dx[:, None, None] + cos * radii
     y = pupil.y + dy[:, None, None] + sin * radii
     step = step_contrast(sample(image, x, y), np.full(len(radii), 5))
-    # The pupil's own edge, seen from a shifted centre, is no limbus.
+    # From a shifted centre, the pupil's own edge could be taken for the limbus.
     beyond_pupil = np.hypot(x - pupil.x, y - pupil.y) > 1.25 * pupil.radius
     seen = inside(image.shape, x, y) & beyond_pupil
     trust = _LIMBUS_TRUST[rays, None].astype(np.float32) * seen
-    # Lid edges and reflections are far stronger than the limbus; capped, they
-    # cannot outvote it.
+    # Eyelid edges and reflections have much more contrast than the limbus; the cap keeps them
+    # from outvoting it.
     cap = 1.3 * max(float(np.median(step.max(axis=2))), 3.0)
     step = np.clip(step, -cap, cap)
     left, right = (
         np.einsum("nar,nar->nr", step[:, side], trust[:, side]) / (trust[:, side].sum(axis=1) + 2.0)
         for side in (_LEFT[rays], ~_LEFT[rays])
     )
-    # Both sides must agree: a strong ring inside the iris lures one of them.
+    # Both sides must agree: a strong ring inside the iris may attract one of them.
     votes = 0.5 * (left + right) / 2.0 + 0.5 * np.minimum(left, right)
     votes -= (2.0 * cap * (dx**2 + dy**2) / radius**2)[:, None]
     centre, ring = np.unravel_index(votes.argmax(), votes.shape)
@@ -117,9 +117,9 @@ def _fit(
     ridge: float,
     window: float,
 ) -> Outline | None:
-    """Take each ray's strongest step near the ellipse, refit, narrow the band, repeat.
+    """Find the strongest step on each ray near the ellipse, refit, and repeat in narrower bands.
 
-    `bands` and `window` are shares of the radius.
+    `bands` and `window` are fractions of the radius.
     """
     for band in bands:
         edges = _edges(image, ellipse, band, trust, window)
@@ -137,23 +137,23 @@ def _fit(
 
 @dataclass(frozen=True)
 class _Edges:
-    """The likeliest edge on each ray: place, contrast, and whether it is in the frame."""
+    """The most likely edge on each ray: position, contrast, and whether it is in the image."""
 
     x: np.ndarray
     y: np.ndarray
     step: np.ndarray
     seen: np.ndarray
-    typical: float  # contrast
+    typical: float  # median over rays of the strongest contrast
 
 
 def _edges(
     image: np.ndarray, ellipse: Ellipse, band: float, trust: np.ndarray, window: float
 ) -> _Edges:
-    # At least about a pixel between samples, or windows compare noise.
+    # Samples are about a pixel apart or more; closer ones would only compare noise.
     half = max(round(min(band * ellipse.radius, 24)), 6)
     spacing = band / half
     width = max(round(window / spacing), 2)
-    # Windows reach past the band, so that its ends can be chosen too.
+    # The windows extend past the band, so that its ends can be chosen too.
     scale = 1.0 + np.arange(-half - width, half + width + 1) * spacing
     outline = ellipse.points(_ANGLES)
     x = ellipse.x + (outline[:, :1] - ellipse.x) * scale
@@ -161,13 +161,13 @@ def _edges(
     step = step_contrast(sample(image, x, y), np.full(len(scale), width))[:, width:-width]
     seen = np.all(inside(image.shape, x, y), axis=1)
     typical = max(float(np.median(step.max(axis=1)[trust > 0.5])), 1.0)
-    # Nearer is likelier among like steps; none counts above 1.5 times the typical.
+    # Of similar steps, the nearest to the ellipse wins; contrast is capped at 1.5 times typical.
     offset = np.arange(-half, half + 1) / half
     value = np.clip(step, None, 1.5 * typical) - 0.3 * typical * offset**2
     best = np.clip(value.argmax(axis=1), 1, 2 * half - 1)
     rows = np.arange(_RAYS)
     before, here, after = (step[rows, best + shift] for shift in (-1, 0, 1))
-    # The parabola through three samples gives the fraction of one.
+    # Sub-sample position: the vertex of a parabola through three samples.
     bend = np.minimum(before - 2.0 * here + after, -1e-3)
     at = 1.0 + (best - half + np.clip(0.5 * (before - after) / bend, -0.5, 0.5)) * spacing
     return _Edges(

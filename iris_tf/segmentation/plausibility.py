@@ -1,19 +1,19 @@
-"""How far results can be trusted, and what no eye looks like: what segmenters share."""
+"""Plausibility checks and confidence, shared by all segmenters."""
 
 import numpy as np
 
 from iris_tf.imaging.geometry import Ellipse
 from iris_tf.support.errors import ExtractionError, FailureReason
 
-_RATIO = (0.12, 0.77)  # of the pupil's radius to the iris's
-_MAX_DECENTRING = 0.3  # of the pupil's centre, in iris radii
+_RATIO = (0.12, 0.77)  # pupil radius over iris radius
+_MAX_DECENTRING = 0.3  # distance between the centres, in iris radii
 _MIN_ASPECT = 0.65
-_MIN_VISIBLE = 0.2  # of the ring between the ellipses
+_MIN_VISIBLE = 0.2  # share of the ring between the ellipses
 _MIN_CONFIDENCE = 0.75
 
 
 def check_geometry(pupil: Ellipse, iris: Ellipse, shape: tuple[int, int]) -> None:
-    """Refuse outlines that no eye has.
+    """Reject anatomically implausible outlines.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ def check_geometry(pupil: Ellipse, iris: Ellipse, shape: tuple[int, int]) -> Non
 
 
 def check_visible(pupil: Ellipse, iris: Ellipse, visible: np.ndarray) -> None:
-    """Refuse an eye of which too little iris can be seen.
+    """Reject an eye with too little visible iris.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def check_visible(pupil: Ellipse, iris: Ellipse, visible: np.ndarray) -> None:
 
 
 def check_confidence(confidence: float) -> None:
-    """Refuse a result that a network does not trust itself: a wrong crop is worse than none.
+    """Reject a result of low confidence: a wrong crop is worse than none.
 
     Parameters
     ----------
@@ -82,22 +82,22 @@ def check_confidence(confidence: float) -> None:
 
 
 def expected_overlap(probabilities: np.ndarray, region: np.ndarray) -> float:
-    """Intersection over union with the truth that a network's own probabilities promise.
+    """Expected intersection over union with the ground truth, from predicted probabilities.
 
-    Were pixels independent: the sum of probabilities in the region over the
-    region's pixels plus the sum of probabilities outside.
+    Assuming independent pixels: the sum of the probabilities inside the region, divided by
+    the number of its pixels plus the sum of the probabilities outside.
 
     Parameters
     ----------
     probabilities : ndarray of shape (height, width), float
-        Of each pixel to belong to the truth, 0..1.
+        Predicted probability that a pixel belongs to the true region, 0..1.
     region : ndarray of shape (height, width), bool
-        The pixels that were taken.
+        The predicted region.
 
     Returns
     -------
     float
-        0..1; 0 where nothing was taken and nothing is likely.
+        0..1; 0 if the region is empty and all probabilities are 0.
     """
     inside = float(probabilities[region].sum(dtype=np.float64))
     outside = float(probabilities[~region].sum(dtype=np.float64))

@@ -1,4 +1,4 @@
-"""Sampling along rays, and fitting ellipses to what the rays find."""
+"""Sampling along rays, and ellipse fitting."""
 
 import math
 
@@ -9,12 +9,12 @@ from iris_tf.imaging.geometry import Ellipse
 
 
 def directions(count: int) -> np.ndarray:
-    """Return `count` evenly spread angles in radians, from +x towards +y (down)."""
+    """Return `count` evenly spaced angles in radians, from +x towards +y (down)."""
     return np.arange(count) * (2.0 * np.pi / count)
 
 
 def sample(image: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Interpolate bilinearly at points; the frame's edge is continued outwards.
+    """Interpolate bilinearly at points; the image border is replicated.
 
     Parameters
     ----------
@@ -39,27 +39,27 @@ def sample(image: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def inside(shape: tuple[int, int], x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Tell which points lie in a frame of `shape` (height, width), as bool."""
+    """Return which points lie inside an image of `shape` (height, width), as bool."""
     return (x >= 0) & (y >= 0) & (x <= shape[1] - 1) & (y <= shape[0] - 1)
 
 
 def step_contrast(profiles: np.ndarray, windows: np.ndarray) -> np.ndarray:
     """Mean brightness just outside each radius minus the mean just inside.
 
-    The blurred radial derivative of Daugman's integro-differential operator,
-    with box windows that grow with the radius, in grey levels.
+    This is the blurred radial derivative of Daugman's integro-differential operator, with a
+    box window per radius, in grey levels.
 
     Parameters
     ----------
     profiles : ndarray of shape (..., m), float32
         Brightness along rays.
     windows : ndarray of shape (m,), int
-        Samples on either side at each radius.
+        Window length at each radius: samples on either side.
 
     Returns
     -------
     ndarray of shape (..., m), float32
-        0 where a window does not fit.
+        0 where a window exceeds the profile.
     """
     m = profiles.shape[-1]
     sums = np.zeros((*profiles.shape[:-1], m + 1), np.float32)
@@ -79,29 +79,29 @@ def step_contrast(profiles: np.ndarray, windows: np.ndarray) -> np.ndarray:
 def fit_ellipse(
     x: np.ndarray, y: np.ndarray, weights: np.ndarray, ridge: float, tolerance: float = 0.02
 ) -> tuple[Ellipse, np.ndarray] | None:
-    """Fit an ellipse robustly, drawn towards a circle where points say little.
+    """Fit an ellipse robustly, regularised towards a circle.
 
-    Solves ``u^2 + v^2 = 2 a u + 2 b v + c + p (u^2 - v^2) + 2 q u v`` in units
-    of the points' spread by reweighted least squares (Tukey), with a ridge on
-    p and q, which are 0 for a circle: two lateral arcs alone do not make an
-    arbitrary ellipse.
+    Solves ``u^2 + v^2 = 2 a u + 2 b v + c + p (u^2 - v^2) + 2 q u v``, in units of the
+    spread of the points, by iteratively reweighted least squares (Tukey). A ridge penalty
+    acts on p and q, which are 0 for a circle, because two lateral arcs alone do not
+    determine an ellipse.
 
     Parameters
     ----------
     x, y : ndarray of shape (n,)
         Points in pixels.
     weights : ndarray of shape (n,)
-        Trust in each, 0..1.
+        Weight of each point, 0..1.
     ridge : float
-        Strength of the pull to a circle.
+        Strength of the regularisation towards a circle.
     tolerance : float
         Smallest residual scale, as a share of the radius.
 
     Returns
     -------
     tuple of (Ellipse, ndarray of shape (n,)) or None
-        The outline and the share of the radius by which each point misses it;
-        None where no ellipse fits.
+        The outline, and the distance of each point from it as a fraction of the radius;
+        None if no ellipse fits.
     """
     total = float(weights.sum())
     if total < 6.0:
@@ -123,7 +123,7 @@ def fit_ellipse(
             a, b, c, p, q = np.linalg.solve(normal, design.T @ (w * target))
         except np.linalg.LinAlgError:
             return None
-        residual = (target - design @ (a, b, c, p, q)) / 2.0  # about the radial miss
+        residual = (target - design @ (a, b, c, p, q)) / 2.0  # approximately the radial residual
         spread = max(1.5 * float(np.median(np.abs(residual[weights > 0]))), tolerance)
         robust = np.clip(1.0 - (residual / (3.0 * spread)) ** 2, 0.0, None) ** 2
     quadratic = np.array([[1 - p, -q], [-q, 1 + p]])

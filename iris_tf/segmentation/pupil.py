@@ -1,4 +1,4 @@
-"""Coarse search: which dark disc in the image is a pupil, and how large its iris is."""
+"""Coarse localisation: find the pupil among dark discs, and estimate the iris radius."""
 
 from dataclasses import dataclass
 
@@ -7,14 +7,14 @@ import numpy as np
 
 from iris_tf.segmentation.polar import directions, inside, sample, step_contrast
 
-# All lengths are pixels of the search image, whose longer side is SEARCH_SIDE.
+# All lengths are in pixels of the search image, whose longer side is SEARCH_SIDE.
 SEARCH_SIDE = 320
 _VOTE_RADII = np.unique(np.round(np.geomspace(4, 100, 22)).astype(int))
-_CANDIDATES = 14  # of each kind
+_CANDIDATES = 14  # from each source: gradient voting and blobs
 _RAYS = 32
 _RADII = np.arange(1.0, 138.0)
 _ANGLES = directions(_RAYS)
-# Lids hide little of the iris between a little above and half below the horizontal.
+# Eyelids rarely cover the iris in sectors centred 10 degrees below the horizontal.
 _RIGHT = np.cos(_ANGLES - np.radians(10)) >= np.cos(np.radians(35))
 _LEFT = _RIGHT[(_RAYS // 2 - np.arange(_RAYS)) % _RAYS]  # mirrored
 _PUPIL_RANGE = (3.5, 75.0)
@@ -23,7 +23,7 @@ _RATIO_RANGE = (0.15, 0.72)
 
 
 def _plausible_pairs() -> np.ndarray:
-    """Indices into `_RADII` of pupil and iris, int of shape (2, pairs)."""
+    """Indices into `_RADII` of all plausible pupil and iris radii, int of shape (2, pairs)."""
     pupil, iris = _RADII[:, None], _RADII[None, :]
     plausible = (
         (pupil >= _PUPIL_RANGE[0])
@@ -41,9 +41,9 @@ _PAIRS = _plausible_pairs()
 
 @dataclass(frozen=True)
 class CoarseEye:
-    """Circles of pupil and iris about one centre, in pixels of the search image.
+    """Concentric circles of pupil and iris, in pixels of the search image.
 
-    `score` ranks candidates by the contrast at both circles.
+    `score` ranks candidates by the contrast along both circles.
     """
 
     x: float
@@ -54,7 +54,7 @@ class CoarseEye:
 
 
 def find_eye(image: np.ndarray) -> CoarseEye | None:
-    """Find the most convincing pair of pupil and limbus.
+    """Find the best-scoring pair of pupil and limbus.
 
     Parameters
     ----------
@@ -64,19 +64,21 @@ def find_eye(image: np.ndarray) -> CoarseEye | None:
     Returns
     -------
     CoarseEye or None
-        None where there is no dark disc at all.
+        None if there is no dark disc.
     """
     smooth = cv2.GaussianBlur(image, (0, 0), 1.5).astype(np.float32)
     centres = np.concatenate([_voted_centres(smooth), _blob_centres(smooth)])
-    centres = np.unique(np.round(centres / 3.0), axis=0) * 3.0  # near ones are refined below
+    centres = (
+        np.unique(np.round(centres / 3.0), axis=0) * 3.0
+    )  # merges close centres, which are refined below
     if not len(centres):
         return None
     best = _best(smooth, centres, 4)
     if not len(best):
         return None
     for spread in (3.0, 1.0):
-        # Around the best candidates so far, ever finer: a centre off by a few
-        # pixels smears the edges of small pupils.
+        # Refine the best candidates on ever finer grids: an error of a few pixels in the
+        # centre smears the edge of a small pupil.
         step = np.array([-1.0, 0.0, 1.0]) * spread
         shifts = np.stack(np.meshgrid(step, step), axis=-1).reshape(-1, 2)
         best = _best(smooth, (best[:, None, :2] + shifts).reshape(-1, 2), 2)
@@ -84,13 +86,13 @@ def find_eye(image: np.ndarray) -> CoarseEye | None:
 
 
 def _best(smooth: np.ndarray, centres: np.ndarray, count: int) -> np.ndarray:
-    """The `count` best of the candidates at some centres, the best first."""
+    """Rate the candidates at `centres`, and return the best `count` in descending order."""
     rated = _rate(smooth, centres)
     return rated[np.argsort(-rated[:, -1], kind="stable")[:count]]
 
 
 def _voted_centres(smooth: np.ndarray) -> np.ndarray:
-    """Centres on which gradients of dark discs agree (a Hough transform by direction)."""
+    """Centres of dark discs by gradient voting (a directional circular Hough transform)."""
     gx: np.ndarray = cv2.Scharr(smooth, cv2.CV_32F, 1, 0) / 32.0
     gy: np.ndarray = cv2.Scharr(smooth, cv2.CV_32F, 0, 1) / 32.0
     magnitude = cv2.magnitude(gx, gy)
@@ -100,7 +102,7 @@ def _voted_centres(smooth: np.ndarray) -> np.ndarray:
         return np.zeros((0, 2))
     strength = magnitude[rows, columns]
     ux, uy = gx[rows, columns] / strength, gy[rows, columns] / strength
-    # Half resolution accumulators: votes of a discretised circle meet.
+    # Half-resolution accumulators, so that the votes of a discretised circle coincide.
     height, width = smooth.shape[0] // 2 + 1, smooth.shape[1] // 2 + 1
     planes = np.zeros((len(_VOTE_RADII), height, width), np.float32)
     for plane, radius in zip(planes, _VOTE_RADII, strict=True):
@@ -110,7 +112,7 @@ def _voted_centres(smooth: np.ndarray) -> np.ndarray:
         votes = np.bincount(y[ok] * width + x[ok], minlength=height * width)
         sigma = 0.7 + 0.035 * radius
         blurred = cv2.GaussianBlur(votes.reshape(height, width).astype(np.float32), (0, 0), sigma)
-        # Votes per length of circumference, in a spot of the blur's size.
+        # Normalise votes by circumference, roughly, and by the size of the blur.
         plane[:] = blurred * sigma / radius**0.8
     best = planes.max(axis=0)
     peaks = (best >= cv2.dilate(best, np.ones((7, 7), np.uint8))) & (best > 0)
@@ -120,7 +122,7 @@ def _voted_centres(smooth: np.ndarray) -> np.ndarray:
 
 
 def _blob_centres(smooth: np.ndarray) -> np.ndarray:
-    """Centres of compact dark blobs at several thresholds, holes filled."""
+    """Centres of compact dark blobs at several thresholds, with holes filled."""
     grey = np.clip(smooth, 0, 255).astype(np.uint8)
     found = []
     for level in np.unique(np.percentile(grey[::2, ::2], (2, 4, 7, 11, 16, 23, 32))):
@@ -128,7 +130,7 @@ def _blob_centres(smooth: np.ndarray) -> np.ndarray:
         dark = cv2.morphologyEx(dark, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
         contours = cv2.findContours(dark, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[-2]
         for contour in contours:
-            area = cv2.contourArea(contour)  # of the outline: highlights are filled
+            area = cv2.contourArea(contour)  # of the outer contour, so highlights count as filled
             if not 40 < area < np.pi * _PUPIL_RANGE[1] ** 2:
                 continue
             (x, y), (w, h), _ = cv2.minAreaRect(contour)
@@ -141,12 +143,12 @@ def _blob_centres(smooth: np.ndarray) -> np.ndarray:
 
 
 def _rate(smooth: np.ndarray, centres: np.ndarray) -> np.ndarray:
-    """Best pupil and iris radius about each centre.
+    """Find the best pupil and iris radius for each centre.
 
     Returns
     -------
     ndarray of shape (n, 5)
-        Fields of `CoarseEye`; centres without a plausible pair are left out.
+        Fields of `CoarseEye`; centres without a plausible pair are omitted.
     """
     x = centres[:, 0, None, None] + np.cos(_ANGLES)[:, None] * _RADII
     y = centres[:, 1, None, None] + np.sin(_ANGLES)[:, None] * _RADII
@@ -164,26 +166,26 @@ def _rate(smooth: np.ndarray, centres: np.ndarray) -> np.ndarray:
 
 
 def _pupil_evidence(rays: np.ndarray) -> np.ndarray:
-    """Contrast of a pupil's edge at each radius, (n, radii), from rays (n, rays, radii)."""
+    """Contrast of a pupil boundary at each radius, (n, radii), from rays (n, rays, radii)."""
     windows = np.clip(np.round(0.15 * _RADII), 2, 8).astype(int)
-    # Two thirds of the rays see at least this much: lids, lashes and
-    # reflections may spoil the others.
+    # About two thirds of the rays have at least this contrast; eyelids, eyelashes and
+    # reflections may corrupt the others.
     step = np.sort(step_contrast(rays, windows), axis=1)[:, int(0.35 * _RAYS)]
-    # Reflections are few rays at each radius, so the median skips them.
+    # Reflections affect few rays at each radius, so the median ignores them.
     brightness = np.sort(rays, axis=1)[:, _RAYS // 2]
     sums = np.cumsum(brightness, axis=1)
     count = np.arange(1, len(_RADII) + 1)
     core, rim = np.maximum((0.6 * count).astype(int), 1), np.maximum((0.9 * count).astype(int), 2)
     core_mean = sums[:, core - 1] / core
     rim_mean = (sums[:, rim - 1] - sums[:, core - 1]) / np.maximum(rim - core, 1)
-    # A pupil is evenly dark; an iris mistaken for one has a darker middle.
+    # A pupil is uniformly dark; an iris mistaken for one has a darker centre.
     return step - 1.5 * np.maximum(rim_mean - core_mean, 0.0)
 
 
 def _iris_evidence(rays: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """Contrast of a limbus beside the pupil at each radius, (n, radii)."""
+    """Contrast of a limbus at each radius over the lateral sectors, (n, radii)."""
     windows = np.clip(np.round(0.13 * _RADII), 3, 12).astype(int)
-    # Clipped, because skin and reflections are brighter than any sclera.
+    # Clipped, because skin and reflections are brighter than the sclera.
     step = np.clip(step_contrast(rays, windows), -15.0, 30.0)
     means, known = [], []
     for side in (_LEFT, _RIGHT):
@@ -192,6 +194,6 @@ def _iris_evidence(rays: np.ndarray, seen: np.ndarray) -> np.ndarray:
         known.append(count >= 0.5 * side.sum())
     left, right = means
     both = 0.4 * (left + right) / 2.0 + 0.6 * np.minimum(left, right)
-    # Beyond the frame's edge one side must do, and convinces less.
+    # Where one side is outside the image, the other alone counts, at a lower weight.
     one = 0.7 * np.where(known[0], left, right)
     return np.where(known[0] & known[1], both, np.where(known[0] | known[1], one, -10.0))

@@ -1,13 +1,12 @@
-"""Quality figures of one iris image after ISO/IEC 29794-6:2015, clause 6.2.
+"""Quality figures of an iris image after ISO/IEC 29794-6:2015, clause 6.2.
 
-The standard defines them on circles around one centre; here the two outlines
-are ellipses with centres of their own, so that "1.1 iris radii" is the limbus
-ellipse grown by a tenth. Sharpness and grey levels are taken from the iris and
-not from the whole frame: brows and lashes are sharp in images whose iris is not.
+The standard defines them on concentric circles. Here the outlines are two ellipses with
+independent centres, so "1.1 iris radii" is the limbus ellipse enlarged by 10 %. Sharpness and
+grey-scale utilisation are computed on the iris and not on the whole image, because brows and
+eyelashes may be in focus when the iris is not.
 
-Every figure is a finite number. One that cannot be computed, because no pixel
-of a region that it needs can be seen, is 0: nothing shows that such an image
-reaches any limit.
+Every figure is a finite number. A figure that cannot be computed, because a region that it
+needs has no visible pixel, is 0, so that such an image meets no limit.
 """
 
 import math
@@ -22,34 +21,34 @@ from iris_tf.segmentation.segmenter import SegmentedEye
 
 @dataclass(frozen=True, slots=True)
 class IrisQuality:
-    """Quality figures; the clauses are those of ISO/IEC 29794-6:2015.
+    """Quality figures of one image; clause numbers refer to ISO/IEC 29794-6:2015.
 
     Attributes
     ----------
     usable_iris_area : float
-        Percent, 0..100 (6.2.1): share of the iris ring that neither lids, lashes
-        and highlights hide nor the frame cuts off. The standard asks for 70.
+        Percent, 0..100 (6.2.1): share of the iris ring that is neither occluded by eyelids,
+        eyelashes and highlights nor outside the image. The standard requires 70.
     iris_sclera_contrast : float
-        0..100 (6.2.2). The standard asks for more than 5.
+        0..100 (6.2.2). The standard requires more than 5.
     iris_pupil_contrast : float
-        0..100 (6.2.3). The standard asks for 30.
+        0..100 (6.2.3). The standard requires 30.
     grey_scale_utilisation : float
         Bits, 0..8 (6.2.5): entropy of the grey levels of the visible iris. The
-        standard asks for 6.
+        standard requires 6.
     iris_radius : float
-        Pixels, above 0 (6.2.6): of the circle of equal area. The standard asks for 80.
+        Pixels, above 0 (6.2.6): radius of the circle of equal area. The standard requires 80.
     pupil_iris_ratio : float
-        Percent, from 0 (6.2.7): pupil radius by iris radius. The standard asks
-        for 20 to 70.
+        Percent, at least 0 (6.2.7): pupil radius over iris radius. The standard requires
+        20 to 70.
     iris_pupil_concentricity : float
-        Percent, 0..100 (6.2.8): 100 when both centres agree, 0 when they are an
-        iris radius apart. The standard asks for 90.
+        Percent, 0..100 (6.2.8): 100 if the centres coincide, 0 if they are an iris radius
+        or more apart. The standard requires 90.
     margin_adequacy : float
-        Percent, 0..100 (6.2.9): room between iris and frame, in shares of 0.6
-        iris radii to the left and right and 0.2 above and below; the least
-        counts. The standard asks for 80.
+        Percent, 0..100 (6.2.9): margin between iris and image border, relative to 0.6 iris
+        radii at the left and right and 0.2 above and below; the minimum of the four. The
+        standard requires 80.
     sharpness : float
-        0..100 (6.2.10): power of a band of fine detail; higher is better.
+        0..100 (6.2.10): power in a band of high spatial frequencies; higher is sharper.
     """
 
     usable_iris_area: float
@@ -78,11 +77,11 @@ _SHARPNESS_KERNEL = np.array(
     ],
     np.float32,
 )
-_SHARPNESS_STEP = 4  # every fourth row and column is looked at
-_HALF_SHARPNESS_POWER = 1_800_000.0  # power that gives 50
+_SHARPNESS_STEP = 4  # the filter is evaluated at every fourth row and column
+_HALF_SHARPNESS_POWER = 1_800_000.0  # power at which sharpness is 50
 
 _ANGLES = np.linspace(0.0, 2.0 * np.pi, 256, endpoint=False)
-_RADII = 12  # samples across a ring; medians need no more
+_RADII = 12  # samples across a ring; enough for a median
 
 
 def iris_quality(image: np.ndarray, eye: SegmentedEye) -> IrisQuality:
@@ -113,13 +112,13 @@ def iris_quality(image: np.ndarray, eye: SegmentedEye) -> IrisQuality:
 
 
 def _half_sides(ellipse: Ellipse) -> tuple[float, float]:
-    """Half the width and height of the upright rectangle around an ellipse."""
+    """Half the width and height of the axis-aligned bounding box of an ellipse."""
     a, b, cos, sin = ellipse.a, ellipse.b, math.cos(ellipse.angle), math.sin(ellipse.angle)
     return math.hypot(a * cos, b * sin), math.hypot(a * sin, b * cos)
 
 
 def _box(iris: Ellipse, shape: tuple[int, int]) -> tuple[slice, slice]:
-    """Rows and columns of the frame that the iris reaches."""
+    """Bounding box of the iris within the image, as rows and columns."""
     half_width, half_height = _half_sides(iris)
     sides = []
     for centre, half, size in ((iris.y, half_height, shape[0]), (iris.x, half_width, shape[1])):
@@ -130,7 +129,7 @@ def _box(iris: Ellipse, shape: tuple[int, int]) -> tuple[slice, slice]:
 
 
 def _usable_area(eye: SegmentedEye, box: tuple[slice, slice]) -> float:
-    """6.2.1: percent of the ring between both outlines that is visible."""
+    """6.2.1: visible percentage of the ring between the outlines."""
     visible = eye.visible[box]
     if not visible.size:
         return 0.0
@@ -139,17 +138,17 @@ def _usable_area(eye: SegmentedEye, box: tuple[slice, slice]) -> float:
     ring = moved[0].mask(visible.shape) & ~moved[1].mask(visible.shape)
     seen, total = int((visible & ring).sum()), float(ring.sum())
     if _margin_adequacy(eye.iris, eye.visible.shape) == 0.0:
-        # What lies outside the frame belongs to the iris as well.
+        # Iris outside the image counts as not visible.
         total = max(total, math.pi * (eye.iris.radius**2 - eye.pupil.radius**2))
     return 100.0 * seen / total if total else 0.0
 
 
 def _contrasts(image: np.ndarray, eye: SegmentedEye) -> dict[str, float]:
-    """6.2.2 and 6.2.3, on medians of rings that keep clear of the outlines themselves.
+    """6.2.2 and 6.2.3, from the medians of rings that stay clear of the outlines.
 
-    Pupil: within 0.8 pupil radii. Iris next to the pupil: from 1.1 pupil radii
-    to half-way to the limbus. Iris next to the sclera: from there to 0.9 iris
-    radii. Sclera: 1.1 to 1.2 iris radii.
+    Pupil: within 0.8 pupil radii. Inner iris: from 1.1 pupil radii to half-way
+    between pupil and limbus. Outer iris: from there to 0.9 iris radii. Sclera: 1.1 to 1.2
+    iris radii.
     """
     pupil, iris = eye.pupil, eye.iris
     half_way = 0.5 * (pupil.points(_ANGLES) + iris.points(_ANGLES))
@@ -161,8 +160,8 @@ def _contrasts(image: np.ndarray, eye: SegmentedEye) -> dict[str, float]:
     if eye.opening is not None:
         sclera_value = _median(image, eye.opening, *sclera)
     else:
-        # Where a lid covers the outer iris it covers the sclera beyond as well.
-        open_rays = np.all(_looked_up(eye.visible, *outer_iris)[0], axis=0)
+        # Where an eyelid covers the outer iris, it also covers the adjacent sclera.
+        open_rays = np.all(_sample_ring(eye.visible, *outer_iris)[0], axis=0)
         sclera_value = _median(image, None, *sclera, rays=open_rays)
     return {
         "iris_sclera_contrast": _sclera_contrast(pupil_value, outer_value, sclera_value),
@@ -171,7 +170,7 @@ def _contrasts(image: np.ndarray, eye: SegmentedEye) -> dict[str, float]:
 
 
 def _sclera_contrast(pupil: float | None, iris: float | None, sclera: float | None) -> float:
-    # The pupil is the level of black: glare over the whole eye is taken out.
+    # The pupil is the black level, which removes veiling glare.
     if pupil is None or iris is None or sclera is None or pupil >= iris:
         return 0.0
     spread = sclera + iris - 2.0 * pupil
@@ -190,10 +189,10 @@ def _grown(ellipse: Ellipse, factor: float) -> np.ndarray:
     return centre + factor * (ellipse.points(_ANGLES) - centre)
 
 
-def _looked_up(
+def _sample_ring(
     pixels: np.ndarray, inner: np.ndarray, outer: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Nearest pixels of a ring, (radii, angles), and which of them lie in the frame."""
+    """Sample a ring at the nearest pixels, (radii, angles); also whether each is in the image."""
     share = np.linspace(0.0, 1.0, _RADII)[:, None, None]
     points = np.round((1.0 - share) * inner + share * outer).astype(np.int64)
     x, y = points[..., 0], points[..., 1]
@@ -209,10 +208,10 @@ def _median(
     outer: np.ndarray,
     rays: np.ndarray | None = None,
 ) -> float | None:
-    """Median grey level of a ring where `mask` holds, on some rays; None where there is none."""
-    values, counts = _looked_up(image, inner, outer)
+    """Median grey level of a ring within `mask` and on `rays`; None without any pixel."""
+    values, counts = _sample_ring(image, inner, outer)
     if mask is not None:
-        counts = counts & _looked_up(mask, inner, outer)[0]
+        counts = counts & _sample_ring(mask, inner, outer)[0]
     if rays is not None:
         counts = counts & rays
     chosen = values[counts]
@@ -245,19 +244,20 @@ def _entropy(values: np.ndarray) -> float:
 def _sharpness(image: np.ndarray) -> float:
     """6.2.10.
 
-    The sum of squares of the filter's answers at every fourth row and column,
-    divided by the number of all pixels, is the power P; the figure is
-    ``100 P^2 / (P^2 + C^2)`` with C = 1,800,000.
+    The power P is the sum of squared filter responses at every fourth row and column, divided
+    by the number of all pixels. The figure is ``100 P^2 / (P^2 + C^2)`` with C = 1,800,000.
     """
     side = _SHARPNESS_KERNEL.shape[0]
     height, width = (size - 2 * (side // 2) for size in image.shape)
     if min(height, width) <= 0:
         return 0.0
-    # Row by row of the kernel, at the looked-at pixels only: a full convolution
-    # would compute sixteen times as many answers.
-    answer: np.ndarray | float = 0.0
+    # Accumulated over the kernel rows, at the subsampled pixels only: a full convolution would
+    # compute sixteen times as many responses.
+    response: np.ndarray | float = 0.0
     for i, weights in enumerate(_SHARPNESS_KERNEL):
         rows = image[i : i + height : _SHARPNESS_STEP].astype(np.float32)
-        answer = answer + sliding_window_view(rows, side, axis=1)[:, ::_SHARPNESS_STEP] @ weights
-    power = float(np.square(answer, dtype=np.float64).sum()) / image.size
+        response = (
+            response + sliding_window_view(rows, side, axis=1)[:, ::_SHARPNESS_STEP] @ weights
+        )
+    power = float(np.square(response, dtype=np.float64).sum()) / image.size
     return 100.0 * power**2 / (power**2 + _HALF_SHARPNESS_POWER**2)

@@ -1,9 +1,9 @@
-"""The ROI modes: how an image becomes the crop that a network sees.
+"""The ROI modes: how the input crop of a network is cut from an image.
 
 ``algorithm1``, ``aligned`` and ``unrolled`` take an eye image and its `SegmentedEye`, and set
-everything that is not visible iris to 0. ``whole`` and ``center`` take any image, so that aligned
-faces or finished crops need no segmenter. All keep the native resolution except ``unrolled``,
-whose strip has its own.
+all pixels outside the visible iris to 0. ``whole`` and ``center`` take any image, so aligned
+faces and ready-made crops need no segmenter. All keep the native resolution except ``unrolled``,
+whose strip has a fixed size.
 
 Images are grey, of shape (height, width), or colour, of shape (height, width, 3).
 """
@@ -17,8 +17,8 @@ from iris_tf.config.names import ROI_MODES
 from iris_tf.segmentation.segmenter import SegmentedEye
 from iris_tf.support.errors import ExtractionError, FailureReason
 
-# The strip's grid: as tall as an iris ring of a phone close-up is wide, and a
-# power of two around, so that it halves evenly down to any network input.
+# Grid of the strip. The number of radii is about the width in pixels of the iris ring in a phone
+# close-up; the number of angles is a power of two, so that strides of 2 divide it evenly.
 STRIP_RADII = 64
 STRIP_ANGLES = 512
 
@@ -27,14 +27,13 @@ def algorithm1(image: np.ndarray, eye: SegmentedEye) -> np.ndarray:
     """Masked bounding box of the iris: Algorithm 1 of MobiIris (Huynh et al., 2026).
 
     ``roi_mask = iris_mask - pupil_mask``; ``roi = image x roi_mask``; the mask
-    scaled to 0..255; the bounding box of ``mask > 0``; the crop; discarded when
-    it has the size of the whole image.
+    scaled to 0..255; the bounding box of ``mask > 0``; the crop, which is discarded if it has
+    the size of the whole image.
 
-    The paper takes both masks from Open-Iris, whose iris class covers what lids
-    leave of the iris, while lashes and highlights stay in. A segmenter that has
-    these masks gives them as `SegmentedEye.iris_minus_pupil`, and they are taken
-    as they are. With any other, ``iris_mask`` is `SegmentedEye.visible`, so
-    lashes and highlights that the segmenter found are 0 as well.
+    The paper takes both masks from Open-Iris, whose iris class excludes eyelids but includes
+    eyelashes and highlights. A segmenter that produces these masks returns them as
+    `SegmentedEye.iris_minus_pupil`, which is used unmodified. Otherwise, ``iris_mask`` is
+    `SegmentedEye.visible`, so that detected eyelashes and highlights are 0 as well.
 
     Parameters
     ----------
@@ -44,13 +43,13 @@ def algorithm1(image: np.ndarray, eye: SegmentedEye) -> np.ndarray:
     Returns
     -------
     ndarray of shape (roi_height, roi_width) or (roi_height, roi_width, 3), uint8
-        Its sides follow the visible iris, so lids change its shape.
+        Its size follows the visible iris, so eyelids change its aspect ratio.
 
     Raises
     ------
     ExtractionError
-        ``OCCLUDED`` if no iris pixel is visible, ``ROI_IS_WHOLE_IMAGE`` if the
-        crop is as large as the image.
+        ``OCCLUDED`` if no iris pixel is visible; ``ROI_IS_WHOLE_IMAGE`` if the crop has the
+        size of the image.
     """
     roi_mask = _roi_mask(image, eye, eye.iris_minus_pupil)
     roi = _masked(image, roi_mask)
@@ -66,7 +65,7 @@ def algorithm1(image: np.ndarray, eye: SegmentedEye) -> np.ndarray:
 
 
 def aligned(image: np.ndarray, eye: SegmentedEye) -> np.ndarray:
-    """Masked square around the iris ellipse, whatever the lids cover.
+    """Masked square around the iris ellipse, independent of the eyelids.
 
     Parameters
     ----------
@@ -76,8 +75,8 @@ def aligned(image: np.ndarray, eye: SegmentedEye) -> np.ndarray:
     Returns
     -------
     ndarray of shape (2 r + 1, 2 r + 1) or (2 r + 1, 2 r + 1, 3), uint8
-        r is the iris's longer semi-axis in pixels, rounded up; the middle pixel
-        is the one nearest to the iris centre. What lies outside the frame is 0.
+        r is the major semi-axis of the iris in pixels, rounded up. The central pixel is the
+        one nearest to the iris centre. Pixels outside the image are 0.
 
     Raises
     ------
@@ -101,10 +100,9 @@ def aligned(image: np.ndarray, eye: SegmentedEye) -> np.ndarray:
 def unrolled(image: np.ndarray, eye: SegmentedEye) -> np.ndarray:
     """Rubber-sheet strip between pupil and limbus (Daugman, 1993), masked.
 
-    Row i lies at the fraction (i + 1/2) / 64 of the way from pupil to limbus;
-    column j at the angle 2 pi j / 512, from +x (image right) towards +y (down),
-    so column 512 would be column 0 again. Pixels between four neighbours are
-    interpolated bilinearly.
+    Row i lies at the fraction (i + 1/2) / 64 of the way from pupil to limbus, and column j at
+    the angle 2 pi j / 512, from +x (image right) towards +y (down), so that column 512 would
+    equal column 0. Interpolation is bilinear.
 
     Parameters
     ----------
@@ -114,7 +112,7 @@ def unrolled(image: np.ndarray, eye: SegmentedEye) -> np.ndarray:
     Returns
     -------
     ndarray of shape (64, 512) or (64, 512, 3), uint8
-        Hidden iris, and iris outside the frame, is 0; visible iris is at least 1.
+        Occluded iris, and iris outside the image, is 0; visible iris is at least 1.
 
     Raises
     ------
@@ -125,21 +123,21 @@ def unrolled(image: np.ndarray, eye: SegmentedEye) -> np.ndarray:
     share = ((np.arange(STRIP_RADII) + 0.5) / STRIP_RADII)[:, None, None]
     grid = (1.0 - share) * eye.pupil.points(angles) + share * eye.iris.points(angles)
     x, y = np.ascontiguousarray(grid.astype(np.float32).transpose(2, 0, 1))
-    # The mask is applied after interpolation: zeros of a masked image would
-    # bleed into the visible pixels next to lids and highlights.
+    # The mask is applied after interpolation: zeros of a masked image would bleed into the
+    # visible pixels next to eyelids and highlights.
     strip = cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     mask = cv2.remap(_roi_mask(image, eye), x, y, cv2.INTER_NEAREST)
-    # 0 says hidden, and networks read it so: the blackest that is seen is 1.
+    # Networks take 0 to mean occluded, so visible pixels are at least 1.
     return _masked(np.maximum(strip, 1), mask)
 
 
 def whole(image: np.ndarray) -> np.ndarray:
-    """Return the image itself: an aligned face, or a crop that is finished."""
+    """Return the image unmodified: an aligned face, or a ready-made crop."""
     return image
 
 
 def center(image: np.ndarray) -> np.ndarray:
-    """Cut the largest square from the middle of an image.
+    """Cut the largest central square from an image.
 
     Parameters
     ----------
@@ -148,7 +146,7 @@ def center(image: np.ndarray) -> np.ndarray:
     Returns
     -------
     ndarray of shape (side, side) or (side, side, 3), uint8
-        The side is the shorter one of the image. Where the margins cannot be equal, the left
+        The side is the shorter side of the image. If the margins cannot be equal, the left
         or upper one is a pixel smaller.
     """
     height, width = image.shape[:2]
@@ -182,9 +180,9 @@ def crop_roi(image: np.ndarray, eye: SegmentedEye | None, mode: str) -> np.ndarr
     Raises
     ------
     ExtractionError
-        If the image gives no crop in this mode.
+        If the image yields no crop in this mode.
     ValueError
-        If the mode is unknown, or needs a segmentation and there is none.
+        If the mode is unknown, or requires a segmentation and `eye` is None.
     """
     if mode in IMAGE_CROPS:
         return IMAGE_CROPS[mode](image)
@@ -196,14 +194,14 @@ def crop_roi(image: np.ndarray, eye: SegmentedEye | None, mode: str) -> np.ndarr
 
 
 def _roi_mask(image: np.ndarray, eye: SegmentedEye, given: np.ndarray | None = None) -> np.ndarray:
-    """Return `given`, or ``iris_mask - pupil_mask``, as uint8 zeros and ones, not all zero."""
+    """Return `given`, or ``iris_mask - pupil_mask``, as uint8 of 0 and 1; never all 0."""
     shape = image.shape[:2]
     if eye.visible.shape != shape:
         raise ValueError(
             f"The mask is {eye.visible.shape} and the image {shape}; "
-            "segment the very image that is cropped."
+            "segment the image that is cropped."
         )
-    # Subtraction of sets: a pupil that reaches past the iris leaves no -1.
+    # Set difference: a pupil that extends beyond the iris must not give -1.
     roi_mask = eye.visible & ~eye.pupil.mask(shape) if given is None else given
     if not roi_mask.any():
         raise ExtractionError(
@@ -213,5 +211,5 @@ def _roi_mask(image: np.ndarray, eye: SegmentedEye, given: np.ndarray | None = N
 
 
 def _masked(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Multiply an image, grey or colour, by a mask of zeros and ones."""
+    """Multiply a grey or colour image by a mask of 0 and 1."""
     return image * (mask if image.ndim == 2 else mask[..., None])

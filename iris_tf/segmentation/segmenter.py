@@ -1,4 +1,4 @@
-"""What a segmenter takes and gives, and how one is found by name."""
+"""The segmenter interface, its result, and the registry of implementations."""
 
 import inspect
 from dataclasses import dataclass
@@ -11,8 +11,8 @@ import numpy as np
 from iris_tf.imaging.geometry import Ellipse
 from iris_tf.support.errors import DatasetError
 
-# name -> (module, class). Modules are imported when asked for, because an
-# implementation may need a library that others do without.
+# name -> (module, class). Modules are imported lazily, because an implementation may depend on an
+# optional library.
 SEGMENTERS = {
     "open-iris": ("iris_tf.segmentation.open_iris_segmenter", "OpenIrisSegmenter"),
     "network": ("iris_tf.segmentation.network_segmenter", "NetworkSegmenter"),
@@ -22,25 +22,25 @@ SEGMENTERS = {
 
 @dataclass(frozen=True)
 class SegmentedEye:
-    """Where pupil and iris are in one eye image.
+    """Segmentation of one eye image.
 
     Attributes
     ----------
     pupil, iris : Ellipse
-        Outlines of pupil and iris (limbus) in pixels, also where lids hide
-        them. The iris may reach beyond the frame.
+        Complete outlines of pupil and iris (limbus) in pixels, including the parts under
+        the eyelids. The iris may extend beyond the image.
     visible : ndarray of shape (height, width), bool
-        The iris pixels that can be seen: the ring between both outlines
-        without lids, lashes and highlights.
+        Visible iris mask: the ring between the outlines minus eyelids, eyelashes and
+        highlights.
     confidence : float, optional
-        How far the result can be trusted, 0..1; 1 is for outlines that are
-        known. Comparable among results of one segmenter only.
+        Estimated reliability of the result, 0..1; 1 for known outlines. Comparable only
+        between results of the same segmenter.
     opening : ndarray of shape (height, width), bool, optional
-        Eyeball between the lids: sclera, iris and pupil, whatever lashes lie
-        over it. None where the segmenter does not look for it.
+        Eyeball between the eyelids: sclera, iris and pupil, including what eyelashes
+        cover. None if the segmenter does not provide it.
     iris_minus_pupil : ndarray of shape (height, width), bool, optional
-        The mask that Algorithm 1 crops by, for a segmenter that makes the very
-        masks of which the paper speaks. None: `visible` stands for it.
+        The mask that Algorithm 1 crops by, from a segmenter that produces the same masks
+        as the paper's. None: `visible` is used instead.
     """
 
     pupil: Ellipse
@@ -54,16 +54,16 @@ class SegmentedEye:
 class Segmenter(Protocol):
     """Finds pupil, iris and visible iris in an eye image.
 
-    Implementations can be pickled (datasets are prepared by several processes)
-    and give the same result for the same image.
+    Implementations are picklable (datasets are prepared in several processes) and
+    deterministic.
 
     Attributes
     ----------
     name : str
         Key of ``SEGMENTERS``.
     version : str
-        Changes whenever the results change, e.g. with the weights: a dataset
-        prepared by another version is out of date.
+        Changes whenever results change, e.g. with new weights. A dataset prepared with
+        another version is out of date.
     """
 
     name: str
@@ -75,7 +75,7 @@ class Segmenter(Protocol):
         Parameters
         ----------
         image : ndarray of shape (height, width), uint8
-            Near-infrared eye image, any size from 64 x 64.
+            Near-infrared eye image, at least 64 x 64 pixels.
 
         Returns
         -------
@@ -84,22 +84,21 @@ class Segmenter(Protocol):
         Raises
         ------
         ExtractionError
-            When no trustworthy iris is found; `reason` says why. Nothing else
-            is raised, whatever the pixels are.
+            If no iris is found reliably; `reason` says why. No pixel content raises any
+            other exception.
         """
         ...
 
 
 def segmenter_by_name(name: str, model: str | Path | None = None) -> Segmenter:
-    """Make the segmenter called `name`.
+    """Create the segmenter called `name`.
 
     Parameters
     ----------
     name : str
         A key of ``SEGMENTERS``.
     model : str or Path, optional
-        File with the segmenter's network, for those that have one; None for
-        the one that comes with it.
+        Network file, for segmenters that have a network; None for the default one.
 
     Returns
     -------
@@ -108,7 +107,7 @@ def segmenter_by_name(name: str, model: str | Path | None = None) -> Segmenter:
     Raises
     ------
     DatasetError
-        If there is none of that name, or it takes no model file.
+        If no segmenter has that name, or the segmenter takes no model file.
     ModelError
         If the model file cannot be used.
     """

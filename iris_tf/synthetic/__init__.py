@@ -1,3 +1,3 @@
-"""Generated eyes: the renderer, its dataset writer, training samples for segmenters and strips
-for recognition. Nothing of it is needed to recognise real eyes.
+"""Synthetic eyes: the renderer, its dataset writer, training samples for segmenters and strips
+for recognition. None of it is needed to recognise real eyes.
 """

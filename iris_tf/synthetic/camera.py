@@ -1,4 +1,4 @@
-"""Cameras unlike the first: other frames, sensors, file formats and habits of their makers."""
+"""Camera models: image size, tone curve, borders, compression and post-processing."""
 
 from dataclasses import dataclass
 
@@ -12,28 +12,29 @@ from iris_tf.synthetic.iris_renderer import outline_distance
 
 @dataclass(frozen=True)
 class Camera:
-    """What a camera does to a scene after the lens.
+    """A camera model: everything that happens to the scene after the lens.
 
     Attributes
     ----------
     shape : tuple of int
         Height and width of its images in pixels.
     painted_pupil : float
-        Grey level of a flat disc laid over the pupil, as a published set has it; -1 for none.
+        Grey level of a uniform disc drawn over the pupil, as in one published dataset; -1 for
+        none.
     black, white : float
         Grey levels to which 0 and 255 are mapped.
     equalisation : float
-        Clip limit of a contrast-limited local histogram equalisation; 0 for none.
+        Clip limit of contrast-limited adaptive histogram equalisation (CLAHE); 0 for none.
     interlace : float
-        Shift between odd and even lines in pixels.
+        Horizontal shift of odd against even rows in pixels.
     borders : tuple of float
-        Widths of blank bars at top, bottom, left and right, as shares of the side.
+        Widths of blank bars at the top, bottom, left and right, as fractions of the side.
     border_level : float
-        Grey level of bars and mask.
+        Grey level of bars and round mask.
     round_mask : float
-        Radius of the eyepiece's round view in half diagonals; 0 for none.
+        Radius of the eyepiece's circular field of view, in half diagonals; 0 for none.
     jpeg_quality : int
-        1..100; 0 when nothing is compressed.
+        1..100; 0 for no compression.
     """
 
     shape: tuple[int, int]
@@ -49,17 +50,17 @@ class Camera:
 
     @property
     def reduction(self) -> float:
-        """Pixels of the scene (`IMAGE_SHAPE`) for each pixel of the image."""
+        """Scene pixels (`IMAGE_SHAPE`) per image pixel."""
         return min(IMAGE_SHAPE[0] / self.shape[0], IMAGE_SHAPE[1] / self.shape[1])
 
     @property
     def corner(self) -> tuple[float, float]:
-        """Upper left corner (x, y) of the camera's view in the scene, in pixels."""
+        """Upper left corner (x, y) of the field of view, in scene pixels."""
         reach_y, reach_x = (self.reduction * side for side in self.shape)
         return (IMAGE_SHAPE[1] - reach_x) / 2, (IMAGE_SHAPE[0] - reach_y) / 2
 
     def view(self, scene: np.ndarray) -> np.ndarray:
-        """Part of the scene that the camera sees, at its own resolution.
+        """Crop the scene to the field of view, and resample it to the camera resolution.
 
         Parameters
         ----------
@@ -75,20 +76,20 @@ class Camera:
         return cv2.resize(part, self.shape[::-1], interpolation=cv2.INTER_AREA)
 
     def outline(self, ellipse: Ellipse) -> Ellipse:
-        """Turn an outline of the scene into one of the image."""
+        """Map an outline from scene to image pixels."""
         left, top = (round(value) for value in self.corner)
         factor = 1.0 / self.reduction
-        # Pixel centres lie at whole numbers, so scaling shifts by half a pixel.
+        # Pixel centres are at integers, so scaling involves a half-pixel shift.
         return ellipse.scaled(factor, ((0.5 - left) * factor - 0.5, (0.5 - top) * factor - 0.5))
 
     def record(self, image: np.ndarray, pupil: Ellipse) -> np.ndarray:
-        """Apply everything that happens after exposure.
+        """Apply everything that the camera does after exposure.
 
         Parameters
         ----------
         image : ndarray of shape `shape`, uint8
         pupil : Ellipse
-            In pixels of the image.
+            In image pixels.
 
         Returns
         -------
@@ -117,7 +118,7 @@ class Camera:
         return image
 
     def covered(self) -> np.ndarray:
-        """Pixels behind bars and mask: (height, width), bool."""
+        """Mask of the pixels behind bars and round mask: (height, width), bool."""
         height, width = self.shape
         x, y = np.arange(width, dtype=np.float32)[None, :], np.arange(height)[:, None]
         top, bottom, left, right = self.borders

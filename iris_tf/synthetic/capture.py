@@ -1,4 +1,4 @@
-"""How one image is taken: everything that varies between photographs of the same eye."""
+"""Capture conditions of one image: everything that varies between images of the same eye."""
 
 import math
 from dataclasses import dataclass, replace
@@ -17,12 +17,12 @@ LED_PATTERNS = ("single", "pair", "eight", "large")
 OTHER_LED_PATTERNS = ("ring", "bar", "grid", "scatter")
 
 _PIVOT = 1.7  # from the eyeball's centre of rotation to the iris plane, in iris radii
-_FRAME_MARGIN = 3.0  # the limbus stays this far inside the frame, in pixels
+_FRAME_MARGIN = 3.0  # minimum distance of the limbus from the image border, in pixels
 
 
 @dataclass(frozen=True)
 class Capture:
-    """Parameters of one image; lengths in pixels, angles in radians, unless stated.
+    """Parameters of one image; lengths in pixels and angles in radians unless stated.
 
     Attributes
     ----------
@@ -33,61 +33,62 @@ class Capture:
     pupil_ratio : float
         Pupil radius over iris radius, 0.15..0.72.
     roll : float
-        Head tilt, from +x towards +y; turns everything, the texture included.
+        Head tilt, from +x towards +y; rotates everything, including the texture.
     torsion : float
-        Turn of the eyeball within its socket, on top of `roll`.
+        Rotation of the eyeball within its socket, in addition to `roll`.
     gaze_x, gaze_y : float
-        Direction of sight off the optical axis, in the socket's frame.
+        Gaze direction relative to the optical axis, in the socket frame.
     pupil_shift_x, pupil_shift_y : float
-        Pupil centre off the iris centre, in iris radii, in the socket's frame.
+        Offset of the pupil centre from the iris centre, in iris radii, in the socket frame.
     pupil_flattening, pupil_axis : float
-        Share by which the pupil's second axis is shorter, and the first axis's direction.
+        Fraction by which the pupil's minor axis is shorter, and direction of the major axis.
     upper_opening, lower_opening : float
-        Height of the lids' edges over and under the socket's centre, in iris radii.
+        Distance of the eyelid edges above and below the socket centre, in iris radii.
     led_pattern : str
         One of `LED_PATTERNS` or `OTHER_LED_PATTERNS`.
     led_size, led_x, led_y : float
-        Radius of a spot, and place of the pattern's centre from the iris centre, in iris radii.
+        Radius of a reflection, and offset of the pattern's centre from the iris centre, in iris
+        radii.
     glasses : bool
-        Whether glasses are worn: frame, haze, perhaps glare.
+        Whether the subject wears glasses: frame, haze and possibly glare.
     glare_spots : int
-        Reflections of the light in the lenses.
+        Number of reflections of the light source in the lenses.
     light_x, light_y : float
-        Relative gain of brightness across half the image's width and height.
+        Relative increase of brightness across half the image width and height.
     falloff : float
-        Loss of brightness from the image's centre to its left and right edge.
+        Loss of brightness from the image centre to the left and right edges (vignetting).
     gain, gamma : float
         Sensor response ``gain * light ** gamma``.
     defocus : float
-        Sigma of the blur.
+        Sigma of the defocus blur.
     motion, motion_angle : float
-        Length and direction of the blur by motion.
+        Length and direction of the motion blur.
     sharpening : float
-        Strength of the camera's edge enhancement, 0 for none.
+        Strength of the unsharp mask in the camera; 0 for none.
     noise : float
-        Standard deviation of the sensor's noise at mid-grey, in grey levels.
+        Standard deviation of the sensor noise at mid-grey, in grey levels.
     pupil_level : float
         Reflectance of the pupil; high for a hazy lens.
     iris_gain, texture_gain : float
-        Factors of the iris's mean reflectance and of its texture's contrast.
+        Factors on the mean reflectance of the iris and on the contrast of its texture.
     limbus_width : float
-        Half width of the limbus's soft step, in iris radii.
+        Half width of the soft edge at the limbus, in iris radii.
     hair_level : float
-        Reflectance of lashes and brow.
+        Reflectance of eyelashes and brow.
     lash_width : float
-        Factor of the lashes' width; above 1 for mascara.
+        Factor on the width of the eyelashes; above 1 for mascara.
     eyeliner : float
-        Width of a dark line along the upper lid's edge, in iris radii; 0 for none.
+        Width of a dark line along the edge of the upper eyelid, in iris radii; 0 for none.
     lens_edge : float
-        Radius of a contact lens's visible edge, in iris radii; 0 for none.
+        Radius of the visible edge of a contact lens, in iris radii; 0 for none.
     strands : int
-        Hairs of the head that hang over the eye.
+        Number of scalp hairs across the eye.
     upper_margin, lower_margin : float
-        Visible width of the lids' bare edges between eyeball and lashes, in iris radii.
+        Visible width of the eyelid margins, between eyeball and eyelashes, in iris radii.
     margin_level : float
-        Reflectance of these edges as a share of the skin's.
+        Reflectance of the eyelid margins relative to the skin.
     margin_line : float
-        Darkness of the line where lid and eyeball touch, 0..1.
+        Darkness of the line where eyelid and eyeball meet, 0..1.
     """
 
     socket_x: float
@@ -136,26 +137,26 @@ class Capture:
 
     @property
     def rotation(self) -> np.ndarray:
-        """Matrix (2, 2) from the socket's frame to the image's."""
+        """Rotation matrix (2, 2) from the socket frame to the image frame."""
         cos, sin = math.cos(self.roll), math.sin(self.roll)
         return np.array([[cos, -sin], [sin, cos]])
 
     @property
     def texture_angle(self) -> float:
-        """Image-frame angle at which the texture's first column lies, in radians."""
+        """Angle of the first texture column in the image frame, in radians."""
         return self.roll + self.torsion
 
     def to_image(self, points: np.ndarray) -> np.ndarray:
-        """Turn socket coordinates (n, 2), in iris radii, into pixels (n, 2)."""
-        turned = np.asarray(points) @ self.rotation.T
-        return turned * self.iris_radius + (self.socket_x, self.socket_y)
+        """Map socket coordinates (n, 2), in iris radii, to pixels (n, 2)."""
+        rotated = np.asarray(points) @ self.rotation.T
+        return rotated * self.iris_radius + (self.socket_x, self.socket_y)
 
     def to_fixed(self, points: np.ndarray) -> np.ndarray:
-        """Turn socket coordinates (n, 2) into sixteenths of pixels (n, 2), as OpenCV draws them."""
+        """Map socket coordinates (n, 2) to OpenCV fixed point, sixteenths of a pixel (n, 2)."""
         return np.round(self.to_image(points) * 16).astype(np.int32)
 
     def iris_ellipse(self) -> Ellipse:
-        """Limbus outline: a circle on the turned eyeball, seen from the camera."""
+        """Limbus outline: a circle on the rotated eyeball, projected to the image."""
         off_axis = math.hypot(self.gaze_x, self.gaze_y)
         shift = _PIVOT * np.sin([self.gaze_x, self.gaze_y])
         x, y = self.to_image(shift[None])[0]
@@ -165,12 +166,12 @@ class Capture:
         )
 
     def pupil_ellipse(self) -> Ellipse:
-        """Pupil outline: nearly a circle in the iris plane, foreshortened with it."""
+        """Pupil outline: nearly a circle in the iris plane, foreshortened like the iris."""
         iris = self.iris_ellipse()
         shift = self.rotation @ (self.pupil_shift_x, self.pupil_shift_y)
         own = _axes_matrix(1.0, 1.0 - self.pupil_flattening, self.pupil_axis)
         matrix = _axes_matrix(iris.a, iris.b, iris.angle) @ own * self.pupil_ratio
-        # Singular vectors give the axes of the image of the unit circle.
+        # The singular vectors are the axes of the ellipse to which the unit circle maps.
         left, axes, _ = np.linalg.svd(matrix)
         return Ellipse(
             iris.x + float(shift[0]) * self.iris_radius,
@@ -184,17 +185,17 @@ class Capture:
 def _axes_matrix(a: float, b: float, angle: float) -> np.ndarray:
     """Symmetric matrix that maps the unit circle to an ellipse (2, 2)."""
     cos, sin = math.cos(angle), math.sin(angle)
-    turn = np.array([[cos, -sin], [sin, cos]])
-    return turn @ np.diag([a, b]) @ turn.T
+    rotation = np.array([[cos, -sin], [sin, cos]])
+    return rotation @ np.diag([a, b]) @ rotation.T
 
 
 def _mostly(rng: np.random.Generator, usual: float, hard: float, share: float) -> float:
-    """Half-normal deviation: `usual` scale for most images, `hard` for a `share` of them."""
+    """Normal deviation with sigma `usual` for most images and `hard` for a `share` of them."""
     return float(rng.normal(0.0, hard if rng.random() < share else usual))
 
 
 def draw_capture(rng: np.random.Generator, identity: EyeIdentity) -> Capture:
-    """Draw how one image is taken: usually well, as with a cooperative subject, sometimes badly.
+    """Sample the capture of one image: mostly of a cooperative subject, sometimes of low quality.
 
     Parameters
     ----------
@@ -256,7 +257,7 @@ def draw_capture(rng: np.random.Generator, identity: EyeIdentity) -> Capture:
 
 
 def _inside_frame(capture: Capture) -> Capture:
-    """Move the eye so that the whole limbus lies in the image: the camera is aimed at it."""
+    """Shift the eye so that the whole limbus is inside the image, as an aimed camera would."""
     height, width = IMAGE_SHAPE
     iris = capture.iris_ellipse()
     reach = capture.iris_radius + _FRAME_MARGIN

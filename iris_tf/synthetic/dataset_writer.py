@@ -1,4 +1,4 @@
-"""Writes a folder of synthetic eyes in the layout of CASIA-Iris-Thousand."""
+"""Writes a folder of synthetic eye images in the layout of CASIA-Iris-Thousand."""
 
 import json
 import os
@@ -23,9 +23,9 @@ from iris_tf.synthetic.ground_truth import (
 )
 from iris_tf.synthetic.synthetic_identity import (
     EYES,
+    appearance_generator,
     draw_identity,
     image_generator,
-    look_generator,
 )
 from iris_tf.synthetic.variety import (
     draw_varied_camera,
@@ -33,9 +33,9 @@ from iris_tf.synthetic.variety import (
     draw_varied_face,
 )
 
-MAX_SUBJECTS, MAX_IMAGES = 1000, 100  # the layout's names have three and two digits
+MAX_SUBJECTS, MAX_IMAGES = 1000, 100  # file names of the layout have three and two digits
 
-_GENERATOR = 3  # raised when the same seed gives other images than before
+_GENERATOR = 3  # increment when the same seed yields different images
 _JPEG_QUALITY = 92
 
 
@@ -55,17 +55,16 @@ def synthesize(
     cameras: str = "one",
     scheduler: str | None = None,
 ) -> Path:
-    """Generate eye images with ground truth, or finish an interrupted generation.
+    """Generate eye images with ground truth, or resume an interrupted generation.
 
-    Beside each image ``S5000L00.jpg`` lie ``S5000L00.json`` (ellipses, and how
-    the image was drawn) and ``S5000L00_mask.png`` (visible iris, 0 or 255).
-    Images that are there already are not touched. The same arguments give the
-    same bytes, whatever `jobs`.
+    Each image ``S5000L00.jpg`` comes with ``S5000L00.json`` (ellipses and rendering
+    parameters) and ``S5000L00_mask.png`` (visible iris, 0 or 255). Existing images are kept.
+    The output is deterministic to the byte, independent of `jobs`.
 
     Parameters
     ----------
     out : path
-        Folder; made when missing, and taken when empty or of the same synthesis.
+        Folder; created if missing. It must be empty or hold the same synthesis.
     subjects : int
         Number of subjects, 1..1000; each has two eyes, which are two identities.
     images : int
@@ -73,16 +72,15 @@ def synthesize(
     seed : int
         0 or more.
     jobs : int, optional
-        Processes; -1 is one for each core.
+        Number of processes; -1 for one per core.
     image_format : {"jpg", "png"}, optional
     cameras : {"one", "many"}, optional
         ``"one"``: a camera of 640 x 480 pixels and cooperative subjects, as in
-        CASIA-Iris-Thousand. ``"many"``: another camera, distance and light for
-        each image and looks from a far wider range, to test segmenters on.
+        CASIA-Iris-Thousand. ``"many"``: a different camera, distance and light for each
+        image and a far wider range of appearances, for testing segmenters.
     scheduler : str, optional
-        Address ``tcp://host:port`` of a ``dask.distributed`` scheduler, whose
-        workers draw instead of processes of this machine; they must see `out`
-        under the same path.
+        Address ``tcp://host:port`` of a ``dask.distributed`` scheduler, whose workers
+        render instead of local processes. They must see `out` under the same path.
 
     Returns
     -------
@@ -92,10 +90,10 @@ def synthesize(
     Raises
     ------
     DatasetError
-        For impossible values, when `out` holds something else, and when a worker
-        process is killed.
+        For values out of range, if `out` holds other data, or if a worker process is
+        killed.
     OSError
-        When a file cannot be written, e.g. on a full disk; nothing half-written stays.
+        If a file cannot be written, e.g. on a full disk; no partial file remains.
     """
     _check_range("subjects", subjects, 1, MAX_SUBJECTS)
     _check_range("images", images, 1, MAX_IMAGES)
@@ -133,7 +131,7 @@ def synthesize(
                 work.append((subject, eye, missing))
     total = subjects * len(EYES) * images
     done = total - sum(len(missing) for _, _, missing in work)
-    folder = out.resolve()  # workers of a cluster have working directories of their own
+    folder = out.resolve()  # cluster workers have their own working directories
     with StageProgress("Synthesizing eyes", total, done) as progress:
         calls = (
             joblib.delayed(_write_identity)(
@@ -152,7 +150,7 @@ def _check_range(name: str, value: int, low: int, high: int) -> None:
 
 
 def _claim(out: Path, parameters: dict) -> None:
-    """Make `out` the folder of the synthesis with `parameters`, or refuse."""
+    """Record `parameters` in `out`; raise if the folder holds anything else."""
     path = out / SYNTHESIS_FILE
     if out.exists() and not out.is_dir():
         raise DatasetError(f"{out} is a file; give a folder for the synthetic eyes.")
@@ -194,7 +192,7 @@ def _write_identity(
     image_format: str,
     cameras: str,
 ) -> int:
-    """Write images of one eye; one job, because they share the costly texture."""
+    """Write all images of one eye, in one job because they share the expensive texture."""
     if not (out / SYNTHESIS_FILE).is_file():
         raise DatasetError(
             f"{out}: a worker process does not see this folder; all machines of a cluster must "
@@ -204,7 +202,7 @@ def _write_identity(
         identity = draw_identity(seed, subject, eye)
         camera = None
         if cameras == "many":
-            face = draw_varied_face(look_generator(seed, subject), identity.face)
+            face = draw_varied_face(appearance_generator(seed, subject), identity.face)
             identity = replace(identity, face=face)
         for sample in samples:
             rng = image_generator(seed, subject, eye, sample)

@@ -1,4 +1,4 @@
-"""Renders one eye image and its ground truth."""
+"""Renders an eye image and its ground truth."""
 
 from dataclasses import dataclass
 
@@ -24,22 +24,22 @@ from iris_tf.synthetic.skin import draw_eyeball, draw_skin
 from iris_tf.synthetic.synthetic_identity import EyeIdentity
 
 _SPOT_LEVEL = 1.6
-_COVERED = 90  # coverage (0..255) from which hair or light hides the iris
+_COVERED = 90  # coverage (0..255) above which hair or light occludes the iris
 
 
 @dataclass(frozen=True)
 class SyntheticEye:
-    """An eye image with its exact ground truth.
+    """A synthetic eye image with its exact ground truth.
 
     Attributes
     ----------
     image : ndarray of shape (height, width), uint8
     pupil, iris : Ellipse
-        Outlines from which the image was drawn.
+        Outlines that the image was rendered from.
     visible : ndarray of shape (height, width), bool
-        The ring between the outlines, minus lids, lashes, highlights, glare and frames.
+        The ring between the outlines minus eyelids, eyelashes, highlights, glare and frames.
     opening : ndarray of shape (height, width), bool
-        Eyeball between the lids, whatever lashes lie over it.
+        Eyeball between the eyelids, including what eyelashes cover.
     """
 
     image: np.ndarray
@@ -60,13 +60,13 @@ def render_eye(
     Parameters
     ----------
     identity : EyeIdentity
-        Whose eye.
+        The eye to render.
     capture : Capture
-        How it is photographed.
+        The capture conditions.
     rng : numpy.random.Generator
-        For what has no name: single hairs, skin grain, sensor noise.
+        For details without a parameter: individual hairs, skin grain, sensor noise.
     camera : Camera, optional
-        Another camera than the plain one of `IMAGE_SHAPE`.
+        Camera model; None for the plain camera of `IMAGE_SHAPE`.
 
     Returns
     -------
@@ -130,7 +130,7 @@ def render_eye(
         if camera.painted_pupil >= 0.0:
             hidden[pupil.mask(camera.shape)] = 0
     ring = iris.mask(image.shape) & ~pupil.mask(image.shape)
-    # What covers the iris is as blurred in the image as everything else.
+    # Occluders are blurred in the image like everything else.
     blurred = cv2.GaussianBlur(hidden, (0, 0), capture.defocus)
     between_lids: np.ndarray = opening > 127
     if covered is not None:
@@ -142,7 +142,7 @@ def render_eye(
 def _blend(
     scene: np.ndarray, coverage: np.ndarray, top: np.ndarray | np.float32, strength: float = 1.0
 ) -> None:
-    """Lay `top` over `scene` in place, as far as `coverage` (uint8) and `strength` say."""
+    """Blend `top` over `scene` in place, with alpha from `coverage` (uint8) and `strength`."""
     alpha = coverage * np.float32(strength / 255.0)
     alpha *= top - scene
     scene += alpha

@@ -1,4 +1,4 @@
-"""Ground truth beside an image: ``<stem>.json`` and ``<stem>_mask.png``."""
+"""Ground truth files of an image: ``<stem>.json`` and ``<stem>_mask.png``."""
 
 import json
 import os
@@ -12,17 +12,17 @@ from iris_tf.imaging.geometry import Ellipse
 from iris_tf.support.errors import DatasetError
 from iris_tf.support.files import write_bytes, write_json
 
-SYNTHESIS_FILE = "synthesis.json"  # at the top of every folder of generated eyes
+SYNTHESIS_FILE = "synthesis.json"  # at the top of every folder of synthetic eyes
 
 
 def mask_path(image_path: str | os.PathLike) -> Path:
-    """Path of the visible-iris mask that belongs to an image."""
+    """Path of the visible iris mask of an image."""
     path = Path(image_path)
     return path.with_name(f"{path.stem}_mask.png")
 
 
 def geometry_path(image_path: str | os.PathLike) -> Path:
-    """Path of the ellipses and parameters that belong to an image."""
+    """Path of the JSON file with ellipses and parameters of an image."""
     return Path(image_path).with_suffix(".json")
 
 
@@ -33,7 +33,7 @@ def write_truth(
     visible: np.ndarray,
     parameters: dict,
 ) -> None:
-    """Write the ground truth of an image beside it, each file whole or not at all.
+    """Write the ground truth of an image next to it, each file atomically.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def write_truth(
     pupil, iris : Ellipse
     visible : ndarray of shape (height, width), bool
     parameters : dict
-        How the image was drawn; JSON values.
+        Rendering parameters; JSON values.
     """
     encoded = cv2.imencode(".png", visible.astype(np.uint8) * 255)[1]
     write_bytes(mask_path(image_path), encoded.tobytes())
@@ -52,7 +52,7 @@ def write_truth(
 
 
 def read_truth(image_path: str | os.PathLike) -> tuple[Ellipse, Ellipse, np.ndarray]:
-    """Read the ground truth that lies beside a synthetic image.
+    """Read the ground truth of a synthetic image.
 
     Parameters
     ----------
@@ -62,14 +62,14 @@ def read_truth(image_path: str | os.PathLike) -> tuple[Ellipse, Ellipse, np.ndar
     Returns
     -------
     pupil, iris : Ellipse
-        Outlines in pixels of the image.
+        Outlines in image pixels.
     visible : ndarray of shape (height, width), bool
-        The visible part of the iris.
+        The visible iris mask.
 
     Raises
     ------
     DatasetError
-        When the image has no (readable) ground truth.
+        If the image has no readable ground truth.
     """
     path = geometry_path(image_path)
     try:

@@ -1,4 +1,4 @@
-"""Lashes and brow: tapered, curved strokes."""
+"""Eyelashes and brow, rendered as tapered, curved strokes."""
 
 import cv2
 import numpy as np
@@ -7,14 +7,14 @@ from iris_tf.synthetic.capture import IMAGE_SHAPE, Capture
 from iris_tf.synthetic.lids import Lids
 from iris_tf.synthetic.synthetic_identity import EyeIdentity
 
-_POINTS = 7  # along one hair
+_POINTS = 7  # per hair
 _FRACTION_BITS = 4
 
 
 def _strokes(
     canvas: np.ndarray, spines: np.ndarray, widths: np.ndarray, coverage: int = 255
 ) -> None:
-    """Fill hairs that taper to a point.
+    """Render hairs that taper to a point.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ def _strokes(
     widths : ndarray of shape (n,)
         Width at the root in pixels.
     coverage : int, optional
-        1..255; less for hair that light shines through.
+        1..255; lower for translucent hair.
     """
     direction = np.gradient(spines, axis=1)
     direction /= np.maximum(np.linalg.norm(direction, axis=2, keepdims=True), 1e-6)
@@ -51,17 +51,17 @@ def _grown(roots: np.ndarray, dx: np.ndarray, dy: np.ndarray, length: np.ndarray
 def _lash_spines(
     roots: np.ndarray, fan: np.ndarray, rise: tuple[np.ndarray, np.ndarray], length: np.ndarray
 ) -> np.ndarray:
-    """Lashes as arcs in space, seen from the front.
+    """Spines of eyelashes: arcs in space, projected to the frontal plane.
 
     Parameters
     ----------
     roots : ndarray of shape (n, 2)
     fan : ndarray of shape (n,)
-        Direction to the side in radians; 0 points at the camera.
+        Sideways direction in radians; 0 points at the camera.
     rise : tuple of ndarray of shape (n,)
-        Angle above the horizontal at the root and at the tip, in radians.
+        Elevation above the horizontal at root and tip, in radians.
     length : ndarray of shape (n,)
-        True length; what points at the camera looks shorter.
+        Length before foreshortening.
 
     Returns
     -------
@@ -79,7 +79,7 @@ def _to_pixels(capture: Capture, spines: np.ndarray) -> np.ndarray:
 def draw_lashes(
     rng: np.random.Generator, identity: EyeIdentity, capture: Capture, lids: Lids
 ) -> np.ndarray:
-    """Draw upper and lower lashes.
+    """Render upper and lower eyelashes.
 
     Parameters
     ----------
@@ -98,10 +98,10 @@ def draw_lashes(
     left, right = lids.corners
     middle, half = (left + right) / 2, (right - left) / 2
 
-    # Roots and their shade merge into a dark line along the lid's edge.
+    # Roots and their shadows merge into a dark line along the eyelid edge.
     u = np.linspace(left + 0.12 * half, right - 0.06 * half, 40)
     line = capture.to_fixed(np.stack([u, lids.upper_rim(u) - 0.02], axis=1))
-    # Where the bare edge shows, single roots do, too, with skin between them.
+    # Where the eyelid margin is visible, individual roots are too, with skin between them.
     merged = int(rng.uniform(0.0, 180.0)) if lids.upper_margin else 150
     cv2.polylines(
         canvas,
@@ -117,10 +117,10 @@ def draw_lashes(
     place = np.sort(rng.uniform(-0.96, 0.98, count)) * (1.0 if identity.eye == "L" else -1.0)
     u = middle + half * place
     roots = np.stack([u, lids.upper_rim(u) + rng.normal(-0.03, 0.03, count)], axis=1)
-    # Lashes stick together in tufts: neighbours lean alike,
+    # Eyelashes form tufts: neighbours lean the same way,
     tuft = np.arange(count) // 4
     fan = 0.95 * place + rng.normal(0.0, 0.20, count // 4 + 1)[tuft] + rng.normal(0, 0.12, count)
-    # and their tips meet.
+    # and their tips converge.
     fan -= 1.2 * (u - np.bincount(tuft, u)[tuft] / np.bincount(tuft)[tuft])
     curl = face.lash_curl + rng.normal(0.0, 0.10, count // 4 + 1)[tuft]
     curl = np.clip(curl + rng.normal(0.0, 0.08, count), 0.0, 1.0)
@@ -159,7 +159,7 @@ def draw_lashes(
 
 
 def draw_strands(rng: np.random.Generator, capture: Capture) -> np.ndarray:
-    """Draw hairs of the head that hang over the eye, from one side of the frame to another.
+    """Render scalp hairs across the eye, from one side of the image to another.
 
     Returns
     -------
@@ -191,7 +191,7 @@ def draw_strands(rng: np.random.Generator, capture: Capture) -> np.ndarray:
 def draw_brow(
     rng: np.random.Generator, identity: EyeIdentity, capture: Capture
 ) -> np.ndarray | None:
-    """Draw the brow, or return None when it lies above the frame.
+    """Render the brow; return None if it lies above the image.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Draws the iris and the pupil from their outlines."""
+"""Renders iris and pupil from their outlines."""
 
 import math
 
@@ -9,18 +9,18 @@ from iris_tf.imaging.geometry import Ellipse
 from iris_tf.synthetic.capture import Capture
 from iris_tf.synthetic.iris_texture import TEXTURE_SHAPE, IrisTexture
 
-_STEPS = 5  # of the fixed-point iteration in `ring_coordinates`; its error is then under 1e-3
+_STEPS = 5  # fixed-point iterations in `ring_coordinates`, for an error under 1e-3
 
 
 def outline_matrix(ellipse: Ellipse) -> np.ndarray:
-    """Matrix M (2, 2) such that ``centre + M @ (cos t, sin t)`` is `Ellipse.points` at t."""
+    """Matrix M (2, 2) with ``centre + M @ (cos t, sin t)`` equal to `Ellipse.points` at t."""
     cos, sin = math.cos(ellipse.angle), math.sin(ellipse.angle)
     turn = np.array([[cos, -sin], [sin, cos]])
     return turn @ np.diag([ellipse.a, ellipse.b]) @ turn.T
 
 
 def outline_distance(ellipse: Ellipse, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Signed distance from an outline in pixels, negative inside; exact on the outline.
+    """Approximate signed distance to an outline in pixels: negative inside, exact on the outline.
 
     Parameters
     ----------
@@ -43,9 +43,9 @@ def outline_distance(ellipse: Ellipse, x: np.ndarray, y: np.ndarray) -> np.ndarr
 def ring_coordinates(
     pupil: Ellipse, iris: Ellipse, x: np.ndarray, y: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Rubber-sheet coordinates: inverse of blending the two outlines point by point.
+    """Rubber-sheet coordinates of pixels: the inverse of interpolating between the outlines.
 
-    The sheet maps (depth, t) to ``(1 - depth) * pupil(t) + depth * iris(t)``,
+    The rubber sheet maps (depth, t) to ``(1 - depth) * pupil(t) + depth * iris(t)``,
     with t the angle of `Ellipse.points`.
 
     Parameters
@@ -57,7 +57,7 @@ def ring_coordinates(
     Returns
     -------
     depth : ndarray of shape (n, m), float32
-        0 on the pupil's outline, 1 on the limbus; beyond these outside the ring.
+        0 at the pupil boundary, 1 at the limbus; below 0 or above 1 outside the ring.
     angle : ndarray of shape (n, m), float32
         t in radians, 0..2*pi.
     """
@@ -76,23 +76,23 @@ def ring_coordinates(
         v = (m00 * dy - m01 * dx) / determinant
         s = cv2.magnitude(u, v)
         radius = np.float32(pupil.radius) + width * depth
-        # Far inside the pupil the sheet folds over; nothing is drawn there.
+        # Deep inside the pupil the mapping folds over; nothing is rendered there.
         depth = np.clip(depth + (s - 1.0) * radius / width, -0.3, 1.6)
     return depth, cv2.phase(u, v)
 
 
 def _stretched(depth: np.ndarray, ratio: float) -> np.ndarray:
-    """Texture row (0..1) at a depth of the ring: not quite linear in dilation.
+    """Texture row (0..1) at a depth of the ring; deformation is not linear in dilation.
 
-    A narrow pupil stretches the inner zone more than the outer, a wide one
-    presses it together, as the sphincter lies around the pupil.
+    The sphincter surrounds the pupil, so constriction stretches the inner zone more than the
+    outer zone, and dilation compresses it more.
     """
     bend = np.float32(0.9 * (ratio - 0.42))
     return depth + bend * depth * (1.0 - depth)
 
 
 def _scaled_texture(texture: IrisTexture, ring: float, circumference: float) -> np.ndarray:
-    """Pattern shrunk to the ring's size in pixels, so that sampling it does not alias."""
+    """Pattern downscaled to the size of the ring in pixels, to avoid aliasing."""
     rows = int(np.clip(round(ring), 12, TEXTURE_SHAPE[0]))
     columns = int(np.clip(round(circumference), 96, TEXTURE_SHAPE[1]))
     if (rows, columns) == TEXTURE_SHAPE:
@@ -101,11 +101,11 @@ def _scaled_texture(texture: IrisTexture, ring: float, circumference: float) -> 
 
 
 def _sample(texture: np.ndarray, row: np.ndarray, angle: np.ndarray) -> np.ndarray:
-    """Texture values at rows 0..1 and angles in radians, cubic, without a seam."""
+    """Sample the texture at rows 0..1 and angles in radians: cubic, periodic in the angle."""
     rows, columns = texture.shape
     margin = 4
     padded = cv2.copyMakeBorder(texture, 0, 0, margin, margin, cv2.BORDER_WRAP)
-    # Column k holds the angles around (k + 0.5) * 2 * pi / columns.
+    # Column k is centred on the angle (k + 0.5) * 2 * pi / columns.
     turn = np.mod(angle, np.float32(2 * np.pi)) * np.float32(columns / (2 * np.pi))
     map_x = turn + np.float32(margin - 0.5)
     map_y = row * np.float32(rows) - np.float32(0.5)
@@ -115,7 +115,7 @@ def _sample(texture: np.ndarray, row: np.ndarray, angle: np.ndarray) -> np.ndarr
 def draw_iris(
     canvas: np.ndarray, texture: IrisTexture, pupil: Ellipse, iris: Ellipse, capture: Capture
 ) -> None:
-    """Draw iris and pupil over the sclera that `canvas` holds.
+    """Render iris and pupil over the sclera in `canvas`.
 
     Parameters
     ----------
@@ -123,17 +123,17 @@ def draw_iris(
         Reflectance; changed in place.
     texture : IrisTexture
     pupil, iris : Ellipse
-        Outlines; the limbus is a soft step centred on its outline.
+        Outlines; the limbus is a soft edge centred on its outline.
     capture : Capture
     """
     height, width = canvas.shape
-    limbus = capture.limbus_width * capture.iris_radius + 1.0  # half width of the soft step
+    limbus = capture.limbus_width * capture.iris_radius + 1.0  # half width of the soft edge
     reach = capture.iris_radius + limbus + 2
     left, right = max(int(iris.x - reach), 0), min(int(iris.x + reach) + 2, width)
     top, bottom = max(int(iris.y - reach), 0), min(int(iris.y + reach) + 2, height)
     view = canvas[top:bottom, left:right]
 
-    # The sheet is smooth: solve it at every second pixel and interpolate.
+    # The mapping is smooth: it is solved at every second pixel and interpolated.
     shape = ((bottom - top + 1) // 2, (right - left + 1) // 2)
     coarse_x = np.broadcast_to(left + 0.5 + 2 * np.arange(shape[1], dtype=np.float32), shape)
     coarse_y = np.broadcast_to(
@@ -155,7 +155,7 @@ def draw_iris(
         _stretched(np.clip(depth, 0.0, 1.0), capture.pupil_ratio),
         angle,
     )
-    # The limbus darkens the outer iris, the sphincter's rim the innermost one.
+    # The outer iris darkens towards the limbus, the innermost at the sphincter rim.
     edge = np.clip((depth - 0.72) / 0.28, 0.0, 1.0)
     shade = 1.0 - 0.22 * edge * edge * (3.0 - 2.0 * edge)
     level = np.float32(texture.level * capture.iris_gain)
@@ -171,7 +171,7 @@ def draw_iris(
 
 
 def draw_lens_edge(canvas: np.ndarray, iris: Ellipse, capture: Capture, level: float) -> None:
-    """Draw the edge of a soft contact lens over sclera and iris.
+    """Render the edge of a soft contact lens over sclera and iris.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The texture that makes an iris an identity: fibres, collarette, crypts and furrows."""
+"""The identity-specific iris texture: fibres, collarette, crypts and furrows."""
 
 from dataclasses import dataclass
 
@@ -7,38 +7,38 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 TEXTURE_SHAPE = (96, 768)
-"""Rows from pupil to limbus, columns around the eye from the image's +x towards +y."""
+"""Rows run from pupil to limbus; columns run around the pupil from +x towards +y."""
 
 CONTRASTS = (0.02, 0.28)
-"""Standard deviation of the relative pattern, from dark and featureless to rich."""
+"""Range of the standard deviation of the pattern, from dark and featureless to rich irises."""
 
-# Layers of filtered noise: radial sigma, angular sigma (both in pixels of a
-# 64x512 texture) and amplitude. Real near-infrared irises are finer around the
-# eye and far less drawn out along the radius than "radial fibres" suggests.
+# Layers of filtered noise: radial sigma, angular sigma (both in pixels of a 64x512 texture) and
+# amplitude. Real near-infrared irises have finer angular detail and are far less elongated along
+# the radius than the term "radial fibres" suggests.
 _GRAIN_LAYERS = ((1.6, 1.8, 1.3), (1.2, 2.2, 1.1), (1.2, 1.2, 0.9), (0.7, 0.6, 0.8))
 _FIBRE_LAYERS = ((6.0, 1.6, 0.5), (2.0, 4.0, 0.4), (3.0, 1.6, 0.9))
 _DASH_LAYER = (2.0, 0.9)
 _BLOTCH_LAYER = (5.0, 14.0)
 _LAYER_SCALE = TEXTURE_SHAPE[0] / 64
-_DARK_SHARE = 0.55  # of varied textures
-_CRISP_FROM = 0.035  # cycles a texture pixel: 27 around the eye
+_DARK_SHARE = 0.55  # of varied textures have a dark stroma
+_CRISP_FROM = 0.035  # cycles per texture pixel: 27 cycles per turn
 _CRISPNESS, _CRISPNESS_DARK = (0.0, 1.8), (0.0, 0.7)
 _DASHING, _DASHING_DARK = (0.5, 1.7), (0.0, 0.8)  # amplitude of dashes within the collarette
 
 
 @dataclass(frozen=True)
 class IrisTexture:
-    """What an iris looks like, whatever its pupil and its camera do.
+    """The appearance of an iris, independent of pupil dilation and camera.
 
     Attributes
     ----------
     pattern : ndarray of shape `TEXTURE_SHAPE`, float32
-        Relative deviation from the mean reflectance, zero mean; the last
-        column is the first one's neighbour.
+        Relative deviation from the mean reflectance, zero mean; periodic
+        along the columns.
     level : float
         Mean reflectance of the iris, 0..1.
     contrast : float
-        Standard deviation of `pattern` before its extremes are clipped, within `CONTRASTS`.
+        Standard deviation of `pattern` before clipping of extremes, within `CONTRASTS`.
     """
 
     pattern: np.ndarray
@@ -47,13 +47,13 @@ class IrisTexture:
 
 
 def wrapped_noise(rng: np.random.Generator, radial: float, angular: float) -> np.ndarray:
-    """Gaussian noise of unit variance, smoothed, without a seam at angle zero.
+    """Smoothed Gaussian noise of unit variance, periodic in the angle.
 
     Parameters
     ----------
     rng : numpy.random.Generator
     radial, angular : float
-        Sigmas of the smoothing along rows' and columns' direction, in texture pixels.
+        Smoothing sigmas along the radius and around it, in texture pixels.
 
     Returns
     -------
@@ -69,7 +69,7 @@ def wrapped_noise(rng: np.random.Generator, radial: float, angular: float) -> np
 
 
 def _ring_noise(rng: np.random.Generator, sigma: float) -> np.ndarray:
-    """One value per angle: smooth periodic noise of unit variance, float32 (columns,)."""
+    """Smooth periodic noise of unit variance, one value per angle: float32 (columns,)."""
     columns = TEXTURE_SHAPE[1]
     frequency = np.fft.rfftfreq(columns, 1.0 / columns)
     gain = np.exp(-0.5 * (frequency * sigma * 2 * np.pi / columns) ** 2)
@@ -82,7 +82,7 @@ def _ring_noise(rng: np.random.Generator, sigma: float) -> np.ndarray:
 def _bent(
     pattern: np.ndarray, rng: np.random.Generator, sideways: float, inwards: float
 ) -> np.ndarray:
-    """Pattern with smooth displacements of so many pixels (standard deviation) along each axis."""
+    """Warp a pattern by smooth random displacements; standard deviation per axis in pixels."""
     rows, columns = TEXTURE_SHAPE
     margin = 20
     padded = cv2.copyMakeBorder(pattern, 0, 0, margin, margin, cv2.BORDER_WRAP)
@@ -96,7 +96,7 @@ def _bent(
 def _layers(
     rng: np.random.Generator, style: np.random.Generator, layers: tuple, spread: float
 ) -> np.ndarray:
-    """Sum of noise layers, their amplitudes varied by up to `spread`, of unit variance."""
+    """Sum of noise layers, with unit variance; amplitudes vary randomly by up to `spread`."""
     total = np.zeros(TEXTURE_SHAPE, np.float32)
     for radial, angular, amplitude in layers:
         total += np.float32(amplitude * style.uniform(1 - spread, 1 + spread)) * wrapped_noise(
@@ -113,7 +113,7 @@ def _stamp(
     wall: np.ndarray,
     corners: np.ndarray,
 ) -> None:
-    """Press pits with raised walls into `pattern`.
+    """Stamp dark pits with bright walls into `pattern`.
 
     Parameters
     ----------
@@ -122,12 +122,12 @@ def _stamp(
     centres : ndarray of shape (n, 2)
         Row and column.
     sizes : ndarray of shape (n, 2)
-        Half length along the radius and half width around it, in texture pixels.
+        Half length along the radius and half width across it, in texture pixels.
     floor, wall : ndarray of shape (n,)
-        How dark the pit and how bright its wall is.
+        Darkness of the pit and brightness of its wall.
     corners : ndarray of shape (n,)
-        0 gives an oval; larger numbers a lens that points along the radius,
-        because the walls of a crypt are fibres.
+        0 gives an oval. Larger values give a lens shape pointed along the radius, because
+        the walls of a crypt are fibres.
     """
     rows, columns = TEXTURE_SHAPE
     for (row, column), (long, wide), dark, bright, pointed in zip(
@@ -149,7 +149,7 @@ def _stamp(
 def _pits(
     pattern: np.ndarray, rng: np.random.Generator, count: int, collarette: np.ndarray
 ) -> None:
-    """Stamp small dark pits, densest around the collarette."""
+    """Stamp small dark pits, most densely around the collarette."""
     rows, columns = TEXTURE_SHAPE
     angle = rng.uniform(0, columns, count)
     depth = collarette[angle.astype(int)] + rng.normal(0.0, 0.05, count)
@@ -174,7 +174,7 @@ def _crypts(
     collarette: np.ndarray,
     dashes: np.ndarray,
 ) -> None:
-    """Stamp large cells with bright walls outside the collarette, torn open inside."""
+    """Stamp crypts outside the collarette: dark cells with bright walls and exposed fibres."""
     rows, columns = TEXTURE_SHAPE
     cells = np.zeros(TEXTURE_SHAPE, np.float32)
     angle = rng.uniform(0, columns, count)
@@ -195,22 +195,22 @@ def _crypts(
 
 @dataclass(frozen=True)
 class _Arcs:
-    """A kind of dark arcs around the pupil, each with a bright border on the outside.
+    """A class of dark arcs around the pupil, each with a bright outer border.
 
-    Lengths along the radius are shares of the ring, those around the eye columns.
+    Radial lengths are fractions of the ring; angular lengths are in columns.
     """
 
     place: tuple[float, float]
     bend: float
-    smoothness: float  # of the bends
-    length: float  # about, of what is shown of one
-    presence: tuple[float, float]  # the less, the more of the circle is left out
+    smoothness: float  # of the undulation
+    length: float  # approximate length of the visible sections
+    presence: tuple[float, float]  # lower values leave larger gaps in the circle
     width: tuple[float, float]
-    border: float  # how bright
-    border_at: float  # widths away
+    border: float  # its brightness
+    border_at: float  # its distance in widths
 
     def draw(self, rng: np.random.Generator, count: int, t: np.ndarray) -> np.ndarray:
-        """Sum of `count` arcs; `t` is the depth 0..1 of each row."""
+        """Sum of `count` random arcs; `t` is the depth 0..1 of each row."""
         total = np.zeros(TEXTURE_SHAPE, np.float32)
         for _ in range(count):
             centre = rng.uniform(*self.place) + self.bend * _ring_noise(rng, self.smoothness)
@@ -224,13 +224,13 @@ class _Arcs:
         return total
 
 
-# Contraction furrows of the outer half, and the thin arcs all over a dark iris.
+# Contraction furrows of the outer half, and thin arcs across the whole of a dark iris.
 _FURROWS = _Arcs((0.48, 0.94), 0.012, 40.0, 60.0, (-0.6, 0.8), (0.010, 0.022), 0.5, 2.2)
 _THIN_ARCS = _Arcs((0.3, 0.97), 0.008, 30.0, 30.0, (-1.2, 0.2), (0.008, 0.016), 0.6, 2.0)
 
 
 def _web(rng: np.random.Generator, style: np.random.Generator) -> np.ndarray:
-    """Nets of bright fibres around dark meshes: the zero lines of noise, of unit variance."""
+    """Nets of bright fibres around dark meshes (zero crossings of noise), with unit variance."""
     total = np.zeros(TEXTURE_SHAPE, np.float32)
     for _ in range(int(style.integers(1, 4))):
         angular = style.uniform(1.2, 4.5)
@@ -245,7 +245,7 @@ def _web(rng: np.random.Generator, style: np.random.Generator) -> np.ndarray:
 def _varied_stroma(
     rng: np.random.Generator, style: np.random.Generator, usual: np.ndarray
 ) -> np.ndarray:
-    """Mix the usual stroma with a web and with noise of any scale and direction."""
+    """Mix the usual stroma with a web and with noise of random scale and orientation."""
     own = wrapped_noise(rng, *np.exp(style.normal(np.log((2.5, 1.8)), (0.7, 0.5))))
     shares = np.sqrt(style.dirichlet((1.0, 1.2, 0.6))).astype(np.float32)
     mixed = shares[0] * usual / usual.std() + shares[1] * _web(rng, style) + shares[2] * own
@@ -253,9 +253,9 @@ def _varied_stroma(
 
 
 def _clouds(rng: np.random.Generator, slope: float, drawn_out: float) -> np.ndarray:
-    """Noise of all scales at once, of unit variance: amplitudes fall with frequency ** `slope`.
+    """Multi-scale noise of unit variance: amplitude falls with frequency ** `slope`.
 
-    `drawn_out` is how much longer it is along the radius than around the eye.
+    `drawn_out` is its elongation: scale along the radius over scale around it.
     """
     rows, columns = TEXTURE_SHAPE
     radial = np.fft.fftfreq(2 * rows)[:, None] * drawn_out
@@ -268,10 +268,10 @@ def _clouds(rng: np.random.Generator, slope: float, drawn_out: float) -> np.ndar
 
 
 def _cells(rng: np.random.Generator, size: float, drawn_out: float, wall: float) -> np.ndarray:
-    """Net of bright walls (1) around dark cells (about 0) of some `size` in texture pixels.
+    """Net of bright walls (1) around dark cells (about 0) of a `size` in texture pixels.
 
-    Worley's cellular noise (1996): a wall is where the two nearest of random points are
-    equally far. `drawn_out` is how much longer cells are along the radius.
+    Worley's cellular noise (1996): a wall lies where the two nearest random points are
+    equidistant. `drawn_out` is the elongation of the cells along the radius.
     """
     rows, columns = TEXTURE_SHAPE
     count = int(rows * columns / (size * size * drawn_out)) + 2
@@ -287,10 +287,10 @@ def _cells(rng: np.random.Generator, size: float, drawn_out: float, wall: float)
 def _dark_stroma(
     rng: np.random.Generator, style: np.random.Generator, t: np.ndarray, collarette: np.ndarray
 ) -> np.ndarray:
-    """Stroma of a dark iris, as near-infrared light shows it, of about unit variance.
+    """Stroma of a dark iris in near-infrared light, with about unit variance.
 
-    Clouds all over; beads of short fibres from the pupil to the collarette, where crypts
-    with bright walls lie in groups; thin arcs around the eye.
+    It has clouds everywhere, rows of short fibres from the pupil to the collarette, groups of
+    crypts with bright walls at the collarette, and thin arcs around the pupil.
     """
     inside = 1.0 / (1.0 + np.exp((t - collarette) / np.float32(style.uniform(0.015, 0.04))))
     pattern = style.uniform(0.6, 1.3) * _clouds(
@@ -300,7 +300,7 @@ def _dark_stroma(
     beads = wrapped_noise(rng, angular * style.uniform(1.0, 3.0), angular)
     pattern += style.uniform(0.4, 1.3) * inside * beads
 
-    # Crypts come in groups beside the collarette; elsewhere there is one now and then.
+    # Crypts form groups next to the collarette; elsewhere they are isolated and rare.
     size = style.uniform(9.0, 24.0)
     band = np.exp(-np.square((t - collarette - 0.04) / np.float32(style.uniform(0.06, 0.2))))
     groups = wrapped_noise(rng, 8.0, style.uniform(10.0, 30.0))
@@ -314,9 +314,9 @@ def _dark_stroma(
 
 
 def _crisper(pattern: np.ndarray, strength: float) -> np.ndarray:
-    """Raise fine detail over coarse: amplitudes times ``(1 + (f / f0)**2) ** (strength / 2)``."""
+    """Emphasise high frequencies: amplitudes times ``(1 + (f / f0)**2) ** (strength / 2)``."""
     rows, columns = TEXTURE_SHAPE
-    mirrored = np.concatenate([pattern, pattern[::-1]])  # pupil and limbus are no neighbours
+    mirrored = np.concatenate([pattern, pattern[::-1]])  # not periodic along the radius
     radial = np.fft.fftfreq(2 * rows)[:, None]
     angular = np.fft.rfftfreq(columns)[None, :]
     gain = (1.0 + (radial**2 + angular**2) / _CRISP_FROM**2) ** (strength / 2)
@@ -327,18 +327,18 @@ def _crisper(pattern: np.ndarray, strength: float) -> np.ndarray:
 def draw_texture(
     rng: np.random.Generator, varied: bool = False, style: np.random.Generator | None = None
 ) -> IrisTexture:
-    """Draw the iris of a new identity.
+    """Sample the iris texture of a new identity.
 
     Parameters
     ----------
     rng : numpy.random.Generator
-        Its state alone decides the texture.
+        Its state alone determines the texture.
     varied : bool, optional
-        Draw from a wider range of structures than one population has.
+        Sample from a wider range of structures than in one population.
     style : numpy.random.Generator, optional
-        What irises of one population have in common (contrast, density, how coarse and
-        how fibrous, where the collarette lies) is drawn from here: two textures whose
-        styles have the same state differ in detail only. None: from `rng`.
+        Source of what irises of one population share: contrast, density, coarseness,
+        fibrousness and position of the collarette. Two textures whose style generators have
+        the same state differ only in detail. None: `rng`.
 
     Returns
     -------
@@ -347,7 +347,7 @@ def draw_texture(
     rows = TEXTURE_SHAPE[0]
     style = rng if style is None else style
     contrast = float(np.clip(style.lognormal(np.log(0.155), 0.42), *CONTRASTS))
-    # Rich irises are bright and open-worked, dark ones smooth and velvety.
+    # Irises with rich structure are bright with an open stroma; dark ones are smooth.
     richness = float(np.clip((contrast - 0.02) / 0.20 + style.normal(0.0, 0.25), 0.0, 1.0))
     level = float(np.clip(style.normal(0.38 + 0.07 * richness, 0.04), 0.26, 0.56))
 
@@ -364,8 +364,8 @@ def draw_texture(
     dashes = -1.8 * np.maximum(
         wrapped_noise(rng, _DASH_LAYER[0] * _LAYER_SCALE, _DASH_LAYER[1] * _LAYER_SCALE) - 0.2, 0.0
     )
-    # The zone around the pupil is dense; beyond the collarette some irises are
-    # nearly plain and others a web of fibres.
+    # The pupillary zone is dense; beyond the collarette some irises are nearly plain, others a
+    # web of fibres.
     outer = style.uniform(0.25, 0.9)
     fibrous = style.uniform(0.0, 1.0) * style.uniform(0.2, 1.0)
     stroma = (1.0 - fibrous) * grain + fibrous * fibres
@@ -386,7 +386,7 @@ def draw_texture(
     pattern = np.ascontiguousarray(pattern, np.float32)
     _crypts(pattern, rng, int(rng.poisson(2 + 26 * richness)), collarette, dashes)
     _pits(pattern, rng, int(rng.poisson(style.uniform(30, 60 + 120 * richness))), collarette)
-    # Nothing in an iris is straight or round.
+    # No structure in an iris is exactly straight or round.
     pattern = _bent(pattern, rng, style.uniform(2.0, 4.0), style.uniform(1.0, 2.0))
     ridge = np.exp(-np.square((t - collarette) / style.uniform(0.02, 0.04)))
     pattern += style.uniform(0.0, 0.9) * ridge + rng.normal(0.0, 0.3) * inside
@@ -398,7 +398,7 @@ def draw_texture(
         grain = wrapped_noise(rng, *style.uniform(0.7, 1.8, 2))
         pattern += np.float32(style.uniform(0.1, 0.5) * pattern.std()) * grain
 
-    # Texture fades towards the limbus, where the stroma thins out.
+    # Contrast decreases towards the limbus, where the stroma thins out.
     pattern *= np.interp(t, [0.0, 0.5, 0.85, 1.0], [1.0, 1.0, 0.8, 0.55]).astype(np.float32)
     pattern -= pattern.mean()
     pattern *= np.float32(contrast / float(pattern.std()))

@@ -1,4 +1,4 @@
-"""The lids' bare edges: the band between eyeball and lashes, and the line where both touch."""
+"""Eyelid margins: the bare band between eyeball and eyelashes, and its dark line of contact."""
 
 import cv2
 import numpy as np
@@ -8,16 +8,16 @@ from iris_tf.synthetic.lids import Lids
 from iris_tf.synthetic.skin import grain
 from iris_tf.synthetic.synthetic_identity import EyeIdentity
 
-_POINTS = 60  # along a lid
+_POINTS = 60  # per eyelid
 
 
 def draw_margins(
     rng: np.random.Generator, identity: EyeIdentity, capture: Capture, lids: Lids
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draw the bands between the eyeball and the lashes of both lids.
+    """Render the margins of both eyelids, between eyeball and eyelashes.
 
-    They are smooth and as grey as many an iris, and lashes begin beyond them: who takes
-    lashes for the lid's edge takes them for iris.
+    Margins are smooth, have the grey level of many irises, and lie inside the eyelashes: a
+    segmenter that takes the eyelashes for the eyelid edge labels margins as iris.
 
     Returns
     -------
@@ -36,7 +36,7 @@ def draw_margins(
 
 
 def draw_margin_lines(rng: np.random.Generator, capture: Capture, lids: Lids) -> np.ndarray:
-    """Draw the dark lines along the eyeball under both lids, and along the lower bare edge.
+    """Render the dark lines where the eyelids meet the eyeball, and along the lower margin.
 
     Returns
     -------

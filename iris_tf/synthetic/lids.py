@@ -1,4 +1,4 @@
-"""The lids' edges: curves between the corners of the eye, in the socket's frame."""
+"""Eyelid edges: curves between the corners of the eye, in the socket frame."""
 
 from dataclasses import dataclass
 
@@ -7,25 +7,24 @@ import numpy as np
 from iris_tf.synthetic.capture import Capture
 from iris_tf.synthetic.synthetic_identity import EyeIdentity
 
-_REACH = 9.0  # the curves are tabulated this far to both sides, in iris radii
+_REACH = 9.0  # range of the tabulated curves to either side, in iris radii
 _TABLE = np.linspace(-_REACH, _REACH, 721)
 
 
 @dataclass(frozen=True)
 class Lids:
-    """Heights of both lid edges as functions of the horizontal place.
+    """Heights of both eyelid edges as functions of the horizontal position.
 
-    Lengths are iris radii in the socket's frame: u to the right, v down,
-    before the head's roll.
+    Lengths are in iris radii in the socket frame, before head roll: u to the right, v down.
 
     Attributes
     ----------
     corners : tuple of float
-        u of the left and of the right corner.
+        u of the left and the right corner.
     upper_edge, lower_edge : ndarray of shape (721,), float32
-        v of the edges, tabulated; outside the corners both run along the closed crease.
+        Tabulated v of the edges; outside the corners both follow the closed crease.
     upper_margin, lower_margin : float
-        Widths of the lids' bare edges in the middle.
+        Widths of the eyelid margins at the centre.
     """
 
     corners: tuple[float, float]
@@ -35,29 +34,29 @@ class Lids:
     lower_margin: float
 
     def upper(self, u: np.ndarray) -> np.ndarray:
-        """V of the upper lid's edge at `u`, of the same shape, float32."""
+        """Return v of the upper eyelid edge at `u`, of the same shape, float32."""
         return np.interp(u, _TABLE, self.upper_edge).astype(np.float32)
 
     def lower(self, u: np.ndarray) -> np.ndarray:
-        """V of the lower lid's edge at `u`, of the same shape, float32."""
+        """Return v of the lower eyelid edge at `u`, of the same shape, float32."""
         return np.interp(u, _TABLE, self.lower_edge).astype(np.float32)
 
     def upper_rim(self, u: np.ndarray) -> np.ndarray:
-        """V where the upper lid's bare edge ends and its lashes begin."""
+        """Return v where the upper eyelid margin ends and the eyelashes begin."""
         return self.upper(u) - self.upper_margin * self._towards_middle(u)
 
     def lower_rim(self, u: np.ndarray) -> np.ndarray:
-        """V where the lower lid's bare edge ends."""
+        """Return v where the lower eyelid margin ends."""
         return self.lower(u) + self.lower_margin * self._towards_middle(u)
 
     def _towards_middle(self, u: np.ndarray) -> np.ndarray:
-        """0 at the corners and beyond, 1 in the middle."""
+        """Weight that is 1 at the centre and 0 at and beyond the corners."""
         left, right = self.corners
         place = (2.0 * u - left - right) / (right - left)
         return np.sqrt(np.clip(1.0 - np.square(place), 0.0, 1.0)).astype(np.float32)
 
     def opening(self) -> np.ndarray:
-        """Outline of the visible eyeball, a polygon (n, 2) of u and v."""
+        """Outline of the visible eyeball: polygon (n, 2) of u and v."""
         u = np.linspace(self.corners[0], self.corners[1], 90)
         return np.concatenate(
             [np.stack([u, self.upper(u)], 1), np.stack([u, self.lower(u)], 1)[::-1]]
@@ -65,12 +64,12 @@ class Lids:
 
 
 def draw_lids(rng: np.random.Generator, identity: EyeIdentity, capture: Capture) -> Lids:
-    """Draw the edges of the lids, so high and so low as `capture` says.
+    """Sample the eyelid edges, at the openings given by `capture`.
 
     Parameters
     ----------
     rng : numpy.random.Generator
-        For small irregularities of the curves.
+        For small irregularities of the edges.
     identity : EyeIdentity
     capture : Capture
 
@@ -94,15 +93,15 @@ def draw_lids(rng: np.random.Generator, identity: EyeIdentity, capture: Capture)
     crease += (0.25 - slope) * before + (0.25 + slope) * beyond
 
     place = np.clip((_TABLE - left) / (right - left) * 2.0 - 1.0, -1.0, 1.0)
-    # Towards the nose the opening narrows to the slit that holds the caruncle.
+    # Towards the nose the opening narrows to the slit with the caruncle.
     slit = np.clip((place + 1.0 if nasal_left else 1.0 - place) / rng.uniform(0.16, 0.30), 0.0, 1.0)
     slit = 0.25 + 0.75 * slit * slit * (3.0 - 2.0 * slit)
-    # The upper arch is highest a little towards the nose, the lower one away from it.
+    # The apex of the upper arch lies slightly towards the nose, that of the lower away from it.
     lean = -0.10 if nasal_left else 0.10
     upper_arch = _arch(place, lean + rng.normal(0.0, 0.04), rng.uniform(1.9, 2.5)) * slit
     lower_arch = _arch(place, -lean + rng.normal(0.0, 0.04), rng.uniform(2.0, 2.8)) * slit
     middle = int(np.argmin(np.abs(_TABLE)))
-    # Lids follow the eye up and down.
+    # The eyelids follow vertical gaze.
     gaze = 0.6 * float(np.sin(capture.gaze_y))
     upper = crease - upper_arch / upper_arch[middle] * (
         crease[middle] + capture.upper_opening - gaze
@@ -122,6 +121,6 @@ def draw_lids(rng: np.random.Generator, identity: EyeIdentity, capture: Capture)
 
 
 def _arch(place: np.ndarray, lean: float, power: float) -> np.ndarray:
-    """Arch over -1..1 that is 0 at both ends and highest at `lean`."""
+    """Arch over -1..1: 0 at both ends, maximal at `lean`."""
     moved = np.where(place < lean, (place - lean) / (1.0 + lean), (place - lean) / (1.0 - lean))
     return 1.0 - np.abs(np.clip(moved, -1.0, 1.0)) ** power

@@ -1,4 +1,4 @@
-"""Light and camera: reflections, glasses, blur, sensor."""
+"""Optics and exposure: reflections, glasses, blur, sensor noise."""
 
 import math
 
@@ -10,16 +10,16 @@ from iris_tf.synthetic.capture import IMAGE_SHAPE, Capture
 from iris_tf.synthetic.lids import Lids
 
 _WHITE = 250.0  # grey level of reflectance 1 at gain 1
-_SHARPENING_SIGMA = 1.3  # of the unsharp mask in a camera, in pixels
+_SHARPENING_SIGMA = 1.3  # of the unsharp mask in the camera, in pixels
 
 
 def _led_places(rng: np.random.Generator, pattern: str) -> np.ndarray:
-    """Centres of the spots around the pattern's middle, in iris radii (n, 2)."""
+    """Positions of the LED reflections relative to the pattern centre, in iris radii (n, 2)."""
     if pattern == "pair":
         return np.array([[-0.13, 0.0], [0.13, 0.0]])
     if pattern == "eight":
         columns = np.linspace(-0.21, 0.21, 4)
-        # Two rows bent towards a ring.
+        # Two rows, curved towards a ring.
         bow = 0.035 * np.array([-1.0, 1.0, 1.0, -1.0])
         upper = np.stack([columns, -0.12 - bow], axis=1)
         return np.concatenate([upper, upper * (1.0, -1.0)])
@@ -46,7 +46,7 @@ def _disc(canvas: np.ndarray, x: float, y: float, a: float, b: float, angle: flo
 
 
 def draw_highlights(rng: np.random.Generator, capture: Capture, iris: Ellipse) -> np.ndarray:
-    """Draw the LEDs' mirror images on the cornea.
+    """Render the corneal reflections of the LEDs.
 
     Returns
     -------
@@ -67,9 +67,9 @@ def draw_highlights(rng: np.random.Generator, capture: Capture, iris: Ellipse) -
 
 
 def draw_glints(rng: np.random.Generator, capture: Capture, lids: Lids, canvas: np.ndarray) -> None:
-    """Add the sparkle of wet lid margins and of oily skin to `canvas` (uint8 coverage)."""
+    """Add specular glints of wet eyelid margins and oily skin to `canvas` (uint8 coverage)."""
     if rng.random() < 0.6:
-        # The tear film along the lower lid mirrors the LEDs a second time, drawn wide.
+        # The tear film along the lower eyelid reflects the LEDs again, stretched horizontally.
         count = int(rng.integers(1, 4))
         u = rng.normal(capture.led_x, 0.10, count)
         v = lids.lower(u) + rng.uniform(-0.05, 0.03)
@@ -97,7 +97,7 @@ def _draw_wide_glints(
     lengths: tuple[float, float],
     thickest: float,
 ) -> None:
-    """Add glints along the lids at `places` (n, 2); sizes in iris radii."""
+    """Add elongated glints at `places` (n, 2); sizes in iris radii."""
     radius = capture.iris_radius
     for x, y in capture.to_image(places):
         a, b = radius * rng.uniform(*lengths), radius * rng.uniform(0.008, thickest)
@@ -105,7 +105,7 @@ def _draw_wide_glints(
 
 
 def draw_glare(rng: np.random.Generator, capture: Capture) -> np.ndarray:
-    """Draw the light's reflections in the lenses of glasses.
+    """Render reflections of the light source in the lenses of glasses.
 
     Returns
     -------
@@ -116,7 +116,7 @@ def draw_glare(rng: np.random.Generator, capture: Capture) -> np.ndarray:
     radius = capture.iris_radius
     strength = rng.uniform(0.55, 1.0)
     for _ in range(capture.glare_spots):
-        # Most reflections fall beside the iris: the camera's user moves until they do.
+        # Most reflections miss the iris, because operators reposition the camera until they do.
         x = capture.socket_x + radius * rng.normal(0.0, 1.5)
         y = capture.socket_y + radius * rng.normal(0.0, 1.0)
         size = radius * rng.uniform(0.05, 0.09 if capture.led_pattern == "eight" else 0.22)
@@ -127,7 +127,7 @@ def draw_glare(rng: np.random.Generator, capture: Capture) -> np.ndarray:
     if not capture.glare_spots:
         return canvas
     core = cv2.GaussianBlur(canvas, (0, 0), 0.02 * radius + 0.5)
-    # The halo is soft: a quarter of the size is enough.
+    # The halo is smooth, so a quarter of the resolution suffices.
     height, width = IMAGE_SHAPE
     small = cv2.resize(canvas, (width // 4, height // 4), interpolation=cv2.INTER_AREA)
     halo = cv2.GaussianBlur(small, (0, 0), 0.03 * radius)
@@ -136,7 +136,7 @@ def draw_glare(rng: np.random.Generator, capture: Capture) -> np.ndarray:
 
 
 def draw_frame(rng: np.random.Generator, capture: Capture) -> np.ndarray:
-    """Draw the rim of the glasses, out of focus.
+    """Render the frame of the glasses, out of focus.
 
     Returns
     -------
@@ -146,7 +146,7 @@ def draw_frame(rng: np.random.Generator, capture: Capture) -> np.ndarray:
     canvas = np.zeros(IMAGE_SHAPE, np.uint8)
     half_width, half_height = rng.uniform(3.4, 5.0), rng.uniform(2.6, 4.2)
     t = np.linspace(0.0, 2 * np.pi, 60, endpoint=False)
-    # A superellipse: between oval and rectangle.
+    # A superellipse, between ellipse and rectangle.
     power = rng.uniform(0.5, 0.9)
     x = half_width * np.sign(np.cos(t)) * np.abs(np.cos(t)) ** power
     y = half_height * np.sign(np.sin(t)) * np.abs(np.sin(t)) ** power
@@ -158,7 +158,7 @@ def draw_frame(rng: np.random.Generator, capture: Capture) -> np.ndarray:
 
 
 def light_field(capture: Capture) -> np.ndarray:
-    """Uneven light with vignetting: factors (height, width), float32."""
+    """Uneven illumination with vignetting: factors (height, width), float32."""
     height, width = IMAGE_SHAPE
     x = np.linspace(-1.0, 1.0, width, dtype=np.float32)[None, :]
     y = np.linspace(-1.0, 1.0, height, dtype=np.float32)[:, None]
@@ -168,12 +168,12 @@ def light_field(capture: Capture) -> np.ndarray:
 
 
 def expose(rng: np.random.Generator, capture: Capture, light: np.ndarray) -> np.ndarray:
-    """Blur `light` as lens and motion do and record it as the sensor does.
+    """Apply defocus, motion blur, sensor response and noise.
 
     Parameters
     ----------
     rng : numpy.random.Generator
-        For the noise.
+        For the sensor noise.
     capture : Capture
     light : ndarray of shape (height, width), float32
         1 is white skin; above about 1.25 the sensor saturates. Overwritten.
@@ -193,7 +193,7 @@ def expose(rng: np.random.Generator, capture: Capture, light: np.ndarray) -> np.
         light = cv2.pow(light, capture.gamma)
     light = np.asarray(light, np.float32)
     light *= np.float32(_WHITE * capture.gain)
-    # Shot noise grows with the light, read noise stays.
+    # Shot noise grows with the signal; read noise is constant.
     spread = np.asarray(cv2.sqrt(light * np.float32(0.7 / 120.0) + np.float32(0.3)), np.float32)
     spread *= np.float32(capture.noise)
     light += spread * rng.standard_normal(light.shape, np.float32)
@@ -201,7 +201,7 @@ def expose(rng: np.random.Generator, capture: Capture, light: np.ndarray) -> np.
 
 
 def _motion_kernel(length: float, angle: float) -> np.ndarray:
-    """Line of unit sum, antialiased (n, n), float32."""
+    """Antialiased line of unit sum: (n, n), float32."""
     reach = int(length / 2) + 2
     kernel = np.zeros((2 * reach + 1, 2 * reach + 1), np.uint8)
     half = np.array([math.cos(angle), math.sin(angle)]) * length / 2

@@ -1,4 +1,4 @@
-"""What a segmentation network learns from: windows on varied synthetic eyes with exact masks."""
+"""Training samples for segmentation networks: windows on synthetic eyes with exact masks."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -21,21 +21,22 @@ from iris_tf.synthetic.variety import (
 )
 
 LOOKS = {"whole": None, "close": (0.15, 0.45, 0.85), "last": (0.05, 0.65, 0.85)}
-"""Windows on an eye: the whole image; one in which the iris is large and about central; and such
-a one as `iris_tf.segmentation.network_segmenter` outlines the iris in. Standard deviation of its
-place in iris radii, least and most of its height that the iris takes."""
+"""Kinds of windows: ``whole`` is the whole image; ``close`` shows a large, roughly central iris;
+``last`` resembles the last window of `iris_tf.segmentation.network_segmenter`. Values: standard
+deviation of the window position in iris radii, and least and greatest share of the window height
+that the iris diameter takes; None for the whole image."""
 
-_EYES_A_TEXTURE = 6  # drawing a texture takes as long as drawing that many eyes
+_EYES_PER_TEXTURE = 6  # generating a texture costs as much as rendering that many eyes
 _PLAIN_SHARE = 0.15
-_LEAST_VISIBLE = 0.04  # of the ring; nobody can say where an iris is under closed lids
+_LEAST_VISIBLE = 0.04  # of the ring; the iris under closed eyelids cannot be localised
 COVERAGE_STEPS = 15
-"""Coverage is kept in half a byte."""
+"""Coverage is stored in 4 bits."""
 
 
 def draw_varied_eye(
     rng: np.random.Generator, texture: IrisTexture
 ) -> tuple[EyeIdentity, Capture, Camera]:
-    """Draw who is photographed, how, and by which camera, from the whole range of real sets."""
+    """Sample identity, capture and camera from the whole range of real datasets."""
     face = draw_varied_face(rng, draw_face(rng))
     identity = EyeIdentity(0, str(rng.choice(EYES)), face, texture)
     camera = draw_varied_camera(rng)
@@ -46,23 +47,23 @@ def draw_varied_eye(
 def draw_eyes(
     seed: int, number: int, eyes: int
 ) -> Iterator[tuple[SyntheticEye, np.random.Generator]]:
-    """Draw `eyes` varied eyes.
+    """Generate `eyes` varied synthetic eyes.
 
     Parameters
     ----------
     seed, number : int
-        Seed and number of this lot; together they alone decide the eyes.
+        Seed and batch number; together they fully determine the eyes.
     eyes : int
 
     Yields
     ------
     eye : SyntheticEye
     rng : numpy.random.Generator
-        For whatever is done with the eye next.
+        For whatever the caller samples next for this eye.
     """
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(number,)))
     for index in range(eyes):
-        if index % _EYES_A_TEXTURE == 0:
+        if index % _EYES_PER_TEXTURE == 0:
             texture = draw_texture(rng)
         if rng.random() < _PLAIN_SHARE:
             identity = EyeIdentity(0, str(rng.choice(EYES)), draw_face(rng), texture)
@@ -74,7 +75,7 @@ def draw_eyes(
 
 
 def sample_size(height: int) -> tuple[int, int]:
-    """Height and width of samples `height` pixels high, a multiple of 3: windows are 4:3."""
+    """Height and width of samples, for a `height` that is a multiple of 3: windows are 4:3."""
     return height, height * 4 // 3
 
 
@@ -88,7 +89,7 @@ def training_sample(
     eye : SyntheticEye
     window : Window
     height : int
-        Of what the network sees, in pixels; a multiple of 3.
+        Height of the network input in pixels; a multiple of 3.
 
     Returns
     -------
@@ -117,11 +118,11 @@ def _coverage(ellipse: Ellipse, size: tuple[int, int]) -> np.ndarray:
 
 
 def look_window(rng: np.random.Generator, eye: SyntheticEye, look: str) -> Window:
-    """Draw the window of one of the `LOOKS` at an eye."""
-    drawn = LOOKS[look]
-    if drawn is None:
+    """Sample a window on an eye, of one of the `LOOKS`."""
+    spread = LOOKS[look]
+    if spread is None:
         return Window.whole(eye.image.shape)
-    shift, least, most = drawn
+    shift, least, most = spread
     radius = eye.iris.radius
     x, y = (eye.iris.x, eye.iris.y) + rng.normal(0.0, shift, 2) * radius
     return Window.around(float(x), float(y), 2 * radius / rng.uniform(least, most))
@@ -130,7 +131,7 @@ def look_window(rng: np.random.Generator, eye: SyntheticEye, look: str) -> Windo
 def draw_samples(
     seed: int, number: int, eyes: int, height: int, looks: Sequence[str]
 ) -> np.ndarray:
-    """Draw training samples: windows on eyes, and the ground truth of what they show.
+    """Generate training samples: windows on synthetic eyes, and their ground truth.
 
     Parameters
     ----------
@@ -139,14 +140,13 @@ def draw_samples(
     height : int
         See `training_sample`.
     looks : sequence of str
-        The windows on each eye, of `LOOKS`; one may come several times.
+        The windows on each eye, of `LOOKS`; repetitions are allowed.
 
     Returns
     -------
     ndarray of shape (eyes * len(looks), height, width, 3), uint8
-        Grey level, then the coverages of the `CHANNELS` as 0..15: visible and
-        pupil in the lower and the upper half of one byte, iris and opening in
-        those of the other.
+        Grey level, then the coverages of the `CHANNELS` as 0..15: visible and pupil in the
+        low and high four bits of one byte, iris and opening in those of the next.
     """
     packed = []
     with one_opencv_thread():
@@ -162,6 +162,6 @@ def draw_samples(
 def write_samples(
     path: Path, seed: int, number: int, eyes: int, height: int, looks: Sequence[str]
 ) -> None:
-    """Write `draw_samples` as an ``.npy`` file, whole or not at all."""
+    """Write the result of `draw_samples` to an ``.npy`` file, atomically."""
     with atomic_path(path) as temporary:
         np.save(temporary, draw_samples(seed, number, eyes, height, looks))

@@ -1,6 +1,6 @@
-"""What the released recognition model learns from: strips of synthetic eyes of many cameras.
+"""Training data of the released recognition model: strips of synthetic eyes from many cameras.
 
-The eyes themselves are never written: a strip takes a tenth of the space.
+Only the strips are stored, not the eye images: a strip takes a tenth of the space.
 """
 
 import functools
@@ -37,24 +37,25 @@ from iris_tf.synthetic.variety import (
 )
 
 GENERATOR = 5
-"""Raise it when the same seed gives other strips: old ones are not mixed with new ones."""
+"""Increment when the same seed yields different strips, so that old and new are never mixed."""
 
 SITE_IDENTITIES = 16
-"""Identities that share a site."""
+"""Number of identities per site."""
 
-_VARIED_SHARE = 0.7  # of the textures are from the wider range
-_PLAIN_SHARE = 0.15  # of the sites have the one, good camera
-_ANY_CAMERA_SHARE = 0.2  # of the sites take every image with another
-_ALIKE_SHARE = 0.6  # of the sites see a population of one style
-_CALM_SHARE = 0.7  # of the sites with a camera of their own photograph with care
-_CALM = 0.4  # of the usual variation of pupil, gaze and noise is left there
-_CAREFUL, _CARELESS = 0.003, 0.01  # sigma of a segmenter's mistakes, in iris radii
-_LEAST_OPENING = 0.7  # of both lids there, in iris radii
-_SOFTEST_SITE, _SOFTEST_CALM_SITE = 0.009, 0.002  # sigma of the usual blur, in iris diameters
-_SHARPEST = 0.3  # sigma of a lens's blur, in pixels
-_SITES = 1  # first number of the sites' seeds; those of identities have no second
-_LEAST_VISIBLE = 0.25  # of the ring; what shows less is not enrolled anywhere
-_LEAST_TEXTURE_GAIN, _LEAST_CALM_TEXTURE_GAIN = 0.5, 0.9
+_VARIED_SHARE = 0.7  # of the textures come from the wider range
+_PLAIN_SHARE = 0.15  # of the sites have the plain, high-quality camera
+_ANY_CAMERA_SHARE = 0.2  # of the sites use a different camera for every image
+_ALIKE_SHARE = 0.6  # of the sites have a population of a single style
+_CONTROLLED_SHARE = 0.7  # of the sites with their own camera have controlled capture
+_CONTROLLED_VARIATION = 0.4  # factor there on the variation of pupil, gaze, noise and blur
+_SMALL_ERROR, _LARGE_ERROR = 0.003, 0.01  # sigma of segmentation errors, in iris radii
+_LEAST_OPENING = 0.7  # of both eyelids at controlled sites, in iris radii
+# Greatest sigma of a site's usual blur, in iris diameters.
+_SOFTEST_SITE, _SOFTEST_CONTROLLED_SITE = 0.009, 0.002
+_SHARPEST = 0.3  # sigma of the lens blur, in pixels
+_SITES = 1  # first element of a site's spawn key; keys of identities have one element only
+_LEAST_VISIBLE = 0.25  # of the ring; enrolment rejects images with less
+_LEAST_TEXTURE_GAIN, _LEAST_CONTROLLED_TEXTURE_GAIN = 0.5, 0.9
 _LEAST_GAIN = 0.6
 _MOST_NOISE = 5.0  # grey levels
 _MOST_MOTION = 4.0  # pixels
@@ -62,19 +63,19 @@ _LEAST_JPEG_QUALITY = 75
 
 
 def draw_strips(seed: int, identity: int, views: int) -> np.ndarray:
-    """Draw strips of one identity, cut as imperfectly as segmenters cut them.
+    """Generate strips of one identity, with simulated segmentation errors.
 
-    Identities come in sites of `SITE_IDENTITIES`, as in real sets: at most sites one
-    camera and light take all images, and at many the irises are of one population,
-    alike in all but detail. Lids and skin are new in each image, so that where the
-    iris is hidden says nothing of whose it is.
+    Identities are grouped into sites of `SITE_IDENTITIES`, like real datasets. Most sites use
+    one camera and illumination for all images, and at many sites the irises come from one
+    population, similar in everything but detail. Eyelids and skin are sampled per image, so
+    that the occlusion carries no information about the identity.
 
     Parameters
     ----------
     seed, identity : int
-        0 or more; together they alone decide the eye and its images.
+        0 or more; together they fully determine the eye and its images.
     views : int
-        How many.
+        Number of strips.
 
     Returns
     -------
@@ -84,30 +85,31 @@ def draw_strips(seed: int, identity: int, views: int) -> np.ndarray:
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(identity,)))
     with one_opencv_thread():
         site = _draw_site(seed, identity // SITE_IDENTITIES)
-        draw_view = _photographer(rng, site)
-        return np.stack([_strip(rng, draw_view, site.mistakes) for _ in range(views)])
+        draw_view = _view_generator(rng, site)
+        return np.stack([_strip(rng, draw_view, site.segmentation_error) for _ in range(views)])
 
 
 @dataclass(frozen=True)
 class _Site:
-    """What the images of a site share.
+    """Properties shared by the images of a site.
 
     Attributes
     ----------
     plain : bool
-        Whether the one, good camera takes the images.
+        Whether the site has the plain, high-quality camera.
     camera : Camera or None
-        None where every image has its own.
+        None if every image has its own.
     habit : Capture or None
-        How `camera` takes images.
+        Usual capture conditions of `camera`.
     style : numpy.random.SeedSequence or None
-        Of the population's textures; None where every texture has its own style.
+        Style of the population's textures; None if every texture has its own style.
     varied : bool or None
-        Whether the textures are from the wider range; None where they differ in this, too.
+        Whether the textures come from the wider range; None if this varies, too.
     eye : str
-    calm : bool
-        Whether images of an eye are as alike as a cooperative subject's at a good camera:
-        there fine detail tells who it is, elsewhere only the coarse is left of it.
+    controlled : bool
+        Whether capture is controlled: a cooperative subject and a good camera, so that images
+        of an eye differ little. High spatial frequencies then discriminate between
+        identities; elsewhere only low frequencies survive.
     """
 
     plain: bool
@@ -116,15 +118,15 @@ class _Site:
     style: np.random.SeedSequence | None
     varied: bool | None
     eye: str
-    calm: bool
+    controlled: bool
 
     @property
-    def mistakes(self) -> float:
-        """Usual size of a segmenter's mistakes, in iris radii."""
-        return _CAREFUL if self.calm else _CARELESS
+    def segmentation_error(self) -> float:
+        """Usual size of segmentation errors, in iris radii."""
+        return _SMALL_ERROR if self.controlled else _LARGE_ERROR
 
 
-@functools.lru_cache(maxsize=16)  # the identities of a site come one after the other
+@functools.lru_cache(maxsize=16)  # identities of a site are generated consecutively
 def _draw_site(seed: int, number: int) -> _Site:
     sequence = np.random.SeedSequence(seed, spawn_key=(_SITES, number))
     rng = np.random.default_rng(sequence)
@@ -132,15 +134,17 @@ def _draw_site(seed: int, number: int) -> _Site:
     eye = str(rng.choice(EYES))
     plain = kind < _PLAIN_SHARE
     camera = habit = None
-    calm = False
+    controlled = False
     if kind >= _PLAIN_SHARE + _ANY_CAMERA_SHARE:
-        somebody = _somebody(rng, eye, draw_texture(rng))
-        camera = _legible_camera(draw_varied_camera(rng))
-        habit = _legible(draw_varied_capture(rng, somebody, draw_capture(rng, somebody), camera))
-        calm = bool(rng.random() < _CALM_SHARE)
-        if calm:
-            softest = max(_SOFTEST_CALM_SITE * 2.0 * habit.iris_radius, _SHARPEST)
-            gain = max(habit.texture_gain, _LEAST_CALM_TEXTURE_GAIN)
+        identity = _random_identity(rng, eye, draw_texture(rng))
+        camera = _with_limited_compression(draw_varied_camera(rng))
+        habit = _with_limited_degradation(
+            draw_varied_capture(rng, identity, draw_capture(rng, identity), camera)
+        )
+        controlled = bool(rng.random() < _CONTROLLED_SHARE)
+        if controlled:
+            softest = max(_SOFTEST_CONTROLLED_SITE * 2.0 * habit.iris_radius, _SHARPEST)
+            gain = max(habit.texture_gain, _LEAST_CONTROLLED_TEXTURE_GAIN)
             habit = replace(habit, texture_gain=gain)
         else:
             softest = max(_SOFTEST_SITE * 2.0 * habit.iris_radius, 1.0)
@@ -152,16 +156,16 @@ def _draw_site(seed: int, number: int) -> _Site:
         style=sequence.spawn(1)[0] if alike else None,
         varied=bool(rng.random() < _VARIED_SHARE) if alike else None,
         eye=eye,
-        calm=calm,
+        controlled=controlled,
     )
 
 
-def _somebody(rng: np.random.Generator, eye: str, texture: IrisTexture) -> EyeIdentity:
+def _random_identity(rng: np.random.Generator, eye: str, texture: IrisTexture) -> EyeIdentity:
     return EyeIdentity(0, eye, draw_varied_face(rng, draw_face(rng)), texture)
 
 
-def _photographer(rng: np.random.Generator, site: _Site) -> Callable[[], SyntheticEye]:
-    """Draw an identity, and return what draws an image of it."""
+def _view_generator(rng: np.random.Generator, site: _Site) -> Callable[[], SyntheticEye]:
+    """Sample an identity, and return a function that renders an image of it."""
     if site.style is None:
         texture = draw_texture(rng, varied=bool(rng.random() < _VARIED_SHARE))
     else:
@@ -173,34 +177,37 @@ def _photographer(rng: np.random.Generator, site: _Site) -> Callable[[], Synthet
             return render_eye(identity, draw_capture(rng, identity), rng)
 
         return draw_plain_view
-    ratio = _somebody(rng, site.eye, texture).face.pupil_ratio
+    ratio = _random_identity(rng, site.eye, texture).face.pupil_ratio
 
     def draw_view() -> SyntheticEye:
-        identity = _somebody(rng, site.eye, texture)
+        identity = _random_identity(rng, site.eye, texture)
         identity = replace(identity, face=replace(identity.face, pupil_ratio=ratio))
-        if site.calm:
-            identity = replace(identity, face=_wide_awake(identity.face))
-        camera = site.camera or _legible_camera(draw_varied_camera(rng))
-        capture = _legible(draw_varied_capture(rng, identity, draw_capture(rng, identity), camera))
+        if site.controlled:
+            identity = replace(identity, face=_with_open_eyelids(identity.face))
+        camera = site.camera or _with_limited_compression(draw_varied_camera(rng))
+        capture = _with_limited_degradation(
+            draw_varied_capture(rng, identity, draw_capture(rng, identity), camera)
+        )
         if site.habit is not None:
             capture = draw_habitual_capture(rng, capture, site.habit, camera)
-        if site.calm:
-            assert site.habit is not None  # a calm site has its camera
+        if site.controlled:
+            assert site.habit is not None  # a controlled site has its own camera
             capture = replace(
                 capture,
-                pupil_ratio=ratio + _CALM * (capture.pupil_ratio - ratio),
-                gaze_x=_CALM * capture.gaze_x,
-                gaze_y=_CALM * capture.gaze_y,
-                noise=_CALM * capture.noise,
-                defocus=site.habit.defocus + _CALM * (capture.defocus - site.habit.defocus),
+                pupil_ratio=ratio + _CONTROLLED_VARIATION * (capture.pupil_ratio - ratio),
+                gaze_x=_CONTROLLED_VARIATION * capture.gaze_x,
+                gaze_y=_CONTROLLED_VARIATION * capture.gaze_y,
+                noise=_CONTROLLED_VARIATION * capture.noise,
+                defocus=site.habit.defocus
+                + _CONTROLLED_VARIATION * (capture.defocus - site.habit.defocus),
             )
         return render_eye(identity, capture, rng, camera)
 
     return draw_view
 
 
-def _wide_awake(face: Face) -> Face:
-    """Open the lids at least as wide as those of people who are asked to."""
+def _with_open_eyelids(face: Face) -> Face:
+    """Open the eyelids at least as wide as subjects do on request."""
     return replace(
         face,
         upper_opening=max(face.upper_opening, _LEAST_OPENING),
@@ -209,8 +216,8 @@ def _wide_awake(face: Face) -> Face:
     )
 
 
-def _legible(capture: Capture) -> Capture:
-    """Leave out what buries the texture: a segmenter must cope with it, a matcher cannot."""
+def _with_limited_degradation(capture: Capture) -> Capture:
+    """Limit degradations that destroy the texture: segmenters must handle them, matchers cannot."""
     return replace(
         capture,
         texture_gain=max(capture.texture_gain, _LEAST_TEXTURE_GAIN),
@@ -220,37 +227,40 @@ def _legible(capture: Capture) -> Capture:
     )
 
 
-def _legible_camera(camera: Camera) -> Camera:
+def _with_limited_compression(camera: Camera) -> Camera:
     if not camera.jpeg_quality:
         return camera
     return replace(camera, jpeg_quality=max(camera.jpeg_quality, _LEAST_JPEG_QUALITY))
 
 
 def _strip(
-    rng: np.random.Generator, draw_view: Callable[[], SyntheticEye], mistakes: float
+    rng: np.random.Generator, draw_view: Callable[[], SyntheticEye], error: float
 ) -> np.ndarray:
     least = _LEAST_VISIBLE
     while True:
         eye = draw_view()
         ring = math.pi * (eye.iris.a * eye.iris.b - eye.pupil.a * eye.pupil.b)
         if eye.visible.sum() > least * ring:
-            return unrolled(eye.image, mistaken(rng, eye, mistakes))
-        least *= 0.8  # some people never open their eyes wide
+            return unrolled(eye.image, with_segmentation_errors(rng, eye, error))
+        least *= 0.8  # some subjects never open their eyes wide
 
 
-def mistaken(rng: np.random.Generator, eye: SyntheticEye, usual: float) -> SegmentedEye:
-    """Segment an eye by its ground truth, with mistakes of the kind of a segmenter's.
+def with_segmentation_errors(
+    rng: np.random.Generator, eye: SyntheticEye, usual: float
+) -> SegmentedEye:
+    """Segment an eye by its ground truth, with errors typical of a segmenter.
 
-    Outlines are shifted and scaled. Single lashes stay in one mask of two, for no
-    segmenter finds them all; other masks hide more than there is to hide, or leave
-    a band of the lids.
+    Outlines are shifted and scaled. Half of the masks include individual eyelashes, because no
+    segmenter detects them all. Of the others, some are too small and some include a band of
+    the eyelids.
 
     Parameters
     ----------
     rng : numpy.random.Generator
     eye : SyntheticEye
     usual : float
-        Size of most mistakes as a share of the iris radius; three in ten are thrice as large.
+        Usual size of the errors as a fraction of the iris radius; 3 in 10 eyes have three times
+        that.
 
     Returns
     -------
@@ -258,7 +268,7 @@ def mistaken(rng: np.random.Generator, eye: SyntheticEye, usual: float) -> Segme
     """
     spread = 3.0 * usual if rng.random() < 0.3 else usual
     iris, pupil = (
-        _moved(rng, outline, spread * eye.iris.radius) for outline in (eye.iris, eye.pupil)
+        _perturbed(rng, outline, spread * eye.iris.radius) for outline in (eye.iris, eye.pupil)
     )
     ring = eye.iris.mask(eye.image.shape) & ~eye.pupil.mask(eye.image.shape)
     seen = (eye.opening & ~(ring & ~eye.visible)).astype(np.uint8)
@@ -272,11 +282,11 @@ def mistaken(rng: np.random.Generator, eye: SyntheticEye, usual: float) -> Segme
     elif kind < 0.85:
         seen = cv2.dilate(seen, kernel)
     visible = iris.mask(eye.image.shape) & ~pupil.mask(eye.image.shape) & (seen > 0)
-    # A mask that erosion has emptied gives no strip.
+    # A mask that erosion has emptied yields no strip.
     return SegmentedEye(pupil, iris, visible if visible.any() else eye.visible)
 
 
-def _moved(rng: np.random.Generator, outline: Ellipse, spread: float) -> Ellipse:
+def _perturbed(rng: np.random.Generator, outline: Ellipse, spread: float) -> Ellipse:
     x, y, a, b = rng.normal(0.0, 0.7 * spread, 4)
     both = rng.normal(0.0, 0.7 * spread)
     least = 0.5 * outline.radius
@@ -292,32 +302,32 @@ def _moved(rng: np.random.Generator, outline: Ellipse, spread: float) -> Ellipse
 def write_strip_dataset(
     out: Path, seed: int, identities: int, views: int, validation: int, jobs: int = -1
 ) -> None:
-    """Write strips as a dataset that training takes like one of `iris-tf prepare`.
+    """Write strips as a prepared dataset, like that of `iris-tf prepare`.
 
-    What an interrupted call has written is kept.
+    An interrupted call resumes.
 
     Parameters
     ----------
     out : Path
     seed : int
     identities : int
-        All of them; the last `validation` are the split ``val``, the others ``train``.
+        Total number; the last `validation` form the split ``val``, the others ``train``.
     views : int
-        Strips of each.
+        Strips per identity.
     validation : int
     jobs : int, optional
-        Processes; -1 for one a core.
+        Number of processes; -1 for one per core.
 
     Raises
     ------
     DatasetError
-        When `out` holds strips of another seed or of another version of this module.
+        If `out` holds strips of another seed or another version of this module.
     """
     out = out.resolve()
     settings = {
         "images": DRAWN_STRIPS,
         "layout": "synthetic",
-        # These are cut along the ground truth with simulated errors, but users' images will be
+        # These strips are cut by the ground truth with simulated errors; users' images will be
         # segmented.
         "segmenter": NO_SEGMENTER,
         "model_segmenter": DEFAULT_SEGMENTER,
@@ -330,7 +340,7 @@ def write_strip_dataset(
     }
     _begin(out / "dataset.json", settings)
     missing = [n for n in range(identities) if not (out / _roi(n, views - 1)).is_file()]
-    with StageProgress("Drawing strips", identities, identities - len(missing)) as progress:
+    with StageProgress("Generating strips", identities, identities - len(missing)) as progress:
         calls = (joblib.delayed(_write_identity)(out, seed, number, views) for number in missing)
         for _ in run_in_processes(calls, jobs, out):
             progress.advance()
@@ -353,11 +363,11 @@ def write_strip_dataset(
 
 
 def _begin(path: Path, settings: dict[str, Any]) -> None:
-    """Say what the folder will hold, before it holds anything."""
+    """Record the settings of the folder before writing anything else."""
     if path.is_file() and read_settings(path) != settings:
         raise DatasetError(
-            f"{path.parent}: holds strips that were drawn otherwise or by another version; draw "
-            "into another folder, or delete this one."
+            f"{path.parent}: holds strips of other settings or of another version; choose "
+            "another folder, or delete this one."
         )
     write_json(path, {"complete": False, "settings": settings})
 
@@ -367,6 +377,6 @@ def _roi(identity: int, view: int) -> str:
 
 
 def _write_identity(out: Path, seed: int, identity: int, views: int) -> None:
-    # The last one is written last, and says that all are there.
+    # Written in order: the last strip marks the identity as complete.
     for view, strip in enumerate(draw_strips(seed, identity, views)):
         write_png(out / _roi(identity, view), strip)

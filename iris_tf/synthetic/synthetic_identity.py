@@ -1,4 +1,4 @@
-"""Who is photographed: an iris texture and the face around it."""
+"""Synthetic identities: an iris texture and the face around it."""
 
 from dataclasses import dataclass
 
@@ -7,31 +7,31 @@ import numpy as np
 from iris_tf.synthetic.iris_texture import IrisTexture, draw_texture
 
 EYES = ("L", "R")
-_SUBJECT, _EYE, _IMAGE, _LOOK = range(4)
+_SUBJECT, _EYE, _IMAGE, _APPEARANCE = range(4)
 
 
 @dataclass(frozen=True)
 class Face:
-    """What both eyes of a subject share; lengths in iris radii, reflectances 0..1.
+    """Properties shared by both eyes of a subject; lengths in iris radii, reflectances 0..1.
 
     Attributes
     ----------
     skin, sclera : float
-        Mean reflectance of skin and of the white of the eye.
+        Mean reflectance of skin and sclera.
     nasal_width, temporal_width : float
-        From the socket's centre to the inner and the outer corner.
+        Distance from the socket centre to the inner and the outer corner.
     tilt : float
-        How much higher the outer corner is than the inner one.
+        Height of the outer corner above the inner corner.
     upper_opening, lower_opening : float
-        Usual height of the upper and the lower lid edge over the socket's centre.
+        Usual distance of the upper and the lower eyelid edge from the socket centre.
     fold : float
-        Height of the crease above the upper lid's edge; 0 for a single lid.
+        Height of the crease above the edge of the upper eyelid; 0 for a single eyelid.
     lashes, lash_curl, lash_length : float
-        Density (1 is usual), upward curl (0 hangs down, 1 points up), length.
+        Density (1 is typical), upward curl (0 points down, 1 up), length.
     brow : float
-        Height of the brow above the socket's centre.
+        Height of the brow above the socket centre.
     pupil_ratio : float
-        Usual ratio of pupil to iris radius.
+        Usual pupil radius over iris radius.
     wears_glasses : bool
     """
 
@@ -53,13 +53,13 @@ class Face:
 
 @dataclass(frozen=True)
 class EyeIdentity:
-    """One eye of one subject: the class label of recognition.
+    """One eye of one subject: one class of recognition.
 
     Attributes
     ----------
     subject : int
     eye : str
-        ``"L"`` or ``"R"``; the nose is at the left of a left eye's image.
+        ``"L"`` or ``"R"``; the nose is on the left in an image of a left eye.
     face : Face
     texture : IrisTexture
     """
@@ -71,23 +71,23 @@ class EyeIdentity:
 
 
 def _generator(seed: int, kind: int, *place: int) -> np.random.Generator:
-    # A spawn key keeps the streams apart whatever the seed; a plain list of
-    # numbers would let (1, 2) and (1, 2, 0) share one.
+    # Spawn keys keep the streams independent for any seed; as plain entropy, (1, 2) and (1, 2, 0)
+    # would give the same stream.
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(kind, *place)))
 
 
 def image_generator(seed: int, subject: int, eye: str, sample: int) -> np.random.Generator:
-    """Return the generator of everything that is particular to one image."""
+    """Return the random generator for everything specific to one image."""
     return _generator(seed, _IMAGE, subject, EYES.index(eye), sample)
 
 
-def look_generator(seed: int, subject: int) -> np.random.Generator:
-    """Return the generator of how far a subject's looks deviate from the usual."""
-    return _generator(seed, _LOOK, subject)
+def appearance_generator(seed: int, subject: int) -> np.random.Generator:
+    """Return the random generator for deviations of a subject's appearance from the usual."""
+    return _generator(seed, _APPEARANCE, subject)
 
 
 def draw_face(rng: np.random.Generator) -> Face:
-    """Draw what both eyes of a new subject share."""
+    """Sample the face of a new subject."""
     return Face(
         skin=float(np.clip(rng.normal(0.70, 0.06), 0.52, 0.85)),
         sclera=float(np.clip(rng.normal(0.71, 0.05), 0.54, 0.82)),
@@ -107,16 +107,16 @@ def draw_face(rng: np.random.Generator) -> Face:
 
 
 def draw_identity(seed: int, subject: int, eye: str) -> EyeIdentity:
-    """Draw one eye of one subject of a synthesis.
+    """Generate one eye of one subject of a synthesis.
 
     Parameters
     ----------
     seed : int
         Seed of the synthesis, 0 or more.
     subject : int
-        Number of the subject, 0 or more.
+        Index of the subject, 0 or more.
     eye : str
-        ``"L"`` or ``"R"``; both share the face, not the texture.
+        ``"L"`` or ``"R"``; both eyes share the face, not the texture.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Eyes and cameras as different as real sets are from each other, for training segmenters."""
+"""Eyes, captures and cameras as diverse as across real datasets, for training segmenters."""
 
 import math
 from dataclasses import replace
@@ -20,14 +20,14 @@ _PATTERNS = (*LED_PATTERNS, *OTHER_LED_PATTERNS)
 _PATTERN_SHARES = (0.2, 0.15, 0.15, 0.14, 0.12, 0.08, 0.08, 0.08)
 _DISTANCES = ((0.60, 1.05), (0.38, 0.62), (0.18, 0.40))  # iris diameters, in image heights
 _DISTANCE_SHARES = (0.4, 0.4, 0.2)
-_SMALLEST_IRIS = 70.0  # diameter in pixels of the image
+_SMALLEST_IRIS = 70.0  # diameter in image pixels
 
 
 def draw_varied_face(rng: np.random.Generator, face: Face) -> Face:
-    """Give a face a look from the whole range instead of the usual one.
+    """Replace the appearance of a face by one from a wide range.
 
-    Skin, sclera and hair are drawn far apart, and the lids open differently;
-    what is left of `face` is its proportions.
+    Skin, sclera, eyelashes, eyelids, proportions and pupil are sampled from wider ranges
+    than those of `draw_face`. Of `face`, only the eyelid fold is kept.
     """
     made_up = rng.random() < 0.2
     return replace(
@@ -49,7 +49,7 @@ def draw_varied_face(rng: np.random.Generator, face: Face) -> Face:
 
 
 def draw_varied_camera(rng: np.random.Generator) -> Camera:
-    """Draw a camera: frame, tone, borders, compression."""
+    """Sample a camera: image size, tone, borders, compression."""
     shape = _SHAPES[int(rng.choice(len(_SHAPES), p=_SHAPE_SHARES))]
     if rng.random() < 0.1:
         height = int(rng.integers(180, 481))
@@ -79,37 +79,37 @@ def draw_varied_camera(rng: np.random.Generator) -> Camera:
 def draw_varied_capture(
     rng: np.random.Generator, identity: EyeIdentity, usual: Capture, camera: Camera
 ) -> Capture:
-    """Change a usual capture into one from the whole range of what real sets hold.
+    """Replace a usual capture by one from the whole range across real datasets.
 
     Parameters
     ----------
     rng : numpy.random.Generator
     identity : EyeIdentity
-        With a face of `draw_varied_face`.
+        With a face from `draw_varied_face`.
     usual : Capture
-        Of `draw_capture`; what is not changed stays.
+        From `draw_capture`; fields that are not sampled here keep its values.
     camera : Camera
 
     Returns
     -------
     Capture
-        Lengths in pixels of the scene, `Camera.reduction` times those of the image.
+        Lengths in scene pixels, `Camera.reduction` times those in image pixels.
     """
     face = identity.face
     height, width = camera.shape
     low, high = _DISTANCES[int(rng.choice(len(_DISTANCES), p=_DISTANCE_SHARES))]
-    diameter = max(rng.uniform(low, high) * height, _SMALLEST_IRIS)  # in pixels of the image
+    diameter = max(rng.uniform(low, high) * height, _SMALLEST_IRIS)  # in image pixels
 
     squint = abs(rng.normal(0.0, 0.35 if rng.random() < 0.25 else 0.06))
     upper = face.upper_opening + rng.normal(0.02, 0.08) - squint
     lower = face.lower_opening + rng.normal(0.0, 0.06) - 0.25 * squint
-    if rng.random() < 0.03:  # shut, or nearly
+    if rng.random() < 0.03:  # closed, or nearly
         upper, lower = rng.uniform(-0.6, 0.0), rng.uniform(0.0, 0.7)
 
-    # From irises much darker than the sclera to those that nearly merge with it,
+    # Irises range from much darker than the sclera to nearly the same as the sclera,
     contrast = rng.uniform(0.75, 1.02) if rng.random() < 0.3 else rng.uniform(0.3, 0.85)
     iris_level = face.sclera * contrast
-    # or with the lids' skin; and from black pupils to hazy ones.
+    # or as the skin; pupils range from black to hazy.
     if rng.random() < 0.12:
         iris_level = face.skin * rng.uniform(0.9, 1.1)
     iris_level = float(np.clip(iris_level, 0.12, 0.85))
@@ -151,7 +151,7 @@ def draw_varied_capture(
         eyeliner=float(rng.uniform(0.03, 0.2)) if rng.random() < 0.12 else 0.0,
         lens_edge=float(rng.uniform(1.04, 1.3)) if rng.random() < 0.08 else 0.0,
         strands=int(rng.integers(1, 12)) if rng.random() < 0.04 else 0,
-        # Seen from a little below, the upper lid shows its bare edge under the lashes.
+        # From slightly below, the margin of the upper eyelid is visible under the eyelashes.
         upper_margin=float(rng.uniform(0.03, 0.28)) if rng.random() < 0.5 else 0.0,
         lower_margin=float(rng.uniform(0.03, 0.18)) if rng.random() < 0.5 else 0.0,
         margin_level=float(rng.uniform(0.65, 1.3)),
@@ -163,20 +163,20 @@ def draw_varied_capture(
 def draw_habitual_capture(
     rng: np.random.Generator, varied: Capture, habit: Capture, camera: Camera
 ) -> Capture:
-    """Change a varied capture into one taken as a site always takes them.
+    """Adapt a varied capture to the usual conditions of a site.
 
-    A real set has one camera, one light and one distance; its images differ in
-    lids, pupil, gaze, a little blur and where the subject stands.
+    A real dataset has one camera, one illumination and one distance; its images differ in
+    eyelids, pupil, gaze, slight blur and position of the subject.
 
     Parameters
     ----------
     rng : numpy.random.Generator
     varied : Capture
-        Of `draw_varied_capture` for this eye; lids and the like stay.
+        From `draw_varied_capture` for this eye; supplies what varies, such as the eyelids.
     habit : Capture
-        Of `draw_varied_capture` for any eye: the site's light, distance and sensor.
+        From `draw_varied_capture` for any eye: the site's illumination, distance and sensor.
     camera : Camera
-        The site's.
+        The site's camera.
 
     Returns
     -------
@@ -212,7 +212,7 @@ def draw_habitual_capture(
 
 
 def _mostly_in_view(capture: Capture, camera: Camera) -> Capture:
-    """Move the eye so that the frame cuts off little of the iris, as close-ups do."""
+    """Shift the eye so that the image border cuts off little of the iris, as in close-ups."""
     iris = capture.iris_ellipse()
     moved = []
     sides = camera.shape[::-1]

@@ -302,8 +302,8 @@ def test_a_folder_of_other_things_is_refused_and_left_alone(tmp_path, eyes):
 
 def test_a_dataset_of_other_settings_is_refused_and_left_alone(eyes, prepared):
     before = contents(prepared.folder)
-    with pytest.raises(DatasetError, match=r"\(seed 0 and not 1\); choose another folder"):
+    with pytest.raises(DatasetError, match=r"\(seed 0 instead of 1\); choose another folder"):
         prepare(eyes, prepared.folder, seed=1)
-    with pytest.raises(DatasetError, match="roi_mode 'algorithm1' and not 'unrolled'"):
+    with pytest.raises(DatasetError, match="roi_mode 'algorithm1' instead of 'unrolled'"):
         prepare(eyes, prepared.folder, roi_mode="unrolled")
     assert contents(prepared.folder) == before

@@ -183,7 +183,7 @@ def test_a_worker_with_other_weights_or_other_folders_stops_the_run(tmp_path, wi
     how = Extraction(
         tmp_path, tmp_path, "algorithm1", with_network, tmp_path / "network", version="new"
     )
-    with pytest.raises(DatasetError, match=r"of version 'old' and not 'new'.*on all machines"):
+    with pytest.raises(DatasetError, match=r"has version 'old' instead of 'new'.*on all machines"):
         extraction._process_chunk([], how)
     with pytest.raises(DatasetError, match=r"does not see this folder.*under the same paths"):
         extraction._process_chunk([], replace(how, out=tmp_path / "elsewhere"))

@@ -136,5 +136,5 @@ def test_a_dataset_of_version_0_1_0_is_still_up_to_date(tmp_path, eyes):
     prepare(eyes, out, segmenter="opencv", jobs=1)
     prepare(eyes, out, segmenter="opencv", jobs=1, split_by="person")
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()} == before
-    with pytest.raises(DatasetError, match="channels 1 and not 3"):
+    with pytest.raises(DatasetError, match="channels 1 instead of 3"):
         prepare(eyes, out, segmenter="opencv", jobs=1, channels=3)

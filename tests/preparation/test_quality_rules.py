@@ -5,7 +5,7 @@ import pytest
 from iris_tf.data.iris_record import IRIS_COLUMNS
 from iris_tf.imaging.geometry import Ellipse
 from iris_tf.preparation.journal import Outcome
-from iris_tf.preparation.quality_rules import MAXIMA, check_limits, parse_limits, turned_away
+from iris_tf.preparation.quality_rules import MAXIMA, check_limits, parse_limits, rejection
 from iris_tf.segmentation.quality import IrisQuality
 from iris_tf.support.errors import DatasetError
 
@@ -55,23 +55,21 @@ def test_limits_of_a_call_are_checked_alike():
 
 
 def test_an_image_at_its_limits_stays():
-    assert turned_away(OUTCOME, {}) is None
+    assert rejection(OUTCOME, {}) is None
     limits = {"confidence": 0.5, **asdict(QUALITY)}
-    assert turned_away(OUTCOME, limits) is None
+    assert rejection(OUTCOME, limits) is None
 
 
 def test_each_figure_turns_away_alone():
     for name, value in asdict(QUALITY).items():
-        reason, detail = turned_away(OUTCOME, {"confidence": 0.1, name: value + 0.5})
+        reason, detail = rejection(OUTCOME, {"confidence": 0.1, name: value + 0.5})
         assert reason == "low_quality"
-        assert detail.startswith(f"Below the limits that were set: {name} {value:.4f} (at least ")
+        assert detail.startswith(f"Below the quality limits: {name} {value:.4f} (at least ")
         assert detail.count("at least") == 1
 
 
 def test_low_confidence_comes_first_and_all_figures_are_named():
-    reason, detail = turned_away(
-        OUTCOME, {"sharpness": 20.0, "margin_adequacy": 5, "confidence": 1}
-    )
+    reason, detail = rejection(OUTCOME, {"sharpness": 20.0, "margin_adequacy": 5, "confidence": 1})
     assert reason == "low_confidence"
     assert "confidence 0.5000 (at least 1), sharpness 15.0000 (at least 20)." in detail
-    assert turned_away(replace(OUTCOME, confidence=1.0), {"confidence": 1}) is None
+    assert rejection(replace(OUTCOME, confidence=1.0), {"confidence": 1}) is None

@@ -10,7 +10,7 @@ import pytest
 from iris_tf.evaluation.segmenter_scores import intersection_over_union, score_segmenter, summarise
 from iris_tf.imaging.geometry import Ellipse, Window
 from iris_tf.segmentation.mask_channels import CHANNELS
-from iris_tf.segmentation.network_segmenter import NetworkSegmenter, _look, _outline, _overlap
+from iris_tf.segmentation.network_segmenter import NetworkSegmenter, _infer, _outline, _overlap
 from iris_tf.support.errors import ExtractionError, FailureReason, ModelError
 from iris_tf.support.files import sha256
 from iris_tf.tflite.released_models import released_folder, released_model
@@ -74,23 +74,23 @@ def clear():
     return _drawn((480, 640), Ellipse(320, 240, 38, 36, 0.1), iris)
 
 
-def test_the_mirror_image_is_looked_at_where_one_look_leaves_doubt(segment, clear, monkeypatch):
+def test_an_uncertain_pass_is_averaged_with_the_mirrored_window(segment, clear, monkeypatch):
     window = Window.around(322, 241, 250)
     model = _Recording(segment._model)
-    overlap = _look(model, clear, window).expected_overlap
+    overlap = _infer(model, clear, window).expected_overlap
     assert len(model.calls) == 1
-    for sure, looks in ((overlap - 1e-6, 1), (overlap + 1e-6, 2)):
+    for limit, passes in ((overlap - 1e-6, 1), (overlap + 1e-6, 2)):
         model.calls.clear()
-        monkeypatch.setattr("iris_tf.segmentation.network_segmenter._SURE", sure)
-        look = _look(model, clear, window, mirrored=True)
-        assert len(model.calls) == looks
+        monkeypatch.setattr("iris_tf.segmentation.network_segmenter._CONFIDENT", limit)
+        result = _infer(model, clear, window, mirrored=True)
+        assert len(model.calls) == passes
     (seen, once), (turned, mirrored) = model.calls
     np.testing.assert_array_equal(turned, seen[:, ::-1])
-    np.testing.assert_allclose(look.masks, (once + mirrored[:, ::-1]) / 2)
-    assert look.expected_overlap != overlap
+    np.testing.assert_allclose(result.masks, (once + mirrored[:, ::-1]) / 2)
+    assert result.expected_overlap != overlap
 
 
-def test_the_whole_image_is_looked_at_small_and_the_iris_large(clear):
+def test_the_first_pass_sees_the_whole_image_and_the_second_the_iris(clear):
     segment = NetworkSegmenter()
     segment._finder, segment._model = _Recording(segment._finder), _Recording(segment._model)
     segment(clear)
@@ -124,7 +124,7 @@ def test_outlines_of_a_drawn_eye(segment, shape, radius):
     assert np.hypot(eye.iris.x - iris.x, eye.iris.y - iris.y) < 0.05 * radius
     assert eye.pupil.radius == pytest.approx(pupil.radius, rel=0.05)
     ring = iris.mask(shape) & ~pupil.mask(shape)
-    # The network has never seen an eye without lids, so it looks for them.
+    # Every training sample has eyelids, so the network expects them.
     assert intersection_over_union(eye.visible, ring) > 0.7
     assert 0.0 <= eye.confidence <= 1.0
     assert eye.opening.shape == shape and eye.opening.dtype == bool

@@ -10,7 +10,7 @@ from iris_tf.support.errors import DatasetError
 from iris_tf.synthetic import strips as synthetic_strips
 from iris_tf.synthetic.eye_renderer import SyntheticEye
 from iris_tf.synthetic.iris_texture import draw_texture
-from iris_tf.synthetic.strips import draw_strips, mistaken, write_strip_dataset
+from iris_tf.synthetic.strips import draw_strips, with_segmentation_errors, write_strip_dataset
 
 
 def correlation(first, second, shifts=range(-40, 41)):
@@ -71,13 +71,17 @@ def test_mistakes_are_of_a_segmenters_size():
     opening[:70] = False
     visible = iris.mask(shape) & ~pupil.mask(shape) & opening
     eye = SyntheticEye(np.zeros(shape, np.uint8), pupil, iris, visible, opening)
-    found = [mistaken(np.random.default_rng(seed), eye, 0.01) for seed in range(300)]
+    found = [
+        with_segmentation_errors(np.random.default_rng(seed), eye, 0.01) for seed in range(300)
+    ]
     radii = np.array([result.iris.radius for result in found])
     assert np.abs(radii / 80 - 1).mean() == pytest.approx(0.0095, abs=0.002)  # 0.8 sigma
     assert abs(radii.mean() / 80 - 1) < 0.004
     away = np.hypot(*(np.array([(r.iris.x - 160, r.iris.y - 120) for r in found]).T))
     assert 0.5 < away.mean() < 2.5
-    careful = [mistaken(np.random.default_rng(seed), eye, 0.003) for seed in range(300)]
+    careful = [
+        with_segmentation_errors(np.random.default_rng(seed), eye, 0.003) for seed in range(300)
+    ]
     assert np.mean([abs(r.iris.radius / 80 - 1) for r in careful]) == pytest.approx(
         0.3 * 0.0095, abs=0.001
     )
@@ -126,10 +130,10 @@ def test_strips_of_version_0_1_0_are_gone_on_with(tmp_path):
 
 def test_strips_of_other_drawings_are_not_mixed(tmp_path, monkeypatch):
     write_strip_dataset(tmp_path, 5, 1, 1, validation=0, jobs=1)
-    with pytest.raises(DatasetError, match="drawn otherwise or by another version"):
+    with pytest.raises(DatasetError, match="of other settings or of another version"):
         write_strip_dataset(tmp_path, 6, 1, 1, validation=0, jobs=1)
     monkeypatch.setattr(synthetic_strips, "GENERATOR", synthetic_strips.GENERATOR + 1)
-    with pytest.raises(DatasetError, match="drawn otherwise or by another version"):
+    with pytest.raises(DatasetError, match="of other settings or of another version"):
         write_strip_dataset(tmp_path, 5, 1, 1, validation=0, jobs=1)
 
 
