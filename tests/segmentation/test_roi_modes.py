@@ -290,7 +290,7 @@ class TestAllModes:
 
     def test_mask_of_another_image(self, mode):
         ring = whole_ring((50, 50), Ellipse(25, 25, 5, 5), Ellipse(25, 25, 15, 15))
-        with pytest.raises(ValueError, match="very image"):
+        with pytest.raises(ValueError, match="segment the image that is cropped"):
             crop_roi(np.zeros((60, 60), np.uint8), ring, mode)
 
 

@@ -64,7 +64,7 @@ def test_images_of_an_identity_are_alike(strips):
     assert np.median(same) > np.max(different)
 
 
-def test_mistakes_are_of_a_segmenters_size():
+def test_simulated_errors_have_the_size_of_a_segmenters():
     pupil, iris = Ellipse(160.0, 120.0, 32.0, 32.0), Ellipse(160.0, 120.0, 80.0, 80.0)
     shape = (240, 320)
     opening = np.ones(shape, bool)
@@ -143,28 +143,28 @@ def test_sites_have_one_camera_or_many_and_one_style_or_many():
         "plain": np.mean([site.plain for site in sites]),
         "any": np.mean([site.camera is None and not site.plain for site in sites]),
         "alike": np.mean([site.style is not None for site in sites]),
-        "calm": np.mean([site.calm for site in sites]),
+        "controlled": np.mean([site.controlled for site in sites]),
     }
     # Four standard deviations of 300 draws are 0.08 to 0.11.
     assert shares["plain"] == pytest.approx(0.15, abs=0.09)
     assert shares["any"] == pytest.approx(0.2, abs=0.1)
     assert shares["alike"] == pytest.approx(0.6, abs=0.12)
-    assert shares["calm"] == pytest.approx(0.65 * 0.7, abs=0.12)
-    assert not any(site.calm and site.camera is None for site in sites)
+    assert shares["controlled"] == pytest.approx(0.65 * 0.7, abs=0.12)
+    assert not any(site.controlled and site.camera is None for site in sites)
     assert all((site.habit is None) == (site.camera is None) for site in sites)
 
 
-def test_images_of_calm_sites_are_more_alike():
+def test_images_of_controlled_sites_are_more_alike():
     likeness = {True: [], False: []}
     for number in range(24):
-        calm = synthetic_strips._draw_site(5, number).calm
+        controlled = synthetic_strips._draw_site(5, number).controlled
         one, other = draw_strips(5, number * synthetic_strips.SITE_IDENTITIES, 2)
-        likeness[calm].append(correlation(one, other))
+        likeness[controlled].append(correlation(one, other))
     assert min(len(values) for values in likeness.values()) >= 6
     assert np.median(likeness[True]) > np.median(likeness[False]) + 0.1
 
 
-def test_calm_sites_show_fine_detail():
+def test_controlled_sites_show_fine_detail():
     shares = {True: [], False: []}
     for number in range(40):
         site = synthetic_strips._draw_site(6, number)
@@ -174,7 +174,7 @@ def test_calm_sites_show_fine_detail():
         rows = np.ma.masked_equal(strip[8:24], 0).astype(float)
         rows = rows.filled(0.0) + rows.mean(axis=1, keepdims=True) * np.ma.getmaskarray(rows)
         power = np.square(np.abs(np.fft.rfft(rows - rows.mean(axis=1, keepdims=True)))).sum(axis=0)
-        shares[site.calm].append(power[32:128].sum() / power[8:128].sum())
+        shares[site.controlled].append(power[32:128].sum() / power[8:128].sum())
     assert min(len(values) for values in shares.values()) >= 6
     assert np.median(shares[True]) > 1.2 * np.median(shares[False])
 
