@@ -219,8 +219,8 @@ def _check_choices(
     check_limits(limits)
     if limits and segmenter == NO_SEGMENTER:
         raise DatasetError(
-            "Quality limits apply to figures of the iris, which only a segmenter provides; omit "
-            "them or name a segmenter."
+            "Quality limits apply to figures of the iris, which only a segmenter provides; leave "
+            "them out, or name a segmenter."
         )
 
 
