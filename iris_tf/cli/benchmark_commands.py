@@ -22,8 +22,12 @@ def latency(
 ) -> None:
     """Time a .tflite model with LiteRT on this machine's CPU."""
     from iris_tf.benchmark.latency import measure_latency
-    from iris_tf.support.files import write_json
+    from iris_tf.support.files import check_writable, write_json
+    from iris_tf.support.own_files import check_replaceable
 
+    if out is not None:
+        check_writable(out)
+        check_replaceable(out, ["schema", "rows", "runtime"])
     result = measure_latency(model, _integers("--threads", threads), runs)
     echo(f"{model} on {result['machine']['cpu']}, {result['runtime']}; milliseconds")
     echo("threads   init     min  median     p90     p95")

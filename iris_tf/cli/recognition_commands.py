@@ -5,7 +5,6 @@ import json
 import os
 import re
 from collections.abc import Sequence
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,6 +21,7 @@ from iris_tf.config.names import (
 from iris_tf.data.layouts import AUTO
 from iris_tf.support.errors import ExtractionError, ModelError
 from iris_tf.support.files import check_writable
+from iris_tf.support.own_files import check_replaceable
 
 if TYPE_CHECKING:
     from iris_tf.matching.gallery import Gallery
@@ -29,14 +29,13 @@ if TYPE_CHECKING:
     from iris_tf.recognition.recognizer import IrisRecognizer
     from iris_tf.segmentation.quality import IrisQuality
 
-Kind = StrEnum("Kind", list(KINDS))
 ModelFile = Annotated[
     Path | None,
     typer.Option(
         "--model", help="A .tflite file beside its model card; by default the released model."
     ),
 ]
-KindOption = Annotated[Kind, typer.Option(help="Whether the images are eye images or ROI crops.")]
+KindOption = Annotated[str, one_of(KINDS, "Whether the images are eye images or ROI crops.")]
 PointOption = Annotated[
     str,
     one_of(
@@ -60,7 +59,7 @@ def add_verbs(app: typer.Typer) -> None:
 def embed(
     images: Annotated[list[Path], typer.Argument(help="ROI crops or eye images.")],
     model: ModelFile = None,
-    kind: KindOption = Kind.auto,
+    kind: KindOption = KINDS[0],
     calibration: CalibrationFile = None,
 ) -> None:
     """Print the embedding of each image as a line of JSON, adapted by a calibration if given.
@@ -74,7 +73,7 @@ def embed(
     failed = False
     for path in images:
         try:
-            [embedding] = recognizer.embed([path], kind.value)
+            [embedding] = recognizer.embed([path], kind)
         except ExtractionError as error:
             typer.echo(f"Error: {error}", err=True)
             failed = True
@@ -89,7 +88,7 @@ def verify(
     b: Annotated[Path, typer.Argument(help="Eye image or ROI crop to verify.")],
     model: ModelFile = None,
     operating_point: PointOption = VERIFICATION_POINT,
-    kind: KindOption = Kind.auto,
+    kind: KindOption = KINDS[0],
     calibration: CalibrationFile = None,
 ) -> None:
     """Decide whether two images show the same eye: exit status 0 if so, 1 if not.
@@ -100,8 +99,8 @@ def verify(
     from iris_tf.recognition.recognizer import IrisRecognizer
 
     recognizer = IrisRecognizer(model, calibration=calibration)
-    template = recognizer.enroll(a, kind.value)
-    result = recognizer.verify(template, b, operating_point, kind.value)
+    template = recognizer.enroll(a, kind)
+    result = recognizer.verify(template, b, operating_point, kind)
     typer.echo(
         f"similarity {result.similarity:.6f}, threshold {result.threshold:.6f} "
         f"({result.operating_point}): {'same eye' if result.same_eye else 'different eyes'}"
@@ -120,8 +119,8 @@ def identify(
     operating_point: PointOption = IDENTIFICATION_POINT,
     layout: LayoutName = AUTO,
     kind: Annotated[
-        Kind, typer.Option(help="Whether the probe is an eye image or an ROI crop.")
-    ] = Kind.auto,
+        str, one_of(KINDS, "Whether the probe is an eye image or an ROI crop.")
+    ] = KINDS[0],
     calibration: CalibrationFile = None,
     save_gallery: Annotated[
         Path | None, typer.Option(help=".npz file to write, for --gallery in later calls.")
@@ -136,9 +135,10 @@ def identify(
 
     if save_gallery is not None:
         check_writable(save_gallery)
+        check_replaceable(save_gallery, ["kind", "embeddings", "identities"])
     recognizer = IrisRecognizer(model, calibration=calibration)
     # Before the gallery, whose enrolment may take long.
-    template = recognizer.enroll(probe, kind.value)
+    template = recognizer.enroll(probe, kind)
     recognizer.threshold(operating_point)
     enrolled = _gallery(recognizer, gallery, layout)
     if save_gallery is not None:
@@ -198,6 +198,7 @@ def calibrate(
     name = re.sub(r"[^\w.-]+", "-", name).strip("-") or "camera"
     out = out or _beside_the_model(recognizer, name)
     check_writable(out)
+    check_replaceable(out, ["schema_version", "model_sha256", "matrix"])
     made = calibrate(recognizer, images, name, layout)
     made.write(out)
     identities = (

@@ -18,7 +18,12 @@ from iris_tf.evaluation.evaluation_result import EvaluationResult, Latency
 from iris_tf.evaluation.saliency import MAPS_NAME, write_maps
 from iris_tf.metrics.counts import ScoreCounts
 from iris_tf.report.model_report import write_model_report
+from iris_tf.support.errors import OutputError
 from iris_tf.support.files import atomic_path, check_writable, write_json
+from iris_tf.support.own_files import check_replaceable
+
+METRICS_NAME = "metrics.json"
+REPORT_NAME = "report.html"
 
 
 def evaluate_and_report(
@@ -54,25 +59,29 @@ def evaluate_and_report(
         If a model, a manifest, a list or a crop cannot be used.
     BenchmarkError
         If there are too few runs to time.
-    OSError
-        If `out` or `scores` cannot be written; raised before any work.
+    OutputError
+        If `out` or `scores` would overwrite what no evaluation has written; raised before any
+        work, as is OSError if they cannot be written.
     """
     check_writable(out, folder=True)
-    if scores is not None:
-        check_writable(scores)
     out = Path(out)
+    _check_folder(out)
+    if scores is not None:
+        scores = _npz_path(Path(scores))
+        check_writable(scores)
+        check_replaceable(scores, ["models", "levels_0"])
     inputs = read_inputs(request)
     latencies = _latencies(inputs, latency_runs)
     found = evaluate_models(inputs)
     result = _with_latencies(found.result, latencies)
     if scores is not None:
-        _write_scores(Path(scores), found.scores)
-    write_json(out / "metrics.json", result.to_json())
+        _write_scores(scores, found.scores)
+    write_json(out / METRICS_NAME, result.to_json())
     if found.occlusion:
         write_maps(out / MAPS_NAME, found.occlusion)
     else:  # those of an earlier evaluation are of other models or images
         (out / MAPS_NAME).unlink(missing_ok=True)
-    write_model_report(out / "report.html", result, inputs.sets, found.occlusion)
+    write_model_report(out / REPORT_NAME, result, inputs.sets, found.occlusion)
     return result
 
 
@@ -100,9 +109,25 @@ def _with_latencies(result: EvaluationResult, latencies: Mapping[str, Latency]) 
     return replace(result, models=models)
 
 
+def _check_folder(out: Path) -> None:
+    """Refuse a folder with a report or maps that no evaluation has written."""
+    metrics = out / METRICS_NAME
+    check_replaceable(metrics, ["evaluation", "model"])
+    for name in (REPORT_NAME, MAPS_NAME):
+        # An evaluation writes its metrics first.
+        if (out / name).exists() and not metrics.exists():
+            raise OutputError(
+                f"{out / name}: is not an evaluation's, so it is not overwritten; choose another "
+                "folder."
+            )
+
+
+def _npz_path(path: Path) -> Path:
+    # As NumPy would name it, in the place of the temporary file.
+    return path if path.suffix == ".npz" else path.with_name(path.name + ".npz")
+
+
 def _write_scores(path: Path, scores: Mapping[str, ScoreCounts]) -> None:
-    if path.suffix != ".npz":
-        path = path.with_name(path.name + ".npz")  # as NumPy does, which would miss the rename
     arrays: dict[str, Any] = {"models": np.array(list(scores))}
     for i, counts in enumerate(scores.values()):
         for name in ("levels", "genuine", "impostor"):

@@ -60,6 +60,10 @@ class ExtractionError(IrisTfError):
         return type(self), (self.reason, str(self))
 
 
+class OutputError(IrisTfError):
+    """An output that would overwrite a file of another kind."""
+
+
 class InUseError(IrisTfError):
     """A folder that another process is using."""
 

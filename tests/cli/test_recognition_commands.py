@@ -166,6 +166,20 @@ def test_a_saved_gallery_gives_the_same(
     assert "not a gallery file" in refused(run_cli, *arguments, stranger)
 
 
+def test_outputs_overwrite_nothing_but_earlier_outputs(
+    run_cli, pixel_model, eyes, camera, stranger, tmp_path
+):
+    image = eyes / "ann" / "1.png"
+    before = image.read_bytes()
+    identify = ("identify", "--model", pixel_model, "--gallery", eyes, stranger, "--save-gallery")
+    assert f"{image}: exists" in refused(run_cli, *identify, image)
+    calibrate = ("calibrate", "--model", pixel_model, "--images", camera, "--out")
+    assert f"{image}: exists" in refused(run_cli, *calibrate, image)
+    assert image.read_bytes() == before
+    for _ in range(2):  # an earlier gallery is replaced
+        assert run_cli(*identify, tmp_path / "gallery.npz")[0] in (0, 1)
+
+
 def test_a_bad_probe_is_told_before_the_gallery_is_enrolled(run_cli, pixel_model, eyes, wall):
     status, _, err = run_cli("identify", "--model", pixel_model, "--gallery", eyes, wall)
     assert status == 2
