@@ -238,7 +238,7 @@ def _decode(data: bytes) -> tuple[np.ndarray, list[str]]:
     except Image.DecompressionBombError:
         raise _unreadable(_TOO_LARGE) from None
     except MemoryError:
-        raise  # says nothing about the image
+        raise  # not a property of the image
     except Exception:  # parsers raise arbitrary exceptions on broken headers
         raise _unreadable("This is not a JPEG, PNG, BMP, TIFF or PGM image.") from None
     if max(image.size) > MAX_SIDE or image.size[0] * image.size[1] > MAX_PIXELS:

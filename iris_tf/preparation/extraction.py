@@ -166,7 +166,7 @@ def _process_image(task: Task, how: Extraction, steps: CropSteps) -> Outcome:
     except ExtractionError as error:
         outcome = replace(bare, reason=str(error.reason), detail=_one_line(str(error)))
     except MemoryError:
-        raise  # says nothing about the image
+        raise  # not a property of the image
     except Exception as error:
         outcome = _internal(bare, error)
     # Disk errors from here on are not failures of the image.

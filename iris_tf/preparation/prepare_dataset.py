@@ -99,12 +99,12 @@ def prepare(
     An image that yields no crop is counted with its reason and never stops the run. Of
     byte-identical images the first (by path) is kept, because a copy compared with itself would
     be a perfect genuine score. Splits are drawn over all subjects (or identities) of the folder
-    before any image fails, so a folder gives the same splits with any segmenter and ROI mode.
+    before any image fails, so the splits of a folder do not depend on segmenter or ROI mode.
 
-    An interrupted run resumes where it stopped when called again, and its manifest is byte for
-    byte that of an uninterrupted one, whatever `jobs`. A finished one returns at once while the
-    image files are unchanged; after a change, only the changed images are processed. New quality
-    limits are applied to the recorded figures, without processing the images again.
+    A repeated call resumes an interrupted run; the manifest is byte for byte that of an
+    uninterrupted one, for any `jobs`. A complete run returns at once while the image files are
+    unchanged; after a change, only the changed images are processed. New quality limits are
+    applied to the recorded figures, without processing the images again.
 
     Parameters
     ----------

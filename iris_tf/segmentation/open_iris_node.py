@@ -85,7 +85,7 @@ class SegmenterNode(Algorithm):
         eye = segmenter(image.img_data)
         if eye.opening is None:
             raise DatasetError(
-                f"The segmenter {segmenter.name!r} does not find the lids, which Open-Iris needs; "
+                f"The segmenter {segmenter.name!r} does not detect eyelids, which Open-Iris needs; "
                 "choose the segmenter network or open-iris."
             )
         return segmentation_map(eye)

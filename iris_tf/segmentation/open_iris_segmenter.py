@@ -318,12 +318,14 @@ def _outlines(
     pupil = _fit_outline(pupil_region, covered.astype(bool), _PUPIL_RIDGE)
     if pupil is None:
         raise ExtractionError(
-            FailureReason.NO_PUPIL, "Lids, lashes or reflections hide the edge of the pupil."
+            FailureReason.NO_PUPIL,
+            "Eyelids, eyelashes or reflections occlude the edge of the pupil.",
         )
     limbus = _fit_outline(iris_region, covered.astype(bool), _IRIS_RIDGE)
     if limbus is None:
         raise ExtractionError(
-            FailureReason.NO_IRIS, "Lids, lashes or the frame hide the outer edge of the iris."
+            FailureReason.NO_IRIS,
+            "Eyelids, eyelashes or the image border occlude the outer edge of the iris.",
         )
     return pupil, limbus
 

@@ -89,7 +89,7 @@ def find_limbus(image: np.ndarray, pupil: Ellipse, radius: float) -> Ellipse:
     x = pupil.x + dx[:, None, None] + cos * radii
     y = pupil.y + dy[:, None, None] + sin * radii
     step = step_contrast(sample(image, x, y), np.full(len(radii), 5))
-    # From a shifted centre, the pupil's own edge could be taken for the limbus.
+    # From a shifted centre, the pupil's own edge could be mistaken for the limbus.
     beyond_pupil = np.hypot(x - pupil.x, y - pupil.y) > 1.25 * pupil.radius
     seen = inside(image.shape, x, y) & beyond_pupil
     trust = _LIMBUS_TRUST[rays, None].astype(np.float32) * seen

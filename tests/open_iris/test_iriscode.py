@@ -94,7 +94,7 @@ def test_refused(true_eyes, tmp_path):
     folder, rows, _ = true_eyes
     with pytest.raises(EvaluationError, match="none: the image folder"):
         encode_images(rows, tmp_path / "none", "opencv")
-    with pytest.raises(DatasetError, match="does not find the lids"):
+    with pytest.raises(DatasetError, match="does not detect eyelids"):
         encode_images(rows[:3], folder, "opencv", jobs=1)
 
 

@@ -117,7 +117,7 @@ def test_a_segmenter_without_lids_is_refused():
     y, x = np.mgrid[:240, :320]
     image[(x - 160) ** 2 + (y - 120) ** 2 < 60**2] = 110
     image[(x - 160) ** 2 + (y - 120) ** 2 < 25**2] = 30
-    with pytest.raises(DatasetError, match="'opencv' does not find the lids"):
+    with pytest.raises(DatasetError, match="'opencv' does not detect eyelids"):
         node(ir_image(image))
 
 
