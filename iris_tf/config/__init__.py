@@ -1,3 +1,3 @@
-"""What a recipe may say: dataclasses, one file a pipeline, YAML loading, and the closed lists of
-names, each written once. Not what is done with a recipe.
+"""Recipes: their dataclasses, one file per pipeline, YAML loading, and the closed lists of names.
+Nothing here acts on a recipe.
 """

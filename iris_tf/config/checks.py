@@ -1,4 +1,4 @@
-"""Checks of recipe values, which all recipes share."""
+"""Checks of recipe values, shared by all recipes."""
 
 import math
 import re
@@ -7,47 +7,47 @@ from typing import Any
 
 from iris_tf.config.names import IMAGE_ROI_MODES, IRIS_ROI_MODES, NO_SEGMENTER
 
-Problem = tuple[str, str]  # (key in dots, what is wrong with its value)
+Problem = tuple[str, str]  # (dotted key, what is wrong with its value)
 
 
 def positive(**values: float) -> Iterator[Problem]:
-    """Values that are not above 0."""
+    """Check that values are positive and finite."""
     for key, value in values.items():
-        if not 0 < value < math.inf:  # NaN is not either
+        if not 0 < value < math.inf:  # false for NaN, too
             yield key, f"must be above 0, but is {value}"
 
 
 def between(low: float, high: float, **values: float) -> Iterator[Problem]:
-    """Values outside `low` .. `high`, both included."""
+    """Check that values are within `low` .. `high`, both inclusive."""
     for key, value in values.items():
         if not low <= value <= high:
             yield key, f"must lie between {low} and {high}, but is {value}"
 
 
 def one_of(choices: tuple[str, ...], **values: str) -> Iterator[Problem]:
-    """Values that are none of `choices`."""
+    """Check that values are among `choices`."""
     for key, value in values.items():
         if value not in choices:
             yield key, f"must be one of {', '.join(choices)}, but is {value!r}"
 
 
 def folder_names(**sections: dict[str, Any]) -> Iterator[Problem]:
-    """Names of sections that cannot name a folder, which each becomes."""
+    """Check that the names in a section are valid folder names, which they are used as."""
     for key, section in sections.items():
         for name in section:
             if not re.fullmatch(r"[\w-]+", name):
-                yield key, f"has {name!r}; a name has letters, digits, - and _"
+                yield key, f"has {name!r}; names consist of letters, digits, - and _"
 
 
 def length(count: int, **values: list) -> Iterator[Problem]:
-    """Lists of another length."""
+    """Check the length of lists."""
     for key, value in values.items():
         if len(value) != count:
             yield key, f"must be a list of {count} values, but has {len(value)}"
 
 
 def segmenter_problem(segmenter: str, roi_mode: str) -> str | None:
-    """Say why a segmenter, or none, does not go with a ROI mode; None when it does."""
+    """Why a segmenter, or none, is incompatible with a ROI mode; None if it is compatible."""
     if roi_mode in IRIS_ROI_MODES and segmenter == NO_SEGMENTER:
         return (
             f"is {NO_SEGMENTER}, but the ROI mode {roi_mode} needs the outlines of the iris; name "
@@ -62,6 +62,6 @@ def segmenter_problem(segmenter: str, roi_mode: str) -> str | None:
 
 
 def under(prefix: str, problems: Iterator[Problem]) -> Iterator[Problem]:
-    """Problems of a section, under its key."""
+    """Prefix the keys of problems with that of their section."""
     for key, problem in problems:
         yield f"{prefix}.{key}", problem

@@ -1,4 +1,4 @@
-"""What keys of recipes were called before, so that recipes and runs of earlier versions load."""
+"""Former recipe keys, so that recipes and runs of earlier versions still load."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -8,29 +8,29 @@ from omegaconf import DictConfig, OmegaConf
 from iris_tf.support.errors import RecipeError
 
 RENAMED = {"loss": "objective"}
-"""Keys of a training section: former name to today's."""
+"""Renamed keys of a training section: former name to current name."""
 
 RETIRED = {"attention_kernel": 7}
-"""Keys of a training's `network` that became constants, and their value."""
+"""Keys of a training's `network` that are constants now, with their values."""
 
 
 def renew(values: DictConfig) -> DictConfig:
-    """Give a recipe today's keys.
+    """Replace former keys of a recipe by the current ones.
 
     Parameters
     ----------
     values : DictConfig
-        Any recipe as it was read, or the values of an override; changed in place.
+        Any recipe as read, or the values of an override; modified in place.
 
     Returns
     -------
     DictConfig
-        The same.
+        `values`.
 
     Raises
     ------
     RecipeError
-        When a section has a key under both names.
+        If a section has a key under both names.
     """
     for section in _training_sections(values):
         for former, today in RENAMED.items():
@@ -50,7 +50,7 @@ def renew(values: DictConfig) -> DictConfig:
 
 
 def retired(key: str) -> str:
-    """Why a key is not known any more; empty for any other key."""
+    """Why a retired key is unknown; empty for other keys."""
     section, _, name = key.rpartition(".")
     if section.rpartition(".")[2] == "network" and name in RETIRED:
         return f"is always {RETIRED[name]} now; leave it out"
@@ -58,14 +58,14 @@ def retired(key: str) -> str:
 
 
 def former_name(key: str) -> str:
-    """What a key was called before; the key itself where it has always been called so."""
+    """Former name of a key; the key itself if it was never renamed."""
     section, dot, name = key.rpartition(".")
     former = {today: before for before, today in RENAMED.items()}
     return f"{section}{dot}{former.get(name, name)}"
 
 
 def _training_sections(values: DictConfig) -> Iterator[Any]:
-    """The recipe itself if it is a training's, and a pipeline's sections of the same keys."""
+    """The recipe itself, and sections of a pipeline that have the keys of a training recipe."""
     models = _plain(values, "models")
     sections = [values, _plain(values, "training")]
     if OmegaConf.is_dict(models):
@@ -74,7 +74,7 @@ def _training_sections(values: DictConfig) -> Iterator[Any]:
 
 
 def _plain(values: DictConfig, key: str) -> Any:
-    """A value, or None where it is absent or stands for another one."""
+    """A value, or None if it is absent or an interpolation."""
     if key not in values or OmegaConf.is_missing(values, key):
         return None
     return None if OmegaConf.is_interpolation(values, key) else values[key]

@@ -1,4 +1,4 @@
-"""Reading recipes: YAML plus ``key=value`` overrides, checked against the dataclasses."""
+"""Loading of recipes: YAML plus ``key=value`` overrides, validated against the dataclasses."""
 
 import difflib
 from collections.abc import Iterator
@@ -22,9 +22,9 @@ from iris_tf.support.errors import RecipeError
 
 R = TypeVar("R", TrainRecipe, PipelineRecipe, SegmenterRecipe, ReleaseRecipe)
 
-# Set per model by the pipeline, so meaningless in its shared sections.
+# Set per model by the pipeline, so not allowed in its sections.
 _OWNED_BY_PIPELINE = ("run", "dataset", "seed")
-# Settings that recipes of version 0.1.0 lack, and what they meant.
+# Settings that recipes of version 0.1.0 lack, with their values then.
 _LATER_SETTINGS = {"dataset.channels": 1}
 _IS_SECTION = "is a section: it holds `key: value` lines"
 _IS_LIST = "is a list: it holds values in brackets, such as [1, 2]"
@@ -45,25 +45,25 @@ def load_recipe(path: str | Path, schema: type[R], overrides: list[str] | None =
     Returns
     -------
     object
-        Of that type.
+        Instance of `schema`.
 
     Raises
     ------
     RecipeError
-        When the file is missing or not YAML, or a key is unknown, has the
-        wrong type, an impossible value, or no value. Names key and line.
+        If the file is missing or is not YAML, or a key is unknown, has the wrong
+        type, an invalid value, or no value; names key and line.
     """
     source = _Source(Path(path), list(overrides or []))
     recipe = _build(schema, source.values(), source)
     if isinstance(recipe, PipelineRecipe | ReleaseRecipe):
-        merge_models(recipe, source)  # so that a mistake in a model shows before anything runs
+        merge_models(recipe, source)  # so that errors in models are reported before anything runs
     return recipe
 
 
 def merge_models(
     recipe: PipelineRecipe | ReleaseRecipe, source: "_Source | None" = None
 ) -> dict[str, TrainRecipe]:
-    """The training recipe of each model of a pipeline, in the order they are trained.
+    """Build the training recipes of the models of a pipeline, in training order.
 
     `distillation.teacher` and `network.weights` may still name another model of the pipeline, see
     `iris_tf.training.model_recipes`.
@@ -71,7 +71,7 @@ def merge_models(
     Raises
     ------
     RecipeError
-        When a model's section has a mistake, or what it needs stands behind it.
+        If the section of a model is invalid, or refers to a model that comes later.
     """
     source = source or _Source(None, [])
     run = Path(recipe.run)
@@ -95,19 +95,19 @@ def merge_models(
                 continue
             if other in recipe.models and (other not in recipes or other == name):
                 raise source.error(
-                    f"models.{name}.{key}", f"names {other}, which must stand before {name}"
+                    f"models.{name}.{key}", f"names {other}, which must come before {name}"
                 )
             named = NAMED_WEIGHTS if key == "network.weights" else ()
             if other not in (*recipe.models, *named) and not Path(other).exists():
                 raise source.error(
                     f"models.{name}.{key}",
-                    f"is {other}: there is neither such a file nor a model of that name here",
+                    f"is {other}, which is neither an existing file nor a model of this recipe",
                 )
     return recipes
 
 
 def _check_shared_section(prefix: str, section: Any, source: "_Source") -> None:
-    """Find what OmegaConf could not merge, and keys that are not the section's to set."""
+    """Check for containers that OmegaConf cannot merge, and for keys that the pipeline sets."""
     if not isinstance(section, dict):
         raise source.error(prefix, _IS_SECTION)
     for key in _OWNED_BY_PIPELINE:
@@ -118,24 +118,24 @@ def _check_shared_section(prefix: str, section: Any, source: "_Source") -> None:
 
 
 def recipe_yaml(recipe: TrainRecipe | PipelineRecipe | ReleaseRecipe | SegmenterRecipe) -> str:
-    """The resolved recipe as YAML; `load_recipe` reads it back to an equal one."""
+    """The resolved recipe as YAML; `load_recipe` reads it back to an equal recipe."""
     return OmegaConf.to_yaml(OmegaConf.structured(recipe))
 
 
 def renewed_yaml(text: str, schema: type[R]) -> str:
-    """A resolved recipe that an earlier version wrote, as this version writes it.
+    """Convert a resolved recipe of an earlier version to the format of this version.
 
     Raises
     ------
     RecipeError
-        When this version cannot read it.
+        If this version cannot read it.
     """
     values: Any = OmegaConf.create(text)
     return recipe_yaml(_build(schema, renew(values), _Source(None, [])))
 
 
 def first_difference(old: str, new: str) -> str | None:
-    """Say which key of two recipes, given as YAML, differs first; None when they are equal."""
+    """Describe the first key in which two recipes, given as YAML, differ; None if equal."""
     there, here = _flat(old), _flat(new)
     for key in there | here:
         was, now = there.get(key, _LATER_SETTINGS.get(key, "absent")), here.get(key, "absent")
@@ -145,25 +145,25 @@ def first_difference(old: str, new: str) -> str | None:
 
 
 def _flat(text: str) -> dict[str, Any]:
-    """Values of a recipe, given as YAML, by their keys in dots."""
+    """Values of a recipe, given as YAML, by dotted key."""
     values: Any = OmegaConf.create(text)
     values = OmegaConf.to_container(renew(values))
     return dict(_leaves(values))
 
 
 def _leaves(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Keys in dots, and their values; a list is one value."""
+    """Dotted keys and their values; a list is one value."""
     for name, value in values.items():
         if isinstance(value, dict) and value:
             yield from _leaves(value, f"{prefix}{name}.")
-        elif name == "split_by":  # an earlier spelling is no difference
+        elif name == "split_by":  # a former spelling is not a difference
             yield f"{prefix}{name}", SPLIT_BY_ALIASES.get(value, value)
         else:
             yield f"{prefix}{name}", value
 
 
 class _Source:
-    """Where the values came from: finds the line of a key for error messages."""
+    """Source of the values; locates the line of a key for error messages."""
 
     def __init__(self, path: Path | None, overrides: list[str]):
         self.path, self.overrides = path, overrides
@@ -172,14 +172,14 @@ class _Source:
         if self.path is None:
             return {}
         if not self.path.is_file():
-            raise RecipeError(f"{self.path}: there is no such recipe.")
+            raise RecipeError(f"{self.path}: there is no such recipe; check the path.")
         try:
             values: Any = OmegaConf.load(self.path)
         except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
             mark = getattr(error, "problem_mark", None)
             line = f", line {mark.line + 1}" if mark else ""
             problem = getattr(error, "problem", None) or error
-            raise RecipeError(f"{self.path}{line}: this is not YAML: {problem}.") from None
+            raise RecipeError(f"{self.path}{line}: invalid YAML: {problem}.") from None
         if not OmegaConf.is_dict(values):
             raise RecipeError(f"{self.path}: a recipe is a list of `key: value` lines.")
         values = self._renewed(values)
@@ -192,7 +192,7 @@ class _Source:
                 values = OmegaConf.merge(values, given)
             except (OmegaConfBaseException, yaml.YAMLError, TypeError) as error:
                 raise RecipeError(
-                    f"command line: {override!r} is wrong: {_first_line(error)}."
+                    f"command line: {override!r} is invalid: {_first_line(error)}."
                 ) from None
         return values
 
@@ -205,7 +205,7 @@ class _Source:
     def error(self, key: str, problem: str, candidates: list[str] | None = None) -> RecipeError:
         keys = candidates or [key]
         keys = [name for key in keys for name in dict.fromkeys((key, former_name(key)))]
-        # A value may be a default; then its section is the nearest place to look.
+        # A default has no line; its section is the nearest location.
         for wanted in (keys, [k.rpartition(".")[0] for k in keys]):
             for candidate, place in zip(keys, map(self._place, wanted), strict=True):
                 if place:
@@ -217,7 +217,7 @@ class _Source:
         parts = _parts(key)
         for override in self.overrides:
             given = _parts(override.partition("=")[0])
-            # `network.name.x=3` makes network.name wrong, `network.input_size=[a]` an entry of it.
+            # `network.name.x=3` invalidates network.name, `network.input_size=[a]` an entry of it.
             if parts[: len(given)] == given[: len(parts)]:
                 return "command line"
         line = self._line(key)
@@ -261,14 +261,14 @@ def _build(schema: type[R], values: Any, source: _Source, prefixes: list[str] | 
         problem = _first_line(error)
         if "missing mandatory" in problem.lower():
             raise source.error(key, "has no value and needs one", candidates(key)) from None
-        raise source.error(key, f"is wrong: {problem}", candidates(key)) from None
+        raise source.error(key, f"is invalid: {problem}", candidates(key)) from None
     for key, problem in recipe.problems():
         raise source.error(key, problem, candidates(key))
     return recipe
 
 
 def _wrong_containers(schema: type, values: Any) -> Iterator[Problem]:
-    """Sections and lists that are given something else; OmegaConf's errors would not name them."""
+    """Find sections and lists with values of another kind, which OmegaConf would not name."""
     for field in fields(schema):
         name, types = field.name, _types(field)
         if name not in values or OmegaConf.is_missing(values, name):
@@ -317,7 +317,7 @@ def _named_section(field: Field) -> type | None:
 
 
 def _unknown(schema: type, key: str) -> str:
-    """Say that a key is unknown, and which known one may have been meant."""
+    """Describe an unknown key, and suggest a similar known one."""
     *parents, last = key.split(".")
     known: type | None = schema
     while parents and known:
@@ -325,7 +325,7 @@ def _unknown(schema: type, key: str) -> str:
         known = _section(field) if field else None
         if field and (named := _named_section(field)):
             known = named if parents else None
-            del parents[:1]  # whatever the name
+            del parents[:1]  # names are free
     names = [field.name for field in fields(known)] if known else []
     close = difflib.get_close_matches(last, names, n=1)
     if close:

@@ -1,4 +1,4 @@
-"""What a pipeline from images to report may say."""
+"""Recipe of a pipeline from images to report."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -30,17 +30,17 @@ class SyntheticRecipe:
     """Generated eyes."""
 
     subjects: int = MISSING
-    images: int = MISSING  # an eye
+    images: int = MISSING  # per eye
 
     def problems(self) -> Iterator[Problem]:
-        """Impossible values."""
+        """Invalid values."""
         yield from between(3, 1000, subjects=self.subjects)
         yield from between(2, 100, images=self.images)
 
 
 @dataclass
 class DatasetRecipe:
-    """Where the eyes come from and how they are cropped: `synthetic` or `images`, not both."""
+    """Source of the eyes (`synthetic` or `images`, not both) and how they are cropped."""
 
     synthetic: SyntheticRecipe | None = None
     images: str | None = None
@@ -54,7 +54,7 @@ class DatasetRecipe:
         self.split_by = SPLIT_BY_ALIASES.get(self.split_by, self.split_by)
 
     def problems(self) -> Iterator[Problem]:
-        """Impossible values."""
+        """Invalid values."""
         if (self.synthetic is None) == (self.images is None):
             yield "images", "either `images` (a folder) or `synthetic` must be given, not both"
         if self.synthetic is not None:
@@ -75,26 +75,26 @@ class LatencyRecipe:
     runs: int = 100
 
     def problems(self) -> Iterator[Problem]:
-        """Impossible values."""
+        """Invalid values."""
         for count in self.threads:
             yield from between(1, 256, threads=count)
         if 1 not in self.threads:
-            yield "threads", f"must hold 1, which the result table shows, but is {self.threads}"
+            yield "threads", f"must contain 1, which the result table shows, but is {self.threads}"
         yield from between(50, 10**6, runs=self.runs)
 
 
 def models_and_precisions(
     models: dict, precisions: list[str], folders: tuple[str, ...]
 ) -> Iterator[Problem]:
-    """Impossible models and precisions; `folders` are other folders of the run."""
+    """Check models and precisions; `folders` are other folders of the run."""
     if not models:
         yield "models", "must name at least one model"
     for name in models:
-        # Each gets a folder of its name in the run's folder.
+        # Each model has a folder of its name in the run folder.
         if name in folders:
             yield "models", f"has {name!r}, the name of another folder of the run; choose another"
         elif name in NAMED_WEIGHTS:
-            yield "models", f"has {name!r}, which means something else as `weights`; choose another"
+            yield "models", f"has {name!r}, a reserved value of `weights`; choose another"
     yield from folder_names(models=models)
     if not precisions:
         yield "precisions", "must name at least one"
@@ -104,18 +104,18 @@ def models_and_precisions(
 
 @dataclass
 class PipelineRecipe:
-    """All stages from eyes to report; `training` holds what the models share."""
+    """All stages from eyes to report; `training` holds the settings that models share."""
 
     run: str = MISSING
     seed: int = 0
     dataset: DatasetRecipe = field(default_factory=DatasetRecipe)
     training: dict[str, Any] = field(default_factory=dict)  # keys of `TrainRecipe`
-    models: dict[str, Any] = MISSING  # name -> keys of `TrainRecipe` that differ
+    models: dict[str, Any] = MISSING  # name -> its own keys of `TrainRecipe`
     precisions: list[str] = field(default_factory=lambda: list(DEFAULT_PRECISIONS))
     latency: LatencyRecipe = field(default_factory=LatencyRecipe)
 
     def problems(self) -> Iterator[Problem]:
-        """Impossible values."""
+        """Invalid values."""
         yield from between(0, 2**31 - 1, seed=self.seed)
         yield from under("dataset", self.dataset.problems())
         yield from under("latency", self.latency.problems())

@@ -1,8 +1,7 @@
-"""The precisions that a model can be exported in, each described once.
+"""Registry of the precisions that a model can be exported in.
 
-Every other place asks this registry: recipe checks, export, cards, reports and the command line.
-How a model is converted needs TensorFlow and lies with the export
-(`iris_tf.export.conversion.converts`), under the same name.
+Recipe checks, export, cards, reports and the command line use this registry. Conversion functions
+need TensorFlow and are registered under the same names in `iris_tf.export.conversion.converts`.
 """
 
 from collections.abc import Iterable
@@ -11,29 +10,29 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Precision:
-    """One way of storing and computing an exported model.
+    """Precision of an exported model's weights and activations.
 
     Attributes
     ----------
     name : str
         Name in recipes, cards, reports and file names.
     summary : str
-        A few words for people.
+        Short human-readable description.
     weight_bits : int
-        Bits of one stored weight.
+        Bits of a stored weight.
     activation_bits : int
-        Bits of an activation as convolutions and matrix products take it.
+        Bits of the activations that convolutions and matrix products take.
     min_cosine : float
         Parity bound: least cosine similarity between the file's and the Keras model's embedding
         of the same crop.
     dashes : tuple of float
-        Line of its curves: lengths of dashes and gaps in points; empty for a solid line.
+        Line style in plots: lengths of dashes and gaps in points; empty for a solid line.
     line : str
-        The line in one word, for captions.
+        The line style in one word, for captions.
     suffix : str
-        Ending of the file name, which stands for the file format.
+        File name suffix, which identifies the file format.
     former_names : tuple of str
-        Names that older cards have for it. They win over the name of another precision.
+        Names in older cards. They take precedence over the name of another precision.
     """
 
     name: str
@@ -52,25 +51,25 @@ class Precision:
 
 
 _REGISTERED = (
-    # Runtimes compute with float16 weights in float32 unless told otherwise.
+    # By default, runtimes convert float16 weights to float32 and compute in float32.
     Precision("float32", "full precision", 32, 32, 0.9999, (), "solid"),
     Precision("float16", "16-bit weights", 16, 32, 0.9999, (4, 2), "dashed"),
-    # Dynamic range: activations are quantised at run time, and only where kernels take integers.
+    # Dynamic range: activations are quantised at run time, where kernels support integers.
     Precision("int8", "8-bit weights", 8, 8, 0.95, (1, 1.5), "dotted"),
 )
 
 PRECISIONS: dict[str, Precision] = {precision.name: precision for precision in _REGISTERED}
-"""All precisions by name, the finest first."""
+"""All precisions by name, highest precision first."""
 
 DEFAULT_PRECISIONS = ("float32", "float16")
-"""What is exported unless a recipe or a command asks for something else."""
+"""Precisions that are exported by default."""
 
 RELEASED_PRECISION = "float16"
-"""Precision of the released files that an installation runs."""
+"""Precision of the released files that are installed with the package."""
 
 
 def finest(names: Iterable[str]) -> str:
-    """The finest of some precisions, at which models are compared.
+    """The highest of some precisions; models are compared at it.
 
     Parameters
     ----------
@@ -90,7 +89,7 @@ def finest(names: Iterable[str]) -> str:
 
 
 def current_name(name: str) -> str:
-    """Today's name of a precision in an older card; an unknown name is returned unchanged."""
+    """Current name of a precision in an older card; an unknown name is returned unchanged."""
     for precision in PRECISIONS.values():
         if name in precision.former_names:
             return precision.name

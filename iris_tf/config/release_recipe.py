@@ -1,4 +1,4 @@
-"""What the pipeline of the released recognition model may say."""
+"""Recipe of the released recognition model."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,14 +13,14 @@ from iris_tf.config.precision import DEFAULT_PRECISIONS, RELEASED_PRECISION
 
 @dataclass
 class StripsRecipe:
-    """Strips of synthetic eyes of varied cameras."""
+    """Strips of synthetic eyes from varied cameras."""
 
     identities: int = 7000
-    views: int = 6  # strips of each
-    validation: int = 200  # of the identities
+    views: int = 6  # strips per identity
+    validation: int = 200  # identities of the validation split
 
     def problems(self) -> Iterator[Problem]:
-        """Impossible values."""
+        """Invalid values."""
         yield from between(2, 100, views=self.views)
         yield from between(2, 10**6, validation=self.validation)
         yield from between(self.validation + 2, 10**6, identities=self.identities)
@@ -28,42 +28,42 @@ class StripsRecipe:
 
 @dataclass
 class FinishRecipe:
-    """What happens to the trained weights; see `iris_tf/training/finishing.py`."""
+    """Finishing of the trained weights; see `iris_tf/training/finishing.py`."""
 
-    # Shares of the models whose weights are averaged, by name; none: the last one alone.
+    # Shares of the models whose weights are averaged, by name; empty: only the last model.
     average: dict[str, float] = field(default_factory=dict)
     coarse: float = 1.0  # share of the low-frequency local contrast that the network keeps
     unplaced: float = 1.0  # share of the components independent of the angle that are kept
-    statistics: bool = True  # recompute those of batch normalisation, from unaugmented strips
-    whitening: float = 0.0  # power of their second moment that embeddings are divided by, 0..0.5
+    statistics: bool = True  # recompute batch-normalisation statistics on unaugmented strips
+    whitening: float = 0.0  # power of the embeddings' second moment to divide by, 0..0.5
 
     def problems(self) -> Iterator[Problem]:
-        """Impossible values."""
+        """Invalid values."""
         yield from between(0.0, 1.0, coarse=self.coarse, unplaced=self.unplaced)
         yield from between(0.0, 0.5, whitening=self.whitening)
         if self.unplaced < 1 and not self.statistics:
-            yield "unplaced", "needs `statistics: true`, for it changes what is normalised"
+            yield "unplaced", "needs `statistics: true`, because it invalidates them"
         yield from positive(**{f"average.{name}": share for name, share in self.average.items()})
 
 
 @dataclass
 class ReleaseRecipe:
-    """The released recognition model: trained on strips, measured on the eyes available."""
+    """Released recognition model: trained on synthetic strips, evaluated on available datasets."""
 
     run: str = MISSING
     out: str = MISSING  # folder of the released files
     seed: int = 0
     strips: StripsRecipe = field(default_factory=StripsRecipe)
     training: dict[str, Any] = field(default_factory=dict)  # keys of `TrainRecipe`
-    # name -> keys of `TrainRecipe`; the last one is released, under its name
+    # name -> keys of `TrainRecipe`; the last model is released under its name
     models: dict[str, Any] = MISSING
     finish: FinishRecipe = field(default_factory=FinishRecipe)
     precisions: list[str] = field(default_factory=lambda: list(DEFAULT_PRECISIONS))
-    real: dict[str, str] = field(default_factory=dict)  # name -> image folder, to measure on
+    real: dict[str, str] = field(default_factory=dict)  # name -> image folder, for evaluation
     thresholds: str = ""  # one of `real`, for the card's thresholds; empty: validation strips
 
     def problems(self) -> Iterator[Problem]:
-        """Impossible values."""
+        """Invalid values."""
         yield from between(0, 2**31 - 1, seed=self.seed)
         yield from under("strips", self.strips.problems())
         if self.thresholds and self.thresholds not in self.real:
@@ -77,6 +77,6 @@ class ReleaseRecipe:
         if RELEASED_PRECISION not in self.precisions:
             yield (
                 "precisions",
-                f"must have {RELEASED_PRECISION}, which is what an installation uses",
+                f"must contain {RELEASED_PRECISION}, the precision that an installation uses",
             )
         yield from folder_names(real=self.real)

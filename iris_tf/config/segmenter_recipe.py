@@ -1,4 +1,4 @@
-"""What the training of the segmentation network may say."""
+"""Recipe of the segmentation network."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -10,17 +10,17 @@ from iris_tf.config.checks import Problem, between, folder_names, one_of, positi
 
 @dataclass
 class SegmenterStage:
-    """One stage of the segmenter's training; it starts from the weights of the previous one."""
+    """One stage of the segmenter's training; it starts from the weights of the previous stage."""
 
-    height: int = 192  # of what the network sees, in pixels; the width is 4/3 of it
+    height: int = 192  # of the network's input, in pixels; the width is 4/3 of it
     eyes: int = 15000
     # Windows on each eye: the whole image, the iris close up, or as in the last pass.
     looks: list[str] = field(default_factory=lambda: ["whole", "close"])
     epochs: int = 10
-    learning_rate: float = 2e-3  # at its highest
+    learning_rate: float = 2e-3  # peak
 
     def problems(self) -> Iterator[Problem]:
-        """Impossible values."""
+        """Invalid values."""
         yield from positive(
             height=self.height,
             eyes=self.eyes,
@@ -38,30 +38,30 @@ class SegmenterStage:
 
 @dataclass
 class SegmenterRecipe:
-    """Training of the embedded segmentation network on varied synthetic eyes."""
+    """Training of the bundled segmentation network on varied synthetic eyes."""
 
     run: str = MISSING
     out: str = MISSING  # folder of the exported model and its card
     seed: int = 0
-    parts: dict[str, SegmenterStage] = MISSING  # by name, in this order; the last one is exported
+    parts: dict[str, SegmenterStage] = MISSING  # stages by name, in order; the last one is exported
     validation_eyes: int = 500
     batch: int = 16
     weight_decay: float = 1e-4
-    warm_steps: int = 300  # of each part
+    warm_steps: int = 300  # per stage
     test_eyes: int = 1000  # never trained or validated on
 
     def problems(self) -> Iterator[Problem]:
-        """Impossible values."""
+        """Invalid values."""
         yield from between(0, 2**31 - 1, seed=self.seed)
         yield from positive(
             validation_eyes=self.validation_eyes, batch=self.batch, test_eyes=self.test_eyes
         )
         yield from between(0.0, 1.0, weight_decay=self.weight_decay)
         if not self.parts:
-            yield "parts", "must name at least one part"
+            yield "parts", "must name at least one stage"
         yield from folder_names(parts=self.parts)
-        for name, part in self.parts.items():
-            yield from under(f"parts.{name}", part.problems())
-            if part.epochs > 0 and self.batch > 0:
-                steps = part.epochs * (len(part.looks) * part.eyes // self.batch)
+        for name, stage in self.parts.items():
+            yield from under(f"parts.{name}", stage.problems())
+            if stage.epochs > 0 and self.batch > 0:
+                steps = stage.epochs * (len(stage.looks) * stage.eyes // self.batch)
                 yield from between(0, steps, warm_steps=self.warm_steps)

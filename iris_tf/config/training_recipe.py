@@ -1,6 +1,6 @@
-"""What a training may say: one dataclass a section, with the paper's values as defaults.
+"""Training recipe: one dataclass per section, with the paper's values as defaults.
 
-Symbols and tables in comments are those of the MobiIris paper (Huynh et al., 2026).
+Symbols and tables in comments refer to the MobiIris paper (Huynh et al., 2026).
 """
 
 from collections.abc import Iterator
@@ -22,13 +22,13 @@ from iris_tf.config.names import (
 
 @dataclass
 class NetworkRecipe:
-    """Which network, how large, and from which weights."""
+    """Network architecture, sizes and initial weights."""
 
     name: str = "mobilenet_v3_large"
     input_size: list[int] = field(default_factory=lambda: [224, 224])  # height, width
     embedding_size: int = 128
-    # imagenet | pretrained (the released model's) | none | path of a .keras or .weights.h5 file |
-    # an earlier model of the pipeline
+    # imagenet | pretrained (the released model) | none | path of a .keras or .weights.h5 file |
+    # name of an earlier model of the pipeline
     weights: str = "imagenet"
     attention: list[str] = field(default_factory=list)  # layers followed by spatial attention
     # average | depthwise | placed; the last is for unrolled strips
@@ -36,8 +36,8 @@ class NetworkRecipe:
     batchnorm_momentum: float = 0.99
     normalization: str = "imagenet"  # imagenet | local_contrast (unrolled strips)
     reduction: list[int] = field(default_factory=lambda: [1, 2])  # local_contrast: rows, columns
-    # Weight that the texture's phase has in the similarities of exported files, beside what is
-    # learned; 0: none. Takes local_contrast.
+    # Weight of the phase code in the similarities of exported files, relative to the learned
+    # component; 0: no phase code. Needs local_contrast.
     phase: float = 0.0
 
     @property
@@ -47,7 +47,7 @@ class NetworkRecipe:
         return height, width
 
     def problems(self) -> Iterator[Problem]:
-        """Impossible values."""
+        """Invalid values."""
         yield from length(2, input_size=self.input_size)
         for size in self.input_size:
             yield from between(32, 1024, input_size=size)
@@ -55,17 +55,20 @@ class NetworkRecipe:
         yield from one_of(POOLINGS, pooling=self.pooling)
         yield from one_of(NORMALIZATIONS, normalization=self.normalization)
         if self.normalization == "local_contrast" and self.weights == "imagenet":
-            yield "weights", "must not be imagenet with local_contrast, an input they do not know"
+            yield (
+                "weights",
+                "must not be imagenet with local_contrast, on which they were not trained",
+            )
         yield from length(2, reduction=self.reduction)
-        for part in self.reduction:
-            yield from between(1, 32, reduction=part)
+        for factor in self.reduction:
+            yield from between(1, 32, reduction=factor)
         yield from between(0.0, 0.99, phase=self.phase)
         if self.phase and self.normalization != "local_contrast":
             yield "phase", "needs `normalization: local_contrast`, and unrolled strips"
         yield from between(0.0, 0.9999, batchnorm_momentum=self.batchnorm_momentum)
 
     def strip_settings(self) -> Iterator[str]:
-        """Settings in use that are for unrolled strips alone."""
+        """Settings in use that require unrolled strips."""
         if self.normalization == "local_contrast":
             yield "normalization: local_contrast"
         if self.pooling == "placed":
@@ -74,19 +77,19 @@ class NetworkRecipe:
 
 @dataclass
 class BatchRecipe:
-    """How images are drawn into a batch."""
+    """Sampling of batches."""
 
     layout: str = "triplet"  # triplet (Algorithm 2) | balanced (groups x images_per_identity)
-    groups: int = 32  # triplets, or identities, a batch
+    groups: int = 32  # triplets, or identities, per batch
     images_per_identity: int = 4  # balanced only
     steps_per_epoch: int | None = None  # none: every image is an anchor once
-    datasets: int = 0  # balanced only: of how many datasets a batch is; 0: as it comes
-    # balanced only, unrolled strips: half of the groups are the other half, turned by a large
-    # angle. They count as strangers, which have all in common but where details lie.
+    datasets: int = 0  # balanced only: number of datasets per batch; 0: no restriction
+    # balanced only, unrolled strips: half of the groups are copies of the other half, rotated by a
+    # large angle. They count as other identities, which differ only in the positions of details.
     turned: bool = False
 
     def problems(self) -> Iterator[Problem]:
-        """Impossible values."""
+        """Invalid values."""
         yield from one_of(("triplet", "balanced"), layout=self.layout)
         yield from between(2, 65536, groups=self.groups)
         yield from between(2, 1024, images_per_identity=self.images_per_identity)
@@ -102,36 +105,36 @@ class BatchRecipe:
             yield "turned", "needs `layout: balanced` and an even number of `groups`"
 
     def strip_settings(self) -> Iterator[str]:
-        """Settings in use that are for unrolled strips alone."""
+        """Settings in use that require unrolled strips."""
         if self.turned:
             yield "turned"
 
     @property
     def drawn(self) -> int:
-        """Groups that are drawn; the others are these, turned."""
+        """Number of groups that are sampled; the others are rotated copies."""
         return self.groups // 2 if self.turned else self.groups
 
     @property
     def group_size(self) -> int:
-        """Images a group: 3 for a triplet."""
+        """Images per group: 3 for a triplet."""
         return 3 if self.layout == "triplet" else self.images_per_identity
 
 
 @dataclass
 class AugmentationRecipe:
-    """Random geometry of each training crop (the paper's by default), and what hides strips."""
+    """Random geometry of training crops (defaults: the paper's), and augmentation of strips."""
 
     rotation_degrees: float = 5.0  # +-
     translation: float = 0.05  # +-, share of the side
     scale: float = 0.05  # +-
-    hidden_share: float = 0.0  # of unrolled strips, a sector of which is hidden
-    hidden_degrees: float = 90.0  # the widest sector
-    sharpness: float = 0.0  # +-, share by which two bands of fine detail of strips change
-    degraded_share: float = 0.0  # of unrolled strips, blurred and noisy as of a poor camera
-    coarse_lost_share: float = 0.0  # of unrolled strips, with fine detail alone or nearly so
+    hidden_share: float = 0.0  # share of unrolled strips with an occluded sector
+    hidden_degrees: float = 90.0  # largest width of the sector
+    sharpness: float = 0.0  # +-, relative change of two high-frequency bands of strips
+    degraded_share: float = 0.0  # share of unrolled strips with blur and noise
+    coarse_lost_share: float = 0.0  # share of unrolled strips with attenuated low frequencies
 
     def problems(self) -> Iterator[Problem]:
-        """Impossible values."""
+        """Invalid values."""
         yield from between(0.0, 1.0, hidden_share=self.hidden_share)
         yield from between(0.0, 1.0, sharpness=self.sharpness)
         yield from between(0.0, 360.0, hidden_degrees=self.hidden_degrees)
@@ -141,7 +144,7 @@ class AugmentationRecipe:
         yield from between(0.0, 0.5, translation=self.translation, scale=self.scale)
 
     def strip_settings(self) -> Iterator[str]:
-        """Settings in use that are for unrolled strips alone."""
+        """Settings in use that require unrolled strips."""
         for name in ("hidden_share", "sharpness", "degraded_share", "coarse_lost_share"):
             if getattr(self, name) > 0.0:
                 yield name
@@ -149,14 +152,14 @@ class AugmentationRecipe:
 
 @dataclass
 class MarginRecipe:
-    """Margin of Eq. 5. The paper gives only the range 0.4-0.5; the course is ours."""
+    """Margin of Eq. 5. The paper only states the range 0.4-0.5; the schedule is ours."""
 
     warm: float = 0.4  # M_warm
     medi: list[float] = field(default_factory=lambda: [0.4, 0.5])  # M0, M1 of M_medi
     post: list[float] = field(default_factory=lambda: [0.5, 0.4])  # M0, M1 of M_post
 
     def problems(self) -> Iterator[Problem]:
-        """Impossible values."""
+        """Invalid values."""
         yield from length(2, medi=self.medi, post=self.post)
         yield from between(0.0, 2.0, warm=self.warm)
         for value in self.medi:
@@ -171,10 +174,10 @@ class MiningRecipe:
 
     warm_ratios: list[float] = field(default_factory=lambda: [0.2, 1.0])
     final_ratios: list[float] = field(default_factory=lambda: [0.1, 0.9])
-    hardest: int = 5  # where nothing lies in the band, one of so many hardest
+    hardest: int = 5  # if the band is empty, draw from this many hardest negatives
 
     def problems(self) -> Iterator[Problem]:
-        """Impossible values."""
+        """Invalid values."""
         yield from length(2, warm_ratios=self.warm_ratios, final_ratios=self.final_ratios)
         for key in ("warm_ratios", "final_ratios"):
             ratios = getattr(self, key)
@@ -185,25 +188,25 @@ class MiningRecipe:
 
 @dataclass
 class DistillationRecipe:
-    """Distillation from a frozen teacher; the paper's of Eqs. 7-9 by default."""
+    """Distillation from a frozen teacher; by default as in Eqs. 7-9 of the paper."""
 
     teacher: str | None = None  # run folder or .keras file; none: no distillation
     distiller: str = "cosine"  # how student and teacher are compared
     # constant (alpha from the first step on) | scheduled (0 in warm-up, then from, to)
     term_weights: str = "scheduled"
     weight: list[float] = field(default_factory=lambda: [0.0, 0.5])  # alpha from, to
-    # Whether the teacher sees crops as they are, and the student the same ones augmented
+    # Whether the teacher receives unaugmented crops (the student receives augmented ones)
     clean: bool = False
 
     def problems(self) -> Iterator[Problem]:
-        """Impossible values."""
+        """Invalid values."""
         if self.clean and self.teacher is None:
-            yield "clean", "needs a `teacher`, who is to see the crops"
+            yield "clean", "needs a `teacher`"
         yield from one_of(DISTILLERS, distiller=self.distiller)
         yield from one_of(TERM_WEIGHTS, term_weights=self.term_weights)
         yield from length(2, weight=self.weight)
         if self.term_weights == "constant" and len(set(self.weight)) > 1:
-            yield "weight", f"must be the same twice with constant weights, but is {self.weight}"
+            yield "weight", f"must be two equal values with constant weights, but is {self.weight}"
         for value in self.weight:
             yield from between(0.0, 100.0, weight=value)
 
@@ -217,7 +220,7 @@ class ParameterGroupRecipe:
     weight_decay: float = MISSING
 
     def problems(self) -> Iterator[Problem]:
-        """Impossible values."""
+        """Invalid values."""
         yield from positive(maximum=self.maximum)
         yield from between(0.0, self.maximum, minimum=self.minimum)
         yield from between(0.0, 1.0, weight_decay=self.weight_decay)
@@ -225,7 +228,7 @@ class ParameterGroupRecipe:
 
 @dataclass
 class OptimizerRecipe:
-    """How parameters are changed, in groups with rates of their own."""
+    """Optimiser, with separate learning rates per parameter group."""
 
     name: str = "adamw"  # adamw (Eq. 12) | sgd (momentum and step decay)
     backbone: ParameterGroupRecipe = field(
@@ -237,14 +240,14 @@ class OptimizerRecipe:
     head: ParameterGroupRecipe = field(
         default_factory=lambda: ParameterGroupRecipe(5e-3, 5e-4, 5e-5)
     )
-    # Groups of parameters that the objective brings along, by the names that it gives them
+    # Parameter groups of the objective, by the objective's names for them
     groups: dict[str, ParameterGroupRecipe] = field(default_factory=dict)
     momentum: float = 0.9  # sgd only
-    milestones: list[int] = field(default_factory=list)  # sgd only: rates fall after so many epochs
-    factor: float = 0.1  # sgd only: by which rates are multiplied at each milestone
+    milestones: list[int] = field(default_factory=list)  # sgd only: epochs after which rates drop
+    factor: float = 0.1  # sgd only: factor of the rates at each milestone
 
     def problems(self) -> Iterator[Problem]:
-        """Impossible values."""
+        """Invalid values."""
         yield from one_of(OPTIMIZERS, name=self.name)
         for group in ("backbone", "attention", "head"):
             yield from under(group, getattr(self, group).problems())
@@ -271,12 +274,12 @@ class TrainRecipe:
     augmentation: AugmentationRecipe = field(default_factory=AugmentationRecipe)
     epochs: int = 40
     warm_epochs: int = 8
-    unfreeze_epochs: int = 8  # epochs until the whole backbone learns; 0: from the start
+    unfreeze_epochs: int = 8  # epochs until the whole backbone is trainable; 0: from the start
     margin: MarginRecipe = field(default_factory=MarginRecipe)
     mining: MiningRecipe = field(default_factory=MiningRecipe)
-    objective: str = "triplet"  # triplet (Eqs. 3-6) | contrastive (all of the batch; balanced only)
+    objective: str = "triplet"  # triplet (Eqs. 3-6) | contrastive (all negatives; balanced only)
     temperature: float = 0.0625  # contrastive only
-    triplet_reduction: str = "mean"  # mean (Eq. 3) | active (over the non-zero losses)
+    triplet_reduction: str = "mean"  # mean (Eq. 3) | active (over the nonzero losses)
     distillation: DistillationRecipe = field(default_factory=DistillationRecipe)
     optimizer: OptimizerRecipe = field(default_factory=OptimizerRecipe)
     mixed_float16: bool = False
@@ -284,7 +287,7 @@ class TrainRecipe:
     strategy: str = "single"  # single | mirrored (all GPUs found)
 
     def problems(self) -> Iterator[Problem]:
-        """Impossible values."""
+        """Invalid values."""
         for section in (
             "network",
             "batch",
@@ -312,7 +315,7 @@ class TrainRecipe:
         yield from one_of(("single", "mirrored"), strategy=self.strategy)
 
     def strip_settings(self) -> Iterator[str]:
-        """Settings in use that are for unrolled strips alone, as keys in dots."""
+        """Settings in use that require unrolled strips, as dotted keys."""
         for section in ("network", "augmentation", "batch"):
             for setting in getattr(self, section).strip_settings():
                 yield f"{section}.{setting}"
