@@ -1,3 +1,3 @@
-"""Layers, backbones, heads, layer rewrites, embedding models and the segmentation network. Not
-how they are trained.
+"""Layers, backbones, heads, layer rewrites, embedding models and the segmentation network.
+Training is in `iris_tf.training`.
 """

@@ -1,4 +1,4 @@
-"""Loading Keras embedding models and running them on many crops."""
+"""Loading of Keras embedding models, and batched inference on crops."""
 
 import zipfile
 import zlib
@@ -23,12 +23,12 @@ def load_embedding_model(path: str | Path) -> keras.Model:
     Raises
     ------
     ModelError
-        When the file is missing, damaged, or holds another kind of model.
+        If the file is missing, damaged, or holds another kind of model.
     """
     path = Path(path)
     if not path.is_file():
         raise ModelError(f"{path}: there is no such model; check the path.")
-    # Of a file that is no archive Keras would say that it was not found.
+    # Keras reports a file that is not an archive as missing.
     if not zipfile.is_zipfile(path):
         raise ModelError(
             f"{path}: this is not a .keras file, or a damaged one; give one from `iris-tf train`."
@@ -50,11 +50,13 @@ def load_embedding_model(path: str | Path) -> keras.Model:
 
 
 def is_embedding_model(model: keras.Model) -> bool:
-    """Whether a model goes from crops of one size, grey or colour, to vectors."""
-    taken, given = model.input_shape, model.output_shape
-    if not (isinstance(taken, tuple) and isinstance(given, tuple)):  # several of them are lists
+    """Whether a model maps grey or colour crops of a fixed size to vectors."""
+    inputs, outputs = model.input_shape, model.output_shape
+    # The shapes of several inputs or outputs are lists.
+    if not (isinstance(inputs, tuple) and isinstance(outputs, tuple)):
         return False
-    return len(taken) == 4 and taken[3] in CHANNELS and None not in taken[1:] and len(given) == 2
+    crops = len(inputs) == 4 and inputs[3] in CHANNELS and None not in inputs[1:]
+    return crops and len(outputs) == 2
 
 
 def embed_rois(model: keras.Model, rois: np.ndarray) -> np.ndarray:
@@ -63,8 +65,8 @@ def embed_rois(model: keras.Model, rois: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     model : keras.Model
-        ``(batch, H, W, channels)`` in 0..255 to ``(batch, D)``.
-    rois : ndarray of shape (n, H, W), or (n, H, W, 3) for a model of colour crops, uint8
+        Maps ``(batch, H, W, channels)`` in 0..255 to ``(batch, D)``.
+    rois : ndarray of shape (n, H, W), or (n, H, W, 3) for colour crops, uint8
 
     Returns
     -------

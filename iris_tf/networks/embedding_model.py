@@ -47,46 +47,45 @@ def build_embedding_model(
         D.
     weights : str
         "none" (random), "imagenet" (downloaded by Keras), "pretrained" (the released
-        model's, trained on synthetic eyes), the path of a
-        ``.keras`` or ``.weights.h5`` file of this project, of which everything
-        with the same layer name and shape is taken (see
-        `weights.load_matching_weights`), or the path of an ``.h5`` file of
+        model, trained on synthetic eyes), the path of a ``.keras`` or ``.weights.h5``
+        file of this project, from which all layers with the same name and shapes are
+        loaded (see `weights.load_matching_weights`), or the path of an ``.h5`` file of
         keras.applications without top.
     attention : sequence of str
-        Names of backbone layers behind each of which a `SpatialAttention` goes.
-        `registry.NETWORKS[name].attention` are the usual places; empty for none.
+        Names of backbone layers that are each followed by a `SpatialAttention`. The
+        usual ones are `registry.NETWORKS[name].attention`; empty for no attention.
     attention_kernel : int
         Kernel size of all spatial attention, odd.
     pooling : {"average", "depthwise", "placed"}
         See `head.embedding_head`.
     batchnorm_momentum : float
-        Of all batch normalisation, 0..1 exclusive. keras.applications has 0.999
-        in MobileNetV3: after a few hundred steps its moving statistics are still close
-        to their initial values, and inference is no better than chance.
+        Momentum of all batch normalisation, 0..1 exclusive. keras.applications uses
+        0.999 in MobileNetV3, with which the moving statistics are still close to their
+        initial values after a few hundred steps, and inference is no better than chance.
     seed : int
-        Determines all random initial weights, each from the seed and the layer's
-        name alone: models of one seed with and without attention start from the
-        same backbone. Global seeds are neither used nor set.
+        Determines all random initial weights. Those of a layer depend only on the seed
+        and the layer's name, so models with and without attention have the same initial
+        backbone. Global seeds are neither used nor set.
     normalization : {"imagenet", "local_contrast"}
         `RoiNormalization`, or `StripNormalization` for unrolled strips.
     reduction : tuple of int
         Rows and columns that `StripNormalization` averages into one pixel.
     channels : {1, 3}
-        Of the crops; `StripNormalization` takes grey ones only.
+        Channels of the crops; `StripNormalization` takes only grey crops.
 
     Returns
     -------
     keras.Model
         Functional, without nested models. Input ``roi``, float32 (batch, height,
-        width, channels) in 0..255; output float32 (batch, D) of unit length, under
-        mixed_float16 too. Layers of attention are named ``spatial_attention_*``,
-        of the head ``head_*``.
+        width, channels) in 0..255; output float32 (batch, D) of unit length, also under
+        mixed_float16. Attention layers are named ``spatial_attention_*``, layers of the
+        head ``head_*``.
 
     Raises
     ------
     ModelError
-        For an unknown network, layer or pooling, an impossible size, or weights
-        that are not available.
+        If a network, layer or pooling is unknown, a size is invalid, or weights are not
+        available.
     """
     spec = network_spec(name)
     if normalization == "local_contrast" and channels != 1:
@@ -131,14 +130,14 @@ def _rebuild(
     batchnorm_momentum: float,
     seed: int,
 ) -> keras.Model:
-    """Copy `base` with attention inserted, stable names, seeded weights and another momentum."""
+    """Copy `base` with attention, stable layer names, seeded weights and the given momentum."""
     names = _stable_names(base)
     places = set(names.values()) - {"roi", NORMALIZATION_LAYER}
     for place in attention:
         if place not in places:
             near = difflib.get_close_matches(place, sorted(places), n=5, cutoff=0.0)
             raise ModelError(
-                f"There is no layer {place!r} to put attention behind; choose from those of the "
+                f"There is no layer {place!r} to insert attention after; choose a layer of the "
                 f"network, such as {', '.join(near)}."
             )
 
@@ -168,10 +167,10 @@ def _rebuild(
 
 
 def _stable_names(model: keras.Model) -> dict[str, str]:
-    """Map layer names to names that do not depend on which models this process built before.
+    """Map layer names to names that do not depend on models built earlier in the process.
 
-    Keras numbers layers without a name of their own (``re_lu_7``) across all
-    models of a process; here they are numbered within the model.
+    Keras numbers unnamed layers (``re_lu_7``) across all models of a process; here
+    they are numbered within the model.
     """
     counts: dict[str, int] = {}
     names = {}
@@ -187,7 +186,7 @@ def _stable_names(model: keras.Model) -> dict[str, str]:
 
 
 def _is_published(weights: str) -> bool:
-    """Whether weights are those that keras.applications or others publish, not this project's."""
+    """Whether weights are published ones, e.g. of keras.applications, not of this project."""
     return weights == IMAGENET or (weights.endswith(".h5") and not weights.endswith(SUFFIXES))
 
 
@@ -206,20 +205,19 @@ def _check_weights(spec: NetworkSpec, name: str, weights: str, normalization: st
         )
     if normalization != "imagenet":
         raise ModelError(
-            f"weights is {weights!r}, of a network trained on photographs; "
-            f"{normalization.replace('_', ' ')} is an input that it does not know, so start from "
-            "`none` or from a model of this project."
+            f"weights is {weights!r}, of a network that was not trained on inputs with "
+            f"{normalization.replace('_', ' ')}; start from `none` or from a model of this project."
         )
 
 
 def _check_size(
     spec: NetworkSpec, name: str, input_size: tuple[int, int], seen: tuple[int, int]
 ) -> None:
-    """Refuse crops that leave the backbone too few pixels, `seen` after normalisation."""
+    """Check the size of the backbone's input, `seen`, which is that after normalisation."""
     if min(seen) < spec.minimum_side:
         raise ModelError(
             f"input_size is {input_size[0]}x{input_size[1]}; {name} needs at least "
-            f"{spec.minimum_side} pixels a side."
+            f"{spec.minimum_side} pixels per side."
         )
 
 

@@ -1,4 +1,4 @@
-"""Embedding models that return feature maps beside the embedding, for distillation."""
+"""Embedding models that also return feature maps, for distillation."""
 
 from collections.abc import Sequence
 

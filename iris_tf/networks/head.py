@@ -1,4 +1,4 @@
-"""The embedding head: pooling, linear layer, batch normalisation, unit length."""
+"""Embedding head: pooling, linear layer, batch normalisation, L2 normalisation."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,15 +8,15 @@ from keras import ops
 
 from iris_tf.networks.seeding import layer_seed
 
-_DECAY = 0.03  # a step: gone after a hundred, and features learn to do without the mean
+_DECAY = 0.03  # per step: the mean vanishes within a hundred steps, and features adapt to that
 
 
 @keras.saving.register_keras_serializable(package="iris_tf")
 class MeanDecay(keras.constraints.Constraint):
-    """Shrinks the mean over the columns of pooling weights a little at every step."""
+    """Decays the mean over the columns of pooling weights at every step."""
 
     def __call__(self, w: Any) -> Any:
-        """Weights of shape (height, width, channels, 1) after a step."""
+        """Constrain weights of shape (height, width, channels, 1) after a step."""
         return w - _DECAY * ops.mean(w, axis=1, keepdims=True)
 
 
@@ -26,11 +26,11 @@ def _average(features: Any) -> Any:
 
 
 def _depthwise(features: Any, constraint: keras.constraints.Constraint | None = None) -> Any:
-    """Sum over positions, weighted by weights learned for each channel.
+    """Sum over positions with trainable weights per position and channel.
 
-    It keeps where a feature was. The weights start as those of the average: a pretrained backbone
-    then starts as it does in the paper, and since features differ from position to position, so
-    do the gradients, and the weights can leave the average.
+    Unlike average pooling, it preserves positions of features. The weights are initialised to the
+    average, so that a pretrained backbone starts as in the paper. Their gradients differ between
+    positions, because features do, so training can depart from the average.
     """
     height, width = features.shape[1:3]
     x = keras.layers.DepthwiseConv2D(
@@ -40,13 +40,13 @@ def _depthwise(features: Any, constraint: keras.constraints.Constraint | None = 
         depthwise_constraint=constraint,
         name="head_pool",
     )(features)
-    # Over a single position. Flatten would put shape arithmetic into the exported
-    # graph, at which a TFLite delegate splits it in two.
+    # Pools a single position. Flatten would add shape arithmetic to the exported graph,
+    # at which a TFLite delegate splits the graph in two.
     return keras.layers.GlobalAveragePooling2D(name="head_flatten")(x)
 
 
 def _placed(features: Any) -> Any:
-    """As depthwise, without the mean over the columns: the angle of unrolled strips."""
+    """Depthwise pooling without the mean over columns, which are the angle of unrolled strips."""
     return _depthwise(features, MeanDecay())
 
 
@@ -55,15 +55,15 @@ POOLING_LAYERS: dict[str, Callable[[Any], Any]] = {
     "depthwise": _depthwise,
     "placed": _placed,
 }
-"""Poolings by their names in recipes, from (batch, height, width, C) to (batch, C)."""
+"""Poolings by their names in recipes; each maps (batch, height, width, C) to (batch, C)."""
 
 
 def embedding_head(
     features: Any, embedding_size: int, pooling: str, batchnorm_momentum: float, seed: int
 ) -> Any:
-    """Put the head of MobiIris (Eq. 2) on a feature map.
+    """Apply the head of MobiIris (Eq. 2) to a feature map.
 
-    Pooling, a linear layer (no bias: the normalisation after it has one), batch
+    Pooling, a linear layer (no bias: the subsequent normalisation has one), batch
     normalisation, L2 normalisation. Normalisations are computed in float32 under
     any dtype policy.
 
@@ -76,14 +76,14 @@ def embedding_head(
     pooling : str
         A key of `POOLING_LAYERS`.
     batchnorm_momentum : float
-        Of the moving mean and variance.
+        Momentum of the moving mean and variance.
     seed : int
-        Of the linear layer's initial weights; see `seeding.layer_seed`.
+        Seed of the linear layer's initial weights; see `seeding.layer_seed`.
 
     Returns
     -------
     KerasTensor of shape (batch, D)
-        float32, of unit length.
+        float32, unit length.
     """
     x = POOLING_LAYERS[pooling](features)
     kernel = keras.initializers.GlorotUniform(seed=layer_seed(seed, "head_dense"))

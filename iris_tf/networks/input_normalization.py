@@ -1,4 +1,4 @@
-"""The first layer of every embedding model: from a crop to what the backbone takes."""
+"""Input normalisation: the first layer of every embedding model, from crop to backbone input."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ from iris_tf.networks.strip_normalization import StripNormalization
 from iris_tf.support.errors import ModelError
 
 NORMALIZATION_LAYER = "roi_normalization"
-"""Name of the layer in every model, whichever normalisation it is."""
+"""Name of the layer in every model, for all normalisations."""
 
 _LAYERS: dict[str, Callable[[tuple[int, int]], keras.layers.Layer]] = {
     "imagenet": lambda reduction: RoiNormalization(name=NORMALIZATION_LAYER),
@@ -20,7 +20,7 @@ _LAYERS: dict[str, Callable[[tuple[int, int]], keras.layers.Layer]] = {
 def input_normalization(
     name: str, input_size: tuple[int, int], reduction: tuple[int, int]
 ) -> keras.layers.Layer:
-    """Make the layer that normalises crops.
+    """Create the layer that normalises crops.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def input_normalization(
     Raises
     ------
     ModelError
-        For an unknown name, or a crop that the layer cannot normalise.
+        If the name is unknown, or the layer cannot normalise crops of this size.
     """
     if name not in _LAYERS:
         raise ModelError(f"normalization is {name!r}; choose one of {', '.join(_LAYERS)}.")
@@ -51,7 +51,7 @@ def _check_strip(layer: StripNormalization, input_size: tuple[int, int]) -> None
             f"reduction is {layer.rows}x{layer.columns}, which does not divide the input of "
             f"{height}x{width}."
         )
-    # The strip is continued by this much of its other end before windows are taken.
+    # The strip is padded circularly by this margin before windows are evaluated.
     if width // layer.columns < layer.margin:
         raise ModelError(
             f"input_size is {height}x{width}; local_contrast needs at least "

@@ -19,22 +19,22 @@ def pretrained_backbone(spec: NetworkSpec, input_tensor: Any, weights: str) -> k
     Parameters
     ----------
     spec : NetworkSpec
-        The network, which has a `pretrained_input`.
+        Network with a `pretrained_input`.
     input_tensor : KerasTensor of shape (batch, height, width, 3)
         Output of `RoiNormalization`.
     weights : str
-        "imagenet", which Keras downloads, or the path of such a file without top
+        "imagenet", which Keras downloads, or the path of such weights without top
         (``.h5``).
 
     Returns
     -------
     keras.Model
-        With the first layers changed by `fold_input_normalization`.
+        Backbone with its first layers adapted by `fold_input_normalization`.
 
     Raises
     ------
     ModelError
-        If the weights cannot be downloaded, read or fitted.
+        If the weights cannot be downloaded or read, or do not fit the network.
     """
     if weights != IMAGENET and not Path(weights).is_file():
         raise ModelError(f"There is no weights file {weights}.")
@@ -56,22 +56,21 @@ def pretrained_backbone(spec: NetworkSpec, input_tensor: Any, weights: str) -> k
 
 
 def fold_input_normalization(backbone: keras.Model, trained_with: PretrainedInput) -> None:
-    """Adapt a backbone to our normalised input instead of the one it was trained with.
+    """Adapt a backbone to our input normalisation, instead of the one it was trained with.
 
-    Each network of keras.applications expects a different normalisation; the values of
-    ResNet-50's are some 58 times as large as ours. With u = (x - m) / s the input it
-    expects and z = (x - mean) / std ours, ``u = z * std / s +
-    (mean - m) / s`` per channel: the factor goes into the first kernel, the
-    constant into the first bias or the moving mean of the normalisation behind
-    it. The outputs are unchanged, except for the constant's contribution in the
-    zero-padded outermost pixels.
+    The networks of keras.applications expect different normalisations; the inputs of
+    ResNet-50 are about 58 times as large as ours. Let u = (x - m) / s be the expected
+    input and z = (x - mean) / std ours. Then ``u = z * std / s + (mean - m) / s`` per
+    channel: the factor is folded into the first kernel, the constant into the first
+    bias or the moving mean of the subsequent normalisation. The outputs are unchanged,
+    except that the constant does not apply to zero padding at the image border.
 
     Parameters
     ----------
     backbone : keras.Model
-        Changed in place. Its first convolution takes three channels.
+        Modified in place. Its first convolution takes three channels.
     trained_with : PretrainedInput
-        What it was trained with.
+        Input normalisation of the pretrained weights.
     """
     convolution = _first(backbone, keras.layers.Conv2D)
     order = list(trained_with.channels)

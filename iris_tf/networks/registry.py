@@ -1,4 +1,4 @@
-"""The backbones by name.
+"""Registry of backbones.
 
 To add one, write or import its function, register it in `NETWORKS`, and call the three checks of
 ``tests/network_checks.py``.
@@ -19,14 +19,14 @@ Builder = Callable[[Any, str | None], keras.Model]
 
 @dataclass(frozen=True)
 class PretrainedInput:
-    """The input that a backbone's published ImageNet weights expect.
+    """Input normalisation that a backbone's published ImageNet weights expect.
 
     Attributes
     ----------
     mean, std : tuple of float
-        Subtracted from, and divided by, for red, green, blue in 0..1.
+        Mean to subtract and deviation to divide by, for red, green, blue in 0..1.
     channels : tuple of int
-        Where red, green and blue are in the order of the first kernel.
+        Indices of red, green and blue in the first kernel.
     """
 
     mean: tuple[float, float, float] = IMAGENET_MEAN
@@ -36,12 +36,12 @@ class PretrainedInput:
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """What the rest of the library needs to know about one backbone.
+    """Specification of a backbone.
 
     Attributes
     ----------
     build : callable
-        ``build(input_tensor, weights) -> keras.Model``: the backbone without its
+        ``build(input_tensor, weights) -> keras.Model``: builds the backbone without its
         classifier as a Functional model from the sources of `input_tensor`
         (batch, height, width, 3), ImageNet-normalised, to a feature map.
         `weights` is None, "imagenet", or the path of a weights file in the
@@ -49,16 +49,15 @@ class NetworkSpec:
     minimum_side : int
         Smallest height and width, in pixels.
     stages : tuple of str
-        Regular expressions on whole layer names, from the input side to the
-        output side: the stages of gradual unfreezing. A layer with weights
-        belongs to the first that it fits.
+        Stages of gradual unfreezing, from input to output: regular expressions that
+        match full layer names. A layer with weights belongs to the first match.
     pretrained_input : PretrainedInput or None
-        Of the published weights that `build` can load; None if there are none.
+        Input of the published weights that `build` can load; None if there are none.
     attention : tuple of str
-        Layers behind which spatial attention is usually put.
+        Layers that spatial attention usually follows.
     features : mapping of str to str
-        Feature maps that distillation may ask for: their layers by name.
-        ``stride8`` is the last one of an eighth of the input's height and width.
+        Layers of the feature maps available for distillation, by name of the map.
+        ``stride8`` is the last one with an eighth of the input's height and width.
     """
 
     build: Builder
@@ -70,7 +69,7 @@ class NetworkSpec:
 
 
 def _application(constructor: Callable[..., keras.Model], **settings: Any) -> Builder:
-    """A network of keras.applications without its classifier."""
+    """Builder of a network of keras.applications without its classifier."""
 
     def build(input_tensor: Any, weights: str | None) -> keras.Model:
         return constructor(
@@ -85,7 +84,7 @@ def _application(constructor: Callable[..., keras.Model], **settings: Any) -> Bu
 
 
 def _strides(*layers: str) -> dict[str, str]:
-    """Names of feature maps at a quarter of the input's size, an eighth, and so on."""
+    """Name feature maps at a quarter of the input size, an eighth, and so on."""
     return {f"stride{4 * 2**i}": layer for i, layer in enumerate(layers)}
 
 
@@ -93,15 +92,15 @@ def _squeeze_excite(*blocks: int) -> tuple[str, ...]:
     return tuple(f"expanded_conv_{block}_squeeze_excite_mul" for block in blocks)
 
 
-# 0..1 scaled to -1..1.
+# Inputs of -1..1.
 _CENTRED = PretrainedInput((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
-# 0..255, blue first, means subtracted.
+# Inputs of 0..255 in the order blue, green, red, with the means subtracted.
 _CAFFE = PretrainedInput(
     (123.68 / 255, 116.779 / 255, 103.939 / 255), (1 / 255, 1 / 255, 1 / 255), (2, 1, 0)
 )
 
 NETWORKS: dict[str, NetworkSpec] = {
-    # Of the MobileNets and EfficientNets, RoiNormalization does the preprocessing.
+    # MobileNets and EfficientNets: RoiNormalization replaces the built-in preprocessing.
     "mobilenet_v3_large": NetworkSpec(
         _application(keras.applications.MobileNetV3Large, include_preprocessing=False),
         minimum_side=32,
@@ -156,7 +155,7 @@ NETWORKS: dict[str, NetworkSpec] = {
 
 
 def network_spec(name: str) -> NetworkSpec:
-    """Look a network up.
+    """Look up a network.
 
     Parameters
     ----------
@@ -170,7 +169,7 @@ def network_spec(name: str) -> NetworkSpec:
     Raises
     ------
     ModelError
-        If there is none of that name; it names those that there are.
+        If there is no network of this name; lists the available ones.
     """
     if name not in NETWORKS:
         raise ModelError(f"There is no network {name!r}; choose one of {', '.join(NETWORKS)}.")

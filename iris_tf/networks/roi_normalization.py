@@ -1,4 +1,4 @@
-"""From a grey or colour crop to the input of an ImageNet backbone, inside the graph."""
+"""ImageNet normalisation of grey or colour crops, computed in the graph."""
 
 from typing import Any
 
@@ -14,12 +14,12 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 @keras.saving.register_keras_serializable(package="iris_tf")
 class RoiNormalization(keras.layers.Layer):
-    """Scale a crop to 0..1 and normalise it as ImageNet; grey is replicated to three channels.
+    """ImageNet normalisation; grey crops are replicated to three channels.
 
     ``(x / 255 - mean_c) / std_c`` for c = red, green, blue. Always computed in
     float32; the next layer casts to its own type.
 
-    Takes (batch, height, width, 1) or (batch, height, width, 3) in 0..255 and returns
+    Input: (batch, height, width, 1) or (batch, height, width, 3) in 0..255. Output:
     (batch, height, width, 3), about -2.2..2.7.
     """
 
@@ -32,7 +32,7 @@ class RoiNormalization(keras.layers.Layer):
             raise ValueError(f"RoiNormalization needs 1 or 3 channels, not {input_shape[-1]}.")
 
     def call(self, inputs: Any) -> Any:
-        """Normalise `inputs`; multiplying by three factors replicates a single channel."""
+        """Normalise `inputs`; broadcasting over three factors replicates a single channel."""
         scale = [1.0 / (255.0 * std) for std in IMAGENET_STD]
         offset = [-mean / std for mean, std in zip(IMAGENET_MEAN, IMAGENET_STD, strict=True)]
         return inputs * ops.convert_to_tensor(scale, "float32") + ops.convert_to_tensor(
@@ -40,5 +40,5 @@ class RoiNormalization(keras.layers.Layer):
         )
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
-        """Same shape with three channels."""
+        """Input shape with three channels."""
         return (*input_shape[:-1], len(IMAGENET_MEAN))

@@ -1,4 +1,4 @@
-"""Randomness that depends on a seed and a layer's name, and on nothing else."""
+"""Seeding of random initial weights by layer name."""
 
 import zlib
 
@@ -6,9 +6,9 @@ import zlib
 def layer_seed(seed: int, layer_name: str) -> int:
     """Seed of one layer's initial weights.
 
-    A layer's weights then do not depend on what was built before it: networks of
-    one seed with and without attention start from the same backbone, and Keras's
-    global seed is neither used nor set.
+    The weights of a layer do not depend on layers built earlier: networks with and
+    without attention have the same initial backbone for the same seed. Keras's global
+    seed is neither used nor set.
 
     Parameters
     ----------
@@ -20,25 +20,25 @@ def layer_seed(seed: int, layer_name: str) -> int:
     Returns
     -------
     int
-        0 .. 2**31 - 1, the same on every machine.
+        0 .. 2**31 - 1, equal on all machines.
     """
     return zlib.crc32(f"{seed}/{layer_name}".encode()) & 0x7FFFFFFF
 
 
 def seeded_config(config: dict, seed: int) -> dict:
-    """Give a Keras layer's random initialisers, and a dropout layer, their seeds.
+    """Seed the random initialisers of a Keras layer, and dropout layers.
 
     Parameters
     ----------
     config : dict
-        Of `keras.layers.Layer.get_config`, with the layer's name.
+        From `keras.layers.Layer.get_config`, with the layer's name.
     seed : int
         The model's seed.
 
     Returns
     -------
     dict
-        A copy with seeds; `config` is not changed.
+        A copy with seeds; `config` is not modified.
     """
     seeded = dict(config)
     if "seed" in config:  # dropout, such as EfficientNet's stochastic depth

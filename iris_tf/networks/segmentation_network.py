@@ -1,4 +1,4 @@
-"""The embedded segmentation network: a small residual U-Net."""
+"""The bundled segmentation network: a small residual U-Net."""
 
 from typing import Any
 
@@ -14,8 +14,8 @@ _STAGES = (  # channels and dilation of each block; each stage halves the size
     (40, (1, 1)),
     (64, (1, 2, 4)),
 )
-_DECODER = (40, 24, 16)  # channels on the way back up
-_MOMENTUM = 0.98  # of batch statistics: runs are short
+_DECODER = (40, 24, 16)  # channels of the upsampling blocks
+_MOMENTUM = 0.98  # of batch normalisation; lower than usual, because runs are short
 
 
 def build_segmentation_network(
@@ -23,11 +23,11 @@ def build_segmentation_network(
 ) -> keras.Model:
     """Build a U-Net (Ronneberger et al., 2015) of residual blocks (He et al., 2016).
 
-    Brightness and contrast of the whole input are normalised in the graph. The
-    decoder works at half the input's size; a transposed convolution makes the
-    last step. Plain 3 x 3 convolutions instead of MobileNetV3's blocks, because
-    at this size both run in a few milliseconds, and these train on four times as
-    many images per second on a CPU.
+    Brightness and contrast of the input are normalised in the graph. The decoder ends at
+    half the input size; a transposed convolution is the last upsampling step. The network
+    uses plain 3 x 3 convolutions instead of MobileNetV3's blocks, because both run in a
+    few milliseconds at this size, but plain convolutions train on four times as many
+    images per second on a CPU.
 
     Parameters
     ----------
@@ -41,13 +41,13 @@ def build_segmentation_network(
     Returns
     -------
     keras.Model
-        From ``image``, float32 ``(batch, height, width, 1)`` in 0..255, to logits,
+        Maps ``image``, float32 ``(batch, height, width, 1)`` in 0..255, to logits,
         float32 ``(batch, height, width, channels)``.
 
     Raises
     ------
     ValueError
-        If a side is no multiple of 16.
+        If a side is not a multiple of 16.
     """
     if any(side % 16 for side in input_size):
         raise ValueError(f"input_size is {input_size}; both sides must be multiples of 16.")
@@ -120,7 +120,7 @@ class _Builder:
         return layers.ReLU(name=f"{name}_relu")(layers.Add(name=f"{name}_add")([x, y]))
 
     def context(self, x: Any, name: str) -> Any:
-        """Add a summary of the whole image at every position."""
+        """Add global context, a projection of the pooled features, to every position."""
         summary = layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}_pool")(x)
         summary = layers.Conv2D(
             x.shape[-1], 1, name=name, kernel_initializer=self.initializer(name)

@@ -11,10 +11,9 @@ class SpatialAttention(keras.layers.Layer):
     """Spatial attention F x M(F) of MobiIris (Eq. 1).
 
     ``M(F) = sigmoid(conv([mean over channels; max over channels]))``: one weight
-    between 0 and 1 for each position, the same for all channels. The convolution
-    keeps the size (zero padding), has one output channel and no bias:
-    ``2 * kernel_size ** 2`` parameters. Small kernels see local detail, large
-    ones context.
+    between 0 and 1 per position, shared by all channels. The convolution has zero
+    padding ("same"), one output channel and no bias: ``2 * kernel_size ** 2``
+    parameters. Small kernels capture local detail, large ones context.
 
     Parameters
     ----------
@@ -23,7 +22,7 @@ class SpatialAttention(keras.layers.Layer):
     kernel_initializer : str or keras.initializers.Initializer
         Initial kernel.
     **kwargs
-        Of `keras.layers.Layer`.
+        Passed to `keras.layers.Layer`.
 
     Raises
     ------
@@ -54,15 +53,15 @@ class SpatialAttention(keras.layers.Layer):
         )
 
     def call(self, inputs: Any) -> Any:
-        """Weigh `inputs` of shape (batch, height, width, channels) by position."""
-        # In float16 a sum over hundreds of channels can overflow.
+        """Multiply `inputs` of shape (batch, height, width, channels) by the mask."""
+        # In float16, the sum over hundreds of channels can overflow.
         mean = ops.mean(ops.cast(inputs, "float32"), axis=-1, keepdims=True)
         maximum = ops.max(inputs, axis=-1, keepdims=True)
         summary = ops.concatenate([ops.cast(mean, inputs.dtype), maximum], axis=-1)
         return inputs * ops.sigmoid(ops.conv(summary, self.kernel, padding="same"))
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
-        """Same shape."""
+        """Shape of the input."""
         return input_shape
 
     def get_config(self) -> dict:

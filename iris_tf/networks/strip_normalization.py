@@ -1,4 +1,4 @@
-"""From a masked unrolled strip to local contrast, inside the graph."""
+"""Local contrast of masked unrolled strips, computed in the graph."""
 
 from typing import Any
 
@@ -8,30 +8,30 @@ from keras import ops
 COARSE = 1
 """Channel of the local contrast in the large window."""
 
-_LEAST_CONTRAST = 1.0 / 255.0  # one grey level: anything fainter is sensor noise
+_LEAST_CONTRAST = 1.0 / 255.0  # one grey level; lower contrast is sensor noise
 _LEAST_COVERAGE = 1e-3
 
 
 @keras.saving.register_keras_serializable(package="iris_tf")
 class StripNormalization(keras.layers.Layer):
-    """Local contrast of the visible iris, at two scales, and where it is visible.
+    """Local contrast of the visible iris at two scales, and its coverage.
 
     Shading, exposure and tone curve differ far more between real images than iris
-    texture does. Here every pixel is compared with the visible pixels
-    around it: ``tanh((x - mean) / std)``, mean and standard deviation taken over
-    a window, leaving out hidden pixels (0). The strip is extended on both sides by
-    its other end, so that the network sees no seam.
+    texture does. Each pixel is therefore normalised by the visible pixels around it:
+    ``tanh((x - mean) / std)``, with mean and standard deviation over a window,
+    excluding hidden pixels (0). The strip is padded circularly on both sides, so that
+    the network sees no seam.
 
-    Takes (batch, height, width, 1) in 0..255, 0 where the iris is hidden, and
-    returns (batch, height / rows, width / columns + 2 * wrap, 3): local contrast
-    in the small and the large window, -1..1, and coverage 0..1.
+    Input: (batch, height, width, 1) in 0..255, 0 where the iris is hidden. Output:
+    (batch, height / rows, width / columns + 2 * wrap, 3): local contrast in the small
+    and the large window, -1..1, and coverage, 0..1.
 
     Parameters
     ----------
     rows, columns : int
-        Pixels of the strip, along radius and angle, that are first averaged into one.
+        Pixels along radius and angle that are averaged into one first.
     wrap : int
-        Columns, after averaging, by which the strip is extended on either side.
+        Columns of circular padding on either side, after averaging.
     windows : tuple of tuple of int
         Height and width of both windows, odd, after averaging.
     """
@@ -50,12 +50,12 @@ class StripNormalization(keras.layers.Layer):
 
     @property
     def margin(self) -> int:
-        """Columns of the strip's other end that windows at either end of the output reach."""
+        """Columns of circular padding that the windows at the ends of the output need."""
         # Half a window for the mean, and half a window of means for the variance.
         return self.wrap + max(width for _, width in self.windows) - 1
 
     def get_config(self) -> dict[str, Any]:
-        """Arguments of the constructor."""
+        """Constructor arguments, for serialisation."""
         return {
             **super().get_config(),
             "rows": self.rows,
@@ -89,16 +89,16 @@ class StripNormalization(keras.layers.Layer):
         return ops.tanh(contrast) * coverage
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
-        """Reduced, extended, three channels."""
+        """Shape after averaging and padding, with three channels."""
         batch, height, width, _ = input_shape
         return (batch, height // self.rows, width // self.columns + 2 * self.wrap, 3)
 
 
 def _mean_around(x: Any, height: int, width: int) -> Any:
     """Mean over a window around each value of (batch, kinds, columns, rows)."""
-    # One direction after the other: a window then costs height + width instead of their product.
-    # The other direction takes the place of channels, which kernels vectorise; with a single
-    # channel these means took two thirds of the whole network's time on a CPU.
+    # Separable: a window costs height + width instead of their product. The other direction takes
+    # the place of channels, over which kernels are vectorised; with a single channel, these means
+    # took two thirds of the network's time on a CPU.
     x = ops.transpose(_mean_along(x, width), (0, 1, 3, 2))
     return ops.transpose(_mean_along(x, height), (0, 1, 3, 2))
 

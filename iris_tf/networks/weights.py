@@ -1,4 +1,4 @@
-"""Weights from files of this project, matched by layer name and shape."""
+"""Loading of weights from files of this project, matched by layer name and shape."""
 
 import io
 import json
@@ -21,21 +21,21 @@ _log = logging.getLogger(__name__)
 
 
 def load_matching_weights(model: keras.Model, path: str | Path) -> list[str]:
-    """Copy weights into `model` layer by layer, where name and shapes agree.
+    """Load the weights of all layers whose names and shapes match.
 
-    The backbone must agree in full. Attention and head may differ, since a recipe
+    All layers of the backbone must match. Attention and head may differ, since a recipe
     may add attention to a trained network or change the embedding size: their layers
-    that the file lacks, or has in other shapes, keep their weights, and a warning
-    names them.
+    that are missing in the file, or have other shapes there, keep their weights, and are
+    listed in a warning.
 
     Parameters
     ----------
     model : keras.Model
-        Of `build_embedding_model`; changed in place.
+        From `build_embedding_model`; modified in place.
     path : str or Path
-        A ``.keras`` or ``.weights.h5`` file with a model of `build_embedding_model`
-        in it, possibly inside another model (but no second network of ours beside it,
-        for layers are found by name alone).
+        A ``.keras`` or ``.weights.h5`` file with a model of `build_embedding_model`,
+        possibly nested in another model (but without a second network of this project,
+        since layers are found by name only).
 
     Returns
     -------
@@ -46,7 +46,7 @@ def load_matching_weights(model: keras.Model, path: str | Path) -> list[str]:
     ------
     ModelError
         If the file is missing or of another kind, its network normalises crops
-        differently, or a backbone layer does not match; `model` is unchanged then.
+        differently, or a backbone layer does not match; `model` is unmodified then.
     """
     stored = _read_layers(Path(path))
     _check_normalization(model, Path(path))
@@ -66,7 +66,7 @@ def load_matching_weights(model: keras.Model, path: str | Path) -> list[str]:
             "Choose a file of the same network, or `none`."
         )
     if differing:
-        _log.warning("%s: these layers keep fresh weights: %s", path, ", ".join(differing))
+        _log.warning("%s: these layers keep their initial weights: %s", path, ", ".join(differing))
     for layer in model.layers:
         if layer.weights and layer.name not in differing:
             layer.set_weights(stored[layer.name])
@@ -74,7 +74,7 @@ def load_matching_weights(model: keras.Model, path: str | Path) -> list[str]:
 
 
 def _check_normalization(model: keras.Model, path: Path) -> None:
-    """Refuse weights trained on another normalisation, whose shapes may well agree."""
+    """Check that the weights were trained with the same normalisation; shapes may agree anyway."""
     if path.suffix != ".keras":
         return  # a weights file has no configuration
     try:
@@ -88,17 +88,17 @@ def _check_normalization(model: keras.Model, path: Path) -> None:
     wanted = model.get_layer(NORMALIZATION_LAYER)
     described = json.loads(json.dumps([type(wanted).__name__, wanted.get_config()]))
     for side in (described[1], found[1]):
-        side.pop("dtype", None)  # of the policy, and of how it is written down
+        side.pop("dtype", None)  # depends on the policy and its serialisation
     if described != found:
         raise ModelError(
-            f"{path}: its network sees crops through {_layer_text(*found)}, but the new one "
-            f"through {_layer_text(*described)}; set `normalization` and `reduction` alike, or "
-            "choose other weights."
+            f"{path}: its network normalises crops by {_layer_text(*found)}, but the new one by "
+            f"{_layer_text(*described)}; use the same `normalization` and `reduction`, or choose "
+            "other weights."
         )
 
 
 def _layer_in(config: Any, name: str) -> list | None:
-    """Class and configuration of the layer of that name in a model's configuration."""
+    """Class and configuration of a layer, by its name in a model's configuration."""
     if isinstance(config, list):
         parts = config
     elif isinstance(config, dict):
@@ -117,7 +117,7 @@ def _layer_text(kind: str, config: dict[str, Any]) -> str:
 
 
 def _difference(layer: keras.layers.Layer, arrays: list[np.ndarray] | None) -> str:
-    """How the stored arrays differ from the layer's, in words; empty if they do not."""
+    """Describe how the stored arrays differ from the layer's; empty if they do not."""
     if arrays is None:
         return "is missing"
     expected = [tuple(variable.shape) for variable in layer.weights]
@@ -126,7 +126,7 @@ def _difference(layer: keras.layers.Layer, arrays: list[np.ndarray] | None) -> s
 
 
 def _read_layers(path: Path) -> dict[str, list[np.ndarray]]:
-    """Arrays of each layer by its name, in the order of `Layer.get_weights`."""
+    """Arrays of each layer by layer name, in the order of `Layer.get_weights`."""
     if not path.is_file():
         raise ModelError(f"There is no weights file {path}.")
     source: Path | io.BytesIO = path
@@ -136,8 +136,8 @@ def _read_layers(path: Path) -> dict[str, list[np.ndarray]]:
                 source = io.BytesIO(archive.read("model.weights.h5"))
         layers: dict[str, list[np.ndarray]] = {}
         with h5py.File(source, "r") as file:
-            # Keras files layers under counted class names, with the layer's own
-            # name as an attribute of the group that holds its variables.
+            # Keras stores layers under numbered class names, with the layer's name as an
+            # attribute of the group of its variables.
             def collect(_: str, node: Any) -> None:
                 if isinstance(node, h5py.Group) and "name" in node.attrs and len(node):
                     layers[node.attrs["name"]] = [node[str(i)][()] for i in range(len(node))]
@@ -149,4 +149,4 @@ def _read_layers(path: Path) -> dict[str, list[np.ndarray]]:
 
 
 def _unreadable(path: Path) -> ModelError:
-    return ModelError(f"{path} is not a Keras weights file that can be read.")
+    return ModelError(f"{path} is not a readable Keras weights file; check the path.")

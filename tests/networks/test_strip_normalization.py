@@ -106,7 +106,7 @@ def test_impossible_settings_are_refused(width, settings, word):
 
 @pytest.mark.parametrize("weights", ["imagenet", "of/keras.h5"])
 def test_published_weights_do_not_know_local_contrast(weights):
-    with pytest.raises(ModelError, match="local contrast is an input that it does not know"):
+    with pytest.raises(ModelError, match="not trained on inputs with local contrast"):
         build_embedding_model(
             "mobilenet_v3_large", (64, 512), 16, weights, normalization="local_contrast",
             reduction=(2, 2),
