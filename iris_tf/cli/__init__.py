@@ -1,4 +1,4 @@
-"""The command line, one file a group of verbs: parse, call one function, print."""
+"""Command line, one file per group of commands: each command parses, calls one function, prints."""
 
 
 def main() -> None:

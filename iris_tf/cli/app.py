@@ -1,4 +1,4 @@
-"""The command line: each verb parses, calls one function, prints."""
+"""The `iris-tf` command line: each command parses, calls one function, prints."""
 
 from pathlib import Path
 from typing import Annotated
@@ -40,7 +40,7 @@ app.add_typer(benchmark, name="benchmark")
 
 Scheduler = Annotated[
     str | None,
-    typer.Option(metavar="tcp://HOST:PORT", help="Work on this dask.distributed cluster."),
+    typer.Option(metavar="tcp://HOST:PORT", help="Run on this dask.distributed cluster."),
 ]
 
 
@@ -67,21 +67,23 @@ def options(
 @app.command()
 def synthesize(
     out: Annotated[Path, typer.Option(help="Folder to write to.")],
-    subjects: Annotated[int, typer.Option(help="Persons, 1 to 1000; each has two eyes.")] = 20,
-    images: Annotated[int, typer.Option(help="Images of each eye, 1 to 100.")] = 5,
+    subjects: Annotated[
+        int, typer.Option(help="Number of subjects, 1 to 1000; each has two eyes.")
+    ] = 20,
+    images: Annotated[int, typer.Option(help="Images per eye, 1 to 100.")] = 5,
     seed: Annotated[int, typer.Option(help="Same seed, same images, byte for byte.")] = 0,
-    jobs: Annotated[int, typer.Option(help="Processes; -1: one a core.")] = -1,
-    image_format: Annotated[str, one_of(IMAGE_FORMATS, "Lossy or not.")] = IMAGE_FORMATS[0],
+    jobs: Annotated[int, typer.Option(help="Processes; -1: one per core.")] = -1,
+    image_format: Annotated[str, one_of(IMAGE_FORMATS, "Lossy or lossless.")] = IMAGE_FORMATS[0],
     cameras: Annotated[
-        str, one_of(CAMERAS, "many: all kinds of images, to test segmenters on.")
+        str, one_of(CAMERAS, "many: images of varied cameras, to test segmenters.")
     ] = CAMERAS[0],
     scheduler: Scheduler = None,
 ) -> None:
     """Generate near-infrared eye images with exact ground truth.
 
     Writes 640x480 images (with --cameras many: of various sizes) in the layout
-    of CASIA-Iris-Thousand; beside each lie the ellipses of pupil and iris
-    (.json) and the visible iris (_mask.png).
+    of CASIA-Iris-Thousand, each with the ellipses of pupil and iris (.json) and
+    the visible iris mask (_mask.png).
     """
     from iris_tf.synthetic.dataset_writer import synthesize
 
@@ -227,10 +229,10 @@ def export(
 ) -> None:
     """Export a run's best checkpoint as .tflite files with a model card.
 
-    Files in other precisions that an earlier export of the same weights has left
-    in RUN/models stay; those of other weights are removed.
-    Each file's embeddings are compared with the Keras model's on real crops;
-    where they disagree, the export fails and says by how much.
+    Files in other precisions from an earlier export of the same weights are kept
+    in RUN/models; files of other weights are removed. Each file's embeddings are
+    compared with the Keras model's on real crops; if they disagree, the export
+    fails and reports by how much.
     """
     load_tensorflow()
     from iris_tf.export.export_run import export_run

@@ -1,4 +1,4 @@
-"""`iris-tf benchmark`: each verb parses, calls one function, prints."""
+"""`iris-tf benchmark`: each command parses, calls one function, prints."""
 
 from pathlib import Path
 from typing import Annotated
@@ -17,7 +17,7 @@ benchmark = typer.Typer(no_args_is_help=True, help="Measure speed on this machin
 def latency(
     model: Annotated[Path, typer.Option(help="A .tflite file.")],
     threads: Annotated[str, typer.Option(help="Comma-separated.")] = "1,2",
-    runs: Annotated[int, typer.Option(help="Inferences that count, at least 50.")] = 100,
+    runs: Annotated[int, typer.Option(help="Timed inferences, at least 50.")] = 100,
     out: Annotated[Path | None, typer.Option(help="JSON file to write.")] = None,
 ) -> None:
     """Time a .tflite model with LiteRT on this machine's CPU."""
@@ -47,7 +47,7 @@ def benchmark_import(
     results: Annotated[list[Path], typer.Argument(help="JSON files of latency results.")],
     out: Annotated[Path, typer.Option(help="Folder that collects results.")],
 ) -> None:
-    """Put latency results of phones and hosts side by side, as latency.csv and latency.html."""
+    """Collect latency results of phones and hosts in latency.csv and latency.html."""
     from iris_tf.benchmark.collection import PAGE, import_results
 
     found = import_results(results, out)
@@ -62,11 +62,11 @@ def benchmark_import(
 def benchmark_training(
     recipe: Annotated[Path, typer.Argument(help="YAML recipe of `iris-tf train`.")],
     overrides: Annotated[list[str] | None, typer.Argument(help="key=value")] = None,
-    steps: Annotated[int, typer.Option(help="Steps of each measurement.")] = 30,
+    steps: Annotated[int, typer.Option(help="Training steps per measurement.")] = 30,
 ) -> None:
-    """Say whether the input pipeline holds training back.
+    """Measure whether the input pipeline limits training speed.
 
-    Trains with the pipeline and with one batch kept in memory, in turns, and
+    Trains alternately from the pipeline and from one batch kept in memory, and
     prints both speeds and their ratio.
     """
     load_tensorflow()
@@ -82,17 +82,17 @@ def benchmark_training(
 
 @benchmark.command(name="prepare")
 def benchmark_prepare(
-    images: Annotated[Path, typer.Option(help="Folder of eye images, some hundred or more.")],
+    images: Annotated[Path, typer.Option(help="Folder of eye images, at least a few hundred.")],
     layout: LayoutName = AUTO,
     segmenter: SegmenterName = DEFAULT_SEGMENTER,
     segmenter_model: Annotated[
-        Path | None, typer.Option(help="File with the segmenter's network, if not its own.")
+        Path | None, typer.Option(help="File with the segmenter's network, if not its default.")
     ] = None,
 ) -> None:
-    """Time `iris-tf prepare` with one process and with one a core, and watch its memory.
+    """Measure speed and memory of `iris-tf prepare` with one process, and with one per core.
 
-    Both write to temporary folders. Speed is without start-up; the slope says
-    by how much memory would grow with the number of images.
+    Both write to temporary folders. Speed excludes start-up; the slope is the
+    growth of memory with the number of images.
     """
     from iris_tf.benchmark.preparation_speed import measure_preparation
 

@@ -1,4 +1,4 @@
-"""What commands share: some options, exit status and error messages, loading TensorFlow."""
+"""Shared by all commands: common options, exit status, error messages, loading of TensorFlow."""
 
 import contextlib
 import io
@@ -23,7 +23,7 @@ from iris_tf.support.files import FULL_DISK
 def one_of(
     names: Iterable[str], help: str, *flags: str, aliases: Mapping[str, str] | None = None
 ) -> Any:
-    """An option that takes one of some names, or an alias of one."""
+    """Option that takes one of several names, or an alias of one."""
     choices = list(names)
 
     def parse(value: str) -> str:
@@ -42,41 +42,41 @@ SegmenterName = Annotated[
 
 
 USER_ERROR = 2
-"""Exit status after an error that the user can mend, told in one sentence."""
+"""Exit status after an error that the user can correct, reported in one sentence."""
 
 INTERNAL_ERROR = 70
 """Exit status after any other exception, with a traceback (EX_SOFTWARE of sysexits.h)."""
 
 BROKEN_PIPE = 141
-"""Exit status when the reader of standard output has gone, as of a program ended by SIGPIPE."""
+"""Exit status if standard output was closed by its reader, as for a program ended by SIGPIPE."""
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C."""
 
 TERMINATED = 143
-"""Exit status after SIGTERM, which ends a command as Ctrl-C does: what is half done is removed."""
+"""Exit status after SIGTERM, which ends a command as Ctrl-C does: unfinished files are removed."""
 
-# Click and Python end with status 1 for reasons of their own, so a decision takes another way.
+# Click and Python use status 1 for other reasons, so a decision is signalled by another one.
 _NOT_ACCEPTED = 101
 
 
 def decision(accepted: bool) -> typer.Exit:
-    """The exception that ends a command with a decision: exit status 0 or, if not, 1.
+    """Exception that ends a command with a decision: exit status 0 if accepted, else 1.
 
-    Nothing else ends a command with status 1.
+    No other outcome has exit status 1.
     """
     return typer.Exit(0 if accepted else _NOT_ACCEPTED)
 
 
 def report_errors(command: Callable[[], None]) -> None:
-    """Run a command and end with its exit status.
+    """Run a command and exit with its status.
 
-    The status is 1 for a negative `decision` alone: not for a broken pipe, an aborted prompt or
-    an unexpected exception. SIGTERM ends the command as Ctrl-C does.
+    The status is 1 only for a negative `decision`, not for a broken pipe, an aborted prompt or an
+    unexpected exception. SIGTERM ends the command as Ctrl-C does.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # not where a test or a notebook replaced it
-            # A terminal of another encoding shows escapes, rather than stop the command.
+            # On a terminal of another encoding, print escapes instead of failing.
             stream.reconfigure(errors="backslashreplace")
     with _sigterm_as_interrupt() as terminated:
         try:
@@ -93,15 +93,15 @@ def report_errors(command: Callable[[], None]) -> None:
 
 @contextlib.contextmanager
 def _sigterm_as_interrupt() -> Iterator[threading.Event]:
-    """Let SIGTERM raise what Ctrl-C raises; the event tells the two apart."""
+    """Let SIGTERM raise `KeyboardInterrupt`, as Ctrl-C does; the event distinguishes the two."""
     terminated = threading.Event()
 
     def terminate(number: int, frame: FrameType | None) -> None:
-        signal.signal(number, signal.SIG_IGN)  # a second one must not interrupt the cleaning up
+        signal.signal(number, signal.SIG_IGN)  # a second SIGTERM must not interrupt the clean-up
         terminated.set()
         raise KeyboardInterrupt
 
-    if threading.current_thread() is not threading.main_thread():  # which alone gets signals
+    if threading.current_thread() is not threading.main_thread():  # the only one to receive signals
         yield terminated
         return
     before = signal.signal(signal.SIGTERM, terminate)
@@ -115,7 +115,7 @@ def _status(ended: SystemExit) -> str | int | None:
     if ended.code == _NOT_ACCEPTED:
         return 1
     if ended.code == 1:
-        # Click has turned the original exception into status 1.
+        # Click has converted the original exception to status 1.
         return BROKEN_PIPE if isinstance(ended.__context__, BrokenPipeError) else USER_ERROR
     return ended.code
 
@@ -147,9 +147,9 @@ _UNSAFE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
 
 def echo(text: str, err: bool = False) -> None:
-    """Print lines with control characters escaped, but for line feeds and tabs.
+    """Print text with control characters escaped, except line feeds and tabs.
 
-    File names and model cards come from others, and a terminal obeys what they hold.
+    File names and model cards may come from others, and could contain terminal escape sequences.
     """
     typer.echo("".join(map(_shown, text)), err=err)
 
@@ -166,14 +166,13 @@ def _fail(sentence: str) -> None:
 
 
 def load_tensorflow() -> None:
-    """Import TensorFlow and start its devices without their log lines."""
+    """Import TensorFlow and initialise its devices without log output."""
     from iris_tf.support.quiet import quiet
 
-    # TensorFlow's default wherever it knows the processor; of a virtual one it may not, and
-    # then trains less than half as fast.
+    # TensorFlow's default on processors that it recognises. It may not recognise a virtual one,
+    # and then trains less than half as fast.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-    # What the user or another tool has set for other programs, in the environment or in
-    # keras.json, does not hold for this one.
+    # Override Keras settings for other programs, in the environment or in keras.json.
     os.environ["KERAS_BACKEND"] = "tensorflow"
     with quiet(2):
         import keras
@@ -183,5 +182,5 @@ def load_tensorflow() -> None:
     keras.config.set_image_data_format("channels_last")
     keras.config.set_floatx("float32")
     keras.config.set_epsilon(1e-7)
-    # Its Python warnings (retracing, say) tell a user of this command nothing.
+    # TensorFlow's Python warnings (e.g. about retracing) do not concern users of this command.
     tf.get_logger().setLevel("ERROR")

@@ -1,1 +1,1 @@
-"""From Keras models to `.tflite` files at each precision, with parity checks and the card."""
+"""Export of Keras models to `.tflite` files at each precision, with parity checks and cards."""

@@ -1,4 +1,4 @@
-"""From a Keras model to the content of a TFLite file."""
+"""Conversion of Keras models to TFLite."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -14,7 +14,7 @@ from iris_tf.support.quiet import quiet
 from iris_tf.tflite.signatures import EMBEDDING, Signature
 
 Conversion = Callable[[tf.lite.TFLiteConverter], bytes]
-"""From a converter of the SavedModel to the content of the file."""
+"""Runs a converter of a SavedModel and returns the content of the file."""
 
 _CONVERSIONS: dict[str, Conversion] = {}
 
@@ -22,7 +22,7 @@ _CONVERSIONS: dict[str, Conversion] = {}
 def converts(precision: str) -> Callable[[Conversion], Conversion]:
     """Register a function as the conversion to a precision of `PRECISIONS`."""
     if precision not in PRECISIONS:
-        raise KeyError(f"{precision} is no precision of iris_tf.config.precision")
+        raise KeyError(f"{precision} is not a precision of iris_tf.config.precision")
 
     def register(conversion: Conversion) -> Conversion:
         _CONVERSIONS[precision] = conversion
@@ -45,8 +45,8 @@ def _with_16_bit_weights(converter: tf.lite.TFLiteConverter) -> bytes:
 
 @converts("int8")
 def _with_8_bit_weights(converter: tf.lite.TFLiteConverter) -> bytes:
-    # Static int8 was tried as well: activation ranges from 64 crops clip MobileNetV3's outliers,
-    # and some embeddings then point the opposite way.
+    # Static int8 was tried, too: activation ranges from 64 crops clip MobileNetV3's outliers, and
+    # some embeddings then point in the opposite direction.
     from litert_quantizer import quantizer, recipe
 
     work = quantizer.Quantizer(converter.convert())
@@ -55,19 +55,20 @@ def _with_8_bit_weights(converter: tf.lite.TFLiteConverter) -> bytes:
 
 
 def save_signatures(models: dict[Signature, keras.Model], folder: str) -> None:
-    """Save models as the signatures, of batch size 1, of one SavedModel.
+    """Save models as signatures with batch size 1 in one SavedModel.
 
     Parameters
     ----------
     models : dict of Signature to keras.Model
-        Each from (None, H, W, 1) to one tensor. Weights that they share are in the file once.
+        Each maps (None, H, W, 1) to one tensor. Shared weights are stored once.
     folder : str
+        Folder of the SavedModel.
     """
-    # Not model.export: it names inputs and outputs itself and leaves the batch size open,
-    # which puts shape arithmetic into the graph.
+    # `model.export` chooses the names of inputs and outputs and leaves the batch size dynamic,
+    # which adds shape arithmetic to the graph.
     module = tf.Module()
-    # The values, not the model: of Keras objects the converter cannot tell that they are
-    # constant, and would leave uninitialised variables in the file.
+    # Track the values instead of the model: the converter cannot tell that variables of Keras
+    # objects are constant, and would leave uninitialised variables in the file.
     module.variables_of_models = [
         variable.value for model in models.values() for variable in model.variables
     ]
@@ -80,7 +81,7 @@ def save_signatures(models: dict[Signature, keras.Model], folder: str) -> None:
 
 def _function(model: keras.Model, signature: Signature) -> Any:
     image = tf.TensorSpec((1, *model.input_shape[1:]), tf.float32, name=signature.input)
-    # The argument's name becomes the input's.
+    # The input is named after the argument.
     return tf.function(
         lambda **inputs: {signature.output: model(inputs[signature.input], training=False)},
         autograph=False,
@@ -90,23 +91,23 @@ def _function(model: keras.Model, signature: Signature) -> Any:
 def convert(
     saved_model: str, precision: str, path: Path, signatures: Iterable[Signature] = (EMBEDDING,)
 ) -> bytes:
-    """Convert what `save_signatures` wrote, with built-in TFLite operations alone.
+    """Convert a SavedModel of `save_signatures`, using only built-in TFLite operations.
 
     Parameters
     ----------
     saved_model : str
-        Folder.
+        Folder of the SavedModel.
     precision : str
         One of `iris_tf.config.precision.PRECISIONS`.
     path : Path
-        Of the file to be, for messages.
+        Path of the file to be written, for error messages.
     signatures : iterable of Signature, optional
-        Those of the SavedModel.
+        Signatures of the SavedModel.
 
     Raises
     ------
     ExportError
-        When TensorFlow cannot convert the model.
+        If TensorFlow cannot convert the model.
     """
     converter = tf.lite.TFLiteConverter.from_saved_model(
         saved_model, signature_keys=[signature.name for signature in signatures]
@@ -121,13 +122,13 @@ def convert(
             raise foreign_operators_error(path, operators) from error
         raise ExportError(
             f"{path}: TensorFlow could not convert the model ({first_line(error)}); change the "
-            "layer that it names."
+            "layer named in this message."
         ) from error
 
 
 def foreign_operators_error(path: Path, operators: list[str]) -> ExportError:
-    """The error of a model that needs operations outside TFLite's built-in ones."""
+    """Error for a model that needs operations other than TFLite's built-in ones."""
     return ExportError(
         f"{path}: the model needs {', '.join(operators)}, which TFLite does not have built in, "
-        "so a phone could not run it; write the layer with other operations."
+        "so a phone could not run it; implement the layer with other operations."
     )

@@ -1,4 +1,4 @@
-"""`iris-tf export`: from a run folder to ``.tflite`` files with their model card."""
+"""`iris-tf export`: export of a run to ``.tflite`` files with a model card."""
 
 import shutil
 from collections.abc import Sequence
@@ -32,11 +32,11 @@ def export_run(
 ) -> tuple[Path, ModelCard]:
     """Export the best checkpoint of a run to ``RUN/models/``.
 
-    The card's thresholds are estimated on the run's validation split, with the
-    Keras model that every exported file must agree with. Files in other precisions that
-    an earlier export of the same weights by this version left in the folder stay there
-    and in the card. Other ``.tflite`` files are removed together with their calibrations
-    (``calibration-*.json``); all other files in the folder stay.
+    The card's thresholds are estimated on the run's validation split, with the Keras model
+    that every exported file is checked against. Files in other precisions that this version
+    exported earlier from the same weights are kept, also in the card. Other ``.tflite``
+    files are removed together with their calibrations (``calibration-*.json``); all other
+    files in the folder are kept.
 
     Parameters
     ----------
@@ -48,19 +48,19 @@ def export_run(
     Returns
     -------
     folder : Path
-        ``RUN/models``; card and files change together.
+        ``RUN/models``; replaced atomically with card and files.
     card : ModelCard
 
     Raises
     ------
     ModelError, DatasetError
-        When the run has no model yet or its dataset is gone.
+        If the run has no model yet, or its dataset is missing.
     TrainingError
-        When the dataset has been cropped differently since.
+        If the dataset was cropped differently after the run was started.
     EvaluationError
-        When the validation split has too few comparisons to set a threshold.
+        If the validation split has too few comparisons to set a threshold.
     ExportError
-        When a file does not agree with the Keras model.
+        If an exported file does not agree with the Keras model.
     """
     run = RunFolder.open(path)
     run.check_crops()
@@ -70,7 +70,7 @@ def export_run(
     validation = [row for row in rows if row.split == "val"]
     if not give_both_kinds(validation):
         raise EvaluationError(
-            f"{run.path}: the run's validation split has too few eyes to set a threshold by; train "
+            f"{run.path}: the run's validation split has too few eyes to set a threshold; train "
             "on a dataset of more eyes, with several images of each."
         )
     rois = load_rois(validation, recipe.dataset, recipe.network.crop_size, settings["channels"])
@@ -127,12 +127,12 @@ def export_run(
 
 
 def _earlier(models: Path, name: str, weights: str) -> dict[str, tuple[ModelFile, float]]:
-    """Files of an earlier export of these weights, as its card knows them, and their parity."""
+    """Card entries and parity of files from an earlier export of these weights."""
     try:
         card = ModelCard.read(models / CARD_NAME)
     except ModelError:
-        return {}  # there was no export, or its card cannot be read
-    # Another version may build another graph from the same weights.
+        return {}  # no earlier export, or an unreadable card
+    # Another version may build a different graph from the same weights.
     if (card.name, card.weights_sha256, card.created_by) != (name, weights, CREATOR):
         return {}
     return {
@@ -143,7 +143,7 @@ def _earlier(models: Path, name: str, weights: str) -> dict[str, tuple[ModelFile
 
 
 def _keep_others(models: Path, folder: Path, files: dict[str, ModelFile]) -> None:
-    """Copy other files: calibrations of models that stay, and whatever users have added."""
+    """Copy other files: calibrations of models that are kept, and files that users have added."""
     known = {file.sha256 for file in files.values()}
     for path in models.glob("[!.]*"):
         if path.name == CARD_NAME or path.suffix == ".tflite":

@@ -1,4 +1,4 @@
-"""The segmentation network as a TFLite file with a card beside it."""
+"""Export of the segmentation network to a TFLite file with a card."""
 
 import tempfile
 from pathlib import Path
@@ -21,16 +21,16 @@ from iris_tf.tflite.operators import foreign_operators
 from iris_tf.tflite.signatures import MASKS, MASKS_OF_WHOLE
 
 WHOLE_HEIGHT = 192
-"""Largest height at which the network sees whole images; it outlines the iris at full size."""
+"""Largest input height for whole images; the iris itself is segmented at full size."""
 
 MAX_DIFFERENCE = 0.02
-"""Largest mean absolute difference of probabilities that counts as agreement."""
+"""Parity bound: largest mean absolute difference of probabilities."""
 
 
 def export_segmenter(
     model: keras.Model, out: Path, parity_images: np.ndarray, precision: str = RELEASED_PRECISION
 ) -> Path:
-    """Write the segmentation network as ``iris_segmenter_PRECISION.tflite``.
+    """Export the segmentation network to ``iris_segmenter_PRECISION.tflite``.
 
     Signature ``serving_default``: input ``image``, float32 ``(1, H, W, 1)`` in
     0..255; output ``masks``, float32 ``(1, H, W, 4)``, probabilities of
@@ -40,26 +40,26 @@ def export_segmenter(
     Parameters
     ----------
     model : keras.Model
-        Of `build_segmentation_network`: its output is logits.
+        From `build_segmentation_network`; its outputs are logits.
     out : Path
-        Folder.
+        Output folder.
     parity_images : ndarray of shape (n, H, W), uint8
-        Images on which the file must agree with `model`.
+        Images on which the file is compared with `model`.
     precision : str, optional
         One of `iris_tf.config.precision.PRECISIONS`.
 
     Returns
     -------
     Path
-        The file.
+        Path of the file.
 
     Raises
     ------
     ExportError
-        When the model cannot be converted or the file gives different masks. No file
-        appears then.
+        If the model cannot be converted, or the masks of the file differ. No file is
+        written then.
     OSError
-        When the file cannot be written.
+        If the file cannot be written.
     """
     models = {MASKS: _probabilities(model), MASKS_OF_WHOLE: _probabilities(_finder(model))}
     path = out / PRECISIONS[precision].file_name(FILE_NAME)
@@ -74,7 +74,7 @@ def export_segmenter(
                 image = cv2.resize(image, exported.input_size[::-1], interpolation=cv2.INTER_AREA)
                 masks = expected(image[None, ..., None].astype(np.float32), training=False)[0]
                 difference = float(np.abs(exported(image) - np.asarray(masks)).mean())
-                if not difference <= MAX_DIFFERENCE:  # also when a mask is NaN
+                if not difference <= MAX_DIFFERENCE:  # also true for NaN
                     raise ExportError(
                         f"{path}: the exported network's masks differ from the Keras model's by "
                         f"{difference:.3f} on average; nothing was written, look for a layer "
@@ -88,28 +88,29 @@ def _probabilities(model: keras.Model) -> keras.Model:
 
 
 def _finder(model: keras.Model) -> keras.Model:
-    """The layers of `model` on an image of `WHOLE_HEIGHT` rows."""
+    """Model with the layers of `model` for images of `WHOLE_HEIGHT` rows."""
     height = min(WHOLE_HEIGHT, model.input_shape[1])
     image = keras.Input((*sample_size(height), 1), name=MASKS.input)
-    # The layers themselves are used again, so that both signatures share their weights.
+    # The layers are reused, so that both signatures share their weights.
     return keras.models.clone_model(model, image, clone_function=lambda layer: layer)
 
 
 def write_segmenter_card(path: Path, precision: str, facts: dict[str, Any]) -> Path:
-    """Write the card of an exported segmenter beside it.
+    """Write the card of an exported segmenter beside its file.
 
     Parameters
     ----------
     path : Path
         The ``.tflite`` file.
     precision : str
-        Of the file.
+        Precision of the file.
     facts : dict
-        JSON values about training and figures.
+        Further JSON values, about training and metrics.
 
     Returns
     -------
     Path
+        Path of the card.
     """
     model = LiteRTModel(path, MASKS)
     finder = LiteRTModel(path, MASKS_OF_WHOLE)

@@ -1,4 +1,4 @@
-"""Keras to TFLite; a file gets its name only after its embeddings were checked."""
+"""Export of embedding models to TFLite; files only appear after their parity check."""
 
 import os
 import tempfile
@@ -58,30 +58,28 @@ def export_model(
     parity_rois: np.ndarray,
     min_cosine: float | None = None,
 ) -> list[ExportedFile]:
-    """Write an embedding model as ``NAME_PRECISION.tflite`` files.
+    """Export an embedding model to ``NAME_PRECISION.tflite`` files.
 
     The files have the signature ``serving_default`` with input ``roi``, float32
     ``(1, H, W, channels)`` in 0..255, and output ``embedding``, float32 ``(1, D)``, and
-    use built-in TFLite operations alone. Before a file appears, its embeddings
-    of `parity_rois` are compared with the Keras model's. A model that was
-    trained in mixed precision is first rebuilt in float32, and the files are
-    compared with that model.
+    use only built-in TFLite operations. Before a file appears, its embeddings of
+    `parity_rois` are compared with those of the Keras model. A model trained in mixed
+    precision is first rebuilt in float32, and the files are compared with that model.
 
     Parameters
     ----------
     model : keras.Model
-        A Functional model from (None, H, W, channels) to unit vectors (None, D). Not changed.
+        Functional model from (None, H, W, channels) to unit vectors (None, D); not modified.
     out_dir : path
-        Folder of the files; made when missing.
+        Folder of the files; created if missing.
     name : str
-        Start of the file names.
+        Prefix of the file names.
     precisions : sequence of str, optional
         From `iris_tf.config.precision.PRECISIONS`.
     parity_rois : ndarray of shape (n, H, W), or (n, H, W, 3) for colour, uint8
         Real crops of the model's input size, at least one.
     min_cosine : float, optional
-        Least cosine similarity that passes for agreement; None for that
-        of the precision.
+        Parity bound: least cosine similarity; None for that of the precision.
 
     Returns
     -------
@@ -91,29 +89,28 @@ def export_model(
     Raises
     ------
     ExportError
-        When a precision is unknown, the model has another input or output, needs
-        operations that are not built in, cannot be converted, or its files do not
-        give the Keras model's embeddings. No file then appears under its name.
+        If a precision is unknown, the model has another input or output, needs
+        operations that are not built in, cannot be converted, or fails the parity
+        check. The file of that precision is not written then.
     OSError
-        When a file cannot be written, e.g. on a full disk.
+        If a file cannot be written, e.g. on a full disk.
     """
     if unknown := [precision for precision in precisions if precision not in PRECISIONS]:
         raise ExportError(
-            f"{unknown[0]!r} is no precision that {name} can be exported in; "
+            f"{unknown[0]!r} is not a precision that {name} can be exported in; "
             f"choose from {', '.join(PRECISIONS)}."
         )
     if not is_embedding_model(model):
         raise ExportError(
-            f"{name} goes from {model.input_shape} to {model.output_shape}, but an embedding model "
-            "goes from (None, height, width, 1 or 3) to (None, size); build it with "
-            "build_embedding_model."
+            f"{name} maps {model.input_shape} to {model.output_shape}, but an embedding model maps "
+            "(None, height, width, 1 or 3) to (None, size); build it with build_embedding_model."
         )
     height, width, channels = model.input_shape[1:]
     if with_channel_axis(parity_rois).shape[1:] != model.input_shape[1:] or not len(parity_rois):
         colour = " in colour" if channels == 3 else ""
         raise ExportError(
-            f"{name} takes crops of {height}x{width} pixels{colour}, but the crops to check the "
-            f"export with have shape {parity_rois.shape}; give at least one of that size."
+            f"{name} takes crops of {height}x{width} pixels{colour}, but the crops for the parity "
+            f"check have shape {parity_rois.shape}; give at least one of that size."
         )
     model = _in_float32(model)
     expected = _keras_embeddings(model, parity_rois)
@@ -132,12 +129,12 @@ def export_model(
 
 
 def _in_float32(model: keras.Model) -> keras.Model:
-    """The model itself, or a float32 copy if some of its layers compute in lower precision."""
+    """The model itself, or a float32 copy if some layers compute in lower precision."""
     if all(layer.dtype_policy.name == "float32" for layer in model.layers):
         return model
     policy = keras.config.dtype_policy()
     try:
-        # Layers inside layers take the global policy when they are made.
+        # Nested layers take the global policy when they are created.
         keras.config.set_dtype_policy("float32")
         copy = type(model).from_config(_widened(model.get_config()))
     finally:
@@ -180,14 +177,14 @@ def _checked_parity(
         reason = str(error).removeprefix(f"{temporary}: ").split("; ")[0]
         raise ExportError(
             f"{path}: the exported model cannot be used, {reason}; nothing was written, look for "
-            "a layer whose numbers the conversion or the precision cannot hold."
+            "a layer whose values the conversion or the precision cannot represent."
         ) from error
     norms = np.linalg.norm(found, axis=1) * np.linalg.norm(expected, axis=1)
     cosines = (found * expected).sum(axis=1, dtype=np.float64) / norms
-    if not cosines.min() >= min_cosine:  # also when an embedding of Keras is NaN
+    if not cosines.min() >= min_cosine:  # also true if an embedding of Keras is NaN
         raise ExportError(
             f"{path}: the exported model's embeddings differ from the Keras model's, the least "
-            f"cosine over {len(rois)} crops is {cosines.min():.6f}, under {min_cosine}; nothing "
+            f"cosine over {len(rois)} crops is {cosines.min():.6f}, below {min_cosine}; nothing "
             "was written, look for a layer that the conversion or the precision changes."
         )
     return float(min(cosines.min(), 1.0))

@@ -42,9 +42,9 @@ def load_embedding_model(path: str | Path) -> keras.Model:
         ) from None
     if not is_embedding_model(model):
         raise ModelError(
-            f"{path}: its model goes from {model.input_shape} to {model.output_shape}, but an "
-            "embedding model goes from (None, height, width, 1 or 3) to (None, size); give a "
-            ".keras file from `iris-tf train`."
+            f"{path}: its model maps {model.input_shape} to {model.output_shape}, but an embedding "
+            "model maps (None, height, width, 1 or 3) to (None, size); give a .keras file from "
+            "`iris-tf train`."
         )
     return model
 

@@ -242,5 +242,5 @@ def test_new_precision_is_a_registry_line_and_a_function(tmp_path, monkeypatch):
 
 
 def test_conversion_of_a_precision_that_is_not_registered():
-    with pytest.raises(KeyError, match="int3 is no precision"):
+    with pytest.raises(KeyError, match="int3 is not a precision"):
         conversion.converts("int3")
