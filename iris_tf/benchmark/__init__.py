@@ -1,1 +1,1 @@
-"""Latency and throughput on this machine, and results that phones send. Not accuracy."""
+"""Latency and throughput on this machine, and collection of latency results from phones."""

@@ -1,4 +1,4 @@
-"""Latency results of phones and hosts side by side, as a table and a page."""
+"""Collection of latency results from phones and hosts, as a table and a page."""
 
 import csv
 import hashlib
@@ -35,14 +35,14 @@ th, td { padding: .3rem .6rem; text-align: right; vertical-align: top; }
 
 @dataclass(frozen=True)
 class Collection:
-    """What a folder of results holds after an import.
+    """Contents of a folder of results after an import.
 
     Attributes
     ----------
     added : int
-        Results that were not there before.
+        Number of new results.
     results, rows, invalid, failures : int
-        Results, their rows, rows that must not be used, and rows that could not be
+        Number of results, of their rows, of invalid rows, and of rows that could not be
         measured.
     """
 
@@ -56,16 +56,16 @@ class Collection:
 def import_results(files: Sequence[str | os.PathLike], out: str | os.PathLike) -> Collection:
     """Add latency results to a folder and rewrite its table and page.
 
-    All files are checked before anything is written. A result that is already there
-    is not added twice.
+    All files are checked before anything is written. A result that is already in the
+    folder is not added again.
 
     Parameters
     ----------
     files : sequence of path
         JSON files of `iris-tf benchmark latency` or of the Android app.
     out : path
-        Folder with ``results/``, ``latency.csv`` (a line for each row, without the
-        single times) and ``latency.html``.
+        Folder with ``results/``, ``latency.csv`` (one line per row, without the
+        individual times) and ``latency.html``.
 
     Returns
     -------
@@ -74,7 +74,7 @@ def import_results(files: Sequence[str | os.PathLike], out: str | os.PathLike) -
     Raises
     ------
     BenchmarkError
-        When a file is missing, is not JSON or breaks the schema.
+        If a file is missing, is not JSON, or violates the schema.
     """
     folder = Path(out) / RESULTS
     fresh = {_digest(result): result for result in map(_read, files)}
@@ -191,7 +191,7 @@ def _lines(result: dict[str, Any]) -> Iterable[str]:
 
 
 def _hottest(row: dict[str, Any]) -> str:
-    """The worse thermal status of a row's start and end; what is not known is none."""
+    """The more severe thermal status of a row's start and end; unknown counts as none."""
     seen = [(row.get(f"conditions_{at}") or {}).get("thermal") for at in ("start", "end")]
     names = [name or _THERMAL[0] for name in seen]
     return max(names, key=lambda name: _THERMAL.index(name) if name in _THERMAL else 0)

@@ -1,4 +1,4 @@
-"""Compare the speed of evaluating all pairs with that of scikit-learn in the same memory.
+"""Compare the speed of all-pairs evaluation with scikit-learn's in the same memory.
 
 For maintainers: ``python -m iris_tf.benchmark.comparison_speed --embeddings 20000``.
 """
@@ -23,12 +23,12 @@ from iris_tf.support.files import write_json
 
 IMAGES_PER_EYE = 10
 EMBEDDING_SIZE = 128
-_NOISE = 1.5  # of an image by the spread of eyes in each dimension: an EER of some percent
+_NOISE = 1.5  # within-eye over between-eye deviation per dimension: an EER of a few percent
 _PROBE = 1200  # embeddings from which scikit-learn's memory is extrapolated
 _SHRINK = 0.9
 _LEAST = 400
 
-# In a separate process, so that its memory is that of the evaluation.
+# Run in a separate process, so that peak memory is that of the evaluation.
 _CHILD = (
     "import sys; from iris_tf.benchmark.comparison_speed import measure_here; "
     "measure_here(sys.argv[1], int(sys.argv[2]))"
@@ -39,8 +39,8 @@ def measure_evaluation(embeddings: int = 20_000) -> dict[str, Any]:
     """Evaluate all pairs of generated embeddings with this library and with scikit-learn.
 
     Both compute the cosines, and from them the ROC curve and the EER. scikit-learn's
-    ``roc_curve`` holds every score, so it gets as many embeddings as it can process in the
-    peak memory of this library. Nothing else should run on the machine.
+    ``roc_curve`` keeps all scores in memory, so it gets as many embeddings as it can process
+    in the peak memory of this library. Nothing else should run on the machine.
 
     Parameters
     ----------
@@ -50,10 +50,10 @@ def measure_evaluation(embeddings: int = 20_000) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``rows`` and ``ratio``, of the comparisons per second, the first row by the second.
-        A row has ``name``, ``embeddings``, ``comparisons``, ``seconds``,
-        ``comparisons_per_s``, ``peak_mib`` and ``eer``. ``eer_difference`` is between
-        scikit-learn's EER and this library's on the embeddings of the second row.
+        ``rows`` and ``ratio``, the comparisons per second of the first row over those of the
+        second. A row has ``name``, ``embeddings``, ``comparisons``, ``seconds``,
+        ``comparisons_per_s``, ``peak_mib`` and ``eer``. ``eer_difference`` is the absolute
+        difference between the EERs of both on the embeddings of the second row.
 
     Raises
     ------
@@ -158,12 +158,12 @@ def _scikit_learn(vectors: np.ndarray, labels: ImageLabels) -> float:
     scores = np.empty(n * (n - 1) // 2, np.float32)
     genuine = np.empty(len(scores), bool)
     filled = 0
-    for i in range(n - 1):  # row by row, so that only the scores take memory
-        part = slice(filled, filled := filled + n - 1 - i)
-        np.dot(vectors[i + 1 :], vectors[i], out=scores[part])
-        np.equal(labels.identity[i + 1 :], labels.identity[i], out=genuine[part])
+    for i in range(n - 1):  # row by row, so that no similarity matrix is allocated
+        row = slice(filled, filled := filled + n - 1 - i)
+        np.dot(vectors[i + 1 :], vectors[i], out=scores[row])
+        np.equal(labels.identity[i + 1 :], labels.identity[i], out=genuine[row])
     fpr, tpr, _ = roc_curve(genuine, scores)
-    # Where the curve crosses TPR = 1 - FPR.
+    # The EER is where the curve crosses TPR = 1 - FPR.
     after = int(np.argmax(fpr + tpr >= 1.0))
     before = after - 1
     share = (1.0 - fpr[before] - tpr[before]) / (
@@ -188,7 +188,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Parameters
     ----------
     arguments : sequence of str, optional
-        Those of the command line by default.
+        Defaults to the arguments of the command line.
     """
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--embeddings", type=int, default=20_000, help="10 images per eye")

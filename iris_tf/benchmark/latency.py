@@ -1,4 +1,4 @@
-"""How long one embedding takes on this machine, with LiteRT on the CPU."""
+"""Latency of one embedding on this machine, with LiteRT on the CPU."""
 
 import os
 import time
@@ -18,8 +18,8 @@ from iris_tf.support.quiet import quiet
 from iris_tf.support.version import __version__
 from iris_tf.tflite.tflite_embedder import TFLiteEmbedder
 
-MIN_RUNS = 50  # p95 of fewer would rest on one or two samples
-BACKEND = "cpu-xnnpack"  # LiteRT's default on every CPU that it is built for
+MIN_RUNS = 50  # the p95 of fewer runs would depend on one or two samples
+BACKEND = "cpu-xnnpack"  # LiteRT's default on all supported CPUs
 _INITIALISATIONS = 5
 
 
@@ -29,34 +29,33 @@ def measure_latency(
     runs: int = 100,
     warmup: int = 10,
 ) -> dict[str, Any]:
-    """Time a model's initialisation and inference, once for each number of threads.
+    """Time initialisation and inference of a model for each number of threads.
 
-    The input is one crop of noise. Nothing else should run on the machine.
+    The input is a noise image. Nothing else should run on the machine.
 
     Parameters
     ----------
     model_path : path
-        A ``.tflite`` file of `iris_tf.export`.
+        A ``.tflite`` file from `iris_tf.export`.
     threads : sequence of int, optional
-        Numbers of threads to ask LiteRT for, each at least 1.
+        Numbers of threads to request from LiteRT, each at least 1.
     runs : int, optional
-        Inferences that count, at least 50.
+        Timed inferences, at least 50.
     warmup : int, optional
-        Inferences before them.
+        Warm-up inferences before them.
 
     Returns
     -------
     dict
-        JSON values in the form that `iris_tf.benchmark.schema` describes, with a
-        row for each of `threads`; e.g. ``result["rows"][0]["inference"]["median"]``
-        in milliseconds.
+        JSON values in the format of `iris_tf.benchmark.schema`, with one row per entry
+        of `threads`; e.g. ``result["rows"][0]["inference"]["median"]`` in milliseconds.
 
     Raises
     ------
     ModelError
-        When the file is missing or is not a model of this project.
+        If the file is missing or is not a model of this project.
     BenchmarkError
-        When `threads`, `runs` or `warmup` are impossible.
+        If `threads`, `runs` or `warmup` are invalid.
     """
     if runs < MIN_RUNS:
         raise BenchmarkError(f"runs is {runs}; at least {MIN_RUNS} are needed for percentiles.")
@@ -123,7 +122,7 @@ def _time_inferences(
 
 
 def _time_inference(interpreter: Interpreter, crop: np.ndarray) -> float:
-    # Filled again each time: the interpreter may use the input's memory for other tensors.
+    # Set the input each time: the interpreter may reuse its memory for other tensors.
     interpreter.set_tensor(interpreter.get_input_details()[0]["index"], crop)
     start = time.perf_counter_ns()
     interpreter.invoke()

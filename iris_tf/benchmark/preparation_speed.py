@@ -1,4 +1,4 @@
-"""How fast a folder of eye images is prepared, by one process and by all, and in what memory."""
+"""Speed and memory of preparing eye images, with one process and with one per core."""
 
 import subprocess
 import sys
@@ -20,9 +20,9 @@ from iris_tf.support.errors import BenchmarkError
 
 _SECONDS_BETWEEN_SAMPLES = 0.25
 _MIN_SAMPLES = 8
-_WARM_UP = 0.2  # share of the images before which memory still grows to its working size
+_WARM_UP = 0.2  # share of the images during which memory still grows to its working size
 
-# In a process of its own, whose memory is that of `iris-tf prepare`.
+# Run in a separate process, whose memory is that of `iris-tf prepare`.
 _PREPARE = (
     "import sys; from iris_tf.preparation.prepare_dataset import prepare; "
     "prepare(sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4], jobs=int(sys.argv[5]), "
@@ -32,7 +32,7 @@ _PREPARE = (
 
 @dataclass(frozen=True)
 class _Sample:
-    """State of a run at one moment: seconds, images done, MiB of the main process and a worker."""
+    """Sample of a run: seconds, images done, MiB of the main process and of a worker."""
 
     seconds: float
     done: int
@@ -46,36 +46,35 @@ def measure_preparation(
     segmenter_model: Path | None = None,
     layout: str = AUTO,
 ) -> dict[str, Any]:
-    """Prepare a folder twice, into temporary folders, and watch.
+    """Prepare a folder twice, into temporary folders, and measure speed and memory.
 
-    Nothing else should run on the machine. Speed leaves out start-up and the
-    final tables, which a large folder spreads over many images.
+    Nothing else should run on the machine. Speed excludes start-up and the final
+    tables, whose cost per image is small for a large folder.
 
     Parameters
     ----------
     images : Path
-        Folder of eye images, of a few hundred at least.
+        Folder with at least a few hundred eye images.
     segmenter, segmenter_model, layout
         As for `iris_tf.preparation.prepare_dataset.prepare`.
 
     Returns
     -------
     dict
-        ``images`` (number), ``rows`` (for one process, and for one a core where
-        there are several) and ``ratio``, the speed of the last row by that of
-        the first. A row has ``processes``, ``images_per_s``, ``main_peak_mib``
-        and ``worker_peak_mib`` (largest resident size), and
-        ``main_mib_per_1000_images`` and ``worker_mib_per_1000_images`` (slope of
-        the resident size after the first fifth of the images). Memory is None
-        where the system has no ``/proc``, and for a worker where the main process
-        does the work itself.
+        ``images`` (number), ``rows`` (for one process and, on several cores, for
+        one per core) and ``ratio``, the speed of the last row over that of the
+        first. A row has ``processes``, ``images_per_s``, ``main_peak_mib`` and
+        ``worker_peak_mib`` (peak resident size), and ``main_mib_per_1000_images``
+        and ``worker_mib_per_1000_images`` (slope of the resident size after the
+        first fifth of the images). Memory is None on systems without ``/proc``, and
+        for the worker if the main process does the work itself.
 
     Raises
     ------
     BenchmarkError
-        When the folder is too small to be measured, or preparing fails.
+        If the folder is too small for a measurement, or preparation fails.
     DatasetError, ModelError
-        When folder or segmenter cannot be used.
+        If folder or segmenter cannot be used.
     """
     total = len(read_layout(images, layout).rows)
     segmenter_by_name(segmenter, segmenter_model)
@@ -90,7 +89,7 @@ def measure_preparation(
 
 
 def _watch(arguments: list[str]) -> tuple[list[_Sample], tuple[float, float]]:
-    """Samples of a run, and the largest resident sizes of main process and worker."""
+    """Run `_PREPARE`; samples of the run, and peak resident sizes of main process and worker."""
     journal = Path(arguments[1]) / FOLDER
     samples, main_peak, worker_peak = [], 0.0, 0.0
     with tempfile.TemporaryFile("w+") as errors:
@@ -146,7 +145,7 @@ def _children(process: int) -> list[int]:
 
 
 def _memory(process: int) -> tuple[float, float]:
-    """Resident size now and at most, in MiB; 0 where the system does not say."""
+    """Current and peak resident size in MiB; 0 if the system does not report it."""
     try:
         lines = Path(f"/proc/{process}/status").read_text().splitlines()
     except OSError:

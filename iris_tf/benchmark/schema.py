@@ -1,50 +1,50 @@
-"""The latency result: one JSON object, the same from this package and from the Android app.
+"""Schema of a latency result: one JSON object, common to this package and the Android app.
 
-Times are milliseconds, sizes bytes. Names of statistics are those of TFLite's
-``benchmark_model``. A reader ignores fields that it does not know, so a writer
-may add some; `SCHEMA_VERSION` changes when a field here changes its meaning.
+Times are in milliseconds, sizes in bytes. Statistics are named as in TFLite's
+``benchmark_model``. Readers ignore unknown fields, so writers may add fields;
+`SCHEMA_VERSION` changes if the meaning of a field changes.
 
 ==============================  ==========================================================
 field                           meaning
 ==============================  ==========================================================
 ``schema``                      ``"iris_tf.latency"``
 ``schema_version``              1
-``created``                     when measured, ISO 8601 in UTC: ``"2026-01-31T12:00:00Z"``
+``created``                     time of measurement, ISO 8601 in UTC: ``"2026-01-31T12:00:00Z"``
 ``created_by``                  program and version, e.g. ``"iris_tf 0.1.0"``
 ``runtime``                     interpreter and version, e.g. ``"ai-edge-litert 2.3.0"``
-``machine.cpu``                 model name of the CPU; on a phone the SoC
+``machine.cpu``                 model name of the CPU; on a phone, of the SoC
 ``machine.cores``               logical cores
 ``machine.os``                  operating system with its version
-``rows``                        one for each model, backend and number of threads; not empty
+``rows``                        one per model, backend and number of threads; not empty
 ``rows[].model.file``           name of the file, without folders
-``rows[].model.sha256``         of its bytes, 64 lower-case hexadecimal digits
-``rows[].model.bytes``          its size
+``rows[].model.sha256``         SHA-256 of the file, 64 lower-case hexadecimal digits
+``rows[].model.bytes``          size of the file
 ``rows[].backend_requested``    e.g. ``"cpu-xnnpack"``
-``rows[].backend``              what it ran on; differs after a fallback
-``rows[].threads``              requested, at least 1
-``rows[].init``                 statistics of making an interpreter from the file, up to
-                                allocated tensors; each sample a fresh interpreter
+``rows[].backend``              actual backend; differs after a fallback
+``rows[].threads``              requested threads, at least 1
+``rows[].init``                 statistics of creating an interpreter from the file, including
+                                allocation of tensors; a new interpreter per sample
 ``rows[].first``                statistics of the first inference of those interpreters
-``rows[].warmup``               statistics of the inferences that only warm up; null if none
-``rows[].inference``            statistics of the inferences that count, in the same
+``rows[].warmup``               statistics of the warm-up inferences; null if none
+``rows[].inference``            statistics of the timed inferences, in the same
                                 interpreter as the warm-up
 ==============================  ==========================================================
 
-Some writers add fields, the Android app all of these; each may be left out:
+Optional fields; the Android app writes all of them:
 
 ==============================  ==========================================================
-``machine.device``              maker and model of a phone
-``machine.abi``                 of the code that ran, e.g. ``"arm64-v8a"``
+``machine.device``              manufacturer and model of a phone
+``machine.abi``                 ABI of the executed code, e.g. ``"arm64-v8a"``
 ``machine.android_api``         API level of the system
 ``machine.memory_bytes``        memory of the device
 ``rows[].fallback``             why ``backend`` is not ``backend_requested``, one sentence
 ``rows[].invalid``              why the times must not be used, one sentence
 ``rows[].memory_bytes``         memory of the process after the last inference
-``rows[].conditions_start``     state of the phone before the row: ``thermal`` (``"none"``,
-                                ``"light"``, ``"moderate"``, ``"severe"``, ``"critical"``,
-                                ``"emergency"`` or ``"shutdown"``: how far the system slows
-                                itself down), ``battery_percent``, ``charging``,
-                                ``battery_celsius``; each may be left out
+``rows[].conditions_start``     state of the phone before the row: ``thermal`` (degree of
+                                throttling: ``"none"``, ``"light"``, ``"moderate"``,
+                                ``"severe"``, ``"critical"``, ``"emergency"`` or
+                                ``"shutdown"``), ``battery_percent``, ``charging``,
+                                ``battery_celsius``; each optional
 ``rows[].conditions_end``       the same after the row
 ``failures``                    rows that could not be measured: objects of ``model`` (the
                                 file's name), ``backend_requested``, ``threads``, ``reason``
@@ -52,10 +52,10 @@ Some writers add fields, the Android app all of these; each may be left out:
 
 Statistics are an object of ``count``, ``avg``, ``min``, ``max``, ``stddev`` (of the
 population: divided by ``count``), ``median``, ``p5``, ``p90``, ``p95``, ``p99`` and
-``samples``, all single times in the order they were measured. The percentile p of n
-sorted samples x[0..n-1] interpolates linearly at the position (n - 1) p / 100, as
-NumPy does by default. An inference is timed from the filled input tensor to the
-filled output tensor; copying crop and embedding is not in it.
+``samples``, all individual times in the order of measurement. The percentile p of n
+sorted samples x[0..n-1] is interpolated linearly at the position (n - 1) p / 100, the
+default of NumPy. An inference is timed from the filled input tensor to the filled
+output tensor, excluding the copying of crop and embedding.
 """
 
 import math
@@ -72,16 +72,16 @@ SCHEMA = "iris_tf.latency"
 SCHEMA_VERSION = 1
 STATISTICS = ("avg", "min", "max", "stddev", "median", "p5", "p90", "p95", "p99")
 _PERCENTILES = {"median": 50, "p5": 5, "p90": 90, "p95": 95, "p99": 99}
-_TOLERANCE = 1e-4  # share of the largest sample, because a writer may round
+_TOLERANCE = 1e-4  # relative to the largest sample, because writers may round
 
 
 def statistics(samples: Sequence[float]) -> dict[str, Any]:
-    """Statistics of some times, in the form of the schema.
+    """Compute the statistics of times, in the format of the schema.
 
     Parameters
     ----------
     samples : sequence of float
-        At least one, in milliseconds.
+        Times in milliseconds, at least one.
     """
     times = np.asarray(samples, np.float64)
     values = {
@@ -106,13 +106,13 @@ def validate_result(result: Any) -> None:
     Parameters
     ----------
     result : object
-        As ``json.load`` gives it.
+        As returned by ``json.load``.
 
     Raises
     ------
     BenchmarkError
-        Naming the first field that is missing, of another kind, impossible, or a
-        statistic that does not follow from its samples.
+        If a field is missing, of the wrong type or invalid, or a statistic does not
+        agree with its samples; names the first such field.
     """
     if not isinstance(result, dict):
         raise _problem("the whole", f"is {result!r:.40}, not an object")

@@ -1,4 +1,4 @@
-"""Whether the input pipeline limits training: steps fed from it and steps fed from memory."""
+"""Training speed from the input pipeline and from memory, to tell if the pipeline limits it."""
 
 import time
 from collections.abc import Iterator
@@ -18,24 +18,24 @@ def measure_training(recipe: TrainRecipe, steps: int = 30) -> dict[str, float]:
     Parameters
     ----------
     recipe : TrainRecipe
-        Of the training to measure; its run folder is not touched.
+        Recipe of the training to measure; its run folder is not written to.
     steps : int, optional
-        Steps of each of three rounds.
+        Steps in each of three rounds.
 
     Returns
     -------
     dict
-        ``memory_images_per_s`` and ``pipeline_images_per_s`` (best of the rounds,
-        which is least disturbed by other load), and ``ratio``, pipeline by memory.
+        ``memory_images_per_s`` and ``pipeline_images_per_s`` (best of the rounds, the
+        one least affected by other load), and ``ratio``, pipeline over memory.
 
     Raises
     ------
     RecipeError, DatasetError, ModelError
-        When recipe or dataset cannot be used.
+        If recipe or dataset cannot be used.
     """
     training = prepare_training(recipe)
     trainer = training.trainer
-    trainer.make_train_function()  # the very step of `fit`, with its devices and XLA
+    trainer.make_train_function()  # the step that `fit` runs, with its devices and XLA
     pipeline = training.dataset(0).repeat()
     batch = next(iter(pipeline))
     memory = tf.data.Dataset.from_tensors(batch).repeat()

@@ -1,1 +1,1 @@
-"""The stages that launchers and commands run, each skipped when its outputs are complete."""
+"""Pipeline stages of launchers and commands; a stage is skipped if its outputs are complete."""

@@ -37,21 +37,21 @@ def evaluate_and_report(
     Parameters
     ----------
     request : EvaluationRequest
-        What to evaluate.
+        Models and images to evaluate.
     out : str or Path
-        Folder of these files; created if missing. There is no report without the
-        ``dataset.json`` beside each manifest, and no ``occlusion.npz`` unless maps are requested.
+        Output folder; created if missing. The report is only written if each manifest has a
+        ``dataset.json`` beside it, and ``occlusion.npz`` only if saliency maps are requested.
     scores : str or Path, optional
-        ``.npz`` file to write: ``models`` (names), and for model number i, from 0,
-        ``levels_i`` (distinct scores, rising), ``genuine_i`` and ``impostor_i`` (number of
-        comparisons with each).
+        ``.npz`` file to write: ``models`` (names), and for model i, from 0, ``levels_i``
+        (distinct scores, ascending), ``genuine_i`` and ``impostor_i`` (number of comparisons
+        with each score).
     latency_runs : int, optional
         Timed inferences of each ``.tflite`` file on one thread; 0 for no timing.
 
     Returns
     -------
     EvaluationResult
-        The content of ``metrics.json``, including the latency of each model that was timed.
+        Content of ``metrics.json``, including the latency of each timed model.
 
     Raises
     ------
@@ -79,7 +79,7 @@ def evaluate_and_report(
     write_json(out / METRICS_NAME, result.to_json())
     if found.occlusion:
         write_maps(out / MAPS_NAME, found.occlusion)
-    else:  # those of an earlier evaluation are of other models or images
+    else:  # maps of an earlier evaluation may be of other models or images
         (out / MAPS_NAME).unlink(missing_ok=True)
     write_model_report(out / REPORT_NAME, result, inputs.sets, found.occlusion)
     return result

@@ -1,4 +1,4 @@
-"""The stages of a MobiIris recipe: images, crops, teacher and students, `.tflite` files, report."""
+"""Stages of a MobiIris recipe: images, crops, teacher and students, `.tflite` files, report."""
 
 import json
 import shutil
@@ -41,7 +41,7 @@ from iris_tf.training.model_recipes import model_recipes
 from iris_tf.training.run_folder import RunFolder
 
 CROPS_SHOWN = 24
-EYES_MAPPED = 4  # of each model
+EYES_MAPPED = 4  # eyes with saliency maps per model
 AS_RELEASED = "released weights as they are"
 UNSEEN = {"subject": "subjects", "identity": "identities"}
 
@@ -49,7 +49,7 @@ UNSEEN = {"subject": "subjects", "identity": "identities"}
 def train_stage(stages: Stages, name: str, recipe: TrainRecipe, manifest: Path) -> None:
     """Train a model, or resume its interrupted run.
 
-    A run that started from other weights, or had another teacher, is trained from the start.
+    A run with other initial weights or another teacher is trained from the start.
     """
     from iris_tf.training.train_model import resume, train
 
@@ -75,13 +75,13 @@ def train_stage(stages: Stages, name: str, recipe: TrainRecipe, manifest: Path) 
 
 
 def starting_weights(recipe: TrainRecipe) -> dict[str, Path]:
-    """The file that a training starts from, if any, as an input of a stage."""
+    """File of the initial weights, if any, as an input of a stage."""
     file = weights_file(recipe.network.weights)
     return {} if file is None else {"weights": file}
 
 
 def export_stage(stages: Stages, name: str, run: RunFolder, precisions: Sequence[str]) -> None:
-    """Write a model's ``.tflite`` files and its card."""
+    """Export the ``.tflite`` files of a model and its card."""
     from iris_tf.export.export_run import export_run
 
     stages.run(
@@ -98,7 +98,7 @@ def exported_file(name: str, run: RunFolder, precision: str) -> Path:
 
 
 class MobiIrisPipeline:
-    """The stages of one recipe, in one folder."""
+    """Pipeline of a MobiIris recipe in its run folder."""
 
     def __init__(self, recipe: PipelineRecipe, stages: Stages):
         self.recipe, self.stages = recipe, stages
@@ -108,7 +108,7 @@ class MobiIrisPipeline:
         self.models = model_recipes(recipe)
 
     def run(self) -> None:
-        """All stages, in order."""
+        """Run all stages in order."""
         from iris_tf.training.check_training import check_models
 
         check_models(self.models, self.recipe.dataset.roi_mode, self.recipe.dataset.channels)
@@ -126,11 +126,11 @@ class MobiIrisPipeline:
         self.report()
 
     def make_dataset(self) -> None:
-        """Generate the eyes, if the recipe says so, and crop them."""
+        """Generate synthetic eyes, if the recipe has them, and crop the images."""
         settings = self.recipe.dataset
         images = Path(settings.images) if settings.images else self.folder / "eyes"
         if settings.synthetic is not None:
-            # Both detect finished work by themselves and return at once, so they need no stamp.
+            # Generation and preparation detect finished work themselves, so they need no stamp.
             synthesize(
                 images, settings.synthetic.subjects, settings.synthetic.images, self.recipe.seed
             )
@@ -157,7 +157,7 @@ class MobiIrisPipeline:
     def evaluate(self, name: str, precision: str) -> None:
         """Evaluate an exported model on the test split."""
         model, out = self.model_file(name, precision), self.evaluation_folder(name, precision)
-        # Rounding the weights does not change the saliency maps.
+        # Saliency maps do not depend on the precision of the weights.
         eyes = EYES_MAPPED if precision == self.compared_precision else 0
         self.stages.run(
             f"evaluate {name} {precision}",
@@ -169,11 +169,11 @@ class MobiIrisPipeline:
         )
 
     def evaluation_folder(self, name: str, precision: str) -> Path:
-        """Where a model's metrics lie."""
+        """Folder of a model's metrics."""
         return self.folder / name / f"evaluation_{precision}"
 
     def compare(self) -> None:
-        """Compare the models with the first."""
+        """Compare the other models with the first."""
         files = {name: self.model_file(name, self.compared_precision) for name in self.models}
         request = EvaluationRequest(list(files.values()), [self.manifest], "test")
         self.stages.run(
@@ -185,7 +185,7 @@ class MobiIrisPipeline:
 
     @property
     def compared_precision(self) -> str:
-        """Precision at which models are compared: the finest."""
+        """Precision at which models are compared: the highest exported one."""
         return finest(self.recipe.precisions)
 
     @property
@@ -194,7 +194,7 @@ class MobiIrisPipeline:
         return self.folder / "comparison"
 
     def evaluate_references(self) -> None:
-        """Evaluate untrained baselines: raw pixels, and the last model with its initial weights."""
+        """Evaluate the baselines: raw pixels, the untrained network, released initial weights."""
         from iris_tf.networks.embed_rois import embed_rois
         from iris_tf.training.build_student import build_student
 
@@ -303,7 +303,7 @@ class MobiIrisPipeline:
         return found
 
     def report_rows(self) -> list[ReportRow]:
-        """References first, then every exported file."""
+        """Rows of the report: references, then all exported files."""
         references = json.loads((self.folder / "references.json").read_text("utf-8"))
         latency = json.loads((self.folder / "latency.json").read_text("utf-8"))
         times = {
@@ -337,7 +337,7 @@ class MobiIrisPipeline:
         return rows
 
     def sample_crops(self, rows: Sequence[ManifestRow]) -> list[np.ndarray]:
-        """Some crops at the size that the networks see."""
+        """Sample crops at the input size of the networks."""
         size = next(iter(self.models.values())).network.crop_size
         shown = np.linspace(0, len(rows) - 1, min(CROPS_SHOWN, len(rows))).astype(int)
         return list(
@@ -346,5 +346,5 @@ class MobiIrisPipeline:
 
 
 def files_by_path(files: Iterable[Path]) -> dict[str, Path]:
-    """A stage's inputs, which change with the content of the files."""
+    """Files as inputs of a stage, which is run again if their content changes."""
     return {str(path): path for path in files}

@@ -1,4 +1,4 @@
-"""The five models of the paper's Tables 3 and 4, trained, measured and tabulated."""
+"""Reproduction of the paper's Tables 3 and 4: training and evaluation of its five models."""
 
 from iris_tf.config.pipeline_recipe import PipelineRecipe
 from iris_tf.data.manifest import read_settings
@@ -15,9 +15,9 @@ def run_paper_tables(recipe: PipelineRecipe, stages: Stages) -> None:
     Parameters
     ----------
     recipe : PipelineRecipe
-        With a model of each name in `iris_tf.report.paper_tables.MODELS`.
+        Has a model for each name in `iris_tf.report.paper_tables.MODELS`.
     stages : Stages
-        Of the recipe's run folder.
+        Stages of the recipe's run folder.
     """
     pipeline = MobiIrisPipeline(recipe, stages)
     pipeline.run()

@@ -1,4 +1,4 @@
-"""The stages of the released recognition model: strips, training, files, figures, card."""
+"""Stages of the released recognition model: strips, training, export, evaluation, card."""
 
 import dataclasses
 import json
@@ -34,17 +34,18 @@ from iris_tf.training.run_folder import RunFolder
 UNCHANGED = "as it is"
 STORED = "real.json"
 METRICS = ("eer", "vr_far_1e-2", "vr_far_1e-3", "cmc_1")
-# Files in the release's folder that users add: notes on the model, calibrations of cameras.
+# Files that users may add to the release folder: notes on the model, calibrations of cameras.
 KEPT = ("*.md", "calibration-*.json")
 TITLES = ("EER %", "VR@FAR=1 %", "VR@FAR=0.1 %", "rank 1 %")
 
 
 def check_sites(recipe: ReleaseRecipe) -> None:
-    """Refuse batches that take more of a site than the smallest site for training has.
+    """Check that the smallest training site has enough identities for its share of a batch.
 
     Raises
     ------
     RecipeError
+        If it has too few.
     """
     trained = recipe.strips.identities - recipe.strips.validation
     smallest = trained % SITE_IDENTITIES or SITE_IDENTITIES
@@ -53,18 +54,19 @@ def check_sites(recipe: ReleaseRecipe) -> None:
         share = model.batch.drawn // sites if sites else 0
         if share > smallest:
             raise RecipeError(
-                f"{name}: a batch takes {share} identities of each of {sites} sites, but of "
-                f"{trained} identities to train on the last site, of {SITE_IDENTITIES} each, has "
-                f"{smallest}; choose other `strips`."
+                f"{name}: a batch takes {share} identities from each of {sites} sites, but with "
+                f"{trained} training identities in sites of {SITE_IDENTITIES}, the last site has "
+                f"only {smallest}; choose other `strips`."
             )
 
 
 def check_finish(recipe: ReleaseRecipe) -> None:
-    """Refuse to average models of different networks, or to weaken what there is not.
+    """Check that the models to average share one network, which has the components to weaken.
 
     Raises
     ------
     RecipeError
+        If not; names the setting.
     """
     models = model_recipes(recipe)
     released, last = list(models.items())[-1]
@@ -73,7 +75,7 @@ def check_finish(recipe: ReleaseRecipe) -> None:
         if other != last.network:
             raise RecipeError(
                 f"finish.average: {name} has another network than {released}, so their weights "
-                "have no mean; name models of one network."
+                "cannot be averaged; choose models with the same network."
             )
     if recipe.finish.coarse < 1 and last.network.normalization != "local_contrast":
         raise RecipeError(
@@ -88,15 +90,14 @@ def check_finish(recipe: ReleaseRecipe) -> None:
 
 
 def check_folders(recipe: ReleaseRecipe) -> None:
-    """Refuse what would stop the run after hours, or cost files of others.
+    """Check folders before a run of hours, and protect unrelated files from replacement.
 
     Raises
     ------
     DatasetError
-        When a folder of real eyes cannot be read, or has too few subjects to be prepared.
+        If a folder of real eyes cannot be read, or has too few subjects.
     RecipeError
-        When the release's folder holds anything but a release of this name, or what a
-        model starts from.
+        If the release folder holds unrelated files, or the initial weights of a model.
     """
     for images in recipe.real.values():
         split_rows(read_layout(Path(images), AUTO).rows)
@@ -112,8 +113,8 @@ def check_folders(recipe: ReleaseRecipe) -> None:
     for path in sorted(out.iterdir()) if out.is_dir() else ():
         if not any(path.match(pattern) for pattern in own):
             raise RecipeError(
-                f"{out}: holds {path.name}, which is no part of a released {name} and would be "
-                "lost; choose another folder as `out`."
+                f"{out}: holds {path.name}, which does not belong to a released {name} and would "
+                "be lost; choose another folder as `out`."
             )
 
 
@@ -123,18 +124,18 @@ def release_stages(recipe: ReleaseRecipe) -> Stages:
     Raises
     ------
     RecipeError, DatasetError
-        When recipe or folders cannot be used.
+        If recipe or folders cannot be used.
     """
     check_sites(recipe)
     check_finish(recipe)
     check_folders(recipe)
-    # Real eyes do not take part in training, so a run continues whichever folders are named.
+    # Real eyes are not used in training, so a run can be resumed with other `real` folders.
     trained = dataclasses.replace(recipe, real={}, thresholds="")
     return Stages(Path(recipe.run), recipe_yaml(trained))
 
 
 class Release:
-    """The stages of one recipe, in one folder."""
+    """Pipeline of the released model in its run folder."""
 
     def __init__(self, recipe: ReleaseRecipe, stages: Stages):
         self.recipe, self.stages = recipe, stages
@@ -146,7 +147,7 @@ class Release:
         self.finished = RunFolder(self.folder / "finished" / self.name)
 
     def run(self) -> None:
-        """All stages, in order."""
+        """Run all stages in order."""
         self.train()
         self.export()
         for name, images in self.recipe.real.items():
@@ -155,7 +156,7 @@ class Release:
         self.show()
 
     def train(self) -> None:
-        """Draw the strips and train all models on them."""
+        """Generate the strips, train all models on them, and finish the last one."""
         from iris_tf.training.check_training import check_models
 
         check_models(self.models, "unrolled")
@@ -185,7 +186,7 @@ class Release:
         )
 
     def export(self) -> None:
-        """Write the last model's ``.tflite`` files and its card."""
+        """Export the ``.tflite`` files of the last model and its card."""
         export_stage(self.stages, self.name, self.finished, self.recipe.precisions)
 
     def file(self, precision: str) -> Path:
@@ -193,11 +194,11 @@ class Release:
         return exported_file(self.name, self.finished, precision)
 
     def measure(self, name: str, images: Path) -> None:
-        """Evaluate on all real eyes of a folder, unmodified and degraded in several ways."""
+        """Evaluate on all real eyes of a folder, unmodified and with each degradation."""
         files = {precision: self.file(precision) for precision in self.recipe.precisions}
         folder = self.folder / "real" / name
         prepared = prepare(images, folder / "dataset", roi_mode="unrolled")
-        # Another version cuts other crops, and degraded images are segmented again.
+        # Another segmenter version gives other crops; degraded images are segmented again.
         version = read_settings(prepared.folder / "dataset.json")["segmenter_version"]
         crops = {"manifest": prepared.manifest, "segmenter": version}
         iriscode = "iriscode" if package_version("open-iris") else None
@@ -231,7 +232,7 @@ class Release:
             )
 
     def figures(self) -> dict[str, dict[str, Any]]:
-        """What was measured of these very files, now or in an earlier call, by set and kind."""
+        """Metrics of the current files, from this or an earlier call, by set and kind."""
         found = self._stored_figures()
         for metrics in sorted((self.folder / "real").glob("*/metrics.json")):
             if rows := self._figures_in(metrics.parent):
@@ -243,19 +244,19 @@ class Release:
         return {precision: sha256(self.file(precision)) for precision in self.recipe.precisions}
 
     def phase(self) -> dict[str, int] | None:
-        """How embeddings are compared: it is not in the files, and the figures depend on it."""
+        """Phase code layout: not stored in the files, but comparisons depend on it."""
         phase = ModelCard.read(self.finished.models / CARD_NAME).phase
         return None if phase is None else dataclasses.asdict(phase)
 
     def _stored_figures(self) -> dict[str, dict[str, Any]]:
-        # Somebody who may not keep the eyes removes their folder, and the figures stay.
+        # Metrics are kept after the folder of the eyes is removed, e.g. for legal reasons.
         path = self.folder / STORED
         stored = json.loads(path.read_text("utf-8")) if path.is_file() else {}
         measured = stored.get("files"), stored.get("phase")
         return stored["sets"] if measured == (self._hashes(), self.phase()) else {}
 
     def _figures_in(self, folder: Path) -> dict[str, Any]:
-        """Figures in the folder of a set; what was measured of other files is left out."""
+        """Metrics in the folder of a set, without those of other files."""
         phase = self.phase()
         precisions = {digest: precision for precision, digest in self._hashes().items()}
 
@@ -271,7 +272,7 @@ class Release:
         if first := precision_of(plain):
             for baseline in plain["baselines"]:
                 rows[f"{UNCHANGED}, {baseline['name']}"] = _figures(baseline)
-                # IrisCode passes over images that it can make nothing of.
+                # IrisCode skips images that it cannot process.
                 rows[f"{UNCHANGED}, {first}, same images"] = _figures(
                     {"evaluation": baseline["model_evaluation"]}
                 )
@@ -283,9 +284,9 @@ class Release:
         return rows
 
     def publish(self) -> None:
-        """Put the files, the weights to train on from and the card into the release's folder."""
+        """Publish the files, the weights for further training and the card in `out`."""
         card = ModelCard.read(self.finished.models / CARD_NAME)
-        # Somebody may have exported more by hand, which was not measured.
+        # Further precisions may have been exported by hand; they were not evaluated.
         wanted = self.recipe.precisions
         card = dataclasses.replace(
             card,
@@ -313,23 +314,23 @@ class Release:
             card.write(folder / CARD_NAME)
 
     def finishing(self) -> str:
-        """What became of the trained models, for the card."""
+        """Describe the finishing of the trained models, for the card."""
         settings, done = self.recipe.finish, []
         if settings.average:
             shares = (f"{name} {share:g}" for name, share in settings.average.items())
             done.append(f"weights averaged ({', '.join(shares)})")
         if settings.coarse < 1:
-            done.append(f"coarse contrast weakened to {settings.coarse:g}")
+            done.append(f"low-frequency contrast weakened to {settings.coarse:g}")
         if settings.unplaced < 1:
-            done.append(f"what is alike all around weakened to {settings.unplaced:g}")
+            done.append(f"components independent of the angle weakened to {settings.unplaced:g}")
         if settings.statistics:
             done.append("batch statistics recomputed on these irises")
         if settings.whitening:
-            done.append(f"embeddings whitened by them to the power of {settings.whitening:g}")
+            done.append(f"embeddings whitened on these irises, power {settings.whitening:g}")
         return f" After training: {'; '.join(done)}." if done else ""
 
     def thresholds(self) -> dict[str, Any]:
-        """Fields of the card about thresholds, where a real set decides on them."""
+        """Threshold fields of the card, if they are set on a real dataset."""
         name = self.recipe.thresholds
         if not name:
             return {}
@@ -343,7 +344,7 @@ class Release:
         }
 
     def show(self) -> None:
-        """Print the figures on real eyes and where the files are."""
+        """Print the metrics on real eyes and the paths of the files."""
         figures = self.figures()
         of = {"files": self._hashes(), "phase": self.phase()}
         write_json(self.folder / STORED, of | {"sets": figures})

@@ -1,4 +1,4 @@
-"""The stages of the segmentation network: samples, training, `.tflite` file, figures, card."""
+"""Stages of the segmentation network: samples, training, export, evaluation, card."""
 
 import dataclasses
 import json
@@ -23,20 +23,20 @@ from iris_tf.synthetic.segmentation_samples import draw_samples
 from iris_tf.tflite.litert_model import LiteRTModel
 from iris_tf.tflite.signatures import MASKS
 
-# Lot numbers seed the eyes; training and validation use others.
+# File numbers seed the eyes; training and validation use others.
 TEST_EYES_FROM = 2_000_000
 PARITY_IMAGES = 16
-TIMED_LOOKS = 100
+TIMED_INFERENCES = 100
 
 
 def run_segmenter(recipe: SegmenterRecipe, stages: Stages) -> None:
-    """Train, export and measure the segmentation network.
+    """Train, export and evaluate the segmentation network.
 
     Parameters
     ----------
     recipe : SegmenterRecipe
     stages : Stages
-        Of the recipe's run folder.
+        Stages of the recipe's run folder.
     """
     from iris_tf.training.train_segmenter import segmenter_runs, train_segmenter
 
@@ -50,7 +50,7 @@ def run_segmenter(recipe: SegmenterRecipe, stages: Stages) -> None:
         [run.model],
         lambda: train_segmenter(recipe),
     )
-    # Another folder may hold files of another network.
+    # `out` is an input, because another folder may hold files of another network.
     published = {"out": recipe.out}
     stages.run(
         "export segmenter",
@@ -74,20 +74,22 @@ def run_segmenter(recipe: SegmenterRecipe, stages: Stages) -> None:
 
 
 def export(recipe: SegmenterRecipe, run: Any, out: Path) -> None:
-    """Write the ``.tflite`` file."""
+    """Export the ``.tflite`` file."""
     import keras
 
     from iris_tf.export.export_segmenter import export_segmenter
 
-    part = list(recipe.parts.values())[-1]
-    # Drawn here: the samples are gigabytes, and may be deleted after the training.
-    samples = draw_samples(recipe.seed, TEST_EYES_FROM, PARITY_IMAGES, part.height, part.looks[:1])
+    stage = list(recipe.parts.values())[-1]
+    # Rendered here, because training samples are gigabytes and may be deleted after training.
+    samples = draw_samples(
+        recipe.seed, TEST_EYES_FROM, PARITY_IMAGES, stage.height, stage.looks[:1]
+    )
     model = keras.saving.load_model(run.model, compile=False)
     export_segmenter(model, out, np.ascontiguousarray(samples[..., 0]))
 
 
 def score(file: Path, recipe: SegmenterRecipe) -> dict[str, Any]:
-    """Figures of the network and, beside it, of the classical segmenter on the same eyes."""
+    """Scores of the network and, for comparison, of the classical segmenter on the same eyes."""
     return {
         name: summarise(score_segmenter(name, model, recipe.seed, recipe.test_eyes, TEST_EYES_FROM))
         for name, model in (("network", file), ("opencv", None))
@@ -95,11 +97,11 @@ def score(file: Path, recipe: SegmenterRecipe) -> dict[str, Any]:
 
 
 def latency(file: Path) -> float:
-    """Median time of one look of the network on one thread, in milliseconds."""
+    """Median latency of one pass of the network on one thread, in milliseconds."""
     network = LiteRTModel(file, MASKS)
     image = np.zeros(network.input_size, np.uint8)
     times = []
-    for _ in range(TIMED_LOOKS):
+    for _ in range(TIMED_INFERENCES):
         start = time.perf_counter()
         network(image)
         times.append(time.perf_counter() - start)
@@ -107,12 +109,12 @@ def latency(file: Path) -> float:
 
 
 def write_card(recipe: SegmenterRecipe, runs: list[Any], file: Path, figures: Path) -> None:
-    """Write the model card: training data, figures and latency."""
+    """Write the model card: training data, metrics and latency."""
     from iris_tf.export.export_segmenter import write_segmenter_card
 
     measured = json.loads(figures.read_text("utf-8"))["network"]
     trained_on = [
-        f"{part.eyes} synthetic eyes at height {part.height}" for part in recipe.parts.values()
+        f"{stage.eyes} synthetic eyes at height {stage.height}" for stage in recipe.parts.values()
     ]
     write_segmenter_card(
         file,
@@ -130,7 +132,7 @@ def write_card(recipe: SegmenterRecipe, runs: list[Any], file: Path, figures: Pa
 
 
 def show(figures: Path, file: Path) -> None:
-    """Print the figures as a table."""
+    """Print the scores as a table."""
     measured = json.loads(figures.read_text("utf-8"))
     table = Table(title="Synthetic eyes that were not trained on")
     table.add_column("figure")

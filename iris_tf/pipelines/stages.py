@@ -1,4 +1,4 @@
-"""Pipeline stages: a stage is skipped when its outputs are complete and its inputs unchanged."""
+"""Pipeline stages: a stage is skipped if its outputs are complete and its inputs unchanged."""
 
 import contextlib
 import json
@@ -15,17 +15,17 @@ from iris_tf.config.training_recipe import TrainRecipe
 from iris_tf.support.errors import RecipeError
 from iris_tf.support.files import is_unused, sha256, sole_user, write_json, write_text
 
-_PUBLISHED_IN = "out"  # key of a recipe: where results are put once they are made
-_UNFINISHED = "unfinished"  # key of the stamp of a stage that has begun
+_PUBLISHED_IN = "out"  # recipe key of the folder where results are published
+_UNFINISHED = "unfinished"  # key in the stamp of a stage that has been started
 
 
 class Stages:
-    """Runs the stages of one pipeline in a folder of its own.
+    """Runs the stages of one pipeline in its run folder.
 
     Parameters
     ----------
     folder : Path
-        Output folder of the pipeline. Stamps lie in ``.stages/`` inside.
+        Run folder of the pipeline. Stamps are in ``.stages/`` inside.
     recipe : str
         The resolved recipe as YAML. Its `out`, where results are published, may differ
         from the stored one, because nothing in the folder depends on it.
@@ -33,7 +33,7 @@ class Stages:
     Raises
     ------
     RecipeError
-        When the folder belongs to another recipe or holds other files.
+        If the folder belongs to another recipe or holds other files.
     """
 
     def __init__(self, folder: Path, recipe: str):
@@ -65,23 +65,23 @@ class Stages:
         action: Callable[[], object],
         start_over: Callable[[set[str]], None] | None = None,
     ) -> bool:
-        """Run `action` unless its stamp says that it has run on the same inputs.
+        """Run `action`, unless its stamp shows that it was run on the same inputs.
 
         Parameters
         ----------
         name : str
-            Shown to the user, and the stamp's file name.
+            Name shown to the user; also the file name of the stamp.
         inputs : dict
-            JSON-able description of all that the stage depends on; a `Path`
-            stands for the content of that file, a `TrainRecipe` for its resolved YAML, of
-            which an earlier version's counts as what this version reads in it.
+            JSON-serialisable description of all inputs of the stage. A `Path` stands for the
+            content of the file, a `TrainRecipe` for its resolved YAML; YAML of an earlier
+            version is converted to that of this version before it is compared.
         outputs : list of Path
-            Files that the stage promises.
+            Files that the stage must write.
         action : callable
-            Does the work. Must cope with what an interrupted attempt has left.
+            Runs the stage. Must handle files left by an interrupted attempt.
         start_over : callable, optional
             Called before `action` with the names of the inputs that have changed since an
-            earlier attempt, finished or not. Removes what `action` must not resume from.
+            earlier attempt, finished or not. Removes files that `action` must not resume from.
 
         Returns
         -------
@@ -91,12 +91,12 @@ class Stages:
         Raises
         ------
         InUseError
-            When another process runs a stage of this folder.
+            If another process runs a stage in this folder.
         """
         with sole_user(self.folder):
             stamp = self.folder / ".stages" / f"{name.replace(' ', '-')}.json"
             fingerprint = {key: _fingerprint(value) for key, value in inputs.items()}
-            # Tuples compare as the lists they become.
+            # JSON turns tuples into lists, as in the stored stamp.
             fingerprint = json.loads(json.dumps(fingerprint))
             complete = all(path.exists() for path in outputs)
             before = json.loads(stamp.read_text("utf-8")) if stamp.is_file() else None
@@ -112,7 +112,7 @@ class Stages:
             self._console.print(f"[bold]{name}[/bold]{escape(why)}")
             if changed and start_over is not None:
                 start_over(changed)
-            # From here on the outputs may be incomplete.
+            # From here on, the outputs may be incomplete.
             write_json(stamp, {_UNFINISHED: fingerprint})
             action()
             missing = [str(path) for path in outputs if not path.exists()]
@@ -129,10 +129,10 @@ def _fingerprint(value: Any) -> Any:
 
 
 def _renew_recipes(stamp: dict[str, Any], keys: list[str]) -> None:
-    """Turn the recipes in a stamp into what this version writes."""
+    """Convert the recipes in a stamp to the format of this version."""
     stamp = stamp.get(_UNFINISHED, stamp)
     for key in stamp.keys() & set(keys):
-        # One that cannot be read any more is another recipe.
+        # A recipe that this version cannot read counts as another recipe.
         with contextlib.suppress(RecipeError):
             stamp[key] = renewed_yaml(stamp[key], TrainRecipe)
 

@@ -83,8 +83,9 @@ def test_files_and_card_belong_together(release):
     finished = finish(models, [1, 1], strips[:18], settings)
     difference = np.abs(expected - embed_rois(finished, strip[None])[0]).max()
     assert difference < 0.1 * np.abs(expected - alone).max()
-    assert "averaged (alike 0.5, mobiiris 0.5); low-frequency contrast weakened to 0.5; embeddings" in (
-        card.training_data
+    assert (
+        "averaged (alike 0.5, mobiiris 0.5); low-frequency contrast weakened to 0.5; embeddings"
+        in (card.training_data)
     )
     exported, layout = with_phase(load_embedding_model(folder / "mobiiris.keras"), 0.667)
     assert (card.phase, card.embedding_size) == (layout, exported.output_shape[-1])
