@@ -151,12 +151,12 @@ def test_eyes_that_are_not_there_are_missed_at_once(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_eyes_of_too_few_persons_are_refused_before_anything_is_drawn(small_images, tmp_path):
-    for person in sorted(path for path in small_images.iterdir() if path.is_dir())[:2]:
-        shutil.copytree(person, tmp_path / "eyes" / person.name)
+def test_eyes_of_too_few_subjects_are_refused_before_anything_is_generated(small_images, tmp_path):
+    for subject in sorted(path for path in small_images.iterdir() if path.is_dir())[:2]:
+        shutil.copytree(subject, tmp_path / "eyes" / subject.name)
     finished = command(tmp_path, f"real.eyes={tmp_path / 'eyes'}")
     assert finished.returncode == 2
-    assert "2 persons cannot be split" in finished.stderr.replace("\n", " ")
+    assert "2 subjects cannot be split" in finished.stderr.replace("\n", " ")
     assert not (tmp_path / "run").exists()
 
 
