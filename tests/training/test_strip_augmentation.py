@@ -42,7 +42,8 @@ def naive_bands(strip, sides=(3, 7)):
                 image = image / ndimage.uniform_filter1d(within, side, axis, mode=mode)
         return image
 
-    fine, less = (smooth(strip, side) / smooth(visible * 1.0, side) for side in sides)
+    with np.errstate(divide="ignore", invalid="ignore"):  # far from every visible pixel
+        fine, less = (smooth(strip, side) / smooth(visible * 1.0, side) for side in sides)
     return np.stack([(strip - fine)[visible], (fine - less)[visible]], axis=1)
 
 
