@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-# As the commands have it: a virtual processor may be unknown to TensorFlow.
+# As in the commands: TensorFlow may not recognise a virtual processor.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 pytest_plugins = [
@@ -19,7 +19,7 @@ pytest_plugins = [
 
 @pytest.fixture(scope="session")
 def small_images(tmp_path_factory):
-    """Synthetic eyes of 12 persons, 4 images an eye. Not to be changed."""
+    """Synthetic eyes of 12 subjects, 4 images per eye. Do not modify."""
     from iris_tf.synthetic.dataset_writer import synthesize
 
     return synthesize(tmp_path_factory.mktemp("small") / "images", 12, 4, seed=3, jobs=1)
@@ -27,7 +27,7 @@ def small_images(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def small_dataset(small_images):
-    """The dataset prepared from them. Not to be changed, but for its packed crops."""
+    """Dataset prepared from `small_images`. Do not modify, except for its packed crops."""
     from iris_tf.preparation.prepare_dataset import prepare
 
     return prepare(small_images, small_images.parent / "dataset", jobs=1).folder
@@ -80,7 +80,7 @@ def command():
 
 @pytest.fixture(scope="session")
 def trained_run(command, small_dataset, tmp_path_factory):
-    """Folder of two epochs of MobileNetV3-Large at 32x32, by `iris-tf train`. Not to be changed."""
+    """Run folder of MobileNetV3-Large at 32x32, two epochs by `iris-tf train`. Do not modify."""
     folder = tmp_path_factory.mktemp("trained")
     recipe = folder / "recipe.yaml"
     recipe.write_text(
@@ -101,7 +101,7 @@ def trained_run(command, small_dataset, tmp_path_factory):
     )
     assert done.returncode == 0, done.stderr
     assert f"{folder / 'mobile'}: 2 epochs" in done.stdout
-    # What a log gets: progress, and no chatter of libraries.
+    # A log gets progress, but no warnings of libraries.
     assert "Training mobile: 8/8" in done.stderr
     assert "Warning" not in done.stderr
     return folder / "mobile"
@@ -109,7 +109,7 @@ def trained_run(command, small_dataset, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def exported(trained_run):
-    """Folder of the run's .tflite files and their card. Not to be changed."""
+    """Folder with the run's .tflite files and their card. Do not modify."""
     from iris_tf.export.export_run import export_run
 
     folder, _ = export_run(trained_run)

@@ -1,4 +1,4 @@
-"""Damaged images through reader, segmenter and crop, under a limit of memory.
+"""Fuzzing of reader, segmenter and crop with damaged images, under a memory limit.
 
     python tests/fuzz_images.py SEED COUNT MEBIBYTES
 
@@ -34,7 +34,7 @@ SIZES = (1, 63, 64, 255, 4095, 16384, 16385, 40000, 65535, 2**24, 2**31 - 1, 2**
 
 
 def small_eye(rng: np.random.Generator) -> np.ndarray:
-    """An eye of 160x120 pixels without lids."""
+    """An eye of 160x120 pixels without eyelids."""
     image = np.full((120, 160), 190.0, np.float32)
     centre = (int(rng.integers(75, 85)), int(rng.integers(55, 65)))
     cv2.circle(image, centre, 45, 110, -1, cv2.LINE_AA)
@@ -45,7 +45,7 @@ def small_eye(rng: np.random.Generator) -> np.ndarray:
 
 
 def encoded(kind: str, rng: np.random.Generator) -> bytes:
-    """A valid file: grey, or colour."""
+    """A valid image file, grey or colour."""
     name, options = FORMATS[kind]
     pixels = small_eye(rng)
     if kind != "pgm" and rng.random() < 0.3:
@@ -56,7 +56,7 @@ def encoded(kind: str, rng: np.random.Generator) -> bytes:
 
 
 def mutated(data: bytes, kind: str, rng: np.random.Generator) -> bytes:
-    """The file after one to three mutations."""
+    """Content of the file after one to three mutations."""
     for _ in range(rng.integers(1, 4)):
         data = MUTATIONS[rng.integers(len(MUTATIONS))](bytearray(data), kind, rng)
     return bytes(data)
@@ -97,7 +97,7 @@ def _edit_header(data, kind, rng):
 
 
 def _declare_size(data, kind, rng):
-    """Write another width and height where the format has them, checksums put right."""
+    """Overwrite width and height in the header, with correct checksums."""
     width, height = (int(rng.choice(SIZES)) for _ in range(2))
     if kind == "png" and len(data) > 33:
         data[16:24] = struct.pack(">II", width, height)
@@ -122,7 +122,7 @@ def _declare_size(data, kind, rng):
 
 
 def _damage_png_pixels(data, kind, rng):
-    """Bits of the compressed pixels, with a checksum that agrees."""
+    """Flip bits of the compressed pixels, with correct checksums."""
     at = bytes(data).find(b"IDAT")
     if kind != "png" or at < 4:
         return _flip_bits(data, kind, rng)

@@ -1,4 +1,4 @@
-"""What every Keras layer of the project must do, as one call."""
+"""Common check of all Keras layers of the project."""
 
 import keras
 import numpy as np
@@ -10,20 +10,20 @@ def check_layer(layer, inputs, output_shape, tmp_path, float16_output="float16")
     Parameters
     ----------
     layer : keras.layers.Layer
-        Not built yet.
+        Layer that is not built yet.
     inputs : ndarray, float32
-        A batch.
+        A batch of inputs.
     output_shape : tuple of int
-        Of the batch's output.
+        Expected shape of the outputs.
     tmp_path : Path
-        Where a model may be saved.
+        Folder for a saved model.
     float16_output : str
-        dtype of the output under mixed_float16.
+        Expected dtype of the outputs under mixed_float16.
 
     Returns
     -------
     ndarray
-        The output, in float32.
+        Outputs in float32.
     """
     symbolic = keras.Input(inputs.shape[1:])
     model = keras.Model(symbolic, layer(symbolic))

@@ -1,4 +1,4 @@
-"""What every backbone of the registry must do, as three calls."""
+"""Common checks of all backbones of the registry, as three calls."""
 
 import keras
 import numpy as np
@@ -16,18 +16,18 @@ SIZE = (64, 96)
 
 
 def build(name, seed=1, **settings):
-    """The network with everything on it that can be put there, at 64 x 96 pixels."""
+    """Build the network with all optional components, at 64 x 96 pixels."""
     settings = {"attention": NETWORKS[name].attention, "pooling": "depthwise"} | settings
     return build_embedding_model(name, SIZE, embedding_size=16, seed=seed, **settings)
 
 
 def crops(n=4):
-    """Crops of noise, (n, 64, 96), uint8."""
+    """Noise crops, (n, 64, 96), uint8."""
     return np.random.default_rng(0).integers(0, 256, (n, *SIZE), dtype=np.uint8)
 
 
 def check_shapes_and_gradients(model):
-    """Check unit vectors, the sizes of feature maps, stages, and that everything can learn."""
+    """Check unit length, sizes of feature maps, stages, and gradients of all variables."""
     x = crops()[..., None].astype(np.float32)
     features = NETWORKS[model.name].features
     outputs = with_feature_maps(model, list(features))(x)
@@ -52,7 +52,7 @@ def check_shapes_and_gradients(model):
 
 
 def check_saving(model, tmp_path):
-    """Check that a file gives the same model, and its weights go to another seed's."""
+    """Check saving and loading of the model, and loading of its weights into another model."""
     x, path = crops()[..., None].astype(np.float32), tmp_path / f"{model.name}.keras"
     model.save(path)
     loaded = keras.models.load_model(path, compile=False)
@@ -63,9 +63,9 @@ def check_saving(model, tmp_path):
 
 
 def check_export(model, tmp_path):
-    """Check the files against Keras, and that they have built-in operations only.
+    """Check exported files against Keras, and that they only use built-in operations.
 
-    The last check: it moves the statistics of the model's batch normalisation.
+    Must be the last check: it changes the moving statistics of batch normalisation.
     """
     # Statistics of some data: with the initial ones, features of deep networks fade to nothing.
     for _ in range(3):

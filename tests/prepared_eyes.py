@@ -1,4 +1,4 @@
-"""A small folder of drawn eyes, and what `prepare` makes of it."""
+"""A small folder of synthetic eyes, prepared by `prepare`."""
 
 import csv
 import functools
@@ -15,7 +15,7 @@ PERSONS, IMAGES_PER_EYE = 4, 4
 
 
 def drawn_eye(seed):
-    """A 320x240 eye without lids, and its centre and radii."""
+    """A 320x240 eye without eyelids, with its centre and radii."""
     rng = np.random.default_rng(seed)
     image = np.full((240, 320), 190, np.float32)
     x, y = 160 + rng.uniform(-15, 15), 120 + rng.uniform(-10, 10)

@@ -1,4 +1,4 @@
-"""Results of evaluations of which a test states only the figures that it is about."""
+"""Evaluation results for tests, built from the few metrics that a test is about."""
 
 from iris_tf.evaluation.evaluation_result import EvaluationResult
 from iris_tf.metrics.metrics import Metrics
@@ -25,7 +25,7 @@ _CURVES = {
 
 
 def metrics_json(content):
-    """The JSON of figures, from some of its entries."""
+    """JSON of metrics, completed from some entries."""
     whole = {
         "protocol": "all-pairs", "thresholds": {"eer": 0.5}, "curves": _CURVES, "open_set": None,
     } | content  # fmt: skip
@@ -40,12 +40,12 @@ def metrics_json(content):
 
 
 def metrics_of(**content):
-    """Figures, from some entries of their JSON."""
+    """Metrics, from some entries of their JSON."""
     return Metrics.from_json(metrics_json(content))
 
 
 def result_of(content):
-    """An evaluation's result, from some entries of ``metrics.json``."""
+    """Evaluation result, from some entries of ``metrics.json``."""
     content = {
         "others": [], "baselines": [], "manifest": "manifest.csv", "other_manifests": [],
         "split": "test", "machine": {},

@@ -1,4 +1,4 @@
-"""Training recipes that take seconds."""
+"""Training recipes that run in seconds."""
 
 from omegaconf import OmegaConf
 
@@ -29,6 +29,6 @@ def write_recipe(path, run, dataset, **changes):
 
 
 def small_recipe(folder, dataset, **changes):
-    """The same as an object; its run folder is ``folder/run``."""
+    """The recipe as an object; its run folder is ``folder/run``."""
     path = write_recipe(folder / "recipe.yaml", folder / "run", dataset, **changes)
     return load_recipe(path, TrainRecipe)

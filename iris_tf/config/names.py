@@ -13,7 +13,7 @@ DEFAULT_SEGMENTER = "network"
 """Default segmenter of recipes and commands; see `iris_tf.segmentation.segmenter.SEGMENTERS`."""
 
 KINDS = ("auto", "eye", "roi")
-"""What an image to be recognised is: an eye image or a finished crop; ``auto``: its pixels tell."""
+"""Kinds of images to recognise: eye image or ROI crop; ``auto`` decides by the image's pixels."""
 
 NO_SEGMENTER = "none"
 """Instead of a segmenter's name: images are cropped without locating an iris."""

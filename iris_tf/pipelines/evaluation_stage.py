@@ -123,7 +123,7 @@ def _check_folder(out: Path) -> None:
 
 
 def _npz_path(path: Path) -> Path:
-    # As NumPy would name it, in the place of the temporary file.
+    # NumPy appends the suffix, too, which would break the rename of the temporary file.
     return path if path.suffix == ".npz" else path.with_name(path.name + ".npz")
 
 

@@ -33,12 +33,12 @@ def with_rotated(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         All strips, followed by all rotated strips.
     """
     width = images.shape[2]
-    turn = tf.random.stateless_uniform(
+    shift = tf.random.stateless_uniform(
         (), seed + _TURNING, width // 6, width - width // 6 + 1, tf.int32, alg="philox"
     )
-    turned = tf.roll(images, turn, axis=2)
-    shown = (images > 0.0) & (turned > 0.0)
-    return tf.where(tf.tile(shown, (2, 1, 1, 1)), tf.concat([images, turned], axis=0), 0.0)
+    rotated = tf.roll(images, shift, axis=2)
+    visible = (images > 0.0) & (rotated > 0.0)
+    return tf.where(tf.tile(visible, (2, 1, 1, 1)), tf.concat([images, rotated], axis=0), 0.0)
 
 
 def hide_sectors(

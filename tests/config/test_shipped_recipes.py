@@ -1,4 +1,4 @@
-"""The recipes that no other test runs: they can be read, and their networks are what they say."""
+"""Shipped recipes that no other test runs: they load, and build the networks that they name."""
 
 from pathlib import Path
 

@@ -62,7 +62,7 @@ def test_another_size_or_row_list_is_another_copy(tmp_path, crops):
     assert len(packed(tmp_path)) == 4
 
 
-def test_a_crop_made_anew_replaces_the_copy(tmp_path, crops):
+def test_a_new_crop_replaces_the_copy(tmp_path, crops):
     rows = [row(i) for i in range(5)]
     load_rois(rows, tmp_path, (24, 32))
     before = packed(tmp_path)

@@ -126,7 +126,7 @@ def test_figures_of_codes_that_were_compared_otherwise_are_left_out(run, tmp_pat
     assert run.figures() == {}
 
 
-def test_a_set_that_was_measured_anew_by_half_shows_that_half(run):
+def test_a_set_that_was_measured_again_by_half_shows_that_half(run):
     run.export(float32=b"new, in full", float16=b"new, halved")
     run.measure_worse("door", 2, 0.3)
     [(kind, eer)] = run.figures()["door"].items()

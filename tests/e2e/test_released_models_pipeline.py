@@ -187,7 +187,7 @@ def test_sites_too_small_for_a_batch_are_refused_before_anything_is_drawn(
     assert finished.returncode != 0
     assert "Traceback" not in finished.stderr
     message = finished.stderr.replace("\n", " ")
-    assert f"the last site, of 16 each, has {has}; choose other `strips`" in message
+    assert f"in sites of 16, the last site has only {has}; choose other `strips`" in message
     assert not (tmp_path / "run").exists()
 
 

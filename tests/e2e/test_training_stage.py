@@ -1,4 +1,4 @@
-"""When a pipeline trains a model, goes on with it, and trains it anew."""
+"""When a pipeline trains a model, resumes it, or trains it again from the start."""
 
 import json
 
@@ -13,10 +13,10 @@ from iris_tf.training.run_folder import RunFolder
 
 
 class Trainings:
-    """In place of training: says what was asked for, and writes what it would."""
+    """Stand-in for training: records calls and writes the files that training would."""
 
     def __init__(self):
-        self.asked, self.interrupt = [], False
+        self.calls, self.interrupt = [], False
 
     def train(self, recipe):
         run = RunFolder(recipe.run)
@@ -27,7 +27,7 @@ class Trainings:
         self._work("resume", RunFolder(path))
 
     def _work(self, what, run):
-        self.asked.append(what)
+        self.calls.append(what)
         run.checkpoints.mkdir(parents=True, exist_ok=True)
         run.recipe_file.write_text("")
         if self.interrupt:
@@ -74,14 +74,14 @@ def files(tmp_path):
 
 @pytest.fixture
 def stage(mobiiris, trainings, files, tmp_path):
-    """Runs the stage of a recipe as a new process would; returns what was asked for."""
+    """Run the training stage of a recipe as in a new process; returns the recorded calls."""
     manifest, teacher = files
 
     def stage(weights="pretrained", interrupt=False):
         recipe = TrainRecipe(run=str(tmp_path / "run" / "student"), dataset=str(tmp_path))
         recipe.network.weights = str(weights)
         recipe.distillation.teacher = str(teacher)
-        trainings.asked.clear()
+        trainings.calls.clear()
         trainings.interrupt = interrupt
         stages = Stages(tmp_path / "run", "run: run\n")
         if interrupt:
@@ -89,12 +89,12 @@ def stage(mobiiris, trainings, files, tmp_path):
                 mobiiris.train_stage(stages, "student", recipe, manifest)
         else:
             mobiiris.train_stage(stages, "student", recipe, manifest)
-        return list(trainings.asked)
+        return list(trainings.calls)
 
     return stage
 
 
-def test_released_weights_that_changed_are_trained_from_anew(stage, released):
+def test_changed_released_weights_are_trained_from_again(stage, released):
     assert stage() == ["train"]
     assert stage() == []
     released.write_text("second")

@@ -63,7 +63,7 @@ def test_weights_for_crops_normalised_otherwise_are_refused(tmp_path):
     strips.save(tmp_path / "strips.keras")
     grey = build_embedding_model(**settings)
     before = grey.get_weights()
-    with pytest.raises(ModelError, match=r"through StripNormalization\(.* RoiNormalization\("):
+    with pytest.raises(ModelError, match=r"by StripNormalization\(.* RoiNormalization\("):
         load_matching_weights(grey, tmp_path / "strips.keras")
     for one, other in zip(before, grey.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
@@ -108,7 +108,7 @@ def test_junk_and_missing_files(tmp_path, student, name):
     with pytest.raises(ModelError, match="no weights file"):
         load_matching_weights(student, tmp_path / name)
     (tmp_path / name).write_bytes(b"not weights")
-    with pytest.raises(ModelError, match="not a Keras weights file"):
+    with pytest.raises(ModelError, match="not a readable Keras weights file"):
         load_matching_weights(student, tmp_path / name)
 
 
@@ -119,5 +119,5 @@ def test_an_archive_without_a_configuration(student, tmp_path):
         zipfile.ZipFile(tmp_path / "part.keras", "w") as part,
     ):
         part.writestr("model.weights.h5", whole.read("model.weights.h5"))
-    with pytest.raises(ModelError, match="not a Keras weights file"):
+    with pytest.raises(ModelError, match="not a readable Keras weights file"):
         load_matching_weights(student, tmp_path / "part.keras")

@@ -134,7 +134,7 @@ def test_batches_of_several_datasets_take_equally_many_of_each():
 def test_a_dataset_too_small_for_its_part_is_refused():
     labels = np.repeat(np.arange(9), 2)
     datasets = np.where(labels < 2, "small", "large")
-    with pytest.raises(DatasetError, match=r"small has 2 identities.*needs 3 of each"):
+    with pytest.raises(DatasetError, match=r"small has 2 identities.*needs 3 per dataset"):
         BalancedBatches(labels, 6, 2, 5, seed=2, datasets=datasets, datasets_per_batch=2)
     labels = np.repeat(np.arange(12), 2)  # 7 + 5, of which whole fours are 4 + 4
     datasets = np.where(labels < 7, "seven", "five")

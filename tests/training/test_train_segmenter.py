@@ -1,4 +1,4 @@
-"""Training, export and use of the segmentation network, small."""
+"""Training, export and use of a small segmentation network."""
 
 import json
 import shutil

@@ -1,6 +1,6 @@
-"""Runs the trainer on two logical CPU devices and prints what came of it as JSON.
+"""Run the trainer on two logical CPU devices and print the results as JSON.
 
-A program of its own, because devices must be split before TensorFlow starts:
+A separate program, because devices must be split before TensorFlow starts:
 ``python tests/training/two_devices.py DATASET FOLDER``.
 """
 
