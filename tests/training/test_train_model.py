@@ -249,7 +249,7 @@ def test_a_teacher_of_another_embedding_size_is_refused(teacher, tmp_path, small
         network={"embedding_size": 6},
         distillation={"teacher": str(teacher)},
     )
-    assert_refused(recipe, ModelError, teacher, "8 numbers", "6")
+    assert_refused(recipe, ModelError, teacher, "8 dimensions", "6")
 
 
 def test_a_teacher_may_take_crops_of_another_size(teacher, tmp_path, small_dataset, read_history):
