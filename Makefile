@@ -53,13 +53,13 @@ android-check:
 	$(ANDROID_PYTHON) android_demo/check/android_check.py
 
 # The stamp appears only after a whole installation, so an interrupted one is repeated.
-$(VENV)/installed: setup.cfg pyproject.toml
+$(VENV)/installed: setup.cfg setup.py pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --editable ".[$(EXTRA),test,docs]"
 	touch $@
 
-$(OPEN_IRIS_VENV)/installed: setup.cfg pyproject.toml
+$(OPEN_IRIS_VENV)/installed: setup.cfg setup.py pyproject.toml
 	$(PYTHON) -m venv $(OPEN_IRIS_VENV)
 	$(OPEN_IRIS_BIN)/python -m pip install --quiet --upgrade pip
 	$(OPEN_IRIS_BIN)/python -m pip install --editable ".[$(EXTRA),open-iris,test]"

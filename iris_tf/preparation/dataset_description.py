@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from iris_tf.data.manifest import canonical_settings
+from iris_tf.preparation.journal import FOLDER
 from iris_tf.support.errors import DatasetError
 from iris_tf.support.files import is_there, is_unused
 
@@ -39,6 +40,13 @@ def read_description(out: Path, settings: dict[str, Any]) -> dict[str, Any]:
             f"{out}: this folder holds other files than a dataset; choose a new or empty one."
         )
     if not is_there(path):
+        # A power cut can leave a name without its bytes, and a journal beside it.
+        others = [entry for entry in out.iterdir() if entry != path] if path.exists() else []
+        if others and not (out / FOLDER).is_dir():
+            raise DatasetError(
+                f"{path}: is empty, and the folder holds other files than a dataset; choose a new "
+                "or empty one."
+            )
         return {}
     try:
         description = json.loads(path.read_text(encoding="utf-8"))

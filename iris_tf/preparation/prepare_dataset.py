@@ -38,6 +38,7 @@ from iris_tf.preparation.dataset_description import is_up_to_date, read_descript
 from iris_tf.preparation.dataset_tables import count_dataset, write_failures
 from iris_tf.preparation.extraction import Extraction, Task, extract_all
 from iris_tf.preparation.journal import Journal, Outcome
+from iris_tf.preparation.leftovers import remove_leftovers
 from iris_tf.preparation.overlay import overlay_path
 from iris_tf.preparation.quality_rules import check_limits, rejection
 from iris_tf.segmentation.segmenter import segmenter_by_name
@@ -191,7 +192,8 @@ def prepare(
         for name in _TABLES:
             (out / name).unlink(missing_ok=True)  # the crops they list may change from here on
 
-        outcomes = _still_valid(Journal(out).read(), rows, stamps, out)
+        earlier = Journal(out).read()
+        outcomes = _still_valid(earlier, rows, stamps, out)
         todo = [
             Task(row.image, stamps[row.image], row.roi, overlay_path(row.roi))
             for row in rows
@@ -204,7 +206,8 @@ def prepare(
                 outcomes.update((outcome.image, outcome) for outcome in chunk)
                 failed += sum(bool(outcome.reason) for outcome in chunk)
                 progress.advance(len(chunk), note=f"{failed} failed")
-        return _finish(out, settings, inputs, scan, rows, [outcomes[row.image] for row in rows])
+        in_order = [outcomes[row.image] for row in rows]
+        return _finish(out, settings, inputs, scan, rows, in_order, earlier)
 
 
 def _check_choices(
@@ -311,8 +314,12 @@ def _finish(
     scan: LayoutScan,
     rows: list[ManifestRow],
     outcomes: list[Outcome],
+    earlier: Iterable[str],
 ) -> PreparedDataset:
-    """Write the tables; ``dataset.json`` last, because it declares the rest complete."""
+    """Write the tables; ``dataset.json`` last, because it declares the rest complete.
+
+    `earlier` are the images that earlier runs have processed.
+    """
     marked = _mark_duplicates(outcomes)
     limited = _apply_limits(marked, settings["min_quality"])
     prepared = [
@@ -329,7 +336,9 @@ def _finish(
     _check_survivors(out, prepared, len(rows), failures, segmenter is not None)
     crops = {row.roi for row, outcome in zip(rows, marked, strict=True) if not outcome.reason}
     thumbnails = {path for path, outcome in zip(overlays, outcomes, strict=True) if outcome.overlay}
-    _remove_leftovers(out, crops | thumbnails)
+    processed = {*earlier, *(row.image for row in rows)}
+    remove_leftovers(out, processed, crops | thumbnails, ("dataset.json", *_TABLES))
+    _check_crops(out, crops)
     Journal(out).compact(outcomes)
     write_manifest(out / "manifest.csv", prepared)
     counts = count_dataset(scan, prepared, failures)
@@ -390,17 +399,13 @@ def _check_survivors(
         )
 
 
-def _remove_leftovers(out: Path, kept: set[str]) -> None:
-    """Remove all other crops and thumbnails, and temporary files of killed writers."""
-    for folder in ("roi", "overlays"):
-        for current, _, files in os.walk(out / folder):
-            for name in files:
-                path = Path(current, name)
-                if path.relative_to(out).as_posix() not in kept:
-                    path.unlink()
-    for name in ("dataset.json", *_TABLES):
-        for path in out.glob(f".{name}.*"):
-            path.unlink()
+def _check_crops(out: Path, crops: Iterable[str]) -> None:
+    missing = sorted(path for path in crops if not is_there(out / path))
+    if missing:
+        raise DatasetError(
+            f"{out / missing[0]}: this crop, one of {len(missing)}, was removed while `prepare` "
+            "was running; run it again to make them."
+        )
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import cv2
 import pytest
-from prepared_eyes import contents, draw_folder, drawn_eye, prepare
+from prepared_eyes import contents, draw_folder, drawn_eye, image_names, prepare
 
+from iris_tf.preparation import prepare_dataset
 from iris_tf.preparation.extraction import CHUNK
 from iris_tf.segmentation.segmenter import segmenter_by_name
 from iris_tf.support.errors import DatasetError, InUseError
@@ -219,3 +220,72 @@ def test_a_full_disk_surfaces_and_the_run_goes_on_when_there_is_room(tmp_path, e
         assert contents(disk / "out") == contents(prepared.folder)
     finally:
         subprocess.run(["umount", str(disk)], check=True)
+
+
+# -- Files of the user ----------------------------------------------------------------------------
+
+
+def test_what_prepare_did_not_write_stays(tmp_path):
+    images = draw_folder(tmp_path / "eyes")
+    out = prepare(images, tmp_path / "out", jobs=1).folder
+    removed = image_names()[0]
+    crop = out / "roi" / removed
+    theirs = [
+        out / "roi" / "thesis.txt",
+        out / "roi" / "mine" / "crop.png",
+        crop.with_name("notes.png"),
+        crop.with_name(".hidden.png"),
+        out / "overlays" / "photo.jpg",
+        out / "README",
+    ]
+    killed = [
+        crop.with_name(f".{crop.name}.0a1b2c3d.png"),
+        out / ".manifest.csv.0a1b2c3d.csv",
+    ]
+    for path in (*theirs, *killed):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("kept")
+    (images / removed).unlink()
+    prepare(images, out, jobs=1)
+    assert [path for path in theirs if not path.is_file()] == []
+    assert not crop.exists()
+    assert not any(path.exists() for path in killed)
+
+
+def test_a_linked_folder_of_crops_keeps_what_else_is_in_it(tmp_path):
+    images = draw_folder(tmp_path / "eyes")
+    out = prepare(images, tmp_path / "out", jobs=1).folder
+    (out / "roi").rename(tmp_path / "elsewhere")
+    (out / "roi").symlink_to(tmp_path / "elsewhere")
+    notes = tmp_path / "elsewhere" / "notes.txt"
+    notes.write_text("kept")
+    prepare(images, out, jobs=1, min_quality={"sharpness": 0.0001})
+    assert notes.is_file()
+
+
+def test_an_empty_description_does_not_make_a_folder_a_dataset(tmp_path):
+    images = draw_folder(tmp_path / "eyes")
+    thesis = tmp_path / "out" / "roi" / "mine" / "thesis.txt"
+    thesis.parent.mkdir(parents=True)
+    thesis.write_text("kept")
+    (tmp_path / "out" / "dataset.json").touch()
+    with pytest.raises(DatasetError, match=r"dataset\.json: is empty, and the folder holds other"):
+        prepare(images, tmp_path / "out", jobs=1)
+    assert thesis.is_file()
+
+
+def test_crops_that_vanish_meanwhile_are_missed(tmp_path, monkeypatch):
+    images = draw_folder(tmp_path / "eyes")
+    crop = tmp_path / "out" / "roi" / image_names()[3]
+    remove_leftovers = prepare_dataset.remove_leftovers
+
+    def remove_one_more(*arguments):
+        remove_leftovers(*arguments)
+        crop.unlink()
+
+    monkeypatch.setattr(prepare_dataset, "remove_leftovers", remove_one_more)
+    with pytest.raises(DatasetError, match=f"{crop}: this crop, one of 1, was removed"):
+        prepare(images, tmp_path / "out", jobs=1)
+    assert not (tmp_path / "out" / "manifest.csv").exists()
+    monkeypatch.undo()
+    assert prepare(images, tmp_path / "out", jobs=1).counts["prepared"] == len(image_names())
