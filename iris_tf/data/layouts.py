@@ -285,14 +285,25 @@ def _list_images(folder: Path) -> list[str]:
 
 
 def _walk(folder: Path) -> Iterator[str]:
-    # Subsets are often made of links to subjects' folders, so links are followed.
+    # Subsets are often made of links to subjects' folders, so links are followed: each folder
+    # once, and only out of the tree, because folders that link to each other have no end.
+    root, linked = folder.resolve(), set[Path]()
+
+    def is_new(path: str) -> bool:
+        if not os.path.islink(path):
+            return True
+        target = Path(path).resolve()
+        if target in linked or target.is_relative_to(root) or root.is_relative_to(target):
+            return False
+        linked.add(target)
+        return True
+
     for current, folders, files in os.walk(folder, followlinks=True, onerror=_raise_unlistable):
-        real = os.path.realpath(current)
-        folders[:] = sorted(
+        folders[:] = [
             name
-            for name in folders
-            if not name.startswith(".") and not _leads_back(real, os.path.join(current, name))
-        )
+            for name in sorted(folders)
+            if not name.startswith(".") and is_new(os.path.join(current, name))
+        ]
         stems = {os.path.splitext(name)[0] for name in files}
         for name in files:
             suffix = os.path.splitext(name)[1]
@@ -310,14 +321,6 @@ def _fits_a_table(name: str) -> bool:
     except UnicodeEncodeError:
         return False
     return "\n" not in name and "\r" not in name
-
-
-def _leads_back(real: str, path: str) -> bool:
-    """Whether `path` is a link to `real` or a parent of it, which would make a walk endless."""
-    if not os.path.islink(path):
-        return False
-    target = os.path.realpath(path)
-    return os.path.commonpath([real, target]) == target
 
 
 def _raise_unlistable(error: OSError) -> None:

@@ -128,6 +128,9 @@ def read_image(path: str | Path, channels: int = 1) -> DecodedImage:
     try:
         if path.stat().st_size > _MAX_BYTES:
             raise _unreadable("The file is larger than any image of an eye.")
+        # A pipe would never end, and a device has no size.
+        if path.exists() and not path.is_file():
+            raise _unreadable("This is not a regular file.")
         data = path.read_bytes()
     except OSError as error:
         raise _unreadable(f"The file cannot be read: {error.strerror}.") from None

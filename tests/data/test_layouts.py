@@ -264,3 +264,30 @@ def test_a_known_set_saved_in_another_format_keeps_its_eyes_apart(tmp_path):
     names = [f"001/{n:02d}_{eye}.jpg" for n in range(3) for eye in "LR"]
     scan = read_layout(touch(tmp_path, names))
     assert {row.identity for row in scan.rows} == {"001_L", "001_R"}
+
+
+def test_folders_that_link_to_each_other_are_read_once(tmp_path):
+    for name in "abc":
+        (tmp_path / name).mkdir()
+        for number in range(3):
+            (tmp_path / name / f"{number}.png").write_bytes(b"image")
+        for other in "abc":
+            if other != name:
+                (tmp_path / name / f"see_{other}").symlink_to(f"../{other}")
+    scan = read_layout(tmp_path, "folder")
+    expected = [f"{name}/{number}.png" for name in "abc" for number in range(3)]
+    assert [row.image for row in scan.rows] == expected
+
+
+def test_linked_folders_outside_that_link_to_each_other_are_read_once(tmp_path):
+    for name in "ab":
+        (tmp_path / "outside" / name).mkdir(parents=True)
+        (tmp_path / "outside" / name / "0.png").write_bytes(b"image")
+    (tmp_path / "outside" / "a" / "b").symlink_to("../b")
+    (tmp_path / "outside" / "b" / "a").symlink_to("../a")
+    own = [f"x/{number}.png" for number in range(9)]
+    touch(tmp_path / "eyes", own)
+    (tmp_path / "eyes" / "y").symlink_to(tmp_path / "outside" / "a")
+    scan = read_layout(tmp_path / "eyes", "folder")
+    found = [row.image for row in scan.rows] + scan.unmatched
+    assert sorted(found) == [*own, "y/0.png", "y/b/0.png"]

@@ -317,3 +317,14 @@ def test_want_of_memory_is_not_taken_for_a_damaged_file(tmp_path, monkeypatch):
     (tmp_path / "x.png").write_bytes(encoded(np.zeros((70, 70), np.uint8), "png"))
     with pytest.raises(MemoryError):
         read_eye(tmp_path / "x.png")
+
+
+@pytest.mark.parametrize("read", [read_image, read_eye])
+def test_what_is_no_regular_file_is_not_read(tmp_path, read):
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "device.png").symlink_to("/dev/zero")
+    for name in ("pipe.png", "folder.png", "device.png"):
+        with pytest.raises(ExtractionError, match="not a regular file") as caught:
+            read(tmp_path / name)
+        assert caught.value.reason is FailureReason.UNREADABLE
