@@ -10,12 +10,13 @@
 | mmu1 | ``1/left/aeval1.bmp`` | ``1`` | L, R |
 | mmu2 | ``010101.bmp`` (subject, eye, sample) | ``01`` | L, R |
 | eye-folders | ``<subject>/<L, R, left or right>/<image>`` | the subject's folder | L, R |
+| eye-suffixes | ``<subject>_<L, R, left or right>/<image>`` | the folder without it | L, R |
 | eye-names | ``<subject>/IMG_<L, R, left or right>_1.png`` | the folder | L, R |
 | folder | ``<identity>/<image>`` | the folder | not known |
 
-``auto`` chooses ``eye-names`` where every name has one such word or letter between non-letters,
-and some folder has both: both eyes of a subject under one identity would give false genuine
-pairs. Hidden files and the ``*_mask.png`` files of synthetic eyes are skipped.
+``auto`` chooses ``eye-suffixes`` or ``eye-names`` if at least 80 % of the images fit and some
+subject has both eyes: two eyes under one identity would give false genuine pairs, and two subjects
+made of one would let a split separate their eyes. Strays are listed and left out. Hidden files and the ``*_mask.png`` files of synthetic eyes are skipped.
 IITD's labels are used as published, although its eyes 008_L and 042_L are known to be the same.
 """
 
@@ -110,6 +111,14 @@ _EYE_FOLDERS = _Layout(
         r"(?P<subject>[^/]+)/(?P<eye>[LR]|left|right)/(?P<sample>[^/]+)" + _IMAGE, re.IGNORECASE
     ),
 )
+_EYE_SUFFIXES = _Layout(
+    "eye-suffixes",
+    "<subject>_L/<image>",
+    re.compile(
+        r"(?P<subject>[^/]*[^/_-])[_-](?P<eye>[LR]|left|right)/(?P<sample>[^/]+)" + _IMAGE,
+        re.IGNORECASE,
+    ),
+)
 _EYE_WORD = r"(?<![a-z])(?:left|right|[lr])(?![a-z])"
 _EYE_NAMES = _Layout(
     "eye-names",
@@ -125,7 +134,8 @@ _FOLDER = _Layout(
     "<identity>/<image>",
     re.compile(r"(?P<subject>[^/]+)/(?P<sample>[^/]+)" + _IMAGE, re.IGNORECASE),
 )
-_BY_NAME = {layout.name: layout for layout in (*_SPECIFIC, _EYE_FOLDERS, _EYE_NAMES, _FOLDER)}
+_GENERAL = (_EYE_FOLDERS, _EYE_SUFFIXES, _EYE_NAMES, _FOLDER)
+_BY_NAME = {layout.name: layout for layout in (*_SPECIFIC, *_GENERAL)}
 LAYOUTS = (AUTO, *_BY_NAME)
 PUBLISHED = tuple(layout.name for layout in _SPECIFIC)
 """Layouts of published datasets, whose folders are known to be subjects."""
@@ -199,7 +209,7 @@ def read_layout(images: str | Path, layout: str = AUTO) -> LayoutScan:
         scan = _fit_here(folder, found, (_EYE_FOLDERS, _FOLDER))
         if scan is not None and scan.name == _FOLDER.name:
             scan = _both_eyes(found) or scan
-        candidates = (*candidates, _EYE_FOLDERS, _EYE_NAMES, _FOLDER)
+        candidates = (*candidates, *_GENERAL)
     if scan is None:
         raise DatasetError(_mismatch(folder, found, candidates))
     return scan
@@ -236,12 +246,14 @@ def _best_fit(found: list[str], candidates: tuple[_Layout, ...]) -> LayoutScan |
 
 
 def _both_eyes(found: list[str]) -> LayoutScan | None:
-    """Read eyes from the names, if all have one and a folder has both; else None."""
-    scan = _best_fit(found, (_EYE_NAMES,))
-    if scan is None or scan.unmatched:
-        return None
-    one_eye = len({row.subject for row in scan.rows}) == len({row.identity for row in scan.rows})
-    return None if one_eye else scan
+    """Read eyes from the names of folders or images, if most have one and a subject has both."""
+    for layout in (_EYE_SUFFIXES, _EYE_NAMES):
+        scan = _best_fit(found, (layout,))
+        if scan is not None:
+            subjects = {row.subject for row in scan.rows}
+            if len(subjects) < len({row.identity for row in scan.rows}):
+                return scan
+    return None
 
 
 def _inner_fit(found: list[str], candidates: tuple[_Layout, ...]) -> tuple[str, str] | None:
@@ -250,7 +262,9 @@ def _inner_fit(found: list[str], candidates: tuple[_Layout, ...]) -> tuple[str, 
     if len(tops) != 1:
         return None
     # Nested folders may mean anything, so the general layouts are not guessed there.
-    told = tuple(layout for layout in candidates if layout not in (_EYE_NAMES, _FOLDER))
+    told = tuple(
+        layout for layout in candidates if layout not in (_EYE_SUFFIXES, _EYE_NAMES, _FOLDER)
+    )
     scan = _best_fit([image.partition("/")[2] for image in found], told)
     return None if scan is None else (scan.name, tops.pop())
 

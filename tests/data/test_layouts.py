@@ -46,6 +46,11 @@ EXAMPLES = {
         "anna/right/1.png": ("anna", "R", "anna_R", "1"),
         "ben/Left/a.b.pgm": ("ben", "L", "ben_L", "a.b"),
     },
+    "eye-suffixes": {
+        "014_L/1.png": ("014", "L", "014_L", "1"),
+        "014_R/1.png": ("014", "R", "014_R", "1"),
+        "anna-maria-left/a.b.pgm": ("anna-maria", "L", "anna-maria_L", "a.b"),
+    },
     "eye-names": {
         "001/IMG_001_L_1.bmp": ("001", "L", "001_L", "IMG_001_L_1"),
         "001/IMG_001_R_1.bmp": ("001", "R", "001_R", "IMG_001_R_1"),
@@ -199,7 +204,7 @@ def test_a_named_layout_that_does_not_fit_names_only_itself(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "layout", [name for name in EXAMPLES if name not in ("folder", "eye-names")]
+    "layout", [name for name in EXAMPLES if name not in ("folder", "eye-names", "eye-suffixes")]
 )
 def test_the_folder_above_is_answered_with_the_right_one(tmp_path, layout):
     touch(tmp_path / "CASIA or so", EXAMPLES[layout])
@@ -291,3 +296,16 @@ def test_linked_folders_outside_that_link_to_each_other_are_read_once(tmp_path):
     scan = read_layout(tmp_path / "eyes", "folder")
     found = [row.image for row in scan.rows] + scan.unmatched
     assert sorted(found) == [*own, "y/0.png", "y/b/0.png"]
+
+
+def test_a_stray_name_does_not_merge_both_eyes_of_everybody(tmp_path):
+    names = [f"P{s}/{eye}_{k}.jpg" for s in range(4) for eye in ("left", "right") for k in range(3)]
+    scan = read_layout(touch(tmp_path, [*names, "P2/test.jpg"]))
+    assert scan.name == "eye-names"
+    assert scan.unmatched == ["P2/test.jpg"]
+    assert len({row.identity for row in scan.rows}) == 8
+
+
+def test_suffixes_of_folders_without_two_eyes_of_anybody_are_names(tmp_path):
+    scan = read_layout(touch(tmp_path, ["anna_l/1.png", "ben_r/1.png", "cleo_l/1.png"]))
+    assert scan.name == "folder"
