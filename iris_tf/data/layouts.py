@@ -16,7 +16,8 @@
 
 ``auto`` chooses ``eye-suffixes`` or ``eye-names`` if at least 80 % of the images fit and some
 subject has both eyes: two eyes under one identity would give false genuine pairs, and two subjects
-made of one would let a split separate their eyes. Strays are listed and left out. Hidden files and the ``*_mask.png`` files of synthetic eyes are skipped.
+made of one would let a split separate their eyes. Strays are listed and left out. Hidden files
+and the ``*_mask.png`` files of synthetic eyes are skipped.
 IITD's labels are used as published, although its eyes 008_L and 042_L are known to be the same.
 """
 
