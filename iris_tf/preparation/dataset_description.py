@@ -76,8 +76,8 @@ def read_description(out: Path, settings: dict[str, Any]) -> dict[str, Any]:
     return description
 
 
-def is_up_to_date(description: dict[str, Any], settings: dict[str, Any], inputs: str) -> bool:
-    """Whether a description is of a complete run with the same limits on the same files.
+def is_complete(description: dict[str, Any], settings: dict[str, Any]) -> bool:
+    """Whether a description is of a complete run with the same quality limits.
 
     Parameters
     ----------
@@ -85,15 +85,9 @@ def is_up_to_date(description: dict[str, Any], settings: dict[str, Any], inputs:
         From `read_description`.
     settings : dict
         Of this run.
-    inputs : str
-        Digest of the sizes and modification times of the image files.
-
-    Returns
-    -------
-    bool
     """
     return (
         bool(description.get("complete"))
-        and description.get("inputs") == inputs
+        and "inputs" in description
         and description["settings"].get("min_quality") == settings["min_quality"]
     )

@@ -25,8 +25,7 @@ class Outcome:
     image : str
         Path relative to the image folder.
     stamp : str
-        Size and modification time of the file when it was processed; a different stamp means
-        that the outcome is out of date.
+        `file_stamps.file_stamp` of the file when it was processed.
     sha256 : str
         Of the file's bytes; ``""`` after a failure.
     note : str

@@ -14,7 +14,6 @@
 import collections
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -34,9 +33,10 @@ from iris_tf.data.layouts import AUTO, LayoutScan, read_layout
 from iris_tf.data.manifest import ManifestRow, read_manifest, write_manifest
 from iris_tf.data.splits import split_rows
 from iris_tf.preparation import contact_sheet
-from iris_tf.preparation.dataset_description import is_up_to_date, read_description
+from iris_tf.preparation.dataset_description import is_complete, read_description
 from iris_tf.preparation.dataset_tables import count_dataset, write_failures
 from iris_tf.preparation.extraction import Extraction, Task, extract_all
+from iris_tf.preparation.file_stamps import file_stamp, is_unchanged
 from iris_tf.preparation.journal import Journal, Outcome
 from iris_tf.preparation.leftovers import remove_leftovers
 from iris_tf.preparation.overlay import overlay_path
@@ -180,11 +180,12 @@ def prepare(
         # Results on synthetic eyes are labelled as such wherever they appear.
         "synthetic": (images / SYNTHESIS_FILE).is_file(),
     }
-    stamps = {row.image: _stamp(images / row.image) for row in rows}
+    stamps = {row.image: file_stamp(images / row.image) for row in rows}
     inputs = hashlib.sha256(json.dumps(stamps, sort_keys=True).encode()).hexdigest()
 
     description = read_description(out, settings)
-    if is_up_to_date(description, settings, inputs) and _is_whole(out):
+    complete = is_complete(description, settings) and _is_whole(out)
+    if complete and (description["inputs"] == inputs or _are_unchanged(out, images, stamps)):
         return _finished(out, description)
     how = Extraction(images.resolve(), out.resolve(), roi_mode, segmenter, model, version, channels)
     with sole_user(out):
@@ -193,7 +194,7 @@ def prepare(
             (out / name).unlink(missing_ok=True)  # the crops they list may change from here on
 
         earlier = Journal(out).read()
-        outcomes = _still_valid(earlier, rows, stamps, out)
+        outcomes = _still_valid(earlier, rows, images, stamps, out)
         todo = [
             Task(row.image, stamps[row.image], row.roi, overlay_path(row.roi))
             for row in rows
@@ -257,16 +258,6 @@ def _with_roi_paths(rows: list[ManifestRow]) -> list[ManifestRow]:
     return [replace(row, roi=f"roi/{name}.png") for row, name in zip(rows, names, strict=True)]
 
 
-def _stamp(path: Path) -> str:
-    try:
-        status = path.stat()
-    except OSError:
-        return "missing"  # a dangling link, which reading counts as unreadable
-    if not os.access(path, os.R_OK):
-        return "no permission"  # granting it changes neither size nor time
-    return f"{status.st_size} {status.st_mtime_ns}"
-
-
 def _is_whole(out: Path) -> bool:
     if not all(is_there(out / name) for name in _TABLES):
         return False
@@ -286,14 +277,27 @@ def _finished(out: Path, description: dict[str, Any]) -> PreparedDataset:
     )
 
 
+def _are_unchanged(out: Path, images: Path, stamps: dict[str, str]) -> bool:
+    """Whether a finished dataset was made of these very files."""
+    outcomes = Journal(out).read()
+    return outcomes.keys() == stamps.keys() and all(
+        is_unchanged(outcomes[image], images / image, stamp) for image, stamp in stamps.items()
+    )
+
+
 def _still_valid(
-    outcomes: dict[str, Outcome], rows: list[ManifestRow], stamps: dict[str, str], out: Path
+    outcomes: dict[str, Outcome],
+    rows: list[ManifestRow],
+    images: Path,
+    stamps: dict[str, str],
+    out: Path,
 ) -> dict[str, Outcome]:
-    """Journal outcomes of unchanged images whose crop and thumbnail exist."""
+    """Journal outcomes of unchanged images whose crop and thumbnail exist, with today's stamps."""
     current = [
-        (row, outcome)
+        (row, replace(outcome, stamp=stamps[row.image]))
         for row in rows
-        if (outcome := outcomes.get(row.image)) is not None and outcome.stamp == stamps[row.image]
+        if (outcome := outcomes.get(row.image)) is not None
+        and is_unchanged(outcome, images / row.image, stamps[row.image])
     ]
     # Crops of duplicates are not kept, so they are not required.
     marked = _mark_duplicates([outcome for _, outcome in current])

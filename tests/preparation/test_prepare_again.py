@@ -103,6 +103,46 @@ def test_changed_removed_and_new_images_are_all_that_is_processed(tmp_path, coun
     assert contents(tmp_path / "out") == contents(tmp_path / "fresh")
 
 
+def test_files_that_changed_places_are_noticed(tmp_path, counting_segmenter):
+    eyes = tmp_path / "eyes"
+    name, seen = counting_segmenter
+    for number in range(12):  # of one size and one time, as uncompressed images can be
+        path = eyes / f"{number // 2}" / f"{number % 2}.bmp"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), drawn_eye(number)[0])
+        os.utime(path, (1.5e9, 1.5e9))
+    prepare(eyes, tmp_path / "out", segmenter=name, jobs=1)
+    (eyes / "0").rename(eyes / "was")
+    (eyes / "1").rename(eyes / "0")
+    (eyes / "was").rename(eyes / "1")
+    prepare(eyes, tmp_path / "out", segmenter=name, jobs=1)
+    assert len(seen) == 12 + 4
+    prepare(eyes, tmp_path / "fresh", segmenter=name, jobs=1)
+    assert contents(tmp_path / "out") == contents(tmp_path / "fresh")
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_the_same_bytes_in_other_files_are_not_processed_again(
+    tmp_path, counting_segmenter, legacy
+):
+    eyes = draw_folder(tmp_path / "eyes", persons=3, images=2)
+    name, seen = counting_segmenter
+    out = prepare(eyes, tmp_path / "out", segmenter=name, jobs=1).folder
+    if legacy:  # version 0.1 recorded size and modification time alone
+        for journal in (out / ".journal").iterdir():
+            lines = [json.loads(line) for line in journal.read_text().splitlines()]
+            for line in lines:
+                line["stamp"] = " ".join(line["stamp"].split()[:2])
+            journal.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    shutil.copytree(eyes, tmp_path / "copy")  # with modification times, in other inodes
+    shutil.rmtree(eyes)
+    (tmp_path / "copy").rename(eyes)
+    before = contents(out)
+    prepare(eyes, out, segmenter=name, jobs=1)
+    assert contents(out) == before
+    assert len(seen) == 12
+
+
 def test_a_folder_that_another_process_prepares_is_left_alone(tmp_path, eyes):
     with sole_user(tmp_path / "dataset"), pytest.raises(InUseError):
         prepare(eyes, tmp_path / "dataset", jobs=1)
