@@ -26,6 +26,8 @@ R = TypeVar("R", TrainRecipe, PipelineRecipe, SegmenterRecipe, ReleaseRecipe)
 _OWNED_BY_PIPELINE = ("run", "dataset", "seed")
 # Settings that recipes of version 0.1.0 lack, with their values then.
 _LATER_SETTINGS = {"dataset.channels": 1}
+_YAML_TEXTS = ("'", '"', "${", "null", "~")
+"""Beginnings of overrides that YAML reads even where a text is wanted."""
 _IS_SECTION = "is a section: it holds `key: value` lines"
 _IS_LIST = "is a list: it holds values in brackets, such as [1, 2]"
 
@@ -53,7 +55,7 @@ def load_recipe(path: str | Path, schema: type[R], overrides: list[str] | None =
         If the file is missing or is not YAML, or a key is unknown, has the wrong
         type, an invalid value, or no value; names key and line.
     """
-    source = _Source(Path(path), list(overrides or []))
+    source = _Source(Path(path), list(overrides or []), schema)
     recipe = _build(schema, source.values(), source)
     if isinstance(recipe, PipelineRecipe | ReleaseRecipe):
         merge_models(recipe, source)  # so that errors in models are reported before anything runs
@@ -165,8 +167,8 @@ def _leaves(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
 class _Source:
     """Source of the values; locates the line of a key for error messages."""
 
-    def __init__(self, path: Path | None, overrides: list[str]):
-        self.path, self.overrides = path, overrides
+    def __init__(self, path: Path | None, overrides: list[str], schema: type | None = None):
+        self.path, self.overrides, self.schema = path, overrides, schema
 
     def values(self) -> Any:
         if self.path is None:
@@ -184,12 +186,14 @@ class _Source:
             raise RecipeError(f"{self.path}: a recipe is a list of `key: value` lines.")
         values = self._renewed(values)
         for override in self.overrides:
-            key, equals, _ = override.partition("=")
+            key, equals, raw = override.partition("=")
             if not equals or not key:
                 raise RecipeError(f"command line: {override!r} must have the form key=value.")
             try:
-                given = self._renewed(OmegaConf.from_dotlist([override]))
-                values = OmegaConf.merge(values, given)
+                given = OmegaConf.from_dotlist([override])
+                if _is_text(self.schema, key) and not raw.startswith(_YAML_TEXTS):
+                    OmegaConf.update(given, key, raw)
+                values = OmegaConf.merge(values, self._renewed(given))
             except (OmegaConfBaseException, yaml.YAMLError, TypeError) as error:
                 raise RecipeError(
                     f"command line: {override!r} is invalid: {_first_line(error)}."
@@ -314,6 +318,26 @@ def _named_section(field: Field) -> type | None:
     """The dataclass of a field that holds sections by name: X of ``dict[str, X]``."""
     arguments = get_args(field.type) if get_origin(field.type) is dict else ()
     return next((kind for kind in arguments if isinstance(kind, type) and is_dataclass(kind)), None)
+
+
+def _is_text(schema: type | None, key: str) -> bool:
+    """Whether a key takes a text: YAML would read the run ``007`` as 7, and ``on`` as true."""
+    parts, known = key.split("."), schema
+    types: tuple[Any, ...] = ()
+    while parts:
+        field = {field.name: field for field in fields(known)}.get(parts.pop(0)) if known else None
+        if field is None:
+            return False
+        known, types = _section(field), _types(field)
+        if get_origin(field.type) is dict:
+            # Sections by name, keys of a training for all models or one, or texts by name.
+            types = get_args(field.type)[1:]
+            known = _named_section(field) or (TrainRecipe if Any in types else None)
+            if field.name != "training":
+                if not parts:
+                    return False
+                del parts[:1]
+    return str in types
 
 
 def _unknown(schema: type, key: str) -> str:

@@ -521,3 +521,33 @@ def test_a_resolved_recipe_of_an_earlier_version_is_written_as_today(name):
     assert recipe.objective == name
     assert (recipe.distillation.distiller, recipe.optimizer.name) == ("cosine", "adamw")
     assert renewed_yaml(old, TrainRecipe) == recipe_yaml(recipe)
+
+
+# -- Text on the command line ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("text", ["007", "on", "1_000", "1e3", "2026-11-29", "yes", "0x1f", "a: b"])
+def test_text_on_the_command_line_stays_text(write, text):
+    recipe = load_recipe(write(TRAIN), TrainRecipe, [f"run={text}", f"network.weights={text}"])
+    assert (recipe.run, recipe.network.weights) == (text, text)
+
+
+def test_quotes_and_null_on_the_command_line_are_read_as_in_the_file(write):
+    overrides = ["run='007'", "distillation.teacher=null", "epochs=9"]
+    recipe = load_recipe(write(TRAIN), TrainRecipe, overrides)
+    assert (recipe.run, recipe.distillation.teacher, recipe.epochs) == ("007", None, 9)
+
+
+def test_text_for_the_models_of_a_pipeline_stays_text(write, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "007").mkdir()
+    text = PIPELINE + "models: {a: {network: {name: resnet50}}}\n"
+    overrides = ["run=08", "models.a.distillation.teacher=007"]
+    recipe = load_recipe(write(text), PipelineRecipe, overrides)
+    assert recipe.run == "08"
+    assert model_recipes(recipe)["a"].distillation.teacher == "007"
+
+
+def test_folders_by_name_stay_text(write):
+    text = "run: out\nout: released\nmodels: {a: {network: {weights: none}, unfreeze_epochs: 0}}\n"
+    assert load_recipe(write(text), ReleaseRecipe, ["real.mine=007"]).real == {"mine": "007"}
