@@ -56,7 +56,8 @@ def export_run(
     ModelError, DatasetError
         If the run has no model yet, or its dataset is missing.
     TrainingError
-        If the dataset was cropped differently after the run was started.
+        If the images of the dataset, or how they were cropped, have changed since the run was
+        started.
     EvaluationError
         If the validation split has too few comparisons to set a threshold.
     ExportError
@@ -73,7 +74,8 @@ def export_run(
             f"{run.path}: the run's validation split has too few eyes to set a threshold; train "
             "on a dataset of more eyes, with several images of each."
         )
-    rois = load_rois(validation, recipe.dataset, recipe.network.crop_size, settings["channels"])
+    run.check_manifest()
+    rois = load_rois(validation, run.dataset(), recipe.network.crop_size, settings["channels"])
     layout = None
     if recipe.network.phase:
         model, layout = with_phase(model, recipe.network.phase)

@@ -128,6 +128,33 @@ class RunFolder:
         """Whether all epochs of the run's recipe are completed."""
         return self.recipe_file.is_file() and self.state().epochs_done >= self.recipe().epochs
 
+    def dataset(self) -> Path:
+        """Folder of the dataset.
+
+        A relative path in the recipe is relative to the folder in which the training was started,
+        whichever folder a later command is started in; where that dataset is gone, for instance
+        because the whole project was moved, it is relative to the current one.
+        """
+        folder = Path(self.recipe().dataset)
+        if folder.is_absolute() or not self.environment.is_file():
+            return folder
+        started_with = json.loads(self.environment.read_text("utf-8")).get("dataset", "")
+        there = started_with and Path(started_with, "manifest.csv").is_file()
+        return Path(started_with) if there else folder
+
+    def check_manifest(self) -> None:
+        """Check that the images of the dataset have not changed since the run was started.
+
+        Raises
+        ------
+        TrainingError
+            If its manifest is another one; a missing manifest is ignored.
+        """
+        manifest = self.dataset() / "manifest.csv"
+        both = self.manifest.is_file() and manifest.is_file()
+        if both and self.manifest.read_bytes() != manifest.read_bytes():
+            raise self.changed(manifest)
+
     def check_crops(self) -> None:
         """Check that the crops of the dataset have not changed since the run was started.
 
@@ -138,7 +165,7 @@ class RunFolder:
         TrainingError
             If the dataset was cropped differently.
         """
-        description = Path(self.recipe().dataset) / "dataset.json"
+        description = self.dataset() / "dataset.json"
         if not self.dataset_description.is_file() or not description.is_file():
             return
         before, now = (read_settings(path) for path in (self.dataset_description, description))

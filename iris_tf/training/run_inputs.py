@@ -17,10 +17,7 @@ def check_same_dataset(run: RunFolder) -> None:
     TrainingError
         If it has; names the file.
     """
-    manifest = Path(run.recipe().dataset) / "manifest.csv"
-    both = run.manifest.is_file() and manifest.is_file()
-    if both and run.manifest.read_bytes() != manifest.read_bytes():
-        raise run.changed(manifest)
+    run.check_manifest()
     run.check_crops()  # manifests may be equal although the crops differ
 
 

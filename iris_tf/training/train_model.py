@@ -1,6 +1,7 @@
 """`iris-tf train`: start or resume a training run."""
 
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,8 @@ def resume(path: str | Path, recipe: TrainRecipe | None = None) -> RunFolder:
         return run
     with sole_user(run.path):
         check_same_inputs(run)
-        return _fit(prepare_training(run.recipe()), run)
+        recipe = replace(run.recipe(), dataset=str(run.dataset()))
+        return _fit(prepare_training(recipe), run)
 
 
 def _fit(training: Training, run: RunFolder) -> RunFolder:
@@ -118,6 +120,7 @@ def _fit(training: Training, run: RunFolder) -> RunFolder:
 
 def _environment(training: Training) -> dict[str, Any]:
     return machine_description() | {
+        "dataset": str(Path(training.recipe.dataset).resolve()),
         "devices": training.devices,
         "train_images": len(training.labels),
         "train_identities": int(training.labels.max()) + 1,

@@ -197,3 +197,32 @@ def test_a_damaged_checkpoint_is_named(run):
     best.write_bytes(best.read_bytes()[:1000])
     with pytest.raises(ModelError, match=str(best)):
         export_run(run)
+
+
+def test_a_relative_dataset_is_that_of_the_training(
+    run, quick, small_dataset, tmp_path, monkeypatch
+):
+    """The same relative path leads to other eyes from another folder."""
+    for place in ("A", "B"):
+        shutil.copytree(small_dataset, tmp_path / place / "data")
+    rows = read_manifest(tmp_path / "B" / "data" / "manifest.csv")
+    write_manifest(tmp_path / "B" / "data" / "manifest.csv", rows[1:])
+    recipe = (run / "recipe.yaml").read_text().splitlines()
+    relative = ["dataset: data" if line.startswith("dataset:") else line for line in recipe]
+    (run / "recipe.yaml").write_text("\n".join(relative))
+    environment = json.loads((run / "environment.json").read_text())
+    assert environment["dataset"] == str(small_dataset)
+    environment["dataset"] = str(tmp_path / "A" / "data")
+    (run / "environment.json").write_text(json.dumps(environment))
+    thresholds = []
+    for place in ("A", "B"):
+        monkeypatch.chdir(tmp_path / place)
+        thresholds.append(export_run(run)[1].thresholds)
+    assert thresholds[0] == thresholds[1]
+    shutil.rmtree(tmp_path / "A" / "data")
+    with pytest.raises(TrainingError, match=r"data/manifest\.csv: has changed since"):
+        export_run(run)
+    # Everything moved to another place.
+    shutil.copytree(small_dataset, tmp_path / "moved" / "data")
+    monkeypatch.chdir(tmp_path / "moved")
+    assert export_run(run)[1].thresholds == thresholds[0]
