@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING
 from iris_tf.support.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from iris_tf.matching.gallery import Gallery as Gallery
     from iris_tf.matching.template import Template as Template
     from iris_tf.recognition.recognizer import IrisRecognizer as IrisRecognizer
 
 
+__all__ = ["Gallery", "IrisRecognizer", "Template", "__version__"]
+
 _PLACES = {
+    "Gallery": "iris_tf.matching.gallery",
     "IrisRecognizer": "iris_tf.recognition.recognizer",
     "Template": "iris_tf.matching.template",
 }
@@ -25,3 +29,7 @@ def __getattr__(name: str) -> object:
     from importlib import import_module
 
     return getattr(import_module(_PLACES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

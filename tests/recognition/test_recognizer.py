@@ -264,6 +264,13 @@ def test_a_light_package_with_one_heavy_name():
         iris_tf.nothing  # noqa: B018
 
 
+def test_the_public_names_are_there_and_completed():
+    for name in iris_tf.__all__:
+        assert getattr(iris_tf, name)
+        assert name in dir(iris_tf)
+    assert iris_tf.Gallery.__module__ == "iris_tf.matching.gallery"
+
+
 def test_recognition_does_not_load_tensorflow(pixel_model, eye_files):
     code = (
         "import sys\n"
