@@ -1,3 +1,4 @@
+import itertools
 import json
 import os
 import re
@@ -19,6 +20,7 @@ from iris_tf.support.errors import DatasetError, InUseError
 from iris_tf.support.files import sole_user
 
 ROOT = Path(__file__).parents[2]
+NUMBERS = itertools.count()
 
 
 def children_of(process):
@@ -85,7 +87,8 @@ def counting_segmenter(made_segmenter):
         seen.append(image)
         return real(image)
 
-    return made_segmenter(segment, "counting"), seen
+    # This process keeps the segmenter used last, by its name.
+    return made_segmenter(segment, f"counting{next(NUMBERS)}"), seen
 
 
 def test_changed_removed_and_new_images_are_all_that_is_processed(tmp_path, counting_segmenter):
