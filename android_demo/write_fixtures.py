@@ -212,9 +212,7 @@ def write_eye(name: str, image: np.ndarray, pupil: Ellipse, iris: Ellipse, visib
     write_pgm(RESOURCES / f"{name}.pgm", image)
     write_pgm(RESOURCES / f"{name}_visible.pgm", visible.astype(np.uint8) * np.uint8(255))
     outlines = {"pupil": outline(pupil), "iris": outline(iris)}
-    (RESOURCES / f"{name}.json").write_text(
-        json.dumps(outlines, indent=2) + "\n", encoding="utf-8"
-    )
+    (RESOURCES / f"{name}.json").write_text(json.dumps(outlines, indent=2) + "\n", encoding="utf-8")
     for mode in IRIS_ROI_MODES:
         write_pgm(RESOURCES / f"{name}_{mode}.pgm", crop_roi(image, eye, mode))
 
@@ -234,13 +232,20 @@ def host_result() -> dict:
     """A result as the host writes it, with made-up durations."""
     row = {
         "model": {"file": "m_float16.tflite", "sha256": "0123456789abcdef" * 4, "bytes": 10},
-        "backend_requested": "cpu-xnnpack", "backend": "cpu-xnnpack", "threads": 2,
-        "init": statistics([20.0, 18.0]), "first": statistics([9.0, 8.0]),
-        "warmup": None, "inference": statistics([4.0, 1.0, 3.0, 2.0]),
+        "backend_requested": "cpu-xnnpack",
+        "backend": "cpu-xnnpack",
+        "threads": 2,
+        "init": statistics([20.0, 18.0]),
+        "first": statistics([9.0, 8.0]),
+        "warmup": None,
+        "inference": statistics([4.0, 1.0, 3.0, 2.0]),
     }
     found = {
-        "schema": "iris_tf.latency", "schema_version": 1, "created": "2026-01-31T12:00:00Z",
-        "created_by": "iris_tf 0.1.0", "runtime": "ai-edge-litert 2.3.0",
+        "schema": "iris_tf.latency",
+        "schema_version": 1,
+        "created": "2026-01-31T12:00:00Z",
+        "created_by": "iris_tf 0.1.0",
+        "runtime": "ai-edge-litert 2.3.0",
         "machine": {"cpu": "Some CPU", "cores": 8, "os": "Some system 1", "python": "3.11"},
         "rows": [row, row | {"threads": 1, "warmup": statistics([1.25, 0.1])}],
     }
@@ -252,37 +257,64 @@ def phone_result() -> dict:
     """A result as the phone writes it, with all optional fields and made-up durations."""
     model = {"file": "m_float16.tflite", "sha256": "0123456789abcdef" * 4, "bytes": 10}
     found = {
-        "schema": "iris_tf.latency", "schema_version": 1, "created": "2026-02-03T04:05:06Z",
-        "created_by": "iris_tf android_demo 0.1.0", "runtime": "LiteRT 1.4.0",
+        "schema": "iris_tf.latency",
+        "schema_version": 1,
+        "created": "2026-02-03T04:05:06Z",
+        "created_by": "iris_tf android_demo 0.1.0",
+        "runtime": "LiteRT 1.4.0",
         "machine": {
-            "cpu": "Some SoC", "cores": 8, "os": "Android 15", "device": 'Maker "Model", 2',
-            "abi": "arm64-v8a", "android_api": 35, "memory_bytes": 8_000_000_000,
+            "cpu": "Some SoC",
+            "cores": 8,
+            "os": "Android 15",
+            "device": 'Maker "Model", 2',
+            "abi": "arm64-v8a",
+            "android_api": 35,
+            "memory_bytes": 8_000_000_000,
         },
         "rows": [
             {
-                "model": model, "backend_requested": "gpu", "backend": "cpu-xnnpack", "threads": 1,
-                "init": statistics([20.0, 18.0]), "first": statistics([9.0, 8.0]),
-                "warmup": None, "inference": statistics([4.0, 1.0, 3.0, 2.0]),
+                "model": model,
+                "backend_requested": "gpu",
+                "backend": "cpu-xnnpack",
+                "threads": 1,
+                "init": statistics([20.0, 18.0]),
+                "first": statistics([9.0, 8.0]),
+                "warmup": None,
+                "inference": statistics([4.0, 1.0, 3.0, 2.0]),
                 "fallback": "The GPU delegate cannot run this model.",
-                "invalid": "The app was in the background.", "memory_bytes": 90_000_000,
+                "invalid": "The app was in the background.",
+                "memory_bytes": 90_000_000,
                 "conditions_start": {
-                    "thermal": "none", "battery_percent": 81, "charging": False,
+                    "thermal": "none",
+                    "battery_percent": 81,
+                    "charging": False,
                     "battery_celsius": 31.5,
                 },
                 "conditions_end": {
-                    "thermal": "moderate", "battery_percent": 80, "charging": False,
+                    "thermal": "moderate",
+                    "battery_percent": 80,
+                    "charging": False,
                     "battery_celsius": 36.0,
                 },
             },
             {
-                "model": model, "backend_requested": "cpu-xnnpack", "backend": "cpu-xnnpack",
-                "threads": 4, "init": statistics([20.0]), "first": statistics([9.0]),
-                "warmup": statistics([8.5, 0.25]), "inference": statistics([1.5, 1.0]),
+                "model": model,
+                "backend_requested": "cpu-xnnpack",
+                "backend": "cpu-xnnpack",
+                "threads": 4,
+                "init": statistics([20.0]),
+                "first": statistics([9.0]),
+                "warmup": statistics([8.5, 0.25]),
+                "inference": statistics([1.5, 1.0]),
             },
         ],
         "failures": [
-            {"model": "m_float16.tflite", "backend_requested": "nnapi", "threads": 1,
-             "reason": "This Android version has no NNAPI."},
+            {
+                "model": "m_float16.tflite",
+                "backend_requested": "nnapi",
+                "threads": 1,
+                "reason": "This Android version has no NNAPI.",
+            },
         ],
     }
     validate_result(found)
@@ -316,9 +348,14 @@ def main() -> None:
     write_eyes()
     write_card()
     for name, value in (
-        ("ellipses", ellipses()), ("resizes", resizes()), ("statistics", numpy_statistics()),
-        ("fits", fits()), ("windows", windows()), ("rendered_eyes", rendered_eyes()),
-        ("host_result", host_result()), ("phone_result", phone_result()),
+        ("ellipses", ellipses()),
+        ("resizes", resizes()),
+        ("statistics", numpy_statistics()),
+        ("fits", fits()),
+        ("windows", windows()),
+        ("rendered_eyes", rendered_eyes()),
+        ("host_result", host_result()),
+        ("phone_result", phone_result()),
     ):
         (RESOURCES / f"{name}.json").write_text(json.dumps(value) + "\n", encoding="utf-8")
     (RESOURCES / "phone_result.csv").write_bytes(phone_table().encode("utf-8"))
