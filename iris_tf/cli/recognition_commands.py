@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from iris_tf.cli.console import LayoutName, decision, one_of
+from iris_tf.cli.console import LayoutName, decision, echo, one_of
 from iris_tf.config.names import (
     FALSE_MATCH_RATES,
     IDENTIFICATION_POINT,
@@ -75,10 +75,10 @@ def embed(
         try:
             [embedding] = recognizer.embed([path], kind)
         except ExtractionError as error:
-            typer.echo(f"Error: {error}", err=True)
+            echo(f"Error: {error}", err=True)
             failed = True
             continue
-        typer.echo(json.dumps({"image": str(path), "embedding": embedding.tolist()}))
+        echo(json.dumps({"image": str(path), "embedding": embedding.tolist()}))
     if failed:
         raise typer.Exit(2)
 
@@ -101,7 +101,7 @@ def verify(
     recognizer = IrisRecognizer(model, calibration=calibration)
     template = recognizer.enroll(a, kind)
     result = recognizer.verify(template, b, operating_point, kind)
-    typer.echo(
+    echo(
         f"similarity {result.similarity:.6f}, threshold {result.threshold:.6f} "
         f"({result.operating_point}): {'same eye' if result.same_eye else 'different eyes'}"
     )
@@ -143,14 +143,14 @@ def identify(
     enrolled = _gallery(recognizer, gallery, layout)
     if save_gallery is not None:
         enrolled.save(save_gallery)
-        typer.echo(f"gallery written to {save_gallery}")
+        echo(f"gallery written to {save_gallery}")
     result = recognizer.identify(template, enrolled, operating_point)
     shown = result.matches[:top]
     width = max(len("identity"), *(len(match.identity) for match in shown))
-    typer.echo(f"rank  {'identity':<{width}}  similarity  decision        image")
+    echo(f"rank  {'identity':<{width}}  similarity  decision        image")
     for rank, match in enumerate(shown, start=1):
         verdict = "same eye" if match.same_eye else "different eyes"
-        typer.echo(
+        echo(
             f"{rank:>4}  {match.identity:<{width}}  {match.similarity:>10.6f}  {verdict:<14}  "
             f"{match.image}"
         )
@@ -158,10 +158,10 @@ def identify(
     found = {0: "no identity reaches it", 1: f"the eye is {result.identity}'s"}.get(
         accepted, f"{accepted} identities reach it, the most similar is {result.identity}"
     )
-    typer.echo(f"threshold {result.threshold:.6f} ({result.operating_point}): {found}")
+    echo(f"threshold {result.threshold:.6f} ({result.operating_point}): {found}")
     if operating_point in FALSE_MATCH_RATES:
         rate = 1.0 - (1.0 - FALSE_MATCH_RATES[operating_point]) ** len(enrolled.images)
-        typer.echo(
+        echo(
             f"an eye that is not enrolled would match one of these {len(enrolled.images)} images "
             f"by chance in up to {100 * rate:.1f} % of searches"
             f"{_support(recognizer, operating_point)}"
@@ -206,19 +206,19 @@ def calibrate(
         if made.eyes is None
         else f"{made.eyes} eyes, comparisons within an eye left out"
     )
-    typer.echo(f"calibration {name} of {made.model}: {made.images} images, {identities}")
+    echo(f"calibration {name} of {made.model}: {made.images} images, {identities}")
     _print_failures(list(made.failures.items()))
     found = made.impostors
-    typer.echo(
+    echo(
         f"{found.pairs} impostor comparisons: median similarity {found.median:.4f}, spread of "
         f"random directions in {found.dimensions:.1f} dimensions"
     )
     for point, threshold in found.thresholds.items():
-        typer.echo(
+        echo(
             f"{point}: threshold {threshold:.6f} ({found.methods[point]}), without calibration "
             f"{recognizer.thresholds[point]:.6f}"
         )
-    typer.echo(f"written to {out}")
+    echo(f"written to {out}")
 
 
 def _gallery(recognizer: "IrisRecognizer", path: Path, layout: str) -> "Gallery":
@@ -233,9 +233,7 @@ def _gallery(recognizer: "IrisRecognizer", path: Path, layout: str) -> "Gallery"
         found = embed_folder(recognizer, path, layout, "Enrolling")
         gallery = found.gallery(recognizer.origin)
         _print_failed(found)
-    typer.echo(
-        f"gallery: {len(gallery.images)} images of {len(set(gallery.identities))} identities"
-    )
+    echo(f"gallery: {len(gallery.images)} images of {len(set(gallery.identities))} identities")
     return gallery
 
 
@@ -247,12 +245,12 @@ def _print_failed(found: "EmbeddedFolder") -> None:
         ]
     )
     if found.outside:
-        typer.echo(f"  not in the layout {found.layout}: {found.outside}")
+        echo(f"  not in the layout {found.layout}: {found.outside}")
 
 
 def _print_failures(failures: Sequence[tuple]) -> None:
     for reason, count, *example in failures:
-        typer.echo(f"  skipped, {reason}: {count}" + (f" ({example[0]})" if example else ""))
+        echo(f"  skipped, {reason}: {count}" + (f" ({example[0]})" if example else ""))
 
 
 def _print_circumstances(recognizer: "IrisRecognizer", quality: "IrisQuality | None") -> None:
@@ -260,9 +258,9 @@ def _print_circumstances(recognizer: "IrisRecognizer", quality: "IrisQuality | N
     if quality is not None:
         figures = dataclasses.asdict(quality).items()
         shown = ", ".join(f"{name.replace('_', ' ')} {value:.1f}" for name, value in figures)
-        typer.echo(f"quality of the probe: {shown}")
+        echo(f"quality of the probe: {shown}")
     calibration = recognizer.calibration
-    typer.echo(f"calibration: {'none' if calibration is None else calibration.id}")
+    echo(f"calibration: {'none' if calibration is None else calibration.id}")
 
 
 def _support(recognizer: "IrisRecognizer", point: str) -> str:

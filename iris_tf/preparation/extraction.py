@@ -123,8 +123,8 @@ def _process_chunk(chunk: Sequence[Task], how: Extraction) -> list[Outcome]:
     return outcomes
 
 
-# Per thread, because a network's interpreter is not thread-safe and a worker of a cluster may
-# have several threads. Only the segmenter used last is kept.
+# Per thread, because a worker of a cluster may have several, and not every segmenter promises to
+# be thread-safe. Only the segmenter used last is kept.
 _cache = threading.local()
 
 

@@ -166,6 +166,16 @@ def test_a_saved_gallery_gives_the_same(
     assert "not a gallery file" in refused(run_cli, *arguments, stranger)
 
 
+def test_names_of_identities_cannot_steer_the_terminal(run_cli, pixel_model, eyes):
+    (eyes / "ann").rename(eyes / "ann\x1b[2J")
+    status, out, _ = run_cli(
+        "identify", "--model", pixel_model, "--gallery", eyes, eyes / "ann\x1b[2J" / "0.png"
+    )
+    assert status == 0
+    assert r"ann\x1b[2J" in out
+    assert "\x1b" not in out
+
+
 def test_outputs_overwrite_nothing_but_earlier_outputs(
     run_cli, pixel_model, eyes, camera, stranger, tmp_path
 ):
