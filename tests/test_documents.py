@@ -9,6 +9,7 @@ import typer
 import yaml
 
 from iris_tf.cli.app import app
+from iris_tf.config.names import CARD_NAME
 from iris_tf.config.pipeline_recipe import DatasetRecipe, LatencyRecipe, PipelineRecipe
 from iris_tf.config.release_recipe import FinishRecipe, ReleaseRecipe, StripsRecipe
 from iris_tf.config.segmenter_recipe import SegmenterRecipe, SegmenterStage
@@ -24,6 +25,7 @@ from iris_tf.config.training_recipe import (
     TrainRecipe,
 )
 from iris_tf.support.version import __version__
+from iris_tf.tflite.model_card import ModelCard
 
 ROOT = Path(__file__).parents[1]
 RECIPES = (
@@ -31,6 +33,25 @@ RECIPES = (
     DistillationRecipe, OptimizerRecipe, ParameterGroupRecipe, PipelineRecipe, DatasetRecipe,
     LatencyRecipe, ReleaseRecipe, StripsRecipe, FinishRecipe, SegmenterRecipe, SegmenterStage,
 )  # fmt: skip
+DURATIONS = {  # in minutes on the machine that the documents name, and where it is stated
+    "make demo": (
+        13,
+        ("README.md", "docs/getting-started.md", "docs/results.md", "pipelines/demo.yaml"),
+    ),
+    "make test": (13, ("README.md", "docs/getting-started.md", "CONTRIBUTING.md")),
+    "paper_tables_demo.yaml": (
+        29,
+        (
+            "docs/results.md",
+            "docs/guides/paper-on-casia.md",
+            "pipelines/paper_tables_demo.yaml",
+        ),
+    ),
+    "released_models": (
+        17,
+        ("docs/guides/retrain-released-models.md", "pipelines/released_models.yaml"),
+    ),
+}
 OUTSIDE_THE_SITE = [
     ROOT / "README.md",
     *sorted((ROOT / "models").glob("**/*.md")),
@@ -88,7 +109,50 @@ def test_the_version_is_the_same_everywhere():
     assert f"## {__version__}" in (ROOT / "CHANGELOG.md").read_text("utf-8")
 
 
-def test_the_duration_of_the_demo_is_the_same_everywhere():
-    documents = ("README.md", "docs/getting-started.md", "docs/results.md", "pipelines/demo.yaml")
+@pytest.mark.parametrize("command", DURATIONS)
+def test_the_duration_of_a_command_is_the_same_everywhere(command):
+    minutes, documents = DURATIONS[command]
     for document in documents:
-        assert "13 minutes" in (ROOT / document).read_text("utf-8"), document
+        assert f"{minutes} minutes" in (ROOT / document).read_text("utf-8"), document
+    documents = [*OUTSIDE_THE_SITE, ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]
+    for document in documents:
+        for line in document.read_text("utf-8").splitlines():
+            if command in line:
+                stated = re.findall(r"(\d+) minutes", line)
+                assert stated in ([], [str(minutes)]), f"{document}: {line}"
+
+
+def test_a_slow_machine_s_duration_of_the_demo_is_the_same_everywhere():
+    for document in DURATIONS["make demo"][1]:
+        text = re.sub(r"[\s#]+", " ", (ROOT / document).read_text("utf-8"))
+        assert "up to half an hour" in text, document
+
+
+@pytest.mark.parametrize(
+    "page", ["models/README.md", "models/mobiiris/README.md", "docs/models.md"]
+)
+def test_pages_about_the_released_model_have_the_numbers_of_its_files(page):
+    text = (ROOT / page).read_text("utf-8")
+    folder = ROOT / "models" / "mobiiris"
+    card = ModelCard.read(folder / CARD_NAME)
+    code = card.phase.size
+    assert f"{card.embedding_size:,} numbers" in text
+    assert f"{card.embedding_size - code} " in text
+    assert f"{code:,} of a" in text
+    if page != "models/README.md":  # which gives one rounded size
+        for file in (*card.files, "mobiiris.keras"):
+            size = (folder / file).stat().st_size / 2**20
+            assert re.search(rf"\| `{file}` \| [^|]+ \| {size:.2f} \|", text), file
+
+
+def test_the_table_of_the_released_model_has_the_figures_of_its_card():
+    text = (ROOT / "docs" / "models.md").read_text("utf-8")
+    card = ModelCard.read(ROOT / "models" / "mobiiris" / CARD_NAME)
+    for name, found in card.metrics["real eyes, all pairs"]["IITD"].items():
+        counts = [f"{found[key]:,}" for key in ("images", "genuine", "impostor")]
+        rates = [
+            f"{100 * found[key]:.2f} ({100 * low:.2f}–{100 * high:.2f})"
+            for key in ("eer", "vr_far_1e-3", "cmc_1")
+            for low, high in [found["intervals_90"][key]]
+        ]
+        assert f" | {' | '.join([*counts, *rates])} |" in text, name

@@ -17,7 +17,7 @@ import numpy as np
 from iris_tf.data.crop_store import read_crop
 from iris_tf.data.manifest import ManifestRow
 from iris_tf.evaluation.slices import QUALITIES
-from iris_tf.imaging.images import resize_roi, to_grey
+from iris_tf.imaging.images import resize_roi
 from iris_tf.recognition.open_model import Embedder
 from iris_tf.support.files import atomic_path
 from iris_tf.support.progress import track
@@ -36,8 +36,8 @@ class OcclusionMap:
     ----------
     image, partner : str
         Names of the image, and of another of the same eye.
-    crop : ndarray of shape (height, width), uint8
-        The image's crop at the model's input size.
+    crop : ndarray of shape (height, width) or (height, width, 3), uint8
+        The image's crop, grey or RGB, at the model's input size.
     similarity : float
         Cosine similarity of the two embeddings without occlusion.
     own : ndarray of shape (height, width), float32
@@ -208,7 +208,7 @@ def occlude(
         sums[:, *under] += drop[:, None, None]
         patches[under] += 1
     own, genuine = (sums / patches).astype(np.float32)
-    return to_grey(crop), float(similarity), own, genuine
+    return crop, float(similarity), own, genuine
 
 
 def _starts(length: int, side: int, step: int) -> list[int]:

@@ -78,7 +78,7 @@ def write_model_report(
                 for other in result.others
                 if other.differences  # none without resamples
             },
-            worst=[_worst_pairs(found, crops) for found in result.models],
+            worst=[_worst_pairs(found, crops, settings["channels"]) for found in result.models],
             occlusion=occlusion or {},
         ),
     )
@@ -206,13 +206,13 @@ def _row(model: ModelDescription, name: str, metrics: Metrics, **figures: Any) -
     )
 
 
-def _worst_pairs(found: ModelResult, crops: Mapping[str, Path]) -> WorstPairs:
+def _worst_pairs(found: ModelResult, crops: Mapping[str, Path], channels: int) -> WorstPairs:
     def shown(pairs: Iterable[ScoredPair]) -> list[ComparedPair]:
         return [
             ComparedPair(
                 (pair.first, pair.second),
                 pair.score,
-                (read_crop(crops[pair.first]), read_crop(crops[pair.second])),
+                (read_crop(crops[pair.first], channels), read_crop(crops[pair.second], channels)),
             )
             for pair in pairs
         ]

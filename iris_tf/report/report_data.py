@@ -134,8 +134,8 @@ class ComparedPair:
         Both images' names.
     score : float
         Similarity, -1..1.
-    crops : tuple of ndarray of shape (height, width), uint8
-        Both crops.
+    crops : tuple of ndarray of shape (height, width) or (height, width, 3), uint8
+        Both crops, grey or RGB.
     """
 
     names: tuple[str, str]
@@ -188,8 +188,8 @@ class Report:
         Machine and versions, from `iris_tf.support.machine.machine_description`.
     curves : sequence of TrainingCurve
         One for each trained model.
-    crops : sequence of ndarray of shape (height, width), uint8
-        Some crops at the networks' input size.
+    crops : sequence of ndarray of shape (height, width) or (height, width, 3), uint8
+        Some crops, grey or RGB, at the networks' input size.
     notes : sequence of str
         Further information for the reader, a sentence each.
     conclusion : str, optional

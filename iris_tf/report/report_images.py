@@ -6,7 +6,7 @@ import html
 import cv2
 import numpy as np
 
-from iris_tf.imaging.images import resize_roi
+from iris_tf.imaging.images import resize_roi, with_channel_axis
 
 FALLS, RISES = "#E69F00", "#56B4E9"  # of Okabe and Ito: light on grey, distinguishable by all
 _PAIR_SIDE = 160  # pixels; crops of pairs are shown smaller than that
@@ -27,17 +27,20 @@ def is_strip(crop: np.ndarray) -> bool:
 
 
 def crop_png(crop: np.ndarray) -> bytes:
-    """Encode a crop without loss."""
-    return cv2.imencode(".png", crop)[1].tobytes()
+    """Encode a crop (height, width) or (height, width, 3), RGB, without loss."""
+    return cv2.imencode(".png", _in_order_of_opencv(crop))[1].tobytes()
 
 
 def small_jpeg(crop: np.ndarray) -> bytes:
-    """Encode a crop, reduced to the size of a thumbnail if it is larger."""
-    height, width = crop.shape
+    """Encode a crop (height, width) or (height, width, 3), RGB, at the size of a thumbnail.
+
+    A smaller crop keeps its size.
+    """
+    height, width = crop.shape[:2]
     shrink = _thumbnail_scale(crop)
     if shrink < 1.0:
         crop = resize_roi(crop, (max(1, round(shrink * height)), max(1, round(shrink * width))))
-    return _jpeg(crop)
+    return _jpeg(_in_order_of_opencv(crop))
 
 
 def overlay_jpeg(crop: np.ndarray, drop: np.ndarray, full: float) -> bytes:
@@ -45,8 +48,8 @@ def overlay_jpeg(crop: np.ndarray, drop: np.ndarray, full: float) -> bytes:
 
     Parameters
     ----------
-    crop : ndarray of shape (height, width), uint8
-        The crop.
+    crop : ndarray of shape (height, width) or (height, width, 3), uint8
+        The crop, grey or RGB.
     drop : ndarray of shape (height, width), float
         Shown in the colour `FALLS` where positive, `RISES` where negative.
     full : float
@@ -54,7 +57,8 @@ def overlay_jpeg(crop: np.ndarray, drop: np.ndarray, full: float) -> bytes:
     """
     colours = np.array([_bgr(FALLS), _bgr(RISES)])
     cover = _STRONGEST * np.clip(np.abs(drop) / full, 0.0, 1.0)[..., None]
-    mixed = (1 - cover) * crop[..., None] + cover * colours[(drop < 0).astype(int)]
+    below = with_channel_axis(_in_order_of_opencv(crop)[None])[0]
+    mixed = (1 - cover) * below + cover * colours[(drop < 0).astype(int)]
     scale = _thumbnail_scale(crop)
     return _jpeg(
         cv2.resize(
@@ -68,7 +72,11 @@ def overlay_jpeg(crop: np.ndarray, drop: np.ndarray, full: float) -> bytes:
 
 
 def _thumbnail_scale(crop: np.ndarray) -> float:
-    return (_STRIP_WIDTH if is_strip(crop) else _PAIR_SIDE) / max(crop.shape)
+    return (_STRIP_WIDTH if is_strip(crop) else _PAIR_SIDE) / max(crop.shape[:2])
+
+
+def _in_order_of_opencv(crop: np.ndarray) -> np.ndarray:
+    return crop if crop.ndim == 2 else cv2.cvtColor(crop, cv2.COLOR_RGB2BGR)
 
 
 def _jpeg(image: np.ndarray) -> bytes:

@@ -135,6 +135,22 @@ def test_maps_of_a_dataset(rows_of, tmp_path):
         assert found.largest == max(found.own.max(), -found.genuine.min(), found.genuine.max())
 
 
+def test_maps_of_colour_crops_keep_their_colour(rows_of, tmp_path):
+    class ColourEmbedder(RegionEmbedder):
+        channels = 3
+
+    rows = rows_of([("a", "L"), ("a", "L")])
+    crops = [tmp_path / row.image for row in rows]
+    for crop, level in zip(crops, (50, 100), strict=True):
+        write_png(crop, np.stack([crop_of(level), crop_of(0), crop_of(255)], axis=2))
+    write_maps(tmp_path / "maps.npz", {"m": occlusion_maps(ColourEmbedder(), rows, crops, 1)})
+    [found] = read_maps(tmp_path / "maps.npz")["m"]
+    level = 50 if found.image == "0.png" else 100
+    assert found.crop.shape == (32, 64, 3)
+    assert found.crop[10, 45].tolist() == [level, 0, 255]
+    assert found.own.shape == (32, 64)
+
+
 def test_maps_that_were_kept_are_the_same(rows_of, tmp_path):
     rows = rows_of([("a", "L"), ("a", "L"), ("b", "L"), ("b", "L")])
     crops = [tmp_path / row.image for row in rows]

@@ -13,6 +13,7 @@ from iris_tf.metrics.evaluate_embeddings import (
     evaluate_embeddings,
     evaluate_pairs,
 )
+from iris_tf.report import model_report, report_figures
 from iris_tf.report.model_report import conclusion, report_rows, write_model_report
 
 SPACE = "\N{NO-BREAK SPACE}"
@@ -130,6 +131,16 @@ def test_the_page_says_where_open_iris_had_seen_the_eyes(page, result):
     text = page(result, synthetic=False, layout="casia-thousand")
     assert "casia-thousand, test split" in text
     assert "was trained partly on CASIA-Iris-Thousand" in text
+
+
+def test_worst_pairs_of_colour_crops_are_in_colour(result, page, monkeypatch):
+    shown = []
+    monkeypatch.setattr(report_figures, "small_jpeg", lambda crop: shown.append(crop) or b"")
+    monkeypatch.setattr(
+        model_report, "read_crop", lambda file, channels: np.zeros((16, 16, channels), np.uint8)
+    )
+    page(result, channels=3)
+    assert {crop.shape for crop in shown} == {(16, 16, 3)}
 
 
 def test_nothing_is_said_about_a_baseline_that_is_not_there(page, result):

@@ -202,6 +202,24 @@ def test_crops_are_shown_as_they_are(whole):
     np.testing.assert_array_equal(shown, np.full((8, 8), 200, np.uint8))
 
 
+def test_colour_crops_are_shown_in_colour(tmp_path):
+    red_left = np.zeros((64, 64, 3), np.uint8)  # RGB: red to the left, blue to the right
+    red_left[:, :32, 0] = red_left[:, 32:, 2] = 200
+    pairs = [ComparedPair(("a", "b"), 0.5, (red_left, red_left[:, ::-1]))]
+    nothing = np.zeros((64, 64), np.float32)
+    _, page, _ = written(
+        tmp_path, crops=[red_left], worst=[WorstPairs("Teacher", pairs, [])],
+        occlusion={"Teacher": [OcclusionMap("c", "d", red_left, 0.5, nothing, nothing)]},
+    )  # fmt: skip
+    shown = {image["alt"]: colours_of(image) for image in page.images}
+    np.testing.assert_array_equal(shown["Crop 1"], red_left)
+    for name in ("a", "c", "Saliency map of c against itself"):
+        width = shown[name].shape[1]
+        assert np.abs(shown[name][:, : width // 4] - [200, 0, 0]).max() <= 8
+        assert np.abs(shown[name][:, 3 * width // 4 :] - [0, 0, 200]).max() <= 8
+    assert np.abs(shown["b"][:, :16] - [0, 0, 200]).max() <= 8
+
+
 def test_names_are_text_not_markup(whole, tmp_path):
     source, _, text = whole
     assert "Run <1>" in text
