@@ -4,7 +4,7 @@
 #   android_demo/bench.sh OUT [--plan JSON] [MODEL.tflite ...]
 #
 # The given models are pushed to the phone first. OUT is a folder that collects the results of phones
-# and hosts (iris-tf benchmark import). The app must be installed: ./gradlew :app:installDebug.
+# and hosts (iris-tf benchmark import). The app must be installed: ./gradlew :app:installRelease.
 set -euo pipefail
 
 package=org.iristf.demo
@@ -23,7 +23,7 @@ fi
 command -v adb > /dev/null || fail "adb is not installed; it is part of Android's platform tools"
 command -v iris-tf > /dev/null || fail "iris-tf is not installed; activate the project's environment"
 adb get-state > /dev/null 2>&1 || fail "adb sees no phone, or more than one (choose with ANDROID_SERIAL)"
-adb shell pm path "$package" > /dev/null || fail "the app is not installed; run ./gradlew :app:installDebug"
+adb shell pm path "$package" > /dev/null || fail "the app is not installed; run ./gradlew :app:installRelease"
 # The plan is passed through the phone's shell in single quotes.
 case "$plan" in *"'"*) fail "the plan must not contain single quotes" ;; esac
 

@@ -2,13 +2,17 @@
 
 Run it in the project's environment after a change in models/:
 
-    python android_demo/write_agreement.py
+    python android_demo/write_agreement.py [--all]
+
+Tests of models that have not changed (by their SHA-256) are not written again, because outputs
+differ in their last digits between machines. `--all` writes these, too: after a change of the
+synthetic eyes, the segmentation or the crops. Tests of models that are gone are deleted.
 
 `Agreement.kt` and `EyeAgreement.kt` document the file formats.
 """
 
+import argparse
 import json
-import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,6 +34,8 @@ from iris_tf.tflite.released_models import released_model
 
 DEMO = Path(__file__).resolve().parent
 OUT = DEMO / "app" / "src" / "main" / "assets" / "agreement"
+MODELS = DEMO.parent / "models"
+EYES = "eyes.json"  # the test of segmentation and crops
 CASES = 2
 MAX_POSITIONS = 1024  # values stored of masks and of embeddings with a phase code
 DIGITS = 7
@@ -123,22 +129,51 @@ def eyes_in(folder: Path) -> list[np.ndarray]:
     return [cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) for path in paths]
 
 
-def main() -> None:
-    """Write the tests of all files in models/, and that of segmentation and crops."""
-    shutil.rmtree(OUT, ignore_errors=True)
+def is_current(path: Path, model: Path) -> bool:
+    """Whether a test was written for a model file with this content."""
+    if not path.is_file():
+        return False
+    return json.loads(path.read_text("utf-8")).get("sha256") == sha256(model)
+
+
+def outdated(everything: bool) -> dict[Path, Path]:
+    """The tests to be written, with the model of each; those without a model are deleted."""
+    models = {
+        OUT / f"{file}.json": card.parent / file
+        for card in sorted(MODELS.glob("*/model_card.json"))
+        for file in json.loads(card.read_text("utf-8"))["files"]
+    }
+    models[OUT / EYES] = released_model("iris-segmenter")
+    for path in OUT.glob("*.json"):
+        if path not in models:
+            path.unlink()
+    return {
+        path: model for path, model in models.items() if everything or not is_current(path, model)
+    }
+
+
+def main(everything: bool) -> None:
+    """Write the tests of all files in models/ that lack a current one, and that of the crops."""
+    wanted = outdated(everything)
+    if not wanted:
+        return
     with tempfile.TemporaryDirectory() as folder:
         synthesize(folder, 1, 1, 11, 1, "png", "one", None)
-        for card_path in sorted((DEMO.parent / "models").glob("*/model_card.json")):
-            card = json.loads(card_path.read_text("utf-8"))
-            for file in card["files"]:
-                test = test_of(card_path.parent / file, card, Path(folder))
-                write_text(OUT / f"{file}.json", json.dumps(test) + "\n")
         eyes = [
             cv2.resize(eye, None, fx=1 / REDUCTION, fy=1 / REDUCTION, interpolation=cv2.INTER_AREA)
             for eye in eyes_in(Path(folder))
         ]
-        write_text(OUT / "eyes.json", json.dumps(test_of_eyes(eyes)) + "\n")
+        for path, model in wanted.items():
+            if path.name == EYES:
+                test = test_of_eyes(eyes)
+            else:
+                card = json.loads(model.with_name("model_card.json").read_text("utf-8"))
+                test = test_of(model, card, Path(folder))
+            write_text(path, json.dumps(test) + "\n")
+            print(f"{path} was written.")
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--all", action="store_true", help="also tests of unchanged models")
+    main(parser.parse_args().all)

@@ -3,7 +3,8 @@
     python android_demo/check/android_check.py
 
 Each step passes, fails, or is skipped because a tool is missing; the exit status is 1 if a step
-failed. `check/tools.sh` fetches some of the tools and lists the packages with the others.
+failed. `make android-tools` fetches some of the tools; `check/debian_packages.txt` lists the
+packages that have the others.
 """
 
 import hashlib
@@ -12,6 +13,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -37,27 +39,54 @@ KOTLIN_OPTIONS = (
 
 
 class Missing(Exception):
-    """A tool that this machine lacks."""
+    """A tool that this machine lacks; the message is one sentence on where to get it."""
+
+    @classmethod
+    def fetched(cls, name: str) -> "Missing":
+        """A tool that `make android-tools` fetches."""
+        return cls(f"{name} is missing; run `make android-tools`.")
+
+    @classmethod
+    def packaged(cls, needed: str | Path) -> "Missing":
+        """A program or file of a Debian package."""
+        packages = [
+            f"{package} (Debian {releases.replace(',', ' and ')})"
+            for name, package, releases, _ in debian_packages()
+            if name == str(needed)
+        ]
+        return cls(f"{needed} is missing; install {' or '.join(packages)}.")
 
 
 class Failed(Exception):
     """A step that failed."""
 
 
-def first(name: str, *candidates: Path) -> Path:
-    """The first path that exists."""
-    for candidate in candidates:
-        if candidate.exists():
-            return candidate
-    raise Missing(name)
+def debian_packages() -> list[list[str]]:
+    """Rows of the list of packages: what is needed, package, releases, purpose."""
+    lines = (DEMO / "check" / "debian_packages.txt").read_text(encoding="utf-8").splitlines()
+    return [line.split(maxsplit=3) for line in lines if not line.startswith("#")]
+
+
+def existing(path: Path) -> Path:
+    """A file of a Debian package."""
+    if not path.exists():
+        raise Missing.packaged(path)
+    return path
 
 
 def program(name: str) -> str:
-    """Path of a program on the search path."""
+    """Path of a program of a Debian package."""
     found = shutil.which(name)
     if found is None:
-        raise Missing(name)
+        raise Missing.packaged(name)
     return found
+
+
+def made(path: Path) -> Path:
+    """The result of an earlier step."""
+    if not path.exists():
+        raise Missing(f"{path.name} is missing, because an earlier step was skipped or failed.")
+    return path
 
 
 def run(command: Sequence[str | Path], **options) -> str:
@@ -75,11 +104,17 @@ def run(command: Sequence[str | Path], **options) -> str:
 
 
 def kotlin_home() -> Path:
-    """Installation folder of the Kotlin compiler."""
-    found = shutil.which("kotlinc")
-    if found:
-        return Path(found).resolve().parents[1]
-    return first("kotlinc", TOOLS / "npm" / "node_modules" / "kotlin-compiler")
+    """Installation folder of the Kotlin compiler, of the version that Gradle uses."""
+    catalog = tomllib.loads((DEMO / "gradle" / "libs.versions.toml").read_text(encoding="utf-8"))
+    version = catalog["versions"]["kotlin"]
+    homes = [TOOLS / "npm" / "node_modules" / "kotlin-compiler"]
+    if found := shutil.which("kotlinc"):
+        homes.append(Path(found).resolve().parents[1])
+    for home in homes:
+        build = home / "build.txt"
+        if build.exists() and build.read_text(encoding="utf-8").startswith(f"{version}-"):
+            return home
+    raise Missing.fetched(f"Kotlin {version}")
 
 
 def kotlin_library() -> Path:
@@ -91,7 +126,7 @@ def compile_kotlin(
     sources: Path, output: Path, *libraries: Path, options: Sequence[str] = ()
 ) -> None:
     """Compile all Kotlin files below a folder."""
-    program("java")
+    program("javac")
     files = sorted(sources.rglob("*.kt"))
     paths = ["-classpath", os.pathsep.join(map(str, libraries))] if libraries else []
     environment = os.environ | {"JAVA_OPTS": "-Xmx800m"}
@@ -103,7 +138,7 @@ def compile_kotlin(
 def junit() -> list[Path]:
     """JUnit 5's archives; some of Debian's releases lack a few of them."""
     archives = [JAVA / f"{name}.jar" for name in JUNIT]
-    first("junit5", archives[0])
+    existing(archives[0])
     return [archive for archive in archives if archive.exists()]
 
 
@@ -113,7 +148,10 @@ def android_jar() -> Path:
     homes += [Path("/usr/lib/android-sdk")]
     jars = [jar for home in homes for jar in home.glob("platforms/android-*/android.jar")]
     fetched = TOOLS / "root" / "usr" / "share" / "java" / "com.android.android-23.jar"
-    return first("android.jar", *sorted(jars, reverse=True), fetched)
+    for jar in (*sorted(jars, reverse=True), fetched):
+        if jar.exists():
+            return jar
+    raise Missing.fetched("android.jar")
 
 
 def core() -> None:
@@ -140,12 +178,12 @@ def core_tests() -> str:
 
 def host() -> str:
     """Run the measuring loop of :core on the released models, and compare with Python."""
-    jna = first("libjna-java", JAVA / "jna.jar")
+    jna = existing(JAVA / "jna.jar")
     reference = BUILD / "reference"
     python = os.environ | {"PYTHONPATH": str(DEMO.parent)}
     probe = [sys.executable, "-c", "import iris_tf.tflite.litert_model"]
     if subprocess.run(probe, check=False, env=python, stderr=subprocess.DEVNULL).returncode != 0:
-        raise Missing(f"the project's dependencies in {sys.executable}")
+        raise Missing(f"{sys.executable} lacks the project's dependencies; run `make test` once.")
     run([sys.executable, DEMO / "host_check" / "reference.py", reference, MODELS], env=python)
     compile_kotlin(DEMO / "host_check", BUILD / "host.jar", BUILD / "core.jar", jna)
     path = [BUILD / "core.jar", BUILD / "host.jar", jna, kotlin_library()]
@@ -167,9 +205,7 @@ def host() -> str:
 def resources() -> str:
     """Compile the resources of :app and link them with the manifest."""
     aapt2 = program("aapt2")
-    framework = first(
-        "android-framework-res", Path("/usr/share/android-framework-res/framework-res.apk")
-    )
+    framework = existing(Path("/usr/share/android-framework-res/framework-res.apk"))
     main = DEMO / "app" / "src" / "main"
     # Gradle adds the package and the version to the manifest.
     manifest = (main / "AndroidManifest.xml").read_text(encoding="utf-8")
@@ -204,6 +240,8 @@ def assets() -> Path:
         target.mkdir(parents=True)
         shutil.copy(card, target)
         for name, facts in json.loads(card.read_text("utf-8"))["files"].items():
+            if Path(name).name != name:
+                raise Failed(f"{card}: {name} is not a file name; give names without folders.")
             content = (card.parent / name).read_bytes()
             if hashlib.sha256(content).hexdigest() != facts["sha256"]:
                 raise Failed(f"{card.parent / name}: its SHA-256 differs from the one in its card.")
@@ -214,7 +252,7 @@ def assets() -> Path:
 def app() -> None:
     """Compile :app against android.jar and the stubs of LiteRT."""
     javac, android = program("javac"), android_jar()
-    first("the resources (see above)", BUILD / "gen")
+    made(BUILD / "gen")
     stubs = BUILD / "stubs"
     shutil.rmtree(stubs, ignore_errors=True)
     stubs.mkdir()
@@ -233,10 +271,11 @@ def app() -> None:
 
 def package() -> str:
     """Assemble, align, sign and verify an APK."""
-    dx = first("dalvik-exchange", TOOLS / "root" / "usr" / "share" / "java" / "com.android.dx.jar",
-               JAVA / "com.android.dx.jar")  # fmt: skip
-    zipalign, apksigner, keytool = map(program, ("zipalign", "apksigner", "keytool"))
-    first("the compiled app (see above)", BUILD / "app.jar")
+    dx = TOOLS / "root" / "usr" / "share" / "java" / "com.android.dx.jar"
+    if not dx.exists():
+        raise Missing.fetched("dx")
+    zipalign, apksigner, _ = map(program, ("zipalign", "apksigner", "javac"))
+    made(BUILD / "app.jar")
     # Without Kotlin's standard library, because dx does not support invokedynamic: this APK shows
     # that its components fit together, and must not be installed.
     run([
@@ -252,8 +291,9 @@ def package() -> str:
     key = BUILD / "check.keystore"
     if not key.exists():
         run([
-            keytool, "-genkeypair", "-keystore", key, "-storepass", "build-check", "-alias", "key",
-            "-keyalg", "RSA", "-keysize", "2048", "-validity", "10000", "-dname", "CN=build check",
+            "keytool", "-genkeypair", "-keystore", key, "-storepass", "build-check",
+            "-alias", "key", "-keyalg", "RSA", "-keysize", "2048", "-validity", "10000",
+            "-dname", "CN=build check",
         ])  # fmt: skip
     run([apksigner, "sign", "--ks", key, "--ks-pass", "pass:build-check", apk])
     run([apksigner, "verify", "--min-sdk-version", MIN_SDK, apk])
@@ -288,7 +328,7 @@ def main() -> int:
         try:
             verdict, detail = "ok", step() or ""
         except Missing as missing:
-            verdict, detail = "skipped", f"missing: {missing}; see {DEMO.name}/check/tools.sh"
+            verdict, detail = "skipped", str(missing)
         except Failed as failed:
             verdict, detail = "FAILED", str(failed)
         counts[verdict] += 1

@@ -16,17 +16,7 @@ skip() {
 # Seconds left of limit $1, but at least $2 (default 1), because 0 means no limit to `timeout`.
 remaining() { echo "$(($1 - SECONDS > ${2:-1} ? $1 - SECONDS : ${2:-1}))"; }
 
-packages=()
-need() {
-    if ! [ -e "$1" ] && ! command -v "$1" > /dev/null; then packages+=("$2"); fi
-}
-need javac openjdk-17-jdk-headless
-need /usr/share/java/junit-jupiter-api.jar junit5
-need /usr/share/java/jna.jar libjna-java
-need aapt2 aapt
-need zipalign zipalign
-need apksigner apksigner
-need /usr/share/android-framework-res/framework-res.apk android-framework-res
+readarray -t packages < <(android_demo/check/missing_packages.sh | cut -f 1)
 
 log="$(mktemp)"
 trap 'rm -f "$log"' EXIT

@@ -10,6 +10,7 @@ java {
 }
 
 kotlin {
+    jvmToolchain(libs.versions.jdk.get().toInt())
     compilerOptions {
         jvmTarget = JvmTarget.JVM_11
     }

@@ -1,3 +1,6 @@
+import json
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -12,6 +15,13 @@ from iris_tf.segmentation.segmenter import SegmentedEye, segmenter_by_name
 from iris_tf.support.errors import ArgumentError, ExtractionError, FailureReason
 from iris_tf.synthetic.ground_truth import read_truth
 from iris_tf.tflite.model_card import ModelCard
+
+REFUSED = json.loads(
+    Path(__file__)
+    .parents[2]
+    .joinpath("android_demo/core/src/test/resources/refused_images.json")
+    .read_text("utf-8")
+)
 
 
 @pytest.fixture(scope="module")
@@ -172,3 +182,26 @@ def test_arguments_of_other_types_are_told(crop):
     for image in (b"bytes", 7, None):
         with pytest.raises(ArgumentError, match=f"given as {type(image).__name__}; give a path"):
             crop(image)
+
+
+@pytest.mark.parametrize("case", REFUSED["sizes"], ids=str)
+def test_images_of_these_sizes_are_refused_on_a_phone_too(case):
+    crop = Cropper("network", "aligned")
+    located = []
+    crop.__dict__["_segment"] = lambda image: located.append(image.shape) or 1 / 0
+    image = np.random.default_rng(0).integers(1, 255, (case["height"], case["width"]), np.uint8)
+    with pytest.raises(ExtractionError if case["refused"] else ZeroDivisionError):
+        crop(image)
+    assert bool(located) != case["refused"]
+
+
+@pytest.mark.parametrize("case", REFUSED["crops"], ids=lambda case: str(case["tile"]))
+def test_crops_without_texture_are_refused_on_a_phone_too(case):
+    crop = Cropper("network", "aligned")
+    roi = np.resize(np.array(case["tile"], np.uint8), (16, 16))
+    if case["refusal"] is None:
+        assert crop(roi, kind="roi").roi is roi
+    else:
+        with pytest.raises(ExtractionError) as refused:
+            crop(roi, kind="roi")
+        assert str(refused.value) == f"image array: {case['refusal']}"

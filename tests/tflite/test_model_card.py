@@ -1,6 +1,7 @@
 import dataclasses
 import hashlib
 import json
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +10,7 @@ from iris_tf.support.errors import ModelError
 from iris_tf.tflite.model_card import ModelCard, ModelFile
 from iris_tf.tflite.phase_code_layout import PhaseCodeLayout
 
+FIXTURES = Path(__file__).parents[2] / "android_demo" / "core" / "src" / "test" / "resources"
 MODEL = b"\x00\x01not really a model\xff"
 
 
@@ -202,3 +204,25 @@ def test_channels_and_segmenters_that_cannot_be(folder, card, changes, problem):
     dataclasses.replace(card, **changes).write(path)
     with pytest.raises(ModelError, match=problem):
         ModelCard.read(path)
+
+
+CARDS = json.loads((FIXTURES / "cards.json").read_text("utf-8"))["cards"]
+
+
+@pytest.mark.parametrize("case", CARDS, ids=lambda case: json.dumps(case["change"]))
+def test_cards_are_accepted_and_refused_as_by_the_android_app(case, tmp_path):
+    values = json.loads((FIXTURES / "recognition_card.json").read_text("utf-8"))
+    for path, value in case["change"].items():
+        *sections, name = path.split(".")
+        section = values
+        for each in sections:
+            section = section[each]
+        section[name] = value
+        if value is None:
+            del section[name]
+    (tmp_path / "model_card.json").write_text(json.dumps(values), encoding="utf-8")
+    if case["accepted"]:
+        ModelCard.read(tmp_path / "model_card.json")
+    else:
+        with pytest.raises(ModelError, match=case["field"]):
+            ModelCard.read(tmp_path / "model_card.json")

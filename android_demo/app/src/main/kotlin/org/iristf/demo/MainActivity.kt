@@ -94,6 +94,7 @@ class MainActivity : Activity() {
         shareButtons += button(column, R.string.share_json) { share(Results.JSON) }
         shareButtons += button(column, R.string.share_csv) { share(Results.CSV) }
         status = TextView(this)
+        if (phone.debugBuild) status.setText(R.string.debug_build)
         column.addView(status)
         progress = ProgressBar(this, null, android.R.attr.progressBarStyleHorizontal)
         column.addView(progress)

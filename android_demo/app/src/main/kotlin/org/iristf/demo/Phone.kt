@@ -4,6 +4,7 @@ import android.app.ActivityManager
 import android.content.Context
 import android.content.Intent
 import android.content.IntentFilter
+import android.content.pm.ApplicationInfo
 import android.os.BatteryManager
 import android.os.Build
 import android.os.Debug
@@ -46,6 +47,9 @@ class Phone(private val context: Context) : DeviceMonitor {
         Debug.getMemoryInfo(info)
         return info.totalPss * 1024L
     }
+
+    /** Whether this is a debug build, which is slower than the release build. */
+    val debugBuild: Boolean get() = (context.applicationInfo.flags and ApplicationInfo.FLAG_DEBUGGABLE) != 0
 
     fun machine(): Machine {
         val memory = ActivityManager.MemoryInfo()

@@ -27,8 +27,9 @@ class Results(private val context: Context) {
         val created = SimpleDateFormat("yyyy-MM-dd'T'HH:mm:ss'Z'", Locale.ROOT)
             .apply { timeZone = TimeZone.getTimeZone("UTC") }.format(Date())
         val build = context.packageManager.getPackageInfo(context.packageName, 0).versionName
+        val variant = if (phone.debugBuild) " (debug build)" else ""
         return LatencyResult(
-            created, "iris_tf android_demo $build", "LiteRT ${runtime()}", phone.machine(), outcome.rows, outcome.failures,
+            created, "iris_tf android_demo $build$variant", "LiteRT ${runtime()}", phone.machine(), outcome.rows, outcome.failures,
         )
     }
 

@@ -110,6 +110,8 @@ class TryItActivity : Activity() {
     private fun open(model: StoredModel?) {
         recognizer?.close()
         recognizer = null
+        enrolled.fill(null) // embeddings of different models are not comparable
+        onUiThread { verdict.text = "" }
         val segmenter = models.firstOrNull { it.card is SegmenterCard }
             ?: throw ModelException("The app contains no segmenter; rebuild it with models/iris-segmenter in the repository.")
         val engines = LiteRtEngines(models.associateBy { it.file }::getValue)

@@ -214,11 +214,18 @@ class JsonObject(private val values: Map<*, *>, private val path: String) {
 
     fun isNull(name: String) = get(name) == null
 
+    /** A value of any kind, as [Json.parse] gives it. */
+    fun value(name: String): Any? = get(name)
+
     fun text(name: String): String =
         (get(name) as? String)?.takeIf { it.isNotEmpty() } ?: throw wrong(name, "a non-empty string")
 
     fun integer(name: String, least: Long): Long =
         (get(name) as? Long)?.takeIf { it >= least } ?: throw wrong(name, "an integer of at least $least")
+
+    /** A positive number of things that fit into memory. */
+    fun size(name: String): Int =
+        integer(name, 1).takeIf { it <= Int.MAX_VALUE }?.toInt() ?: throw wrong(name, "an integer of at most ${Int.MAX_VALUE}")
 
     fun number(name: String): Double =
         (get(name) as? Number)?.toDouble() ?: throw wrong(name, "a number")

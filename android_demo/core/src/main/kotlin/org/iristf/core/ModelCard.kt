@@ -4,6 +4,7 @@ import java.io.InputStream
 import java.nio.ByteBuffer
 import java.nio.ByteOrder
 import java.security.MessageDigest
+import kotlin.math.abs
 
 /** A model or model card that cannot be used; the message is one sentence. */
 class ModelException(message: String) : Exception(message)
@@ -67,7 +68,11 @@ sealed class ModelCard {
     }
 }
 
-/** The card of a recognition model: how to crop for it, compare its embeddings and decide. */
+/**
+ * The card of a recognition model: how to crop for it, compare its embeddings and decide. Read as strictly
+ * as by `iris_tf/tflite/model_card.py`; cards of models for other images than grey ones of one iris, which
+ * Python reads, are refused.
+ */
 data class RecognitionCard(
     override val name: String,
     override val files: Map<String, CardFile>,
@@ -84,33 +89,68 @@ data class RecognitionCard(
     companion object {
         private const val SCHEMA_VERSION = 1L
         private val OPERATING_POINTS = listOf("eer", "far_1e-2", "far_1e-3")
+        private const val COSINE_TOLERANCE = 1e-3 // how far rounding may carry a cosine beyond 1
+        private const val NO_SEGMENTER = "none"
+
+        private val REQUIRED = setOf(
+            "schema_version", "name", "network", "roi_mode", "segmenter", "input_size", "embedding_size", "thresholds",
+            "thresholds_from", "files", "training_data", "parity", "metrics", "created_by",
+        )
+        private val LATER = setOf("channels", "phase", "segmenter_version", "weights_sha256") // absent from early cards
 
         @Throws(JsonException::class)
         fun read(json: JsonObject): RecognitionCard {
             if (json.integer("schema_version", 1) != SCHEMA_VERSION) {
                 throw json.wrong("schema_version", "$SCHEMA_VERSION, the version that this program reads")
             }
+            checkFields(json)
             val mode = RoiMode.byId(json.text("roi_mode"))
                 ?: throw json.wrong("roi_mode", "one of ${RoiMode.values().joinToString { it.id }}")
-            val thresholds = json.child("thresholds")
+            if (json.text("segmenter") == NO_SEGMENTER) throw json.wrong("segmenter", "one that outlines the iris")
+            if (json.has("channels") && json.integer("channels", 1) != 1L) {
+                throw json.wrong("channels", "1, because this app crops grey images")
+            }
+            val embeddingSize = json.size("embedding_size")
             return RecognitionCard(
-                json.text("name"), readFiles(json), readSize(json, "input_size"), mode,
-                json.text("segmenter"), json.integer("embedding_size", 1).toInt(),
-                OPERATING_POINTS.associateWith(thresholds::number), readPhase(json),
+                json.text("name"), readFiles(json), readSize(json, "input_size"), mode, json.text("segmenter"),
+                embeddingSize, readThresholds(json.child("thresholds")), readPhase(json, embeddingSize),
             )
         }
 
-        private fun readPhase(json: JsonObject): PhaseCodeLayout? {
-            // Absent from early cards.
+        /** A field that this version does not know may change how embeddings are compared. */
+        private fun checkFields(json: JsonObject) {
+            (json.names - REQUIRED - LATER).firstOrNull()?.let {
+                throw JsonException("$it is a field that this program does not know; use a newer version of the app.")
+            }
+            (REQUIRED - json.names).firstOrNull()?.let { throw JsonException("$it is missing.") }
+        }
+
+        private fun readThresholds(json: JsonObject): Map<String, Double> {
+            val thresholds = OPERATING_POINTS.associateWith(json::number)
+            for ((point, threshold) in thresholds) {
+                if (abs(threshold) > 1 + COSINE_TOLERANCE) throw json.wrong(point, "a cosine similarity")
+            }
+            if (thresholds.getValue("far_1e-3") < thresholds.getValue("far_1e-2")) {
+                throw json.wrong("far_1e-3", "at least as strict as far_1e-2, a more lenient point")
+            }
+            return thresholds
+        }
+
+        private fun readPhase(json: JsonObject, embeddingSize: Int): PhaseCodeLayout? {
             if (!json.has("phase") || json.isNull("phase")) return null
             val phase = json.child("phase")
-            val (size, columns, maxShift) = listOf("size", "columns", "turns").map { phase.integer(it, 0).toInt() }
+            val (size, columns, maxShift) = listOf("size", "columns", "turns").map { phase.integer(it, 0) }
+            // At least one learned number precedes the code.
+            if (size >= embeddingSize || columns > size || maxShift > columns) throw inconsistent(json)
             return try {
-                PhaseCodeLayout(size, columns, maxShift)
+                PhaseCodeLayout(size.toInt(), columns.toInt(), maxShift.toInt())
             } catch (error: IllegalArgumentException) {
-                throw json.wrong("phase", "a consistent size, columns and turns")
+                throw inconsistent(json)
             }
         }
+
+        private fun inconsistent(json: JsonObject) =
+            json.wrong("phase", "a size within the embedding's with consistent columns and turns")
     }
 }
 
@@ -202,6 +242,9 @@ object ModelFiles {
 private fun readFiles(json: JsonObject): Map<String, CardFile> {
     val files = json.child("files")
     return files.names.associateWith { name ->
+        if ('/' in name || '\\' in name || name == "..") {
+            throw JsonException("files has the name \"$name\"; give names without folders, of files beside the card.")
+        }
         val entry = files.child(name)
         CardFile(entry.text("precision"), entry.text("sha256"), entry.integer("bytes", 1))
     }
@@ -209,6 +252,6 @@ private fun readFiles(json: JsonObject): Map<String, CardFile> {
 
 private fun readSize(json: JsonObject, name: String): Pair<Int, Int> {
     val size = json.integers(name, 1)
-    if (size.size != 2) throw json.wrong(name, "[height, width] in pixels")
+    if (size.size != 2 || size.any { it > Int.MAX_VALUE }) throw json.wrong(name, "[height, width] in pixels")
     return Pair(size[0].toInt(), size[1].toInt())
 }

@@ -14,9 +14,11 @@ data class StageTimes(val segmentation: Double, val crop: Double, val embedding:
  *
  * @property crop at the model's input size, or without a model at its original resolution
  * @property embedding null without a recognition model
+ * @property model the recognition model that gave the embedding
  */
 class Enrolled(
     val image: GrayImage, val eye: SegmentedEye, val crop: GrayImage, val embedding: FloatArray?, val times: StageTimes,
+    internal val model: Recognition?,
 )
 
 /** The decision about a comparison at one operating point of the model card. */
@@ -48,12 +50,14 @@ class Recognizer private constructor(
     /** Segment, crop and embed an eye image. */
     @Throws(ExtractionException::class, EngineException::class)
     fun enrol(image: GrayImage): Enrolled {
+        CropChecks.checkShape(image.height, image.width)
         val start = clock.nanoseconds()
         val eye = segmenter.segment(image)
         val segmented = clock.nanoseconds()
         val mode = recognition?.card?.roiMode ?: RoiMode.UNROLLED
         val whole = mode.crop(image, eye)
         val crop = recognition?.card?.inputSize?.let { (height, width) -> Resize.roi(whole, height, width) } ?: whole
+        CropChecks.checkTexture(whole)
         val cropped = clock.nanoseconds()
         val embedding = recognition?.let { embed(it, crop) }
         val embedded = clock.nanoseconds()
@@ -61,11 +65,19 @@ class Recognizer private constructor(
             milliseconds(start, segmented), milliseconds(segmented, cropped),
             if (embedding == null) null else milliseconds(cropped, embedded),
         )
-        return Enrolled(image, eye, crop, embedding, times)
+        return Enrolled(image, eye, crop, embedding, times, recognition)
     }
 
-    /** Compare two processed images; null without a recognition model. */
+    /**
+     * Compare two processed images; null without a recognition model.
+     *
+     * @throws ModelException if another model processed one of them
+     */
+    @Throws(ModelException::class)
     fun compare(first: Enrolled, second: Enrolled): Comparison? {
+        if (first.model !== recognition || second.model !== recognition) {
+            throw ModelException("The two images were not both processed with the chosen model; choose them again.")
+        }
         val card = recognition?.card ?: return null
         val (one, other) = listOf(first.embedding ?: return null, second.embedding ?: return null)
         val similarity = Similarity.of(one, other, card.phase).coerceIn(-1.0, 1.0)

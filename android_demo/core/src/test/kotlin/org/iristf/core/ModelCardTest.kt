@@ -73,6 +73,43 @@ class ModelCardTest {
     }
 
     @Test
+    fun `cards are accepted and refused as by Python`() {
+        val original = Json.parse(Fixtures.text("recognition_card.json")) as Map<*, *>
+        for (case in Fixtures.json("cards.json").children("cards")) {
+            val change = case.child("change")
+            val text = Json.write(change.names.fold(original) { card, name -> changed(card, name.split('.'), change.value(name)) })
+            if (if (case.has("android")) case.flag("android") else case.flag("accepted")) {
+                ModelCard.read(text, "small")
+            } else {
+                val error = assertThrows(ModelException::class.java, { ModelCard.read(text, "small") }, change.names.toString())
+                assertTrue(error.message!!.startsWith("small/model_card.json: ${case.text("field")}"), error.message)
+            }
+        }
+    }
+
+    /** A JSON object with another value at a path; null removes the field. */
+    private fun changed(json: Map<*, *>, path: List<String>, value: Any?): Map<String, Any?> {
+        val result = json.entries.associateTo(LinkedHashMap<String, Any?>()) { it.key as String to it.value }
+        val name = path.first()
+        when {
+            path.size > 1 -> result[name] = changed(result[name] as Map<*, *>, path.drop(1), value)
+            value == null -> result.remove(name)
+            else -> result[name] = value
+        }
+        return result
+    }
+
+    @Test
+    fun `a card names files in its own folder only`() {
+        for (name in listOf("../m.tflite", "/m.tflite", "a\\\\m.tflite", "..")) {
+            val error = assertThrows(ModelException::class.java, {
+                ModelCard.read(recognition.replace("\"m.tflite\"", "\"$name\""), "small")
+            }, name)
+            assertTrue("without folders" in error.message!!)
+        }
+    }
+
+    @Test
     fun `TFLite files are recognised by their identifier`() {
         assertTrue(ModelFiles.isTFLite("....TFL3".toByteArray()))
         assertFalse(ModelFiles.isTFLite("TFL3....".toByteArray()))

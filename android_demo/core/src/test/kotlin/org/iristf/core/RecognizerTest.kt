@@ -3,6 +3,7 @@ package org.iristf.core
 import org.junit.jupiter.api.Assertions.assertArrayEquals
 import org.junit.jupiter.api.Assertions.assertEquals
 import org.junit.jupiter.api.Assertions.assertNull
+import org.junit.jupiter.api.Assertions.assertSame
 import org.junit.jupiter.api.Assertions.assertThrows
 import org.junit.jupiter.api.Assertions.assertTrue
 import org.junit.jupiter.api.Test
@@ -122,6 +123,63 @@ class RecognizerTest {
     @Test
     fun `an image without an eye is rejected`() {
         assertThrows(ExtractionException::class.java) { open(Embedder()).enrol(GrayImage(100, 100)) }
+    }
+
+    @Test
+    fun `images that show nothing to compare are refused as by Python`() {
+        val fixtures = Fixtures.json("refused_images.json")
+        for (case in fixtures.children("sizes")) {
+            val (height, width) = listOf("height", "width").map(case::size)
+            if (!case.flag("refused")) CropChecks.checkShape(height, width)
+            else assertThrows(ExtractionException::class.java) { CropChecks.checkShape(height, width) }
+        }
+        for (case in fixtures.children("crops")) {
+            val tile = case.integers("tile", 0).map { it.toByte() }
+            val crop = GrayImage(16, 16, ByteArray(256) { tile[it % tile.size] })
+            if (case.isNull("refusal")) CropChecks.checkTexture(crop)
+            else {
+                val error = assertThrows(ExtractionException::class.java) { CropChecks.checkTexture(crop) }
+                assertEquals(case.text("refusal"), error.message)
+            }
+        }
+    }
+
+    @Test
+    fun `a finished strip is refused`() {
+        val strip = assertThrows(ExtractionException::class.java) { open(Embedder()).enrol(GrayImage(64, 512)) }
+        assertTrue("too wide for one eye" in strip.message!!)
+    }
+
+    /** Sees another image than the one that it is given, except for warm-up. */
+    private class Replay(private val engine: Engine, inputs: List<FloatArray>) : Engine by engine {
+        private val waiting = ArrayDeque(inputs)
+        override fun fill(input: FloatArray) = engine.fill(if (input.any { it > 0 }) waiting.removeFirst() else input)
+    }
+
+    @Test
+    fun `an eye without texture is refused before it is embedded`() {
+        val (finder, outliner) = GreyLevels.finder() to GreyLevels.outliner()
+        NetworkSegmenter(finder, outliner, GreyLevels.CHANNELS).segment(eye)
+        val embedder = Embedder(floatArrayOf(1f, 0f))
+        val recognizer = open(
+            embedder, finder = Replay(GreyLevels.finder(), finder.seen), outliner = Replay(GreyLevels.outliner(), outliner.seen),
+        )
+        val warmup = embedder.input
+        val flat = GrayImage(eye.height, eye.width, ByteArray(eye.pixels.size) { 100 })
+        val error = assertThrows(ExtractionException::class.java) { recognizer.enrol(flat) }
+        assertTrue("no texture" in error.message!!, error.message)
+        assertSame(warmup, embedder.input)
+    }
+
+    @Test
+    fun `embeddings of different models are not compared`() {
+        val (one, other) = List(2) { open(Embedder(floatArrayOf(1f, 0f))) }
+        val (first, second) = one.enrol(eye) to other.enrol(eye)
+        for (recognizer in listOf(one, other)) {
+            val error = assertThrows(ModelException::class.java) { recognizer.compare(first, second) }
+            assertTrue(error.message!!.endsWith("."))
+        }
+        assertThrows(ModelException::class.java) { open(null).compare(first, first) }
     }
 
     @Test
