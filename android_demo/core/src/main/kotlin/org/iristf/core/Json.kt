@@ -223,9 +223,9 @@ class JsonObject(private val values: Map<*, *>, private val path: String) {
     fun integer(name: String, least: Long): Long =
         (get(name) as? Long)?.takeIf { it >= least } ?: throw wrong(name, "an integer of at least $least")
 
-    /** A positive number of things that fit into memory. */
+    /** A number of pixels or entries; a few digits could ask for any amount of memory. */
     fun size(name: String): Int =
-        integer(name, 1).takeIf { it <= Int.MAX_VALUE }?.toInt() ?: throw wrong(name, "an integer of at most ${Int.MAX_VALUE}")
+        integer(name, 1).takeIf { it <= MOST }?.toInt() ?: throw wrong(name, "an integer of 1 to $MOST")
 
     fun number(name: String): Double =
         (get(name) as? Number)?.toDouble() ?: throw wrong(name, "a number")
@@ -269,6 +269,8 @@ class JsonObject(private val values: Map<*, *>, private val path: String) {
     }
 
     companion object {
+        const val MOST = 1 shl 16
+
         /** Parse a document whose root must be an object. */
         @Throws(JsonException::class)
         fun parse(text: String): JsonObject = JsonObject(

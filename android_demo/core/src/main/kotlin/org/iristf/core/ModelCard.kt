@@ -126,10 +126,10 @@ data class RecognitionCard(
         }
 
         private fun readThresholds(json: JsonObject): Map<String, Double> {
-            val thresholds = OPERATING_POINTS.associateWith(json::number)
-            for ((point, threshold) in thresholds) {
-                if (abs(threshold) > 1 + COSINE_TOLERANCE) throw json.wrong(point, "a cosine similarity")
+            for (point in OPERATING_POINTS + json.names) {
+                if (abs(json.number(point)) > 1 + COSINE_TOLERANCE) throw json.wrong(point, "a cosine similarity")
             }
+            val thresholds = OPERATING_POINTS.associateWith(json::number)
             if (thresholds.getValue("far_1e-3") < thresholds.getValue("far_1e-2")) {
                 throw json.wrong("far_1e-3", "at least as strict as far_1e-2, a more lenient point")
             }
@@ -252,6 +252,8 @@ private fun readFiles(json: JsonObject): Map<String, CardFile> {
 
 private fun readSize(json: JsonObject, name: String): Pair<Int, Int> {
     val size = json.integers(name, 1)
-    if (size.size != 2 || size.any { it > Int.MAX_VALUE }) throw json.wrong(name, "[height, width] in pixels")
+    if (size.size != 2 || size.any { it > JsonObject.MOST }) {
+        throw json.wrong(name, "[height, width] in pixels, of at most ${JsonObject.MOST}")
+    }
     return Pair(size[0].toInt(), size[1].toInt())
 }
