@@ -17,6 +17,7 @@ from iris_tf.preparation.extraction import CHUNK
 from iris_tf.preparation.journal import FOLDER
 from iris_tf.segmentation.segmenter import segmenter_by_name
 from iris_tf.support.errors import BenchmarkError
+from iris_tf.support.temporary_names import temporary_folder
 
 _SECONDS_BETWEEN_SAMPLES = 0.25
 _MIN_SAMPLES = 8
@@ -80,8 +81,8 @@ def measure_preparation(
     segmenter_by_name(segmenter, segmenter_model)
     rows = []
     for processes in sorted({1, joblib.effective_n_jobs(-1)}):
-        with tempfile.TemporaryDirectory() as folder:
-            arguments = (images, Path(folder) / "dataset", layout, segmenter, processes)
+        with temporary_folder() as folder:
+            arguments = (images, folder / "dataset", layout, segmenter, processes)
             samples, peaks = _watch([*map(str, arguments), str(segmenter_model or "")])
         rows.append({"processes": processes, **_figures(samples, peaks, images, total)})
     ratio = rows[-1]["images_per_s"] / rows[0]["images_per_s"]

@@ -18,6 +18,7 @@ from iris_tf.data.layouts import LAYOUTS
 from iris_tf.segmentation.segmenter import SEGMENTERS
 from iris_tf.support.errors import IrisTfError
 from iris_tf.support.files import FULL_DISK
+from iris_tf.support.temporary_names import temporary_files_together
 
 
 def one_of(
@@ -78,7 +79,7 @@ def report_errors(command: Callable[[], None]) -> None:
         if isinstance(stream, io.TextIOWrapper):  # not where a test or a notebook replaced it
             # On a terminal of another encoding, print escapes instead of failing.
             stream.reconfigure(errors="backslashreplace")
-    with _sigterm_as_interrupt() as terminated:
+    with _sigterm_as_interrupt() as terminated, temporary_files_together():
         try:
             _run(command)
         except KeyboardInterrupt:

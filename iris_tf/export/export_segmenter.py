@@ -1,6 +1,5 @@
 """Export of the segmentation network to a TFLite file with a card."""
 
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from iris_tf.segmentation.mask_channels import CHANNELS
 from iris_tf.segmentation.network_segmenter import FILE_NAME
 from iris_tf.support.errors import ExportError
 from iris_tf.support.files import atomic_path, sha256, write_json
+from iris_tf.support.temporary_names import temporary_folder
 from iris_tf.synthetic.segmentation_samples import sample_size
 from iris_tf.tflite.litert_model import LiteRTModel
 from iris_tf.tflite.operators import foreign_operators
@@ -63,9 +63,9 @@ def export_segmenter(
     """
     models = {MASKS: _probabilities(model), MASKS_OF_WHOLE: _probabilities(_finder(model))}
     path = out / PRECISIONS[precision].file_name(FILE_NAME)
-    with tempfile.TemporaryDirectory(prefix="iris_tf_export_") as saved, atomic_path(path) as file:
-        save_signatures(models, saved)
-        file.write_bytes(convert(saved, precision, path, models))
+    with temporary_folder() as saved, atomic_path(path) as file:
+        save_signatures(models, str(saved))
+        file.write_bytes(convert(str(saved), precision, path, models))
         if operators := foreign_operators(file):
             raise foreign_operators_error(path, operators)
         for signature, expected in models.items():

@@ -1,7 +1,6 @@
 """Export of embedding models to TFLite; files only appear after their parity check."""
 
 import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from iris_tf.imaging.images import with_channel_axis
 from iris_tf.networks.embed_rois import is_embedding_model
 from iris_tf.support.errors import ExportError, ModelError
 from iris_tf.support.files import atomic_path, sha256
+from iris_tf.support.temporary_names import temporary_folder
 from iris_tf.tflite.operators import foreign_operators
 from iris_tf.tflite.signatures import EMBEDDING
 from iris_tf.tflite.tflite_embedder import TFLiteEmbedder
@@ -115,12 +115,12 @@ def export_model(
     model = _in_float32(model)
     expected = _keras_embeddings(model, parity_rois)
     files = []
-    with tempfile.TemporaryDirectory(prefix="iris_tf_export_") as saved_model:
-        save_signatures({EMBEDDING: model}, saved_model)
+    with temporary_folder() as saved_model:
+        save_signatures({EMBEDDING: model}, str(saved_model))
         for precision in (PRECISIONS[name] for name in precisions):
             path = Path(out_dir) / precision.file_name(name)
             with atomic_path(path) as temporary:
-                temporary.write_bytes(convert(saved_model, precision.name, path))
+                temporary.write_bytes(convert(str(saved_model), precision.name, path))
                 least = precision.min_cosine if min_cosine is None else min_cosine
                 cosine = _checked_parity(temporary, path, parity_rois, expected, least)
             size = path.stat().st_size

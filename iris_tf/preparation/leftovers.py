@@ -6,8 +6,10 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from iris_tf.preparation.overlay import overlay_path
+from iris_tf.support.temporary_names import sweep
 
-# See `iris_tf.support.files.atomic_path`: a dot, the name or its beginning, eight digits.
+# Temporary names of version 0.1, which do not tell their owner: a dot, the name or its beginning,
+# eight digits.
 _TEMPORARY = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{8}(\..*)?")
 
 
@@ -38,6 +40,7 @@ def remove_leftovers(
     for outdated in own - kept:
         (out / outdated).unlink(missing_ok=True)
     for folder, beginnings in names.items():
+        sweep(out / folder)
         for hidden in (out / folder).glob(".*"):
             found = _TEMPORARY.fullmatch(hidden.name)
             if found and any(name.startswith(found["name"]) for name in beginnings):

@@ -6,13 +6,13 @@ import hashlib
 import json
 import os
 import shutil
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from iris_tf.support.errors import InUseError
 from iris_tf.support.folder_lock import locked_folder
+from iris_tf.support.temporary_names import OLD, owner_mark, sweep_once
 
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 """`errno` values for a full disk and for an exhausted quota."""
@@ -26,7 +26,8 @@ def atomic_path(path: str | os.PathLike, private: bool = False) -> Iterator[Path
     """Yield a temporary path in the folder of `path`, and rename it to `path` on success.
 
     The temporary name keeps the suffix, from which Keras and NumPy derive the file format. If
-    the block raises, `path` is left unchanged and the temporary file is removed.
+    the block raises, `path` is left unchanged and the temporary file is removed; that of a
+    killed process is removed by the next one that writes into the folder.
 
     Parameters
     ----------
@@ -54,10 +55,11 @@ def atomic_path(path: str | os.PathLike, private: bool = False) -> Iterator[Path
         suffix = path.suffix
     # `path` may have the longest name that the file system allows, so its name is shortened.
     name = path.name.encode()[:_MAX_NAME_BYTES].decode(errors="ignore")
-    temporary = path.with_name(f".{name}.{uuid.uuid4().hex[:8]}{suffix}")
+    temporary = path.with_name(f".{name}.{owner_mark()}{suffix}")
     try:
         with _errors_named(path, temporary):
             path.parent.mkdir(parents=True, exist_ok=True)
+            sweep_once(path.parent)
             if private:
                 # Created with its permissions before it has any content.
                 os.close(os.open(temporary, os.O_CREAT | os.O_EXCL, _OWNER_ONLY))
@@ -104,10 +106,11 @@ def replace_folder(path: str | os.PathLike) -> Iterator[Path]:
         Errors of the file system name `path`, not the temporary folder.
     """
     path = Path(path).resolve()
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    temporary = path.with_name(f".{path.name}.{owner_mark()}")
     try:
         with _errors_named(path, temporary):
             temporary.mkdir(parents=True)
+            sweep_once(path.parent)
             yield temporary
             _flush(temporary)
             if path.exists():
@@ -121,7 +124,7 @@ def replace_folder(path: str | os.PathLike) -> Iterator[Path]:
 def _exchange(path: Path, new: Path) -> None:
     # A folder cannot be renamed over one that is not empty. `path` is missing only between the
     # two renames.
-    old = path.with_name(f"{new.name}.old")
+    old = path.with_name(new.name + OLD)
     path.rename(old)
     try:
         new.rename(path)
