@@ -1,12 +1,19 @@
 """The `iris-tf` command line: each command parses, calls one function, prints."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from iris_tf.cli.benchmark_commands import benchmark
-from iris_tf.cli.console import LayoutName, echo, load_tensorflow, one_of, report_errors
+from iris_tf.cli.console import (
+    LayoutName,
+    echo,
+    listed,
+    load_tensorflow,
+    one_of,
+    report_errors,
+)
 from iris_tf.cli.recognition_commands import add_verbs
 from iris_tf.config.names import (
     ALL_SPLITS,
@@ -27,6 +34,9 @@ from iris_tf.config.precision import DEFAULT_PRECISIONS, PRECISIONS
 from iris_tf.data.layouts import AUTO
 from iris_tf.segmentation.segmenter import SEGMENTERS
 from iris_tf.support.version import __version__
+
+if TYPE_CHECKING:
+    from iris_tf.preparation.prepare_dataset import PreparedDataset
 
 app = typer.Typer(
     name="iris-tf",
@@ -138,6 +148,14 @@ def prepare(
         ),
     ] = SPLIT_BY[0],
     seed: Annotated[int, typer.Option(help="Seed of the 70:15:15 split.")] = 0,
+    split: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="CSV table of a split of your own: a column split (train, val or test) and a "
+            "column identity, subject or image. Without it, the split is drawn.",
+        ),
+    ] = None,
     jobs: Annotated[int, typer.Option(help="Processes; -1: one per core.")] = -1,
     scheduler: Scheduler = None,
 ) -> None:
@@ -159,15 +177,20 @@ def prepare(
         split_by,
         seed,
         jobs,
+        split=split,
         channels=int(channels),
         segmenter_model=segmenter_model,
         min_quality=parse_limits(min_quality),
         scheduler=scheduler,
     )
+    _print_prepared(dataset)
+
+
+def _print_prepared(dataset: "PreparedDataset") -> None:
     counts = dataset.counts
     echo(
         f"{dataset.layout}: {counts['prepared']} of {counts['images']} images cropped, "
-        f"{counts['identities']} identities of {counts['persons']} subjects, in {out}"
+        f"{counts['identities']} identities of {counts['persons']} subjects, in {dataset.folder}"
     )
     if counts["identities_with_one_image"]:
         echo(
@@ -181,7 +204,15 @@ def prepare(
     if counts["outside_layout"]["images"]:
         examples = ", ".join(counts["outside_layout"]["examples"][:3])
         echo(f"  not in the layout: {counts['outside_layout']['images']} ({examples})")
-    echo(f"  to look through: {out / 'contact_sheet.html'}")
+    if not_read := counts.get("not_read"):
+        kinds = ", ".join(f"{count} {kind}" for kind, count in not_read.items())
+        echo(f"  files of kinds that are not read: {kinds}")
+    if (lost := counts.get("without_images")) and lost["identities"]:
+        names = listed(lost["examples"], lost["identities"])
+        echo(f"  identities without a usable image: {lost['identities']} ({names})")
+    for hint in counts.get("hints", ()):
+        echo(f"  note: {hint}")
+    echo(f"  to look through: {dataset.folder / 'contact_sheet.html'}")
 
 
 @app.command()

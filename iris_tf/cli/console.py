@@ -8,7 +8,7 @@ import sys
 import threading
 import traceback
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import FrameType
 from typing import Annotated, Any
 
@@ -56,6 +56,8 @@ INTERRUPTED = 130
 
 TERMINATED = 143
 """Exit status after SIGTERM, which ends a command as Ctrl-C does: unfinished files are removed."""
+
+_MOST_LISTED = 5  # names
 
 # Click and Python use status 1 for other reasons, so a decision is signalled by another one.
 _NOT_ACCEPTED = 101
@@ -153,6 +155,22 @@ def echo(text: str, err: bool = False) -> None:
     File names and model cards may come from others, and could contain terminal escape sequences.
     """
     typer.echo("".join(map(_shown, text)), err=err)
+
+
+def listed(names: Sequence[str], total: int | None = None) -> str:
+    """The first names of a list, and how many more there are.
+
+    Parameters
+    ----------
+    names : sequence of str
+        At least one.
+    total : int, optional
+        Number of all names if `names` are examples.
+    """
+    total = len(names) if total is None else total
+    shown = names[:_MOST_LISTED]
+    more = f" and {total - len(shown)} more" if total > len(shown) else ""
+    return ", ".join(shown) + more
 
 
 def _shown(character: str) -> str:

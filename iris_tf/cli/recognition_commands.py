@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from iris_tf.cli.console import LayoutName, decision, echo, one_of
+from iris_tf.cli.console import LayoutName, decision, echo, listed, one_of
 from iris_tf.config.names import (
     FALSE_MATCH_RATES,
     IDENTIFICATION_POINT,
@@ -245,7 +245,11 @@ def _print_failed(found: "EmbeddedFolder") -> None:
         ]
     )
     if found.outside:
-        echo(f"  not in the layout {found.layout}: {found.outside}")
+        number = len(found.outside)
+        echo(f"  not in the layout {found.layout}: {number} ({listed(found.outside)})")
+    if found.missing:
+        number = len(found.missing)
+        echo(f"  not enrolled for lack of a usable image: {number} ({listed(found.missing)})")
 
 
 def _print_failures(failures: Sequence[tuple]) -> None:

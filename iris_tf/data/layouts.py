@@ -21,20 +21,18 @@ and the ``*_mask.png`` files of synthetic eyes are skipped.
 IITD's labels are used as published, although its eyes 008_L and 042_L are known to be the same.
 """
 
-import os
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
+from iris_tf.data.image_listing import FolderListing, list_folder
 from iris_tf.data.manifest import ManifestRow
-from iris_tf.imaging.images import SUFFIXES
 from iris_tf.support.errors import DatasetError
 
 AUTO = "auto"
 MIN_MATCH = 0.8  # share of the images that must fit; a few strays do not decide the layout
 
-_MASK = "_mask.png"
 _IMAGE = r"\.(?:jpe?g|png|bmp|tiff?|pgm)"
 _EYES = {"l": "L", "left": "L", "r": "R", "right": "R", "01": "L", "02": "R"}
 
@@ -138,6 +136,9 @@ _FOLDER = _Layout(
 _GENERAL = (_EYE_FOLDERS, _EYE_SUFFIXES, _EYE_NAMES, _FOLDER)
 _BY_NAME = {layout.name: layout for layout in (*_SPECIFIC, *_GENERAL)}
 LAYOUTS = (AUTO, *_BY_NAME)
+ONE_EYE_PER_FOLDER = _FOLDER.name
+"""Layout in which all images of a folder are of one identity."""
+
 PUBLISHED = tuple(layout.name for layout in _SPECIFIC)
 """Layouts of published datasets, whose folders are known to be subjects."""
 
@@ -154,11 +155,23 @@ class LayoutScan:
         One row per image, sorted by path.
     unmatched : list of str
         Images that do not fit the layout, which are left out, sorted.
+    unread : list of str
+        Files of kinds that are not read and that may be images, sorted.
+    without_images : list of str
+        Identities of which there is no image that is read, and folders without any; sorted.
     """
 
     name: str
     rows: list[ManifestRow]
     unmatched: list[str]
+    unread: list[str] = field(default_factory=list)
+    without_images: list[str] = field(default_factory=list)
+
+
+def dataset_name(layout: str, images: Path) -> str:
+    """Name of a dataset: that of its layout if published, else of its image folder."""
+    folder = images.resolve().name
+    return layout if layout in PUBLISHED or not (folder and _fits_a_table(folder)) else folder
 
 
 def parse_image(image: str, layout: str) -> ManifestRow | None:
@@ -203,7 +216,8 @@ def read_layout(images: str | Path, layout: str = AUTO) -> LayoutScan:
     if layout not in LAYOUTS:
         raise DatasetError(f"layout {layout!r} is unknown; choose one of {', '.join(LAYOUTS)}.")
     folder = Path(images)
-    found = _list_images(folder)
+    listing = list_folder(folder)
+    found = listing.images
     candidates = _SPECIFIC if layout == AUTO else (_BY_NAME[layout],)
     scan = _fit_here(folder, found, candidates)
     if scan is None and layout == AUTO:
@@ -213,7 +227,26 @@ def read_layout(images: str | Path, layout: str = AUTO) -> LayoutScan:
         candidates = (*candidates, *_GENERAL)
     if scan is None:
         raise DatasetError(_mismatch(folder, found, candidates))
-    return scan
+    return replace(
+        scan,
+        unread=listing.unread,
+        without_images=_without_images(_BY_NAME[scan.name], scan.rows, listing),
+    )
+
+
+def _without_images(
+    layout: _Layout, rows: Sequence[ManifestRow], listing: FolderListing
+) -> list[str]:
+    """Identities with nothing but files that are not read, and folders without images."""
+    missing = set()
+    for path in (*listing.unread, *(f"{folder}/0" for folder in listing.without_images)):
+        image = PurePosixPath(path).with_suffix(".png").as_posix()
+        row = layout.parse(image) or (_FOLDER.parse(image) if layout in _GENERAL else None)
+        if row is not None:
+            missing.add(row.identity)
+        elif path not in listing.unread:
+            missing.add(path.rpartition("/")[0])
+    return sorted(missing - {row.identity for row in rows} - {row.subject for row in rows})
 
 
 def _fit_here(folder: Path, found: list[str], candidates: tuple[_Layout, ...]) -> LayoutScan | None:
@@ -284,51 +317,6 @@ def _mismatch(folder: Path, found: list[str], candidates: tuple[_Layout, ...]) -
     )
 
 
-def _list_images(folder: Path) -> list[str]:
-    """Paths of all images, relative to `folder`, with ``/``, sorted."""
-    if not folder.exists():
-        raise DatasetError(f"{folder}: there is no such folder; give the folder of eye images.")
-    if not folder.is_dir():
-        raise DatasetError(f"{folder}: this is a file; give the folder of eye images.")
-    found = sorted(_walk(folder))
-    if not found:
-        raise DatasetError(
-            f"{folder}: there is no image in this folder; "
-            f"files ending in {', '.join(SUFFIXES)} are looked for in it and its subfolders."
-        )
-    return found
-
-
-def _walk(folder: Path) -> Iterator[str]:
-    # Subsets are often made of links to subjects' folders, so links are followed: each folder
-    # once, and only out of the tree, because folders that link to each other have no end.
-    root, linked = folder.resolve(), set[Path]()
-
-    def is_new(path: str) -> bool:
-        if not os.path.islink(path):
-            return True
-        target = Path(path).resolve()
-        if target in linked or target.is_relative_to(root) or root.is_relative_to(target):
-            return False
-        linked.add(target)
-        return True
-
-    for current, folders, files in os.walk(folder, followlinks=True, onerror=_raise_unlistable):
-        folders[:] = [
-            name
-            for name in sorted(folders)
-            if not name.startswith(".") and is_new(os.path.join(current, name))
-        ]
-        stems = {os.path.splitext(name)[0] for name in files}
-        for name in files:
-            suffix = os.path.splitext(name)[1]
-            if name.startswith(".") or suffix.lower() not in SUFFIXES:
-                continue
-            if name.endswith(_MASK) and name.removesuffix(_MASK) in stems:
-                continue
-            yield PurePosixPath(os.path.relpath(os.path.join(current, name), folder)).as_posix()
-
-
 def _fits_a_table(name: str) -> bool:
     """Whether a name can be written to a manifest: valid UTF-8 on one line."""
     try:
@@ -336,9 +324,3 @@ def _fits_a_table(name: str) -> bool:
     except UnicodeEncodeError:
         return False
     return "\n" not in name and "\r" not in name
-
-
-def _raise_unlistable(error: OSError) -> None:
-    raise DatasetError(
-        f"{error.filename}: the folder cannot be listed ({error.strerror}); check its permissions."
-    )

@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import io
 import json
+import posixpath
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,8 +89,9 @@ def read_manifest(path: str | Path) -> list[ManifestRow]:
     Raises
     ------
     DatasetError
-        If the file is missing, is not a CSV table, lacks a column, or has a line that cannot be
-        parsed.
+        If the file is missing, is not a CSV table, lacks a column, has a line that cannot be
+        parsed, or lists an image or a crop twice: its comparison with itself would count as a
+        perfect genuine one.
     """
     path = Path(path)
     if not path.is_file():
@@ -107,7 +109,14 @@ def read_manifest(path: str | Path) -> list[ManifestRow]:
                     f"{path}: no column {', '.join(missing)}; "
                     "a manifest is written by `iris-tf prepare`."
                 )
-            return [_parse(record, f"{path}, line {reader.line_num}") for record in reader]
+            rows: list[ManifestRow] = []
+            lines: dict[tuple[str, ...], int] = {}
+            for record in reader:
+                place = f"{path}, line {reader.line_num}"
+                row = _parse(record, place)
+                _check_new(row, lines, place, reader.line_num)
+                rows.append(row)
+            return rows
         except (UnicodeDecodeError, csv.Error):
             raise DatasetError(
                 f"{path}: this is not a CSV table; a manifest is written by `iris-tf prepare`."
@@ -128,6 +137,16 @@ def _parse(record: Mapping[str, str | None], place: str) -> ManifestRow:
     except ValueError as error:
         raise DatasetError(f"{place}: {error}; run `iris-tf prepare` again.") from None
     return ManifestRow(**values, iris=iris)
+
+
+def _check_new(row: ManifestRow, lines: dict[tuple[str, ...], int], place: str, line: int) -> None:
+    image, roi = posixpath.normpath(row.image), posixpath.normpath(row.roi)
+    for key, name in (((row.dataset, image), row.image), ((roi,), row.roi)):
+        if name and lines.setdefault(key, line) != line:
+            raise DatasetError(
+                f"{place}: {name} is listed in line {lines[key]} already, and would be compared "
+                "with itself; remove either line."
+            )
 
 
 def read_settings(path: str | Path) -> dict[str, Any]:

@@ -64,6 +64,47 @@ def split_rows(
     ]
 
 
+def check_splits(rows: Iterable[ManifestRow], source: str, by: str = "identity") -> None:
+    """Refuse splits that separate images of one eye, or the eyes of one subject.
+
+    Figures for eyes that a model was trained on say nothing about others.
+
+    Parameters
+    ----------
+    rows : iterable of ManifestRow
+        Those without a split are ignored.
+    source : str
+        File that the splits come from, for the message.
+    by : {"subject", "identity"}
+        What may not be separated.
+
+    Raises
+    ------
+    DatasetError
+        Names the first identity or subject.
+    """
+    first: dict[tuple[str, str], ManifestRow] = {}
+    for row in filter(lambda row: row.split, rows):
+        other = first.setdefault((row.dataset, row.identity), row)
+        if other.split != row.split:
+            raise DatasetError(
+                f"{source}: the eye {row.identity} is on both sides of the split "
+                f"({other.image} in {other.split}, {row.image} in {row.split}), so that a model "
+                "would be tested on eyes it was trained on; put all images of an identity into "
+                "one split."
+            )
+        if by != "subject":
+            continue
+        other = first.setdefault((row.dataset, f"subject {row.subject}"), row)
+        if other.split != row.split:
+            raise DatasetError(
+                f"{source}: the subject {row.subject} is on both sides of the split "
+                f"({other.identity} in {other.split}, {row.identity} in {row.split}), and the eyes "
+                "of one subject resemble each other; put both into one split, or allow this by "
+                "`--split-by identity`."
+            )
+
+
 def _sizes(groups: int) -> tuple[int, int]:
     """Number of groups for training and for validation; the rest is for test."""
     held_out = max(2, (3 * groups + 9) // 10)

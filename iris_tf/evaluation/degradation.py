@@ -151,9 +151,11 @@ def degrade_dataset(manifest: str | Path, name: str, out: str | Path, jobs: int 
     if not done:
         raise DatasetError(f"{manifest}: no image gave a crop with {name}; check its images.")
     write_manifest(out / "manifest.csv", done)
-    counts = {"failures": write_failures(out / "failures.csv", failures)}
-    settings = settings | {"degradation": name}
-    write_json(out / "dataset.json", {"complete": True, "counts": counts, "settings": settings})
+    everyone = [*rows, *(row for row, _ in prepared.failed or ())]
+    split_of = {row.image: row.split for row in everyone}
+    counts = {"failures": write_failures(out / "failures.csv", failures, split_of)}
+    description = {"settings": settings | {"degradation": name}, "name": rows[0].dataset}
+    write_json(out / "dataset.json", {"complete": True, "counts": counts, **description})
     return out / "manifest.csv"
 
 

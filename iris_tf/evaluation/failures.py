@@ -32,7 +32,7 @@ class FailedImage(NamedTuple):
     reason: str
 
 
-def read_failures(table: Path, layout: str) -> list[FailedImage]:
+def read_failures(table: Path, layout: str, dataset: str = "") -> list[FailedImage]:
     """Read the images without a crop of a prepared dataset, except copies of others.
 
     Parameters
@@ -41,6 +41,8 @@ def read_failures(table: Path, layout: str) -> list[FailedImage]:
         Its ``failures.csv``.
     layout : str
         Its layout, by which subject and eye are read from the image's name.
+    dataset : str, optional
+        Its name, if that is not the layout's.
 
     Raises
     ------
@@ -53,6 +55,9 @@ def read_failures(table: Path, layout: str) -> list[FailedImage]:
             for record in csv.DictReader(file):
                 row = parse_image(record["image"], layout)
                 if row is not None and record["reason"] != FailureReason.DUPLICATE:
+                    row = replace(
+                        row, dataset=dataset or row.dataset, split=record.get("split") or ""
+                    )
                     failed.append(FailedImage(row, record["reason"]))
     except (KeyError, TypeError, UnicodeDecodeError, csv.Error):
         raise EvaluationError(
@@ -85,11 +90,19 @@ def failures_of_split(
     if split == "all":
         return list(failed)
     by = settings["split_by"]
-    splits = {_unit(row, by): row.split for row in rows}
+    # Failures say their split where it was not drawn.
+    splits = {_unit(row, by): row.split for row, _ in failed if row.split}
+    splits |= {_unit(row, by): row.split for row in rows}
     if any(_unit(row, by) not in splits for row, _ in failed):
-        # Units of which nothing is left are where the split of all images puts them.
-        every = split_rows([*(row for row, _ in failed), *rows], by, settings["seed"])
-        splits = {_unit(row, by): row.split for row in every} | splits
+        # Units of which nothing is left are where the split of all images puts them. It is drawn
+        # by the name of the layout.
+        everyone = [*(row for row, _ in failed), *rows]
+        drawn = split_rows(
+            [replace(row, dataset=settings["layout"]) for row in everyone], by, settings["seed"]
+        )
+        splits = {
+            _unit(row, by): found.split for row, found in zip(everyone, drawn, strict=True)
+        } | splits
     return [
         FailedImage(replace(row, split=split), reason)
         for row, reason in failed

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from iris_tf.config.names import ALL_SPLITS, SPLITS
 from iris_tf.data.manifest import ManifestRow, read_manifest, read_settings
+from iris_tf.data.splits import check_splits
 from iris_tf.evaluation.failures import FailedImage, failures_of_split, read_failures
 from iris_tf.support.errors import DatasetError, EvaluationError
 
@@ -55,10 +56,11 @@ class PreparedSet:
         rows, settings, failures, failed = read_manifest(manifest), None, {}, None
         if description.is_file():
             settings = read_settings(description)
-            counts = json.loads(description.read_text(encoding="utf-8")).get("counts", {})
-            failures = counts.get("failures", {})
+            described = json.loads(description.read_text(encoding="utf-8"))
+            failures = described.get("counts", {}).get("failures", {})
             if table.is_file():
-                failed = read_failures(table, settings["layout"])
+                dataset = described.get("name", settings["layout"])
+                failed = read_failures(table, settings["layout"], dataset)
         return cls(manifest, rows, settings, failures, failed, name)
 
     def of_split(self, split: str) -> list[ManifestRow]:
@@ -71,13 +73,16 @@ class PreparedSet:
         Raises
         ------
         DatasetError
-            If the split is unknown or empty, or an image has no crop.
+            If the split is unknown or empty, an image has no crop, or an eye is on both sides of
+            the split.
         """
         if split not in (*SPLITS, ALL_SPLITS):
             raise DatasetError(f"split {split!r} is unknown; choose train, val, test or all.")
         rows = [row for row in self.rows if split in (ALL_SPLITS, row.split)]
         if not rows:
             raise DatasetError(f"{self.manifest}: no row belongs to the split {split}.")
+        if split != ALL_SPLITS:
+            check_splits(self.rows, str(self.manifest))
         for row in rows:
             if not row.roi:
                 raise DatasetError(

@@ -9,6 +9,9 @@ from iris_tf.preparation.journal import FOLDER
 from iris_tf.support.errors import DatasetError
 from iris_tf.support.files import is_there, is_unused
 
+SPLIT_TABLE = "split_table"
+"""Setting of a dataset whose splits come from a table: the SHA-256 of that file."""
+
 
 def read_description(out: Path, settings: dict[str, Any]) -> dict[str, Any]:
     """Read ``dataset.json`` of an earlier run with the same settings.
@@ -53,8 +56,8 @@ def read_description(out: Path, settings: dict[str, Any]) -> dict[str, Any]:
         earlier = description["settings"] = canonical_settings(description["settings"])
         differing = [
             name
-            for name in settings
-            if name != "min_quality" and earlier.get(name) != settings[name]
+            for name in dict.fromkeys((*settings, SPLIT_TABLE))
+            if name != "min_quality" and earlier.get(name) != settings.get(name)
         ]
     except (ValueError, KeyError, TypeError, AttributeError):
         raise DatasetError(
@@ -68,7 +71,9 @@ def read_description(out: Path, settings: dict[str, Any]) -> dict[str, Any]:
             f"{settings['segmenter_version']}; choose another folder, or delete this one."
         )
     if differing:
-        changes = "; ".join(f"{n} {earlier.get(n)!r} instead of {settings[n]!r}" for n in differing)
+        changes = "; ".join(
+            f"{n} {earlier.get(n)!r} instead of {settings.get(n)!r}" for n in differing
+        )
         raise DatasetError(
             f"{out}: this folder holds a dataset of other settings ({changes}); "
             "choose another folder, or delete this one."

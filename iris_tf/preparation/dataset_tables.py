@@ -3,21 +3,46 @@
 import collections
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from iris_tf.config.names import SPLITS
+from iris_tf.data.image_listing import count_kinds, suffix_of
 from iris_tf.data.layouts import LayoutScan
 from iris_tf.data.manifest import ManifestRow
 from iris_tf.preparation.journal import Outcome
+from iris_tf.support.errors import FailureReason
 from iris_tf.support.files import write_text
 
-_MAX_EXAMPLES = 10  # of images outside the layout
+_MAX_EXAMPLES = 10
 
 
-def write_failures(path: Path, outcomes: Sequence[Outcome]) -> dict[str, int]:
-    """Write the failures among the outcomes as CSV (image, reason, detail).
+def not_read(unread: Sequence[str]) -> list[Outcome]:
+    """Entries of ``failures.csv`` for files of kinds that are not read; they do not count as
+    failures to extract.
+    """
+    detail = "Files ending in {} are not read; convert them to PNG."
+    return [
+        Outcome(
+            file,
+            stamp="",
+            reason=str(FailureReason.NOT_READ),
+            detail=detail.format(suffix)
+            if (suffix := suffix_of(file))
+            else "Files without a suffix are not read.",
+        )
+        for file in unread
+    ]
+
+
+def write_failures(
+    path: Path,
+    outcomes: Sequence[Outcome],
+    split_of: Mapping[str, str],
+    others: Sequence[Outcome] = (),
+) -> dict[str, int]:
+    """Write the failures among the outcomes as CSV (image, reason, detail, split).
 
     Parameters
     ----------
@@ -25,6 +50,10 @@ def write_failures(path: Path, outcomes: Sequence[Outcome]) -> dict[str, int]:
         Of ``failures.csv``.
     outcomes : sequence of Outcome
         Of all images.
+    split_of : mapping of str to str
+        Split by image.
+    others : sequence of Outcome, optional
+        Entries to append without counting them.
 
     Returns
     -------
@@ -34,8 +63,11 @@ def write_failures(path: Path, outcomes: Sequence[Outcome]) -> dict[str, int]:
     failed = [outcome for outcome in outcomes if outcome.reason]
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(("image", "reason", "detail"))
-    writer.writerows((outcome.image, outcome.reason, outcome.detail) for outcome in failed)
+    writer.writerow(("image", "reason", "detail", "split"))
+    writer.writerows(
+        (outcome.image, outcome.reason, outcome.detail, split_of.get(outcome.image, ""))
+        for outcome in (*failed, *others)
+    )
     write_text(path, buffer.getvalue())
     return dict(sorted(collections.Counter(outcome.reason for outcome in failed).items()))
 
@@ -58,11 +90,14 @@ def count_dataset(
     -------
     dict
         Numbers of images found, prepared and failed; subjects (``persons``), identities and
-        splits of the prepared images; notes; images outside the layout, with examples.
+        splits of the prepared images; notes; images outside the layout, with examples. Only where
+        there are some: identities without a usable image, with examples (``without_images``), and
+        the number of files that are not read by suffix (``not_read``).
     """
     images_of = collections.Counter(row.identity for row in prepared)
+    lost = sorted({row.identity for row in scan.rows} - images_of.keys()) + scan.without_images
     notes = collections.Counter(row.note for row in prepared if row.note)
-    return {
+    counts: dict[str, Any] = {
         "images": len(scan.rows),
         "prepared": len(prepared),
         "failed": sum(failures.values()),
@@ -77,6 +112,11 @@ def count_dataset(
             "examples": scan.unmatched[:_MAX_EXAMPLES],
         },
     }
+    if lost:
+        counts["without_images"] = {"identities": len(lost), "examples": lost[:_MAX_EXAMPLES]}
+    if scan.unread:
+        counts["not_read"] = count_kinds(scan.unread)
+    return counts
 
 
 def _count_split(prepared: Sequence[ManifestRow], split: str) -> dict[str, int]:

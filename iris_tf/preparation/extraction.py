@@ -1,5 +1,6 @@
 """Reads, segments and crops all images of a dataset in worker processes."""
 
+import hashlib
 import math
 import threading
 from collections.abc import Iterator, Sequence
@@ -160,7 +161,9 @@ def _process_image(task: Task, how: Extraction, steps: CropSteps) -> Outcome:
         image = steps.read(path)
         eye = steps.locate(image.pixels)
         roi = steps.crop(image.pixels, eye)
-        outcome = replace(bare, sha256=sha256(path), note=image.note)
+        outcome = replace(
+            bare, sha256=sha256(path), note=image.note, pixels=_pixel_hash(image.pixels)
+        )
         if eye is not None:
             outcome = _with_iris(outcome, image.pixels, eye)
     except ExtractionError as error:
@@ -181,6 +184,10 @@ def _process_image(task: Task, how: Extraction, steps: CropSteps) -> Outcome:
     except (cv2.error, ValueError) as error:  # not an image
         return _internal(replace(bare, overlay=True), error)
     return outcome
+
+
+def _pixel_hash(pixels: np.ndarray) -> str:
+    return hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()
 
 
 def _with_iris(outcome: Outcome, pixels: np.ndarray, eye: SegmentedEye) -> Outcome:

@@ -42,6 +42,8 @@ class Outcome:
         Quality figures; None after a failure or without a segmenter.
     overlay : bool
         Whether there is a thumbnail, which requires a readable image.
+    pixels : str
+        SHA-256 of the decoded pixels; ``""`` after a failure and in journals of version 0.1.
     """
 
     image: str
@@ -56,6 +58,7 @@ class Outcome:
     confidence: float = 0.0
     quality: IrisQuality | None = None
     overlay: bool = False
+    pixels: str = ""
 
 
 class Journal:

@@ -19,31 +19,32 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from iris_tf.config.checks import segmenter_problem
 from iris_tf.config.names import (
-    CHANNELS,
     DEFAULT_SEGMENTER,
     NO_SEGMENTER,
-    ROI_MODES,
     SPLIT_BY_ALIASES,
     SPLITS,
 )
+from iris_tf.data.image_listing import count_kinds
 from iris_tf.data.iris_record import IrisRecord
-from iris_tf.data.layouts import AUTO, LayoutScan, read_layout
+from iris_tf.data.layouts import AUTO, LayoutScan, dataset_name, read_layout
 from iris_tf.data.manifest import ManifestRow, read_manifest, write_manifest
+from iris_tf.data.split_file import split_by_table
 from iris_tf.data.splits import split_rows
 from iris_tf.preparation import contact_sheet
-from iris_tf.preparation.dataset_description import is_complete, read_description
-from iris_tf.preparation.dataset_tables import count_dataset, write_failures
+from iris_tf.preparation.choices import check_apart, check_choices, segmenter_version
+from iris_tf.preparation.dataset_description import SPLIT_TABLE, is_complete, read_description
+from iris_tf.preparation.dataset_hints import dataset_hints
+from iris_tf.preparation.dataset_tables import count_dataset, not_read, write_failures
+from iris_tf.preparation.duplicates import mark_duplicates
 from iris_tf.preparation.extraction import Extraction, Task, extract_all
 from iris_tf.preparation.file_stamps import file_stamp, is_unchanged
 from iris_tf.preparation.journal import Journal, Outcome
 from iris_tf.preparation.leftovers import remove_leftovers
 from iris_tf.preparation.overlay import overlay_path
-from iris_tf.preparation.quality_rules import check_limits, rejection
-from iris_tf.segmentation.segmenter import segmenter_by_name
-from iris_tf.support.errors import DatasetError, FailureReason
-from iris_tf.support.files import is_there, sole_user, write_json
+from iris_tf.preparation.quality_rules import rejection
+from iris_tf.support.errors import DatasetError
+from iris_tf.support.files import is_there, sha256, sole_user, write_json
 from iris_tf.support.parallel import check_jobs
 from iris_tf.support.progress import StageProgress
 from iris_tf.synthetic.ground_truth import SYNTHESIS_FILE
@@ -90,6 +91,7 @@ def prepare(
     seed: int = 0,
     jobs: int = -1,
     *,
+    split: str | Path | None = None,
     channels: int = 1,
     segmenter_model: str | Path | None = None,
     min_quality: Mapping[str, float] | None = None,
@@ -98,9 +100,10 @@ def prepare(
     """Crop a folder of images and split them into train, val and test.
 
     An image that yields no crop is counted with its reason and never stops the run. Of
-    byte-identical images the first (by path) is kept, because a copy compared with itself would
-    be a perfect genuine score. Splits are drawn over all subjects (or identities) of the folder
-    before any image fails, so the splits of a folder do not depend on segmenter or ROI mode.
+    images with the same bytes or the same pixels the first (by path) is kept, because a copy
+    compared with itself would be a perfect genuine score. Splits are drawn over all subjects (or
+    identities) of the folder before any image fails, so the splits of a folder do not depend on
+    segmenter or ROI mode.
 
     A repeated call resumes an interrupted run; the manifest is byte for byte that of an
     uninterrupted one, for any `jobs`. A complete run returns at once while the image files are
@@ -127,6 +130,8 @@ def prepare(
         Of the split.
     jobs : int
         Processes, at least 1; -1 for one per core.
+    split : str or Path, optional
+        Table of splits, instead of drawing them; see `iris_tf.data.split_file.split_by_table`.
     channels : {1, 3}
         1 for grey crops, to which colour images are converted; 3 for colour, in which a grey
         image gets three equal channels. Conversions are noted in the manifest and counted.
@@ -159,14 +164,18 @@ def prepare(
     images, out = Path(images), Path(out)
     split_by = SPLIT_BY_ALIASES.get(split_by, split_by)
     limits = dict(sorted((min_quality or {}).items()))
-    _check_choices(segmenter, roi_mode, channels, limits)
+    check_choices(segmenter, roi_mode, channels, limits)
     check_jobs(jobs, scheduler)
     model = None if segmenter_model is None else Path(segmenter_model).resolve()
     # Invalid arguments should fail before any work.
-    version = _segmenter_version(segmenter, model)
-    _check_apart(images, out)
+    version = segmenter_version(segmenter, model)
+    check_apart(images, out)
     scan = read_layout(images, layout)
-    rows = _with_roi_paths(split_rows(scan.rows, split_by, seed))
+    rows = _with_roi_paths(
+        split_rows(scan.rows, split_by, seed)
+        if split is None
+        else split_by_table(scan.rows, split, split_by)
+    )
     settings = {
         "images": str(images.resolve()),
         "layout": scan.name,
@@ -180,16 +189,23 @@ def prepare(
         # Results on synthetic eyes are labelled as such wherever they appear.
         "synthetic": (images / SYNTHESIS_FILE).is_file(),
     }
+    if split is not None:
+        settings[SPLIT_TABLE] = sha256(split)
     stamps = {row.image: file_stamp(images / row.image) for row in rows}
     inputs = hashlib.sha256(json.dumps(stamps, sort_keys=True).encode()).hexdigest()
 
     description = read_description(out, settings)
+    # Datasets of version 0.1 have the names of their layouts, which runs on them have copied.
+    name = description.get("name", scan.name) if description else dataset_name(scan.name, images)
+    rows = [replace(row, dataset=name) for row in rows]
     complete = is_complete(description, settings) and _is_whole(out)
+    complete = complete and description["counts"].get("not_read", {}) == count_kinds(scan.unread)
     if complete and (description["inputs"] == inputs or _are_unchanged(out, images, stamps)):
         return _finished(out, description)
     how = Extraction(images.resolve(), out.resolve(), roi_mode, segmenter, model, version, channels)
     with sole_user(out):
-        write_json(out / "dataset.json", {"complete": False, "settings": settings})
+        started = {"name": name, "settings": settings}
+        write_json(out / "dataset.json", {"complete": False, **started})
         for name in _TABLES:
             (out / name).unlink(missing_ok=True)  # the crops they list may change from here on
 
@@ -208,43 +224,7 @@ def prepare(
                 failed += sum(bool(outcome.reason) for outcome in chunk)
                 progress.advance(len(chunk), note=f"{failed} failed")
         in_order = [outcomes[row.image] for row in rows]
-        return _finish(out, settings, inputs, scan, rows, in_order, earlier)
-
-
-def _check_choices(
-    segmenter: str, roi_mode: str, channels: int, limits: Mapping[str, float]
-) -> None:
-    if roi_mode not in ROI_MODES:
-        raise DatasetError(f"ROI mode {roi_mode!r} is unknown; choose one of {_listed(ROI_MODES)}.")
-    if channels not in CHANNELS:
-        raise DatasetError(f"channels is {channels}; choose 1 for grey or 3 for colour.")
-    if problem := segmenter_problem(segmenter, roi_mode):
-        raise DatasetError(f"The segmenter {problem}.")
-    check_limits(limits)
-    if limits and segmenter == NO_SEGMENTER:
-        raise DatasetError(
-            "Quality limits apply to figures of the iris, which only a segmenter provides; leave "
-            "them out, or name a segmenter."
-        )
-
-
-def _segmenter_version(segmenter: str, model: Path | None) -> str:
-    if segmenter != NO_SEGMENTER:
-        return segmenter_by_name(segmenter, model).version
-    if model is not None:
-        raise DatasetError(
-            f"{model}: without a segmenter there is no network to read; leave the file out, or "
-            "name a segmenter."
-        )
-    return ""
-
-
-def _check_apart(images: Path, out: Path) -> None:
-    if out.resolve().is_relative_to(images.resolve()):
-        raise DatasetError(
-            f"{out}: the dataset folder lies inside the image folder, where its crops would "
-            "count as images to prepare; choose one outside."
-        )
+        return _finish(out, started | {"inputs": inputs}, scan, rows, in_order, earlier)
 
 
 def _with_roi_paths(rows: list[ManifestRow]) -> list[ManifestRow]:
@@ -300,7 +280,7 @@ def _still_valid(
         and is_unchanged(outcome, images / row.image, stamps[row.image])
     ]
     # Crops of duplicates are not kept, so they are not required.
-    marked = _mark_duplicates([outcome for _, outcome in current])
+    marked = mark_duplicates([outcome for _, outcome in current])
     kept = {}
     for (row, outcome), mark in zip(current, marked, strict=True):
         needed = [] if mark.reason else [row.roi]
@@ -313,8 +293,7 @@ def _still_valid(
 
 def _finish(
     out: Path,
-    settings: dict[str, Any],
-    inputs: str,
+    description: dict[str, Any],
     scan: LayoutScan,
     rows: list[ManifestRow],
     outcomes: list[Outcome],
@@ -324,20 +303,22 @@ def _finish(
 
     `earlier` are the images that earlier runs have processed.
     """
-    marked = _mark_duplicates(outcomes)
+    settings = description["settings"]
+    marked = mark_duplicates(outcomes)
     limited = _apply_limits(marked, settings["min_quality"])
     prepared = [
         _with_results(row, outcome)
         for row, outcome in zip(rows, limited, strict=True)
         if not outcome.reason
     ]
-    failures = write_failures(out / "failures.csv", limited)
+    split_of = {row.image: row.split for row in rows}
+    failures = write_failures(out / "failures.csv", limited, split_of, not_read(scan.unread))
     overlays = [overlay_path(row.roi) for row in rows]
     segmenter = None
     if settings["segmenter"] != NO_SEGMENTER:
         segmenter = f"{settings['segmenter']} {settings['segmenter_version']}"
     contact_sheet.write_contact_sheet(out, segmenter, limited, overlays)
-    _check_survivors(out, prepared, len(rows), failures, segmenter is not None)
+    _check_survivors(out, prepared, rows, failures, segmenter is not None)
     crops = {row.roi for row, outcome in zip(rows, marked, strict=True) if not outcome.reason}
     thumbnails = {path for path, outcome in zip(overlays, outcomes, strict=True) if outcome.overlay}
     processed = {*earlier, *(row.image for row in rows)}
@@ -346,25 +327,11 @@ def _finish(
     Journal(out).compact(outcomes)
     write_manifest(out / "manifest.csv", prepared)
     counts = count_dataset(scan, prepared, failures)
-    description = {"complete": True, "settings": settings, "inputs": inputs, "counts": counts}
+    if hints := dataset_hints(scan, outcomes, settings):
+        counts["hints"] = hints
+    description = description | {"complete": True, "counts": counts}
     write_json(out / "dataset.json", description)
     return _finished(out, description)
-
-
-def _mark_duplicates(outcomes: list[Outcome]) -> list[Outcome]:
-    first: dict[str, str] = {}
-    marked = []
-    for outcome in outcomes:
-        if not outcome.reason and (original := first.setdefault(outcome.sha256, outcome.image)) != (
-            outcome.image
-        ):
-            outcome = replace(
-                outcome,
-                reason=str(FailureReason.DUPLICATE),
-                detail=f"The file has the same bytes as {original}.",
-            )
-        marked.append(outcome)
-    return marked
 
 
 def _apply_limits(outcomes: list[Outcome], limits: Mapping[str, float]) -> list[Outcome]:
@@ -386,16 +353,21 @@ def _with_results(row: ManifestRow, outcome: Outcome) -> ManifestRow:
 
 
 def _check_survivors(
-    out: Path, prepared: list[ManifestRow], found: int, failures: dict[str, int], of_eyes: bool
+    out: Path,
+    prepared: list[ManifestRow],
+    rows: list[ManifestRow],
+    failures: dict[str, int],
+    of_eyes: bool,
 ) -> None:
     reasons = ", ".join(f"{n} {reason}" for reason, n in failures.items())
     if not prepared:
         hint = ", and check that these are near-infrared close-ups of eyes" if of_eyes else ""
         raise DatasetError(
-            f"{out}: none of the {found} images yielded a crop ({reasons}); see failures.csv there"
-            f"{hint}."
+            f"{out}: none of the {len(rows)} images yielded a crop ({reasons}); see failures.csv "
+            f"there{hint}."
         )
-    empty = [split for split in SPLITS if not any(row.split == split for row in prepared)]
+    wanted, found = ({row.split for row in some} for some in (rows, prepared))
+    empty = [split for split in SPLITS if split in wanted - found]
     if empty:
         raise DatasetError(
             f"{out}: no image of the split {_listed(empty)} yielded a crop ({reasons}); "

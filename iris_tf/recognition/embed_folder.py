@@ -6,12 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from iris_tf.data.layouts import AUTO, read_layout
-from iris_tf.imaging.images import SUFFIXES
+from iris_tf.data.image_listing import list_folder, suffix_of
+from iris_tf.data.layouts import AUTO, LayoutScan, read_layout
+from iris_tf.data.manifest import ManifestRow
 from iris_tf.matching.gallery import Gallery
 from iris_tf.matching.template import Origin
 from iris_tf.recognition.recognizer import IrisRecognizer
-from iris_tf.support.errors import DatasetError, ExtractionError
+from iris_tf.support.errors import DatasetError, ExtractionError, FailureReason
 from iris_tf.support.progress import track
 
 FLAT = "flat"  # a folder of images whose names do not give identities
@@ -31,9 +32,12 @@ class EmbeddedFolder:
     embeddings : ndarray of shape (n, D), float32
         Unit vectors.
     failed : tuple of (str, str)
-        Name of each image that could not be used, and the reason.
-    outside : int
-        Number of images that do not fit the layout.
+        Name of each image that could not be used, and the reason; for files of kinds that are not
+        read, the reason is ``not_read`` and the kind.
+    outside : tuple of str
+        Images that do not fit the layout.
+    missing : tuple of str
+        Identities of which no image could be used.
     """
 
     layout: str
@@ -41,7 +45,8 @@ class EmbeddedFolder:
     identities: tuple[str, ...]
     embeddings: np.ndarray
     failed: tuple[tuple[str, str], ...]
-    outside: int
+    outside: tuple[str, ...]
+    missing: tuple[str, ...]
 
     @property
     def failures(self) -> dict[str, int]:
@@ -74,49 +79,45 @@ def embed_folder(
         When the folder or its layout cannot be read, or no image can be used.
     """
     folder = Path(folder)
-    name, rows, outside = _list(folder, layout)
-    images, identities, embeddings, failed = [], [], [], []
-    for image, identity in track(rows, stage, len(rows)):
+    scan = _scan(folder, layout)
+    images, identities, embeddings = [], [], []
+    failed = [(file, f"{FailureReason.NOT_READ} {suffix_of(file)}".strip()) for file in scan.unread]
+    for row in track(scan.rows, stage, len(scan.rows)):
         try:
-            [embedding] = recognizer.embed([folder / image])
+            [embedding] = recognizer.embed([folder / row.image])
         except ExtractionError as error:
-            failed.append((image, error.reason.value))
+            failed.append((row.image, error.reason.value))
             continue
-        images.append(image)
-        identities.append(identity)
+        images.append(row.image)
+        identities.append(row.identity)
         embeddings.append(embedding)
     if not embeddings:
         reasons = ", ".join(sorted({reason for _, reason in failed}))
         raise DatasetError(
-            f"{folder}: none of its {len(rows)} images can be used ({reasons}); give near-infrared "
-            "eye images."
+            f"{folder}: none of its {len(scan.rows)} images can be used ({reasons}); give "
+            "near-infrared eye images."
         )
+    missing = {row.identity for row in scan.rows} - set(identities)
     return EmbeddedFolder(
-        name, tuple(images), tuple(identities), np.stack(embeddings), tuple(failed), outside
+        scan.name,
+        tuple(images),
+        tuple(identities),
+        np.stack(embeddings),
+        tuple(failed),
+        tuple(scan.unmatched),
+        (*sorted(missing), *scan.without_images),
     )
 
 
-def _list(folder: Path, layout: str) -> tuple[str, list[tuple[str, str]], int]:
-    """Layout, (image, identity) of each image, and the number of images outside the layout."""
+def _scan(folder: Path, layout: str) -> LayoutScan:
+    """The images of a folder in a layout, or, with ``auto``, of one without subfolders."""
     try:
-        scan = read_layout(folder, layout)
+        return read_layout(folder, layout)
     except DatasetError:
-        names = _flat(folder) if layout == AUTO else []
-        if not names:
+        if layout != AUTO or not folder.is_dir():
             raise
-        return FLAT, [(name, name) for name in names], 0
-    return scan.name, [(row.image, row.identity) for row in scan.rows], len(scan.unmatched)
-
-
-def _flat(folder: Path) -> list[str]:
-    """Names of the images in a folder without subfolders, else none."""
-    if not folder.is_dir():
-        return []
-    entries = [path for path in folder.iterdir() if not path.name.startswith(".")]
-    if any(path.is_dir() for path in entries):
-        return []
-    return sorted(
-        path.name
-        for path in entries
-        if path.suffix.lower() in SUFFIXES and not path.stem.endswith("_mask")
-    )
+        listing = list_folder(folder)
+        if listing.without_images or any("/" in image for image in listing.images):
+            raise
+    rows = [ManifestRow(name, FLAT, name, "", name, name) for name in listing.images]
+    return LayoutScan(FLAT, rows, [], listing.unread)

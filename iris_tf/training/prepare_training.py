@@ -11,6 +11,7 @@ import tensorflow as tf
 from iris_tf.config.training_recipe import TrainRecipe
 from iris_tf.data.crop_store import load_rois
 from iris_tf.data.manifest import ManifestRow, read_manifest, read_settings
+from iris_tf.data.splits import check_splits
 from iris_tf.objectives.registry import build_objective, build_term_weights
 from iris_tf.support.errors import DatasetError, RecipeError
 from iris_tf.training.batches import BalancedBatches, TripletBatches
@@ -124,7 +125,9 @@ def _rows(recipe: TrainRecipe) -> dict[str, list[ManifestRow]]:
     """Prepared rows by split."""
     manifest = Path(recipe.dataset) / "manifest.csv"
     rows: dict[str, list[ManifestRow]] = {"train": [], "val": [], "test": []}
-    for row in read_manifest(manifest):
+    listed = read_manifest(manifest)
+    check_splits(listed, str(manifest))
+    for row in listed:
         if not row.roi:
             raise DatasetError(f"{manifest}: {row.image} has no crop; run `iris-tf prepare` again.")
         rows.get(row.split, []).append(row)

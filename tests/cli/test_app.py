@@ -9,6 +9,7 @@ import time
 import cv2
 import numpy as np
 import pytest
+from prepared_eyes import draw_folder
 from small_recipes import write_recipe
 
 from iris_tf.cli.console import report_errors
@@ -25,6 +26,7 @@ VERBS = {
         "--segmenter",
         "--segmenter-model",
         "--min-quality",
+        "CSV table of a split",
         "--jobs",
         "--scheduler",
     ],
@@ -233,6 +235,21 @@ def test_quality_limits_and_model_files_that_cannot_be(refused, small_images, tm
     message = refused(*arguments, "--jobs", 2, "--scheduler", "tcp://127.0.0.1:9")
     assert "leave jobs out" in message
     assert not (tmp_path / "out").exists()
+
+
+def test_prepare_says_what_it_was_not_given(run_cli, tmp_path):
+    eyes = draw_folder(tmp_path / "eyes", persons=3, images=1)
+    for name in ("000/L/1.gif", "000/L/2.gif", "003/R/S5003R00.heic"):
+        (eyes / name).parent.mkdir(parents=True, exist_ok=True)
+        (eyes / name).write_bytes(b"x")
+    (tmp_path / "split.csv").write_text("subject,split\n000,train\n001,val\n002,test\n")
+    arguments = ("--segmenter", "opencv", "--split", tmp_path / "split.csv")
+    status, out, err = run_cli("prepare", "--images", eyes, "--out", tmp_path / "out", *arguments)
+    assert (status, "Error" in err) == (0, False)
+    assert "  files of kinds that are not read: 2 .gif, 1 .heic" in out.splitlines()
+    assert "  identities without a usable image: 1 (003_R)" in out.splitlines()
+    splits = {row.subject: row.split for row in read_manifest(tmp_path / "out" / "manifest.csv")}
+    assert splits == {"000": "train", "001": "val", "002": "test"}
 
 
 def test_limits_of_a_prepared_dataset(run_cli, small_images, small_dataset, tmp_path):

@@ -197,17 +197,48 @@ def test_a_bad_probe_is_told_before_the_gallery_is_enrolled(run_cli, pixel_model
     assert "Enrolling" not in err
 
 
+def test_what_a_gallery_folder_lacks_is_named(run_cli, released, eyes, wall):
+    first = eyes / "ann" / "0.png"
+    for image in (eyes / "bea").iterdir():
+        shutil.copy(wall, image)
+    (eyes / "ann" / "3.webp").write_bytes(b"x")
+    (eyes / "dora").mkdir()
+    (eyes / "dora" / "1.HEIC").write_bytes(b"x")
+    (eyes / "emma").mkdir()
+    shutil.copy(first, eyes / "stray.png")
+    status, out, _ = run_cli("identify", "--gallery", eyes, first)
+    assert status == 0
+    lines = out.splitlines()
+    assert "  skipped, not_read .webp: 1 (ann/3.webp)" in lines
+    assert "  skipped, not_read .heic: 1 (dora/1.HEIC)" in lines
+    assert "  not in the layout folder: 1 (stray.png)" in lines
+    assert "  not enrolled for lack of a usable image: 3 (bea, dora, emma)" in lines
+    assert "gallery: 4 images of 2 identities" in lines
+
+
+def test_images_of_a_flat_gallery_that_are_not_enrolled_are_named(run_cli, released, camera):
+    for n in range(60, 67):
+        (camera / f"{n}.png").write_bytes(b"")
+    (camera / "70.gif").write_bytes(b"x")
+    _, out, _ = run_cli("identify", "--gallery", camera, camera / "0.png")
+    assert "  skipped, not_read .gif: 1 (70.gif)" in out.splitlines()
+    names = "60.png, 61.png, 62.png, 63.png, 64.png and 2 more"
+    assert f"  not enrolled for lack of a usable image: 7 ({names})" in out.splitlines()
+
+
 # -- calibrate ------------------------------------------------------------------------------------
 
 
 def test_calibrate_and_use_it(run_cli, released, camera, eyes):
     (camera / "text.png").write_text("not an image")
+    (camera / "1.gif").write_bytes(b"x")
     status, out, err = run_cli("calibrate", "--images", camera)
     written = released.parent / "calibration-front-door.json"
     assert status == 0
     assert "Calibrating: 53/53" in err
     assert "calibration front-door of pixels: 52 images, identities unknown" in out
     assert "skipped, unreadable: 1" in out
+    assert "skipped, not_read .gif: 1" in out
     assert f"{52 * 51 // 2} impostor comparisons" in out
     assert f"written to {written}" in out
     made = Calibration.read(written)

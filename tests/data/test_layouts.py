@@ -1,10 +1,11 @@
 import os
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from iris_tf.data.layouts import LAYOUTS, read_layout
+from iris_tf.data.layouts import LAYOUTS, dataset_name, read_layout
 from iris_tf.support.errors import DatasetError
 from iris_tf.synthetic.dataset_writer import synthesize
 
@@ -309,3 +310,42 @@ def test_a_stray_name_does_not_merge_both_eyes_of_everybody(tmp_path):
 def test_suffixes_of_folders_without_two_eyes_of_anybody_are_names(tmp_path):
     scan = read_layout(touch(tmp_path, ["anna_l/1.png", "ben_r/1.png", "cleo_l/1.png"]))
     assert scan.name == "folder"
+
+
+@pytest.mark.parametrize(
+    ("layout", "images", "others", "missing"),
+    [
+        ("folder", ["ann/1.png"], ["ann/2.gif", "bea/1.heic", "cleo/"], ["bea", "cleo"]),
+        (
+            "eye-folders",
+            ["ann/L/1.png", "ann/R/1.png"],
+            ["bea/L/1.gif", "cleo/R/"],
+            ["bea_L", "cleo_R"],
+        ),
+        (
+            "eye-names",
+            ["ann/1_L.png", "ann/1_R.png"],
+            ["bea/1_L.webp", "bea/1_R.webp", "cleo/"],
+            ["bea_L", "bea_R", "cleo"],
+        ),
+        ("iitd", ["001/01_L.bmp"], ["002/", "Thumbs.xcf"], ["002"]),
+    ],
+)
+def test_identities_without_an_image_that_is_read_are_named(
+    tmp_path, layout, images, others, missing
+):
+    touch(tmp_path, [*images, *(name for name in others if not name.endswith("/"))])
+    for name in others:
+        if name.endswith("/"):
+            (tmp_path / name).mkdir(parents=True)
+    scan = read_layout(tmp_path)
+    assert scan.name == layout
+    assert scan.unread == [name for name in others if not name.endswith("/")]
+    assert scan.without_images == missing
+
+
+def test_a_dataset_is_called_by_its_published_layout_or_its_folder(tmp_path):
+    assert dataset_name("iitd", tmp_path / "x") == "iitd"
+    assert dataset_name("folder", tmp_path / "my eyes") == "my eyes"
+    assert dataset_name("eye-names", tmp_path / "x" / "..") == tmp_path.name
+    assert dataset_name("folder", Path("/")) == "folder"

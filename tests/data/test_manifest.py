@@ -41,6 +41,30 @@ def test_round_trip(tmp_path):
     assert read_manifest(written(tmp_path)) == [BARE, FULL]
 
 
+@pytest.mark.parametrize(
+    ("again", "name"),
+    [
+        (FULL, 'Ana, née "B"/x;y.png'),
+        (replace(FULL, image='Ana, née "B"/./x;y.png', roi=""), 'Ana, née "B"/./x;y.png'),
+        (replace(FULL, image="y.png"), "roi/x.png"),
+        (replace(FULL, image="y.png", roi="roi/../roi/x.png"), "roi/../roi/x.png"),
+    ],
+)
+def test_an_image_that_is_listed_twice_is_refused(tmp_path, again, name):
+    path = written(tmp_path, [BARE, FULL, again])
+    with pytest.raises(DatasetError) as caught:
+        read_manifest(path)
+    assert str(caught.value) == (
+        f"{path}, line 4: {name} is listed in line 3 already, and would be compared with itself; "
+        "remove either line."
+    )
+
+
+def test_images_of_two_datasets_may_have_one_name(tmp_path):
+    other = replace(FULL, dataset="iitd", roi="roi/y.png")
+    assert read_manifest(written(tmp_path, [FULL, other])) == [FULL, other]
+
+
 def test_the_table_is_plain_csv(tmp_path):
     with open(written(tmp_path), newline="", encoding="utf-8") as file:
         bare, full = csv.DictReader(file)

@@ -75,3 +75,31 @@ def test_sets_that_cannot_be_compared(manifest):
         read_prepared_sets(
             [manifest("six", segmenter_version="3"), manifest("seven", segmenter_version="4")]
         )
+
+
+def test_an_eye_on_both_sides_of_the_split_is_refused(manifest, tmp_path, rows_of):
+    path = manifest("one")
+    rows = [
+        dataclasses.replace(row, roi=f"roi/{row.image}", split=split)
+        for row, split in zip(rows_of([("a", "L")] * 2), ("train", "test"), strict=True)
+    ]
+    write_manifest(path, rows)
+    prepared = PreparedSet.read(path)
+    with pytest.raises(
+        DatasetError, match=r"the eye a-L is on both sides .*\(0\.png in train, 1\.png in test\)"
+    ):
+        prepared.of_split("test")
+    assert len(prepared.of_split("all")) == 2
+
+
+def test_failures_belong_to_the_named_dataset_and_the_recorded_split(manifest):
+    path = manifest("one")
+    description = json.loads(path.with_name("dataset.json").read_text())
+    path.with_name("dataset.json").write_text(json.dumps(description | {"name": "set"}))
+    path.with_name("failures.csv").write_text(
+        "image,reason,detail,split\nz/1.png,occluded,,val\nz/2.gif,not_read,,\n"
+    )
+    prepared = PreparedSet.read(path)
+    [(row, reason)] = prepared.failed_of_split("val")
+    assert (row.dataset, row.image, row.split, reason) == ("set", "z/1.png", "val", "occluded")
+    assert prepared.failed_of_split("train") == []

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import random
 import re
@@ -179,6 +180,16 @@ def test_a_dataset_without_training_rows_is_refused(tiny_module, tmp_path, small
     rows = read_manifest(dataset / "manifest.csv")
     write_manifest(dataset / "manifest.csv", [row for row in rows if row.split == "test"])
     assert_refused(small_recipe(tmp_path, dataset), DatasetError, "train", dataset)
+
+
+def test_an_eye_on_both_sides_of_the_split_is_refused(tiny_module, tmp_path, small_dataset):
+    dataset = copy_of(small_dataset, tmp_path)
+    rows = read_manifest(dataset / "manifest.csv")
+    first = next(i for i, row in enumerate(rows) if row.split == "train")
+    rows[first] = dataclasses.replace(rows[first], split="val")
+    write_manifest(dataset / "manifest.csv", rows)
+    eye = f"the eye {rows[first].identity} is on both sides"
+    assert_refused(small_recipe(tmp_path, dataset), DatasetError, dataset, eye)
 
 
 def test_fewer_identities_than_a_batch_needs_are_refused(tiny_module, tmp_path, small_dataset):

@@ -1,0 +1,67 @@
+"""Checks of the settings of a preparation before any work is done."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from iris_tf.config.checks import segmenter_problem
+from iris_tf.config.names import CHANNELS, NO_SEGMENTER, ROI_MODES
+from iris_tf.preparation.quality_rules import check_limits
+from iris_tf.segmentation.segmenter import segmenter_by_name
+from iris_tf.support.errors import DatasetError
+
+
+def check_choices(
+    segmenter: str, roi_mode: str, channels: int, limits: Mapping[str, float]
+) -> None:
+    """Refuse unknown names, and settings that exclude each other.
+
+    Raises
+    ------
+    DatasetError
+    """
+    if roi_mode not in ROI_MODES:
+        raise DatasetError(
+            f"ROI mode {roi_mode!r} is unknown; choose one of {', '.join(ROI_MODES)}."
+        )
+    if channels not in CHANNELS:
+        raise DatasetError(f"channels is {channels}; choose 1 for grey or 3 for colour.")
+    if problem := segmenter_problem(segmenter, roi_mode):
+        raise DatasetError(f"The segmenter {problem}.")
+    check_limits(limits)
+    if limits and segmenter == NO_SEGMENTER:
+        raise DatasetError(
+            "Quality limits apply to figures of the iris, which only a segmenter provides; leave "
+            "them out, or name a segmenter."
+        )
+
+
+def segmenter_version(segmenter: str, model: Path | None) -> str:
+    """Version of a segmenter; empty without one.
+
+    Raises
+    ------
+    DatasetError, ModelError
+        If there is no such segmenter, or its network cannot be used.
+    """
+    if segmenter != NO_SEGMENTER:
+        return segmenter_by_name(segmenter, model).version
+    if model is not None:
+        raise DatasetError(
+            f"{model}: without a segmenter there is no network to read; leave the file out, or "
+            "name a segmenter."
+        )
+    return ""
+
+
+def check_apart(images: Path, out: Path) -> None:
+    """Refuse a dataset folder inside the image folder.
+
+    Raises
+    ------
+    DatasetError
+    """
+    if out.resolve().is_relative_to(images.resolve()):
+        raise DatasetError(
+            f"{out}: the dataset folder lies inside the image folder, where its crops would "
+            "count as images to prepare; choose one outside."
+        )
