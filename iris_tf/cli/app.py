@@ -24,6 +24,7 @@ from iris_tf.config.names import (
     IMAGE_FORMATS,
     IMAGE_ROI_MODES,
     NO_SEGMENTER,
+    POOLINGS,
     PROTOCOLS,
     ROI_MODES,
     SPLIT_BY,
@@ -249,6 +250,32 @@ def train(
         f"{folder.path}: {state.epochs_done} epochs, loss {last['loss']:.4f}{figure}; "
         f"best epoch {state.best_epoch}, {folder.best}"
     )
+
+
+@app.command()
+def convert(
+    network: Annotated[str, typer.Argument(help="Network of the checkpoint, e.g. mobilefacenet.")],
+    checkpoint: Annotated[Path, typer.Argument(help="Public checkpoint, .h5 or .npz.")],
+    out: Annotated[Path, typer.Argument(help=".keras file to write.")],
+    input_size: Annotated[
+        tuple[int, int], typer.Option(metavar="HEIGHT WIDTH", help="Size of its crops.")
+    ] = (112, 112),
+    embedding_size: Annotated[int, typer.Option(help="Dimensions of its embedding.")] = 512,
+    pooling: Annotated[str, one_of(POOLINGS, "Of its head; MobileFaceNet's: gdconv.")] = "average",
+    channels: Annotated[str, one_of(map(str, CHANNELS), "Of the crops it will be given.")] = str(
+        CHANNELS[-1]
+    ),
+) -> None:
+    """Convert a public checkpoint to a .keras file, as a teacher or initial weights.
+
+    Reads FaceNet's, InsightFace's and torchvision's weights: .h5 files of Keras
+    models, and .npz files of PyTorch state dictionaries. No code of the file runs.
+    """
+    load_tensorflow()
+    from iris_tf.networks.convert_checkpoint import convert_checkpoint
+
+    convert_checkpoint(network, checkpoint, out, input_size, embedding_size, pooling, int(channels))
+    echo(f"written to {out}")
 
 
 @app.command()

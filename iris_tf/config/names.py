@@ -81,7 +81,7 @@ TERM_WEIGHTS = ("constant", "scheduled")
 OPTIMIZERS = ("adamw", "sgd")
 """Optimisers (`iris_tf.training.optimizer`)."""
 
-POOLINGS = ("average", "depthwise", "placed")
+POOLINGS = ("average", "depthwise", "placed", "gdconv")
 """Pooling of the feature map in the embedding head (`iris_tf.networks.head`)."""
 
 NORMALIZATIONS = ("imagenet", "local_contrast")

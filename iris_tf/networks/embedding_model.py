@@ -13,6 +13,7 @@ from iris_tf.networks.head import POOLING_LAYERS, embedding_head
 from iris_tf.networks.input_normalization import NORMALIZATION_LAYER, input_normalization
 from iris_tf.networks.parameter_groups import ATTENTION_PREFIX
 from iris_tf.networks.pretrained import IMAGENET, pretrained_backbone
+from iris_tf.networks.public_checkpoints import load_public_checkpoint
 from iris_tf.networks.registry import NetworkSpec, network_spec
 from iris_tf.networks.seeding import layer_seed, seeded_config
 from iris_tf.networks.spatial_attention import SpatialAttention
@@ -49,14 +50,16 @@ def build_embedding_model(
         "none" (random), "imagenet" (downloaded by Keras), "pretrained" (the released
         model, trained on synthetic eyes), the path of a ``.keras`` or ``.weights.h5``
         file of this project, from which all layers with the same name and shapes are
-        loaded (see `weights.load_matching_weights`), or the path of an ``.h5`` file of
-        keras.applications without top.
+        loaded (see `weights.load_matching_weights`), or the path of a public checkpoint: an
+        ``.h5`` file of keras.applications without top, or for the networks with a
+        `NetworkSpec.checkpoint` an ``.h5`` or ``.npz`` file, head included (see
+        `public_checkpoints`).
     attention : sequence of str
         Names of backbone layers that are each followed by a `SpatialAttention`. The
         usual ones are `registry.NETWORKS[name].attention`; empty for no attention.
     attention_kernel : int
         Kernel size of all spatial attention, odd.
-    pooling : {"average", "depthwise", "placed"}
+    pooling : {"average", "depthwise", "placed", "gdconv"}
         See `head.embedding_head`.
     batchnorm_momentum : float
         Momentum of all batch normalisation, 0..1 exclusive. keras.applications uses
@@ -101,13 +104,14 @@ def build_embedding_model(
     _check_weights(spec, name, weights, normalization)
 
     published = _is_published(weights)
-    if published:
+    own_format = published and spec.checkpoint is None
+    if own_format:
         base = pretrained_backbone(spec, normalised, weights)
     else:
         base = spec.build(normalised, None)
 
     backbone = _rebuild(base, roi, attention, attention_kernel, batchnorm_momentum, seed)
-    if published:
+    if own_format:
         names = _stable_names(base)
         for layer in base.layers:
             if layer.weights:
@@ -115,6 +119,8 @@ def build_embedding_model(
 
     embedding = embedding_head(backbone.output, embedding_size, pooling, batchnorm_momentum, seed)
     model = keras.Model(roi, embedding, name=name)
+    if published and not own_format:
+        load_public_checkpoint(model, spec, weights)
     if weights == PRETRAINED:
         weights = str(weights_file(weights))
     if weights.endswith(SUFFIXES):
@@ -187,17 +193,24 @@ def _stable_names(model: keras.Model) -> dict[str, str]:
 
 def _is_published(weights: str) -> bool:
     """Whether weights are published ones, e.g. of keras.applications, not of this project."""
-    return weights == IMAGENET or (weights.endswith(".h5") and not weights.endswith(SUFFIXES))
+    return weights == IMAGENET or (
+        weights.endswith((".h5", ".npz")) and not weights.endswith(SUFFIXES)
+    )
 
 
 def _check_weights(spec: NetworkSpec, name: str, weights: str, normalization: str) -> None:
-    if weights not in NAMED_WEIGHTS and not weights.endswith((".h5", *SUFFIXES)):
+    if weights not in NAMED_WEIGHTS and not weights.endswith((".h5", ".npz", *SUFFIXES)):
         raise ModelError(
             f"weights is {weights!r}; choose `none`, `imagenet`, `pretrained`, or the path of a "
-            ".keras, .weights.h5 or .h5 file."
+            ".keras, .weights.h5, .h5 or .npz file."
         )
     if not _is_published(weights):
         return
+    if weights == IMAGENET and spec.checkpoint is not None:
+        raise ModelError(
+            f"weights is {weights!r}, but Keras has no such weights of {name}; give the path of a "
+            "public checkpoint, or start from `none`."
+        )
     if spec.pretrained_input is None:
         raise ModelError(
             f"weights is {weights!r}, but {name} has no published weights; start from `none` or "

@@ -20,12 +20,16 @@ class MeanDecay(keras.constraints.Constraint):
         return w - _DECAY * ops.mean(w, axis=1, keepdims=True)
 
 
-def _average(features: Any) -> Any:
+def _average(features: Any, batchnorm_momentum: float) -> Any:
     """Global average pooling, as in the paper."""
     return keras.layers.GlobalAveragePooling2D(name="head_pool")(features)
 
 
-def _depthwise(features: Any, constraint: keras.constraints.Constraint | None = None) -> Any:
+def _depthwise(
+    features: Any,
+    batchnorm_momentum: float,
+    constraint: keras.constraints.Constraint | None = None,
+) -> Any:
     """Sum over positions with trainable weights per position and channel.
 
     Unlike average pooling, it preserves positions of features. The weights are initialised to the
@@ -45,17 +49,29 @@ def _depthwise(features: Any, constraint: keras.constraints.Constraint | None = 
     return keras.layers.GlobalAveragePooling2D(name="head_flatten")(x)
 
 
-def _placed(features: Any) -> Any:
+def _placed(features: Any, batchnorm_momentum: float) -> Any:
     """Depthwise pooling without the mean over columns, which are the angle of unrolled strips."""
-    return _depthwise(features, MeanDecay())
+    return _depthwise(features, batchnorm_momentum, MeanDecay())
 
 
-POOLING_LAYERS: dict[str, Callable[[Any], Any]] = {
+def _gdconv(features: Any, batchnorm_momentum: float) -> Any:
+    """Global depthwise convolution of MobileFaceNet: depthwise pooling, then normalisation."""
+    return keras.layers.BatchNormalization(
+        momentum=batchnorm_momentum, dtype="float32", name="head_pool_batchnorm"
+    )(_depthwise(features, batchnorm_momentum))
+
+
+POOLING_LAYERS: dict[str, Callable[[Any, float], Any]] = {
     "average": _average,
     "depthwise": _depthwise,
     "placed": _placed,
+    "gdconv": _gdconv,
 }
-"""Poolings by their names in recipes; each maps (batch, height, width, C) to (batch, C)."""
+"""Poolings by their names in recipes.
+
+Each maps a feature map (batch, height, width, C), and the momentum of any batch normalisation of
+its own, to (batch, C).
+"""
 
 
 def embedding_head(
@@ -85,7 +101,7 @@ def embedding_head(
     KerasTensor of shape (batch, D)
         float32, unit length.
     """
-    x = POOLING_LAYERS[pooling](features)
+    x = POOLING_LAYERS[pooling](features, batchnorm_momentum)
     kernel = keras.initializers.GlorotUniform(seed=layer_seed(seed, "head_dense"))
     x = keras.layers.Dense(
         embedding_size, use_bias=False, kernel_initializer=kernel, name="head_dense"

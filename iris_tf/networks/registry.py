@@ -10,6 +10,9 @@ from typing import Any
 
 import keras
 
+from iris_tf.networks.inception_resnet_v1 import inception_resnet_v1, inception_resnet_v1_layer
+from iris_tf.networks.mobilefacenet import mobilefacenet, mobilefacenet_layer
+from iris_tf.networks.resnet18 import resnet18, resnet18_layer
 from iris_tf.networks.roi_normalization import IMAGENET_MEAN, IMAGENET_STD
 from iris_tf.support.errors import ModelError
 
@@ -35,6 +38,22 @@ class PretrainedInput:
 
 
 @dataclass(frozen=True)
+class PublicCheckpoint:
+    """How the public checkpoints of a network name its layers.
+
+    Attributes
+    ----------
+    layer_name : callable
+        Name of the layer, of backbone or head, that holds a module of the checkpoint.
+    epsilon : float
+        Epsilon of the checkpoint's batch normalisation.
+    """
+
+    layer_name: Callable[[str], str]
+    epsilon: float
+
+
+@dataclass(frozen=True)
 class NetworkSpec:
     """Specification of a backbone.
 
@@ -45,25 +64,29 @@ class NetworkSpec:
         classifier as a Functional model from the sources of `input_tensor`
         (batch, height, width, 3), ImageNet-normalised, to a feature map.
         `weights` is None, "imagenet", or the path of a weights file in the
-        backbone's own format; always None without a `pretrained_input`.
+        backbone's own format; always None without a `pretrained_input` or with a `checkpoint`.
     minimum_side : int
         Smallest height and width, in pixels.
     stages : tuple of str
         Stages of gradual unfreezing, from input to output: regular expressions that
         match full layer names. A layer with weights belongs to the first match.
     pretrained_input : PretrainedInput or None
-        Input of the published weights that `build` can load; None if there are none.
+        Input of the published weights; None if there are none.
+    checkpoint : PublicCheckpoint or None
+        Names in public checkpoints, for networks whose `build` does not load weights itself.
     attention : tuple of str
         Layers that spatial attention usually follows.
     features : mapping of str to str
         Layers of the feature maps available for distillation, by name of the map.
-        ``stride8`` is the last one with an eighth of the input's height and width.
+        ``stride8`` is the last one with an eighth of the input's height and width, or slightly
+        less where convolutions do not pad.
     """
 
     build: Builder
     minimum_side: int
     stages: tuple[str, ...]
     pretrained_input: PretrainedInput | None = None
+    checkpoint: PublicCheckpoint | None = None
     attention: tuple[str, ...] = ()
     features: Mapping[str, str] = field(default_factory=dict)
 
@@ -150,6 +173,49 @@ NETWORKS: dict[str, NetworkSpec] = {
             for block in blocks
         ),
         features=_strides("block2b_add", "block3b_add", "block5e_add", "block6h_add"),
+    ),
+    "mobilefacenet": NetworkSpec(
+        mobilefacenet,
+        minimum_side=32,
+        stages=(
+            r"conv1_.*",
+            r"conv2_dw_.*",
+            r"conv_23_.*",
+            *(rf"conv_{row}_.*" for row in ("3", "34", "4", "45", "5", "6_sep")),
+        ),
+        pretrained_input=_CENTRED,
+        checkpoint=PublicCheckpoint(mobilefacenet_layer, epsilon=1e-5),
+        attention=("conv_3_model_3_add", "conv_4_model_5_add", "conv_5_model_1_add"),
+        features=_strides("conv_3_model_3_add", "conv_4_model_5_add", "conv_6_sep_prelu"),
+    ),
+    "resnet18": NetworkSpec(
+        resnet18,
+        minimum_side=32,
+        stages=(r"stem_.*", *(rf"layer{stage}_.*" for stage in range(1, 5))),
+        pretrained_input=PretrainedInput(),
+        checkpoint=PublicCheckpoint(resnet18_layer, epsilon=1e-5),
+        attention=tuple(f"layer{stage}_1_out" for stage in range(1, 5)),
+        features=_strides(*(f"layer{stage}_1_out" for stage in range(1, 5))),
+    ),
+    "inception_resnet_v1": NetworkSpec(
+        inception_resnet_v1,
+        minimum_side=75,
+        stages=(
+            r"Conv2d_.*",
+            r"Block35_.*",
+            r"Mixed_6a_.*",
+            r"Block17_.*",
+            r"(Mixed_7a|Block8)_.*",
+        ),
+        pretrained_input=PretrainedInput((127.5 / 255,) * 3, (128 / 255,) * 3),
+        checkpoint=PublicCheckpoint(inception_resnet_v1_layer, epsilon=1e-3),
+        attention=("Block35_5_Activation", "Block17_10_Activation", "Block8_6_add"),
+        features=_strides(
+            "Conv2d_4a_3x3_Activation",
+            "Block35_5_Activation",
+            "Block17_10_Activation",
+            "Block8_6_add",
+        ),
     ),
 }
 

@@ -4,6 +4,7 @@ import io
 import json
 import logging
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,33 @@ def load_matching_weights(model: keras.Model, path: str | Path) -> list[str]:
     """
     stored = _read_layers(Path(path))
     _check_normalization(model, Path(path))
+    return assign_layers(model, stored, path)
+
+
+def assign_layers(
+    model: keras.Model, stored: Mapping[str, list[np.ndarray]], path: str | Path
+) -> list[str]:
+    """Assign weights by layer; all layers of the backbone must match, those of the head may differ.
+
+    Parameters
+    ----------
+    model : keras.Model
+        From `build_embedding_model`; modified in place.
+    stored : mapping of str to list of ndarray
+        Arrays in the order of `Layer.get_weights`, by layer name.
+    path : str or Path
+        File that they are from, for messages.
+
+    Returns
+    -------
+    list of str
+        Layers of attention and head that kept their weights.
+
+    Raises
+    ------
+    ModelError
+        If a backbone layer does not match; `model` is unmodified then.
+    """
     differing = {}
     for layer in model.layers:
         if layer.weights:

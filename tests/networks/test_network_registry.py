@@ -1,4 +1,5 @@
 import keras
+import numpy as np
 import pytest
 from network_checks import build, check_export, check_saving, check_shapes_and_gradients
 
@@ -6,7 +7,9 @@ from iris_tf.networks.embedding_model import build_embedding_model
 from iris_tf.networks.registry import NETWORKS, network_spec
 from iris_tf.support.errors import ModelError
 
-NEW = ["mobilenet_v3_small", "efficientnet_v2_b0"]
+NEW = [
+    "mobilenet_v3_small", "efficientnet_v2_b0", "mobilefacenet", "resnet18", "inception_resnet_v1",
+]  # fmt: skip
 PAPERS = ["mobilenet_v3_large", "resnet50"]  # saved and exported by other tests
 
 
@@ -41,12 +44,39 @@ def test_export(network, tmp_path):
         # 1280 x 1000 in one, each with biases.
         ("mobilenet_v3_small", 2_554_968 - 1024 * 576 - 1024 - 1024 * 1000 - 1000),
         ("efficientnet_v2_b0", 7_200_312 - 1280 * 1000 - 1000),
+        # torchvision counts trainable parameters only: each of the 4800 normalised channels has
+        # two statistics more.
+        ("resnet18", 11_689_512 - 512 * 1000 - 1000 + 2 * 4800),
+        # nyoki-mtl/keras-facenet of 128 dimensions, less Bottleneck and its normalisation (which
+        # has three values per channel there), and plus the 14288 scales that it lacks.
+        ("inception_resnet_v1", 22_808_144 - 128 * 1792 - 3 * 128 + 14_288),
     ],
 )
 def test_sizes_are_the_published_ones(name, parameters):
-    head = build_embedding_model(name, (32, 32), embedding_size=16)
+    side = NETWORKS[name].minimum_side
+    head = build_embedding_model(name, (side, side), embedding_size=16)
     channels = head.get_layer("head_pool").output.shape[-1]
     assert head.count_params() == parameters + 16 * channels + 4 * 16
+
+
+def test_mobilefacenet_has_the_papers_0_99_million():
+    model = build_embedding_model("mobilefacenet", (112, 112), 128, pooling="gdconv")
+    # Row by row of Table 1: kernels, and per normalised channel a scale and a shift.
+    rows = [(3 * 9, 64), (9, 64)]
+    for repeats, inside, expanded, outside in (
+        (1, 64, 128, 64), (4, 64, 128, 64), (1, 64, 256, 128), (6, 128, 256, 128),
+        (1, 128, 512, 128), (2, 128, 256, 128),
+    ):  # fmt: skip
+        rows += repeats * [(inside, expanded), (9, expanded), (expanded, outside)]
+    rows += [(128, 512), (49, 512), (512, 128)]
+    kernels = sum(inputs * outputs for inputs, outputs in rows)
+    channels = sum(outputs for _, outputs in rows)
+    # All but the projections, the global convolution and the embedding have PReLU.
+    slopes = channels - 5 * 64 - 10 * 128 - 512 - 128
+    trainable = sum(int(np.prod(v.shape)) for v in model.trainable_variables)
+    assert trainable == kernels + 2 * channels + slopes == 1_003_136
+    # Folded into its convolution, a normalisation leaves a bias per channel.
+    assert 985_000 <= kernels + channels + slopes < 995_000
 
 
 @pytest.mark.parametrize(
