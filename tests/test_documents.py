@@ -16,7 +16,9 @@ from iris_tf.config.segmenter_recipe import SegmenterRecipe, SegmenterStage
 from iris_tf.config.training_recipe import (
     AugmentationRecipe,
     BatchRecipe,
+    ClassifierRecipe,
     DistillationRecipe,
+    GradientNormRecipe,
     MarginRecipe,
     MiningRecipe,
     NetworkRecipe,
@@ -30,7 +32,7 @@ from iris_tf.tflite.model_card import ModelCard
 ROOT = Path(__file__).parents[1]
 RECIPES = (
     TrainRecipe, NetworkRecipe, BatchRecipe, AugmentationRecipe, MarginRecipe, MiningRecipe,
-    DistillationRecipe, OptimizerRecipe, ParameterGroupRecipe, PipelineRecipe, DatasetRecipe,
+    ClassifierRecipe, DistillationRecipe, GradientNormRecipe, OptimizerRecipe, ParameterGroupRecipe, PipelineRecipe, DatasetRecipe,
     LatencyRecipe, ReleaseRecipe, StripsRecipe, FinishRecipe, SegmenterRecipe, SegmenterStage,
 )  # fmt: skip
 DURATIONS = {  # in minutes on the machine that the documents name, and where it is stated

@@ -26,6 +26,7 @@ SPEC = NetworkSpec(
     minimum_side=32,
     stages=("conv1_.*", "conv2_.*", "conv3_.*"),
     attention=("conv2_relu",),
+    features={"stride4": "conv2_relu", "stride8": "conv3_relu"},
 )
 
 

@@ -69,14 +69,32 @@ Identification has the stricter one, because every template of a gallery may cau
 NAMED_WEIGHTS = ("none", "imagenet", "pretrained")
 """Values of `network.weights` besides a file or a model of the same recipe."""
 
-OBJECTIVES = ("triplet", "contrastive")
+CLASSIFIERS = ("arcface", "cosface", "softmax")
+"""Training objectives that classify the training identities."""
+
+OBJECTIVES = ("triplet", "contrastive", *CLASSIFIERS)
 """Training objectives (`iris_tf.objectives.registry`)."""
 
-DISTILLERS = ("cosine",)
+DISTILLERS = ("cosine", "soft_labels", "features", "relational", "hybrid", "afl")
 """Distillers, which compare student and teacher (`iris_tf.objectives.registry`)."""
 
-TERM_WEIGHTS = ("constant", "scheduled")
+LOGIT_DISTILLERS = ("soft_labels", "hybrid", "afl")
+"""Distillers that compare class logits, and need an objective of `CLASSIFIERS`."""
+
+FEATURE_DISTILLERS = ("features", "afl")
+"""Distillers that compare feature maps."""
+
+RELATIONS = ("distance", "angle", "distance_angle", "similarity")
+"""Relations of the relational distiller (`iris_tf.objectives.relations`)."""
+
+TERM_WEIGHTS = ("constant", "scheduled", "gradient_norm")
 """Weightings of the terms of an objective (`iris_tf.objectives.registry`)."""
+
+NORM_ORDERS = ("matched", "printed")
+"""Which gradient norm weighs which term (`iris_tf.objectives.gradient_norm_weights`)."""
+
+LAYOUTS_OF_BATCHES = ("triplet", "balanced", "shuffled")
+"""Samplings of batches (`iris_tf.training.batches`)."""
 
 OPTIMIZERS = ("adamw", "sgd")
 """Optimisers (`iris_tf.training.optimizer`)."""

@@ -11,11 +11,17 @@ from omegaconf import MISSING
 
 from iris_tf.config.checks import Problem, between, length, one_of, positive, under
 from iris_tf.config.names import (
+    CLASSIFIERS,
     DISTILLERS,
+    FEATURE_DISTILLERS,
+    LAYOUTS_OF_BATCHES,
+    LOGIT_DISTILLERS,
+    NORM_ORDERS,
     NORMALIZATIONS,
     OBJECTIVES,
     OPTIMIZERS,
     POOLINGS,
+    RELATIONS,
     TERM_WEIGHTS,
 )
 
@@ -31,7 +37,7 @@ class NetworkRecipe:
     # name of an earlier model of the pipeline
     weights: str = "imagenet"
     attention: list[str] = field(default_factory=list)  # layers followed by spatial attention
-    # average | depthwise | placed; the last is for unrolled strips
+    # average | depthwise | placed (unrolled strips) | gdconv (MobileFaceNet's)
     pooling: str = "average"
     batchnorm_momentum: float = 0.99
     normalization: str = "imagenet"  # imagenet | local_contrast (unrolled strips)
@@ -79,8 +85,10 @@ class NetworkRecipe:
 class BatchRecipe:
     """Sampling of batches."""
 
-    layout: str = "triplet"  # triplet (Algorithm 2) | balanced (groups x images_per_identity)
-    groups: int = 32  # triplets, or identities, per batch
+    # triplet (Algorithm 2) | balanced (groups x images_per_identity) | shuffled (every image once
+    # an epoch, also of identities with a single one; for objectives that classify)
+    layout: str = "triplet"
+    groups: int = 32  # triplets, identities or, shuffled, images per batch
     images_per_identity: int = 4  # balanced only
     steps_per_epoch: int | None = None  # none: every image is an anchor once
     datasets: int = 0  # balanced only: number of datasets per batch; 0: no restriction
@@ -90,14 +98,14 @@ class BatchRecipe:
 
     def problems(self) -> Iterator[Problem]:
         """Invalid values."""
-        yield from one_of(("triplet", "balanced"), layout=self.layout)
+        yield from one_of(LAYOUTS_OF_BATCHES, layout=self.layout)
         yield from between(2, 65536, groups=self.groups)
         yield from between(2, 1024, images_per_identity=self.images_per_identity)
         if self.steps_per_epoch is not None:
             yield from positive(steps_per_epoch=self.steps_per_epoch)
         yield from between(0, self.groups, datasets=self.datasets)
         if self.datasets and self.layout != "balanced":
-            yield "datasets", "must be 0 with `layout: triplet`, which does not use it"
+            yield "datasets", f"must be 0 with `layout: {self.layout}`, which does not use it"
         elif self.datasets and self.drawn % self.datasets:
             half = "half of " if self.turned else ""
             yield "datasets", f"must divide {half}`groups`, which is {self.drawn}"
@@ -116,8 +124,8 @@ class BatchRecipe:
 
     @property
     def group_size(self) -> int:
-        """Images per group: 3 for a triplet."""
-        return 3 if self.layout == "triplet" else self.images_per_identity
+        """Images per group: 3 for a triplet, 1 if shuffled."""
+        return {"triplet": 3, "shuffled": 1}.get(self.layout, self.images_per_identity)
 
 
 @dataclass
@@ -187,13 +195,52 @@ class MiningRecipe:
 
 
 @dataclass
+class ClassifierRecipe:
+    """Classification of the training identities: arcface, cosface and softmax only."""
+
+    scale: float = 64.0  # s
+    margin: float = 0.5  # m; arcface: radians, cosface: of the cosine, softmax: unused
+
+    def problems(self) -> Iterator[Problem]:
+        """Invalid values."""
+        yield from positive(scale=self.scale)
+        yield from between(0.0, 3.14, margin=self.margin)
+
+
+@dataclass
+class GradientNormRecipe:
+    """Weights of terms from the norms of their gradients (AFL-KD)."""
+
+    every: int = 1  # steps from one computation of the weights to the next
+    smoothing: float = 0.0  # share of the former weights in new ones
+    # matched (each weight is inverse to its own term's norm) | printed (the paper's algorithm, in
+    # which the labels and the soft labels are swapped)
+    order: str = "matched"
+
+    def problems(self) -> Iterator[Problem]:
+        """Invalid values."""
+        yield from positive(every=self.every)
+        yield from between(0.0, 0.9999, smoothing=self.smoothing)
+        yield from one_of(NORM_ORDERS, order=self.order)
+
+
+@dataclass
 class DistillationRecipe:
     """Distillation from a frozen teacher; by default as in Eqs. 7-9 of the paper."""
 
     teacher: str | None = None  # run folder or .keras file; none: no distillation
-    distiller: str = "cosine"  # how student and teacher are compared
-    # constant (alpha from the first step on) | scheduled (0 in warm-up, then from, to)
+    # cosine | soft_labels | features | relational | hybrid (soft labels, with weight alpha for
+    # them and 1 - alpha for the objective) | afl (soft labels and features)
+    distiller: str = "cosine"
+    temperature: float = 4.0  # T of soft labels
+    # Feature maps of the student, each with the teacher's that it is compared with
+    features: dict[str, str] = field(default_factory=dict)
+    # Of relational: distance | angle | distance_angle | similarity
+    relation: str = "distance_angle"
+    # constant (alpha from the first step on) | scheduled (0 in warm-up, then from, to) |
+    # gradient_norm (all terms by their gradients)
     term_weights: str = "scheduled"
+    gradient_norm: GradientNormRecipe = field(default_factory=GradientNormRecipe)
     weight: list[float] = field(default_factory=lambda: [0.0, 0.5])  # alpha from, to
     # Whether the teacher receives unaugmented crops (the student receives augmented ones)
     clean: bool = False
@@ -205,6 +252,20 @@ class DistillationRecipe:
         yield from one_of(DISTILLERS, distiller=self.distiller)
         yield from one_of(TERM_WEIGHTS, term_weights=self.term_weights)
         yield from length(2, weight=self.weight)
+        yield from positive(temperature=self.temperature)
+        yield from one_of(RELATIONS, relation=self.relation)
+        yield from under("gradient_norm", self.gradient_norm.problems())
+        if self.distiller in FEATURE_DISTILLERS and not self.features:
+            yield "features", f"must name feature maps with `distiller: {self.distiller}`"
+        elif self.features and self.distiller not in FEATURE_DISTILLERS:
+            yield "features", f"must be empty with `distiller: {self.distiller}`"
+        if self.distiller == "hybrid":
+            for value in self.weight:
+                yield from between(0.0, 1.0, weight=value)
+            if self.term_weights == "gradient_norm":
+                yield "term_weights", "must be constant or scheduled with `distiller: hybrid`"
+        if self.term_weights == "gradient_norm" and self.teacher is None:
+            yield "term_weights", "is gradient_norm, which needs a `teacher`"
         if self.term_weights == "constant" and len(set(self.weight)) > 1:
             yield "weight", f"must be two equal values with constant weights, but is {self.weight}"
         for value in self.weight:
@@ -277,8 +338,10 @@ class TrainRecipe:
     unfreeze_epochs: int = 8  # epochs until the whole backbone is trainable; 0: from the start
     margin: MarginRecipe = field(default_factory=MarginRecipe)
     mining: MiningRecipe = field(default_factory=MiningRecipe)
-    objective: str = "triplet"  # triplet (Eqs. 3-6) | contrastive (all negatives; balanced only)
+    # triplet (Eqs. 3-6) | contrastive (all negatives; balanced only) | arcface | cosface | softmax
+    objective: str = "triplet"
     temperature: float = 0.0625  # contrastive only
+    classifier: ClassifierRecipe = field(default_factory=ClassifierRecipe)
     triplet_reduction: str = "mean"  # mean (Eq. 3) | active (over the nonzero losses)
     distillation: DistillationRecipe = field(default_factory=DistillationRecipe)
     optimizer: OptimizerRecipe = field(default_factory=OptimizerRecipe)
@@ -294,6 +357,7 @@ class TrainRecipe:
             "augmentation",
             "margin",
             "mining",
+            "classifier",
             "distillation",
             "optimizer",
         ):
@@ -310,9 +374,26 @@ class TrainRecipe:
         yield from one_of(OBJECTIVES, objective=self.objective)
         if self.objective == "contrastive" and self.batch.layout != "balanced":
             yield "objective", "is contrastive, which needs `batch.layout: balanced`"
+        if self.objective == "triplet" and self.batch.layout == "shuffled":
+            yield "batch.layout", "must be triplet or balanced with `objective: triplet`"
         yield from positive(temperature=self.temperature)
+        yield from self._distillation_problems()
         yield from one_of(("mean", "active"), triplet_reduction=self.triplet_reduction)
         yield from one_of(("single", "mirrored"), strategy=self.strategy)
+
+    def _distillation_problems(self) -> Iterator[Problem]:
+        """Settings of distillation that contradict others."""
+        distillation = self.distillation
+        if distillation.teacher is None:
+            return
+        if distillation.distiller in LOGIT_DISTILLERS and self.objective not in CLASSIFIERS:
+            yield (
+                "distillation.distiller",
+                f"is {distillation.distiller}, which compares class logits and needs "
+                f"`objective: {', '.join(CLASSIFIERS)}`, not {self.objective}",
+            )
+        if distillation.gradient_norm.every > 1 and self.strategy == "mirrored":
+            yield "distillation.gradient_norm.every", "must be 1 with `strategy: mirrored`"
 
     def strip_settings(self) -> Iterator[str]:
         """Settings in use that require unrolled strips, as dotted keys."""

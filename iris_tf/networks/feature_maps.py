@@ -1,6 +1,6 @@
 """Embedding models that also return feature maps, for distillation."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import keras
 
@@ -34,12 +34,31 @@ def with_feature_maps(model: keras.Model, names: Sequence[str]) -> keras.Model:
         If the model's name is no network's, or its network lacks a feature map; it names
         those that there are.
     """
+    check_features(model.name, names)
     features = network_spec(model.name).features
+    maps = {name: model.get_layer(features[name]).output for name in names}
+    return keras.Model(model.input, {EMBEDDING: model.output, **maps}, name=model.name)
+
+
+def check_features(network: str, names: Iterable[str]) -> None:
+    """Check that a network has feature maps of these names.
+
+    Raises
+    ------
+    ModelError
+        If it lacks one; names those that there are.
+    """
+    features = network_spec(network).features
     for name in names:
         if name not in features:
             raise ModelError(
-                f"{model.name} has no feature map {name!r}; choose from "
+                f"{network} has no feature map {name!r}; choose from "
                 f"{', '.join(features) or 'none: the registry names no feature map of it'}."
             )
-    maps = {name: model.get_layer(features[name]).output for name in names}
-    return keras.Model(model.input, {EMBEDDING: model.output, **maps}, name=model.name)
+
+
+def feature_shapes(model: keras.Model) -> dict[str, tuple[int, int, int]]:
+    """Height, width and channels of each feature map of a model of `with_feature_maps`."""
+    return {
+        name: tuple(output.shape[1:]) for name, output in model.output.items() if name != EMBEDDING
+    }

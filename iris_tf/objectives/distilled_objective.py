@@ -1,8 +1,11 @@
 """Objective combined with a distiller."""
 
+from collections.abc import Callable
+from pathlib import Path
+
 import keras
 
-from iris_tf.objectives.objective import Distiller, Losses, Objective, StepBatch
+from iris_tf.objectives.objective import Distiller, Losses, ModelShapes, Objective, StepBatch
 
 
 class DistilledObjective(Objective):
@@ -22,12 +25,26 @@ class DistilledObjective(Objective):
         self.term_names = objective.term_names + distiller.term_names
         self.metric_names = objective.metric_names + distiller.metric_names
         self.teacher_terms = objective.teacher_terms + distiller.teacher_terms
+        self.student_features = objective.student_features + distiller.student_features
+        self.teacher_features = objective.teacher_features + distiller.teacher_features
 
     def compute(self, batch: StepBatch) -> Losses:
         """Compute the terms and metrics of both."""
         own = self.objective.compute(batch)
-        distilled = self.distiller.compute(batch._replace(rows=own.rows))
-        return Losses(own.terms | distilled.terms, own.metrics | distilled.metrics, own.rows)
+        student = batch.student._replace(logits=own.logits)
+        distilled = self.distiller.compute(batch._replace(student=student, rows=own.rows))
+        return own._replace(
+            terms=own.terms | distilled.terms, metrics=own.metrics | distilled.metrics
+        )
+
+    def create_variables(self, shapes: ModelShapes) -> None:
+        """Create the variables of both."""
+        self.objective.create_variables(shapes)
+        self.distiller.create_variables(shapes)
+
+    def files(self) -> dict[str, Callable[[Path], None]]:
+        """Files of the objective; what a distiller adds serves no model."""
+        return self.objective.files()
 
     def begin_epoch(self, epoch: int) -> None:
         """Set the scheduled values of both."""

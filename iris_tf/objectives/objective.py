@@ -1,6 +1,9 @@
 """Interface of training objectives, with their inputs and outputs."""
 
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar, NamedTuple
 
 import keras
 import tensorflow as tf
@@ -15,9 +18,40 @@ class Outputs(NamedTuple):
     ----------
     embedding : tensor of shape (rows, D)
         Unit length.
+    features : dict of str to tensor of shape (rows, height, width, channels), or None
+        Feature maps that the objective asked for, by their names in `NetworkSpec.features`.
+    logits : tensor of shape (rows, classes) or None
+        Class logits without margin, float32: the scale times the cosine to each class centre. A
+        student's are computed by its objective for the rows of `Losses`, not by the network.
     """
 
     embedding: tf.Tensor
+    features: dict[str, tf.Tensor] | None = None
+    logits: tf.Tensor | None = None
+
+
+Shape = tuple[int, int, int]
+"""Height, width and channels of a feature map."""
+
+
+@dataclass(frozen=True)
+class ModelShapes:
+    """What an objective's variables depend on.
+
+    Attributes
+    ----------
+    embedding_size : int
+        D of the student.
+    classes : tuple of str
+        Names of the classes that the labels number: the identities of the training split.
+    student_features, teacher_features : mapping of str to Shape
+        Feature maps that the objective asked for.
+    """
+
+    embedding_size: int
+    classes: tuple[str, ...]
+    student_features: Mapping[str, Shape] = field(default_factory=dict)
+    teacher_features: Mapping[str, Shape] = field(default_factory=dict)
 
 
 class StepBatch(NamedTuple):
@@ -78,11 +112,14 @@ class Losses(NamedTuple):
         Keyed by `Objective.metric_names`.
     rows : tensor of shape (counted,), int32
         Rows of the images that the terms compare; a distiller averages over the same rows.
+    logits : tensor of shape (counted, classes) or None
+        The student's class logits of these rows, see `Outputs`; None without classes.
     """
 
     terms: dict[str, tf.Tensor]
     metrics: dict[str, tf.Tensor]
     rows: tf.Tensor
+    logits: tf.Tensor | None = None
 
 
 class Objective(Scheduled):
@@ -102,11 +139,21 @@ class Objective(Scheduled):
         ``<name>_loss``.
     teacher_terms : tuple of str
         Terms that need the teacher. The teacher is skipped while all of them have weight 0.
+    student_features, teacher_features : tuple of str
+        Feature maps that `compute` needs of either network.
+    has_classes : bool
+        Whether labels number classes whose logits the objective gives.
     """
 
     term_names: tuple[str, ...] = ()
     metric_names: tuple[str, ...] = ()
     teacher_terms: tuple[str, ...] = ()
+    student_features: tuple[str, ...] = ()
+    teacher_features: tuple[str, ...] = ()
+    has_classes: ClassVar[bool] = False
+
+    def create_variables(self, shapes: ModelShapes) -> None:
+        """Create the trainable variables, before training; most objectives have none."""
 
     def compute(self, batch: StepBatch) -> Losses:
         """Compute terms and metrics of one step.
@@ -124,6 +171,13 @@ class Objective(Scheduled):
         """Trainable variables of the objective, by parameter group of the optimiser."""
         return {}
 
+    def files(self) -> dict[str, Callable[[Path], None]]:
+        """Files that belong to the trained model, by name, with the functions that write them.
+
+        They are written beside the best checkpoint, and are not part of exported models.
+        """
+        return {}
+
     def collapse(self, logs: dict[str, float]) -> str:
         """Describe the sign of collapsed embeddings in the mean values of an epoch.
 
@@ -136,7 +190,14 @@ class Distiller(Objective):
     """Objective that compares student and teacher.
 
     Its losses are means over ``batch.rows``; rows without a teacher query contribute 0.
+
+    Attributes
+    ----------
+    compares_logits : bool
+        Whether it needs the class logits of student and teacher.
     """
+
+    compares_logits: ClassVar[bool] = False
 
     @staticmethod
     def check_sizes(student: int, teacher: int) -> None:

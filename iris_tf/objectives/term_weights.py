@@ -1,14 +1,18 @@
 """Weighting of loss terms."""
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import ClassVar, NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import ClassVar, NamedTuple, Protocol
 
 import tensorflow as tf
 
 from iris_tf.objectives.scheduled import Schedule, Scheduled
 
-GradientNorm = Callable[[tf.Tensor], tf.Tensor]
-"""Maps a loss term to the Euclidean norm of its gradient over all trainable variables."""
+
+class GradientNorm(Protocol):
+    """Maps a loss term to the Euclidean norm of its gradient."""
+
+    def __call__(self, term: tf.Tensor, student_only: bool = False) -> tf.Tensor:
+        """Norm over all trainable variables, or over those of the student network alone."""
 
 
 class TermWeights(Scheduled):
@@ -22,6 +26,14 @@ class TermWeights(Scheduled):
     """
 
     reads_gradients: ClassVar[bool] = False
+
+    def measured(self) -> dict[str, tf.Tensor]:
+        """Weights that each step chooses, by the names under which they are recorded.
+
+        They are written to the TensorBoard log at each step, and as means of an epoch to the
+        history; empty if the epoch determines the weights.
+        """
+        return {}
 
     def active(self, terms: Iterable[str]) -> tf.Tensor:
         """Whether any of these terms currently has a nonzero weight, as a bool scalar.

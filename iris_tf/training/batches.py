@@ -1,6 +1,6 @@
-"""Batch samplers: triplets of Algorithm 2 and P x K batches.
+"""Batch samplers: triplets of Algorithm 2, P x K batches, and single images.
 
-Both samplers return a whole epoch at once, as an array of row indices that
+All samplers return a whole epoch at once, as an array of row indices that
 depends only on the seed and the epoch. A resumed run therefore sees the same
 batches as an uninterrupted one.
 """
@@ -289,3 +289,71 @@ class BalancedBatches:
         order = np.take_along_axis(order, np.arange(self.group_size) % count, axis=1)
         rows = identities.images[identities.start[chosen][:, None] + order]
         return rows.reshape(self.steps, self.groups, self.group_size).astype(np.int64, copy=False)
+
+
+class ShuffledBatches:
+    """Batches of single images: in each pass, every image once in random order.
+
+    For objectives that classify, which compare no images with each other; identities with one
+    image take part.
+
+    Parameters
+    ----------
+    labels : array_like of shape (n_images,)
+        Identity of each image.
+    groups : int
+        Images per batch.
+    steps : int or None
+        Batches per epoch; None for one pass, ``floor(n_images / groups)`` batches.
+    seed : int
+        Not negative.
+
+    Attributes
+    ----------
+    steps, groups : int
+        As above, `steps` resolved.
+    group_size : int
+        1.
+    single_image_identities : int
+        Number of identities with one image.
+
+    Raises
+    ------
+    DatasetError
+        If there are fewer images than `groups`.
+    """
+
+    group_size = 1
+
+    def __init__(self, labels: np.ndarray, groups: int, steps: int | None, seed: int):
+        if len(labels) < groups:
+            raise DatasetError(
+                f"A batch of {groups} images needs as many; there are {len(labels)}. Use more "
+                "images or reduce the batch size."
+            )
+        self._images = np.arange(len(labels))
+        self.single_image_identities = _Identities(labels).single_image
+        self.groups, self.seed = groups, seed
+        self.steps = len(labels) // groups if steps is None else steps
+
+    def epoch(self, epoch: int) -> np.ndarray:
+        """Batches of one epoch.
+
+        Parameters
+        ----------
+        epoch : int
+            Counted from 0.
+
+        Returns
+        -------
+        ndarray of shape (steps, groups, 1), int64
+            Row indices.
+        """
+        rng = np.random.default_rng(np.random.SeedSequence([self.seed, epoch]))
+        total = self.steps * self.groups
+        rows = _passes(rng, self._images, len(self._images), total)
+        return rows.reshape(self.steps, self.groups, 1).astype(np.int64, copy=False)
+
+
+Batches = TripletBatches | BalancedBatches | ShuffledBatches
+"""Any sampler."""

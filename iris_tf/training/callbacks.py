@@ -174,6 +174,9 @@ class Checkpoints(keras.callbacks.Callback):
         # On ties, keep the later epoch: an EER of 0 is reached early, but training still improves.
         if self.state.best_epoch == 0 or value <= best or math.isnan(best):
             self.state.best_epoch, self.state.best_value = epoch + 1, value
+            for name, write in self.model.objective.files().items():
+                with atomic_path(self.run.checkpoints / name) as temporary:
+                    write(temporary)
             self._save_student(self.run.best)
         self._save_student(self.run.last)
         self.state.history.append(row)
@@ -186,13 +189,22 @@ class Checkpoints(keras.callbacks.Callback):
 
 
 class TensorBoardScalars(keras.callbacks.Callback):
-    """Write each epoch's history row as TensorBoard scalars."""
+    """Write each epoch's history row, and each step's weights of terms, as TensorBoard scalars."""
 
     def __init__(self, run: RunFolder):
         super().__init__()
         self._logs = run.logs
         with _full_disk_told(self._logs):
             self._writer = tf.summary.create_file_writer(str(self._logs))
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Write the weights that the step has chosen, under ``steps/``."""
+        weights = self.model.term_weights.measured()
+        if not weights:
+            return
+        with _full_disk_told(self._logs), self._writer.as_default(step=int(self.model.step)):
+            for name, value in weights.items():
+                tf.summary.scalar(f"steps/{name}", value)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Write all values of the epoch."""

@@ -5,11 +5,15 @@ from dataclasses import replace
 
 import keras
 
+from iris_tf.config.names import CLASSIFIERS
 from iris_tf.config.training_recipe import TrainRecipe
-from iris_tf.objectives.registry import DISTILLERS
+from iris_tf.networks.feature_maps import check_features
+from iris_tf.objectives.objective import Distiller
+from iris_tf.objectives.registry import DISTILLERS, OBJECTIVES
 from iris_tf.segmentation.roi_modes import STRIP_ANGLES, STRIP_RADII
 from iris_tf.support.errors import ModelError, RecipeError
 from iris_tf.training.build_student import build_student
+from iris_tf.training.classes import check_same_classes
 from iris_tf.training.run_folder import RunFolder
 from iris_tf.training.teacher import Teacher, check_strip_size, teacher_roi_mode
 
@@ -33,7 +37,7 @@ def check_models(recipes: Mapping[str, TrainRecipe], roi_mode: str, channels: in
     RecipeError, ModelError
         If a model cannot be trained; names the model.
     """
-    by_run = {recipe.run: recipe.network for recipe in recipes.values()}
+    by_run = {recipe.run: recipe for recipe in recipes.values()}
     for name, recipe in recipes.items():
         if RunFolder(recipe.run).recipe_file.is_file():
             continue
@@ -41,14 +45,31 @@ def check_models(recipes: Mapping[str, TrainRecipe], roi_mode: str, channels: in
         try:
             check_strips(recipe, roi_mode, channels)
             if teacher is not None:
-                _check_sizes(recipe, teacher.embedding_size)
-                if teacher.normalization == "local_contrast":
-                    check_strip_size(teacher.crop_size, network.crop_size)
+                _check_pair(recipe, teacher)
             build_student(replace(recipe, network=replace(network, weights="none")), channels)
         except (ModelError, RecipeError) as error:
             raise type(error)(f"models.{name}: {error}") from None
         finally:
             keras.backend.clear_session()
+
+
+def _check_pair(recipe: TrainRecipe, teacher: TrainRecipe) -> None:
+    """Check a student against the recipe of a teacher that is not trained yet."""
+    _check_sizes(recipe, teacher.network.embedding_size)
+    if teacher.network.normalization == "local_contrast":
+        check_strip_size(teacher.network.crop_size, recipe.network.crop_size)
+    logits = any(distiller.compares_logits for distiller in _distillers(recipe))
+    if logits and not OBJECTIVES[teacher.objective].has_classes:
+        raise RecipeError(
+            f"distillation.distiller is {recipe.distillation.distiller}, which compares class "
+            f"logits, but the teacher's objective is {teacher.objective}, which has none; train "
+            f"the teacher with one of {', '.join(CLASSIFIERS)}."
+        )
+    for names, network in (
+        (recipe.distillation.features, recipe.network.name),
+        (recipe.distillation.features.values(), teacher.network.name),
+    ):
+        check_features(network, names)
 
 
 def check_strips(recipe: TrainRecipe, roi_mode: str, channels: int = 1) -> None:
@@ -79,7 +100,9 @@ def check_strips(recipe: TrainRecipe, roi_mode: str, channels: int = 1) -> None:
         )
 
 
-def check_teacher(recipe: TrainRecipe, path: str, teacher: Teacher, roi_mode: str) -> None:
+def check_teacher(
+    recipe: TrainRecipe, path: str, teacher: Teacher, roi_mode: str, classes: tuple[str, ...]
+) -> None:
     """Check that a teacher is compatible with the student and its crops.
 
     Parameters
@@ -91,16 +114,20 @@ def check_teacher(recipe: TrainRecipe, path: str, teacher: Teacher, roi_mode: st
     teacher : Teacher
     roi_mode : str
         ROI mode of the student's training crops.
+    classes : tuple of str
+        Classes that the student's labels number.
 
     Raises
     ------
     ModelError
-        If the distiller cannot compare the embeddings, or the teacher was trained on other
-        crops; names the teacher.
+        If the distiller cannot compare embeddings or class logits, or the teacher was trained on
+        other crops; names the teacher.
     """
     try:
         _check_sizes(recipe, teacher.embedding_size)
         teacher.check_input(recipe.network.crop_size)
+        if any(distiller.compares_logits for distiller in _distillers(recipe)):
+            check_same_classes(teacher.centres, classes)
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from None
     teacher_mode = teacher_roi_mode(path)
@@ -112,5 +139,9 @@ def check_teacher(recipe: TrainRecipe, path: str, teacher: Teacher, roi_mode: st
 
 
 def _check_sizes(recipe: TrainRecipe, teacher_embedding_size: int) -> None:
-    distiller = DISTILLERS[recipe.distillation.distiller]
-    distiller.check_sizes(recipe.network.embedding_size, teacher_embedding_size)
+    for distiller in _distillers(recipe):
+        distiller.check_sizes(recipe.network.embedding_size, teacher_embedding_size)
+
+
+def _distillers(recipe: TrainRecipe) -> tuple[type[Distiller], ...]:
+    return DISTILLERS[recipe.distillation.distiller]

@@ -1,11 +1,13 @@
 """Training step: student and teacher forward passes, weighted loss terms, weight update."""
 
+import functools
 from pathlib import Path
 from typing import Any
 
 import keras
 import tensorflow as tf
 
+from iris_tf.networks.feature_maps import EMBEDDING, with_feature_maps
 from iris_tf.objectives.objective import Objective, Outputs, StepBatch
 from iris_tf.objectives.term_weights import TermWeights
 from iris_tf.training.saved_variables import load_variables, save_variables
@@ -44,11 +46,14 @@ class EmbeddingTrainer(keras.Model):
         self.objective = objective
         self.term_weights = term_weights
         self._teacher = teacher
+        names = objective.student_features
+        # In a tuple, so that Keras does not track the layers of the student twice.
+        self._maps = (with_feature_maps(student, names),) if names else ()
         self.step = self.add_weight(
             name="step", shape=(), dtype="int32", initializer="zeros", trainable=False,
             aggregation="only_first_replica",
         )  # fmt: skip
-        names = ("loss", *objective.recorded)
+        names = ("loss", *objective.recorded, *term_weights.measured())
         self._means = {name: keras.metrics.Mean(name=name) for name in names}
         # All variables that the optimiser is built with, including those frozen at present.
         self._trained = self._trainable_now()
@@ -113,7 +118,7 @@ class EmbeddingTrainer(keras.Model):
         teacher = self._run_teacher(tf.reshape(shown, (rows, *shown.shape[-3:])), teacher_active)
         queried = tf.reshape(queried, (rows,)) & teacher_active
         with tf.GradientTape(persistent=self.term_weights.reads_gradients) as tape:
-            student = Outputs(self.student(images, training=True))
+            student = self._run_student(images)
             replica = tf.distribute.get_replica_context().replica_id_in_sync_group
             student, teacher, labels, queried = _gather_replicas(
                 (student, teacher, labels, queried)
@@ -130,8 +135,8 @@ class EmbeddingTrainer(keras.Model):
                 step=self.step.value,
                 replica=replica,
             )
-            terms, metrics, _ = self.objective.compute(batch)
-            weighted = self.term_weights.weigh(terms, lambda term: self._norm(tape, term))
+            losses = self.objective.compute(batch)
+            weighted = self.term_weights.weigh(losses.terms, functools.partial(self._norm, tape))
             loss = tf.add_n(list(weighted.values()))
             replicas = tf.distribute.get_strategy().num_replicas_in_sync
             # The optimiser sums gradients over replicas.
@@ -139,28 +144,37 @@ class EmbeddingTrainer(keras.Model):
         self._apply_gradients(tape, scaled)
         self.step.assign_add(1)
 
-        values = {"loss": loss, **metrics}
+        values = {"loss": loss, **losses.metrics, **self.term_weights.measured()}
         values |= {f"{name}_loss": term for name, term in weighted.items()}
         for name, value in values.items():
             self._means[name].update_state(value)
         return self.get_metrics_result()
 
+    def _run_student(self, images: tf.Tensor) -> Outputs:
+        for model in self._maps:
+            maps = dict(model(images, training=True))
+            return Outputs(maps.pop(EMBEDDING), maps)
+        return Outputs(self.student(images, training=True))
+
     def _run_teacher(self, crops: tf.Tensor, teacher_active: tf.Tensor) -> Outputs | None:
         """Teacher outputs; zeros while the teacher is inactive, so that warm-up costs nothing."""
-        teacher = self._teacher
-        if teacher is None:
-            return None
-        shape = (crops.shape[0], teacher.embedding_size)
-        return tf.cond(teacher_active, lambda: teacher(crops), lambda: Outputs(tf.zeros(shape)))
+        return None if self._teacher is None else self._teacher.query(crops, teacher_active)
 
-    def _norm(self, tape: tf.GradientTape, term: tf.Tensor) -> tf.Tensor:
-        """Euclidean norm of the gradient of a term over all currently trainable variables."""
+    def _norm(
+        self, tape: tf.GradientTape, term: tf.Tensor, student_only: bool = False
+    ) -> tf.Tensor:
+        """Euclidean norm of the gradient of a term, see `GradientNorm`."""
+        variables = self.student.trainable_variables if student_only else self._trainable_now()
         with tape.stop_recording():
-            gradients = tape.gradient(term, self._trainable_now())
+            gradients = tape.gradient(term, variables)
             # `convert_to_tensor` sums the duplicate rows of sparse gradients.
-            return tf.linalg.global_norm(
-                [None if g is None else tf.convert_to_tensor(g) for g in gradients]
-            )
+            gradients = [None if g is None else tf.convert_to_tensor(g) for g in gradients]
+            context = tf.distribute.get_replica_context()
+            if context.num_replicas_in_sync > 1:
+                # The gradient of the mean over replicas, so that all of them weigh alike.
+                found = [g for g in gradients if g is not None]
+                gradients = context.all_reduce(tf.distribute.ReduceOp.MEAN, found)
+            return tf.linalg.global_norm(gradients)
 
     def _apply_gradients(self, tape: tf.GradientTape, loss: tf.Tensor) -> None:
         # MultiOptimizer needs an entry for every variable it was built with. Frozen variables

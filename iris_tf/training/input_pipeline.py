@@ -8,7 +8,7 @@ import tensorflow as tf
 from iris_tf.config.training_recipe import AugmentationRecipe
 from iris_tf.imaging.images import with_channel_axis
 from iris_tf.training.augmentation import augment
-from iris_tf.training.batches import BalancedBatches, TripletBatches
+from iris_tf.training.batches import Batches
 from iris_tf.training.strip_augmentation import weaken_low_frequencies, with_rotated
 
 
@@ -30,7 +30,7 @@ class TeacherView(NamedTuple):
 def training_dataset(
     rois: np.ndarray,
     labels: np.ndarray,
-    batches: TripletBatches | BalancedBatches,
+    batches: Batches,
     augmentation: AugmentationRecipe,
     roi_mode: str,
     seed: int,
@@ -52,7 +52,7 @@ def training_dataset(
         Crops, e.g. from `iris_tf.data.crop_store.load_rois`.
     labels : ndarray of shape (n_images,), integer
         Identity of each crop.
-    batches : TripletBatches or BalancedBatches
+    batches : Batches
         Sampler built from the same `labels`, with ``batches.steps`` batches per epoch.
     augmentation : AugmentationRecipe
         Random augmentation.

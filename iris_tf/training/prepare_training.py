@@ -12,11 +12,14 @@ from iris_tf.config.training_recipe import TrainRecipe
 from iris_tf.data.crop_store import load_rois
 from iris_tf.data.manifest import ManifestRow, read_manifest, read_settings
 from iris_tf.data.splits import check_splits
+from iris_tf.networks.feature_maps import feature_shapes, with_feature_maps
+from iris_tf.objectives.objective import ModelShapes, Objective
 from iris_tf.objectives.registry import build_objective, build_term_weights
 from iris_tf.support.errors import DatasetError, RecipeError
-from iris_tf.training.batches import BalancedBatches, TripletBatches
+from iris_tf.training.batches import BalancedBatches, Batches, ShuffledBatches, TripletBatches
 from iris_tf.training.build_student import build_student
 from iris_tf.training.check_training import check_strips, check_teacher
+from iris_tf.training.classes import class_names, number_identities
 from iris_tf.training.embedding_trainer import EmbeddingTrainer
 from iris_tf.training.input_pipeline import training_dataset
 from iris_tf.training.optimizer import TrainingLength, build_optimizer
@@ -34,7 +37,7 @@ class Training:
         Prepared rows by split.
     labels : ndarray of shape (n_train,), int32
         Identity of each training row, numbered from 0.
-    batches : TripletBatches or BalancedBatches
+    batches : Batches
     trainer : EmbeddingTrainer
         Compiled.
     roi_mode : str
@@ -46,7 +49,7 @@ class Training:
     recipe: TrainRecipe
     rows: dict[str, list[ManifestRow]]
     labels: np.ndarray
-    batches: TripletBatches | BalancedBatches
+    batches: Batches
     trainer: EmbeddingTrainer
     roi_mode: str
     channels: int
@@ -91,10 +94,8 @@ def prepare_training(recipe: TrainRecipe) -> Training:
     settings = read_settings(Path(recipe.dataset) / "dataset.json")
     roi_mode, channels = settings["roi_mode"], settings["channels"]
     check_strips(recipe, roi_mode, channels)
-    identities = {
-        name: number for number, name in enumerate(sorted({row.identity for row in rows["train"]}))
-    }
-    labels = np.array([identities[row.identity] for row in rows["train"]], np.int32)
+    identities = sorted({row.identity for row in rows["train"]})
+    labels = number_identities([row.identity for row in rows["train"]], identities)
     batches = _batches(recipe, labels, np.array([row.dataset for row in rows["train"]]))
     strategy = _strategy(recipe)
     devices = strategy.num_replicas_in_sync
@@ -106,11 +107,12 @@ def prepare_training(recipe: TrainRecipe) -> Training:
     keras.config.set_dtype_policy("mixed_float16" if recipe.mixed_float16 else "float32")
     try:
         with strategy.scope():
-            teacher = _teacher(recipe, roi_mode)
             objective = build_objective(recipe)
-            trainer = EmbeddingTrainer(
-                build_student(recipe, channels), objective, build_term_weights(recipe), teacher
-            )
+            student = build_student(recipe, channels)
+            classes = class_names(identities, recipe.batch.turned)
+            teacher = _teacher(recipe, roi_mode, objective, classes)
+            objective.create_variables(_shapes(objective, student, teacher, classes))
+            trainer = EmbeddingTrainer(student, objective, build_term_weights(recipe), teacher)
             length = TrainingLength(batches.steps, recipe.warm_epochs, recipe.epochs)
             trainer.compile(
                 build_optimizer(recipe.optimizer, length, objective.parameter_groups()),
@@ -136,10 +138,10 @@ def _rows(recipe: TrainRecipe) -> dict[str, list[ManifestRow]]:
     return rows
 
 
-def _batches(
-    recipe: TrainRecipe, labels: np.ndarray, datasets: np.ndarray
-) -> TripletBatches | BalancedBatches:
+def _batches(recipe: TrainRecipe, labels: np.ndarray, datasets: np.ndarray) -> Batches:
     batch = recipe.batch
+    if batch.layout == "shuffled":
+        return ShuffledBatches(labels, batch.groups, batch.steps_per_epoch, recipe.seed)
     if batch.layout == "triplet":
         return TripletBatches(labels, batch.groups, batch.steps_per_epoch, recipe.seed)
     return BalancedBatches(
@@ -169,11 +171,25 @@ def mirrored_strategy() -> tf.distribute.MirroredStrategy:
     return tf.distribute.MirroredStrategy([device.name for device in devices])
 
 
-def _teacher(recipe: TrainRecipe, roi_mode: str) -> Teacher | None:
+def _teacher(
+    recipe: TrainRecipe, roi_mode: str, objective: Objective, classes: tuple[str, ...]
+) -> Teacher | None:
     """Load the frozen teacher; None without distillation."""
     path = recipe.distillation.teacher
     if path is None:
         return None
-    teacher = Teacher.load(path)
-    check_teacher(recipe, path, teacher, roi_mode)
+    teacher = Teacher.load(path, objective.teacher_features)
+    check_teacher(recipe, path, teacher, roi_mode, classes)
     return teacher
+
+
+def _shapes(
+    objective: Objective, student: keras.Model, teacher: Teacher | None, classes: tuple[str, ...]
+) -> ModelShapes:
+    names = objective.student_features
+    return ModelShapes(
+        student.output_shape[-1],
+        classes,
+        feature_shapes(with_feature_maps(student, names)) if names else {},
+        teacher.feature_shapes if teacher else {},
+    )

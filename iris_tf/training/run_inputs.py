@@ -5,6 +5,7 @@ from pathlib import Path
 
 from iris_tf.config.names import NAMED_WEIGHTS
 from iris_tf.config.training_recipe import TrainRecipe
+from iris_tf.objectives.class_centres import FILE_NAME as CENTRES_FILE
 from iris_tf.support.files import sha256
 from iris_tf.training.run_folder import RunFolder, model_file
 
@@ -38,7 +39,7 @@ def check_same_inputs(run: RunFolder) -> None:
 
 
 def input_hashes(recipe: TrainRecipe) -> dict[str, str]:
-    """SHA-256 of teacher and initial weights, by recipe key and path."""
+    """SHA-256 of teacher, its class centres, and initial weights, by recipe key and path."""
     files = {"distillation.teacher": recipe.distillation.teacher}
     if recipe.network.weights not in NAMED_WEIGHTS:
         files["network.weights"] = recipe.network.weights
@@ -47,4 +48,7 @@ def input_hashes(recipe: TrainRecipe) -> dict[str, str]:
         if file is not None:
             path = model_file(Path(file))
             found[f"{name} {file}"] = sha256(path) if path.is_file() else ""
+            centres = path.with_name(CENTRES_FILE)
+            if centres.is_file():
+                found[f"{name} {file}, {CENTRES_FILE}"] = sha256(centres)
     return found

@@ -1,24 +1,29 @@
 """Frozen teacher for distillation, with its own input size."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from iris_tf.config.names import CARD_NAME
 from iris_tf.data.manifest import read_settings
 from iris_tf.networks.embed_rois import load_embedding_model
+from iris_tf.networks.feature_maps import EMBEDDING, feature_shapes, with_feature_maps
 from iris_tf.networks.input_normalization import NORMALIZATION_LAYER
 from iris_tf.networks.strip_normalization import StripNormalization
-from iris_tf.objectives.objective import Outputs
+from iris_tf.objectives.class_centres import FILE_NAME as CENTRES_FILE
+from iris_tf.objectives.class_centres import ClassCentres
+from iris_tf.objectives.objective import Outputs, Shape
+from iris_tf.objectives.resizing import resize
 from iris_tf.support.errors import ModelError
 from iris_tf.training.run_folder import RunFolder, model_file
 
 
 class Teacher:
-    """Frozen model that embeds the student's crops.
+    """Frozen model that is queried about the student's crops.
 
     Deliberately not a layer, so that its weights are neither trained nor saved with the
     student's.
@@ -28,22 +33,46 @@ class Teacher:
     model : keras.Model
         Maps crops ``(batch, height, width, channels)`` in 0..255 to unit-length embeddings
         ``(batch, D)``. Its weights are frozen here.
+    features : sequence of str, optional
+        Feature maps to give besides, by their names in the network's `NetworkSpec.features`.
+    centres : ClassCentres, optional
+        Centres of the classes that the model was trained on, if it is to give class logits.
+
+    Raises
+    ------
+    ModelError
+        If the network lacks a feature map.
     """
 
-    def __init__(self, model: keras.Model):
+    def __init__(
+        self,
+        model: keras.Model,
+        features: Sequence[str] = (),
+        centres: ClassCentres | None = None,
+    ):
         model.trainable = False
         self.model = model
+        self.centres = centres
+        self._maps = with_feature_maps(model, features) if features else None
 
     @classmethod
-    def load(cls, path: str | Path) -> "Teacher":
+    def load(cls, path: str | Path, features: Sequence[str] = ()) -> "Teacher":
         """Load a teacher from a run folder (its best model) or a ``.keras`` file.
+
+        Class centres are read from beside the model, if there are any.
 
         Raises
         ------
         ModelError
-            If there is no such model.
+            If there is no such model, or it lacks a feature map.
         """
-        return cls(load_embedding_model(model_file(Path(path))))
+        file = model_file(Path(path))
+        centres = file.with_name(CENTRES_FILE)
+        return cls(
+            load_embedding_model(file),
+            features,
+            ClassCentres.load(centres) if centres.is_file() else None,
+        )
 
     @property
     def input_size(self) -> tuple[int, int]:
@@ -54,6 +83,11 @@ class Teacher:
     def embedding_size(self) -> int:
         """Dimension D of the embeddings."""
         return self.model.output_shape[-1]
+
+    @property
+    def feature_shapes(self) -> dict[str, Shape]:
+        """Shape of each feature map that the teacher gives."""
+        return {} if self._maps is None else feature_shapes(self._maps)
 
     def check_input(self, student_size: tuple[int, int]) -> None:
         """Check that the teacher can embed the student's crops, resized if necessary.
@@ -73,8 +107,13 @@ class Teacher:
         if isinstance(layers.get(NORMALIZATION_LAYER), StripNormalization):
             check_strip_size(self.input_size, student_size)
 
+    def query(self, crops: tf.Tensor, active: tf.Tensor) -> Outputs:
+        """Outputs for the student's crops; zeros, at no cost, where `active` is False."""
+        found = tf.cond(active, lambda: self._values(crops), lambda: self._zeros(crops.shape[0]))
+        return Outputs(**found)
+
     def __call__(self, crops: tf.Tensor) -> Outputs:
-        """Embed the student's crops.
+        """Outputs for the student's crops.
 
         Parameters
         ----------
@@ -87,23 +126,36 @@ class Teacher:
         Outputs
             float32.
         """
-        if tuple(crops.shape[1:3]) != self.input_size:
-            # Written out, because XLA has no kernel for TensorFlow's antialiased resizing.
-            rows, columns = map(_interpolation, crops.shape[1:3], self.input_size)
-            crops = tf.einsum("ih,bhwc,jw->bijc", rows, crops, columns)
+        return Outputs(**self._values(crops))
+
+    def _values(self, crops: tf.Tensor) -> dict[str, Any]:
+        crops = resize(crops, self.input_size)
         if crops.shape[3] == 1 and self.model.input_shape[3] == 3:
             crops = tf.repeat(crops, 3, axis=3)
-        embedding = tf.cast(self.model(crops, training=False), tf.float32)
-        return Outputs(tf.ensure_shape(embedding, (crops.shape[0], self.embedding_size)))
+        values: dict[str, Any] = {}
+        if self._maps is None:
+            embedding = self.model(crops, training=False)
+        else:
+            maps = dict(self._maps(crops, training=False))
+            embedding = maps.pop(EMBEDDING)
+            values["features"] = {name: tf.cast(maps[name], tf.float32) for name in maps}
+        embedding = tf.ensure_shape(
+            tf.cast(embedding, tf.float32), (crops.shape[0], self.embedding_size)
+        )
+        if self.centres is not None:
+            logits = tf.matmul(embedding, self.centres.vectors, transpose_b=True)
+            values["logits"] = self.centres.scale * logits
+        return values | {"embedding": embedding}
 
-
-def _interpolation(before: int, after: int) -> np.ndarray:
-    """Matrix (after, before), float32, of linear interpolation, antialiased when downsampling."""
-    step = before / after
-    centres = (np.arange(after) + 0.5) * step - 0.5
-    distances = np.abs(np.arange(before) - centres[:, None]) / max(step, 1.0)
-    weights = np.maximum(1.0 - distances, 0.0)
-    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+    def _zeros(self, rows: int) -> dict[str, Any]:
+        values: dict[str, Any] = {"embedding": tf.zeros((rows, self.embedding_size))}
+        if self._maps is not None:
+            values["features"] = {
+                name: tf.zeros((rows, *shape)) for name, shape in self.feature_shapes.items()
+            }
+        if self.centres is not None:
+            values["logits"] = tf.zeros((rows, len(self.centres.names)))
+        return values
 
 
 def check_strip_size(teacher: tuple[int, int], student: tuple[int, int]) -> None:
