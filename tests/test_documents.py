@@ -32,8 +32,9 @@ from iris_tf.tflite.model_card import ModelCard
 ROOT = Path(__file__).parents[1]
 RECIPES = (
     TrainRecipe, NetworkRecipe, BatchRecipe, AugmentationRecipe, MarginRecipe, MiningRecipe,
-    ClassifierRecipe, DistillationRecipe, GradientNormRecipe, OptimizerRecipe, ParameterGroupRecipe, PipelineRecipe, DatasetRecipe,
-    LatencyRecipe, ReleaseRecipe, StripsRecipe, FinishRecipe, SegmenterRecipe, SegmenterStage,
+    ClassifierRecipe, DistillationRecipe, GradientNormRecipe, OptimizerRecipe,
+    ParameterGroupRecipe, PipelineRecipe, DatasetRecipe, LatencyRecipe,
+    ReleaseRecipe, StripsRecipe, FinishRecipe, SegmenterRecipe, SegmenterStage,
 )  # fmt: skip
 DURATIONS = {  # in minutes on the machine that the documents name, and where it is stated
     "make demo": (
