@@ -12,7 +12,7 @@ OPEN_IRIS_TESTS := tests/open_iris tests/imaging/test_geometry.py tests/support/
 	tests/imaging/test_images.py tests/data/test_manifest.py \
 	tests/training/test_augmentation.py tests/networks/test_batch_normalization.py \
 	tests/training/test_embedding_trainer.py \
-	tests/export/test_export_tflite.py tests/tflite/test_tflite_embedder.py
+	tests/exporting/test_export_tflite.py tests/tflite/test_tflite_embedder.py
 # TensorFlow for this machine's processor; EXTRA=gpu installs the build for NVIDIA GPUs.
 EXTRA ?= $(shell command -v nvidia-smi > /dev/null 2>&1 && echo gpu || echo cpu)
 

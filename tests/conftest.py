@@ -110,7 +110,7 @@ def trained_run(command, small_dataset, tmp_path_factory):
 @pytest.fixture(scope="session")
 def exported(trained_run):
     """Folder with the run's .tflite files and their card. Do not modify."""
-    from iris_tf.export.export_run import export_run
+    from iris_tf.exporting.export_run import export_run
 
     folder, _ = export_run(trained_run)
     return folder

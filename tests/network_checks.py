@@ -5,7 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from iris_tf.config.precision import PRECISIONS
-from iris_tf.export.export_tflite import export_model
+from iris_tf.exporting.export_tflite import export_model
 from iris_tf.networks.embedding_model import build_embedding_model
 from iris_tf.networks.feature_maps import with_feature_maps
 from iris_tf.networks.parameter_groups import backbone_stages, parameter_groups

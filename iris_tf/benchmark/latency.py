@@ -36,7 +36,7 @@ def measure_latency(
     Parameters
     ----------
     model_path : path
-        A ``.tflite`` file from `iris_tf.export`.
+        A ``.tflite`` file from `iris_tf.exporting`.
     threads : sequence of int, optional
         Numbers of threads to request from LiteRT, each at least 1.
     runs : int, optional

@@ -293,7 +293,7 @@ def export(
     fails and reports by how much.
     """
     load_tensorflow()
-    from iris_tf.export.export_run import export_run
+    from iris_tf.exporting.export_run import export_run
 
     folder, card = export_run(run, [part.strip() for part in precision.split(",")])
     for name, file in card.files.items():

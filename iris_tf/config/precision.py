@@ -1,7 +1,7 @@
 """Registry of the precisions that a model can be exported in.
 
 Recipe checks, export, cards, reports and the command line use this registry. Conversion functions
-need TensorFlow and are registered under the same names in `iris_tf.export.conversion.converts`.
+need TensorFlow and are registered under the same names in `iris_tf.exporting.conversion.converts`.
 """
 
 from collections.abc import Iterable

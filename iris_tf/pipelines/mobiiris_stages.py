@@ -82,7 +82,7 @@ def starting_weights(recipe: TrainRecipe) -> dict[str, Path]:
 
 def export_stage(stages: Stages, name: str, run: RunFolder, precisions: Sequence[str]) -> None:
     """Export the ``.tflite`` files of a model and its card."""
-    from iris_tf.export.export_run import export_run
+    from iris_tf.exporting.export_run import export_run
 
     stages.run(
         f"export {name}",

@@ -77,7 +77,7 @@ def export(recipe: SegmenterRecipe, run: Any, out: Path) -> None:
     """Export the ``.tflite`` file."""
     import keras
 
-    from iris_tf.export.export_segmenter import export_segmenter
+    from iris_tf.exporting.export_segmenter import export_segmenter
 
     stage = list(recipe.parts.values())[-1]
     # Rendered here, because training samples are gigabytes and may be deleted after training.
@@ -110,7 +110,7 @@ def latency(file: Path) -> float:
 
 def write_card(recipe: SegmenterRecipe, runs: list[Any], file: Path, figures: Path) -> None:
     """Write the model card: training data, metrics and latency."""
-    from iris_tf.export.export_segmenter import write_segmenter_card
+    from iris_tf.exporting.export_segmenter import write_segmenter_card
 
     measured = json.loads(figures.read_text("utf-8"))["network"]
     trained_on = [

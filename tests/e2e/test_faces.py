@@ -55,7 +55,7 @@ def run(dataset, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def models(run):
-    from iris_tf.export.export_run import export_run
+    from iris_tf.exporting.export_run import export_run
 
     return export_run(run.path, ["float32"])
 

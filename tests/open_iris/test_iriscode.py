@@ -139,7 +139,7 @@ def model(tmp_path_factory):
     """A .tflite file whose embedding is the crop at 12 x 16 without its mean."""
     import keras
 
-    from iris_tf.export.export_tflite import export_model
+    from iris_tf.exporting.export_tflite import export_model
 
     roi = keras.Input((12, 16, 1), name="roi")
     x = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(roi))

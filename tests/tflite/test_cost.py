@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from iris_tf.export.export_tflite import export_model
+from iris_tf.exporting.export_tflite import export_model
 from iris_tf.tflite.cost import model_cost
 from iris_tf.tflite.released_models import released_model
 

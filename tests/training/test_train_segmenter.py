@@ -205,8 +205,8 @@ def test_overlap_of_perfect_and_of_half_masks():
 
 
 def test_export_has_the_masks_of_keras_and_a_card(run, tmp_path, monkeypatch):
-    from iris_tf.export import export_segmenter as export
-    from iris_tf.export.export_segmenter import export_segmenter, write_segmenter_card
+    from iris_tf.exporting import export_segmenter as export
+    from iris_tf.exporting.export_segmenter import export_segmenter, write_segmenter_card
     from iris_tf.segmentation.network_segmenter import NetworkSegmenter
     from iris_tf.support.errors import ExportError
 

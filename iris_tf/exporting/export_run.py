@@ -10,7 +10,7 @@ from iris_tf.config.names import CARD_NAME
 from iris_tf.config.precision import DEFAULT_PRECISIONS
 from iris_tf.data.crop_store import load_rois
 from iris_tf.data.manifest import model_segmenter, read_manifest, read_settings
-from iris_tf.export.export_tflite import export_model
+from iris_tf.exporting.export_tflite import export_model
 from iris_tf.matching.calibration import Calibration
 from iris_tf.matching.matcher import Matcher
 from iris_tf.metrics.counts import give_both_kinds

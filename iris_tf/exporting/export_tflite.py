@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from iris_tf.config.precision import DEFAULT_PRECISIONS, PRECISIONS
-from iris_tf.export.conversion import convert, foreign_operators_error, save_signatures
+from iris_tf.exporting.conversion import convert, foreign_operators_error, save_signatures
 from iris_tf.imaging.images import with_channel_axis
 from iris_tf.networks.embed_rois import is_embedding_model
 from iris_tf.support.errors import ExportError, ModelError

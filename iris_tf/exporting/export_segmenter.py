@@ -9,7 +9,7 @@ import numpy as np
 
 from iris_tf.config.names import CARD_NAME
 from iris_tf.config.precision import PRECISIONS, RELEASED_PRECISION
-from iris_tf.export.conversion import convert, foreign_operators_error, save_signatures
+from iris_tf.exporting.conversion import convert, foreign_operators_error, save_signatures
 from iris_tf.segmentation.mask_channels import CHANNELS
 from iris_tf.segmentation.network_segmenter import FILE_NAME
 from iris_tf.support.errors import ExportError

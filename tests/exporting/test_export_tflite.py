@@ -7,8 +7,8 @@ import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
 from iris_tf.config.precision import PRECISIONS, Precision
-from iris_tf.export import conversion
-from iris_tf.export.export_tflite import export_model
+from iris_tf.exporting import conversion
+from iris_tf.exporting.export_tflite import export_model
 from iris_tf.networks.embedding_model import build_embedding_model
 from iris_tf.support.errors import ExportError
 from iris_tf.tflite.operators import foreign_operators, operator_names

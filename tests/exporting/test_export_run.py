@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from iris_tf.data.manifest import read_manifest, write_manifest
-from iris_tf.export.export_run import export_run
-from iris_tf.export.export_tflite import ExportedFile
+from iris_tf.exporting.export_run import export_run
+from iris_tf.exporting.export_tflite import ExportedFile
 from iris_tf.imaging.images import read_image
 from iris_tf.metrics.evaluate_embeddings import evaluate_embeddings
 from iris_tf.support.errors import DatasetError, EvaluationError, ModelError, TrainingError
@@ -54,7 +54,7 @@ def quick(monkeypatch):
             files.append(ExportedFile(path, precision, len(content), digest(content), 1.0))
         return files
 
-    monkeypatch.setattr("iris_tf.export.export_run.export_model", export_model)
+    monkeypatch.setattr("iris_tf.exporting.export_run.export_model", export_model)
 
 
 def change_weights(run):
@@ -126,7 +126,7 @@ def test_what_somebody_has_put_beside_the_files_stays(quick, run):
 
 def test_files_of_another_version_go(quick, run, monkeypatch):
     models, _ = export_run(run, ["float32"])
-    monkeypatch.setattr("iris_tf.export.export_run.CREATOR", "iris_tf 99")
+    monkeypatch.setattr("iris_tf.exporting.export_run.CREATOR", "iris_tf 99")
     _, card = export_run(run, ["float16"])
     assert set(contents(models)) == {"run_float16.tflite", "model_card.json"}
     assert card.created_by == "iris_tf 99"
