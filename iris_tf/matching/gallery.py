@@ -49,16 +49,14 @@ class Gallery:
         embeddings = np.stack([template.embedding for template in templates.values()])
         return cls(embeddings, tuple(templates), ("",) * len(templates), origin)
 
-    def best_of_each(
-        self, embedding: np.ndarray, matcher: Matcher = Matcher()
-    ) -> list[tuple[str, float, str]]:
+    def best_of_each(self, embedding: np.ndarray, matcher: Matcher) -> list[tuple[str, float, str]]:
         """Find the most similar image of each identity.
 
         Parameters
         ----------
         embedding : ndarray of shape (D,), float32
             The probe's unit vector.
-        matcher : Matcher, optional
+        matcher : Matcher
             Compares the model's embeddings.
 
         Returns

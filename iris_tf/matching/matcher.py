@@ -77,7 +77,7 @@ class Matcher:
             Cosine similarities, -1..1 up to rounding.
         """
         if self.layout is None:
-            return first @ second.T
+            return np.asarray(first) @ np.asarray(second).T
         (learned, codes), (other_learned, other_codes) = self.split(first), self.split(second)
         # One product per rotation, in float32, the precision in which networks computed the codes.
         codes, other_codes = (np.asarray(c, np.float32) for c in (codes, other_codes))

@@ -7,6 +7,7 @@ import numpy as np
 
 from iris_tf.config.names import ALL_PAIRS, FALSE_MATCH_RATES, PAIR_LISTS
 from iris_tf.data.manifest import ManifestRow
+from iris_tf.matching.embeddings import Embeddings, matcher_of
 from iris_tf.matching.matcher import Matcher
 from iris_tf.metrics.bootstrap import Resampled, resample_verification, subject_weights
 from iris_tf.metrics.comparison_sets import AllPairs, ComparisonSet, ListedPairs
@@ -62,12 +63,12 @@ class Evaluation:
 
 
 def evaluate_embeddings(
-    embeddings: np.ndarray,
+    embeddings: np.ndarray | Embeddings,
     rows: Sequence[ManifestRow],
     resamples: int = RESAMPLES,
     seed: int = 0,
     protocol: str = ALL_PAIRS,
-    matcher: Matcher = Matcher(),
+    matcher: Matcher | None = None,
 ) -> Evaluation:
     """Evaluate all genuine and all impostor pairs of a set of images.
 
@@ -76,8 +77,8 @@ def evaluate_embeddings(
 
     Parameters
     ----------
-    embeddings : ndarray of shape (n, size), float
-        Unit vectors, one per image.
+    embeddings : Embeddings, or ndarray of shape (n, size), float
+        One per image, as `IrisRecognizer.embed` returns them, or unit vectors of any other model.
     rows : sequence of n ManifestRow
         Who is on each image: `dataset`, `subject`, `identity` and, for same-eye, `eye`
         are read.
@@ -88,18 +89,22 @@ def evaluate_embeddings(
     protocol : {"all-pairs", "same-eye", "across-datasets"}, optional
         See `label_images`.
     matcher : Matcher, optional
-        How embeddings are compared.
+        How embeddings are compared. `Embeddings` say it themselves; arrays do not, so it must be
+        given: ``Matcher()`` for the plain cosine.
 
     Raises
     ------
+    ArgumentError
+        If neither the embeddings nor `matcher` say how to compare.
     EvaluationError
         If the embeddings are not finite unit vectors, one per row, or there is no
         genuine or no impostor comparison.
     """
-    embeddings = check_embeddings(embeddings, len(rows))
+    matcher = matcher_of(embeddings, matcher)
+    vectors = check_embeddings(embeddings, len(rows))
 
     def blocks() -> Iterable[tuple[int, np.ndarray]]:
-        return similarity_blocks(embeddings, matcher)
+        return similarity_blocks(vectors, matcher)
 
     if matcher.code_size and resamples and len(rows) ** 2 <= _FLOATS_KEPT:
         blocks = _kept(blocks)
@@ -136,20 +141,20 @@ def evaluate_similarities(
 
 
 def evaluate_pairs(
-    embeddings: np.ndarray,
+    embeddings: np.ndarray | Embeddings,
     rows: Sequence[ManifestRow],
     genuine: np.ndarray,
     impostor: np.ndarray,
     resamples: int = RESAMPLES,
     seed: int = 0,
-    matcher: Matcher = Matcher(),
+    matcher: Matcher | None = None,
 ) -> Evaluation:
     """Evaluate listed comparisons only, without identification.
 
     Parameters
     ----------
-    embeddings : ndarray of shape (n, size), float
-        Unit vectors, one per image.
+    embeddings : Embeddings, or ndarray of shape (n, size), float
+        See `evaluate_embeddings`.
     rows : sequence of n ManifestRow
         Who is on each image.
     genuine, impostor : ndarray of shape (n_genuine, 2), (n_impostor, 2), int
@@ -162,8 +167,9 @@ def evaluate_pairs(
     Evaluation
         Its counts are those of the listed images, identities and subjects.
     """
-    embeddings, labels = check_embeddings(embeddings, len(rows)), label_images(rows)
-    listed = [_scored(embeddings, pairs, matcher) for pairs in (genuine, impostor)]
+    matcher = matcher_of(embeddings, matcher)
+    vectors, labels = check_embeddings(embeddings, len(rows)), label_images(rows)
+    listed = [_scored(vectors, pairs, matcher) for pairs in (genuine, impostor)]
     counts = ScoreCounts.of_scores(*(pairs.scores for pairs in listed))
     highest = np.lexsort([listed[1].second, listed[1].first, -listed[1].keys])[:WORST]
     comparisons = Comparisons(counts, listed[0], listed[1][highest])

@@ -7,6 +7,7 @@ import numpy as np
 
 from iris_tf.config.names import ACROSS_DATASETS, ALL_PAIRS, PROTOCOLS, SAME_EYE
 from iris_tf.data.manifest import ManifestRow
+from iris_tf.matching.embeddings import Embeddings
 from iris_tf.matching.matcher import Matcher
 from iris_tf.support.errors import EvaluationError
 from iris_tf.tflite.model_card import NORM_TOLERANCE
@@ -112,12 +113,12 @@ def label_images(rows: Sequence[ManifestRow], protocol: str = ALL_PAIRS) -> Imag
     return ImageLabels(identity, subject, group)
 
 
-def check_embeddings(embeddings: np.ndarray, images: int) -> np.ndarray:
+def check_embeddings(embeddings: np.ndarray | Embeddings, images: int) -> np.ndarray:
     """Return embeddings as an array after checking that they are unit vectors.
 
     Parameters
     ----------
-    embeddings : ndarray of shape (images, size), float
+    embeddings : Embeddings, or ndarray of shape (images, size), float
         Unit vectors; a length that is off by up to 1 % (float16 or int8 arithmetic) is
         accepted, and normalised when the scores are computed.
     images : int

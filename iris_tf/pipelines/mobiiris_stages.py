@@ -23,6 +23,7 @@ from iris_tf.evaluation.evaluation_result import EvaluationResult
 from iris_tf.evaluation.prepared_sets import PreparedSet
 from iris_tf.evaluation.raw_pixels import raw_pixel_embeddings
 from iris_tf.evaluation.saliency import MAPS_NAME, OcclusionMap, read_maps
+from iris_tf.matching.matcher import Matcher
 from iris_tf.metrics.evaluate_embeddings import evaluate_embeddings
 from iris_tf.metrics.metrics import Metrics
 from iris_tf.pipelines.evaluation_stage import evaluate_and_report
@@ -213,7 +214,7 @@ class MobiIrisPipeline:
             if recipe.network.weights == PRETRAINED:
                 vectors[AS_RELEASED] = embed_rois(build_student(recipe, channels), rois)
             found = {
-                name: evaluate_embeddings(vector, rows).metrics.to_json()
+                name: evaluate_embeddings(vector, rows, matcher=Matcher()).metrics.to_json()
                 for name, vector in vectors.items()
             }
             write_json(out, found)

@@ -9,6 +9,7 @@ import numpy as np
 
 from iris_tf.config.names import CARD_NAME, IDENTIFICATION_POINT, VERIFICATION_POINT
 from iris_tf.matching.calibration import Calibration
+from iris_tf.matching.embeddings import Embeddings
 from iris_tf.matching.gallery import Gallery
 from iris_tf.matching.matcher import Matcher
 from iris_tf.matching.template import Origin, Template, unit
@@ -232,7 +233,7 @@ class IrisRecognizer:
             )
         return Template(self._template_embedding(embeddings), self.origin, _mean(qualities))
 
-    def embed(self, images: EyeImages, kind: str = "auto") -> np.ndarray:
+    def embed(self, images: EyeImages, kind: str = "auto") -> Embeddings:
         """Embed images, one by one.
 
         Parameters
@@ -242,30 +243,42 @@ class IrisRecognizer:
 
         Returns
         -------
-        ndarray of shape (n, D), float32
-            Unit vectors, adapted by the calibration if there is one.
+        Embeddings
+            n unit vectors of D numbers, float32, adapted by the calibration if there is one, with
+            how they are compared. NumPy takes them for an array of shape (n, D).
 
         Raises
         ------
         ExtractionError
             When an image cannot be read or shows no usable iris.
         """
-        return self._embed(images, kind)[0]
+        return Embeddings(self._embed(images, kind)[0], self.origin, self.matcher)
 
-    def similarities(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    def similarities(
+        self, first: Embeddings | np.ndarray, second: Embeddings | np.ndarray
+    ) -> np.ndarray:
         """Compare every embedding of one set with every embedding of another.
 
         Parameters
         ----------
-        first, second : ndarray of shape (n, D), (m, D), float32
-            Embeddings from `embed`.
+        first, second : Embeddings, or ndarray of shape (n, D), (m, D), float32
+            From `embed`, or arrays of such embeddings.
 
         Returns
         -------
         ndarray of shape (n, m)
             Cosine similarities, -1..1; see `iris_tf.matching.matcher.Matcher`.
+
+        Raises
+        ------
+        ModelError
+            When another model or calibration computed `Embeddings`.
         """
-        return np.clip(self.matcher.similarities(first, second), -1.0, 1.0)
+        for embeddings, which in ((first, "first"), (second, "second")):
+            if isinstance(embeddings, Embeddings):
+                self.origin.require(embeddings.origin, f"The {which} set of embeddings")
+        found = self.matcher.similarities(np.asarray(first), np.asarray(second))
+        return np.clip(found, -1.0, 1.0)
 
     def verify(
         self,

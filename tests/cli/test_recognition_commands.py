@@ -246,7 +246,8 @@ def test_calibrate_and_use_it(run_cli, released, camera, eyes):
     assert f"far_1e-2: threshold {threshold:.6f} (fitted tail), without calibration 0.8" in out
     first, second = sorted((eyes / "ann").iterdir())
     status, out, _ = run_cli("verify", first, second, "--calibration", written)
-    a, b = IrisRecognizer(released).embed([first, second]).astype(float) @ made.matrix
+    vectors = np.asarray(IrisRecognizer(released).embed([first, second]), float)
+    a, b = vectors @ made.matrix
     similarity = np.dot(a, b) / np.sqrt(np.dot(a, a) * np.dot(b, b))
     assert f"similarity {similarity:.6f}, threshold {threshold:.6f}" in out
     assert out.splitlines()[-1] == f"calibration: {made.id}"

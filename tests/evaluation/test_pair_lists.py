@@ -5,6 +5,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from iris_tf.evaluation.pair_lists import read_pairs
+from iris_tf.matching.matcher import Matcher
 from iris_tf.metrics.counts import rounded
 from iris_tf.metrics.evaluate_embeddings import evaluate_embeddings, evaluate_pairs
 from iris_tf.support.errors import EvaluationError
@@ -20,8 +21,8 @@ def both_kinds(rows):
 
 def test_all_pairs_listed_give_the_figures_of_all_pairs(population):
     embeddings, rows = population(8, 4)
-    wanted = evaluate_embeddings(embeddings, rows, resamples=30)
-    found = evaluate_pairs(embeddings, rows, *both_kinds(rows), resamples=30)
+    wanted = evaluate_embeddings(embeddings, rows, resamples=30, matcher=Matcher())
+    found = evaluate_pairs(embeddings, rows, *both_kinds(rows), resamples=30, matcher=Matcher())
     counts = wanted.metrics.to_json()["counts"] | {"probes": 0}
     assert found.metrics.to_json()["counts"] == counts
     for name in ("thresholds", "operating_points", "worst"):
@@ -39,7 +40,9 @@ def test_some_pairs(population):
     rng = np.random.default_rng(0)
     genuine, impostor = (rng.permutation(pairs)[:n] for pairs, n in
                          zip(both_kinds(rows), (20, 300), strict=True))  # fmt: skip
-    found = evaluate_pairs(embeddings, rows, genuine, impostor, resamples=0).metrics.to_json()
+    found = evaluate_pairs(
+        embeddings, rows, genuine, impostor, resamples=0, matcher=Matcher()
+    ).metrics.to_json()
     pairs = np.concatenate([genuine, impostor])
     scores = rounded([embeddings[i].astype(float) @ embeddings[j].astype(float) for i, j in pairs])
     truth = np.arange(320) < 20
@@ -53,8 +56,10 @@ def test_persons_that_are_not_listed_change_no_interval(population):
     some = np.flatnonzero([int(row.subject[1:]) >= 3 for row in rows])
     pairs = [kind[np.isin(kind, some).all(axis=1)] for kind in both_kinds(rows)]
     alone = [np.searchsorted(some, kind) for kind in pairs]
-    wanted = evaluate_pairs(embeddings[some], [rows[i] for i in some], *alone, resamples=40)
-    found = evaluate_pairs(embeddings, rows, *pairs, resamples=40)
+    wanted = evaluate_pairs(
+        embeddings[some], [rows[i] for i in some], *alone, resamples=40, matcher=Matcher()
+    )
+    found = evaluate_pairs(embeddings, rows, *pairs, resamples=40, matcher=Matcher())
     assert 0 < len(some) < len(rows)
     for name, samples in wanted.samples.items():
         np.testing.assert_allclose(found.samples[name], samples)

@@ -8,6 +8,7 @@ from iris_tf.data.iris_record import IrisRecord
 from iris_tf.evaluation.protocols import EveryPair, PairLists
 from iris_tf.evaluation.slices import slice_figures
 from iris_tf.imaging.geometry import Ellipse
+from iris_tf.matching.matcher import Matcher
 from iris_tf.metrics.evaluate_embeddings import (
     evaluate_embeddings,
     evaluate_pairs,
@@ -46,7 +47,9 @@ def described(population):
 
 def test_eyes_and_datasets_are_evaluated_by_themselves(described):
     embeddings, rows, _ = described
-    evaluation = evaluate_embeddings(embeddings, rows, resamples=0, protocol="across-datasets")
+    evaluation = evaluate_embeddings(
+        embeddings, rows, resamples=0, protocol="across-datasets", matcher=Matcher()
+    )
     found = slice_figures(embeddings, rows, evaluation, EveryPair("across-datasets"))
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     for field, names in (("eye", ["L", "R"]), ("dataset", ["one", "two"])):
@@ -55,7 +58,7 @@ def test_eyes_and_datasets_are_evaluated_by_themselves(described):
             members = [i for i, row in enumerate(rows) if getattr(row, field) == name]
             alone = evaluate_embeddings(
                 embeddings[members], [rows[i] for i in members], resamples=0,
-                protocol="across-datasets",
+                protocol="across-datasets", matcher=Matcher()
             )  # fmt: skip
             part = found[field][name]
             assert part["images"] == len(members)
@@ -76,7 +79,7 @@ def test_eyes_and_datasets_are_evaluated_by_themselves(described):
 
 def test_dilation_parts_the_genuine_comparisons_at_the_median(described):
     embeddings, rows, genuine = described
-    evaluation = evaluate_embeddings(embeddings, rows, resamples=0)
+    evaluation = evaluate_embeddings(embeddings, rows, resamples=0, matcher=Matcher())
     found = slice_figures(embeddings, rows, evaluation, EveryPair())["dilation"]
     ratio = [np.sqrt(row.iris.pupil.a * row.iris.pupil.b / 9000) for row in rows]
     difference = [abs(ratio[i] - ratio[j]) for i, j, _ in genuine]
@@ -93,7 +96,7 @@ def test_dilation_parts_the_genuine_comparisons_at_the_median(described):
 
 def test_quality_quartiles_and_error_versus_discard(described):
     embeddings, rows, genuine = described
-    evaluation = evaluate_embeddings(embeddings, rows, resamples=0)
+    evaluation = evaluate_embeddings(embeddings, rows, resamples=0, matcher=Matcher())
     found = slice_figures(embeddings, rows, evaluation, EveryPair())["quality"]
     assert list(found) == ["sharpness"]
     threshold = evaluation.metrics.thresholds["far_1e-2"]
@@ -120,7 +123,7 @@ def test_quality_that_decides_makes_the_curve_fall(population):
         dataclasses.replace(row, iris=IrisRecord(EYE, EYE, 1.0, sharpness=float(i not in spoilt)))
         for i, row in enumerate(rows)
     ]
-    evaluation = evaluate_embeddings(embeddings, rows, resamples=0)
+    evaluation = evaluate_embeddings(embeddings, rows, resamples=0, matcher=Matcher())
     found = slice_figures(embeddings, rows, evaluation, EveryPair())["quality"]["sharpness"]
     rates = [point["fnmr"]["far_1e-2"] for point in found["discard"]]
     assert rates == sorted(rates, reverse=True)
@@ -131,7 +134,7 @@ def test_quality_that_decides_makes_the_curve_fall(population):
 def test_what_the_rows_do_not_say_is_left_out(population):
     embeddings, rows = population(4, 3)
     rows = [dataclasses.replace(row, eye="") for row in rows]
-    evaluation = evaluate_embeddings(embeddings, rows, resamples=0)
+    evaluation = evaluate_embeddings(embeddings, rows, resamples=0, matcher=Matcher())
     assert slice_figures(embeddings, rows, evaluation, EveryPair()) == {
         "eye": {}, "dataset": {}, "dilation": None, "quality": {},
     }  # fmt: skip
@@ -141,7 +144,7 @@ def test_listed_pairs_are_parted_by_quality_alone(described):
     embeddings, rows, genuine = described
     listed = np.array([(i, j) for i, j, _ in genuine])
     impostor = np.array([(0, i) for i in range(80) if rows[i].identity != rows[0].identity])
-    evaluation = evaluate_pairs(embeddings, rows, listed, impostor, resamples=0)
+    evaluation = evaluate_pairs(embeddings, rows, listed, impostor, resamples=0, matcher=Matcher())
     found = slice_figures(embeddings, rows, evaluation, PairLists(listed, impostor))
     assert found["eye"] == found["dataset"] == {}
     assert found["dilation"]["same"]["genuine_comparisons"] == 60

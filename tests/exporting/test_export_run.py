@@ -10,6 +10,7 @@ from iris_tf.data.manifest import read_manifest, write_manifest
 from iris_tf.exporting.export_run import export_run
 from iris_tf.exporting.export_tflite import ExportedFile
 from iris_tf.imaging.images import read_image
+from iris_tf.matching.matcher import Matcher
 from iris_tf.metrics.evaluate_embeddings import evaluate_embeddings
 from iris_tf.support.errors import DatasetError, EvaluationError, ModelError, TrainingError
 from iris_tf.tflite.model_card import ModelCard
@@ -27,7 +28,9 @@ def test_thresholds_are_those_of_the_validation_split(exported, small_dataset):
     rows = [row for row in read_manifest(small_dataset / "manifest.csv") if row.split == "val"]
     crops = (read_image(small_dataset / row.roi).pixels for row in rows)
     embeddings = TFLiteEmbedder(exported / "mobile_float32.tflite").embed(crops)
-    expected = evaluate_embeddings(embeddings, rows, resamples=0).metrics.to_json()
+    expected = evaluate_embeddings(
+        embeddings, rows, resamples=0, matcher=Matcher()
+    ).metrics.to_json()
     card = ModelCard.read(exported / "model_card.json")
     described = json.loads((small_dataset / "dataset.json").read_text())["settings"]
     assert card.segmenter_version == described["segmenter_version"] != ""

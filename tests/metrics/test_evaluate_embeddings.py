@@ -20,7 +20,7 @@ from iris_tf.tflite.phase_code_layout import PhaseCodeLayout
 
 def figures(*arguments, **options):
     """Evaluate embeddings: the figures as they are written."""
-    return evaluate_embeddings(*arguments, **options).metrics.to_json()
+    return evaluate_embeddings(*arguments, **{"matcher": Matcher(), **options}).metrics.to_json()
 
 
 def brute_force(embeddings, rows):
@@ -157,10 +157,10 @@ def test_curves_are_points_of_the_whole_curve(population):
 def test_refused(population):
     embeddings, rows = population(2, 2)
     with pytest.raises(EvaluationError, match="do not belong to 7 images"):
-        evaluate_embeddings(embeddings, rows[:-1])
+        evaluate_embeddings(embeddings, rows[:-1], matcher=Matcher())
     embeddings[0] = np.nan
     with pytest.raises(EvaluationError, match="NaN"):
-        evaluate_embeddings(embeddings, rows)
+        evaluate_embeddings(embeddings, rows, matcher=Matcher())
 
 
 def test_a_similarity_matrix_gives_the_figures_of_its_embeddings(population, monkeypatch):
@@ -237,10 +237,10 @@ def test_same_eye_leaves_left_against_right_out(population):
 def test_protocols_that_cannot_be(population):
     embeddings, rows = population(2, 2)
     with pytest.raises(EvaluationError, match="protocol 'all' is unknown"):
-        evaluate_embeddings(embeddings, rows, protocol="all")
+        evaluate_embeddings(embeddings, rows, protocol="all", matcher=Matcher())
     rows[3] = dataclasses.replace(rows[3], eye="")
     with pytest.raises(EvaluationError, match=r"eye of 1 of 8 images, such as 3\.png; use"):
-        evaluate_embeddings(embeddings, rows, protocol="same-eye")
+        evaluate_embeddings(embeddings, rows, protocol="same-eye", matcher=Matcher())
 
 
 def test_datasets_are_compared_with_each_other_on_request(population):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from iris_tf.matching.matcher import Matcher
 from iris_tf.metrics.evaluate_embeddings import evaluate_embeddings
 from iris_tf.metrics.metrics import Metrics, OperatingPointErrors, ScoredPair
 
@@ -41,7 +42,9 @@ def test_figures_of_an_earlier_version_are_found_by_name(earlier):
 
 def test_what_is_written_is_read_back_as_it_was(population):
     for resamples in (0, 10):
-        metrics = evaluate_embeddings(*population(6, 3), resamples=resamples).metrics
+        metrics = evaluate_embeddings(
+            *population(6, 3), resamples=resamples, matcher=Matcher()
+        ).metrics
         assert Metrics.from_json(json.loads(json.dumps(metrics.to_json()))) == metrics
 
 

@@ -11,6 +11,7 @@ from iris_tf.data.manifest import read_manifest
 from iris_tf.evaluation.evaluate_model import EvaluationRequest
 from iris_tf.evaluation.iriscode import encode_images, hamming_distances, pack_template
 from iris_tf.imaging.images import write_png
+from iris_tf.matching.matcher import Matcher
 from iris_tf.metrics.evaluate_embeddings import evaluate_embeddings
 from iris_tf.pipelines.evaluation_stage import evaluate_and_report
 from iris_tf.preparation.prepare_dataset import prepare
@@ -187,7 +188,7 @@ def test_a_baseline_is_one_more_row(evaluate, grey_network, model, drawn_dataset
     )
     rows = [row for row in read_manifest(drawn_dataset) if row.image != "09/2.png"]
     crops = [read_crop(drawn_dataset.parent / row.roi) for row in rows]
-    same_images = evaluate_embeddings(TFLiteEmbedder(model).embed(crops), rows)
+    same_images = evaluate_embeddings(TFLiteEmbedder(model).embed(crops), rows, matcher=Matcher())
     assert baseline["model_evaluation"] == same_images.metrics.to_json()
     assert baseline["evaluation"]["metrics"]["eer"] == 0
     assert 0.4 < baseline["evaluation"]["thresholds"]["eer"] < 1

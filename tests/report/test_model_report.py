@@ -8,6 +8,7 @@ from results_by_hand import result_of
 
 from iris_tf.data.manifest import read_manifest
 from iris_tf.evaluation.prepared_sets import read_prepared_sets
+from iris_tf.matching.matcher import Matcher
 from iris_tf.metrics.differences import paired_differences
 from iris_tf.metrics.evaluate_embeddings import (
     evaluate_embeddings,
@@ -21,7 +22,7 @@ SPACE = "\N{NO-BREAK SPACE}"
 
 def figures(embeddings, rows, resamples=10):
     """The figures of embeddings as they are written."""
-    return evaluate_embeddings(embeddings, rows, resamples).metrics.to_json()
+    return evaluate_embeddings(embeddings, rows, resamples, matcher=Matcher()).metrics.to_json()
 
 
 @pytest.fixture
@@ -153,7 +154,8 @@ def test_another_model_is_one_more_line_with_its_difference(page, result, known)
     worse = embeddings + 0.8 * np.random.default_rng(0).normal(size=embeddings.shape)
     worse /= np.linalg.norm(worse, axis=1, keepdims=True)
     first, second = (
-        evaluate_embeddings(vectors, rows, resamples=20) for vectors in (embeddings, worse)
+        evaluate_embeddings(vectors, rows, resamples=20, matcher=Matcher())
+        for vectors in (embeddings, worse)
     )
     result["baselines"] = []
     result["evaluation"] = first.metrics.to_json()
@@ -290,7 +292,7 @@ def test_a_page_of_listed_pairs_has_no_identification(page, result, known):
     same = np.array([rows[i].identity == rows[j].identity for i, j in pairs])
     result["baselines"] = []
     result["evaluation"] = evaluate_pairs(
-        embeddings, rows, pairs[same], pairs[~same], resamples=10
+        embeddings, rows, pairs[same], pairs[~same], resamples=10, matcher=Matcher()
     ).metrics.to_json()
     text = page(result)
     assert "Only the listed comparisons were made" in text

@@ -14,6 +14,7 @@ from results_by_hand import metrics_of
 from rich.console import Console
 
 from iris_tf.evaluation.saliency import OcclusionMap
+from iris_tf.matching.matcher import Matcher
 from iris_tf.metrics.differences import Difference
 from iris_tf.metrics.evaluate_embeddings import evaluate_embeddings
 from iris_tf.metrics.metrics import Metrics
@@ -250,8 +251,8 @@ def test_parts_that_a_run_may_lack(tmp_path):
 
 def test_perfect_and_constant_models_can_be_drawn(tmp_path, rows_of, recwarn):
     rows = rows_of([(f"p{i // 2}", "L") for i in range(6)])
-    perfect = evaluate_embeddings(np.repeat(np.eye(3), 2, axis=0), rows).metrics
-    constant = evaluate_embeddings(np.tile([1.0, 0, 0], (6, 1)), rows).metrics
+    perfect = evaluate_embeddings(np.repeat(np.eye(3), 2, axis=0), rows, matcher=Matcher()).metrics
+    constant = evaluate_embeddings(np.tile([1.0, 0, 0], (6, 1)), rows, matcher=Matcher()).metrics
     lines = [ReportRow("Perfect", "float32", perfect), ReportRow("Constant", "float32", constant)]
     _, _, text = written(tmp_path, rows=lines)
     assert "0.00" in text
@@ -296,7 +297,9 @@ def test_terminal_table_of_a_name_with_brackets():
 def rich(rows_of, population):
     """A line with all that can be known of a model."""
     embeddings, rows = population(6, 4)
-    result = evaluate_embeddings(embeddings, rows, resamples=10).metrics.to_json()
+    result = evaluate_embeddings(
+        embeddings, rows, resamples=10, matcher=Matcher()
+    ).metrics.to_json()
     # As with ten thousand times the comparisons: the strictest point only is not supported.
     for name, point in result["operating_points"].items():
         point["supported"] = name != "fmr_1e-5"

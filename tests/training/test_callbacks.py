@@ -10,6 +10,7 @@ from small_recipes import small_recipe
 
 from iris_tf.config.training_recipe import MarginRecipe, MiningRecipe, TrainRecipe
 from iris_tf.data.manifest import ManifestRow
+from iris_tf.matching.matcher import Matcher
 from iris_tf.metrics.evaluate_embeddings import evaluate_embeddings
 from iris_tf.metrics.scores import label_images
 from iris_tf.networks.embed_rois import embed_rois
@@ -170,7 +171,7 @@ def test_validation_eer_is_the_evaluations(tiny):
         [np.asarray(trainer.student(roi[None, :, :, None].astype(np.float32))) for roi in rois]
     )
     np.testing.assert_allclose(embed_rois(trainer.student, rois), one_by_one, atol=1e-5)
-    expected = evaluate_embeddings(one_by_one, rows, resamples=0).metrics.eer
+    expected = evaluate_embeddings(one_by_one, rows, resamples=0, matcher=Matcher()).metrics.eer
     assert 0 < expected < 0.5
     assert history["val_eer"] == [pytest.approx(expected, abs=1e-3)]
 

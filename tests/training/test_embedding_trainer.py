@@ -4,6 +4,7 @@ import pytest
 import tensorflow as tf
 
 from iris_tf.data.manifest import ManifestRow
+from iris_tf.matching.matcher import Matcher
 from iris_tf.metrics.evaluate_embeddings import evaluate_embeddings
 from iris_tf.objectives.contrastive_objective import ContrastiveObjective
 from iris_tf.objectives.cosine_distiller import CosineDistiller
@@ -346,7 +347,7 @@ def test_training_pulls_eyes_apart():
             for i, eye in enumerate(eyes[:, 0])
         ]
         embeddings = np.asarray(trainer.student(images[:, 0]))
-        return evaluate_embeddings(embeddings, rows, resamples=0).metrics.eer
+        return evaluate_embeddings(embeddings, rows, resamples=0, matcher=Matcher()).metrics.eer
 
     before = error()
     data = tf.data.Dataset.from_tensor_slices((images, eyes.astype(np.int32)))
