@@ -34,6 +34,11 @@ _EXIF_ORIENTATION = 0x0112
 _NOT_UPRIGHT = range(2, 9)  # EXIF orientations; values beyond 8 are invalid tags
 _BIT_DEPTHS = (8, 10, 12, 14, 16)
 _TOO_LARGE = "The header claims more pixels than an iris camera has."
+_WANTED = {
+    1: "grey levels as uint8 of shape (height, width), or red, green and blue as uint8 of shape "
+    "(height, width, 3), both 0 to 255",
+    3: "red, green and blue as uint8 of shape (height, width, 3), 0 to 255",
+}
 _REPLICATED = "grey to three equal channels"
 _JPEG_START_OF_SCAN, _JPEG_END = 0xDA, b"\xff\xd9"
 
@@ -137,6 +142,47 @@ def read_image(path: str | Path, channels: int = 1) -> DecodedImage:
     if not data:
         raise _unreadable("The file is empty.")
     pixels, notes = _decode(data)
+    return _converted(pixels, notes, channels)
+
+
+def image_of_array(array: np.ndarray, channels: int = 1) -> DecodedImage:
+    """Take an array for an image, with the conversions of `read_image`.
+
+    Parameters
+    ----------
+    array : ndarray of shape (height, width) or (height, width, 1 to 4), uint8 or uint16
+        Grey levels, or red, green and blue, each with or without an alpha channel behind.
+    channels : {1, 3}, optional
+        1 for grey, 3 for red, green and blue.
+
+    Returns
+    -------
+    DecodedImage
+
+    Raises
+    ------
+    ExtractionError
+        ``UNREADABLE`` for an array of another shape or type; for grey levels where colour is
+        wanted, as whoever has the array can tell whether that is meant.
+    """
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[..., 0]
+    is_image = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (2, 3, 4))
+    if (
+        not is_image
+        or not array.size
+        or array.dtype not in (np.uint8, np.uint16)
+        or (array.ndim == 3 and array.dtype != np.uint8)
+        or (channels == 3 and array.ndim == 2)
+    ):
+        raise _unreadable(
+            f"The array has shape {array.shape} and type {array.dtype}; give {_WANTED[channels]}."
+        )
+    return _converted(array, [], channels)
+
+
+def _converted(pixels: np.ndarray, notes: list[str], channels: int) -> DecodedImage:
+    """Decoded pixels as 8-bit grey or RGB."""
     if pixels.ndim == 3:
         pixels, channel_notes = _convert_channels(pixels, channels)
         notes += channel_notes

@@ -8,7 +8,14 @@ from pathlib import Path
 import numpy as np
 
 from iris_tf.config.names import IMAGE_ROI_MODES, KINDS
-from iris_tf.imaging.images import MIN_CROP_SIDE, MIN_SIDE, read_image, require_sides, to_grey
+from iris_tf.imaging.images import (
+    MIN_CROP_SIDE,
+    MIN_SIDE,
+    image_of_array,
+    read_image,
+    require_sides,
+    to_grey,
+)
 from iris_tf.segmentation.quality import IrisQuality, iris_quality
 from iris_tf.segmentation.roi_modes import STRIP_ANGLES, STRIP_RADII, crop_roi
 from iris_tf.segmentation.segmenter import Segmenter, segmenter_by_name
@@ -23,8 +30,8 @@ _MAX_ASPECT_OF_EYE_IMAGE = 4.0
 _MIN_TEXTURE = 0.5
 
 EyeImageSource = str | Path | np.ndarray
-"""An eye image or ROI crop: its file, or its pixels, (height, width) or, for models of colour
-crops, (height, width, 3), uint8."""
+"""An eye image or ROI crop: its file, or its pixels as uint8, grey (height, width) or red, green
+and blue (height, width, 3). Arrays are converted as files are, see `image_of_array`."""
 
 _log = logging.getLogger(__name__)
 
@@ -172,13 +179,4 @@ def _pixels(image: EyeImageSource, channels: int) -> np.ndarray:
             f"An image is given as {type(image).__name__}; give a path or a NumPy array of uint8, "
             "for instance numpy.asarray(image) of an image by another library."
         )
-    wanted = "grey levels as uint8 of shape (height, width)"
-    if channels == 3:
-        wanted = "red, green and blue as uint8 of shape (height, width, 3)"
-    shape = image.shape[:2] if channels == 1 else (*image.shape[:2], channels)
-    if image.ndim < 2 or image.shape != shape or image.dtype != np.uint8:
-        raise ExtractionError(
-            FailureReason.UNREADABLE,
-            f"The array has shape {image.shape} and type {image.dtype}; give {wanted}.",
-        )
-    return np.ascontiguousarray(image)
+    return image_of_array(image, channels).pixels

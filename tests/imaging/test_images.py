@@ -11,7 +11,15 @@ import pytest
 from PIL import Image, ImageFile
 
 from iris_tf.imaging import images
-from iris_tf.imaging.images import MAX_SIDE, MIN_SIDE, read_eye, read_image, resize_roi, write_png
+from iris_tf.imaging.images import (
+    MAX_SIDE,
+    MIN_SIDE,
+    image_of_array,
+    read_eye,
+    read_image,
+    resize_roi,
+    write_png,
+)
 from iris_tf.support.errors import ExtractionError, FailureReason
 
 FORMATS = ("jpg", "jpeg", "png", "bmp", "tif", "tiff", "pgm")
@@ -228,6 +236,49 @@ def test_opencv_decodes_the_same_pixels(tmp_path):
     path = tmp_path / "eye.bmp"
     path.write_bytes(encoded(texture(), "bmp"))
     np.testing.assert_array_equal(read_eye(path).pixels, cv2.imread(str(path), 0))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "L"])
+def test_an_array_becomes_what_its_file_becomes(tmp_path, mode, channels):
+    rgb = np.stack([texture(seed=seed) for seed in range(3)], axis=2)
+    image = Image.fromarray(rgb).convert(mode)
+    if "A" in mode:
+        image.putalpha(Image.fromarray(texture(seed=4)))
+    image.save(tmp_path / "eye.png")
+    if (mode, channels) == ("L", 3):
+        with pytest.raises(ExtractionError, match="give red, green and blue as uint8"):
+            image_of_array(np.asarray(image), channels)
+        return
+    found = image_of_array(np.asarray(image), channels)
+    expected = read_image(tmp_path / "eye.png", channels)
+    np.testing.assert_array_equal(found.pixels, expected.pixels)
+    assert found.note == expected.note
+
+
+def test_arrays_of_one_channel_or_16_bits():
+    grey = texture()
+    np.testing.assert_array_equal(image_of_array(grey[..., None]).pixels, grey)
+    np.testing.assert_array_equal(image_of_array(grey.astype(np.uint16) * 257).pixels, grey)
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        texture() / 255.0,
+        texture().astype(np.int64),
+        texture() > 100,
+        texture().astype(np.uint16)[..., None].repeat(3, axis=2),
+        np.zeros((0, 64), np.uint8),
+        np.zeros((64, 64, 0), np.uint8),
+        np.zeros((2, 64, 64, 3), np.uint8),
+        np.zeros((), np.uint8),
+    ],
+)
+def test_other_arrays_are_no_images(array):
+    with pytest.raises(ExtractionError, match="give grey levels as uint8 of shape") as caught:
+        image_of_array(array)
+    assert caught.value.reason is FailureReason.UNREADABLE
 
 
 def test_shrinking_averages_areas():

@@ -126,8 +126,30 @@ def test_quality_is_that_of_the_eye_image(eyes, small_dataset, crop, card):
     assert crop(ready).quality is None
 
 
+def test_a_colour_array_is_cropped_like_its_file(eyes, crop, tmp_path):
+    grey = cv2.imread(str(eyes[0]), cv2.IMREAD_GRAYSCALE)
+    colour = cv2.imread(str(eyes[0]))  # three equal channels, as most cameras store them
+    expected = crop(eyes[0]).roi
+    alpha = np.full((*grey.shape, 1), 255, np.uint8)
+    for array in (colour, grey[..., None], np.concatenate([colour, alpha], axis=2),
+                  np.stack([grey, alpha[..., 0]], axis=2)):  # fmt: skip
+        np.testing.assert_array_equal(crop(array).roi, expected)
+    # Truly coloured: as red, green and blue, which OpenCV reads in reverse.
+    tinted = (colour * (1.0, 0.9, 0.8)).astype(np.uint8)
+    cv2.imwrite(str(tmp_path / "tinted.png"), tinted)
+    of_file = crop(tmp_path / "tinted.png").roi
+    np.testing.assert_array_equal(crop(tinted[..., ::-1]).roi, of_file)
+
+
 @pytest.mark.parametrize(
-    "array", [np.zeros((80, 80, 3), np.uint8), np.zeros((80, 80), np.float32), np.zeros(80, "u1")]
+    "array",
+    [
+        np.zeros((80, 80, 5), np.uint8),
+        np.zeros((80, 80), np.float32),
+        np.zeros((80, 80, 3), np.float64),
+        np.zeros((80, 80), bool),
+        np.zeros(80, "u1"),
+    ],
 )
 def test_other_arrays_are_refused(crop, array):
     with pytest.raises(ExtractionError, match=r"image array: .*uint8 of shape") as caught:
