@@ -1,6 +1,6 @@
 """Evaluate models and write the results: metrics, saliency maps, scores and the report."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from iris_tf.benchmark.latency import measure_latency
+from iris_tf.config.names import ALL_PAIRS
 from iris_tf.evaluation.evaluate_model import (
     EvaluationInputs,
     EvaluationRequest,
@@ -15,8 +16,9 @@ from iris_tf.evaluation.evaluate_model import (
     read_inputs,
 )
 from iris_tf.evaluation.evaluation_result import EvaluationResult, Latency
-from iris_tf.evaluation.saliency import MAPS_NAME, write_maps
+from iris_tf.evaluation.saliency import MAPS_NAME, OcclusionMap, write_maps
 from iris_tf.metrics.counts import ScoreCounts
+from iris_tf.metrics.evaluate_embeddings import RESAMPLES
 from iris_tf.report.model_report import write_model_report
 from iris_tf.support.errors import OutputError
 from iris_tf.support.files import atomic_path, check_writable, write_json
@@ -26,9 +28,63 @@ METRICS_NAME = "metrics.json"
 REPORT_NAME = "report.html"
 
 
+def evaluate(
+    models: str | Path | Sequence[str | Path],
+    manifests: str | Path | Sequence[str | Path],
+    out: str | Path | None = None,
+    *,
+    split: str = "test",
+    protocol: str = ALL_PAIRS,
+    resamples: int = RESAMPLES,
+) -> EvaluationResult:
+    """Evaluate models on prepared datasets: `iris-tf evaluate` without its rarer options.
+
+    Those (pair lists, baselines, saliency maps, timing) are in `evaluate_and_report`.
+
+    Parameters
+    ----------
+    models : str, Path, or a sequence of these
+        ``.tflite`` or ``.keras`` files, or run folders. The others are compared with the first.
+    manifests : str, Path, or a sequence of these
+        ``manifest.csv`` of prepared datasets; several are evaluated together.
+    out : str or Path, optional
+        Folder for ``metrics.json`` and ``report.html``; None writes nothing.
+    split : {"train", "val", "test", "all"}
+        Which rows to compare.
+    protocol : {"all-pairs", "same-eye", "across-datasets"}
+        Which comparisons to make, see `iris_tf.evaluation.protocols`.
+    resamples : int
+        Resamples of the bootstrap over subjects; 0 for no confidence intervals.
+
+    Returns
+    -------
+    EvaluationResult
+        ``result.first.metrics`` has the figures of the first model.
+
+    Raises
+    ------
+    ModelError, DatasetError, EvaluationError, OutputError
+        See `evaluate_and_report`.
+
+    Examples
+    --------
+    >>> from iris_tf import evaluate
+    >>> result = evaluate("mine_float16.tflite", "data/mine/manifest.csv")  # doctest: +SKIP
+    >>> print(result.first.metrics.eer)  # doctest: +SKIP
+    """
+    request = EvaluationRequest(
+        _several(models), _several(manifests), split, protocol=protocol, resamples=resamples
+    )
+    return evaluate_and_report(request, out)
+
+
+def _several(paths: str | Path | Sequence[str | Path]) -> Sequence[str | Path]:
+    return [paths] if isinstance(paths, str | Path) else paths
+
+
 def evaluate_and_report(
     request: EvaluationRequest,
-    out: str | Path,
+    out: str | Path | None,
     scores: str | Path | None = None,
     latency_runs: int = 0,
 ) -> EvaluationResult:
@@ -38,9 +94,10 @@ def evaluate_and_report(
     ----------
     request : EvaluationRequest
         Models and images to evaluate.
-    out : str or Path
-        Output folder; created if missing. The report is only written if each manifest has a
-        ``dataset.json`` beside it, and ``occlusion.npz`` only if saliency maps are requested.
+    out : str or Path or None
+        Output folder; created if missing. None writes none of these files. The report is only
+        written if each manifest has a ``dataset.json`` beside it, and ``occlusion.npz`` only if
+        saliency maps are requested.
     scores : str or Path, optional
         ``.npz`` file to write: ``models`` (names), and for model i, from 0, ``levels_i``
         (distinct scores, ascending), ``genuine_i`` and ``impostor_i`` (number of comparisons
@@ -63,9 +120,9 @@ def evaluate_and_report(
         If `out` or `scores` would overwrite what no evaluation has written; raised before any
         work, as is OSError if they cannot be written.
     """
-    check_writable(out, folder=True)
-    out = Path(out)
-    _check_folder(out)
+    if out is not None:
+        check_writable(out, folder=True)
+        _check_folder(Path(out))
     if scores is not None:
         scores = _npz_path(Path(scores))
         check_writable(scores)
@@ -76,13 +133,23 @@ def evaluate_and_report(
     result = _with_latencies(found.result, latencies)
     if scores is not None:
         _write_scores(scores, found.scores)
+    if out is not None:
+        _write(Path(out), result, inputs, found.occlusion)
+    return result
+
+
+def _write(
+    out: Path,
+    result: EvaluationResult,
+    inputs: EvaluationInputs,
+    occlusion: dict[str, list[OcclusionMap]],
+) -> None:
     write_json(out / METRICS_NAME, result.to_json())
-    if found.occlusion:
-        write_maps(out / MAPS_NAME, found.occlusion)
+    if occlusion:
+        write_maps(out / MAPS_NAME, occlusion)
     else:  # maps of an earlier evaluation may be of other models or images
         (out / MAPS_NAME).unlink(missing_ok=True)
-    write_model_report(out / REPORT_NAME, result, inputs.sets, found.occlusion)
-    return result
+    write_model_report(out / REPORT_NAME, result, inputs.sets, occlusion)
 
 
 def _latencies(inputs: EvaluationInputs, runs: int) -> dict[str, Latency]:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from iris_tf.config.names import FMRS
 from iris_tf.config.precision import PRECISIONS
+from iris_tf.report.det_curve import draw_curve, format_axes, lowest_fmr
 from iris_tf.report.report_data import ReportRow, TrainingCurve
 
 if TYPE_CHECKING:  # both libraries are slow to import, and most commands draw nothing
@@ -22,8 +22,6 @@ if TYPE_CHECKING:  # both libraries are slow to import, and most commands draw n
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _REFERENCE_COLOURS = ("#8A8A8A", "#B4B4B4")
 _MARKERS = "os^Dv*x"
-_DET_TICKS = (1e-5, 1e-4, 0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
-_DET_LIMITS = (0.0005, 0.9)
 _STYLE: Any = {
     "font.family": "sans-serif",
     "font.size": 8.5,
@@ -59,32 +57,14 @@ def model_colours(rows: Sequence[ReportRow]) -> dict[str, str]:
 
 def det_plot(rows: Sequence[ReportRow], colours: Mapping[str, str]) -> bytes:
     """Detection error trade-off on probit axes."""
-    from scipy.special import ndtri
-    from sklearn.metrics import DetCurveDisplay
-
     with _style():
         figure, axes = _new_figure(height=4.1)
         for row in rows:
-            det = row.metrics.curves.det
-            DetCurveDisplay(fpr=np.array(det.fmr), fnr=np.array(det.fnmr)).plot(
-                ax=axes, color=colours[row.model], linestyle=_line_style(row)
+            draw_curve(
+                axes, row.metrics.curves.det, color=colours[row.model], linestyle=_line_style(row)
             )
-        axes.plot(ndtri(_DET_LIMITS), ndtri(_DET_LIMITS), color="#B4B4B4", linewidth=0.6, zorder=0)
-        ticks, labels = ndtri(_DET_TICKS), [f"{100 * t:g}" for t in _DET_TICKS]
-        axes.set_xticks(ticks, labels)
-        axes.set_yticks(ticks, labels)
-        axes.set_xlim(*ndtri((det_lower_limit(rows), _DET_LIMITS[1])))
-        axes.set_ylim(*ndtri(_DET_LIMITS))
-        axes.set_aspect("equal")
-        axes.set_xlabel("false match rate, FMR (%)")
-        axes.set_ylabel("false non-match rate, FNMR (%)")
+        format_axes(axes, lowest_fmr(*(row.metrics for row in rows)))
         return _png(figure)
-
-
-def det_lower_limit(rows: Sequence[ReportRow]) -> float:
-    """Lowest FMR to draw: below the lowest that the comparisons of a row support."""
-    supported = [FMRS[name] for row in rows for name in row.metrics.supported()]
-    return min([_DET_LIMITS[0], *(fmr / 2 for fmr in supported)])
 
 
 def cmc_plot(rows: Sequence[ReportRow], colours: Mapping[str, str]) -> bytes:

@@ -1,16 +1,19 @@
 """`iris-tf train`: start or resume a training run."""
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import keras
 
+from iris_tf.config.load_recipe import load_recipe
 from iris_tf.config.training_recipe import TrainRecipe
 from iris_tf.metrics.counts import give_both_kinds
 from iris_tf.metrics.scores import label_images
 from iris_tf.networks.parameter_groups import backbone_stages
+from iris_tf.support.errors import ArgumentError
 from iris_tf.support.files import sole_user, write_bytes, write_json
 from iris_tf.support.machine import machine_description
 from iris_tf.support.progress import StageProgress
@@ -29,15 +32,35 @@ from iris_tf.training.run_folder import RunFolder, TrainingState
 from iris_tf.training.run_inputs import check_same_dataset, check_same_inputs, input_hashes
 
 
-def train(recipe: TrainRecipe) -> RunFolder:
-    """Train a model from the start into `recipe.run`.
+def train(recipe: TrainRecipe | str | Path, overrides: Sequence[str] = ()) -> RunFolder:
+    """Train a model from the start into the folder that the recipe names as `run`.
+
+    Parameters
+    ----------
+    recipe : TrainRecipe, str or Path
+        The recipe, or its YAML file.
+    overrides : sequence of str, optional
+        ``key=value`` for keys of the file, e.g. ``["dataset=data/mine", "batch.groups=16"]``.
+
+    Returns
+    -------
+    RunFolder
+        The complete run: ``run.best`` is its model, ``run.state().history`` has the epochs.
 
     Raises
     ------
+    ArgumentError
+        If overrides are given for a recipe that is no file.
     RecipeError, DatasetError, ModelError, TrainingError
         If recipe, dataset, weights, teacher or run folder cannot be used;
         nothing is written in that case.
     """
+    if not isinstance(recipe, TrainRecipe):
+        recipe = load_recipe(recipe, TrainRecipe, list(overrides))
+    elif overrides:
+        raise ArgumentError(
+            "Overrides are for recipe files; change a TrainRecipe with dataclasses.replace."
+        )
     RunFolder(recipe.run).check_unused(recipe)
     training = prepare_training(recipe)
     with sole_user(recipe.run):

@@ -18,7 +18,7 @@ from iris_tf.matching.matcher import Matcher
 from iris_tf.metrics.differences import Difference
 from iris_tf.metrics.evaluate_embeddings import evaluate_embeddings
 from iris_tf.metrics.metrics import Metrics
-from iris_tf.report import report_plots
+from iris_tf.report.det_curve import lowest_fmr
 from iris_tf.report.report_data import (
     ComparedPair,
     Report,
@@ -428,8 +428,8 @@ def test_failures_are_told_though_references_come_first(rich, tmp_path):
 
 
 def test_the_det_curve_reaches_as_far_as_the_comparisons_support(rich):
-    assert report_plots.det_lower_limit([*ROWS, rich]) == 1e-4 / 2
-    assert report_plots.det_lower_limit(ROWS) == 0.0005
+    assert lowest_fmr(*(row.metrics for row in [*ROWS, rich])) == 1e-4 / 2
+    assert lowest_fmr(*(row.metrics for row in ROWS)) == 0.0005
 
 
 def test_columns_are_sorted_by_unrounded_numbers(rich, tmp_path):
