@@ -1,4 +1,5 @@
 import io
+import re
 import sys
 
 import pytest
@@ -70,6 +71,91 @@ def test_a_terminal_gets_a_bar_with_the_time_left(monkeypatch):
     for part in ("Working", "3/4", "left", "loss 0.2"):
         assert part in shown
     assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l")  # the cursor is back
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    """Maker of a terminal of some width on standard error; gives the lines that it showed."""
+
+    def make(width):
+        terminal = Terminal()
+        monkeypatch.setattr(sys, "stderr", terminal)
+        monkeypatch.setenv("TERM", "xterm")
+        monkeypatch.setenv("COLUMNS", str(width))
+        for name in ("NO_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+            monkeypatch.delenv(name, raising=False)
+
+        def lines():
+            text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.getvalue())
+            return [line.rstrip() for line in re.split(r"[\r\n]", text) if line.strip()]
+
+        return lines
+
+    return make
+
+
+@pytest.mark.parametrize("width", [120, 80, 60, 50])
+@pytest.mark.parametrize(
+    ("description", "total", "note"),
+    [
+        ("Training mobile", 1200, "loss 0.123 epoch 12 val EER 12.34 %"),
+        ("Embedding with a_model_of_a_long_name_float16.tflite", 200, ""),
+        ("Cropping irises", 20000, "12 failed"),
+    ],
+)
+def test_figures_are_whole_at_any_width(clock, terminal, width, description, total, note):
+    lines = terminal(width)
+    with StageProgress(description, total) as stage:
+        for _ in range(5):
+            clock.now += 36
+            stage.advance(1, note)
+    assert max(map(len, lines())) <= width
+    last = lines()[-1]
+    minutes, seconds = divmod(36 * (total - 5), 60)
+    hours, minutes = divmod(minutes, 60)
+    assert f" 5/{total} 0:00:00 left {hours}:{minutes:02}:{seconds:02}" in last
+    if width >= 80:
+        assert last.startswith(description[:17])
+        assert note[:10] in last
+
+
+def test_the_slow_first_step_is_left_out_of_the_estimate(clock, capsys):
+    """A training of 60 steps, whose first takes 20 s and each other one 0.7 s, takes 61 s."""
+    with StageProgress("Training", total=60) as stage:
+        for _ in range(16):
+            clock.now += 20 if stage.done == 0 else 0.7
+            stage.advance()
+        # The line after the first step has no estimate, where it would have been 1,180 s.
+        first, second = capsys.readouterr().err.splitlines()
+        assert first == "Training: 1/60"
+        # 15 more steps after 10.5 s: 44 are left, of 0.7 s each.
+        assert second == "Training: 16/60, 31 s left"
+
+
+def test_an_estimate_needs_a_few_steps_or_seconds(clock):
+    stage = StageProgress("Working", total=100)
+    assert stage.seconds_left() is None
+    for step in range(1, 5):
+        clock.now += 1
+        stage.advance()
+        assert stage.seconds_left() == (pytest.approx(96) if step == 4 else None)
+    slow = StageProgress("Working", total=100, done=50)
+    clock.now += 6
+    slow.advance()
+    assert slow.seconds_left() is None
+    clock.now += 6
+    slow.advance()
+    assert slow.seconds_left() == pytest.approx(48 * 6)
+
+
+def test_a_status_is_shown_on_terminals_only(terminal, capsys):
+    with progress.status("Loading TensorFlow"):
+        pass
+    assert capsys.readouterr().err == ""
+    lines = terminal(80)
+    with progress.status("Loading TensorFlow"):
+        pass
+    assert any("Loading TensorFlow" in line for line in lines())
 
 
 def test_the_cursor_comes_back_when_a_stage_fails(monkeypatch):
