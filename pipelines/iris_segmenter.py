@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from iris_tf.cli.console import load_tensorflow, report_errors
+from iris_tf.cli.console import RESUMES, if_interrupted, load_tensorflow, report_errors
 from iris_tf.config.load_recipe import load_recipe, recipe_yaml
 from iris_tf.config.segmenter_recipe import SegmenterRecipe
 from iris_tf.pipelines.stages import Stages
@@ -30,7 +30,8 @@ def main(
     load_tensorflow()
     from iris_tf.pipelines.segmenter_stages import run_segmenter
 
-    run_segmenter(recipe, stages)
+    with if_interrupted(lambda: RESUMES):
+        run_segmenter(recipe, stages)
 
 
 if __name__ == "__main__":

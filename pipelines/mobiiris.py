@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from iris_tf.cli.console import load_tensorflow, report_errors
+from iris_tf.cli.console import RESUMES, if_interrupted, load_tensorflow, report_errors
 from iris_tf.config.load_recipe import load_recipe, recipe_yaml
 from iris_tf.config.pipeline_recipe import PipelineRecipe
 from iris_tf.pipelines.stages import Stages
@@ -31,7 +31,8 @@ def main(
     load_tensorflow()
     from iris_tf.pipelines.mobiiris_stages import MobiIrisPipeline
 
-    MobiIrisPipeline(recipe, stages).run()
+    with if_interrupted(lambda: RESUMES):
+        MobiIrisPipeline(recipe, stages).run()
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from iris_tf.cli.console import load_tensorflow, report_errors
+from iris_tf.cli.console import RESUMES, if_interrupted, load_tensorflow, report_errors
 from iris_tf.config.load_recipe import load_recipe, recipe_yaml
 from iris_tf.config.pipeline_recipe import PipelineRecipe
 from iris_tf.pipelines.stages import Stages
@@ -39,7 +39,8 @@ def main(
     load_tensorflow()
     from iris_tf.pipelines.paper_table_stages import run_paper_tables
 
-    run_paper_tables(recipe, stages)
+    with if_interrupted(lambda: RESUMES):
+        run_paper_tables(recipe, stages)
 
 
 if __name__ == "__main__":

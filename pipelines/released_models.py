@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from iris_tf.cli.console import load_tensorflow, report_errors
+from iris_tf.cli.console import RESUMES, if_interrupted, load_tensorflow, report_errors
 from iris_tf.config.load_recipe import load_recipe
 from iris_tf.config.release_recipe import ReleaseRecipe
 
@@ -32,7 +32,8 @@ def main(
 
     stages = release_stages(recipe)
     load_tensorflow()
-    Release(recipe, stages).run()
+    with if_interrupted(lambda: RESUMES):
+        Release(recipe, stages).run()
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The `iris-tf` command line: each command parses, calls one function, prints."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -7,8 +8,10 @@ import typer
 
 from iris_tf.cli.benchmark_commands import benchmark
 from iris_tf.cli.console import (
+    RESUMES,
     LayoutName,
     echo,
+    if_interrupted,
     listed,
     load_tensorflow,
     one_of,
@@ -98,7 +101,8 @@ def synthesize(
     """
     from iris_tf.synthetic.dataset_writer import synthesize
 
-    synthesize(out, subjects, images, seed, jobs, image_format, cameras, scheduler)
+    with if_interrupted(lambda: RESUMES):
+        synthesize(out, subjects, images, seed, jobs, image_format, cameras, scheduler)
     echo(f"{2 * subjects * images} images of {2 * subjects} eyes in {out}")
 
 
@@ -169,21 +173,22 @@ def prepare(
     from iris_tf.preparation.prepare_dataset import prepare
     from iris_tf.preparation.quality_rules import parse_limits
 
-    dataset = prepare(
-        images,
-        out,
-        layout,
-        segmenter,
-        roi_mode,
-        split_by,
-        seed,
-        jobs,
-        split=split,
-        channels=int(channels),
-        segmenter_model=segmenter_model,
-        min_quality=parse_limits(min_quality),
-        scheduler=scheduler,
-    )
+    with if_interrupted(lambda: RESUMES):
+        dataset = prepare(
+            images,
+            out,
+            layout,
+            segmenter,
+            roi_mode,
+            split_by,
+            seed,
+            jobs,
+            split=split,
+            channels=int(channels),
+            segmenter_model=segmenter_model,
+            min_quality=parse_limits(min_quality),
+            scheduler=scheduler,
+        )
     _print_prepared(dataset)
 
 
@@ -238,9 +243,11 @@ def train(
 
     loaded = None if recipe is None else load_recipe(recipe, TrainRecipe, overrides)
     if resume is not None:
-        folder = run.resume(resume, loaded)
+        with if_interrupted(lambda: _resumes_training(resume)):
+            folder = run.resume(resume, loaded)
     elif loaded is not None:
-        folder = run.train(loaded)
+        with if_interrupted(lambda: _resumes_training(Path(loaded.run))):
+            folder = run.train(loaded)
     else:
         raise typer.BadParameter("give a recipe, or --resume RUN")
     state = folder.state()
@@ -250,6 +257,17 @@ def train(
         f"{folder.path}: {state.epochs_done} epochs, loss {last['loss']:.4f}{figure}; "
         f"best epoch {state.best_epoch}, {folder.best}"
     )
+
+
+def _resumes_training(folder: Path) -> str:
+    from iris_tf.training.run_folder import RunFolder
+
+    run = RunFolder(folder)
+    if not run.recipe_file.is_file():
+        return "Nothing has been trained yet: run the same command again."
+    epoch = run.state().epochs_done + 1
+    command = f"iris-tf train --resume {shlex.quote(str(folder))}"
+    return f"`{command}` goes on at the beginning of epoch {epoch}."
 
 
 @app.command()
@@ -295,7 +313,10 @@ def export(
     load_tensorflow()
     from iris_tf.exporting.export_run import export_run
 
-    folder, card = export_run(run, [part.strip() for part in precision.split(",")])
+    with if_interrupted(
+        lambda: f"{run / 'models'} is as it was before: run the same command again."
+    ):
+        folder, card = export_run(run, [part.strip() for part in precision.split(",")])
     for name, file in card.files.items():
         echo(
             f"{folder / name}: {file.bytes / 2**20:.2f} MiB, "
@@ -357,7 +378,7 @@ def evaluate(
     resamples of subjects.
     """
     from iris_tf.evaluation.evaluate_model import EvaluationRequest
-    from iris_tf.pipelines.evaluation_stage import evaluate_and_report
+    from iris_tf.pipelines.evaluation_stage import METRICS_NAME, REPORT_NAME, evaluate_and_report
     from iris_tf.report.summary import summary
 
     if (genuine is None) != (impostor is None):
@@ -376,9 +397,13 @@ def evaluate(
         resamples=resamples,
         occlusion_eyes=occlusion_eyes,
     )
-    for line in summary(evaluate_and_report(request, out, scores, latency_runs)):
+    with if_interrupted(lambda: "Nothing was written: run the same command again."):
+        result = evaluate_and_report(request, out, scores, latency_runs)
+    for line in summary(result):
         echo(line)
-    echo(f"written to {out / 'metrics.json'}")
+    echo(f"written to {out / METRICS_NAME}")
+    if (out / REPORT_NAME).is_file():
+        echo(f"report: {out / REPORT_NAME}")
 
 
 add_verbs(app)

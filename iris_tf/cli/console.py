@@ -57,6 +57,9 @@ INTERRUPTED = 130
 TERMINATED = 143
 """Exit status after SIGTERM, which ends a command as Ctrl-C does: unfinished files are removed."""
 
+RESUMES = "Run the same command again: it goes on where it stopped."
+"""How to go on with an interrupted command that detects finished work itself."""
+
 _MOST_LISTED = 5  # names
 
 # Click and Python use status 1 for other reasons, so a decision is signalled by another one.
@@ -112,6 +115,22 @@ def _sigterm_as_interrupt() -> Iterator[threading.Event]:
         yield terminated
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@contextlib.contextmanager
+def if_interrupted(how_to_go_on: Callable[[], str]) -> Iterator[None]:
+    """Say on Ctrl-C or SIGTERM how to go on.
+
+    Parameters
+    ----------
+    how_to_go_on : callable
+        Gives the sentence; called on interruption only.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        echo(f"Interrupted. {how_to_go_on()}", err=True)
+        raise
 
 
 def _status(ended: SystemExit) -> str | int | None:
@@ -186,6 +205,7 @@ def _fail(sentence: str) -> None:
 
 def load_tensorflow() -> None:
     """Import TensorFlow and initialise its devices without log output."""
+    from iris_tf.support.progress import status
     from iris_tf.support.quiet import quiet
 
     # TensorFlow's default on processors that it recognises. It may not recognise a virtual one,
@@ -193,7 +213,7 @@ def load_tensorflow() -> None:
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     # Override Keras settings for other programs, in the environment or in keras.json.
     os.environ["KERAS_BACKEND"] = "tensorflow"
-    with quiet(2):
+    with status("Loading TensorFlow"), quiet(2):
         import keras
         import tensorflow as tf
 

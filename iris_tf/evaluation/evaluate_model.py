@@ -87,8 +87,8 @@ class OpenedModel:
     Attributes
     ----------
     name : str
-        What it is called in all results: its file name, or what the user typed where several
-        have the same.
+        What it is called in all results: the name of its file or run folder, or what the user
+        typed where several have the same.
     embedder : Embedder
         The loaded model.
     """
@@ -211,10 +211,14 @@ def _open_models(paths: Sequence[str | Path], sets: Sequence[PreparedSet]) -> li
     for path, embedder in zip(paths, embedders, strict=True):
         for each in sets:
             _check_crops(path, embedder.channels, each)
-    files = [embedder.path.name for embedder in embedders]
+    # A run is known by its folder: its best checkpoint is called like that of every other.
+    called = [
+        Path(path).resolve().name if Path(path).is_dir() else embedder.path.name
+        for path, embedder in zip(paths, embedders, strict=True)
+    ]
     names = [
-        file if files.count(file) == 1 else str(path)
-        for path, file in zip(paths, files, strict=True)
+        name if called.count(name) == 1 else str(path)
+        for path, name in zip(paths, called, strict=True)
     ]
     return list(map(OpenedModel, names, embedders))
 

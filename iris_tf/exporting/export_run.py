@@ -9,6 +9,7 @@ import numpy as np
 from iris_tf.config.names import CARD_NAME
 from iris_tf.config.precision import DEFAULT_PRECISIONS
 from iris_tf.data.crop_store import load_rois
+from iris_tf.data.dataset_title import dataset_title
 from iris_tf.data.manifest import model_segmenter, read_manifest, read_settings
 from iris_tf.exporting.export_tflite import export_model
 from iris_tf.matching.calibration import Calibration
@@ -19,6 +20,7 @@ from iris_tf.networks.embed_rois import embed_rois, load_embedding_model
 from iris_tf.networks.phase_code import with_phase
 from iris_tf.support.errors import EvaluationError, ModelError
 from iris_tf.support.files import replace_folder, sha256
+from iris_tf.support.progress import status
 from iris_tf.support.version import __version__
 from iris_tf.tflite.model_card import ModelCard, ModelFile
 from iris_tf.training.run_folder import RunFolder
@@ -66,7 +68,8 @@ def export_run(
     run = RunFolder.open(path)
     run.check_crops()
     recipe, settings = run.recipe(), read_settings(run.dataset_description)
-    model = load_embedding_model(run.best_model())
+    with status(f"Loading {run.best_model()}"):
+        model = load_embedding_model(run.best_model())
     rows = read_manifest(run.manifest)
     validation = [row for row in rows if row.split == "val"]
     if not give_both_kinds(validation):
@@ -79,11 +82,12 @@ def export_run(
     layout = None
     if recipe.network.phase:
         model, layout = with_phase(model, recipe.network.phase)
-    metrics = evaluate_embeddings(
-        embed_rois(model, rois), validation, resamples=0, matcher=Matcher(layout)
-    ).metrics
+    with status("Setting thresholds on the validation split"):
+        metrics = evaluate_embeddings(
+            embed_rois(model, rois), validation, resamples=0, matcher=Matcher(layout)
+        ).metrics
     spread = np.linspace(0, len(rois) - 1, min(_PARITY_CROPS, len(rois))).astype(int)
-    name = run.path.resolve().name
+    name, dataset = run.path.resolve().name, dataset_title(settings, settings["images"])
     training = [row for row in rows if row.split == "train"]
     weights = sha256(run.best_model())
     with replace_folder(run.models) as folder:
@@ -109,14 +113,14 @@ def export_run(
             phase=layout,
             thresholds=dict(metrics.thresholds),
             thresholds_from={
-                "dataset": _dataset_name(settings),
+                "dataset": dataset,
                 "split": "val",
                 "genuine_comparisons": metrics.counts.genuine_comparisons,
                 "impostor_comparisons": metrics.counts.impostor_comparisons,
             },
             files=files,
             training_data=(
-                f"{_dataset_name(settings)}: {len(training)} images of "
+                f"{dataset}: {len(training)} images of "
                 f"{len({row.identity for row in training})} identities"
             ),
             parity=parity,
@@ -160,7 +164,3 @@ def _keep_others(models: Path, folder: Path, files: dict[str, ModelFile]) -> Non
             shutil.copytree(path, folder / path.name)
         else:
             shutil.copy2(path, folder)
-
-
-def _dataset_name(settings: dict) -> str:
-    return "synthetic eyes" if settings["synthetic"] else settings["layout"]

@@ -15,6 +15,7 @@ from iris_tf.imaging.images import with_channel_axis
 from iris_tf.networks.embed_rois import is_embedding_model
 from iris_tf.support.errors import ExportError, ModelError
 from iris_tf.support.files import atomic_path, sha256
+from iris_tf.support.progress import StageProgress
 from iris_tf.support.temporary_names import temporary_folder
 from iris_tf.tflite.operators import foreign_operators
 from iris_tf.tflite.signatures import EMBEDDING
@@ -115,9 +116,14 @@ def export_model(
     model = _in_float32(model)
     expected = _keras_embeddings(model, parity_rois)
     files = []
-    with temporary_folder() as saved_model:
+    with (
+        temporary_folder() as saved_model,
+        StageProgress(f"Exporting {name}", len(precisions)) as progress,
+    ):
+        progress.advance(0, note="saving the graph")
         save_signatures({EMBEDDING: model}, str(saved_model))
         for precision in (PRECISIONS[name] for name in precisions):
+            progress.advance(0, note=precision.name)
             path = Path(out_dir) / precision.file_name(name)
             with atomic_path(path) as temporary:
                 temporary.write_bytes(convert(str(saved_model), precision.name, path))
@@ -125,6 +131,7 @@ def export_model(
                 cosine = _checked_parity(temporary, path, parity_rois, expected, least)
             size = path.stat().st_size
             files.append(ExportedFile(path, precision.name, size, sha256(path), cosine))
+            progress.advance(note=precision.name)
     return files
 
 

@@ -10,6 +10,9 @@ from typing import Any, NamedTuple, Self
 RULE_OF_30 = 30
 """Errors needed for 90 % confidence that the true rate is within 30 % of the measured one."""
 
+_CHANCE = 0.4
+"""EER from which scores hardly tell eyes apart; half of all decisions are wrong by chance."""
+
 _METHOD = "percentiles of a bootstrap over persons"  # as files of all versions say
 
 
@@ -263,6 +266,17 @@ class Metrics:
         eer = self.values["eer"]
         assert eer is not None  # every set of comparisons has one
         return eer
+
+    @property
+    def collapsed(self) -> bool:
+        """Whether the embeddings have collapsed onto one point.
+
+        All scores are then the same, or at least 0.98 without telling eyes apart, because rounding
+        differs from image to image.
+        """
+        genuine, impostor = self.curves.histogram.genuine, self.curves.histogram.impostor
+        same = self.values["d_prime"] is None or genuine[-1] == impostor[-1] == 1.0
+        return same and self.eer >= _CHANCE
 
     def bounds(self, name: str) -> list[float] | None:
         """Confidence interval of one of `values`, None without one."""

@@ -149,7 +149,8 @@ def _write(
         write_maps(out / MAPS_NAME, occlusion)
     else:  # maps of an earlier evaluation may be of other models or images
         (out / MAPS_NAME).unlink(missing_ok=True)
-    write_model_report(out / REPORT_NAME, result, inputs.sets, occlusion)
+    if not write_model_report(out / REPORT_NAME, result, inputs.sets, occlusion):
+        (out / REPORT_NAME).unlink(missing_ok=True)  # that of an earlier evaluation
 
 
 def _latencies(inputs: EvaluationInputs, runs: int) -> dict[str, Latency]:

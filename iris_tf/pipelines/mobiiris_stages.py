@@ -17,6 +17,7 @@ from iris_tf.config.pipeline_recipe import PipelineRecipe
 from iris_tf.config.precision import PRECISIONS, finest
 from iris_tf.config.training_recipe import TrainRecipe
 from iris_tf.data.crop_store import load_rois
+from iris_tf.data.dataset_title import dataset_title
 from iris_tf.data.manifest import ManifestRow
 from iris_tf.evaluation.evaluate_model import EvaluationRequest
 from iris_tf.evaluation.evaluation_result import EvaluationResult
@@ -264,7 +265,11 @@ class MobiIrisPipeline:
             path,
             Report(
                 title=f"MobiIris: {self.folder.name}",
-                dataset="Synthetic eyes" if settings["synthetic"] else settings["layout"],
+                dataset=(
+                    "Synthetic eyes"
+                    if settings["synthetic"]
+                    else dataset_title(settings, settings["images"])
+                ),
                 evaluated_on=f"test split: {UNSEEN[settings['split_by']]} not seen in training",
                 synthetic=settings["synthetic"],
                 roi_mode=settings["roi_mode"],

@@ -1,6 +1,7 @@
 """Reproduction of the paper's Tables 3 and 4: training and evaluation of its five models."""
 
 from iris_tf.config.pipeline_recipe import PipelineRecipe
+from iris_tf.data.dataset_title import dataset_title
 from iris_tf.data.manifest import read_settings
 from iris_tf.pipelines.mobiiris_stages import MobiIrisPipeline
 from iris_tf.pipelines.stages import Stages
@@ -22,7 +23,7 @@ def run_paper_tables(recipe: PipelineRecipe, stages: Stages) -> None:
     pipeline = MobiIrisPipeline(recipe, stages)
     pipeline.run()
     settings = read_settings(pipeline.dataset / "dataset.json")
-    dataset = "synthetic eyes" if settings["synthetic"] else settings["layout"]
+    dataset = dataset_title(settings, settings["images"])
     machine = f"one thread of {machine_description()['cpu']}"
     tables = paper_tables(pipeline.report_rows(), dataset, machine)
     path = pipeline.folder / "paper_tables.md"

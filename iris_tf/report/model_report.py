@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from iris_tf.data.crop_store import read_crop
+from iris_tf.data.dataset_title import dataset_title
 from iris_tf.evaluation.evaluation_result import (
     BaselineResult,
     EvaluationResult,
@@ -25,7 +26,7 @@ def write_model_report(
     result: EvaluationResult,
     sets: Sequence[PreparedSet],
     occlusion: Mapping[str, Sequence[OcclusionMap]] | None = None,
-) -> None:
+) -> bool:
     """Write ``report.html`` for the result of an evaluation.
 
     Nothing is written if there is no ``dataset.json`` beside a manifest, because the page must
@@ -42,6 +43,11 @@ def write_model_report(
     occlusion : mapping of str to sequence of OcclusionMap, optional
         Saliency maps by the name of a model.
 
+    Returns
+    -------
+    bool
+        Whether there is a report.
+
     Raises
     ------
     DatasetError
@@ -49,7 +55,7 @@ def write_model_report(
     """
     descriptions = [each.settings for each in sets if each.settings is not None]
     if len(descriptions) < len(sets):
-        return
+        return False
     settings, split = descriptions[0], result.split
     images = [(row, each.crop(row)) for each in sets for row in each.named_rows()]
     crops = {row.image: crop for row, crop in images}
@@ -82,13 +88,14 @@ def write_model_report(
             occlusion=occlusion or {},
         ),
     )
+    return True
 
 
 def _title(prepared: PreparedSet, settings: Mapping[str, Any]) -> str:
-    synthetic, layout = settings["synthetic"], settings["layout"]
+    title = dataset_title(settings, prepared.manifest.parent)
     if prepared.name:
-        return f"{prepared.name} ({'synthetic eyes' if synthetic else layout})"
-    return "Synthetic eyes" if synthetic else layout
+        return title if title == prepared.name else f"{prepared.name} ({title})"
+    return "Synthetic eyes" if settings["synthetic"] else title
 
 
 def conclusion(result: EvaluationResult) -> str:

@@ -10,7 +10,7 @@ from iris_tf.report import report_figures, report_results, report_tables
 from iris_tf.report.report_data import Report
 from iris_tf.report.report_html import escaped, unbroken
 from iris_tf.report.report_style import CSS, SCRIPT
-from iris_tf.report.report_words import verdict
+from iris_tf.report.report_words import collapse_note, verdict
 from iris_tf.support.errors import EvaluationError
 from iris_tf.support.files import write_text
 from iris_tf.support.version import __version__
@@ -92,6 +92,8 @@ def _head(report: Report) -> Iterable[str]:
             "real ones</span></p>"
         )
     yield f'<p class="verdict">{unbroken(escaped(report.conclusion or verdict(report.rows)))}</p>'
+    if collapsed := [row.label for row in report.rows if row.metrics.collapsed]:
+        yield f'<p class="collapsed">{escaped(collapse_note(collapsed))}</p>'
     yield "</header>"
 
 

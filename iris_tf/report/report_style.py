@@ -19,6 +19,7 @@ h2 { font-size: 1.15rem; margin: 2.5rem 0 .75rem; }
 h3 { font-size: 1rem; margin: 1.25rem 0 .5rem; }
 p { margin: .5rem 0; }
 .where { color: var(--soft); margin: 0; }
+.collapsed { border-left: 3px solid #D55E00; padding-left: .8rem; max-width: 60rem; }
 .synthetic { display: inline-block; font-size: .8rem; font-weight: 600; padding: .1rem .55rem;
   border: 1px solid var(--warn-line); border-radius: 1rem; color: var(--warn);
   background: var(--warn-tint); }

@@ -42,6 +42,18 @@ def table_cells(row: ReportRow) -> list[tuple[str, str]]:
     ]
 
 
+def collapse_note(models: Sequence[str]) -> str:
+    """Why all scores of these models are the same, and what to do."""
+    return (
+        f"All scores of {' and '.join(models)} are the same, so its figures are those of guessing: "
+        "the embeddings have collapsed onto one point. After a training of few steps, the cause is "
+        "usually batch normalisation: its moving statistics, which only a finished model uses, "
+        "have not yet reached those of the training images. Train for more steps, or lower "
+        "network.batchnorm_momentum; if the training itself has warned of a collapse, do what its "
+        "warning says."
+    )
+
+
 def verdict(rows: Sequence[ReportRow]) -> str:
     """Up to three sentences: the best model, the best small one, and whether training helped.
 

@@ -6,6 +6,7 @@ from typing import Any
 from iris_tf.evaluation.evaluation_result import BaselineResult, EvaluationResult, ModelResult
 from iris_tf.metrics.differences import Difference
 from iris_tf.metrics.metrics import Metrics
+from iris_tf.report.report_words import collapse_note
 
 _NAMES = {
     "eer": "EER", "vr_far_1e-2": "VR@FAR=1%", "vr_far_1e-3": "VR@FAR=0.1%",
@@ -31,10 +32,13 @@ def summary(result: EvaluationResult) -> Iterator[str]:
         f"{counts.genuine_comparisons} genuine, {counts.impostor_comparisons} impostor "
         "comparisons"
     )
+    if result.others:
+        yield f"{result.first.model.name}:"
     for name, value in shown.items():
         bounds = metrics.bounds(name)
         interval = f"  ({_interval(name, bounds)})" if bounds else ""
         yield _figure(name, value) + interval + _caveat(name, metrics)
+    yield from _collapse(result.first)
     yield from _with_failures(result.first.generalised)
     for other in result.others:
         yield from _of_another(other, list(shown))
@@ -54,6 +58,12 @@ def _of_another(other: ModelResult, names: Sequence[str]) -> Iterator[str]:
         value = other.metrics.values[name]
         if value is not None:  # d' of constant scores
             yield _figure(name, value) + _difference(name, other.differences.get(name))
+    yield from _collapse(other)
+
+
+def _collapse(found: ModelResult) -> Iterator[str]:
+    if found.metrics.collapsed:
+        yield collapse_note([found.model.name])
 
 
 def _of_baseline(baseline: BaselineResult, names: Sequence[str], images: int) -> Iterator[str]:
