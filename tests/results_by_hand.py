@@ -19,7 +19,7 @@ _BASELINE = dict.fromkeys(
 ) | {"failures": {}, "errors": {}}
 _CURVES = {
     "det": {"fmr": [], "fnmr": []},
-    "histogram": {"edges": [], "genuine": [], "impostor": []},
+    "histogram": {"edges": [-1.0, 0.0, 1.0], "genuine": [0.5, 0.5], "impostor": [0.5, 0.5]},
     "cmc": [],
 }
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from iris_tf.cli.console import LayoutName, decision, echo, listed, one_of
+from iris_tf.cli.decision_json import identification_json, verification_json
 from iris_tf.config.names import (
     FALSE_MATCH_RATES,
     IDENTIFICATION_POINT,
@@ -26,7 +27,7 @@ from iris_tf.support.own_files import check_replaceable
 if TYPE_CHECKING:
     from iris_tf.matching.gallery import Gallery
     from iris_tf.recognition.embed_folder import EmbeddedFolder
-    from iris_tf.recognition.recognizer import IrisRecognizer
+    from iris_tf.recognition.recognizer import Identification, IrisRecognizer, Verification
     from iris_tf.segmentation.quality import IrisQuality
 
 ModelFile = Annotated[
@@ -36,15 +37,30 @@ ModelFile = Annotated[
     ),
 ]
 KindOption = Annotated[str, one_of(KINDS, "Whether the images are eye images or ROI crops.")]
+
+
+def _point(value: str) -> str:
+    """Check that a text is the name of an operating point, or a number."""
+    if value not in OPERATING_POINTS:
+        try:
+            float(value)
+        except ValueError:
+            names = ", ".join(OPERATING_POINTS)
+            raise typer.BadParameter(f"{value!r} is neither a number nor one of {names}.") from None
+    return value
+
+
 PointOption = Annotated[
     str,
-    one_of(
-        OPERATING_POINTS,
-        "Name of a threshold of the card or calibration.",
+    typer.Option(
         "--operating-point",
         "--threshold",
+        parser=_point,
+        metavar=f"[{'|'.join(OPERATING_POINTS)}|NUMBER]",
+        help="Name of a threshold of the card or calibration, or the least similarity itself.",
     ),
 ]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")]
 CalibrationFile = Annotated[
     Path | None, typer.Option("--calibration", help="A file that `iris-tf calibrate` wrote.")
 ]
@@ -90,6 +106,7 @@ def verify(
     operating_point: PointOption = VERIFICATION_POINT,
     kind: KindOption = KINDS[0],
     calibration: CalibrationFile = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Decide whether two images show the same eye: exit status 0 if so, 1 if not.
 
@@ -100,10 +117,13 @@ def verify(
 
     recognizer = IrisRecognizer(model, calibration=calibration)
     template = recognizer.enroll(a, kind)
-    result = recognizer.verify(template, b, operating_point, kind)
+    result = recognizer.verify(template, b, _name_or_number(operating_point), kind)
+    if as_json:
+        echo(verification_json(result, recognizer))
+        raise decision(result.same_eye)
     echo(
         f"similarity {result.similarity:.6f}, threshold {result.threshold:.6f} "
-        f"({result.operating_point}): {'same eye' if result.same_eye else 'different eyes'}"
+        f"({_called(result)}): {'same eye' if result.same_eye else 'different eyes'}"
     )
     _print_circumstances(recognizer, result.quality)
     raise decision(result.same_eye)
@@ -125,6 +145,7 @@ def identify(
     save_gallery: Annotated[
         Path | None, typer.Option(help=".npz file to write, for --gallery in later calls.")
     ] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Search a gallery for an eye: exit status 0 if an identity reaches the threshold, else 1.
 
@@ -139,12 +160,22 @@ def identify(
     recognizer = IrisRecognizer(model, calibration=calibration)
     # Before the gallery, whose enrolment may take long.
     template = recognizer.enroll(probe, kind)
-    recognizer.threshold(operating_point)
-    enrolled = _gallery(recognizer, gallery, layout)
+    point = _name_or_number(operating_point)
+    recognizer.threshold(point)
+    enrolled, found = _gallery(recognizer, gallery, layout)
     if save_gallery is not None:
         enrolled.save(save_gallery)
+    result = recognizer.identify(template, enrolled, point)
+    accepted = sum(match.same_eye for match in result.matches)
+    if as_json:
+        failures = {} if found is None else found.failures
+        echo(identification_json(result, recognizer, enrolled, top, failures))
+        raise decision(accepted > 0)
+    if found is not None:
+        _print_failed(found)
+    echo(f"gallery: {len(enrolled.images)} images of {len(set(enrolled.identities))} identities")
+    if save_gallery is not None:
         echo(f"gallery written to {save_gallery}")
-    result = recognizer.identify(template, enrolled, operating_point)
     shown = result.matches[:top]
     width = max(len("identity"), *(len(match.identity) for match in shown))
     echo(f"rank  {'identity':<{width}}  similarity  decision        image")
@@ -154,11 +185,10 @@ def identify(
             f"{rank:>4}  {match.identity:<{width}}  {match.similarity:>10.6f}  {verdict:<14}  "
             f"{match.image}"
         )
-    accepted = sum(match.same_eye for match in result.matches)
-    found = {0: "no identity reaches it", 1: f"the eye is {result.identity}'s"}.get(
+    outcome = {0: "no identity reaches it", 1: f"the eye is {result.identity}'s"}.get(
         accepted, f"{accepted} identities reach it, the most similar is {result.identity}"
     )
-    echo(f"threshold {result.threshold:.6f} ({result.operating_point}): {found}")
+    echo(f"threshold {result.threshold:.6f} ({_called(result)}): {outcome}")
     if operating_point in FALSE_MATCH_RATES:
         rate = 1.0 - (1.0 - FALSE_MATCH_RATES[operating_point]) ** len(enrolled.images)
         echo(
@@ -221,20 +251,27 @@ def calibrate(
     echo(f"written to {out}")
 
 
-def _gallery(recognizer: "IrisRecognizer", path: Path, layout: str) -> "Gallery":
-    """Load a gallery, or enrol a folder and print how many images failed."""
+def _name_or_number(point: str) -> str | float:
+    return point if point in OPERATING_POINTS else float(point)
+
+
+def _called(result: "Verification | Identification") -> str:
+    return result.operating_point or "given as a number"
+
+
+def _gallery(
+    recognizer: "IrisRecognizer", path: Path, layout: str
+) -> "tuple[Gallery, EmbeddedFolder | None]":
+    """Load a gallery, or enrol a folder, which is returned, too."""
     from iris_tf.matching.gallery import Gallery
     from iris_tf.recognition.embed_folder import embed_folder
 
     if path.is_file():
         gallery = Gallery.load(path)
         recognizer.origin.require(gallery.origin, f"{path}: the gallery")
-    else:
-        found = embed_folder(recognizer, path, layout, "Enrolling")
-        gallery = found.gallery(recognizer.origin)
-        _print_failed(found)
-    echo(f"gallery: {len(gallery.images)} images of {len(set(gallery.identities))} identities")
-    return gallery
+        return gallery, None
+    found = embed_folder(recognizer, path, layout, "Enrolling")
+    return found.gallery(recognizer.origin), found
 
 
 def _print_failed(found: "EmbeddedFolder") -> None:

@@ -15,8 +15,8 @@ from iris_tf.matching.matcher import Matcher
 from iris_tf.matching.template import Origin, Template, unit
 from iris_tf.recognition.cropper import Cropper, EyeImageSource
 from iris_tf.segmentation.quality import IrisQuality
-from iris_tf.support.errors import ExtractionError, FailureReason, ModelError
-from iris_tf.tflite.model_card import ModelCard
+from iris_tf.support.errors import ArgumentError, ExtractionError, FailureReason, ModelError
+from iris_tf.tflite.model_card import ModelCard, is_cosine
 from iris_tf.tflite.released_models import RECOGNITION, released_model
 from iris_tf.tflite.tflite_embedder import TFLiteEmbedder
 
@@ -34,8 +34,8 @@ class Verification:
         Cosine similarity of the two templates, -1..1; see `iris_tf.matching.matcher.Matcher`.
     threshold : float
         Least similarity that is accepted as the same eye.
-    operating_point : str
-        Name of the threshold.
+    operating_point : str or None
+        Name of the threshold; None if it was given as a number.
     same_eye : bool
         The decision: whether the similarity reaches the threshold.
     quality : IrisQuality or None
@@ -46,7 +46,7 @@ class Verification:
 
     similarity: float
     threshold: float
-    operating_point: str
+    operating_point: str | None
     same_eye: bool
     quality: IrisQuality | None
     calibration: str | None
@@ -84,8 +84,8 @@ class Identification:
         All identities, the most similar first.
     threshold : float
         Least similarity that is accepted as the same eye.
-    operating_point : str
-        Name of the threshold.
+    operating_point : str or None
+        Name of the threshold; None if it was given as a number.
     quality : IrisQuality or None
         Quality of the probe; None if it was a crop.
     calibration : str or None
@@ -94,7 +94,7 @@ class Identification:
 
     matches: tuple[Match, ...]
     threshold: float
-    operating_point: str
+    operating_point: str | None
     quality: IrisQuality | None
     calibration: str | None
 
@@ -284,7 +284,7 @@ class IrisRecognizer:
         self,
         template: EyeImages | Template,
         probe: EyeImages | Template,
-        operating_point: str = VERIFICATION_POINT,
+        operating_point: str | float = VERIFICATION_POINT,
         kind: str = "auto",
     ) -> Verification:
         """Decide whether a probe shows the eye of a template.
@@ -295,8 +295,8 @@ class IrisRecognizer:
             The enrolled eye; images are enrolled first, see `enroll`.
         probe : image, sequence of images, or Template
             See `enroll`.
-        operating_point : str
-            Name of one of `thresholds`.
+        operating_point : str or float
+            Name of one of `thresholds`, or a threshold itself.
         kind : {"auto", "eye", "roi"}
             Whether images are eye images or crops.
 
@@ -316,7 +316,7 @@ class IrisRecognizer:
         return Verification(
             similarity,
             threshold,
-            operating_point,
+            _name_of(operating_point),
             similarity >= threshold,
             probe.quality,
             self._calibration_name,
@@ -326,7 +326,7 @@ class IrisRecognizer:
         self,
         probe: EyeImages | Template,
         gallery: Gallery | Mapping[str, Template],
-        operating_point: str = IDENTIFICATION_POINT,
+        operating_point: str | float = IDENTIFICATION_POINT,
         kind: str = "auto",
     ) -> Identification:
         """Search a gallery for the identity of a probe.
@@ -340,8 +340,8 @@ class IrisRecognizer:
             See `enroll`.
         gallery : Gallery, or mapping of identity to Template
             The enrolled templates.
-        operating_point : str
-            Name of one of `thresholds`.
+        operating_point : str or float
+            Name of one of `thresholds`, or a threshold itself.
         kind : {"auto", "eye", "roi"}
             Whether the probe is an eye image or a crop.
 
@@ -362,17 +362,35 @@ class IrisRecognizer:
             for identity, similarity, image in found
         )
         return Identification(
-            matches, threshold, operating_point, probe.quality, self._calibration_name
+            matches,
+            threshold,
+            _name_of(operating_point),
+            probe.quality,
+            self._calibration_name,
         )
 
-    def threshold(self, operating_point: str) -> float:
+    def threshold(self, operating_point: str | float) -> float:
         """Least similarity that is accepted as the same eye.
+
+        Parameters
+        ----------
+        operating_point : str or float
+            Name of one of `thresholds`, or a threshold itself, which is checked and returned.
 
         Raises
         ------
         ModelError
             When there is no such operating point.
+        ArgumentError
+            When the number is no similarity, -1..1.
         """
+        if not isinstance(operating_point, str):
+            if not is_cosine(operating_point):
+                raise ArgumentError(
+                    f"The threshold is {operating_point}, but similarities lie between -1 and 1; "
+                    f"give a number in this range, or one of {', '.join(sorted(self.thresholds))}."
+                )
+            return float(operating_point)
         if operating_point not in self.thresholds:
             source = self.card.name if self.calibration is None else self.calibration.name
             raise ModelError(
@@ -423,6 +441,10 @@ class IrisRecognizer:
         if self.calibration is not None:
             embeddings = self.calibration.adapt(embeddings)
         return embeddings, qualities
+
+
+def _name_of(operating_point: str | float) -> str | None:
+    return operating_point if isinstance(operating_point, str) else None
 
 
 def _mean(qualities: list[IrisQuality]) -> IrisQuality | None:

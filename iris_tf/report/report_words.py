@@ -45,12 +45,11 @@ def table_cells(row: ReportRow) -> list[tuple[str, str]]:
 def collapse_note(models: Sequence[str]) -> str:
     """Why all scores of these models are the same, and what to do."""
     return (
-        f"All scores of {' and '.join(models)} are the same, so its figures are those of guessing: "
-        "the embeddings have collapsed onto one point. After a training of few steps, the cause is "
-        "usually batch normalisation: its moving statistics, which only a finished model uses, "
-        "have not yet reached those of the training images. Train for more steps, or lower "
-        "network.batchnorm_momentum; if the training itself has warned of a collapse, do what its "
-        "warning says."
+        f"All scores of {' and of '.join(models)} are the same: the embeddings have collapsed onto "
+        "one point, and the figures mean nothing. After few training steps, the usual cause is "
+        "batch normalisation: its moving statistics, with which a finished model computes, are not "
+        "yet those of the training images. Train for more steps, or lower "
+        "network.batchnorm_momentum; if the training warned of a collapse, follow that warning."
     )
 
 

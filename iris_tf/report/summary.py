@@ -38,10 +38,11 @@ def summary(result: EvaluationResult) -> Iterator[str]:
         bounds = metrics.bounds(name)
         interval = f"  ({_interval(name, bounds)})" if bounds else ""
         yield _figure(name, value) + interval + _caveat(name, metrics)
-    yield from _collapse(result.first)
     yield from _with_failures(result.first.generalised)
     for other in result.others:
         yield from _of_another(other, list(shown))
+    if collapsed := [found.model.name for found in result.models if found.metrics.collapsed]:
+        yield collapse_note(collapsed)
     for baseline in result.baselines:
         yield from _of_baseline(baseline, list(shown), counts.images)
     for found in result.models:
@@ -58,12 +59,6 @@ def _of_another(other: ModelResult, names: Sequence[str]) -> Iterator[str]:
         value = other.metrics.values[name]
         if value is not None:  # d' of constant scores
             yield _figure(name, value) + _difference(name, other.differences.get(name))
-    yield from _collapse(other)
-
-
-def _collapse(found: ModelResult) -> Iterator[str]:
-    if found.metrics.collapsed:
-        yield collapse_note([found.model.name])
 
 
 def _of_baseline(baseline: BaselineResult, names: Sequence[str], images: int) -> Iterator[str]:

@@ -1,3 +1,5 @@
+import dataclasses
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -74,6 +76,51 @@ def test_verify_with_the_released_model(run_cli, released, eyes, stranger):
     assert "(eer)" in run_cli("verify", first, second, "--threshold", "eer")[1]
 
 
+def test_a_threshold_may_be_a_number(run_cli, released, eyes):
+    pair = sorted((eyes / "ann").iterdir())
+    similarity = float(np.dot(*IrisRecognizer(released).embed(pair)))
+    for threshold, expected in ((similarity - 1e-3, 0), (similarity + 1e-3, 1), (-1, 0)):
+        status, out, _ = run_cli("verify", *pair, "--threshold", threshold)
+        assert status == expected
+        assert f"threshold {threshold:.6f} (given as a number): " in out
+    for number in ("1.5", "-9", "nan", "inf"):
+        message = refused(run_cli, "verify", *pair, "--threshold", number)
+        assert "similarities lie between -1 and 1" in message
+    status, _, err = run_cli("verify", *pair, "--threshold", "strict", "--json")
+    assert status == 2
+    assert "neither a number nor one of eer, far_1e-2, far_1e-3" in " ".join(
+        err.replace("│", " ").split()
+    )
+
+
+def test_verify_as_json(run_cli, released, eyes, stranger):
+    first, second = sorted((eyes / "ann").iterdir())
+    status, out, err = run_cli("verify", first, second, "--json")
+    found = json.loads(out)
+    recognizer = IrisRecognizer(released)
+    assert (status, err) == (0, "")
+    assert found == {
+        "schema_version": 1,
+        "same_eye": True,
+        "similarity": pytest.approx(float(np.dot(*recognizer.embed([first, second])))),
+        "threshold": 0.8,
+        "operating_point": "far_1e-2",
+        "quality": dataclasses.asdict(recognizer.enroll(second).quality),
+        "model": {"name": "pixels", "sha256": hashlib.sha256(released.read_bytes()).hexdigest()},
+        "calibration": None,
+    }
+    status, out, _ = run_cli("verify", first, stranger, "--json", "--threshold", 0.97)
+    found = json.loads(out)
+    assert (status, found["same_eye"]) == (1, False)
+    assert (found["threshold"], found["operating_point"]) == (0.97, None)
+
+
+def test_errors_are_no_json(run_cli, released, eyes, wall):
+    status, out, err = run_cli("verify", eyes / "ann" / "0.png", wall, "--json")
+    assert (status, out) == (2, "")
+    assert err.startswith("Error: ")
+
+
 def test_verify_without_a_released_model(run_cli, monkeypatch, eyes, tmp_path):
     monkeypatch.setattr("iris_tf.tflite.released_models.FOLDERS", (tmp_path,))
     assert "'mobiiris' is missing" in refused(run_cli, "verify", *(eyes / "ann").iterdir())
@@ -125,6 +172,34 @@ def test_identify(run_cli, pixel_model, eyes, wall, stranger, noisy_eye, tmp_pat
     assert status == 1
     assert len(rows_of(out)) == 2
     assert "no identity reaches it" in out
+
+
+def test_identify_as_json(run_cli, pixel_model, eyes, wall, stranger, tmp_path):
+    shutil.copy(wall, eyes / "ann" / "wall.png")
+    saved = tmp_path / "gallery.npz"
+    arguments = ("identify", "--model", pixel_model, "--gallery", eyes, "--json", "--top", 2)
+    status, out, _ = run_cli(*arguments, eyes / "bea" / "0.png", "--save-gallery", saved)
+    found = json.loads(out)
+    assert status == 0
+    assert found["schema_version"] == 1
+    assert found["identity"] == "bea"
+    best, next_best = found["matches"]
+    assert best == {
+        "identity": "bea", "similarity": pytest.approx(1, abs=1e-5), "image": "bea/0.png",
+        "same_eye": True,
+    }  # fmt: skip
+    assert next_best["same_eye"] is False
+    [reason] = found["gallery"].pop("failures").items()
+    assert reason[1] == 1  # the wall
+    assert found["gallery"] == {"images": 6, "identities": 3}
+    assert (found["threshold"], found["operating_point"]) == (0.95, "far_1e-3")
+    assert found["model"]["name"] == "pixels"
+    status, out, _ = run_cli(
+        "identify", "--model", pixel_model, "--gallery", saved, "--json", stranger
+    )
+    found = json.loads(out)
+    assert (status, found["identity"], len(found["matches"])) == (1, None, 3)
+    assert found["gallery"] == {"images": 6, "identities": 3, "failures": {}}
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """From Python, the figures are those of the command line."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -42,12 +43,13 @@ def embeddings(recognizer, dataset, rows):
 @pytest.fixture
 def printed(run_cli, dataset, tmp_path):
     """Figures that `iris-tf evaluate` writes."""
-    status, _, err = run_cli(
+    status, out, err = run_cli(
         "evaluate", "--model", released_model("mobiiris"), "--manifest", dataset.manifest,
         "--split", "all", "--out", tmp_path, "--latency-runs", 0, "--occlusion-eyes", 0,
         "--resamples", 50,
     )  # fmt: skip
     assert status == 0, err
+    assert out.splitlines()[-1] == f"report: {tmp_path / 'report.html'}"
     return json.loads((tmp_path / "metrics.json").read_text("utf-8"))
 
 
@@ -103,3 +105,10 @@ def test_with_a_folder_the_report_is_written(dataset, tmp_path):
     written = json.loads((tmp_path / "metrics.json").read_text("utf-8"))
     assert written["evaluation"] == result.first.metrics.to_json()
     assert (tmp_path / "report.html").is_file()
+    # Nothing is known about this dataset, so there is no report, not even that of another.
+    alone = tmp_path / "alone" / "manifest.csv"
+    alone.parent.mkdir()
+    shutil.copy(dataset.manifest, alone)
+    (alone.parent / "roi").symlink_to(dataset.folder / "roi")
+    evaluate(model, alone, tmp_path, split="all", resamples=0)
+    assert not (tmp_path / "report.html").exists()

@@ -1,5 +1,6 @@
 import json
 import shutil
+import types
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,18 @@ def test_a_file_without_a_card_is_evaluated_all_the_same(unrolled, exported, tmp
     assert json.loads((tmp_path / "metrics.json").read_text()) == result
     assert result["model"]["parameters"] == model_cost(model).parameters
     assert result["model"]["latency"] is None  # nobody asked for it
+
+
+def test_a_run_is_called_by_its_folder(monkeypatch, tmp_path):
+    """Its model is called best.keras, as that of every other run."""
+    runs = [tmp_path / "a" / "mine", tmp_path / "b" / "mine", tmp_path / "other"]
+    for run in runs:
+        run.mkdir(parents=True)
+    opened = types.SimpleNamespace(path=Path("checkpoints/best.keras"), channels=1)
+    monkeypatch.setattr(model_module, "open_model", lambda path: opened)
+    found = model_module._open_models([*runs, tmp_path / "checkpoints" / "best.keras"], [])
+    # Where names are not unique, they are as the user has typed them.
+    assert [model.name for model in found] == [str(runs[0]), str(runs[1]), "other", "best.keras"]
 
 
 def test_an_unknown_baseline_is_refused(unrolled, exported, tmp_path):

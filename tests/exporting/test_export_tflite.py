@@ -244,3 +244,8 @@ def test_new_precision_is_a_registry_line_and_a_function(tmp_path, monkeypatch):
 def test_conversion_of_a_precision_that_is_not_registered():
     with pytest.raises(KeyError, match="int3 is not a precision"):
         conversion.converts("int3")
+
+
+def test_progress_counts_the_precisions(tmp_path, capfd):
+    export_model(small_model(), tmp_path, "model", ["float32", "float16"], parity_rois=ROIS)
+    assert capfd.readouterr().err.startswith("Exporting model: 2/2 in ")

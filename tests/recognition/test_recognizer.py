@@ -16,7 +16,7 @@ from iris_tf.matching.matcher import Matcher
 from iris_tf.matching.template import Origin, Template
 from iris_tf.segmentation.quality import iris_quality
 from iris_tf.segmentation.segmenter import segmenter_by_name
-from iris_tf.support.errors import ExtractionError, FailureReason, ModelError
+from iris_tf.support.errors import ArgumentError, ExtractionError, FailureReason, ModelError
 from iris_tf.tflite.model_card import ModelCard
 from iris_tf.tflite.phase_code_layout import PhaseCodeLayout
 
@@ -172,6 +172,22 @@ def test_an_unknown_operating_point(recognizer, eye_files):
     template = recognizer.enroll(eye_files[0])
     with pytest.raises(ModelError, match=r"'far_1e-9'; choose one of eer, far_1e-2, far_1e-3\."):
         recognizer.verify(template, eye_files[1], "far_1e-9")
+
+
+def test_a_threshold_may_be_a_number(recognizer, eye_files):
+    template = recognizer.enroll(eye_files[0])
+    similarity = recognizer.verify(template, eye_files[2]).similarity
+    for threshold, same in ((similarity, True), (np.nextafter(similarity, 2), False)):
+        result = recognizer.verify(template, eye_files[2], threshold)
+        assert (result.threshold, result.operating_point, result.same_eye) == (
+            threshold, None, same,
+        )  # fmt: skip
+        assert (
+            recognizer.identify(eye_files[2], {"me": template}, threshold).operating_point is None
+        )
+    for number in (-9, 1.5, float("nan"), True):
+        with pytest.raises(ArgumentError, match="similarities lie between -1 and 1"):
+            recognizer.verify(template, eye_files[2], number)
 
 
 def test_a_template_of_another_model(recognizer, other_model, eye_files):

@@ -257,6 +257,7 @@ def test_perfect_and_constant_models_can_be_drawn(tmp_path, rows_of, recwarn):
     _, _, text = written(tmp_path, rows=lines)
     assert "0.00" in text
     assert "50.00" in text
+    assert "All scores of Constant, float32 are the same: the embeddings have collapsed" in text
     assert [str(warning.message) for warning in recwarn] == []
 
 

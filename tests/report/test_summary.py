@@ -75,7 +75,8 @@ def test_another_model_and_its_differences(result):
     other = entry("second.tflite", eer=0.01, auc=0.998888, d_prime=None, cmc_1=0.99)
     result["others"] = [other | {"differences": differences}]
     lines = list(summary(result_of(result)))
-    assert lines[9:] == [
+    assert lines[1:3] == ["first.tflite:", "EER             1.23 %  (90 % interval 1.00 to 2.00)"]
+    assert lines[10:] == [
         "second.tflite, and its difference to the first:",
         "EER             1.00 %  -0.23 (90 % interval -0.40 to +0.10)",
         "VR@FAR=1%      98.77 %",
@@ -111,6 +112,26 @@ def test_a_baseline_has_the_model_on_its_images(result):
     ]
     assert "d'             4.568  (the model on the same images 5.000)" in lines
     assert not any(line.startswith("FNMR@FMR=1e-4") for line in lines[9:])
+
+
+def test_collapsed_embeddings_are_explained(result):
+    """Scores that are all the same have no d'; nearly the same, they lie in the last bin."""
+    result["evaluation"]["metrics"] |= {"eer": 0.5, "d_prime": None}
+    curves = {
+        "det": {"fmr": [], "fnmr": []}, "cmc": [],
+        "histogram": {"edges": [0.96, 0.98, 1.0], "genuine": [0.0, 1.0], "impostor": [0.0, 1.0]},
+    }  # fmt: skip
+    other = entry("second.tflite", eer=0.44)
+    other["evaluation"]["curves"] = curves
+    able = entry("third.tflite", eer=0.2)  # an untrained network may be that narrow
+    able["evaluation"]["curves"] = curves
+    result["others"] = [other | {"differences": {}}, able | {"differences": {}}]
+    [line] = [line for line in summary(result_of(result)) if "are the same" in line]
+    assert line.startswith(
+        "All scores of first.tflite and of second.tflite are the same: the embeddings have "
+        "collapsed onto one point"
+    )
+    assert "batch normalisation" in line
 
 
 def test_without_resamples_there_are_no_intervals(result):

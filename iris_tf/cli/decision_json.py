@@ -1,0 +1,75 @@
+"""Decisions as JSON: the output of `verify --json` and `identify --json`.
+
+The form is stable: keys may be added, but `SCHEMA_VERSION` changes when one is removed or changes
+its meaning. It is described in ``docs/reference/cli.md``.
+"""
+
+import dataclasses
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from iris_tf.matching.gallery import Gallery
+    from iris_tf.recognition.recognizer import Identification, IrisRecognizer, Verification
+
+SCHEMA_VERSION = 1
+
+
+def verification_json(result: "Verification", recognizer: "IrisRecognizer") -> str:
+    """Write a verification as a JSON object."""
+    return _written(
+        {"same_eye": result.same_eye, "similarity": result.similarity}
+        | _circumstances(result, recognizer)
+    )
+
+
+def identification_json(
+    result: "Identification",
+    recognizer: "IrisRecognizer",
+    gallery: "Gallery",
+    top: int,
+    failures: dict[str, int],
+) -> str:
+    """Write an identification as a JSON object.
+
+    Parameters
+    ----------
+    result : Identification
+    recognizer : IrisRecognizer
+    gallery : Gallery
+        What was searched.
+    top : int
+        Number of identities to write.
+    failures : dict of str to int
+        Number of images that could not be enrolled, by reason.
+    """
+    matches = [dataclasses.asdict(match) for match in result.matches[:top]]
+    return _written(
+        {
+            "identity": result.identity,
+            "matches": matches,
+            "gallery": {
+                "images": len(gallery.images),
+                "identities": len(set(gallery.identities)),
+                "failures": failures,
+            },
+        }
+        | _circumstances(result, recognizer)
+    )
+
+
+def _circumstances(
+    result: "Verification | Identification", recognizer: "IrisRecognizer"
+) -> dict[str, Any]:
+    quality, calibration = result.quality, recognizer.calibration
+    return {
+        "threshold": result.threshold,
+        "operating_point": result.operating_point,
+        "quality": None if quality is None else dataclasses.asdict(quality),
+        "model": {"name": recognizer.origin.model, "sha256": recognizer.origin.model_sha256},
+        "calibration": None if calibration is None else calibration.id,
+    }
+
+
+def _written(content: dict[str, Any]) -> str:
+    return json.dumps({"schema_version": SCHEMA_VERSION} | content, indent=2)
