@@ -129,6 +129,8 @@ def if_interrupted(how_to_go_on: Callable[[], str]) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
+        if sys.stderr.isatty():
+            echo("", err=True)  # the terminal has written ^C to the line
         echo(f"Interrupted. {how_to_go_on()}", err=True)
         raise
 
