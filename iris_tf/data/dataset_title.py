@@ -4,27 +4,24 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from iris_tf.data.layouts import PUBLISHED
+from iris_tf.data.layouts import dataset_name
 
 
-def dataset_title(settings: Mapping[str, Any], folder: str | Path) -> str:
-    """Call a dataset by its published layout, or else by its folder.
+def dataset_title(settings: Mapping[str, Any]) -> str:
+    """Call a dataset by its published layout, or else by its image folder.
 
     Parameters
     ----------
     settings : mapping of str to object
         Of its ``dataset.json``.
-    folder : str or Path
-        Its folder, or that of its images.
 
     Examples
     --------
-    >>> dataset_title({"synthetic": False, "layout": "folder"}, "data/mine")
+    >>> dataset_title({"synthetic": False, "layout": "folder", "images": "/eyes/mine"})
     'mine'
-    >>> dataset_title({"synthetic": False, "layout": "iitd"}, "data/mine")
-    'iitd'
+    >>> dataset_title({"synthetic": True, "layout": "casia-thousand", "images": "/eyes/mine"})
+    'synthetic eyes'
     """
     if settings["synthetic"]:
         return "synthetic eyes"
-    layout = settings["layout"]
-    return layout if layout in PUBLISHED else Path(folder).resolve().name
+    return dataset_name(settings["layout"], Path(settings["images"]))

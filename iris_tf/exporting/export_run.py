@@ -87,7 +87,7 @@ def export_run(
             embed_rois(model, rois), validation, resamples=0, matcher=Matcher(layout)
         ).metrics
     spread = np.linspace(0, len(rois) - 1, min(_PARITY_CROPS, len(rois))).astype(int)
-    name, dataset = run.path.resolve().name, dataset_title(settings, settings["images"])
+    name, dataset = run.path.resolve().name, dataset_title(settings)
     training = [row for row in rows if row.split == "train"]
     weights = sha256(run.best_model())
     with replace_folder(run.models) as folder:

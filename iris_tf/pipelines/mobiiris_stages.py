@@ -265,11 +265,7 @@ class MobiIrisPipeline:
             path,
             Report(
                 title=f"MobiIris: {self.folder.name}",
-                dataset=(
-                    "Synthetic eyes"
-                    if settings["synthetic"]
-                    else dataset_title(settings, settings["images"])
-                ),
+                dataset=("Synthetic eyes" if settings["synthetic"] else dataset_title(settings)),
                 evaluated_on=f"test split: {UNSEEN[settings['split_by']]} not seen in training",
                 synthetic=settings["synthetic"],
                 roi_mode=settings["roi_mode"],

@@ -23,7 +23,7 @@ def run_paper_tables(recipe: PipelineRecipe, stages: Stages) -> None:
     pipeline = MobiIrisPipeline(recipe, stages)
     pipeline.run()
     settings = read_settings(pipeline.dataset / "dataset.json")
-    dataset = dataset_title(settings, settings["images"])
+    dataset = dataset_title(settings)
     machine = f"one thread of {machine_description()['cpu']}"
     tables = paper_tables(pipeline.report_rows(), dataset, machine)
     path = pipeline.folder / "paper_tables.md"

@@ -92,7 +92,7 @@ def write_model_report(
 
 
 def _title(prepared: PreparedSet, settings: Mapping[str, Any]) -> str:
-    title = dataset_title(settings, prepared.manifest.parent)
+    title = dataset_title(settings)
     if prepared.name:
         return title if title == prepared.name else f"{prepared.name} ({title})"
     return "Synthetic eyes" if settings["synthetic"] else title

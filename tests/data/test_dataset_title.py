@@ -13,9 +13,5 @@ from iris_tf.data.dataset_title import dataset_title
     ],
 )
 def test_a_dataset_is_called_by_its_publisher_or_its_folder(layout, synthetic, expected):
-    assert dataset_title({"layout": layout, "synthetic": synthetic}, "data/mine/") == expected
-
-
-def test_the_current_folder_has_a_name(monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    assert dataset_title({"layout": "folder", "synthetic": False}, ".") == tmp_path.name
+    settings = {"layout": layout, "synthetic": synthetic, "images": "/data/mine"}
+    assert dataset_title(settings) == expected
