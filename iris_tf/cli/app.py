@@ -358,6 +358,9 @@ def evaluate(
     impostor: Annotated[
         Path | None, typer.Option(help="CSV of image pairs to compare, with --genuine.")
     ] = None,
+    folds: Annotated[
+        Path | None, typer.Option(help="LFW's pairs.txt: compare its pairs, in its folds.")
+    ] = None,
     resamples: Annotated[
         int, typer.Option(min=1, help="Bootstrap resamples of subjects, for confidence intervals.")
     ] = 1000,
@@ -391,6 +394,7 @@ def evaluate(
         split,
         protocol=protocol,
         pairs=None if genuine is None or impostor is None else (genuine, impostor),
+        folds=folds,
         baseline=baseline,
         segmenter_model=segmenter_model,
         jobs=jobs,
@@ -404,6 +408,32 @@ def evaluate(
     echo(f"written to {out / METRICS_NAME}")
     if (out / REPORT_NAME).is_file():
         echo(f"report: {out / REPORT_NAME}")
+
+
+@app.command("evaluate-pairs")
+def evaluate_pairs(
+    model: Annotated[Path, typer.Argument(help="A .tflite or .keras file, or a run folder.")],
+    pairs: Annotated[Path, typer.Argument(help="InsightFace's .bin set of image pairs.")],
+    out: Annotated[Path | None, typer.Option(help=".json file to write.")] = None,
+) -> None:
+    """Measure accuracy over ten folds on a set of pairs such as lfw.bin.
+
+    A set that holds anything but images and booleans is refused, since its
+    format could run code.
+    """
+    if model.suffix != ".tflite":
+        load_tensorflow()
+    from iris_tf.evaluation.fold_protocol import evaluate_pair_set
+    from iris_tf.recognition.open_model import open_model
+    from iris_tf.report.summary import fold_summary
+    from iris_tf.support.files import write_json
+
+    found = evaluate_pair_set(pairs, open_model(model))
+    for line in fold_summary(model.name, found):
+        echo(line)
+    if out is not None:
+        write_json(out, found)
+        echo(f"written to {out}")
 
 
 add_verbs(app)

@@ -18,6 +18,7 @@ from iris_tf.evaluation.evaluation_result import (
     ModelResult,
 )
 from iris_tf.evaluation.failures import FailedImage, generalised_rates
+from iris_tf.evaluation.fold_protocol import FoldedPairLists
 from iris_tf.evaluation.iriscode import IrisCodeBaseline, hamming_distances, iriscode_of_dataset
 from iris_tf.evaluation.prepared_sets import PreparedSet, read_prepared_sets
 from iris_tf.evaluation.protocols import EveryPair, PairLists, Protocol
@@ -53,6 +54,8 @@ class EvaluationRequest:
     pairs : tuple of two str or Path, optional
         Lists of the genuine and the impostor comparisons (see `read_pairs`), which are then the
         only ones.
+    folds : str or Path, optional
+        LFW's ``pairs.txt`` (see `read_lfw_pairs`), whose comparisons are then the only ones.
     baseline : {None, "iriscode"}
         What to compare the first model with (see `iris_tf.evaluation.iriscode`), on the images
         that both could use; the model's own figures remain those of all images.
@@ -73,6 +76,7 @@ class EvaluationRequest:
     split: str = "test"
     protocol: str = ALL_PAIRS
     pairs: tuple[str | Path, str | Path] | None = None
+    folds: str | Path | None = None
     baseline: str | None = None
     segmenter_model: str | Path | None = None
     jobs: int = -1
@@ -177,7 +181,10 @@ def _check_settings(request: EvaluationRequest) -> None:
         raise EvaluationError(
             f"baseline {baseline!r} is unknown; choose one of {', '.join(BASELINES)}."
         )
-    if request.pairs is not None and (baseline or request.protocol != ALL_PAIRS):
+    if request.pairs is not None and request.folds is not None:
+        raise EvaluationError("comparisons are either lists of pairs or folds; leave out one.")
+    listed = request.pairs is not None or request.folds is not None
+    if listed and (baseline or request.protocol != ALL_PAIRS):
         raise EvaluationError(
             "lists of pairs define the comparisons; leave out the protocol and the baseline."
         )
@@ -190,6 +197,8 @@ def _check_settings(request: EvaluationRequest) -> None:
 def _protocol(
     request: EvaluationRequest, rows: Sequence[ManifestRow], failed: list[FailedImage] | None
 ) -> Protocol:
+    if request.folds is not None:
+        return FoldedPairLists.read_folds(request.folds, rows, failed or ())
     if request.pairs is None:
         return EveryPair(request.protocol)
     genuine, impostor = request.pairs
@@ -328,6 +337,7 @@ def _evaluate(
         evaluation.metrics,
         _generalised(evaluation, rows, inputs.failed, protocol),
         slice_figures(embeddings, rows, evaluation, protocol, matcher),
+        folds=protocol.fold_figures(embeddings, matcher),
     )
     return evaluation, result
 

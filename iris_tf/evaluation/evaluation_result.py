@@ -86,6 +86,8 @@ class ModelResult:
         See `slice_figures`.
     differences : dict of str to Difference
         To the first model, by name of the figure; empty for the first itself.
+    folds : dict or None
+        See `Protocol.fold_figures`; None without folds.
     """
 
     model: ModelDescription
@@ -93,6 +95,7 @@ class ModelResult:
     generalised: dict[str, Any] | None
     slices: dict[str, Any]
     differences: dict[str, Difference] = field(default_factory=dict)
+    folds: dict[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """JSON object, without the differences."""
@@ -101,7 +104,7 @@ class ModelResult:
             "evaluation": self.metrics.to_json(),
             "generalised": self.generalised,
             "slices": self.slices,
-        }
+        } | ({} if self.folds is None else {"folds": self.folds})
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
@@ -112,6 +115,7 @@ class ModelResult:
             content["generalised"],
             content["slices"],
             {name: Difference(**found) for name, found in content.get("differences", {}).items()},
+            content.get("folds"),
         )
 
 

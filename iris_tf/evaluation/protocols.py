@@ -1,13 +1,14 @@
 """Evaluation protocols: which comparisons the rows of a manifest give, and their figures.
 
 A protocol turns manifest rows into comparisons, and the comparisons' scores into figures. Another
-one, such as cross-validation over published folds, is another subclass of `Protocol`.
+one is another subclass of `Protocol`, as in `iris_tf.evaluation.fold_protocol`.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -63,6 +64,13 @@ class Protocol(ABC):
         None where the subset lacks a kind of comparison, or the protocol cannot be applied to
         subsets.
         """
+
+    def fold_figures(self, embeddings: np.ndarray, matcher: Matcher) -> dict[str, Any] | None:
+        """Accuracy over the folds of a published protocol, and against the threshold.
+
+        None if the protocol has no folds.
+        """
+        return None
 
     @abstractmethod
     def attempts(self, rows: Sequence[ManifestRow], failed: Sequence[FailedImage]) -> Attempts:

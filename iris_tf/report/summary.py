@@ -6,6 +6,7 @@ from typing import Any
 from iris_tf.evaluation.evaluation_result import BaselineResult, EvaluationResult, ModelResult
 from iris_tf.metrics.differences import Difference
 from iris_tf.metrics.metrics import Metrics
+from iris_tf.metrics.threshold_sweep import FIGURES
 from iris_tf.report.report_words import collapse_note
 
 _NAMES = {
@@ -39,6 +40,9 @@ def summary(result: EvaluationResult) -> Iterator[str]:
         interval = f"  ({_interval(name, bounds)})" if bounds else ""
         yield _figure(name, value) + interval + _caveat(name, metrics)
     yield from _with_failures(result.first.generalised)
+    for found in result.models:
+        if found.folds:
+            yield from fold_summary(found.model.name, found.folds)
     for other in result.others:
         yield from _of_another(other, list(shown))
     if collapsed := [found.model.name for found in result.models if found.metrics.collapsed]:
@@ -51,6 +55,32 @@ def summary(result: EvaluationResult) -> Iterator[str]:
                 f"{found.model.name}: {latency.median:.2f} ms per crop on one thread (p95 "
                 f"{latency.p95:.2f} ms, {latency.runs} runs)"
             )
+
+
+def fold_summary(name: str, folds: Mapping[str, Any]) -> Iterator[str]:
+    """Lines on the figures of a protocol with folds.
+
+    Parameters
+    ----------
+    name : str
+        Of the model.
+    folds : mapping
+        See `iris_tf.evaluation.protocols.Protocol.fold_figures`.
+    """
+    yield (
+        f"{name}, {len(folds['accuracies'])} folds of {folds['comparisons']} comparisons: accuracy "
+        f"{100 * folds['accuracy']:.2f} % (standard error {100 * folds['standard_error']:.2f}) at "
+        f"the best threshold of all other folds, FAR {100 * folds['far']:.2f} %, FRR "
+        f"{100 * folds['frr']:.2f} %, AUC {folds['auc']:.4f}"
+    )
+    sweep = folds["sweep"]
+    low, high = sweep["thresholds"][0], sweep["thresholds"][-1]
+    shown = ", ".join(
+        f"{figure.replace('f1', 'F1')} {100 * sweep[figure]['best']:.1f} %, "
+        f"{100 * sweep[figure]['mean']:.1f} %"
+        for figure in FIGURES
+    )
+    yield f"  best and mean over thresholds {low:.2f} to {high:.2f}: {shown}"
 
 
 def _of_another(other: ModelResult, names: Sequence[str]) -> Iterator[str]:

@@ -1,0 +1,105 @@
+"""The ``pairs.txt`` of Labeled Faces in the Wild: comparisons in folds."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from iris_tf.data.manifest import ManifestRow
+from iris_tf.support.errors import EvaluationError
+
+
+@dataclass(frozen=True)
+class FoldedPairs:
+    """Comparisons in folds.
+
+    Attributes
+    ----------
+    genuine, impostor : ndarray of shape (n, 2), int64
+        Indices of the images of each comparison.
+    genuine_folds, impostor_folds : ndarray of shape (n,), int64
+        Fold of each comparison, from 0.
+    """
+
+    genuine: np.ndarray
+    impostor: np.ndarray
+    genuine_folds: np.ndarray
+    impostor_folds: np.ndarray
+
+
+def read_lfw_pairs(path: str | Path, rows: Sequence[ManifestRow]) -> FoldedPairs:
+    """Read LFW's list of comparisons.
+
+    The first line has the number of folds and of genuine comparisons in each; as many impostor
+    ones follow. A genuine comparison is ``name number number``, an impostor one ``name number name
+    number``, and image 4 of a name is ``<name>/<name>_0004`` with any ending.
+
+    Parameters
+    ----------
+    path : str or Path
+    rows : sequence of ManifestRow
+        All images, including those without a crop.
+
+    Raises
+    ------
+    EvaluationError
+        If the file is missing or not such a list, or names an image that is not among `rows`;
+        names the line.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise EvaluationError(f"{path}: there is no such list; give LFW's pairs.txt.")
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except UnicodeDecodeError:
+        raise EvaluationError(f"{path}: is not a text file; give LFW's pairs.txt.") from None
+    folds, each = _header(path, lines)
+    expected = folds * 2 * each
+    listed = [(number, line.split()) for number, line in enumerate(lines[1:], 2) if line.strip()]
+    if len(listed) != expected:
+        raise EvaluationError(
+            f"{path}: lists {len(listed)} comparisons, but its first line says {folds} folds of "
+            f"{each} genuine and {each} impostor ones; give the whole file."
+        )
+    images = {str(PurePosixPath(row.image).with_suffix("")): i for i, row in enumerate(rows)}
+    pairs: dict[bool, list[tuple[int, int]]] = {True: [], False: []}
+    for place, (number, fields) in enumerate(listed):
+        genuine = place % (2 * each) < each
+        named = _named(fields, genuine, f"{path}, line {number}")
+        first, second = (_index(images, *one, f"{path}, line {number}") for one in named)
+        pairs[genuine].append((first, second))
+    of_fold = np.repeat(np.arange(folds), each)
+    return FoldedPairs(
+        np.array(pairs[True], np.int64), np.array(pairs[False], np.int64), of_fold, of_fold
+    )
+
+
+def _header(path: Path, lines: Sequence[str]) -> tuple[int, int]:
+    fields = lines[0].split() if lines else []
+    if len(fields) == 2 and all(field.isdecimal() and int(field) > 0 for field in fields):
+        return int(fields[0]), int(fields[1])
+    raise EvaluationError(
+        f"{path}, line 1: must have the number of folds and of genuine comparisons in each, as in "
+        "LFW's pairs.txt."
+    )
+
+
+def _named(fields: Sequence[str], genuine: bool, place: str) -> list[tuple[str, int]]:
+    """Names and numbers of both images of a comparison."""
+    whole = [*fields[:2], *fields[:1], *fields[2:]] if genuine else list(fields)
+    numbers = whole[1::2]
+    if len(fields) != (3 if genuine else 4) or not all(n.isdecimal() for n in numbers):
+        kind = "`name number number`" if genuine else "`name number name number`"
+        raise EvaluationError(f"{place}: has {' '.join(fields)!r}, but {kind} is due here.")
+    return [(name, int(number)) for name, number in zip(whole[::2], numbers, strict=True)]
+
+
+def _index(images: dict[str, int], name: str, number: int, place: str) -> int:
+    image = f"{name}/{name}_{number:04d}"
+    if image not in images:
+        raise EvaluationError(
+            f"{place}: there is no image {image} among those evaluated; prepare the whole set, and "
+            "choose its split (`--split all` for all)."
+        )
+    return images[image]
