@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from iris_tf.matching.gallery import Gallery
+    from iris_tf.recognition.embed_folder import EmbeddedFolder
     from iris_tf.recognition.recognizer import Identification, IrisRecognizer, Verification
 
 SCHEMA_VERSION = 1
@@ -28,7 +29,7 @@ def identification_json(
     recognizer: "IrisRecognizer",
     gallery: "Gallery",
     top: int,
-    failures: dict[str, int],
+    enrolled: "EmbeddedFolder | None",
 ) -> str:
     """Write an identification as a JSON object.
 
@@ -40,8 +41,8 @@ def identification_json(
         What was searched.
     top : int
         Number of identities to write.
-    failures : dict of str to int
-        Number of images that could not be enrolled, by reason.
+    enrolled : EmbeddedFolder or None
+        The folder that the gallery was enrolled from; None for one from a file.
     """
     matches = [dataclasses.asdict(match) for match in result.matches[:top]]
     return _written(
@@ -51,7 +52,8 @@ def identification_json(
             "gallery": {
                 "images": len(gallery.images),
                 "identities": len(set(gallery.identities)),
-                "failures": failures,
+                "failures": {} if enrolled is None else enrolled.failures,
+                "missing": [] if enrolled is None else list(enrolled.missing),
             },
         }
         | _circumstances(result, recognizer)

@@ -168,8 +168,7 @@ def identify(
     result = recognizer.identify(template, enrolled, point)
     accepted = sum(match.same_eye for match in result.matches)
     if as_json:
-        failures = {} if found is None else found.failures
-        echo(identification_json(result, recognizer, enrolled, top, failures))
+        echo(identification_json(result, recognizer, enrolled, top, found))
         raise decision(accepted > 0)
     if found is not None:
         _print_failed(found)

@@ -176,6 +176,8 @@ def test_identify(run_cli, pixel_model, eyes, wall, stranger, noisy_eye, tmp_pat
 
 def test_identify_as_json(run_cli, pixel_model, eyes, wall, stranger, tmp_path):
     shutil.copy(wall, eyes / "ann" / "wall.png")
+    (eyes / "dora").mkdir()
+    shutil.copy(wall, eyes / "dora" / "wall.png")
     saved = tmp_path / "gallery.npz"
     arguments = ("identify", "--model", pixel_model, "--gallery", eyes, "--json", "--top", 2)
     status, out, _ = run_cli(*arguments, eyes / "bea" / "0.png", "--save-gallery", saved)
@@ -190,8 +192,8 @@ def test_identify_as_json(run_cli, pixel_model, eyes, wall, stranger, tmp_path):
     }  # fmt: skip
     assert next_best["same_eye"] is False
     [reason] = found["gallery"].pop("failures").items()
-    assert reason[1] == 1  # the wall
-    assert found["gallery"] == {"images": 6, "identities": 3}
+    assert reason[1] == 2  # the walls
+    assert found["gallery"] == {"images": 6, "identities": 3, "missing": ["dora"]}
     assert (found["threshold"], found["operating_point"]) == (0.95, "far_1e-3")
     assert found["model"]["name"] == "pixels"
     status, out, _ = run_cli(
@@ -199,7 +201,7 @@ def test_identify_as_json(run_cli, pixel_model, eyes, wall, stranger, tmp_path):
     )
     found = json.loads(out)
     assert (status, found["identity"], len(found["matches"])) == (1, None, 3)
-    assert found["gallery"] == {"images": 6, "identities": 3, "failures": {}}
+    assert found["gallery"] == {"images": 6, "identities": 3, "failures": {}, "missing": []}
 
 
 @pytest.mark.parametrize(
