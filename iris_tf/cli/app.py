@@ -223,33 +223,51 @@ def _print_prepared(dataset: "PreparedDataset") -> None:
 
 @app.command()
 def train(
-    recipe: Annotated[Path | None, typer.Argument(help="YAML recipe.")] = None,
+    recipe: Annotated[
+        str | None, typer.Argument(help="YAML recipe, or the name of a shipped one (--list).")
+    ] = None,
     overrides: Annotated[
         list[str] | None, typer.Argument(help="key=value, e.g. network.embedding_size=256")
     ] = None,
     resume: Annotated[
-        Path | None, typer.Option(help="Resume the interrupted run in this folder.")
+        Path | None,
+        typer.Option(help="Resume the run in this folder; epochs=N changes its length."),
     ] = None,
+    list_recipes: Annotated[
+        bool, typer.Option("--list", help="List the shipped recipes and do nothing else.")
+    ] = False,
 ) -> None:
     """Train one model from a recipe, or resume an interrupted run.
 
     The run's folder holds the resolved recipe, checkpoints (best and last),
     history.csv and TensorBoard logs.
     """
+    from iris_tf.config.shipped_recipes import recipe_file, summary, training_recipes
+
+    if list_recipes:
+        for name, file in training_recipes().items():
+            echo(f"{name}: {summary(file)}")
+        return
     load_tensorflow()
     from iris_tf.config.load_recipe import load_recipe
     from iris_tf.config.training_recipe import TrainRecipe
     from iris_tf.training import train_model as run
+    from iris_tf.training.run_folder import RunFolder
 
-    loaded = None if recipe is None else load_recipe(recipe, TrainRecipe, overrides)
+    changes = overrides or []
+    if recipe is not None and "=" in recipe and not Path(recipe).is_file():
+        recipe, changes = None, [recipe, *changes]
     if resume is not None:
+        source = RunFolder.open(resume).recipe_file if recipe is None else recipe_file(recipe)
+        loaded = load_recipe(source, TrainRecipe, changes)
         with if_interrupted(lambda: _resumes_training(resume)):
             folder = run.resume(resume, loaded)
-    elif loaded is not None:
+    elif recipe is not None:
+        loaded = load_recipe(recipe_file(recipe), TrainRecipe, changes)
         with if_interrupted(lambda: _resumes_training(Path(loaded.run))):
             folder = run.train(loaded)
     else:
-        raise typer.BadParameter("give a recipe, or --resume RUN")
+        raise typer.BadParameter("give a recipe (--list names those shipped), or --resume RUN")
     state = folder.state()
     last = state.history[-1]
     figure = f", val EER {100 * last['val_eer']:.2f} %" if "val_eer" in last else ""

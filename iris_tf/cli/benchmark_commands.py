@@ -60,7 +60,7 @@ def benchmark_import(
 
 @benchmark.command(name="training")
 def benchmark_training(
-    recipe: Annotated[Path, typer.Argument(help="YAML recipe of `iris-tf train`.")],
+    recipe: Annotated[str, typer.Argument(help="Recipe of `iris-tf train`: a file or a name.")],
     overrides: Annotated[list[str] | None, typer.Argument(help="key=value")] = None,
     steps: Annotated[int, typer.Option(help="Training steps per measurement.")] = 30,
 ) -> None:
@@ -72,9 +72,10 @@ def benchmark_training(
     load_tensorflow()
     from iris_tf.benchmark.training_speed import measure_training
     from iris_tf.config.load_recipe import load_recipe
+    from iris_tf.config.shipped_recipes import recipe_file
     from iris_tf.config.training_recipe import TrainRecipe
 
-    result = measure_training(load_recipe(recipe, TrainRecipe, overrides), steps)
+    result = measure_training(load_recipe(recipe_file(recipe), TrainRecipe, overrides), steps)
     echo(f"from memory:   {result['memory_images_per_s']:8.1f} images/s")
     echo(f"from pipeline: {result['pipeline_images_per_s']:8.1f} images/s")
     echo(f"ratio:         {result['ratio']:8.3f}")

@@ -8,7 +8,9 @@ import sys
 import threading
 import traceback
 import unicodedata
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any
 
@@ -41,6 +43,8 @@ SegmenterName = Annotated[
     str, typer.Option(help=f"Finds pupil and iris: {', '.join(sorted(SEGMENTERS))}.")
 ]
 
+
+_PACKAGE = Path(__file__).parents[1]
 
 USER_ERROR = 2
 """Exit status after an error that the user can correct, reported in one sentence."""
@@ -84,7 +88,7 @@ def report_errors(command: Callable[[], None]) -> None:
         if isinstance(stream, io.TextIOWrapper):  # not where a test or a notebook replaced it
             # On a terminal of another encoding, print escapes instead of failing.
             stream.reconfigure(errors="backslashreplace")
-    with _sigterm_as_interrupt() as terminated, temporary_files_together():
+    with _plain_warnings(), _sigterm_as_interrupt() as terminated, temporary_files_together():
         try:
             _run(command)
         except KeyboardInterrupt:
@@ -95,6 +99,29 @@ def report_errors(command: Callable[[], None]) -> None:
             traceback.print_exc()
             typer.echo("This is a defect of iris_tf; report it with the lines above.", err=True)
             sys.exit(INTERNAL_ERROR)
+
+
+@contextlib.contextmanager
+def _plain_warnings() -> Iterator[None]:
+    """Print the warnings of this package as sentences, without the line of code that gave them."""
+    before = warnings.formatwarning
+
+    def formatted(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        line: str | None = None,
+    ) -> str:
+        if Path(filename).is_relative_to(_PACKAGE):
+            return f"Warning: {message}\n"
+        return before(message, category, filename, lineno, line)
+
+    warnings.formatwarning = formatted
+    try:
+        yield
+    finally:
+        warnings.formatwarning = before
 
 
 @contextlib.contextmanager

@@ -14,6 +14,10 @@ RETIRED = {"attention_kernel": 7}
 """Keys of a training's `network` that are constants now, with their values."""
 
 
+_FORMER_FINISH = "statistics"
+"""Former key of a release's `finish`; `unplaced` decides now."""
+
+
 def renew(values: DictConfig) -> DictConfig:
     """Replace former keys of a recipe by the current ones.
 
@@ -46,6 +50,9 @@ def renew(values: DictConfig) -> DictConfig:
             for name, constant in RETIRED.items():
                 if name in network and network[name] == constant:
                     network.pop(name)
+    finish = _plain(values, "finish")
+    if OmegaConf.is_dict(finish) and _FORMER_FINISH in finish:
+        finish.pop(_FORMER_FINISH)
     return values
 
 

@@ -33,16 +33,15 @@ class FinishRecipe:
     # Shares of the models whose weights are averaged, by name; empty: only the last model.
     average: dict[str, float] = field(default_factory=dict)
     coarse: float = 1.0  # share of the low-frequency local contrast that the network keeps
-    unplaced: float = 1.0  # share of the components independent of the angle that are kept
-    statistics: bool = True  # recompute batch-normalisation statistics on unaugmented strips
+    # Share of the components independent of the angle that are kept; below 1, the statistics of
+    # batch normalisation are recomputed on unaugmented strips.
+    unplaced: float = 1.0
     whitening: float = 0.0  # power of the embeddings' second moment to divide by, 0..0.5
 
     def problems(self) -> Iterator[Problem]:
         """Invalid values."""
         yield from between(0.0, 1.0, coarse=self.coarse, unplaced=self.unplaced)
         yield from between(0.0, 0.5, whitening=self.whitening)
-        if self.unplaced < 1 and not self.statistics:
-            yield "unplaced", "needs `statistics: true`, because it invalidates them"
         yield from positive(**{f"average.{name}": share for name, share in self.average.items()})
 
 

@@ -50,7 +50,7 @@ def load_matching_weights(model: keras.Model, path: str | Path) -> list[str]:
         differently, or a backbone layer does not match; `model` is unmodified then.
     """
     stored = _read_layers(Path(path))
-    _check_normalization(model, Path(path))
+    _check_normalization(model, _stored_normalization(Path(path)), str(path))
     return assign_layers(model, stored, path)
 
 
@@ -78,21 +78,7 @@ def assign_layers(
     ModelError
         If a backbone layer does not match; `model` is unmodified then.
     """
-    differing = {}
-    for layer in model.layers:
-        if layer.weights:
-            difference = _difference(layer, stored.get(layer.name))
-            if difference:
-                differing[layer.name] = difference
-
-    backbone = [name for name in differing if parameter_group(name) == "backbone"]
-    if backbone:
-        shown = "; ".join(f"{name} {differing[name]}" for name in backbone[:5])
-        more = f"; and {len(backbone) - 5} more" if len(backbone) > 5 else ""
-        raise ModelError(
-            f"The weights in {path} are not of the network {model.name}: {shown}{more}. "
-            "Choose a file of the same network, or `none`."
-        )
+    differing = _differences(model, stored, str(path))
     if differing:
         _log.warning("%s: these layers keep their initial weights: %s", path, ", ".join(differing))
     for layer in model.layers:
@@ -101,25 +87,79 @@ def assign_layers(
     return list(differing)
 
 
-def _check_normalization(model: keras.Model, path: Path) -> None:
-    """Check that the weights were trained with the same normalisation; shapes may agree anyway."""
+def check_matching_weights(model: keras.Model, source: keras.Model) -> None:
+    """Check that `load_matching_weights` could load a file with `source`, before there is one.
+
+    Parameters
+    ----------
+    model, source : keras.Model
+        From `build_embedding_model`.
+
+    Raises
+    ------
+    ModelError
+        If `source` normalises crops differently, or a backbone layer does not match.
+    """
+    normalization = source.get_layer(NORMALIZATION_LAYER)
+    _check_normalization(model, _described(normalization), source.name)
+    layers = {layer.name: layer.get_weights() for layer in source.layers if layer.weights}
+    _differences(model, layers, source.name)
+
+
+def _differences(
+    model: keras.Model, stored: Mapping[str, list[np.ndarray]], origin: str
+) -> dict[str, str]:
+    """Describe how stored layers differ from those of attention and head, by layer.
+
+    Raises
+    ------
+    ModelError
+        If a layer of the backbone differs; names `origin`.
+    """
+    differing = {}
+    for layer in model.layers:
+        if layer.weights:
+            difference = _difference(layer, stored.get(layer.name))
+            if difference:
+                differing[layer.name] = difference
+    backbone = [name for name in differing if parameter_group(name) == "backbone"]
+    if backbone:
+        shown = "; ".join(f"{name} {differing[name]}" for name in backbone[:5])
+        more = f"; and {len(backbone) - 5} more" if len(backbone) > 5 else ""
+        raise ModelError(
+            f"The weights in {origin} are not of the network {model.name}: {shown}{more}. "
+            "Choose weights of the same network, or `none`."
+        )
+    return differing
+
+
+def _stored_normalization(path: Path) -> list | None:
+    """Class and configuration of the normalisation in a ``.keras`` file; None if not known."""
     if path.suffix != ".keras":
-        return  # a weights file has no configuration
+        return None  # a weights file has no configuration
     try:
         with zipfile.ZipFile(path) as archive:
             config = json.loads(archive.read("config.json"))
     except (KeyError, ValueError) as error:
         raise _unreadable(path) from error
-    found = _layer_in(config, NORMALIZATION_LAYER)
+    return _layer_in(config, NORMALIZATION_LAYER)
+
+
+def _described(layer: keras.layers.Layer) -> list:
+    """Class and configuration of a layer, as in a file."""
+    return json.loads(json.dumps([type(layer).__name__, layer.get_config()]))
+
+
+def _check_normalization(model: keras.Model, found: list | None, origin: str) -> None:
+    """Check that the weights were trained with the same normalisation; shapes may agree anyway."""
     if found is None:
         return
-    wanted = model.get_layer(NORMALIZATION_LAYER)
-    described = json.loads(json.dumps([type(wanted).__name__, wanted.get_config()]))
+    described = _described(model.get_layer(NORMALIZATION_LAYER))
     for side in (described[1], found[1]):
         side.pop("dtype", None)  # depends on the policy and its serialisation
     if described != found:
         raise ModelError(
-            f"{path}: its network normalises crops by {_layer_text(*found)}, but the new one by "
+            f"{origin}: its network normalises crops by {_layer_text(*found)}, but the new one by "
             f"{_layer_text(*described)}; use the same `normalization` and `reduction`, or choose "
             "other weights."
         )

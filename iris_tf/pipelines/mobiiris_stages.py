@@ -1,7 +1,6 @@
 """Stages of a MobiIris recipe: images, crops, teacher and students, `.tflite` files, report."""
 
 import json
-import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -51,7 +50,8 @@ UNSEEN = {"subject": "subjects", "identity": "identities"}
 def train_stage(stages: Stages, name: str, recipe: TrainRecipe, manifest: Path) -> None:
     """Train a model, or resume its interrupted run.
 
-    A run with other initial weights or another teacher is trained from the start.
+    If recipe, initial weights or teacher have changed, the model is trained from the start and its
+    earlier run is set aside. If only the number of epochs has changed, the run is resumed.
     """
     from iris_tf.training.train_model import resume, train
 
@@ -64,8 +64,11 @@ def train_stage(stages: Stages, name: str, recipe: TrainRecipe, manifest: Path) 
 
     def start_over(changed: set[str]) -> None:
         # `resume` itself refuses to continue with changed images.
-        if changed & {"weights", "teacher"} and run.path.exists():
-            shutil.rmtree(run.path)
+        replaced = changed & {"weights", "teacher"} or (
+            "recipe" in changed and not run.continues(recipe)
+        )
+        if replaced and run.path.exists():
+            print(f"earlier run of {name}: {run.set_aside()}", file=sys.stderr)
 
     stages.run(
         f"train {name}",
@@ -112,9 +115,11 @@ class MobiIrisPipeline:
     def run(self) -> None:
         """Run all stages in order."""
         from iris_tf.training.check_training import check_models
+        from iris_tf.training.prepare_training import check_batches
 
         check_models(self.models, self.recipe.dataset.roi_mode, self.recipe.dataset.channels)
         self.make_dataset()
+        check_batches(self.models)
         for name, recipe in self.models.items():
             train_stage(self.stages, name, recipe, self.manifest)
         for name, recipe in self.models.items():

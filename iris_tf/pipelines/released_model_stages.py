@@ -158,6 +158,7 @@ class Release:
     def train(self) -> None:
         """Generate the strips, train all models on them, and finish the last one."""
         from iris_tf.training.check_training import check_models
+        from iris_tf.training.prepare_training import check_batches
 
         check_models(self.models, "unrolled")
         strips = self.recipe.strips
@@ -170,6 +171,7 @@ class Release:
                 self.dataset, self.recipe.seed, strips.identities, strips.views, strips.validation
             ),
         )
+        check_batches(self.models)
         for name, recipe in self.models.items():
             train_stage(self.stages, name, recipe, manifest)
         from iris_tf.training.finishing import finish_runs
@@ -323,7 +325,6 @@ class Release:
             done.append(f"low-frequency contrast weakened to {settings.coarse:g}")
         if settings.unplaced < 1:
             done.append(f"components independent of the angle weakened to {settings.unplaced:g}")
-        if settings.statistics:
             done.append("batch statistics recomputed on these irises")
         if settings.whitening:
             done.append(f"embeddings whitened on these irises, power {settings.whitening:g}")

@@ -15,7 +15,9 @@ from iris_tf.config.training_recipe import TrainRecipe
 from iris_tf.support.errors import RecipeError
 from iris_tf.support.files import is_unused, sha256, sole_user, write_json, write_text
 
-_PUBLISHED_IN = "out"  # recipe key of the folder where results are published
+# Recipe keys that may change between calls. Nothing in the folder depends on `out`, where results
+# are published, and the stages of each of `models` have its settings as their inputs.
+_CHANGEABLE = ("out", "models")
 _UNFINISHED = "unfinished"  # key in the stamp of a stage that has been started
 
 
@@ -27,8 +29,8 @@ class Stages:
     folder : Path
         Run folder of the pipeline. Stamps are in ``.stages/`` inside.
     recipe : str
-        The resolved recipe as YAML. Its `out`, where results are published, may differ
-        from the stored one, because nothing in the folder depends on it.
+        The resolved recipe as YAML. Its `out` and `models` may differ from the stored ones: stages
+        of models that have not changed stay complete.
 
     Raises
     ------
@@ -48,7 +50,7 @@ class Stages:
                 )
             write_text(stored, recipe)
         before = stored.read_text("utf-8")
-        difference = first_difference(_without_out(before), _without_out(recipe))
+        difference = first_difference(_fixed(before), _fixed(recipe))
         if difference:
             raise RecipeError(
                 f"{folder}: belongs to another recipe ({difference}); choose another `run` "
@@ -137,6 +139,7 @@ def _renew_recipes(stamp: dict[str, Any], keys: list[str]) -> None:
             stamp[key] = renewed_yaml(stamp[key], TrainRecipe)
 
 
-def _without_out(recipe: str) -> str:
+def _fixed(recipe: str) -> str:
+    """A recipe, given as YAML, without the keys that may change."""
     values = yaml.safe_load(recipe)
-    return yaml.safe_dump({key: value for key, value in values.items() if key != _PUBLISHED_IN})
+    return yaml.safe_dump({key: value for key, value in values.items() if key not in _CHANGEABLE})

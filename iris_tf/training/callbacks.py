@@ -18,10 +18,10 @@ from iris_tf.metrics.counts import count_scores
 from iris_tf.metrics.scores import ImageLabels, check_embeddings, similarity_blocks
 from iris_tf.metrics.verification import curve_of_counts, eer_of_curve
 from iris_tf.networks.embed_rois import embed_rois
-from iris_tf.support.errors import TrainingError
 from iris_tf.support.files import atomic_path
 from iris_tf.support.progress import StageProgress
 from iris_tf.support.quiet import quiet
+from iris_tf.training.divergence import EMBEDDING_ADVICE, diverged
 from iris_tf.training.run_folder import RunFolder, TrainingState
 
 _EPOCHS_BEFORE_COLLAPSE_WARNING = 3
@@ -82,32 +82,6 @@ class GradualUnfreezing(keras.callbacks.Callback):
         logs["unfrozen_stages"] = self._unfrozen
 
 
-def check_finite(model: keras.Model, epoch: int) -> None:
-    """Check that a network has not diverged.
-
-    Raises
-    ------
-    TrainingError
-        If a weight is not finite after `epoch` (from 0).
-    """
-    if not all(np.isfinite(weight).all() for weight in model.get_weights()):
-        raise TrainingError(
-            f"The training has diverged: weights became non-finite in epoch {epoch + 1}. Train "
-            "again into another folder, with lower learning rates or a longer warm-up."
-        )
-
-
-class FiniteWeights(keras.callbacks.Callback):
-    """Stop training if it has diverged, before a checkpoint is written.
-
-    Must precede the callbacks that use the network.
-    """
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """See `check_finite`."""
-        check_finite(self.model.student, epoch)
-
-
 class ValidationEER(keras.callbacks.Callback):
     """Compute the equal error rate on the validation split after each epoch.
 
@@ -124,8 +98,16 @@ class ValidationEER(keras.callbacks.Callback):
         self.rois, self.labels = rois, labels
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Add `val_eer` (0..1) to the epoch's history row."""
+        """Add `val_eer` (0..1) to the epoch's history row.
+
+        Raises
+        ------
+        TrainingError
+            If embeddings are not finite: finite weights are so large that activations overflow.
+        """
         embeddings = embed_rois(self.model.student, self.rois)
+        if not np.isfinite(embeddings).all():
+            raise diverged("validation embeddings became non-finite", epoch, EMBEDDING_ADVICE)
         embeddings = check_embeddings(embeddings, len(self.rois))
         counts = count_scores(similarity_blocks(embeddings), self.labels).counts
         logs["val_eer"] = eer_of_curve(curve_of_counts(counts)).rate

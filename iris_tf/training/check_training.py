@@ -8,6 +8,7 @@ import keras
 from iris_tf.config.names import CLASSIFIERS
 from iris_tf.config.training_recipe import TrainRecipe
 from iris_tf.networks.feature_maps import check_features
+from iris_tf.networks.weights import check_matching_weights
 from iris_tf.objectives.objective import Distiller
 from iris_tf.objectives.registry import DISTILLERS, OBJECTIVES
 from iris_tf.segmentation.roi_modes import STRIP_ANGLES, STRIP_RADII
@@ -21,7 +22,9 @@ from iris_tf.training.teacher import Teacher, check_strip_size, teacher_roi_mode
 def check_models(recipes: Mapping[str, TrainRecipe], roi_mode: str, channels: int = 1) -> None:
     """Check all models of a pipeline before any is trained, so that errors show up early.
 
-    Models whose runs have already started are skipped: they were checked then.
+    Each network is built with its initial weights; of weights and teachers that another model of
+    the pipeline will provide, the architecture is checked. Models whose runs have started with
+    the same recipe are skipped: they were checked then.
 
     Parameters
     ----------
@@ -37,20 +40,31 @@ def check_models(recipes: Mapping[str, TrainRecipe], roi_mode: str, channels: in
     RecipeError, ModelError
         If a model cannot be trained; names the model.
     """
-    by_run = {recipe.run: recipe for recipe in recipes.values()}
     for name, recipe in recipes.items():
-        if RunFolder(recipe.run).recipe_file.is_file():
+        if RunFolder(recipe.run).continues(recipe):
             continue
-        network, teacher = recipe.network, by_run.get(recipe.distillation.teacher or "")
         try:
             check_strips(recipe, roi_mode, channels)
-            if teacher is not None:
-                _check_pair(recipe, teacher)
-            build_student(replace(recipe, network=replace(network, weights="none")), channels)
+            _check_teacher_of(recipe, recipes, roi_mode)
+            _check_weights(recipe, recipes, channels)
         except (ModelError, RecipeError) as error:
             raise type(error)(f"models.{name}: {error}") from None
         finally:
             keras.backend.clear_session()
+
+
+def _check_teacher_of(
+    recipe: TrainRecipe, recipes: Mapping[str, TrainRecipe], roi_mode: str
+) -> None:
+    """Check the teacher of a model, which may be a model of the pipeline."""
+    path = recipe.distillation.teacher
+    if path is None:
+        return
+    teacher = next((other for other in recipes.values() if other.run == path), None)
+    if teacher is None:
+        check_teacher(recipe, path, Teacher.load(path), roi_mode)
+    else:
+        _check_pair(recipe, teacher)
 
 
 def _check_pair(recipe: TrainRecipe, teacher: TrainRecipe) -> None:
@@ -70,6 +84,20 @@ def _check_pair(recipe: TrainRecipe, teacher: TrainRecipe) -> None:
         (recipe.distillation.features.values(), teacher.network.name),
     ):
         check_features(network, names)
+
+
+def _check_weights(recipe: TrainRecipe, recipes: Mapping[str, TrainRecipe], channels: int) -> None:
+    """Build a model with its initial weights, which may be those of a model of the pipeline."""
+    weights = recipe.network.weights
+    sources = {str(RunFolder(other.run).best): other for other in recipes.values()}
+    if weights not in sources:
+        build_student(recipe, channels)
+        return
+    student, source = (
+        build_student(replace(one, network=replace(one.network, weights="none")), channels)
+        for one in (recipe, sources[weights])
+    )
+    check_matching_weights(student, source)
 
 
 def check_strips(recipe: TrainRecipe, roi_mode: str, channels: int = 1) -> None:
@@ -101,7 +129,11 @@ def check_strips(recipe: TrainRecipe, roi_mode: str, channels: int = 1) -> None:
 
 
 def check_teacher(
-    recipe: TrainRecipe, path: str, teacher: Teacher, roi_mode: str, classes: tuple[str, ...]
+    recipe: TrainRecipe,
+    path: str,
+    teacher: Teacher,
+    roi_mode: str,
+    classes: tuple[str, ...] | None = None,
 ) -> None:
     """Check that a teacher is compatible with the student and its crops.
 
@@ -114,8 +146,8 @@ def check_teacher(
     teacher : Teacher
     roi_mode : str
         ROI mode of the student's training crops.
-    classes : tuple of str
-        Classes that the student's labels number.
+    classes : tuple of str, optional
+        Classes that the student's labels number; None while the dataset is not known.
 
     Raises
     ------
@@ -126,7 +158,7 @@ def check_teacher(
     try:
         _check_sizes(recipe, teacher.embedding_size)
         teacher.check_input(recipe.network.crop_size)
-        if any(distiller.compares_logits for distiller in _distillers(recipe)):
+        if classes is not None and any(d.compares_logits for d in _distillers(recipe)):
             check_same_classes(teacher.centres, classes)
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from None

@@ -1,6 +1,7 @@
 """Training step: student and teacher forward passes, weighted loss terms, weight update."""
 
 import functools
+import math
 from pathlib import Path
 from typing import Any
 
@@ -144,7 +145,10 @@ class EmbeddingTrainer(keras.Model):
         self._apply_gradients(tape, scaled)
         self.step.assign_add(1)
 
-        values = {"loss": loss, **losses.metrics, **self.term_weights.measured()}
+        # A loss that is cut off at 0 hides embeddings that are NaN.
+        finite = tf.reduce_all(tf.math.is_finite(student.embedding))
+        values = {"loss": tf.where(finite, loss, math.nan)}
+        values |= losses.metrics | self.term_weights.measured()
         values |= {f"{name}_loss": term for name, term in weighted.items()}
         for name, value in values.items():
             self._means[name].update_state(value)

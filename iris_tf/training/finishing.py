@@ -176,7 +176,6 @@ def finish(
         weaken_low_frequency_input(model, settings.coarse)
     if settings.unplaced < 1.0:
         weaken_angle_independent(model, settings.unplaced)
-    if settings.statistics:
         estimate_batch_statistics(model, rois)
     if settings.whitening:
         whiten_head(model, rois, settings.whitening)

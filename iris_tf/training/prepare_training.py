@@ -1,7 +1,9 @@
 """Preparation of training from a recipe: rows, batches, network, objective and optimiser."""
 
 import functools
-from dataclasses import dataclass
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import keras
@@ -21,6 +23,7 @@ from iris_tf.training.build_student import build_student
 from iris_tf.training.check_training import check_strips, check_teacher
 from iris_tf.training.classes import class_names, number_identities
 from iris_tf.training.embedding_trainer import EmbeddingTrainer
+from iris_tf.training.fit_batch import fit_batch
 from iris_tf.training.input_pipeline import training_dataset
 from iris_tf.training.optimizer import TrainingLength, build_optimizer
 from iris_tf.training.teacher import Teacher
@@ -33,6 +36,7 @@ class Training:
     Attributes
     ----------
     recipe : TrainRecipe
+        Its batches are shrunk to the dataset, see `fit_batch`.
     rows : dict of str to list of ManifestRow
         Prepared rows by split.
     labels : ndarray of shape (n_train,), int32
@@ -96,14 +100,10 @@ def prepare_training(recipe: TrainRecipe) -> Training:
     check_strips(recipe, roi_mode, channels)
     identities = sorted({row.identity for row in rows["train"]})
     labels = number_identities([row.identity for row in rows["train"]], identities)
-    batches = _batches(recipe, labels, np.array([row.dataset for row in rows["train"]]))
     strategy = _strategy(recipe)
     devices = strategy.num_replicas_in_sync
-    if recipe.batch.groups % devices:
-        raise RecipeError(
-            f"batch.groups is {recipe.batch.groups}, which cannot be split evenly over "
-            f"{devices} devices."
-        )
+    recipe = replace(recipe, batch=fit_batch(recipe.batch, labels, devices))
+    batches = _batches(recipe, rows["train"], devices)
     keras.config.set_dtype_policy("mixed_float16" if recipe.mixed_float16 else "float32")
     try:
         with strategy.scope():
@@ -123,6 +123,26 @@ def prepare_training(recipe: TrainRecipe) -> Training:
     return Training(recipe, rows, labels, batches, trainer, roi_mode, channels, devices)
 
 
+def check_batches(recipes: Mapping[str, TrainRecipe]) -> None:
+    """Check, before any model of a pipeline is trained, that the dataset gives batches for all.
+
+    Raises
+    ------
+    RecipeError, DatasetError
+        If it does not; names the model.
+    """
+    for name, recipe in recipes.items():
+        rows = _rows(recipe)["train"]
+        devices = _strategy(recipe).num_replicas_in_sync
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", RuntimeWarning)  # given again when it is trained
+                batch = fit_batch(recipe.batch, _labels(rows), devices)
+            _batches(replace(recipe, batch=batch), rows, devices)
+        except (DatasetError, RecipeError) as error:
+            raise type(error)(f"models.{name}: {error}") from None
+
+
 def _rows(recipe: TrainRecipe) -> dict[str, list[ManifestRow]]:
     """Prepared rows by split."""
     manifest = Path(recipe.dataset) / "manifest.csv"
@@ -138,8 +158,18 @@ def _rows(recipe: TrainRecipe) -> dict[str, list[ManifestRow]]:
     return rows
 
 
-def _batches(recipe: TrainRecipe, labels: np.ndarray, datasets: np.ndarray) -> Batches:
-    batch = recipe.batch
+def _labels(rows: Sequence[ManifestRow]) -> np.ndarray:
+    """Identity of each row, numbered from 0."""
+    identities = [row.identity for row in rows]
+    return number_identities(identities, sorted(set(identities)))
+
+
+def _batches(recipe: TrainRecipe, rows: Sequence[ManifestRow], devices: int) -> Batches:
+    batch, labels = recipe.batch, _labels(rows)
+    if batch.groups % devices:
+        raise RecipeError(
+            f"batch.groups is {batch.groups}, which cannot be split evenly over {devices} devices."
+        )
     if batch.layout == "shuffled":
         return ShuffledBatches(labels, batch.groups, batch.steps_per_epoch, recipe.seed)
     if batch.layout == "triplet":
@@ -150,7 +180,7 @@ def _batches(recipe: TrainRecipe, labels: np.ndarray, datasets: np.ndarray) -> B
         batch.images_per_identity,
         batch.steps_per_epoch,
         recipe.seed,
-        datasets,
+        np.array([row.dataset for row in rows]),
         batch.datasets,
     )
 

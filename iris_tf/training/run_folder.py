@@ -6,7 +6,7 @@ import json
 import math
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from iris_tf.config.load_recipe import first_difference, load_recipe, recipe_yaml
@@ -117,12 +117,60 @@ class RunFolder:
         RecipeError
             If not; names the first key that differs.
         """
-        difference = first_difference(recipe_yaml(self.recipe()), recipe_yaml(recipe))
-        if difference:
+        before = self.recipe()
+        difference = first_difference(recipe_yaml(before), recipe_yaml(recipe))
+        if not difference:
+            return
+        hint = ""
+        if before == replace(recipe, epochs=before.epochs):
+            hint = f", or change its length with `--resume {self.path} epochs={recipe.epochs}`"
+        raise RecipeError(
+            f"{self.path}: belongs to another recipe ({difference}); choose another `run` "
+            f"or remove the folder{hint}."
+        )
+
+    def continues(self, recipe: TrainRecipe) -> bool:
+        """Whether the run has started and can be resumed with a recipe.
+
+        The recipe may have another number of epochs than the run, but not fewer than completed.
+        """
+        if not self.recipe_file.is_file():
+            return False
+        try:
+            before = self.recipe()
+        except RecipeError:  # of a version that is too old or too new
+            return False
+        same = replace(before, epochs=recipe.epochs) == recipe
+        return same and recipe.epochs >= self.state().epochs_done
+
+    def set_aside(self) -> Path:
+        """Move the run to ``<name>.replaced`` beside it, in place of one that lies there."""
+        aside = self.path.with_name(f"{self.path.name}.replaced")
+        if aside.exists():
+            shutil.rmtree(aside)
+        return self.path.rename(aside)
+
+    def set_epochs(self, epochs: int) -> None:
+        """Change the number of epochs; a comment in the recipe file keeps the earlier number.
+
+        Raises
+        ------
+        RecipeError
+            If more epochs are completed already.
+        """
+        recipe, done = self.recipe(), self.state().epochs_done
+        if epochs == recipe.epochs:
+            return
+        if epochs < done:
             raise RecipeError(
-                f"{self.path}: belongs to another recipe ({difference}); choose another `run` "
-                "or remove the folder."
+                f"{self.path}: {done} epochs are completed, so `epochs` cannot be {epochs}; "
+                "choose more, or train into another folder."
             )
+        lines = self.recipe_file.read_text("utf-8").splitlines()
+        notes = [line for line in lines if line.startswith("# epochs")]
+        notes.append(f"# epochs was {recipe.epochs} until epoch {done} was completed.")
+        text = recipe_yaml(replace(recipe, epochs=epochs))
+        write_text(self.recipe_file, text + "\n".join([*notes, ""]))
 
     def is_complete(self) -> bool:
         """Whether all epochs of the run's recipe are completed."""

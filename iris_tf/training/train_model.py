@@ -20,13 +20,13 @@ from iris_tf.support.progress import StageProgress
 from iris_tf.training.callbacks import (
     Checkpoints,
     CollapseWarning,
-    FiniteWeights,
     GradualUnfreezing,
     ProgressBar,
     Schedules,
     TensorBoardScalars,
     ValidationEER,
 )
+from iris_tf.training.divergence import EMBEDDING_ADVICE, DivergenceCheck
 from iris_tf.training.prepare_training import Training, prepare_training
 from iris_tf.training.run_folder import RunFolder, TrainingState
 from iris_tf.training.run_inputs import check_same_dataset, check_same_inputs, input_hashes
@@ -75,7 +75,9 @@ def resume(path: str | Path, recipe: TrainRecipe | None = None) -> RunFolder:
     path : str or Path
         Run folder.
     recipe : TrainRecipe, optional
-        If given, must equal the recipe of the run.
+        If given, must equal the recipe of the run, except for `epochs`. With another number of
+        epochs, the remaining ones follow the schedules of a run of that length: a complete run
+        that is prolonged continues with a higher learning rate than it ended with.
 
     Returns
     -------
@@ -87,7 +89,7 @@ def resume(path: str | Path, recipe: TrainRecipe | None = None) -> RunFolder:
     ModelError
         If there is no run.
     RecipeError
-        If `recipe` differs from the run's.
+        If `recipe` differs from the run's otherwise, or has fewer epochs than are completed.
     TrainingError
         If the dataset, the teacher or the initial weights have changed since the run was
         started.
@@ -96,12 +98,14 @@ def resume(path: str | Path, recipe: TrainRecipe | None = None) -> RunFolder:
     """
     run = RunFolder.open(path)
     if recipe is not None:
-        run.check_recipe(recipe)
+        run.check_recipe(replace(recipe, epochs=run.recipe().epochs))
     check_same_dataset(run)
-    if run.is_complete():
+    if run.is_complete() and (recipe is None or recipe.epochs == run.recipe().epochs):
         return run
     with sole_user(run.path):
         check_same_inputs(run)
+        if recipe is not None:
+            run.set_epochs(recipe.epochs)
         recipe = replace(run.recipe(), dataset=str(run.dataset()))
         return _fit(prepare_training(recipe), run)
 
@@ -148,6 +152,7 @@ def _environment(training: Training) -> dict[str, Any]:
         "train_images": len(training.labels),
         "train_identities": int(training.labels.max()) + 1,
         "identities_with_one_image": training.batches.single_image_identities,
+        "batch": [training.batches.groups, training.batches.group_size],
         "parameters": training.trainer.student.count_params(),
     }
 
@@ -155,11 +160,11 @@ def _environment(training: Training) -> dict[str, Any]:
 def _callbacks(
     training: Training, run: RunFolder, state: TrainingState
 ) -> list[keras.callbacks.Callback]:
-    recipe, rows = training.recipe, training.rows
+    recipe, rows, student = training.recipe, training.rows, training.trainer.student
     callbacks = [
         Schedules(),
-        GradualUnfreezing(backbone_stages(training.trainer.student), recipe.unfreeze_epochs),
-        FiniteWeights(),
+        GradualUnfreezing(backbone_stages(student), recipe.unfreeze_epochs),
+        DivergenceCheck(student, EMBEDDING_ADVICE),
         CollapseWarning(),
     ]
     if give_both_kinds(rows["val"]):

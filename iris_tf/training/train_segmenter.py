@@ -24,7 +24,7 @@ from iris_tf.synthetic.segmentation_samples import (
     sample_size,
     write_samples,
 )
-from iris_tf.training.callbacks import check_finite
+from iris_tf.training.divergence import SEGMENTER_ADVICE, DivergenceCheck
 from iris_tf.training.optimizer import OwnStepsAdamW
 from iris_tf.training.saved_variables import load_variables, save_variables
 from iris_tf.training.warmup_cosine import WarmupCosine
@@ -170,7 +170,6 @@ class _EachEpoch(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         found = mask_overlap(self.model, self.validation)
         self.rows.append({"epoch": epoch + 1, "loss": float(logs["loss"]), **found})
-        check_finite(self.model, epoch)
         # The checkpoint is written last: a run killed in between repeats the epoch.
         with atomic_path(self.run.model) as temporary:
             self.model.save(temporary)
@@ -287,5 +286,8 @@ def _train_stage(
             steps_per_epoch=steps,
             shuffle=False,
             verbose=0,
-            callbacks=[_EachEpoch(run, validation, progress)],
+            callbacks=[
+                DivergenceCheck(model, SEGMENTER_ADVICE),
+                _EachEpoch(run, validation, progress),
+            ],
         )

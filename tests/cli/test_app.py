@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -30,7 +31,7 @@ VERBS = {
         "--jobs",
         "--scheduler",
     ],
-    "train": ["RECIPE", "--resume", "key=value"],
+    "train": ["RECIPE", "--resume", "--list", "key=value"],
     "export": ["RUN", "--precision"],
     "evaluate": [
         "--model",
@@ -288,7 +289,41 @@ def test_folders_of_other_runs(refused, trained_run, tiny, tmp_path, small_datas
     assert "complete" in refused("train", trained_run / "recipe.yaml")
 
 
+def test_a_run_s_length_alone_can_be_changed(refused, run_cli, trained_run):
+    assert "2 epochs are completed" in refused("train", "--resume", trained_run, "epochs=1")
+    assert "another recipe (seed" in refused("train", "--resume", trained_run, "seed=6")
+    status, out, _ = run_cli("train", "--resume", trained_run, "epochs=2")
+    assert (status, out.split(",")[0]) == (0, f"{trained_run}: 2 epochs")
+
+
+def test_shipped_recipes_are_listed_and_found_by_name(refused, run_cli, tmp_path):
+    status, out, _ = run_cli("train", "--list")
+    assert status == 0
+    names = [line.split(":")[0] for line in out.splitlines()]
+    assert {"finetune", "student"} <= set(names)
+    message = refused("train", "studnt")
+    assert all(name in message for name in names)
+    for verb in (["train"], ["benchmark", "training"]):
+        message = refused(*verb, "student", f"dataset={tmp_path / 'none'}", f"run={tmp_path / 'r'}")
+        assert str(tmp_path / "none" / "manifest.csv") in message
+
+
+def test_a_notice_is_a_sentence(tmp_path, small_dataset):
+    batch = {"layout": "balanced", "groups": 17, "images_per_identity": 2}
+    recipe = write_recipe(tmp_path / "recipe.yaml", tmp_path / "run", small_dataset, batch=batch)
+    program = [sys.executable, str(Path(__file__).parents[1] / "tiny_network.py")]
+    done = subprocess.run(
+        [*program, "train", recipe, "epochs=1"], capture_output=True, text=True, check=True
+    )
+    [notice] = [line for line in done.stderr.splitlines() if "17 identities" in line]
+    assert notice.startswith("Warning: 16 of 16 training identities have several images")
+    assert "fit_batch(" not in done.stderr  # the line of code that gave it
+
+
 def test_train_needs_a_recipe_or_a_run(run_cli):
+    status, _, err = run_cli("train", "epochs=3")
+    assert status == 2
+    assert "--list" in err
     status, _, err = run_cli("train")
     assert status == 2
     assert "--resume" in err

@@ -5,7 +5,7 @@ import pytest
 
 from iris_tf.config.load_recipe import first_difference, load_recipe, recipe_yaml, renewed_yaml
 from iris_tf.config.pipeline_recipe import PipelineRecipe
-from iris_tf.config.release_recipe import ReleaseRecipe
+from iris_tf.config.release_recipe import FinishRecipe, ReleaseRecipe
 from iris_tf.config.segmenter_recipe import SegmenterRecipe
 from iris_tf.config.training_recipe import TrainRecipe
 from iris_tf.support.errors import RecipeError
@@ -510,6 +510,14 @@ def test_a_setting_that_became_a_constant_is_dropped_where_it_has_its_value(writ
 
 
 OLD = Path(__file__).parents[1] / "data" / "written_by_0_1_0"
+
+
+@pytest.mark.parametrize("former", ["true", "false"])
+def test_finishing_without_its_former_key_is_the_same(write, former):
+    text = f"run: a\nout: b\nmodels: {{m: {{}}}}\nfinish: {{coarse: 0.5, statistics: {former}}}\n"
+    recipe = load_recipe(write(text), ReleaseRecipe, ["training.network.weights=none"])
+    assert recipe.finish == FinishRecipe(coarse=0.5)
+    assert first_difference(text, text.replace(f", statistics: {former}", "")) is None
 
 
 @pytest.mark.parametrize("name", ["triplet", "contrastive"])

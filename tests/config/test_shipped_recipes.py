@@ -2,13 +2,27 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from iris_tf.config import shipped_recipes
 from iris_tf.config.load_recipe import load_recipe
 from iris_tf.config.pipeline_recipe import PipelineRecipe
+from iris_tf.config.shipped_recipes import recipe_file, summary, training_recipes
 from iris_tf.config.training_recipe import TrainRecipe
+from iris_tf.networks.embed_rois import embed_rois, load_embedding_model
 from iris_tf.networks.parameter_groups import parameter_group
+from iris_tf.networks.phase_code import with_phase
 from iris_tf.report.paper_tables import MODELS
+from iris_tf.support.errors import RecipeError
+from iris_tf.tflite.model_card import ModelCard
+from iris_tf.tflite.released_models import (
+    RECOGNITION,
+    released_folder,
+    released_model,
+    released_weights,
+)
+from iris_tf.tflite.tflite_embedder import TFLiteEmbedder
 from iris_tf.training.build_student import build_student
 from iris_tf.training.model_recipes import model_recipes
 
@@ -55,3 +69,45 @@ def test_the_paper_s_five_models(file, overrides):
 def test_a_student_of_one_s_own_crops():
     recipe = load_recipe(PIPELINES / "student.yaml", TrainRecipe, ["dataset=data", "run=out"])
     assert megabytes(build_student(recipe)) == pytest.approx(11.9, abs=0.2)
+
+
+def test_fine_tuning_starts_exactly_from_the_released_model():
+    recipe = load_recipe(recipe_file("finetune"), TrainRecipe)
+    strips = np.random.default_rng(1).integers(1, 256, (3, 64, 512), np.uint8)
+    released = load_embedding_model(released_weights(RECOGNITION))
+    np.testing.assert_array_equal(
+        embed_rois(build_student(recipe), strips), embed_rois(released, strips)
+    )
+    card = ModelCard.read(released_folder(RECOGNITION) / "model_card.json")
+    assert (list(card.input_size), card.roi_mode) == (recipe.network.input_size, "unrolled")
+    # Exported with the released phase code.
+    model, layout = with_phase(build_student(recipe), recipe.network.phase)
+    assert layout == card.phase
+    expected = TFLiteEmbedder(released_model(RECOGNITION, "float32")).embed(strips)
+    found = embed_rois(model, strips)
+    np.testing.assert_allclose(np.sum(found * expected, axis=1), 1.0, atol=1e-4)
+
+
+def test_training_recipes_are_found_by_name(tmp_path, monkeypatch):
+    found = training_recipes()
+    assert list(found) == sorted(found)
+    assert {"finetune", "student"} <= set(found)
+    assert not {"demo", "iris_segmenter", "released_models"} & set(found)  # of pipelines
+    assert recipe_file("student") == found["student"] == PIPELINES / "student.yaml"
+    for file in found.values():
+        assert summary(file).endswith(".")
+        assert not summary(file).startswith("#")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(RecipeError, match=r"^students: there is no such recipe.* finetune, .*stud"):
+        recipe_file("students")
+    Path("student").write_text("run: mine")
+    assert recipe_file("student") == Path("student")  # one's own file takes precedence
+
+
+def test_an_installation_has_the_recipes_inside_the_package(tmp_path, monkeypatch):
+    inside = tmp_path / "recipes"
+    inside.mkdir()
+    (inside / "mine.yaml").write_text("# Mine\n# alone.\n#\n# More.\nrun: a\ndataset: b\n")
+    monkeypatch.setattr(shipped_recipes, "FOLDERS", (inside, PIPELINES))
+    assert training_recipes() == {"mine": inside / "mine.yaml"}
+    assert summary(inside / "mine.yaml") == "Mine alone."

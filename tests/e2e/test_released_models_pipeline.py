@@ -30,8 +30,7 @@ SHORTER = [
     "training.network.batchnorm_momentum=0.5",
     # After nine steps all strips look alike to the network; with the statistics of these, what
     # little they differ by would be spread, and the rounding of float16 with it.
-    "finish.statistics=false",
-    "finish.unplaced=1",  # which needs them
+    "finish.unplaced=1",  # or they would be recomputed
 ]
 
 
@@ -79,7 +78,7 @@ def test_files_and_card_belong_together(release):
         for name in ("alike", "mobiiris")
     ]
     alone = embed_rois(models[1], strip[None])[0]
-    settings = FinishRecipe(coarse=0.5, statistics=False, whitening=0.1)
+    settings = FinishRecipe(coarse=0.5, whitening=0.1)
     finished = finish(models, [1, 1], strips[:18], settings)
     difference = np.abs(expected - embed_rois(finished, strip[None])[0]).max()
     assert difference < 0.1 * np.abs(expected - alone).max()
@@ -205,7 +204,6 @@ def test_sites_too_small_for_a_batch_are_refused_before_anything_is_drawn(
             ["models.alike.network.pooling=average", "models.mobiiris.network.pooling=average"],
             "mobiiris pools without weights",
         ),
-        (["finish.statistics=false"], "needs `statistics: true`"),
         (["finish.whitening=0.6"], "finish.whitening"),
     ],
 )

@@ -5,11 +5,12 @@ import json
 import pytest
 import yaml
 
+from iris_tf.config.load_recipe import recipe_yaml
 from iris_tf.config.release_recipe import ReleaseRecipe
 from iris_tf.config.training_recipe import TrainRecipe
 from iris_tf.pipelines.stages import Stages
 from iris_tf.support.errors import RecipeError
-from iris_tf.training.run_folder import RunFolder
+from iris_tf.training.run_folder import RunFolder, TrainingState
 
 
 class Trainings:
@@ -21,15 +22,15 @@ class Trainings:
     def train(self, recipe):
         run = RunFolder(recipe.run)
         assert not run.path.exists()
-        self._work("train", run)
+        self._work("train", run, recipe)
 
     def resume(self, path, recipe):
-        self._work("resume", RunFolder(path))
+        self._work("resume", RunFolder(path), recipe)
 
-    def _work(self, what, run):
+    def _work(self, what, run, recipe):
         self.calls.append(what)
         run.checkpoints.mkdir(parents=True, exist_ok=True)
-        run.recipe_file.write_text("")
+        run.recipe_file.write_text(recipe_yaml(recipe))
         if self.interrupt:
             raise KeyboardInterrupt
         run.best.write_text("")
@@ -77,8 +78,9 @@ def stage(mobiiris, trainings, files, tmp_path):
     """Run the training stage of a recipe as in a new process; returns the recorded calls."""
     manifest, teacher = files
 
-    def stage(weights="pretrained", interrupt=False):
-        recipe = TrainRecipe(run=str(tmp_path / "run" / "student"), dataset=str(tmp_path))
+    def stage(weights="pretrained", interrupt=False, **settings):
+        run = str(tmp_path / "run" / "student")
+        recipe = TrainRecipe(run=run, dataset=str(tmp_path), **settings)
         recipe.network.weights = str(weights)
         recipe.distillation.teacher = str(teacher)
         trainings.calls.clear()
@@ -109,6 +111,27 @@ def test_an_interrupted_training_goes_on_unless_its_weights_have_changed(stage, 
     assert stage(interrupt=True) == ["train"]
     assert stage() == ["resume"]
     assert stage() == []
+
+
+def test_another_setting_trains_again_and_sets_the_earlier_run_aside(stage, released, tmp_path):
+    assert stage(seed=1) == ["train"]
+    run, aside = tmp_path / "run" / "student", tmp_path / "run" / "student.replaced"
+    for earlier, seed in ((1, 2), (2, 3)):
+        assert stage(seed=seed) == ["train"]
+        assert RunFolder(run).recipe().seed == seed
+        assert RunFolder(aside).recipe().seed == earlier  # with its checkpoints
+        assert RunFolder(aside).best.is_file()
+        assert stage(seed=seed) == []
+
+
+def test_another_number_of_epochs_alone_resumes(stage, released, tmp_path):
+    assert stage(epochs=40) == ["train"]
+    assert stage(epochs=50) == ["resume"]
+    state = TrainingState(epochs_done=50)
+    run = RunFolder(tmp_path / "run" / "student")
+    run.save_state(state, lambda path: path.write_text(""))
+    assert stage(epochs=40) == ["train"]  # cannot be undone
+    assert stage(epochs=41, seed=1) == ["train"]
 
 
 def test_a_stage_that_an_earlier_version_did_stays_done(stage, released, tmp_path):

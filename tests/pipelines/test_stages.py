@@ -153,6 +153,22 @@ def test_another_recipe_is_refused_and_named(folder):
     assert (folder / "recipe.yaml").read_text() == RECIPE
 
 
+def test_a_model_s_setting_may_be_corrected(folder):
+    """Its stages have the setting as an input; those of other models stay complete."""
+    teacher, student = Work(folder / "teacher"), Work(folder / "student")
+
+    def pipeline(size):
+        recipe = RECIPE + f"models:\n  teacher: {{}}\n  student: {{network: {{size: {size}}}}}\n"
+        stages = Stages(folder, recipe)
+        stages.run("train teacher", {"size": 8}, teacher.outputs, teacher)
+        stages.run("train student", {"size": size}, student.outputs, student)
+        assert (folder / "recipe.yaml").read_text() == recipe
+
+    for size, trained in ((6, (1, 1)), (8, (1, 2)), (8, (1, 2))):
+        pipeline(size)
+        assert (teacher.count, student.count) == trained
+
+
 def test_results_may_be_published_elsewhere(folder):
     first = RECIPE + "out: here\ntraining:\n  out: 3\n"
     Stages(folder, first)

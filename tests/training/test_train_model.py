@@ -26,6 +26,7 @@ from iris_tf.support.files import sole_user
 from iris_tf.training import prepare_training as preparation
 from iris_tf.training import train_model as run_module
 from iris_tf.training.check_training import check_models
+from iris_tf.training.prepare_training import check_batches
 from iris_tf.training.run_folder import RunFolder
 from iris_tf.training.train_model import resume, train
 
@@ -192,12 +193,24 @@ def test_an_eye_on_both_sides_of_the_split_is_refused(tiny_module, tmp_path, sma
     assert_refused(small_recipe(tmp_path, dataset), DatasetError, dataset, eye)
 
 
-def test_fewer_identities_than_a_batch_needs_are_refused(tiny_module, tmp_path, small_dataset):
-    # 8 persons of the training split have 16 eyes, with 4 images each.
-    batch = {"layout": "balanced", "groups": 17, "images_per_identity": 2}
-    assert_refused(small_recipe(tmp_path, small_dataset, batch=batch), DatasetError, "17", "16")
-    batch = {"layout": "triplet", "groups": 65}
-    assert_refused(small_recipe(tmp_path, small_dataset, batch=batch), DatasetError, "65", "64")
+def test_batches_shrink_to_a_small_dataset(tiny_module, tmp_path, small_dataset, read_history):
+    # 8 subjects of the training split have 16 eyes, with 4 images each.
+    batch = {"layout": "balanced", "groups": 32, "images_per_identity": 6}
+    recipe = small_recipe(tmp_path, small_dataset, batch=batch)
+    with pytest.warns(RuntimeWarning, match="batches of 16 identities with 4 images each"):
+        run = train(recipe)
+    assert run.recipe() == recipe  # as given, so that the run can be resumed with it
+    assert json.loads(run.environment.read_text())["batch"] == [16, 4]
+    assert len(read_history(run.path)) == 2
+
+
+def test_a_dataset_with_nothing_to_tell_apart_is_refused(tiny_module, tmp_path, small_dataset):
+    dataset = copy_of(small_dataset, tmp_path)
+    rows = read_manifest(dataset / "manifest.csv")
+    kept = next(row.identity for row in rows if row.split == "train")
+    write_manifest(dataset / "manifest.csv", [row for row in rows if row.identity == kept])
+    for batch in ({"layout": "balanced", "groups": 17}, {"layout": "triplet", "groups": 17}):
+        assert_refused(small_recipe(tmp_path, dataset, batch=batch), DatasetError, "17", " 1 ")
 
 
 @pytest.mark.parametrize(
@@ -248,9 +261,55 @@ def test_models_are_looked_at_before_the_first_is_trained(tiny_module, tmp_path)
     ):
         with pytest.raises(error, match=f"^models.student: .*{re.escape(says)}"):
             check_models(models(**student), "algorithm1")
-    (tmp_path / "student").mkdir()
-    (tmp_path / "student" / "recipe.yaml").touch()
-    check_models(models(embedding_size=6), "algorithm1")  # has begun, and says so itself
+    begun = models(embedding_size=6)
+    RunFolder.create(begun["student"])
+    check_models(begun, "algorithm1")  # was checked then, and says so itself
+    with pytest.raises(ModelError, match=r"^models\.student: .* no layer 'conv9'"):
+        check_models(models(attention=["conv9"]), "algorithm1")  # would be trained again
+
+
+def test_weights_and_teachers_are_looked_at_before_the_first_model_is_trained(
+    teacher, tmp_path, small_dataset
+):
+    file = str(teacher / "checkpoints" / "best.keras")
+
+    def models(**student):
+        recipes = {"first": small_recipe(tmp_path, small_dataset, network={"weights": file})}
+        recipes["first"].run = str(tmp_path / "first")
+        recipes["student"] = small_recipe(tmp_path, small_dataset, **student)
+        return recipes
+
+    first = str(RunFolder(tmp_path / "first").best)  # does not exist yet
+    for weights in (file, first):
+        check_models(
+            models(network={"weights": weights, "attention": ["conv2_relu"]}), "algorithm1"
+        )
+        with pytest.raises(
+            ModelError, match=r"^models\.student: .*not of the network mobilenet_v3"
+        ):
+            network = {"weights": weights, "name": "mobilenet_v3_large"}
+            check_models(models(network=network), "algorithm1")
+        with pytest.raises(ModelError, match=r"^models\.student: .*normalises crops by Roi"):
+            network = {"weights": weights, "normalization": "local_contrast", "reduction": [1, 1]}
+            network["input_size"] = [64, 512]
+            check_models(models(network=network), "unrolled")
+    missing = str(tmp_path / "none.keras")
+    with pytest.raises(ModelError, match=r"^models\.student: .*none\.keras"):
+        check_models(models(distillation={"teacher": missing}), "algorithm1")
+    with pytest.raises(ModelError, match=r"^models\.student: .*trained on algorithm1 crops"):
+        check_models(models(distillation={"teacher": str(teacher)}), "aligned")
+    assert not (tmp_path / "first").exists()
+
+
+def test_batches_of_all_models_are_looked_at_before_the_first_is_trained(
+    tiny_module, tmp_path, small_dataset
+):
+    def models(**batch):
+        return {"student": small_recipe(tmp_path, small_dataset, batch=batch)}
+
+    check_batches(models(layout="balanced", groups=99))
+    with pytest.raises(DatasetError, match=r"^models\.student: A batch of 64 identities needs as"):
+        check_batches(models(layout="balanced", groups=64, datasets=2))  # not shrunk
 
 
 def test_a_teacher_of_another_embedding_size_is_refused(teacher, tmp_path, small_dataset):
@@ -318,7 +377,7 @@ def test_a_folder_of_another_run_is_refused(tiny_module, tmp_path, small_dataset
     recipe = small_recipe(tmp_path, small_dataset)
     RunFolder.create(recipe)
     other = small_recipe(tmp_path, small_dataset, epochs=3)
-    with pytest.raises(RecipeError, match=r"another recipe.*epochs is 2 there and 3 here"):
+    with pytest.raises(RecipeError, match=r"epochs is 2 there and 3 here.*--resume .* epochs=3"):
         train(other)
     with pytest.raises(TrainingError, match="interrupted run"):
         train(recipe)
@@ -343,6 +402,51 @@ def test_a_run_is_not_resumed_with_another_recipe(teacher, tmp_path, small_datas
     with pytest.raises(RecipeError, match=r"another recipe.*margin\.warm is 0\.4 there and 0\.3"):
         resume(teacher, other)
     resume(teacher, run.recipe())
+
+
+SCHEDULED = ("margin", "ratio_left", "ratio_right", "distill_weight")
+
+
+def schedules(rows):
+    return [[row[name] for name in SCHEDULED if name in row] for row in rows]
+
+
+def test_a_complete_run_is_prolonged(straight, tmp_path, small_dataset, read_history):
+    recipe = small_recipe(tmp_path, small_dataset, epochs=2, warm_epochs=1)
+    first = read_history(train(recipe).path)
+    longer = small_recipe(tmp_path, small_dataset, **FOUR_EPOCHS)
+    run = resume(recipe.run, longer)
+    assert run.is_complete()
+    rows = read_history(run.path)
+    assert rows[:2] == first
+    assert [row["epoch"] for row in rows] == [1, 2, 3, 4]
+    # The remaining epochs follow the schedules of a run of four.
+    assert schedules(rows[2:]) == schedules(read_history(straight)[2:])
+    assert schedules(rows[1:2]) != schedules(read_history(straight)[1:2])
+    assert run.recipe() == longer
+    resume(recipe.run, small_recipe(tmp_path, small_dataset, epochs=5, warm_epochs=1))
+    notes = [line for line in run.recipe_file.read_text().splitlines() if line.startswith("#")]
+    assert notes == [
+        "# epochs was 2 until epoch 2 was completed.",
+        "# epochs was 4 until epoch 4 was completed.",
+    ]
+
+
+def test_an_interrupted_run_takes_another_length(tiny_module, tmp_path, small_dataset, monkeypatch):
+    recipe = small_recipe(tmp_path, small_dataset, **FOUR_EPOCHS)
+    with monkeypatch.context() as context:
+        kill_before_the_state_of(3, context)
+        with pytest.raises(Killed):
+            train(recipe)
+    recipe.epochs = 1
+    with pytest.raises(RecipeError, match="2 epochs are completed, so `epochs` cannot be 1"):
+        resume(recipe.run, recipe)
+    recipe.epochs, recipe.seed = 3, 8
+    with pytest.raises(RecipeError, match=r"another recipe \(seed is 7 there and 8 here\)"):
+        resume(recipe.run, recipe)
+    assert RunFolder.open(recipe.run).recipe().epochs == 4
+    recipe.seed = 7
+    assert resume(recipe.run, recipe).state().epochs_done == 3
 
 
 def test_a_run_that_another_process_trains_is_left_alone(teacher, monkeypatch):
@@ -440,7 +544,9 @@ def test_a_diverged_training_is_one_sentence(tiny_module, tmp_path, small_datase
         tmp_path, small_dataset, optimizer=dict.fromkeys(("backbone", "attention", "head"), rates)
     )
     with pytest.raises(
-        TrainingError, match=r"has diverged: .* in epoch 1\. .* lower learning rates"
+        TrainingError,
+        match=r"has diverged: .* became NaN at step \d of 5 in epoch 1\. .* lower learning rates "
+        r"\(`optimizer\.backbone\.maximum`",
     ):
         train(recipe)
     assert not RunFolder.open(recipe.run).best.exists()
