@@ -256,7 +256,7 @@ def train(
 
     changes = overrides or []
     if recipe is not None and "=" in recipe and not Path(recipe).is_file():
-        recipe, changes = None, [recipe, *changes]
+        changes, recipe = [recipe, *changes], None
     if resume is not None:
         source = RunFolder.open(resume).recipe_file if recipe is None else recipe_file(recipe)
         loaded = load_recipe(source, TrainRecipe, changes)
