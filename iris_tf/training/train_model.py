@@ -9,6 +9,7 @@ from typing import Any
 import keras
 
 from iris_tf.config.load_recipe import load_recipe
+from iris_tf.config.shipped_recipes import recipe_file
 from iris_tf.config.training_recipe import TrainRecipe
 from iris_tf.metrics.counts import give_both_kinds
 from iris_tf.metrics.scores import label_images
@@ -38,7 +39,7 @@ def train(recipe: TrainRecipe | str | Path, overrides: Sequence[str] = ()) -> Ru
     Parameters
     ----------
     recipe : TrainRecipe, str or Path
-        The recipe, or its YAML file.
+        The recipe, its YAML file, or the name of a shipped one such as ``"finetune"``.
     overrides : sequence of str, optional
         ``key=value`` for keys of the file, e.g. ``["dataset=data/mine", "batch.groups=16"]``.
 
@@ -56,7 +57,7 @@ def train(recipe: TrainRecipe | str | Path, overrides: Sequence[str] = ()) -> Ru
         nothing is written in that case.
     """
     if not isinstance(recipe, TrainRecipe):
-        recipe = load_recipe(recipe, TrainRecipe, list(overrides))
+        recipe = load_recipe(recipe_file(recipe), TrainRecipe, list(overrides))
     elif overrides:
         raise ArgumentError(
             "Overrides are for recipe files; change a TrainRecipe with dataclasses.replace."

@@ -176,6 +176,13 @@ def test_a_missing_dataset_is_refused(tiny_module, tmp_path):
     assert_refused(recipe, DatasetError, tmp_path / "nothing" / "manifest.csv")
 
 
+def test_a_shipped_recipe_is_found_by_name(tmp_path):
+    with pytest.raises(DatasetError, match=r"none.manifest\.csv"):
+        train("student", [f"dataset={tmp_path / 'none'}", f"run={tmp_path / 'run'}"])
+    with pytest.raises(RecipeError, match="finetune, student"):
+        train("studnt")
+
+
 def test_a_dataset_without_training_rows_is_refused(tiny_module, tmp_path, small_dataset):
     dataset = copy_of(small_dataset, tmp_path)
     rows = read_manifest(dataset / "manifest.csv")
