@@ -23,6 +23,9 @@ MIN_SIDE = 64
 MIN_CROP_SIDE = 16
 """Least shorter side of a crop in pixels."""
 
+MAX_INPUT_SIDE = 2**12
+"""Largest side of a model's input in pixels; no model that a phone runs sees more."""
+
 # No iris or face camera has more pixels. A header of a few bytes can claim any size, and decoders
 # trust it: Pillow's decoder for run-length encoded BMP allocates 255 rows at once, hence the limit
 # on the side.
@@ -139,6 +142,8 @@ def read_image(path: str | Path, channels: int = 1) -> DecodedImage:
         data = path.read_bytes()
     except OSError as error:
         raise _unreadable(f"The file cannot be read: {error.strerror}.") from None
+    except ValueError:  # of a name that no file can have, with a null character
+        raise _unreadable("There is no such file.") from None
     if not data:
         raise _unreadable("The file is empty.")
     pixels, notes = _decode(data)

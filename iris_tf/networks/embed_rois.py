@@ -1,7 +1,5 @@
 """Loading of Keras embedding models, and batched inference on crops."""
 
-import zipfile
-import zlib
 from pathlib import Path
 
 import keras
@@ -11,8 +9,9 @@ import tensorflow as tf
 # Registers the custom layers, so that `load_model` finds them.
 import iris_tf.networks.embedding_model  # noqa: F401
 from iris_tf.config.names import CHANNELS
-from iris_tf.imaging.images import with_channel_axis
-from iris_tf.support.errors import ModelError, first_line
+from iris_tf.imaging.images import MAX_INPUT_SIDE, with_channel_axis
+from iris_tf.networks.keras_files import load_keras_file
+from iris_tf.support.errors import ModelError
 
 _BATCH = 64
 
@@ -23,23 +22,9 @@ def load_embedding_model(path: str | Path) -> keras.Model:
     Raises
     ------
     ModelError
-        If the file is missing, damaged, or holds another kind of model.
+        If the file is missing or damaged, or holds another kind of model or foreign classes.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise ModelError(f"{path}: there is no such model; check the path.")
-    # Keras reports a file that is not an archive as missing.
-    if not zipfile.is_zipfile(path):
-        raise ModelError(
-            f"{path}: this is not a .keras file, or a damaged one; give one from `iris-tf train`."
-        )
-    try:
-        model = keras.models.load_model(path, compile=False)
-    except (ValueError, OSError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
-        raise ModelError(
-            f"{path}: Keras cannot load it ({first_line(error)}); give a .keras file from "
-            "`iris-tf train`."
-        ) from None
+    model = load_keras_file(path)
     if not is_embedding_model(model):
         raise ModelError(
             f"{path}: its model maps {model.input_shape} to {model.output_shape}, but an embedding "
@@ -56,7 +41,7 @@ def is_embedding_model(model: keras.Model) -> bool:
     if not (isinstance(inputs, tuple) and isinstance(outputs, tuple)):
         return False
     crops = len(inputs) == 4 and inputs[3] in CHANNELS and None not in inputs[1:]
-    return crops and len(outputs) == 2
+    return crops and len(outputs) == 2 and max(inputs[1:]) <= MAX_INPUT_SIDE
 
 
 def embed_rois(model: keras.Model, rois: np.ndarray) -> np.ndarray:

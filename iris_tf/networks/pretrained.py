@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from iris_tf.networks.keras_files import hdf5_source
 from iris_tf.networks.registry import NetworkSpec, PretrainedInput
 from iris_tf.networks.roi_normalization import IMAGENET_MEAN, IMAGENET_STD
 from iris_tf.support.errors import ModelError, first_line
@@ -38,6 +39,11 @@ def pretrained_backbone(spec: NetworkSpec, input_tensor: Any, weights: str) -> k
     """
     if weights != IMAGENET and not Path(weights).is_file():
         raise ModelError(f"There is no weights file {weights}.")
+    if weights != IMAGENET:
+        try:
+            hdf5_source(Path(weights))
+        except (OSError, ValueError) as error:
+            raise ModelError(f"The weights file {weights} cannot be used: {error}.") from None
     try:
         backbone = spec.build(input_tensor, weights)
     except Exception as error:  # Keras raises a bare Exception when a download fails

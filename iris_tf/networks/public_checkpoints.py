@@ -1,8 +1,5 @@
 """Reading of public checkpoints (``.h5`` of Keras, ``.npz`` of PyTorch) without running code."""
 
-import io
-import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,10 +8,13 @@ import h5py
 import keras
 import numpy as np
 
+from iris_tf.networks.keras_files import hdf5_source
 from iris_tf.networks.pretrained import fold_input_normalization
 from iris_tf.networks.registry import NetworkSpec
 from iris_tf.networks.weights import assign_layers
+from iris_tf.support.array_files import load_arrays
 from iris_tf.support.errors import ModelError, first_line
+from iris_tf.support.foreign_files import UNUSABLE
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -93,7 +93,7 @@ def _read_modules(path: Path) -> dict[str, dict[str, np.ndarray]]:
         raise ModelError(f"There is no weights file {path}.")
     try:
         arrays = _read_npz(path) if path.suffix == ".npz" else _read_h5(path)
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except UNUSABLE as error:
         raise ModelError(
             f"{path}: cannot be read as a checkpoint ({first_line(error)}); give the .h5 file of a "
             "Keras model, or a PyTorch state dictionary saved by numpy.savez as arrays of numbers."
@@ -105,13 +105,12 @@ def _read_modules(path: Path) -> dict[str, dict[str, np.ndarray]]:
 
 
 def _read_npz(path: Path) -> dict[tuple[str, str], np.ndarray]:
-    with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
-        return {_last_two(name, "."): file[name] for name in file.files}
+    return {_last_two(name, "."): array for name, array in load_arrays(path).items()}
 
 
 def _read_h5(path: Path) -> dict[tuple[str, str], np.ndarray]:
     found = {}
-    with h5py.File(path, "r") as file:
+    with h5py.File(hdf5_source(path), "r") as file:
 
         def collect(name: str, node: Any) -> None:
             if isinstance(node, h5py.Dataset):

@@ -1,9 +1,7 @@
 """Loading of weights from files of this project, matched by layer name and shape."""
 
-import io
 import json
 import logging
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,8 +11,10 @@ import keras
 import numpy as np
 
 from iris_tf.networks.input_normalization import NORMALIZATION_LAYER
+from iris_tf.networks.keras_files import hdf5_source, read_archive
 from iris_tf.networks.parameter_groups import parameter_group
-from iris_tf.support.errors import ModelError
+from iris_tf.support.errors import ModelError, first_line
+from iris_tf.support.foreign_files import UNUSABLE
 
 SUFFIXES = (".keras", ".weights.h5")
 
@@ -138,10 +138,9 @@ def _stored_normalization(path: Path) -> list | None:
     if path.suffix != ".keras":
         return None  # a weights file has no configuration
     try:
-        with zipfile.ZipFile(path) as archive:
-            config = json.loads(archive.read("config.json"))
-    except (KeyError, ValueError) as error:
-        raise _unreadable(path) from error
+        config, _ = read_archive(path)
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from None
     return _layer_in(config, NORMALIZATION_LAYER)
 
 
@@ -197,11 +196,8 @@ def _read_layers(path: Path) -> dict[str, list[np.ndarray]]:
     """Arrays of each layer by layer name, in the order of `Layer.get_weights`."""
     if not path.is_file():
         raise ModelError(f"There is no weights file {path}.")
-    source: Path | io.BytesIO = path
     try:
-        if path.suffix == ".keras":
-            with zipfile.ZipFile(path) as archive:
-                source = io.BytesIO(archive.read("model.weights.h5"))
+        source = hdf5_source(path)
         layers: dict[str, list[np.ndarray]] = {}
         with h5py.File(source, "r") as file:
             # Keras stores layers under numbered class names, with the layer's name as an
@@ -211,10 +207,13 @@ def _read_layers(path: Path) -> dict[str, list[np.ndarray]]:
                     layers[node.attrs["name"]] = [node[str(i)][()] for i in range(len(node))]
 
             file.visititems(collect)
-    except (OSError, KeyError, zipfile.BadZipFile) as error:
-        raise _unreadable(path) from error
+    except UNUSABLE as error:
+        raise _unreadable(path, error) from None
     return layers
 
 
-def _unreadable(path: Path) -> ModelError:
-    return ModelError(f"{path} is not a readable Keras weights file; check the path.")
+def _unreadable(path: Path, error: Exception) -> ModelError:
+    return ModelError(
+        f"{path} is not a readable Keras weights file ({first_line(error).rstrip('.')}); check the "
+        "path."
+    )

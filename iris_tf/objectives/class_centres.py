@@ -1,12 +1,13 @@
 """Class centres of a trained model, as saved beside it."""
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from iris_tf.support.array_files import load_arrays
 from iris_tf.support.errors import ModelError, first_line
+from iris_tf.support.foreign_files import UNUSABLE
 
 FILE_NAME = "class_centres.npz"
 """File beside the best checkpoint of a run with a classifier objective."""
@@ -47,10 +48,10 @@ class ClassCentres:
             If it is damaged.
         """
         try:
-            with np.load(path, allow_pickle=False) as file:
-                vectors, scale = np.asarray(file["vectors"], np.float32), float(file["scale"])
-                names = tuple(map(str, file["names"]))
-        except (OSError, KeyError, ValueError, TypeError, zipfile.BadZipFile) as error:
+            file = load_arrays(path, ("vectors", "scale", "names"))
+            vectors, scale = np.asarray(file["vectors"], np.float32), float(file["scale"])
+            names = tuple(map(str, file["names"]))
+        except UNUSABLE as error:
             raise ModelError(
                 f"{path}: holds no class centres ({first_line(error)}); train the model again."
             ) from None

@@ -1,7 +1,6 @@
 """Stages of the segmentation network: samples, training, export, evaluation, card."""
 
 import dataclasses
-import json
 import statistics
 import time
 from pathlib import Path
@@ -15,7 +14,7 @@ from iris_tf.config.load_recipe import recipe_yaml
 from iris_tf.config.precision import PRECISIONS, RELEASED_PRECISION
 from iris_tf.config.segmenter_recipe import SegmenterRecipe
 from iris_tf.evaluation.segmenter_scores import score_segmenter, summarise
-from iris_tf.pipelines.stages import Stages
+from iris_tf.pipelines.stages import Stages, read_result
 from iris_tf.segmentation.network_segmenter import FILE_NAME
 from iris_tf.support.files import sha256, write_json
 from iris_tf.support.machine import machine_description
@@ -75,16 +74,15 @@ def run_segmenter(recipe: SegmenterRecipe, stages: Stages) -> None:
 
 def export(recipe: SegmenterRecipe, run: Any, out: Path) -> None:
     """Export the ``.tflite`` file."""
-    import keras
-
     from iris_tf.exporting.export_segmenter import export_segmenter
+    from iris_tf.networks.keras_files import load_keras_file
 
     stage = list(recipe.parts.values())[-1]
     # Rendered here, because training samples are gigabytes and may be deleted after training.
     samples = draw_samples(
         recipe.seed, TEST_EYES_FROM, PARITY_IMAGES, stage.height, stage.looks[:1]
     )
-    model = keras.saving.load_model(run.model, compile=False)
+    model = load_keras_file(run.model)
     export_segmenter(model, out, np.ascontiguousarray(samples[..., 0]))
 
 
@@ -112,7 +110,7 @@ def write_card(recipe: SegmenterRecipe, runs: list[Any], file: Path, figures: Pa
     """Write the model card: training data, metrics and latency."""
     from iris_tf.exporting.export_segmenter import write_segmenter_card
 
-    measured = json.loads(figures.read_text("utf-8"))["network"]
+    measured = read_result(figures)["network"]
     trained_on = [
         f"{stage.eyes} synthetic eyes at height {stage.height}" for stage in recipe.parts.values()
     ]
@@ -133,7 +131,7 @@ def write_card(recipe: SegmenterRecipe, runs: list[Any], file: Path, figures: Pa
 
 def show(figures: Path, file: Path) -> None:
     """Print the scores as a table."""
-    measured = json.loads(figures.read_text("utf-8"))
+    measured = read_result(figures)
     table = Table(title="Synthetic eyes that were not trained on")
     table.add_column("figure")
     for name in measured:

@@ -89,6 +89,13 @@ class BenchmarkError(IrisTfError):
     """A latency measurement that cannot be taken, or a result that violates the schema."""
 
 
+_LONGEST = 300
+
+
 def first_line(error: Exception) -> str:
-    """First line of an exception's message, or the name of its class if the message is empty."""
-    return next(iter(str(error).splitlines()), type(error).__name__)
+    """First line of an exception's message, or the name of its class if the message is empty.
+
+    A long line is cut: messages of libraries may quote values of damaged files.
+    """
+    line = next(iter(str(error).splitlines()), type(error).__name__)
+    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}..."

@@ -1,11 +1,11 @@
 """Refusing to overwrite files that are not the project's own."""
 
-import json
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
 from iris_tf.support.errors import OutputError
+from iris_tf.support.foreign_files import read_json
 
 
 def check_replaceable(path: str | Path, keys: Iterable[str]) -> None:
@@ -38,7 +38,7 @@ def _names(path: Path) -> set[str]:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
                 return {name.removesuffix(".npy") for name in archive.namelist()}
-        values = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError, zipfile.BadZipFile):
+        values = read_json(path)
+    except (OSError, ValueError, zipfile.BadZipFile):
         return set()
     return set(values) if isinstance(values, dict) else set()

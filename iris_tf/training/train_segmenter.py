@@ -1,6 +1,5 @@
 """Training of the bundled segmentation network on synthetic eyes."""
 
-import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,10 +12,13 @@ import numpy as np
 import tensorflow as tf
 
 from iris_tf.config.segmenter_recipe import SegmenterRecipe, SegmenterStage
+from iris_tf.networks.keras_files import load_keras_file
 from iris_tf.networks.segmentation_network import build_segmentation_network
 from iris_tf.objectives.mask_loss import MaskLoss
 from iris_tf.segmentation.mask_channels import CHANNELS
+from iris_tf.support.errors import TrainingError
 from iris_tf.support.files import atomic_path, replace_folder, write_json
+from iris_tf.support.foreign_files import read_json
 from iris_tf.support.parallel import run_in_processes
 from iris_tf.support.progress import StageProgress
 from iris_tf.synthetic.segmentation_samples import (
@@ -153,7 +155,15 @@ class SegmenterRun:
     def history(self) -> list[dict[str, float | None]]:
         """One entry per completed epoch."""
         file = self.state / "history.json"
-        return json.loads(file.read_text("utf-8")) if file.is_file() else []
+        try:
+            rows = read_json(file) if file.is_file() else []
+        except ValueError:
+            rows = None
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            raise TrainingError(
+                f"{file}: the state of the run is damaged; remove {self.path} and train again."
+            )
+        return rows
 
 
 class _EachEpoch(keras.callbacks.Callback):
@@ -261,7 +271,7 @@ def _train_stage(
     size = sample_size(stage.height)
     model = build_segmentation_network(size, len(CHANNELS), recipe.seed)
     if before:
-        model.set_weights(keras.saving.load_model(before.model, compile=False).get_weights())
+        model.set_weights(load_keras_file(before.model).get_weights())
     rate = WarmupCosine(
         stage.learning_rate, stage.learning_rate / 100, recipe.warm_steps, steps * stage.epochs
     )
