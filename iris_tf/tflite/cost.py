@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ai_edge_litert import schema_py_generated as schema
 
+from iris_tf.tflite.flatbuffer import reading
 from iris_tf.tflite.signatures import MAIN
 
 _OPERATOR = schema.BuiltinOperator
@@ -45,22 +46,26 @@ def model_cost(path: str | os.PathLike) -> ModelCost:
     Returns
     -------
     ModelCost
+
+    Raises
+    ------
+    ModelError
+        If the file is missing, not TFLite or damaged.
     """
-    content = Path(path).read_bytes()
-    model = schema.Model.GetRootAs(content, 0)
     parameters = macs = 0
-    graph = model.Subgraphs(_main_graph(model))
-    tensors = [graph.Tensors(i) for i in range(graph.TensorsLength())]
-    for tensor in tensors:
-        if tensor.Type() in _WEIGHTS and _is_constant(model, tensor):
-            parameters += math.prod(_shape(tensor))
-    for i in range(graph.OperatorsLength()):
-        operator = graph.Operators(i)
-        code = model.OperatorCodes(operator.OpcodeIndex())
-        # Files of old converters have the code in the 8-bit field only.
-        kind = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
-        macs += _macs(kind, operator, tensors)
-    return ModelCost(len(content), parameters, macs)
+    with reading(path) as model:
+        graph = model.Subgraphs(_main_graph(model))
+        tensors = [graph.Tensors(i) for i in range(graph.TensorsLength())]
+        for tensor in tensors:
+            if tensor.Type() in _WEIGHTS and _is_constant(model, tensor):
+                parameters += math.prod(_shape(tensor))
+        for i in range(graph.OperatorsLength()):
+            operator = graph.Operators(i)
+            code = model.OperatorCodes(operator.OpcodeIndex())
+            # Files of old converters have the code in the 8-bit field only.
+            kind = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
+            macs += _macs(kind, operator, tensors)
+    return ModelCost(Path(path).stat().st_size, parameters, macs)
 
 
 def _main_graph(model: schema.Model) -> int:

@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter, SignatureRunner
 
+from iris_tf.imaging.images import MAX_INPUT_SIDE
 from iris_tf.support.errors import ModelError
 from iris_tf.support.quiet import quiet
+from iris_tf.tflite.flatbuffer import NotTFLiteError, read_model
+from iris_tf.tflite.probe import problem
 from iris_tf.tflite.signatures import Signature
-
-_FLATBUFFER_IDENTIFIER = b"TFL3"  # bytes 4..8 of every TFLite file
 
 
 class LiteRTModel:
@@ -47,8 +48,8 @@ class LiteRTModel:
     Raises
     ------
     ModelError
-        When the file is missing, is not TFLite, or has another signature, input
-        or output.
+        When the file is missing, is not TFLite or damaged, or has another signature, input
+        or output. A file that no model card knows is tried in a child process first.
     """
 
     def __init__(self, path: str | Path, signature: Signature, threads: int = 1):
@@ -56,7 +57,7 @@ class LiteRTModel:
         taken, given, maker = signature.input, signature.output, signature.maker
         if threads < 1:
             raise ModelError(f"threads is {threads}; LiteRT needs at least 1.")
-        _check_is_tflite(self.path, maker)
+        _check(self.path, maker)
         with self._loading(maker):
             interpreters = _InterpreterPool(self.path, threads, signature.name)
             signatures = interpreters.signatures()
@@ -75,7 +76,7 @@ class LiteRTModel:
             len(shape) != 4
             or shape[0] != 1
             or shape[3] not in signature.channels
-            or min(shape) < 1
+            or not 1 <= min(shape) <= max(shape) <= MAX_INPUT_SIDE
             or input_details["dtype"] != np.float32
         ):
             channels = " or ".join(map(str, signature.channels))
@@ -104,10 +105,7 @@ class LiteRTModel:
                 yield
         except (ValueError, RuntimeError) as error:
             reason = " ".join(str(error).split()).rstrip(".")
-            raise ModelError(
-                f"{self.path}: LiteRT cannot load it ({reason}); the file is damaged or needs "
-                f"operations that are not built in, export it again with `{maker}`."
-            ) from None
+            raise _not_loaded(self.path, reason, maker) from None
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """Run the model on one image.
@@ -163,19 +161,30 @@ class _InterpreterPool:
             return Interpreter(model_path=str(self._path), num_threads=self._threads)
 
 
-def _check_is_tflite(path: Path, maker: str) -> None:
+def _check(path: Path, maker: str) -> None:
     if not path.is_file():
         raise ModelError(
             f"{path}: there is no such model file; give a .tflite file, for instance one from "
             f"`{maker}`."
         )
-    with open(path, "rb") as file:
-        head = file.read(8)
-    if head[4:8] != _FLATBUFFER_IDENTIFIER:
+    try:
+        read_model(path)
+    except NotTFLiteError as reason:
         raise ModelError(
-            f"{path}: this is not a TFLite file (no TFL3 mark at its start); give a .tflite file, "
-            f"for instance one from `{maker}`."
-        )
+            f"{path}: this is not a TFLite file ({reason}); give a .tflite file, for instance one "
+            f"from `{maker}`."
+        ) from None
+    except ValueError as reason:
+        raise _not_loaded(path, str(reason), maker) from None
+    if found := problem(path):
+        raise _not_loaded(path, found, maker)
+
+
+def _not_loaded(path: Path, reason: str, maker: str) -> ModelError:
+    return ModelError(
+        f"{path}: LiteRT cannot load it ({reason}); the file is damaged or needs operations that "
+        f"are not built in, export it again with `{maker}`."
+    )
 
 
 def _describe(signatures: dict) -> str:

@@ -12,12 +12,15 @@ from iris_tf.config.names import CARD_NAME, CHANNELS, OPERATING_POINTS, ROI_MODE
 from iris_tf.config.precision import current_name
 from iris_tf.support.errors import ModelError
 from iris_tf.support.files import sha256, write_json
+from iris_tf.support.foreign_files import read_json, shown
 from iris_tf.tflite.phase_code_layout import PhaseCodeLayout
 from iris_tf.tflite.released_models import RECOGNITION, released_folder
 
 SCHEMA_VERSION = 1
 _LATER_TEXTS = {"weights_sha256": "", "segmenter_version": ""}  # the first cards had none
 _LATER_FIELDS = _LATER_TEXTS | {"phase": None, "channels": 1}
+
+_MOST = 2**16  # pixels or entries; a few bytes could ask for any amount of memory
 
 COSINE_TOLERANCE = 1e-3
 """How far rounding may carry a cosine beyond 1."""
@@ -126,13 +129,13 @@ class ModelCard:
         """
         path = Path(path)
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
+            values = read_json(path, finite=False)  # refused below, by name
         except FileNotFoundError:
             raise ModelError(
                 f"{path}: there is no model card; copy the {CARD_NAME} that came with the model "
                 "to its folder, or write both again with `iris-tf export RUN`."
             ) from None
-        except (OSError, ValueError, RecursionError) as error:
+        except (OSError, ValueError) as error:
             raise ModelError(
                 f"{path}: the model card cannot be read ({error}); write it again "
                 "with `iris-tf export RUN`."
@@ -150,33 +153,41 @@ class ModelCard:
             raise refuse("the model card is not a JSON object")
         version = values.pop("schema_version", None)
         if version != SCHEMA_VERSION:
-            raise refuse(f"schema_version is {version!r}, but this program reads {SCHEMA_VERSION}")
+            raise refuse(
+                f"schema_version is {shown(version)}, but this program reads {SCHEMA_VERSION}"
+            )
         values = _LATER_FIELDS | values
         known = {f.name: f for f in dataclasses.fields(cls)}
         if unknown := sorted(values.keys() - known.keys()):
-            raise refuse(f"unknown field {', '.join(unknown)}")
+            raise refuse(f"unknown field {', '.join(map(_key, unknown[:5]))}")
         if missing := sorted(known.keys() - values.keys()):
             raise refuse(f"field {', '.join(missing)} is missing")
         texts = ("name", "network", "roi_mode", "segmenter", "training_data", "created_by")
         for name in (*texts, *_LATER_TEXTS):
             if not isinstance(values[name], str):
-                raise refuse(f"{name} is {values[name]!r}, not a text")
+                raise refuse(f"{name} is {shown(values[name])}, not a text")
         for name in ("thresholds", "thresholds_from", "files", "parity", "metrics"):
             if not isinstance(values[name], dict):
-                raise refuse(f"{name} is {values[name]!r}, not an object")
+                raise refuse(f"{name} is {shown(values[name])}, not an object")
         if values["roi_mode"] not in ROI_MODES:
             raise refuse(
-                f"roi_mode is {values['roi_mode']!r}, but this program knows {', '.join(ROI_MODES)}"
+                f"roi_mode is {shown(values['roi_mode'])}, but this program knows "
+                f"{', '.join(ROI_MODES)}"
             )
         if problem := segmenter_problem(values["segmenter"], values["roi_mode"]):
             raise refuse(f"segmenter {problem}")
-        if values["channels"] not in CHANNELS:
-            raise refuse(f"channels is {values['channels']!r}, not 1 or 3")
+        if type(values["channels"]) is not int or values["channels"] not in CHANNELS:
+            raise refuse(f"channels is {shown(values['channels'])}, not 1 or 3")
         size = values["input_size"]
-        if not (isinstance(size, list) and len(size) == 2 and all(map(_is_positive_int, size))):
-            raise refuse(f"input_size is {size!r}, not [height, width] in pixels")
-        if not _is_positive_int(values["embedding_size"]):
-            raise refuse(f"embedding_size is {values['embedding_size']!r}, not a positive integer")
+        if not (isinstance(size, list) and len(size) == 2 and all(map(_is_size, size))):
+            raise refuse(
+                f"input_size is {shown(size)}, not [height, width] in pixels of at most {_MOST}"
+            )
+        if not _is_size(values["embedding_size"]):
+            raise refuse(
+                f"embedding_size is {shown(values['embedding_size'])}, not an integer of 1 to "
+                f"{_MOST}"
+            )
         if values["phase"] is not None:
             try:
                 values["phase"] = PhaseCodeLayout(**values["phase"])
@@ -185,16 +196,33 @@ class ModelCard:
                 learned = 0
             if learned < 1:
                 raise refuse("phase does not give the size, columns and turns of a phase code")
-        for point in OPERATING_POINTS:
+        for point in (*OPERATING_POINTS, *values["thresholds"]):
             threshold = values["thresholds"].get(point)
             if not is_cosine(threshold):
-                raise refuse(f"thresholds.{point} is {threshold!r}, not a cosine similarity")
+                raise refuse(
+                    f"thresholds.{_key(point)} is {shown(threshold)}, not a cosine similarity"
+                )
         if values["thresholds"]["far_1e-3"] < values["thresholds"]["far_1e-2"]:
             raise refuse("thresholds.far_1e-3 is below thresholds.far_1e-2, a more lenient point")
         try:
             files = {name: ModelFile(**entry) for name, entry in values["files"].items()}
         except TypeError:
-            raise refuse("files must give precision, sha256 and bytes of each file") from None
+            files = {}
+        described = [text for file in files.values() for text in (file.precision, file.sha256)]
+        whole = len(files) == len(values["files"])
+        whole &= all(type(file.bytes) is int for file in files.values())
+        if not whole or not all(isinstance(text, str) for text in described):
+            raise refuse("files must give precision, sha256 and bytes of each file")
+        if elsewhere := [name for name in files if Path(name).name != name or "\\" in name]:
+            raise refuse(f"files names {shown(elsewhere[0])}, which is not in the card's folder")
+        for name, cosine in values["parity"].items():
+            if not is_cosine(cosine):
+                raise refuse(f"parity.{_key(name)} is {shown(cosine)}, not a cosine similarity")
+        for name in ("thresholds_from", "metrics"):
+            try:
+                json.dumps(values[name], allow_nan=False)
+            except ValueError:
+                raise refuse(f"{name} holds a number that is not finite") from None
         files = {
             name: dataclasses.replace(file, precision=current_name(file.precision))
             for name, file in files.items()
@@ -277,5 +305,9 @@ def is_cosine(value: Any) -> bool:
     return number and abs(value) <= 1.0 + COSINE_TOLERANCE  # False for NaN
 
 
-def _is_positive_int(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+def _key(name: str) -> str:
+    return shown(name)[1:-1]
+
+
+def _is_size(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _MOST

@@ -1,9 +1,10 @@
 """The operations that a TFLite file needs from its interpreter."""
 
 import os
-from pathlib import Path
 
 from ai_edge_litert import schema_py_generated as schema
+
+from iris_tf.tflite.flatbuffer import reading
 
 _BUILTIN_NAMES = {
     code: name for name, code in vars(schema.BuiltinOperator).items() if name.isupper()
@@ -25,16 +26,16 @@ def operator_names(path: str | os.PathLike) -> list[str]:
         ``"CONV_2D"``; custom ones, TensorFlow's ``Flex...`` among them, as
         ``"custom FlexDigamma"``.
     """
-    model = schema.Model.GetRootAs(Path(path).read_bytes(), 0)
     names = set()
-    for i in range(model.OperatorCodesLength()):
-        code = model.OperatorCodes(i)
-        # Files of old converters have the code in the 8-bit field only.
-        builtin = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
-        if builtin == schema.BuiltinOperator.CUSTOM:
-            names.add(f"custom {(code.CustomCode() or b'').decode()}")
-        else:
-            names.add(_BUILTIN_NAMES.get(builtin, f"custom code {builtin}"))
+    with reading(path) as model:
+        for i in range(model.OperatorCodesLength()):
+            code = model.OperatorCodes(i)
+            # Files of old converters have the code in the 8-bit field only.
+            builtin = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
+            if builtin == schema.BuiltinOperator.CUSTOM:
+                names.add(f"custom {(code.CustomCode() or b'').decode()}")
+            else:
+                names.add(_BUILTIN_NAMES.get(builtin, f"custom code {builtin}"))
     return sorted(names)
 
 

@@ -26,7 +26,8 @@ class PhaseCodeLayout:
     Raises
     ------
     ValueError
-        When `columns` does not divide `size`, or `turns` is negative or at least half a turn.
+        When one is not an integer, `columns` does not divide `size`, or `turns` is negative or at
+        least half a turn.
     """
 
     size: int
@@ -34,6 +35,8 @@ class PhaseCodeLayout:
     turns: int
 
     def __post_init__(self) -> None:
+        if any(type(value) is not int for value in (self.size, self.columns, self.turns)):
+            raise ValueError("size, columns and turns are not all integers")
         if min(self.size, self.columns) < 1 or self.size % self.columns:
             raise ValueError(f"{self.size} entries do not divide into {self.columns} columns")
         if not 0 <= 2 * self.turns < self.columns:
