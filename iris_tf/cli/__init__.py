@@ -3,6 +3,9 @@
 
 def main() -> None:
     """Run `iris-tf`."""
+    from iris_tf.cli.surroundings import settle
+
+    settle()
     from iris_tf.cli.app import main
 
     main()

@@ -16,6 +16,7 @@ from typing import Annotated, Any
 
 import typer
 
+from iris_tf.cli.surroundings import settle
 from iris_tf.data.layouts import LAYOUTS
 from iris_tf.segmentation.segmenter import SEGMENTERS
 from iris_tf.support.errors import IrisTfError
@@ -84,6 +85,7 @@ def report_errors(command: Callable[[], None]) -> None:
     The status is 1 only for a negative `decision`, not for a broken pipe, an aborted prompt or an
     unexpected exception. SIGTERM ends the command as Ctrl-C does.
     """
+    settle()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # not where a test or a notebook replaced it
             # On a terminal of another encoding, print escapes instead of failing.
@@ -241,7 +243,7 @@ def load_tensorflow() -> None:
     # and then trains less than half as fast.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     # Override Keras settings for other programs, in the environment or in keras.json.
-    os.environ["KERAS_BACKEND"] = "tensorflow"
+    settle()
     with status("Loading TensorFlow"), quiet(2):
         import keras
         import tensorflow as tf

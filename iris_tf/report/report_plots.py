@@ -219,9 +219,12 @@ def _line_style(row: ReportRow) -> Any:
 
 
 def _style() -> AbstractContextManager[None]:
-    from matplotlib import rc_context
+    from matplotlib import rc_context, rcParamsDefault
 
-    return rc_context(_STYLE)
+    # Not the user's own style (matplotlibrc), which may need fonts or LaTeX. The backend is not
+    # part of a style.
+    default = {key: rcParamsDefault[key] for key in rcParamsDefault if "backend" not in key}
+    return rc_context(default | _STYLE)
 
 
 def _new_figure(height: float) -> "tuple[Figure, Axes]":
