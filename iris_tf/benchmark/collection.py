@@ -14,6 +14,7 @@ from typing import Any
 from iris_tf.benchmark.schema import STATISTICS, validate_result
 from iris_tf.support.errors import BenchmarkError
 from iris_tf.support.files import write_json, write_text
+from iris_tf.support.foreign_files import read_json
 
 RESULTS, TABLE, PAGE = "results", "latency.csv", "latency.html"
 
@@ -99,8 +100,8 @@ def import_results(files: Sequence[str | os.PathLike], out: str | os.PathLike) -
 
 def _read(path: str | os.PathLike) -> dict[str, Any]:
     try:
-        result = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        result = read_json(path)
+    except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not JSON"
         raise BenchmarkError(
             f"{path}: the latency result cannot be read ({reason}); give a JSON file of "

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from iris_tf.config.names import IMAGE_ROI_MODES, IRIS_ROI_MODES, NO_SEGMENTER
+from iris_tf.support.foreign_files import shown
 
 Problem = tuple[str, str]  # (dotted key, what is wrong with its value)
 
@@ -28,7 +29,7 @@ def one_of(choices: tuple[str, ...], **values: str) -> Iterator[Problem]:
     """Check that values are among `choices`."""
     for key, value in values.items():
         if value not in choices:
-            yield key, f"must be one of {', '.join(choices)}, but is {value!r}"
+            yield key, f"must be one of {', '.join(choices)}, but is {shown(value)}"
 
 
 def folder_names(**sections: dict[str, Any]) -> Iterator[Problem]:
@@ -36,7 +37,7 @@ def folder_names(**sections: dict[str, Any]) -> Iterator[Problem]:
     for key, section in sections.items():
         for name in section:
             if not re.fullmatch(r"[\w-]+", name):
-                yield key, f"has {name!r}; names consist of letters, digits, - and _"
+                yield key, f"has {shown(name)}; names consist of letters, digits, - and _"
 
 
 def length(count: int, **values: list) -> Iterator[Problem]:

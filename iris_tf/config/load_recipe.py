@@ -9,16 +9,25 @@ from typing import Any, TypeVar, get_args, get_origin
 
 import yaml
 from omegaconf import OmegaConf
-from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
+from omegaconf.errors import ConfigKeyError
 
 from iris_tf.config.checks import Problem
 from iris_tf.config.former_keys import former_name, renew, retired
 from iris_tf.config.names import NAMED_WEIGHTS, SPLIT_BY_ALIASES
 from iris_tf.config.pipeline_recipe import PipelineRecipe
+from iris_tf.config.recipe_yaml import (
+    DAMAGED,
+    MAX_BYTES,
+    RecipeProblem,
+    parse_yaml,
+    read_yaml,
+    refuse_resolvers,
+)
 from iris_tf.config.release_recipe import ReleaseRecipe
 from iris_tf.config.segmenter_recipe import SegmenterRecipe
 from iris_tf.config.training_recipe import TrainRecipe
-from iris_tf.support.errors import RecipeError
+from iris_tf.support.errors import RecipeError, first_line
+from iris_tf.support.foreign_files import read_text
 
 R = TypeVar("R", TrainRecipe, PipelineRecipe, SegmenterRecipe, ReleaseRecipe)
 
@@ -132,7 +141,10 @@ def renewed_yaml(text: str, schema: type[R]) -> str:
     RecipeError
         If this version cannot read it.
     """
-    values: Any = OmegaConf.create(text)
+    try:
+        values = parse_yaml(text)
+    except RecipeProblem as problem:
+        raise RecipeError(f"The stored recipe cannot be read: {problem}.") from None
     return recipe_yaml(_build(schema, renew(values), _Source(None, [])))
 
 
@@ -148,8 +160,10 @@ def first_difference(old: str, new: str) -> str | None:
 
 def _flat(text: str) -> dict[str, Any]:
     """Values of a recipe, given as YAML, by dotted key."""
-    values: Any = OmegaConf.create(text)
-    values = OmegaConf.to_container(renew(values))
+    try:
+        values: Any = OmegaConf.to_container(renew(parse_yaml(text)))
+    except RecipeProblem as problem:
+        raise RecipeError(f"The stored recipe cannot be read: {problem}.") from None
     return dict(_leaves(values))
 
 
@@ -176,15 +190,10 @@ class _Source:
         if not self.path.is_file():
             raise RecipeError(f"{self.path}: there is no such recipe; check the path.")
         try:
-            values: Any = OmegaConf.load(self.path)
-        except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-            mark = getattr(error, "problem_mark", None)
-            line = f", line {mark.line + 1}" if mark else ""
-            problem = getattr(error, "problem", None) or error
-            raise RecipeError(f"{self.path}{line}: invalid YAML: {problem}.") from None
-        if not OmegaConf.is_dict(values):
-            raise RecipeError(f"{self.path}: a recipe is a list of `key: value` lines.")
-        values = self._renewed(values)
+            values: Any = self._renewed(read_yaml(self.path))
+        except RecipeProblem as error:
+            line = f", line {error.line}" if error.line else ""
+            raise RecipeError(f"{self.path}{line}: {error}.") from None
         for override in self.overrides:
             key, equals, raw = override.partition("=")
             if not equals or not key:
@@ -193,8 +202,9 @@ class _Source:
                 given = OmegaConf.from_dotlist([override])
                 if _is_text(self.schema, key) and not raw.startswith(_YAML_TEXTS):
                     OmegaConf.update(given, key, raw)
+                refuse_resolvers(given)
                 values = OmegaConf.merge(values, self._renewed(given))
-            except (OmegaConfBaseException, yaml.YAMLError, TypeError) as error:
+            except DAMAGED as error:
                 raise RecipeError(
                     f"command line: {override!r} is invalid: {_first_line(error)}."
                 ) from None
@@ -230,7 +240,7 @@ class _Source:
     def _line(self, key: str) -> int | None:
         if self.path is None:
             return None
-        node = yaml.compose(self.path.read_text(encoding="utf-8"))
+        node = yaml.compose(read_text(self.path, MAX_BYTES), Loader=yaml.SafeLoader)
         line = None
         for part in _parts(key):
             if isinstance(node, yaml.SequenceNode):
@@ -260,8 +270,8 @@ def _build(schema: type[R], values: Any, source: _Source, prefixes: list[str] | 
         key = error.full_key or str(error.key)
         problem = retired(key) or _unknown(schema, key)
         raise source.error(key, problem, candidates(key)) from None
-    except OmegaConfBaseException as error:
-        key = error.full_key or str(error.key)
+    except DAMAGED as error:
+        key = getattr(error, "full_key", None) or str(getattr(error, "key", None) or "a value")
         problem = _first_line(error)
         if "missing mandatory" in problem.lower():
             raise source.error(key, "has no value and needs one", candidates(key)) from None
@@ -358,4 +368,4 @@ def _unknown(schema: type, key: str) -> str:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0].rstrip(".")
+    return first_line(error).rstrip(".")

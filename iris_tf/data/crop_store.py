@@ -16,6 +16,7 @@ from iris_tf.data.manifest import ManifestRow
 from iris_tf.imaging.images import read_image, resize_roi
 from iris_tf.support.errors import DatasetError, ExtractionError
 from iris_tf.support.files import atomic_path
+from iris_tf.support.foreign_files import Inside
 from iris_tf.support.progress import track
 
 # Part of the name, so that copies packed by an older version are not reused.
@@ -53,7 +54,8 @@ def load_rois(
     Raises
     ------
     DatasetError
-        If there are no rows, a row has no crop, or a crop file is missing or not an image.
+        If there are no rows, a row has no crop, or a crop file is missing, not an image or not in
+        the dataset's folder.
     OSError
         If the packed copy cannot be written, e.g. on a full disk.
     """
@@ -67,11 +69,22 @@ def load_rois(
     shape = (height, width) if channels == 1 else (height, width, channels)
     stem = f"{'x'.join(map(str, shape))}-{_hash(_FORMAT, *(row.roi for row in rows))}"
     packed = dataset_dir / "packed" / f"{stem}-{_hash(*map(_state, files))}.npy"
-    if not packed.is_file():
-        _pack(files, shape, packed)
-        for outdated in set(packed.parent.glob(f"{stem}-*.npy")) - {packed}:
-            outdated.unlink(missing_ok=True)
+    if (stored := _read_packed(packed, (len(files), *shape))) is not None:
+        return stored
+    _pack(files, shape, packed)
+    for outdated in set(packed.parent.glob(f"{stem}-*.npy")) - {packed}:
+        outdated.unlink(missing_ok=True)
     return np.load(packed, mmap_mode="r")
+
+
+def _read_packed(packed: Path, shape: tuple[int, ...]) -> np.ndarray | None:
+    """The packed copy, or None if it is missing or damaged."""
+    try:
+        stored = np.load(packed, mmap_mode="r")
+    except (OSError, ValueError, EOFError):
+        return None
+    intact = isinstance(stored, np.memmap) and (stored.shape, stored.dtype) == (shape, np.uint8)
+    return stored if intact else None
 
 
 def _crop_files(rows: Sequence[ManifestRow], dataset_dir: Path) -> list[Path]:
@@ -81,7 +94,26 @@ def _crop_files(rows: Sequence[ManifestRow], dataset_dir: Path) -> list[Path]:
                 f"{dataset_dir}: the manifest names no ROI crop for {row.image}; "
                 "run `iris-tf prepare` on the image folder."
             )
-    return [dataset_dir / row.roi for row in rows]
+    dataset = Inside(dataset_dir)
+    return [crop_path(row, dataset) for row in rows]
+
+
+def crop_path(row: ManifestRow, dataset: Inside) -> Path:
+    """Path of an image's crop, which lies in the dataset's folder.
+
+    Raises
+    ------
+    DatasetError
+        If it lies elsewhere, also through a link: a report on a dataset from others could show
+        images of the user's own.
+    """
+    try:
+        return dataset(row.roi)
+    except ValueError as problem:
+        raise DatasetError(
+            f"{dataset.folder / 'manifest.csv'}: the ROI crop {problem}; move the crops into the "
+            "dataset's folder, or run `iris-tf prepare` again."
+        ) from None
 
 
 def _hash(*parts: str) -> str:

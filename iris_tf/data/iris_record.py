@@ -1,11 +1,13 @@
 """The segmentation results of an eye image that a manifest stores."""
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from iris_tf.imaging.geometry import Ellipse
+from iris_tf.support.foreign_files import shown
 
 _OUTLINES = {"pupil": "pupil", "iris": "limbus"}  # prefix of the columns -> attribute
 
@@ -95,10 +97,15 @@ def _columns(prefix: str) -> list[str]:
 
 
 def _number(name: str, text: str | None) -> float | None:
+    if not text:
+        return None
     try:
-        return float(text) if text else None
+        number = float(text)
     except ValueError:
-        raise ValueError(f"{name} is {text!r}, not a number") from None
+        number = math.nan
+    if not math.isfinite(number):
+        raise ValueError(f"{name} is {shown(text)}, not a number")
+    return number
 
 
 _FIGURES = tuple(

@@ -3,7 +3,6 @@
 import csv
 import dataclasses
 import io
-import json
 import posixpath
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -14,6 +13,13 @@ from iris_tf.config.names import NO_SEGMENTER, SPLIT_BY_ALIASES, SPLITS
 from iris_tf.data.iris_record import IRIS_COLUMNS, IrisRecord
 from iris_tf.support.errors import DatasetError
 from iris_tf.support.files import write_text
+from iris_tf.support.foreign_files import (
+    leaves_folder,
+    read_cells,
+    read_object,
+    read_table,
+    shown,
+)
 
 DRAWN_STRIPS = "drawn as strips"
 """Value of ``images`` in ``dataset.json`` for strips that were rendered without image files."""
@@ -62,7 +68,13 @@ class ManifestRow:
 _COLUMNS = tuple(field.name for field in dataclasses.fields(ManifestRow) if field.name != "iris")
 _REQUIRED = ("image", "dataset", "subject", "eye", "identity", "sample")
 _NEVER_EMPTY = ("image", "subject", "identity")
+_LONGEST_PATH, _LONGEST_NAME = 4096, 1024  # characters; file systems have no longer ones
+_PATHS = ("image", "roi")
 _SETTINGS = {"images", "layout", "segmenter", "roi_mode", "split_by", "seed", "synthetic"}
+_TEXTS = ("images", "layout", "segmenter", "segmenter_version", "model_segmenter", "roi_mode")
+_KINDS = dict.fromkeys((*_TEXTS, "split_by"), str) | {
+    "seed": int, "channels": int, "synthetic": bool, "min_quality": dict,
+}  # fmt: skip
 
 
 def write_manifest(path: str | Path, rows: Iterable[ManifestRow]) -> None:
@@ -90,8 +102,8 @@ def read_manifest(path: str | Path) -> list[ManifestRow]:
     ------
     DatasetError
         If the file is missing, is not a CSV table, lacks a column, has a line that cannot be
-        parsed, or lists an image or a crop twice: its comparison with itself would count as a
-        perfect genuine one.
+        parsed, or a path that leads out of the dataset's folder or image folder, or lists an
+        image or a crop twice: its comparison with itself would count as a perfect genuine one.
     """
     path = Path(path)
     if not path.is_file():
@@ -99,38 +111,50 @@ def read_manifest(path: str | Path) -> list[ManifestRow]:
             f"{path}: there is no such manifest; "
             "make one with `iris-tf prepare --images DIR --out DIR`."
         )
-    # -sig, because spreadsheets save a byte-order mark.
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        try:
-            missing = [name for name in _REQUIRED if name not in (reader.fieldnames or [])]
-            if missing:
-                raise DatasetError(
-                    f"{path}: no column {', '.join(missing)}; "
-                    "a manifest is written by `iris-tf prepare`."
-                )
-            rows: list[ManifestRow] = []
-            lines: dict[tuple[str, ...], int] = {}
-            for record in reader:
-                place = f"{path}, line {reader.line_num}"
-                row = _parse(record, place)
-                _check_new(row, lines, place, reader.line_num)
-                rows.append(row)
-            return rows
-        except (UnicodeDecodeError, csv.Error):
+    try:
+        _, header = next(read_cells(path), (0, ()))
+        missing = [name for name in _REQUIRED if name not in header]
+        if missing:
             raise DatasetError(
-                f"{path}: this is not a CSV table; a manifest is written by `iris-tf prepare`."
-            ) from None
+                f"{path}: no column {', '.join(missing)}; "
+                "a manifest is written by `iris-tf prepare`."
+            )
+        rows: list[ManifestRow] = []
+        lines: dict[tuple[str, ...], int] = {}
+        for line, record in read_table(path):
+            place = f"{path}, line {line}"
+            row = _parse(record, place)
+            _check_new(row, lines, place, line)
+            rows.append(row)
+        return rows
+    except ValueError as problem:
+        raise DatasetError(
+            f"{path}: this is not a CSV table ({problem}); a manifest is written by "
+            "`iris-tf prepare`."
+        ) from None
 
 
-def _parse(record: Mapping[str, str | None], place: str) -> ManifestRow:
-    values = {name: record.get(name) or "" for name in _COLUMNS}
+def _parse(record: Mapping[str, str], place: str) -> ManifestRow:
+    values = {name: record.get(name, "") for name in _COLUMNS}
     for name in _NEVER_EMPTY:
         if not values[name]:
             raise DatasetError(f"{place}: {name} is empty; run `iris-tf prepare` again.")
+    for name, value in values.items():
+        if len(value) > (_LONGEST_PATH if name in _PATHS else _LONGEST_NAME):
+            raise DatasetError(
+                f"{place}: {name} is {shown(value)}, {len(value):,} characters long; run "
+                "`iris-tf prepare` again."
+            )
+    for name in _PATHS:
+        if leaves_folder(posixpath.normpath(values[name])):
+            raise DatasetError(
+                f"{place}: {name} is {shown(values[name])}, which leads out of its folder; "
+                "run `iris-tf prepare` again, or get the dataset from someone you trust."
+            )
     if values["split"] not in ("", *SPLITS):
         raise DatasetError(
-            f"{place}: the split {values['split']!r} is none of {', '.join(SPLITS)}; correct it."
+            f"{place}: the split {shown(values['split'])} is none of {', '.join(SPLITS)}; correct "
+            "it."
         )
     try:
         iris = IrisRecord.from_cells(record)
@@ -173,7 +197,7 @@ def read_settings(path: str | Path) -> dict[str, Any]:
     """
     path = Path(path)
     try:
-        settings = json.loads(path.read_text(encoding="utf-8"))["settings"]
+        settings = read_object(path)["settings"]
         missing = _SETTINGS - settings.keys()
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise DatasetError(
@@ -184,6 +208,12 @@ def read_settings(path: str | Path) -> dict[str, Any]:
             f"{path}: {', '.join(sorted(missing))} is missing from the settings; prepare the "
             "dataset again."
         )
+    for name, kind in _KINDS.items():
+        if name in settings and type(settings[name]) is not kind:
+            raise DatasetError(
+                f"{path}: {name} in the settings is {shown(settings[name])}, which is not of the "
+                f"type {kind.__name__}; prepare the dataset again."
+            )
     return canonical_settings(settings)
 
 

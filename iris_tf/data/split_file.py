@@ -1,6 +1,5 @@
 """Splits that the user gives as a table instead of having them drawn."""
 
-import csv
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +8,7 @@ from iris_tf.config.names import SPLITS
 from iris_tf.data.manifest import ManifestRow
 from iris_tf.data.splits import check_splits
 from iris_tf.support.errors import DatasetError
+from iris_tf.support.foreign_files import read_cells, read_table, shown
 
 _UNITS = ("identity", "subject", "image")  # in this order, so that a manifest can be given
 
@@ -49,10 +49,11 @@ def split_by_table(
     }
     missing = sorted({row.identity for row in rows} - split_of_identity.keys())
     if missing:
+        first = shown(next(iter(split_of), "missing"))[1:-1]
         raise DatasetError(
             f"{table}: gives no split for {len(missing)} identities of the folder, such as "
-            f"{missing[0]} (the first {unit} that it lists is {next(iter(split_of), 'missing')}); "
-            "add them, or take their images out of the folder."
+            f"{missing[0]} (the first {unit} that it lists is {first}); add them, or take their "
+            "images out of the folder."
         )
     given = [
         dataclasses.replace(
@@ -68,30 +69,28 @@ def _read(table: Path) -> tuple[str, dict[str, str]]:
     """The column that names the units, and the split of each unit."""
     split_of: dict[str, str] = {}
     try:
-        with open(table, newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            columns = reader.fieldnames or []
-            unit = next((name for name in _UNITS if name in columns), None)
-            if unit is None or "split" not in columns:
+        _, columns = next(read_cells(table), (0, ()))
+        unit = next((name for name in _UNITS if name in columns), None)
+        if unit is None or "split" not in columns:
+            raise DatasetError(
+                f"{table}: needs a header with a column `split` and one of {', '.join(_UNITS)}; it "
+                f"has {', '.join(shown(name)[1:-1] for name in columns[:10]) or 'none'}."
+            )
+        for line, record in read_table(table):
+            name, split = record[unit], record["split"]
+            place = f"{table}, line {line}"
+            if split not in SPLITS:
                 raise DatasetError(
-                    f"{table}: needs a header with a column `split` and one of "
-                    f"{', '.join(_UNITS)}; it has {', '.join(columns) or 'none'}."
+                    f"{place}: the split {shown(split)} is none of {', '.join(SPLITS)}; correct it."
                 )
-            for record in reader:
-                name, split = record[unit] or "", record["split"] or ""
-                place = f"{table}, line {reader.line_num}"
-                if split not in SPLITS:
-                    raise DatasetError(
-                        f"{place}: the split {split!r} is none of {', '.join(SPLITS)}; correct it."
-                    )
-                if split_of.setdefault(name, split) != split:
-                    raise DatasetError(
-                        f"{place}: {unit} {name} is in {split} here and in {split_of[name]} above, "
-                        "on both sides of the split; remove either."
-                    )
+            if split_of.setdefault(name, split) != split:
+                raise DatasetError(
+                    f"{place}: {unit} {shown(name)[1:-1]} is in {split} here and in "
+                    f"{split_of[name]} above, on both sides of the split; remove either."
+                )
     except FileNotFoundError:
         raise DatasetError(f"{table}: there is no such file; give a CSV file of splits.") from None
-    except (UnicodeDecodeError, csv.Error):
+    except ValueError:
         raise DatasetError(
             f"{table}: this is not a CSV table; give one with the columns identity and split."
         ) from None

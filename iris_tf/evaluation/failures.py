@@ -12,7 +12,6 @@ Copies of an image (`FailureReason.DUPLICATE`) are not attempts.
 """
 
 import collections
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +22,7 @@ from iris_tf.data.manifest import ManifestRow
 from iris_tf.data.splits import split_rows
 from iris_tf.metrics.counts import ScoreCounts
 from iris_tf.support.errors import EvaluationError, FailureReason
+from iris_tf.support.foreign_files import read_table
 
 
 class FailedImage(NamedTuple):
@@ -51,15 +51,12 @@ def read_failures(table: Path, layout: str, dataset: str = "") -> list[FailedIma
     """
     failed = []
     try:
-        with open(table, newline="", encoding="utf-8-sig") as file:
-            for record in csv.DictReader(file):
-                row = parse_image(record["image"], layout)
-                if row is not None and record["reason"] != FailureReason.DUPLICATE:
-                    row = replace(
-                        row, dataset=dataset or row.dataset, split=record.get("split") or ""
-                    )
-                    failed.append(FailedImage(row, record["reason"]))
-    except (KeyError, TypeError, UnicodeDecodeError, csv.Error):
+        for _, record in read_table(table):
+            row = parse_image(record["image"], layout)
+            if row is not None and record["reason"] != FailureReason.DUPLICATE:
+                row = replace(row, dataset=dataset or row.dataset, split=record.get("split", ""))
+                failed.append(FailedImage(row, record["reason"]))
+    except (KeyError, ValueError):
         raise EvaluationError(
             f"{table}: is not a table of image, reason and detail; prepare the dataset again."
         ) from None

@@ -1,6 +1,5 @@
 """Lists of comparisons in files, as in published protocols."""
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import numpy as np
 
 from iris_tf.data.manifest import ManifestRow
 from iris_tf.support.errors import EvaluationError
+from iris_tf.support.foreign_files import read_cells, shown
 
 
 def read_pairs(path: str | Path, rows: Sequence[ManifestRow], genuine: bool) -> np.ndarray:
@@ -42,38 +42,36 @@ def read_pairs(path: str | Path, rows: Sequence[ManifestRow], genuine: bool) -> 
     kind = "genuine" if genuine else "impostor"
     pairs: list[tuple[int, int]] = []
     lines: dict[frozenset[int], int] = {}
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        reader = csv.reader(file)
-        try:
-            for record in reader:
-                place = f"{path}, line {reader.line_num}"
-                if not record:
-                    continue
-                if len(record) != 2:
-                    raise EvaluationError(
-                        f"{place}: has {len(record)} columns; give the two images of a comparison."
-                    )
-                first, second = (_index(names, name.strip(), place) for name in record)
-                if first == second:
-                    raise EvaluationError(
-                        f"{place}: compares {rows[first].image} with itself; remove the line."
-                    )
-                a, b = (rows[i] for i in (first, second))
-                if ((a.dataset, a.identity) == (b.dataset, b.identity)) != genuine:
-                    raise EvaluationError(
-                        f"{place}: {a.image} shows {a.identity} and {b.image} shows {b.identity} "
-                        f"in the manifest, so this is no {kind} comparison; correct either."
-                    )
-                line = lines.setdefault(frozenset((first, second)), reader.line_num)
-                if line != reader.line_num:
-                    raise EvaluationError(
-                        f"{place}: the same comparison as in line {line}; remove either."
-                    )
-                pairs.append((first, second))
-        except (UnicodeDecodeError, csv.Error):
-            raise EvaluationError(
-                f"{path}: this is not a CSV table; give two image columns without a header."
-            ) from None
+    try:
+        for number, record in read_cells(path):
+            place = f"{path}, line {number}"
+            if not record:
+                continue
+            if len(record) != 2:
+                raise EvaluationError(
+                    f"{place}: has {len(record)} columns; give the two images of a comparison."
+                )
+            first, second = (_index(names, name.strip(), place) for name in record)
+            if first == second:
+                raise EvaluationError(
+                    f"{place}: compares {rows[first].image} with itself; remove the line."
+                )
+            a, b = (rows[i] for i in (first, second))
+            if ((a.dataset, a.identity) == (b.dataset, b.identity)) != genuine:
+                raise EvaluationError(
+                    f"{place}: {a.image} shows {a.identity} and {b.image} shows {b.identity} "
+                    f"in the manifest, so this is no {kind} comparison; correct either."
+                )
+            line = lines.setdefault(frozenset((first, second)), number)
+            if line != number:
+                raise EvaluationError(
+                    f"{place}: the same comparison as in line {line}; remove either."
+                )
+            pairs.append((first, second))
+    except ValueError as problem:
+        raise EvaluationError(
+            f"{path}: this is not a CSV table ({problem}); give two image columns without a header."
+        ) from None
     if not pairs:
         raise EvaluationError(f"{path}: lists no comparison; give at least one {kind} pair.")
     return np.array(pairs, np.int64)
@@ -91,13 +89,13 @@ def _names(rows: Sequence[ManifestRow]) -> dict[str, int | None]:
 def _index(names: dict[str, int | None], name: str, place: str) -> int:
     if name not in names:
         raise EvaluationError(
-            f"{place}: there is no image {name!r} among those evaluated; name it as in the "
+            f"{place}: there is no image {shown(name)} among those evaluated; name it as in the "
             "manifest, and choose its split (`--split all` for all)."
         )
     index = names[name]
     if index is None:
         raise EvaluationError(
-            f"{place}: several images have the file name {name!r}; give the path as in the "
+            f"{place}: several images have the file name {shown(name)}; give the path as in the "
             "manifest."
         )
     return index

@@ -1,17 +1,19 @@
 """Prepared datasets to evaluate, each read once: images, crops, failures and settings."""
 
 import collections
-import json
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
 from iris_tf.config.names import ALL_SPLITS, SPLITS
+from iris_tf.data.crop_store import crop_path
 from iris_tf.data.manifest import ManifestRow, read_manifest, read_settings
 from iris_tf.data.splits import check_splits
 from iris_tf.evaluation.failures import FailedImage, failures_of_split, read_failures
 from iris_tf.support.errors import DatasetError, EvaluationError
+from iris_tf.support.foreign_files import Inside, read_object
 
 
 @dataclass(frozen=True)
@@ -56,10 +58,10 @@ class PreparedSet:
         rows, settings, failures, failed = read_manifest(manifest), None, {}, None
         if description.is_file():
             settings = read_settings(description)
-            described = json.loads(description.read_text(encoding="utf-8"))
-            failures = described.get("counts", {}).get("failures", {})
+            described = read_object(description)
+            failures = _failure_counts(description, described)
             if table.is_file():
-                dataset = described.get("name", settings["layout"])
+                dataset = str(described.get("name", settings["layout"]))
                 failed = read_failures(table, settings["layout"], dataset)
         return cls(manifest, rows, settings, failures, failed, name)
 
@@ -102,13 +104,34 @@ class PreparedSet:
         return [FailedImage(self._named(row), reason) for row, reason in found]
 
     def crop(self, row: ManifestRow) -> Path:
-        """File of an image's crop."""
-        return self.manifest.parent / row.roi
+        """File of an image's crop.
+
+        Raises
+        ------
+        DatasetError
+            If it is not in the folder of the manifest.
+        """
+        return crop_path(row, self._folder)
+
+    @functools.cached_property
+    def _folder(self) -> Inside:
+        return Inside(self.manifest.parent)
 
     def _named(self, row: ManifestRow) -> ManifestRow:
         if not self.name:
             return row
         return replace(row, dataset=self.name, image=f"{self.name}/{row.image}")
+
+
+def _failure_counts(description: Path, described: dict[str, Any]) -> dict[str, int]:
+    counts = described.get("counts", {})
+    failures = counts.get("failures", {}) if isinstance(counts, dict) else None
+    if not isinstance(failures, dict) or not all(type(n) is int for n in failures.values()):
+        raise DatasetError(
+            f"{description}: its counts are not those of `iris-tf prepare`; prepare the dataset "
+            "again."
+        )
+    return failures
 
 
 def read_prepared_sets(manifests: Sequence[str | Path]) -> list[PreparedSet]:

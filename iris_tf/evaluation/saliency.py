@@ -19,7 +19,10 @@ from iris_tf.data.manifest import ManifestRow
 from iris_tf.evaluation.slices import QUALITIES
 from iris_tf.imaging.images import resize_roi
 from iris_tf.recognition.open_model import Embedder
+from iris_tf.support.array_files import load_arrays
+from iris_tf.support.errors import EvaluationError
 from iris_tf.support.files import atomic_path
+from iris_tf.support.foreign_files import UNUSABLE
 from iris_tf.support.progress import track
 
 MAPS_NAME = "occlusion.npz"  # in the folder of an evaluation
@@ -113,15 +116,26 @@ def write_maps(path: str | Path, maps: Mapping[str, Sequence[OcclusionMap]]) -> 
 
 
 def read_maps(path: str | Path) -> dict[str, list[OcclusionMap]]:
-    """Read what `write_maps` wrote."""
+    """Read what `write_maps` wrote.
+
+    Raises
+    ------
+    EvaluationError
+        If the file is missing, damaged or of another kind.
+    """
     maps = {}
-    with np.load(path) as arrays:
+    try:
+        arrays = load_arrays(path)
         for i, model in enumerate(arrays["models"]):
             columns = [arrays[f"{field.name}_{i}"] for field in fields(OcclusionMap)]
             maps[str(model)] = [
                 OcclusionMap(str(image), str(partner), crop, float(similarity), own, genuine)
                 for image, partner, crop, similarity, own, genuine in zip(*columns, strict=True)
             ]
+    except UNUSABLE:
+        raise EvaluationError(
+            f"{path}: this is not a file of saliency maps; delete it and evaluate again."
+        ) from None
     return maps
 
 

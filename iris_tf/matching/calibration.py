@@ -11,7 +11,6 @@ No genuine comparisons are involved: a calibration knows the FMR of a threshold,
 
 import dataclasses
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,11 +22,13 @@ from iris_tf.matching.matcher import Matcher
 from iris_tf.matching.template import unit
 from iris_tf.support.errors import ModelError
 from iris_tf.support.files import write_json
+from iris_tf.support.foreign_files import UNUSABLE, read_object
 from iris_tf.support.version import __version__
 from iris_tf.tflite.model_card import is_cosine
 from iris_tf.tflite.phase_code_layout import PhaseCodeLayout
 
 SCHEMA_VERSION = 3
+_MOST = 10**18  # of what is counted
 
 
 @dataclass(frozen=True)
@@ -145,10 +146,8 @@ class Calibration:
                 f"{path}: there is no such calibration file; make one with `iris-tf calibrate`."
             )
         try:
-            return cls._from_json(json.loads(path.read_text(encoding="utf-8")))
-        except (
-            OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError,
-        ):  # fmt: skip
+            return cls._from_json(read_object(path))
+        except UNUSABLE:
             raise ModelError(
                 f"{path}: this is not a calibration file that this version can read; make it again "
                 "with `iris-tf calibrate`."
@@ -158,12 +157,17 @@ class Calibration:
     def _from_json(cls, values: dict[str, Any]) -> "Calibration":
         if values.pop("schema_version") != SCHEMA_VERSION:
             raise ValueError
-        matrix = np.array(values.pop("matrix"), np.float32)
+        with np.errstate(over="ignore"):  # checked below
+            matrix = np.array(values.pop("matrix"), np.float32)
         impostors = ImpostorEstimate(**values.pop("impostors"))
         phase = values.pop("phase")
         matcher = Matcher(None if phase is None else PhaseCodeLayout(**phase))
         thresholds = [impostors.thresholds[point] for point in FALSE_MATCH_RATES]
         texts = [values[name] for name in ("name", "model", "model_sha256")]
+        counts = [impostors.pairs, values["images"], *values["failures"].values()]
+        counts += [] if values["eyes"] is None else [values["eyes"]]
+        if not all(type(count) is int and 0 <= count < _MOST for count in counts):
+            raise ValueError
         if matrix.shape != 2 * matrix.shape[:1] or not all(isinstance(text, str) for text in texts):
             raise ValueError
         if not (np.isfinite(matrix).all() and all(map(is_cosine, thresholds))):

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from iris_tf.segmentation.quality import IrisQuality
+from iris_tf.support.array_files import load_arrays
 from iris_tf.support.errors import ModelError
 from iris_tf.support.files import atomic_path
 from iris_tf.tflite.model_card import NORM_TOLERANCE
@@ -130,7 +131,8 @@ def are_unit(embeddings: np.ndarray, ndim: int) -> bool:
     """Whether an array is float32, has `ndim` axes, and holds unit vectors along the last."""
     if embeddings.ndim != ndim or embeddings.dtype != np.float32 or not embeddings.size:
         return False
-    lengths = np.linalg.norm(embeddings, axis=-1)
+    with np.errstate(over="ignore", invalid="ignore"):  # infinite values are no unit vectors
+        lengths = np.linalg.norm(embeddings, axis=-1)
     return bool((np.abs(lengths - 1.0) <= NORM_TOLERANCE).all())
 
 
@@ -168,10 +170,9 @@ def read_arrays(
     if not path.is_file():
         raise ModelError(f"{path}: there is no such {kind} file; save one first.")
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            texts = {name: stored[name].item() for name in ("kind", *_ORIGIN)}
-            arrays = {name: stored[name] for name in names}
-    except Exception:  # a damaged archive may raise anything
+        arrays = load_arrays(path, ("kind", *_ORIGIN, *names))
+        texts = {name: arrays.pop(name).item() for name in ("kind", *_ORIGIN)}
+    except (OSError, ValueError):
         raise _refuse(path, kind) from None
     if texts.pop("kind") != kind or not all(isinstance(text, str) for text in texts.values()):
         raise _refuse(path, kind)

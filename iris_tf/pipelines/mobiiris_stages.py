@@ -1,6 +1,5 @@
 """Stages of a MobiIris recipe: images, crops, teacher and students, `.tflite` files, report."""
 
-import json
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -27,7 +26,7 @@ from iris_tf.matching.matcher import Matcher
 from iris_tf.metrics.evaluate_embeddings import evaluate_embeddings
 from iris_tf.metrics.metrics import Metrics
 from iris_tf.pipelines.evaluation_stage import evaluate_and_report
-from iris_tf.pipelines.stages import Stages
+from iris_tf.pipelines.stages import Stages, read_result
 from iris_tf.preparation.prepare_dataset import prepare
 from iris_tf.report.report_data import Report, ReportRow, TrainingCurve, count_splits
 from iris_tf.report.report_page import write_report
@@ -265,7 +264,7 @@ class MobiIrisPipeline:
         assert settings is not None  # written by `make_dataset`
         path = self.folder / "report.html"
         first, *others = (f"{name}, {self.compared_precision}" for name in self.models)
-        compared = json.loads((self.comparison / "metrics.json").read_text("utf-8"))
+        compared = read_result(self.comparison / "metrics.json")
         write_report(
             path,
             Report(
@@ -311,8 +310,8 @@ class MobiIrisPipeline:
 
     def report_rows(self) -> list[ReportRow]:
         """Rows of the report: references, then all exported files."""
-        references = json.loads((self.folder / "references.json").read_text("utf-8"))
-        latency = json.loads((self.folder / "latency.json").read_text("utf-8"))
+        references = read_result(self.folder / "references.json")
+        latency = read_result(self.folder / "latency.json")
         times = {
             row["model"]["file"]: row["inference"] for row in latency["rows"] if row["threads"] == 1
         }
@@ -323,7 +322,7 @@ class MobiIrisPipeline:
         for name in self.models:
             for precision in self.recipe.precisions:
                 metrics = self.evaluation_folder(name, precision) / "metrics.json"
-                found = json.loads(metrics.read_text("utf-8"))
+                found = read_result(metrics)
                 file = self.model_file(name, precision)
                 cost = model_cost(file)
                 rows.append(

@@ -1,7 +1,6 @@
 """Stages of the released recognition model: strips, training, export, evaluation, card."""
 
 import dataclasses
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from iris_tf.evaluation.degradation import DEGRADATIONS, degrade_dataset
 from iris_tf.evaluation.evaluate_model import EvaluationRequest
 from iris_tf.pipelines.evaluation_stage import evaluate_and_report
 from iris_tf.pipelines.mobiiris_stages import export_stage, exported_file, train_stage
-from iris_tf.pipelines.stages import Stages
+from iris_tf.pipelines.stages import Stages, read_result
 from iris_tf.preparation.prepare_dataset import prepare
 from iris_tf.support.errors import RecipeError
 from iris_tf.support.files import replace_folder, sha256, write_json
@@ -253,7 +252,7 @@ class Release:
     def _stored_figures(self) -> dict[str, dict[str, Any]]:
         # Metrics are kept after the folder of the eyes is removed, e.g. for legal reasons.
         path = self.folder / STORED
-        stored = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+        stored = read_result(path) if path.is_file() else {}
         measured = stored.get("files"), stored.get("phase")
         return stored["sets"] if measured == (self._hashes(), self.phase()) else {}
 
@@ -267,7 +266,7 @@ class Release:
             return precisions.get(model["sha256"]) if model["phase"] == phase else None
 
         rows: dict[str, Any] = {}
-        plain = json.loads((folder / "metrics.json").read_text("utf-8"))
+        plain = read_result(folder / "metrics.json")
         for result in (plain, *plain["others"]):
             if precision := precision_of(result):
                 rows[f"{UNCHANGED}, {precision}"] = _figures(result)
@@ -280,7 +279,7 @@ class Release:
                 )
         for number, kind in enumerate(DEGRADATIONS):
             path = folder / f"degraded-{number}" / "metrics.json"
-            result = json.loads(path.read_text("utf-8")) if path.is_file() else None
+            result = read_result(path) if path.is_file() else None
             if result and (precision := precision_of(result)):
                 rows[f"{kind}, {precision}"] = _figures(result)
         return rows
@@ -336,7 +335,7 @@ class Release:
         if not name:
             return {}
         path = self.folder / "real" / name / "metrics.json"
-        evaluation = json.loads(path.read_text("utf-8"))["evaluation"]
+        evaluation = read_result(path)["evaluation"]
         counts = ("genuine_comparisons", "impostor_comparisons")
         return {
             "thresholds": {point: evaluation["thresholds"][point] for point in OPERATING_POINTS},

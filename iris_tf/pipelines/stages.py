@@ -7,13 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from omegaconf import OmegaConf
 from rich.console import Console
 from rich.markup import escape
 
 from iris_tf.config.load_recipe import first_difference, recipe_yaml, renewed_yaml
+from iris_tf.config.recipe_yaml import RecipeProblem, parse_yaml
 from iris_tf.config.training_recipe import TrainRecipe
-from iris_tf.support.errors import RecipeError
+from iris_tf.support.errors import RecipeError, TrainingError, first_line
 from iris_tf.support.files import is_unused, sha256, sole_user, write_json, write_text
+from iris_tf.support.foreign_files import read_object
 
 # Recipe keys that may change between calls. Nothing in the folder depends on `out`, where results
 # are published, and the stages of each of `models` have its settings as their inputs.
@@ -101,7 +104,7 @@ class Stages:
             # JSON turns tuples into lists, as in the stored stamp.
             fingerprint = json.loads(json.dumps(fingerprint))
             complete = all(path.exists() for path in outputs)
-            before = json.loads(stamp.read_text("utf-8")) if stamp.is_file() else None
+            before = _read_stamp(stamp)
             recipes = [key for key, value in inputs.items() if isinstance(value, TrainRecipe)]
             _renew_recipes(before or {}, recipes)
             if complete and before == fingerprint:
@@ -124,6 +127,31 @@ class Stages:
             return True
 
 
+def _read_stamp(stamp: Path) -> dict[str, Any] | None:
+    """The stamp of an earlier attempt; one that is damaged counts as missing."""
+    try:
+        return read_object(stamp)
+    except (OSError, ValueError):
+        return None
+
+
+def read_result(path: Path) -> dict[str, Any]:
+    """Read the JSON file that a finished stage has written.
+
+    Raises
+    ------
+    TrainingError
+        If it is missing or damaged.
+    """
+    try:
+        return read_object(path)
+    except (OSError, ValueError) as problem:
+        raise TrainingError(
+            f"{path}: this result of an earlier stage cannot be read ({first_line(problem)}); "
+            "delete it and run the pipeline again."
+        ) from None
+
+
 def _fingerprint(value: Any) -> Any:
     if isinstance(value, Path):
         return sha256(value)
@@ -141,5 +169,8 @@ def _renew_recipes(stamp: dict[str, Any], keys: list[str]) -> None:
 
 def _fixed(recipe: str) -> str:
     """A recipe, given as YAML, without the keys that may change."""
-    values = yaml.safe_load(recipe)
+    try:
+        values: dict[str, Any] = OmegaConf.to_container(parse_yaml(recipe))  # type: ignore[assignment]
+    except RecipeProblem as problem:
+        raise RecipeError(f"The stored recipe cannot be read: {problem}.") from None
     return yaml.safe_dump({key: value for key, value in values.items() if key not in _CHANGEABLE})

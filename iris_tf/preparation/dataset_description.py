@@ -1,6 +1,5 @@
 """``dataset.json``: checks whether a folder holds this dataset, and whether it is complete."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +7,11 @@ from iris_tf.data.manifest import canonical_settings
 from iris_tf.preparation.journal import FOLDER
 from iris_tf.support.errors import DatasetError
 from iris_tf.support.files import is_there, is_unused
+from iris_tf.support.foreign_files import read_object, shown
+
+_NUMBERS = (
+    "images", "prepared", "failed", "persons", "identities", "identities_with_one_image",
+)  # fmt: skip
 
 SPLIT_TABLE = "split_table"
 """Setting of a dataset whose splits come from a table: the SHA-256 of that file."""
@@ -52,7 +56,7 @@ def read_description(out: Path, settings: dict[str, Any]) -> dict[str, Any]:
             )
         return {}
     try:
-        description = json.loads(path.read_text(encoding="utf-8"))
+        description = read_object(path)
         earlier = description["settings"] = canonical_settings(description["settings"])
         differing = [
             name
@@ -64,15 +68,15 @@ def read_description(out: Path, settings: dict[str, Any]) -> dict[str, Any]:
             f"{path}: this was not written by `iris-tf prepare`; choose another folder."
         ) from None
     if differing == ["segmenter_version"]:
+        version = "unknown" if "segmenter_version" not in earlier else shown(earlier[differing[0]])
         raise DatasetError(
-            f"{out}: this dataset is out of date, because version "
-            f"{earlier.get('segmenter_version', 'unknown')} of the segmenter "
+            f"{out}: this dataset is out of date, because version {version} of the segmenter "
             f"{settings['segmenter']!r} made it and this is version "
             f"{settings['segmenter_version']}; choose another folder, or delete this one."
         )
     if differing:
         changes = "; ".join(
-            f"{n} {earlier.get(n)!r} instead of {settings.get(n)!r}" for n in differing
+            f"{n} {shown(earlier.get(n))} instead of {shown(settings.get(n))}" for n in differing
         )
         raise DatasetError(
             f"{out}: this folder holds a dataset of other settings ({changes}); "
@@ -94,5 +98,17 @@ def is_complete(description: dict[str, Any], settings: dict[str, Any]) -> bool:
     return (
         bool(description.get("complete"))
         and "inputs" in description
+        and _are_counts(description.get("counts"))
         and description["settings"].get("min_quality") == settings["min_quality"]
     )
+
+
+def _are_counts(counts: Any) -> bool:
+    """Whether a value from a file has the numbers of `dataset_tables.count_dataset`."""
+    if not isinstance(counts, dict):
+        return False
+    groups = [counts.get(name) for name in ("failures", "notes", "splits", "outside_layout")]
+    numbers = [counts.get(name) for name in _NUMBERS]
+    if not all(isinstance(group, dict) for group in groups):
+        return False
+    return all(type(n) is int for n in (*numbers, *counts["failures"].values()))

@@ -11,6 +11,13 @@ from pathlib import Path
 from iris_tf.imaging.geometry import Ellipse
 from iris_tf.segmentation.quality import IrisQuality
 from iris_tf.support.files import write_text
+from iris_tf.support.foreign_files import (
+    MAX_TABLE_BYTES,
+    UNUSABLE,
+    leaves_folder,
+    parse_json,
+    read_text,
+)
 
 FOLDER = ".journal"
 _COMPACTED = "finished.jsonl"
@@ -90,8 +97,8 @@ class Journal:
         outcomes: dict[str, Outcome] = {}
         files = [f for f in self._folder.glob("*.jsonl") if not f.name.startswith(".")]
         for file in sorted(files, key=lambda f: f.stat().st_mtime_ns):
-            with contextlib.suppress(ValueError, KeyError, TypeError):
-                lines = file.read_text(encoding="utf-8").splitlines()
+            with contextlib.suppress(*UNUSABLE):
+                lines = read_text(file, MAX_TABLE_BYTES).splitlines()
                 chunk = [_from_line(line) for line in lines]
                 outcomes.update((outcome.image, outcome) for outcome in chunk)
         return outcomes
@@ -110,10 +117,14 @@ def _to_lines(outcomes: Iterable[Outcome]) -> str:
 
 
 def _from_line(line: str) -> Outcome:
-    values = json.loads(line)
+    values = parse_json(line, finite=False)
     for name in ("pupil", "iris"):
         if values[name] is not None:
             values[name] = Ellipse(**values[name])
     if values["quality"] is not None:
         values["quality"] = IrisQuality(**values["quality"])
-    return Outcome(**values)
+    outcome = Outcome(**values)
+    # Crops of images that are gone are removed, but never files outside the dataset.
+    if leaves_folder(outcome.image):
+        raise ValueError(f"{outcome.image} is not in the image folder")
+    return outcome

@@ -1,6 +1,5 @@
 """What a report shows, as data: result rows, training curves, pairs of crops, the whole page."""
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from iris_tf.metrics.differences import Difference
 from iris_tf.metrics.metrics import Metrics
 from iris_tf.metrics.scores import label_images
 from iris_tf.support.errors import EvaluationError
+from iris_tf.support.foreign_files import read_table
 
 
 @dataclass(frozen=True)
@@ -104,8 +104,7 @@ class TrainingCurve:
         """
         history = Path(history)
         try:
-            with open(history, newline="", encoding="utf-8") as file:
-                lines = list(csv.DictReader(file))
+            lines = [line for _, line in read_table(history)]
             measured = bool(lines) and "val_eer" in lines[0]
             return cls(
                 model,

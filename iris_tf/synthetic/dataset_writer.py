@@ -1,6 +1,5 @@
 """Writes a folder of synthetic eye images in the layout of CASIA-Iris-Thousand."""
 
-import json
 import os
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -11,6 +10,7 @@ import joblib
 from iris_tf.config.names import CAMERAS, IMAGE_FORMATS
 from iris_tf.support.errors import DatasetError
 from iris_tf.support.files import is_there, is_unused, write_bytes, write_json
+from iris_tf.support.foreign_files import read_json
 from iris_tf.support.parallel import check_jobs, one_opencv_thread, run_in_processes
 from iris_tf.support.progress import StageProgress
 from iris_tf.synthetic.capture import draw_capture
@@ -162,7 +162,7 @@ def _claim(out: Path, parameters: dict) -> None:
         write_json(path, parameters)
         return
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = read_json(path)
     except (OSError, ValueError) as error:
         raise DatasetError(f"{path} cannot be read ({error}); give another folder.") from error
     if found != parameters:

@@ -1,6 +1,5 @@
 """Ground truth files of an image: ``<stem>.json`` and ``<stem>_mask.png``."""
 
-import json
 import os
 from dataclasses import asdict
 from pathlib import Path
@@ -9,8 +8,10 @@ import cv2
 import numpy as np
 
 from iris_tf.imaging.geometry import Ellipse
-from iris_tf.support.errors import DatasetError
+from iris_tf.imaging.images import read_image
+from iris_tf.support.errors import DatasetError, ExtractionError
 from iris_tf.support.files import write_bytes, write_json
+from iris_tf.support.foreign_files import read_object
 
 SYNTHESIS_FILE = "synthesis.json"  # at the top of every folder of synthetic eyes
 
@@ -73,14 +74,17 @@ def read_truth(image_path: str | os.PathLike) -> tuple[Ellipse, Ellipse, np.ndar
     """
     path = geometry_path(image_path)
     try:
-        geometry = json.loads(path.read_text(encoding="utf-8"))
+        geometry = read_object(path)
         pupil, iris = Ellipse(**geometry["pupil"]), Ellipse(**geometry["iris"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DatasetError(
             f"{path}: no ground truth of a synthetic eye ({error}); run `iris-tf synthesize`."
         ) from error
     path = mask_path(image_path)
-    mask = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) if path.exists() else None
-    if mask is None:
-        raise DatasetError(f"{path}: missing or no image; run `iris-tf synthesize` again.")
+    try:
+        mask = read_image(path).pixels
+    except ExtractionError as error:
+        raise DatasetError(
+            f"{path}: missing or no image ({error}); run `iris-tf synthesize` again."
+        ) from None
     return pupil, iris, mask > 127

@@ -4,16 +4,21 @@ import csv
 import io
 import json
 import math
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any, Self
 
 from iris_tf.config.load_recipe import first_difference, load_recipe, recipe_yaml
 from iris_tf.config.training_recipe import TrainRecipe
 from iris_tf.data.manifest import read_settings
-from iris_tf.support.errors import ModelError, RecipeError, TrainingError
+from iris_tf.support.errors import ModelError, RecipeError, TrainingError, first_line
 from iris_tf.support.files import is_unused, replace_folder, write_text
+from iris_tf.support.foreign_files import UNUSABLE, read_object
+
+_EPOCH = re.compile(r"epoch-[0-9]{1,9}")
 
 
 @dataclass
@@ -36,6 +41,29 @@ class TrainingState:
     history: list[dict[str, float]] = field(default_factory=list)
     best_epoch: int = 0
     best_value: float = math.inf
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Self:
+        """Check what was stored.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If it is not a state.
+        """
+        state = cls(**values)
+        columns = state.history[0].keys() if state.history else set()
+        if not all(row.keys() <= columns for row in state.history):
+            raise ValueError("its epochs have different columns")
+        numbers = (state.best_value, *(n for row in state.history for n in row.values()))
+        counts = (state.epochs_done, state.best_epoch)
+        if not all(isinstance(number, int | float) for number in numbers):
+            raise ValueError("it holds other values than numbers")
+        if not all(type(count) is int for count in counts) or not (
+            0 <= state.best_epoch <= state.epochs_done == len(state.history)
+        ):
+            raise ValueError("its numbers of epochs contradict each other")
+        return state
 
 
 class RunFolder:
@@ -186,7 +214,13 @@ class RunFolder:
         folder = Path(self.recipe().dataset)
         if folder.is_absolute() or not self.environment.is_file():
             return folder
-        started_with = json.loads(self.environment.read_text("utf-8")).get("dataset", "")
+        try:
+            started_with = read_object(self.environment).get("dataset", "")
+        except ValueError as problem:
+            raise TrainingError(
+                f"{self.environment}: cannot be read ({problem}); delete it, and repeat the "
+                "command in the folder in which the training was started."
+            ) from None
         there = started_with and Path(started_with, "manifest.csv").is_file()
         return Path(started_with) if there else folder
 
@@ -243,15 +277,28 @@ class RunFolder:
         return self.best
 
     def _state_folders(self) -> list[Path]:
-        folders = (p for p in self.checkpoints.glob("epoch-*") if p.is_dir())
-        return sorted(folders, key=lambda p: int(p.name.removeprefix("epoch-")))
+        folders = (p for p in self.checkpoints.glob("epoch-*") if _EPOCH.fullmatch(p.name))
+        return sorted((p for p in folders if p.is_dir()), key=lambda p: int(p.name[6:]))
 
     def state(self) -> TrainingState:
-        """State after the last completed epoch."""
+        """State after the last completed epoch.
+
+        Raises
+        ------
+        TrainingError
+            If it is damaged.
+        """
         folders = self._state_folders()
         if not folders:
             return TrainingState()
-        return TrainingState(**json.loads((folders[-1] / "state.json").read_text("utf-8")))
+        file = folders[-1] / "state.json"
+        try:
+            return TrainingState.from_json(read_object(file, finite=False))
+        except UNUSABLE as problem:
+            raise TrainingError(
+                f"{file}: the state of the run cannot be read ({first_line(problem)}); train again "
+                "into another folder."
+            ) from None
 
     def state_weights(self) -> Path | None:
         """File with student, optimiser and step counter after the last completed epoch."""

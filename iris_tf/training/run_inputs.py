@@ -1,12 +1,13 @@
 """Inputs of a run, and checks that they have not changed since it was started."""
 
-import json
 from pathlib import Path
 
 from iris_tf.config.names import NAMED_WEIGHTS
 from iris_tf.config.training_recipe import TrainRecipe
 from iris_tf.objectives.class_centres import FILE_NAME as CENTRES_FILE
+from iris_tf.support.errors import TrainingError
 from iris_tf.support.files import sha256
+from iris_tf.support.foreign_files import read_object
 from iris_tf.training.run_folder import RunFolder, model_file
 
 
@@ -28,12 +29,19 @@ def check_same_inputs(run: RunFolder) -> None:
     Raises
     ------
     TrainingError
-        If one has; names the file.
+        If one has, or the record of them is damaged; names the file.
     """
     if not run.inputs.is_file():
         return  # nothing has been trained yet
     now = input_hashes(run.recipe())
-    for name, before in json.loads(run.inputs.read_text("utf-8")).items():
+    try:
+        recorded = read_object(run.inputs)
+    except ValueError as problem:
+        raise TrainingError(
+            f"{run.inputs}: cannot be read ({problem}), so it is unknown whether teacher and "
+            "initial weights have changed; train again into another folder."
+        ) from None
+    for name, before in recorded.items():
         if now.get(name) != before:
             raise run.changed(name)
 

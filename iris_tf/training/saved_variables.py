@@ -6,7 +6,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from iris_tf.support.errors import TrainingError
+from iris_tf.support.array_files import load_arrays
+from iris_tf.support.errors import TrainingError, first_line
 
 
 def save_variables(path: Path, variables: Sequence[keras.Variable]) -> None:
@@ -24,14 +25,22 @@ def load_variables(path: Path, variables: Sequence[keras.Variable]) -> None:
     Raises
     ------
     TrainingError
-        If the number of variables differs: the file is from another version.
+        If the file is missing or damaged, or the variables differ in number or shape: the file is
+        from another version. No variable is changed then.
     """
-    with np.load(path) as stored:
-        if len(stored.files) != len(variables):
-            raise TrainingError(
-                f"{path} holds {len(stored.files)} variables, but this version trains "
-                f"{len(variables)}: another version started this training; remove "
-                f"{path.parent.parent} and train again, or resume with that version."
-            )
-        for variable, name in zip(variables, stored.files, strict=True):
-            variable.assign(stored[name])
+    try:
+        stored = list(load_arrays(path).values())
+    except (OSError, ValueError) as problem:
+        raise TrainingError(
+            f"{path}: the state of the training cannot be read ({first_line(problem)}); remove "
+            f"{path.parent.parent} and train again."
+        ) from None
+    shapes = [array.shape for array in stored]
+    if shapes != [tuple(variable.shape) for variable in variables]:
+        raise TrainingError(
+            f"{path} holds {len(shapes)} variables, but this version trains "
+            f"{len(variables)}, or others: another version started this training; remove "
+            f"{path.parent.parent} and train again, or resume with that version."
+        )
+    for variable, array in zip(variables, stored, strict=True):
+        variable.assign(array)

@@ -1,6 +1,5 @@
 """Frozen teacher for distillation, with its own input size."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from iris_tf.objectives.class_centres import ClassCentres
 from iris_tf.objectives.objective import Outputs, Shape
 from iris_tf.objectives.resizing import resize
 from iris_tf.support.errors import ModelError
+from iris_tf.tflite.model_card import ModelCard
 from iris_tf.training.run_folder import RunFolder, model_file
 
 
@@ -191,4 +191,4 @@ def teacher_roi_mode(path: str | Path) -> str | None:
     if description.is_file():
         return read_settings(description).get("roi_mode")
     card = path.parent / CARD_NAME
-    return json.loads(card.read_text("utf-8"))["roi_mode"] if card.is_file() else None
+    return ModelCard.read(card).roi_mode if card.is_file() else None

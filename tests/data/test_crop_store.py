@@ -98,3 +98,29 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path, crops, monkeypatch):
     with pytest.raises(OSError, match="No space left"):
         load_rois([row(0)], tmp_path, (24, 32))
     assert packed(tmp_path) == []
+
+
+def test_crops_outside_the_dataset_are_refused(tmp_path, crops):
+    private = tmp_path / "private.png"
+    (tmp_path / "roi" / "0.png").rename(private)
+    dataset = tmp_path / "dataset"
+    dataset.mkdir()
+    (tmp_path / "roi").rename(dataset / "roi")
+    (dataset / "roi" / "0.png").symlink_to(private)
+    (dataset / "linked").symlink_to(tmp_path)
+    for outside in ("roi/0.png", "linked/private.png", "../private.png", str(private)):
+        with pytest.raises(DatasetError, match="leads out of the folder"):
+            load_rois([row(1), row(0, outside)], dataset, (24, 32))
+    (dataset / "roi" / "5.png").symlink_to("4.png")
+    assert len(load_rois([row(1), row(5)], dataset, (24, 32))) == 2
+
+
+@pytest.mark.parametrize("content", [b"", b"\x93NUMPY\x01\x00", b"PK\x05\x06" + bytes(18)])
+def test_a_damaged_packed_copy_is_made_again(tmp_path, crops, content):
+    rows = [row(i) for i in range(5)]
+    first = np.array(load_rois(rows, tmp_path, (24, 32)))
+    (copy,) = (tmp_path / "packed").iterdir()
+    copy.write_bytes(content)
+    np.testing.assert_array_equal(load_rois(rows, tmp_path, (24, 32)), first)
+    np.save(copy, first[:, :5])  # of another shape
+    np.testing.assert_array_equal(load_rois(rows, tmp_path, (24, 32)), first)

@@ -206,3 +206,31 @@ def test_a_missing_setting_is_named(tmp_path, name):
     path.write_text(json.dumps({"settings": {k: v for k, v in SETTINGS.items() if k != name}}))
     with pytest.raises(DatasetError, match=f"{name} is missing"):
         read_settings(path)
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd.png", "../private.png", "roi/../../private.png"])
+@pytest.mark.parametrize("cell", ["roi/x.png", "001/L/a.jpg"])
+def test_paths_that_leave_the_folder_are_refused(tmp_path, cell, path):
+    manifest = edited(tmp_path, cell, path)
+    with pytest.raises(
+        DatasetError, match=r"line [23]: .* which leads out of its folder"
+    ) as caught:
+        read_manifest(manifest)
+    assert path in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("images", 5), ("split_by", ["subject"]), ("seed", "1"), ("channels", True), ("layout", None)],
+)
+def test_settings_of_another_type_are_refused(tmp_path, name, value):
+    settings = {
+        "images": "eyes", "layout": "folder", "segmenter": "opencv", "roi_mode": "aligned",
+        "split_by": "subject", "seed": 0, "synthetic": False,
+    }  # fmt: skip
+    path = tmp_path / "dataset.json"
+    path.write_text(json.dumps({"settings": settings}))
+    assert read_settings(path)["channels"] == 1
+    path.write_text(json.dumps({"settings": settings | {name: value}}))
+    with pytest.raises(DatasetError, match=f"{name} in the settings is"):
+        read_settings(path)

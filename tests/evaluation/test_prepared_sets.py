@@ -103,3 +103,26 @@ def test_failures_belong_to_the_named_dataset_and_the_recorded_split(manifest):
     [(row, reason)] = prepared.failed_of_split("val")
     assert (row.dataset, row.image, row.split, reason) == ("set", "z/1.png", "val", "occluded")
     assert prepared.failed_of_split("train") == []
+
+
+def test_crops_outside_the_folder_are_not_shown(manifest, tmp_path):
+    path = manifest("one")
+    private = tmp_path / "private.png"
+    private.write_bytes(b"")
+    crop = path.parent / "roi" / "0.png"
+    crop.parent.mkdir(exist_ok=True)
+    crop.unlink(missing_ok=True)
+    crop.symlink_to(private)
+    prepared = PreparedSet.read(path)
+    with pytest.raises(DatasetError, match="is a link that leads out of the folder"):
+        prepared.crop(prepared.rows[0])
+
+
+@pytest.mark.parametrize("counts", [[], {"failures": []}, {"failures": {"no_iris": "many"}}])
+def test_damaged_counts_are_refused(manifest, counts):
+    path = manifest("one")
+    description = path.with_name("dataset.json")
+    values = json.loads(description.read_text())
+    description.write_text(json.dumps(values | {"counts": counts}))
+    with pytest.raises(DatasetError, match="counts are not those of"):
+        PreparedSet.read(path)

@@ -332,3 +332,29 @@ def test_crops_that_vanish_meanwhile_are_missed(tmp_path, monkeypatch):
     assert not (tmp_path / "out" / "manifest.csv").exists()
     monkeypatch.undo()
     assert prepare(images, tmp_path / "out", jobs=1).counts["prepared"] == len(image_names())
+
+
+def test_a_journal_of_others_removes_nothing_outside_the_dataset(tmp_path):
+    images = draw_folder(tmp_path / "eyes", persons=3, images=1)
+    out = prepare(images, tmp_path / "out", jobs=1).folder
+    before = contents(out)
+    (record, *_) = (out / ".journal" / "finished.jsonl").read_text().splitlines()
+    outcome = json.loads(record) | {"image": "../../photo.png"}
+    (out / ".journal" / "theirs.jsonl").write_text(json.dumps(outcome) + "\n")
+    photo = tmp_path / "photo.png"
+    photo.write_bytes(b"kept")
+    (out / "manifest.csv").unlink()
+    prepare(images, out, jobs=1)
+    assert photo.read_bytes() == b"kept"
+    assert contents(out) == before
+
+
+@pytest.mark.parametrize("counts", [None, {}, {"images": "6"}])
+def test_damaged_counts_are_counted_again(tmp_path, counts):
+    images = draw_folder(tmp_path / "eyes", persons=3, images=1)
+    out = prepare(images, tmp_path / "out", jobs=1).folder
+    before = contents(out)
+    description = json.loads((out / "dataset.json").read_text())
+    (out / "dataset.json").write_text(json.dumps(description | {"counts": counts}))
+    prepare(images, out, jobs=1)
+    assert contents(out) == before

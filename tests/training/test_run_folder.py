@@ -139,3 +139,43 @@ def test_a_folder_with_other_files_is_refused(folder):
     with pytest.raises(RecipeError, match="not empty"):
         RunFolder.create(recipe_for(folder))
     assert os.listdir(folder) == ["thesis.tex"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: "",
+        lambda text: text[:-9],
+        lambda text: "[]",
+        lambda text: "[" * 100_000,
+        lambda text: text.replace('"epochs_done": 2', '"epochs_done": 1'),
+        lambda text: text.replace('"epochs_done": 2', '"epochs_done": "2"'),
+        lambda text: text.replace('"best_epoch": 2', '"best_epoch": 3'),
+        lambda text: text.replace('"loss": 1.0', '"loss": null'),
+        lambda text: text.replace('"history"', '"histories"'),
+    ],
+)
+def test_a_damaged_state_is_one_sentence(folder, change):
+    run = RunFolder.create(recipe_for(folder))
+    save(run, 2)
+    file = run.checkpoints / "epoch-0002" / "state.json"
+    damaged = change(file.read_text())
+    assert damaged != file.read_text()
+    file.write_text(damaged)
+    with pytest.raises(TrainingError, match=r"state\.json: the state of the run cannot be read"):
+        run.state()
+
+
+def test_other_folders_beside_checkpoints_are_no_state(folder):
+    run = RunFolder.create(recipe_for(folder))
+    save(run, 1)
+    (run.checkpoints / "epoch-old").mkdir()
+    assert run.state() == state_after(1)
+
+
+def test_a_damaged_environment_does_not_lead_to_another_dataset(folder, tmp_path):
+    run = RunFolder.create(recipe_for(folder))
+    for text in ("", '{"dataset": "', "[]"):
+        run.environment.write_text(text)
+        with pytest.raises(TrainingError, match=r"environment\.json: cannot be read"):
+            run.dataset()
