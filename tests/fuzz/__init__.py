@@ -1,0 +1,1 @@
+"""Fuzzing of every format that the project reads."""

@@ -1,0 +1,399 @@
+"""One target for each format: valid files, how they are mutated, and what reads them.
+
+A reader may accept a file or raise one of the project's exceptions with one short sentence. All
+else is a defect: another exception, a crash, a hang.
+"""
+
+import json
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import fuzz_images
+import numpy as np
+
+from fuzz import mutations
+from iris_tf.support.errors import IrisTfError
+
+ROOT = Path(__file__).parents[2]
+EARLIER = ROOT / "tests" / "data" / "written_by_0_1_0"
+RUN = EARLIER / "pipeline" / "student"
+LONGEST_MESSAGE = 1500
+SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Target:
+    """A format under test.
+
+    Attributes
+    ----------
+    name : str
+        File name that the mutants get.
+    originals : callable
+        From a folder for other files to the contents of valid files.
+    mutate : callable
+        From a content and a random generator to a mutant's content.
+    read : callable
+        Reads the mutant at a path.
+    in_suite : int
+        Number of mutants in the test suite.
+    in_full : int
+        Number of mutants in ``make fuzz``.
+    """
+
+    name: str
+    originals: Callable
+    mutate: Callable
+    read: Callable
+    in_suite: int = 500
+    in_full: int = 500
+
+
+def _files(*paths):
+    return lambda folder: [path.read_bytes() for path in paths]
+
+
+def _read_card(path):
+    from iris_tf.tflite.model_card import ModelCard
+
+    ModelCard.read(path).write(path.with_name("again.json"))
+
+
+def _calibration(folder):
+    from iris_tf.matching.calibration import Calibration, ImpostorEstimate
+
+    thresholds = {"far_1e-2": 0.4, "far_1e-3": 0.5}
+    methods = dict.fromkeys(thresholds, "empirical")
+    estimate = ImpostorEstimate(100, 0.1, 20.0, thresholds, methods)
+    matrix = np.eye(4, dtype=np.float32)
+    made = Calibration("camera", "model", "ab" * 32, matrix, 9, None, {"no_iris": 1}, estimate)
+    made.write(folder / "original.json")
+    earlier = EARLIER / "templates" / "calibration.json"
+    return [(folder / "original.json").read_bytes(), earlier.read_bytes()]
+
+
+def _read_calibration(path):
+    from iris_tf.matching.calibration import Calibration
+
+    calibration = Calibration.read(path)
+    assert calibration.id
+    calibration.write(path.with_name("again.json"))
+
+
+def _origin():
+    from iris_tf.matching.template import Origin
+
+    return Origin("model", "ab" * 32)
+
+
+def _units(count):
+    vectors = np.random.default_rng(1).normal(size=(count, 8))
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+def _template(folder):
+    from iris_tf.matching.template import Template
+
+    Template(_units(1)[0], _origin()).save(folder / "original.npz")
+    earlier = [path.read_bytes() for path in sorted((EARLIER / "templates").glob("of_*.npz"))]
+    return [(folder / "original.npz").read_bytes(), *earlier]
+
+
+def _read_template(path):
+    from iris_tf.matching.template import Template
+
+    Template.load(path).save(path.with_name("again.npz"))
+
+
+def _gallery(folder):
+    from iris_tf.matching.gallery import Gallery
+
+    names = ("ann", "bea", "bea")
+    Gallery(_units(3), names, ("a.png", "b.png", ""), _origin()).save(folder / "original.npz")
+    earlier = EARLIER / "templates" / "gallery.npz"
+    return [(folder / "original.npz").read_bytes(), earlier.read_bytes()]
+
+
+def _read_gallery(path):
+    from iris_tf.matching.gallery import Gallery
+    from iris_tf.matching.matcher import Matcher
+
+    gallery = Gallery.load(path)
+    gallery.best_of_each(gallery.embeddings[0], Matcher())
+    gallery.save(path.with_name("again.npz"))
+
+
+def _read_manifest(path):
+    from iris_tf.data.manifest import write_manifest
+    from iris_tf.evaluation.prepared_sets import PreparedSet
+    from iris_tf.report.report_data import count_splits
+
+    prepared = PreparedSet.read(path)
+    for row in prepared.of_split("all"):
+        inside = Path(os.path.realpath(prepared.crop(row)))
+        assert inside.is_relative_to(os.path.realpath(path.parent))
+    count_splits(prepared.rows)
+    write_manifest(path.with_name("again.csv"), prepared.rows)
+
+
+def _read_description(path):
+    from iris_tf.data.manifest import canonical_settings, read_settings
+    from iris_tf.evaluation.prepared_sets import PreparedSet
+    from iris_tf.preparation.dataset_description import is_complete, read_description
+
+    settings = canonical_settings(json.loads((RUN / "dataset.json").read_text())["settings"])
+    is_complete(read_description(path.parent, settings), settings)
+    (path.parent / "manifest.csv").write_bytes((RUN / "manifest.csv").read_bytes())
+    PreparedSet.read(path.parent / "manifest.csv")
+    read_settings(path)
+
+
+def _read_recipe(path):
+    from iris_tf.config.load_recipe import load_recipe, recipe_yaml
+    from iris_tf.config.pipeline_recipe import PipelineRecipe
+    from iris_tf.config.release_recipe import ReleaseRecipe
+    from iris_tf.config.segmenter_recipe import SegmenterRecipe
+    from iris_tf.config.training_recipe import TrainRecipe
+
+    refused = []
+    for schema in (TrainRecipe, PipelineRecipe, ReleaseRecipe, SegmenterRecipe):
+        try:
+            recipe_yaml(load_recipe(path, schema))
+        except IrisTfError as error:
+            refused.append(error)
+    if len(refused) == 4:
+        raise max(refused, key=lambda error: len(str(error)))
+
+
+def _recipes(folder):
+    shipped = sorted((ROOT / "pipelines").glob("*.yaml"))
+    return [path.read_bytes() for path in (*shipped, RUN / "recipe.yaml")]
+
+
+def _read_history(path):
+    from iris_tf.report.report_data import TrainingCurve
+
+    TrainingCurve.read("model", path)
+
+
+def _state(folder):
+    history = [{"epoch": n, "loss": 1.0 / n, "val_eer": 0.1} for n in (1, 2)]
+    values = {"epochs_done": 2, "history": history, "best_epoch": 2, "best_value": 0.1}
+    return [json.dumps(values).encode()]
+
+
+def _read_state(path):
+    from iris_tf.training.run_folder import RunFolder
+
+    run = RunFolder(path.parent)
+    (path.parent / "recipe.yaml").write_bytes((RUN / "recipe.yaml").read_bytes())
+    folder = run.checkpoints / "epoch-0002"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "state.json").write_bytes(path.read_bytes())
+    state = run.state()
+    run.write_history(state)
+    run.is_complete()
+
+
+def _read_environment(path):
+    from iris_tf.training.run_folder import RunFolder
+
+    (path.parent / "recipe.yaml").write_bytes((RUN / "recipe.yaml").read_bytes())
+    RunFolder(path.parent).dataset()
+
+
+def _rows():
+    from iris_tf.data.manifest import read_manifest
+
+    return read_manifest(RUN / "manifest.csv")
+
+
+def _pairs(folder):
+    rows, identities = _rows(), {}
+    for row in rows:
+        identities.setdefault(row.identity, []).append(row.image)
+    lines = [f"{images[0]},{images[1]}" for images in identities.values() if len(images) > 1]
+    return ["\n".join(lines).encode()]
+
+
+def _read_pairs(path):
+    from iris_tf.evaluation.pair_lists import read_pairs
+
+    read_pairs(path, _rows(), genuine=True)
+
+
+def _read_failures(path):
+    from iris_tf.evaluation.failures import failures_of_split, read_failures
+
+    failed = read_failures(path, "casia-thousand")
+    failures_of_split(failed, "test", _rows(), {"split_by": "subject", "seed": 4})
+
+
+def _splits(folder):
+    rows = dict.fromkeys((row.identity, row.split) for row in _rows())
+    return ["\n".join(["identity,split", *map(",".join, rows)]).encode()]
+
+
+def _read_splits(path):
+    from iris_tf.data.split_file import split_by_table
+
+    split_by_table(_rows(), path, "identity")
+
+
+def _images(folder):
+    rng = np.random.default_rng(0)
+    return [(kind, fuzz_images.encoded(kind, rng)) for kind in fuzz_images.FORMATS]
+
+
+def _read_image(path):
+    from iris_tf.imaging.images import read_eye
+    from iris_tf.segmentation.roi_modes import crop_roi
+    from iris_tf.segmentation.segmenter import segmenter_by_name
+
+    for channels in (3, 1):
+        pixels = read_eye(path, channels).pixels
+    crop_roi(pixels, segmenter_by_name("opencv")(pixels), "unrolled")
+
+
+def _mutated_image(original, rng):
+    kind, content = original
+    return fuzz_images.mutated(content, kind, rng)
+
+
+def _mutated_tflite(content, rng):
+    return mutations.of_bytes(content, rng, most=2, kinds=mutations.OVERWRITE)
+
+
+def _read_tflite(path):
+    from iris_tf.tflite.cost import model_cost
+    from iris_tf.tflite.operators import operator_names
+    from iris_tf.tflite.tflite_embedder import TFLiteEmbedder
+
+    embedder = TFLiteEmbedder(path)
+    shape = embedder.input_size if embedder.channels == 1 else (*embedder.input_size, 3)
+    embedder.embed([np.full(shape, 100, np.uint8)])
+    model_cost(path)
+    operator_names(path)
+
+
+def _read_keras(path):
+    from iris_tf.networks.embed_rois import load_embedding_model
+
+    model = load_embedding_model(path)
+    # Not `embed_rois`, which compiles each model for seconds.
+    model(np.full((1, *model.input_shape[1:]), 100, np.float32))
+
+
+def _mutated_keras(content, rng):
+    return mutations.of_archive(content, rng, {"json": mutations.of_json})
+
+
+def _mutated_arrays(content, rng):
+    return mutations.of_archive(content, rng, {"npy": mutations.of_array})
+
+
+TFLITE = sorted(EARLIER.rglob("*.tflite"))
+KERAS = sorted(EARLIER.rglob("*.keras"))
+CARDS = [
+    ROOT / "models" / "mobiiris" / "model_card.json",
+    *sorted(EARLIER.rglob("model_card.json")),
+]
+
+TARGETS = {
+    "image": Target("eye.image", _images, _mutated_image, _read_image, 60, 3000),
+    "tflite": Target(
+        "model.tflite", _files(*TFLITE), _mutated_tflite, _read_tflite,
+        15,
+    ),
+    "keras": Target("model.keras", _files(*KERAS), _mutated_keras, _read_keras, 10),
+    "card": Target("model_card.json", _files(*CARDS), mutations.of_json, _read_card),
+    "calibration": Target("camera.json", _calibration, mutations.of_json, _read_calibration),
+    "template": Target("eye.npz", _template, _mutated_arrays, _read_template),
+    "gallery": Target("gallery.npz", _gallery, _mutated_arrays, _read_gallery),
+    "manifest": Target(
+        "manifest.csv", _files(RUN / "manifest.csv"), mutations.of_table, _read_manifest
+    ),
+    "failures": Target(
+        "failures.csv", _files(EARLIER / "pipeline" / "dataset" / "failures.csv"),
+        mutations.of_table, _read_failures,
+    ),
+    "recipe": Target("recipe.yaml", _recipes, mutations.of_yaml, _read_recipe, 20),
+    "dataset": Target(
+        "dataset.json", _files(EARLIER / "pipeline" / "dataset" / "dataset.json"),
+        mutations.of_json, _read_description,
+    ),
+    "history": Target(
+        "history.csv", _files(RUN / "history.csv"), mutations.of_table, _read_history
+    ),
+    "state": Target("mutant.json", _state, mutations.of_json, _read_state, 200),
+    "environment": Target(
+        "environment.json", _files(RUN / "environment.json"), mutations.of_json, _read_environment,
+        20,
+    ),
+    "splits": Target("splits.csv", _splits, mutations.of_table, _read_splits, 200),
+    "pairs": Target("genuine.csv", _pairs, mutations.of_table, _read_pairs, 200),
+}  # fmt: skip
+
+
+class Hang(BaseException):
+    """A reader that does not end."""
+
+
+def _hang(number, frame):
+    raise Hang
+
+
+def run(name, seed, count, folder, note=lambda number: None):
+    """Read the valid files of a format, which must succeed, and `count` mutants.
+
+    Parameters
+    ----------
+    name : str
+        A key of `TARGETS`.
+    seed, count : int
+        Mutant ``i`` depends on `seed` and ``i`` only.
+    folder : Path
+        An empty folder, in a folder of its own that must stay as it is.
+    note : callable, optional
+        Called with the number of each mutant before it is read.
+
+    Returns
+    -------
+    accepted : int
+        Number of mutants that were read without an error.
+    defects : list of str
+        What went wrong, with the number of the mutant.
+    """
+    target, accepted, defects = TARGETS[name], 0, []
+    folder.mkdir(parents=True, exist_ok=True)
+    originals = target.originals(folder)
+    before = signal.signal(signal.SIGALRM, _hang)
+    path = folder / target.name
+    try:
+        for content in originals:
+            path.write_bytes(content if isinstance(content, bytes) else content[1])
+            target.read(path)
+        for number in range(count):
+            rng = np.random.default_rng([seed, number])
+            path.write_bytes(target.mutate(originals[number % len(originals)], rng))
+            note(number)
+            signal.alarm(SECONDS)
+            try:
+                target.read(path)
+                accepted += 1
+            except IrisTfError as error:
+                text = str(error)
+                if "\n" in text or len(text) > LONGEST_MESSAGE or not text.endswith((".", ").")):
+                    defects.append(
+                        f"{name} {seed} {number}: not one short sentence: {text[:300]!r}"
+                    )
+            except (Exception, Hang) as error:
+                defects.append(f"{name} {seed} {number}: {type(error).__name__}: {error!s:.300}")
+            finally:
+                signal.alarm(0)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    return accepted, defects
