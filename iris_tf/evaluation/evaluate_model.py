@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from iris_tf.config.names import ALL_PAIRS, BASELINES
+from iris_tf.config.names import ALL_PAIRS, BASELINES, IRIS_ROI_MODES
 from iris_tf.data.crop_store import read_crop
 from iris_tf.data.manifest import ManifestRow, model_segmenter
 from iris_tf.evaluation.evaluation_result import (
@@ -246,9 +246,15 @@ def _check_crops(model: str | Path, channels: int, prepared: PreparedSet) -> Non
         if wanted[name] != found[name]:
             raise ModelError(
                 f"{model}: was trained on crops with {name} {wanted[name]}, but "
-                f"{prepared.manifest} holds {found[name]}; prepare the images as the model "
-                "requires."
+                f"{prepared.manifest} holds {found[name]}; {_remedy(name, wanted[name], prepared)}."
             )
+
+
+def _remedy(name: str, wanted: str | int, prepared: PreparedSet) -> str:
+    if name == "roi_mode" and wanted in IRIS_ROI_MODES:
+        crops = prepared.manifest.parent / str(wanted) / prepared.manifest.name
+        return f"give {crops}, for which its images are cropped that way"
+    return "prepare the images as the model requires"
 
 
 def evaluate_models(inputs: EvaluationInputs) -> EvaluationOutcome:

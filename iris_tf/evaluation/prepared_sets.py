@@ -12,6 +12,7 @@ from iris_tf.data.crop_store import crop_path
 from iris_tf.data.manifest import ManifestRow, read_manifest, read_settings
 from iris_tf.data.splits import check_splits
 from iris_tf.evaluation.failures import FailedImage, failures_of_split, read_failures
+from iris_tf.preparation.other_roi_modes import cut_if_asked_for
 from iris_tf.support.errors import DatasetError, EvaluationError
 from iris_tf.support.foreign_files import Inside, read_object
 
@@ -46,7 +47,7 @@ class PreparedSet:
 
     @classmethod
     def read(cls, manifest: str | Path, name: str = "") -> Self:
-        """Read the manifest and the files beside it.
+        """Read the manifest and the files beside it; see also `cut_if_asked_for`.
 
         Raises
         ------
@@ -54,6 +55,7 @@ class PreparedSet:
             If one of the files cannot be read.
         """
         manifest = Path(manifest)
+        cut_if_asked_for(manifest.parent)
         description, table = (manifest.with_name(n) for n in ("dataset.json", "failures.csv"))
         rows, settings, failures, failed = read_manifest(manifest), None, {}, None
         if description.is_file():

@@ -15,6 +15,7 @@ from iris_tf.config.names import NO_SEGMENTER
 from iris_tf.imaging.geometry import Ellipse
 from iris_tf.imaging.images import DecodedImage, to_grey, write_png
 from iris_tf.preparation.journal import Journal, Outcome
+from iris_tf.preparation.kept_segmentation import mask_path, write_masks
 from iris_tf.preparation.overlay import draw_overlay
 from iris_tf.preparation.steps import CropSteps, crop_steps
 from iris_tf.segmentation.quality import IrisQuality, iris_quality
@@ -179,6 +180,8 @@ def _process_image(task: Task, how: Extraction, steps: CropSteps) -> Outcome:
         outcome = replace(outcome, overlay=True)
     if outcome.reason:
         return outcome
+    if eye is not None:
+        write_masks(how.out / mask_path(task.roi), eye)
     try:
         write_png(how.out / task.roi, roi)
     except (cv2.error, ValueError) as error:  # not an image

@@ -1,10 +1,11 @@
-"""Removing crops and thumbnails that a dataset no longer needs, and nothing else."""
+"""Removing crops, masks and thumbnails that a dataset no longer needs, and nothing else."""
 
 import re
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
+from iris_tf.preparation.kept_segmentation import mask_path
 from iris_tf.preparation.overlay import overlay_path
 from iris_tf.support.temporary_names import sweep
 
@@ -16,7 +17,7 @@ _TEMPORARY = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{8}(\..*)?")
 def remove_leftovers(
     out: Path, images: Iterable[str], kept: set[str], tables: Iterable[str]
 ) -> None:
-    """Remove the crops and thumbnails of some images, and temporary files of killed writers.
+    """Remove the crops, masks and thumbnails of some images, and temporary files of killed writers.
 
     Files that `prepare` cannot have written stay, whatever folder they are in: users put notes
     beside crops, and link folders from elsewhere.
@@ -28,7 +29,7 @@ def remove_leftovers(
     images : iterable of str
         All images that this or an earlier run has processed, relative to the image folder.
     kept : set of str
-        Crops and thumbnails that the dataset needs, relative to `out`.
+        Crops, masks and thumbnails that the dataset needs, relative to `out`.
     tables : iterable of str
         Names of the files in `out` itself, whose temporary files are removed as well.
     """
@@ -48,8 +49,9 @@ def remove_leftovers(
 
 
 def _written_for(image: str) -> Iterable[str]:
-    """Crop and thumbnail of an image under each name that they may have."""
+    """Crop, masks and thumbnail of an image under each name that they may have."""
     for name in (image.rpartition(".")[0], image):
         roi = f"roi/{name}.png"
         yield roi
+        yield mask_path(roi)
         yield overlay_path(roi)

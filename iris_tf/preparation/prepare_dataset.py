@@ -5,6 +5,7 @@
 - ``manifest.csv``: one row per image that yielded a crop (see `ManifestRow`);
 - ``roi/``: the crops at native size, PNG, under the names of their images, including those of
   images rejected by a quality limit, in case it changes;
+- ``segmentation/``: the visible iris of each image, from which `other_roi_modes` cuts other crops;
 - ``failures.csv``: image, reason (see `FailureReason`) and detail of the others;
 - ``contact_sheet.html`` and ``overlays/``: a page of thumbnails with outlines;
 - ``dataset.json``: settings and counts, and whether the run is complete;
@@ -40,6 +41,7 @@ from iris_tf.preparation.duplicates import mark_duplicates
 from iris_tf.preparation.extraction import Extraction, Task, extract_all
 from iris_tf.preparation.file_stamps import file_stamp, is_unchanged
 from iris_tf.preparation.journal import Journal, Outcome
+from iris_tf.preparation.kept_segmentation import mask_path
 from iris_tf.preparation.leftovers import remove_leftovers
 from iris_tf.preparation.overlay import overlay_path
 from iris_tf.preparation.quality_rules import rejection
@@ -322,7 +324,8 @@ def _finish(
     crops = {row.roi for row, outcome in zip(rows, marked, strict=True) if not outcome.reason}
     thumbnails = {path for path, outcome in zip(overlays, outcomes, strict=True) if outcome.overlay}
     processed = {*earlier, *(row.image for row in rows)}
-    remove_leftovers(out, processed, crops | thumbnails, ("dataset.json", *_TABLES))
+    kept = crops | set(map(mask_path, crops)) | thumbnails
+    remove_leftovers(out, processed, kept, ("dataset.json", *_TABLES))
     _check_crops(out, crops)
     Journal(out).compact(outcomes)
     write_manifest(out / "manifest.csv", prepared)

@@ -17,6 +17,7 @@ from iris_tf.data.splits import check_splits
 from iris_tf.networks.feature_maps import feature_shapes, with_feature_maps
 from iris_tf.objectives.objective import ModelShapes, Objective
 from iris_tf.objectives.registry import build_objective, build_term_weights
+from iris_tf.preparation.other_roi_modes import cut_if_asked_for
 from iris_tf.support.errors import DatasetError, RecipeError
 from iris_tf.training.batches import BalancedBatches, Batches, ShuffledBatches, TripletBatches
 from iris_tf.training.build_student import build_student
@@ -94,6 +95,7 @@ def prepare_training(recipe: TrainRecipe) -> Training:
     """
     # Frees the graph of an earlier model of this process.
     keras.backend.clear_session()
+    cut_if_asked_for(Path(recipe.dataset))
     rows = _rows(recipe)
     settings = read_settings(Path(recipe.dataset) / "dataset.json")
     roi_mode, channels = settings["roi_mode"], settings["channels"]

@@ -14,6 +14,7 @@ from iris_tf.evaluation.saliency import read_maps
 from iris_tf.matching.matcher import Matcher
 from iris_tf.pipelines import evaluation_stage
 from iris_tf.pipelines.evaluation_stage import evaluate_and_report
+from iris_tf.preparation.prepare_dataset import prepare
 from iris_tf.support.errors import EvaluationError, ModelError
 from iris_tf.support.machine import package_version
 from iris_tf.tflite.cost import model_cost
@@ -35,6 +36,20 @@ def test_crops_of_another_roi_mode_are_refused(unrolled, exported, trained_run, 
         with pytest.raises(ModelError, match=r"roi_mode algorithm1.*unrolled"):
             evaluate_and_report(EvaluationRequest([model], [unrolled]), tmp_path)
     assert not (tmp_path / "metrics.json").exists()
+
+
+def test_crops_of_the_models_roi_mode_are_cut_when_asked_for(
+    small_images, small_dataset, exported, tmp_path
+):
+    prepared = prepare(small_images, tmp_path / "strips", roi_mode="unrolled", jobs=1)
+    model = exported / "mobile_float32.tflite"
+    asked = prepared.folder / "algorithm1" / "manifest.csv"
+    with pytest.raises(ModelError, match=f"holds unrolled; give {asked}, for which its images"):
+        evaluate_and_report(EvaluationRequest([model], [prepared.manifest]), tmp_path)
+    found = evaluate_and_report(EvaluationRequest([model], [asked]), tmp_path / "cut").to_json()
+    wanted = EvaluationRequest([model], [small_dataset / "manifest.csv"])
+    expected = evaluate_and_report(wanted, tmp_path / "direct").to_json()
+    assert found["evaluation"]["metrics"] == expected["evaluation"]["metrics"]
 
 
 def test_a_file_without_a_card_is_evaluated_all_the_same(unrolled, exported, tmp_path):

@@ -18,7 +18,7 @@ from small_recipes import small_recipe, write_recipe
 
 from iris_tf.config.load_recipe import load_recipe, recipe_yaml
 from iris_tf.config.training_recipe import TrainRecipe
-from iris_tf.data.manifest import read_manifest, write_manifest
+from iris_tf.data.manifest import read_manifest, read_settings, write_manifest
 from iris_tf.networks.embed_rois import load_embedding_model
 from iris_tf.networks.embedding_model import build_embedding_model
 from iris_tf.support.errors import DatasetError, InUseError, ModelError, RecipeError, TrainingError
@@ -149,6 +149,14 @@ def test_a_validation_split_without_comparisons_leaves_the_loss_to_choose(
     rows = read_history(run.path)
     assert "val_eer" not in rows[0]
     assert run.state().best_value == pytest.approx(min(row["loss"] for row in rows))
+
+
+def test_crops_of_another_roi_mode_are_cut_when_asked_for(tiny_module, tmp_path, small_dataset):
+    dataset = tmp_path / "dataset"
+    shutil.copytree(small_dataset, dataset)
+    run = train(small_recipe(tmp_path, dataset / "aligned", epochs=1))
+    assert read_settings(run.dataset_description)["roi_mode"] == "aligned"
+    assert run.manifest.read_bytes() == (dataset / "manifest.csv").read_bytes()
 
 
 # -- What cannot be trained -----------------------------------------------------------------------
