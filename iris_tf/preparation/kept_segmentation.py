@@ -39,13 +39,13 @@ def read_segmentation(path: Path, outcome: Outcome) -> SegmentedEye:
     DatasetError
         If it was not kept.
     """
-    masks = cv2.imread(str(path), cv2.IMREAD_UNCHANGED) if path.is_file() else None
-    if masks is None or outcome.pupil is None or outcome.iris is None:
+    pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED) if path.is_file() else None
+    if pixels is None or outcome.pupil is None or outcome.iris is None:
         raise DatasetError(
             f"{path}: the segmentation of {outcome.image} was not kept, as by versions before "
             "0.2.0; prepare the images into a new folder."
         )
-    masks = masks > 0
+    masks = pixels > 0
     if masks.ndim == 2:
         return SegmentedEye(outcome.pupil, outcome.iris, masks, outcome.confidence)
     return SegmentedEye(  # OpenCV's order is blue, green, red
