@@ -40,7 +40,16 @@ class Gallery:
         ------
         ModelError
             When there is no template, or they differ in model or calibration.
+        ArgumentError
+            When these are no templates by identity.
         """
+        if not isinstance(templates, Mapping) or not all(
+            isinstance(template, Template) for template in templates.values()
+        ):
+            raise ArgumentError(
+                "A gallery is made of templates by identity; give a dict such as {name: "
+                "Template.load(file)}, or `Gallery.load(file)`."
+            )
         if not templates:
             raise ModelError("The gallery is empty; enrol an eye first.")
         origin = next(iter(templates.values())).origin
@@ -78,7 +87,8 @@ class Gallery:
         Raises
         ------
         ArgumentError
-            When an identity is not a text, as which it would be read again.
+            When it could not be read again: an identity is not a text, or embeddings are not unit
+            vectors with an identity and an image each.
         """
         for identity in self.identities:
             if not isinstance(identity, str):
@@ -86,6 +96,13 @@ class Gallery:
                     f"{path}: the identity {identity!r} is a {type(identity).__name__}, but only "
                     "texts can be saved; convert identities with str()."
                 )
+        if not are_unit(self.embeddings, 2) or not (
+            len(self.embeddings) == len(self.identities) == len(self.images)
+        ):
+            raise ArgumentError(
+                f"{path}: a gallery needs unit vectors, float32 (n, D), and as many identities and "
+                "images; nothing was saved."
+            )
         write_arrays(
             path,
             "gallery",

@@ -9,7 +9,7 @@ import numpy as np
 
 from iris_tf.segmentation.quality import IrisQuality
 from iris_tf.support.array_files import load_arrays
-from iris_tf.support.errors import ModelError
+from iris_tf.support.errors import ArgumentError, ModelError
 from iris_tf.support.files import atomic_path
 from iris_tf.tflite.model_card import NORM_TOLERANCE
 
@@ -87,7 +87,17 @@ class Template:
     quality: IrisQuality | None = None
 
     def save(self, path: str | Path) -> None:
-        """Write the template as ``.npz``, whole or not at all."""
+        """Write the template as ``.npz``, whole or not at all.
+
+        Raises
+        ------
+        ArgumentError
+            When it could not be read again: its embedding is not a unit vector.
+        """
+        if not are_unit(self.embedding, 1):
+            raise ArgumentError(
+                f"{path}: a template needs a unit vector, float32 (D,); nothing was saved."
+            )
         quality = [] if self.quality is None else dataclasses.astuple(self.quality)
         write_arrays(
             path, "template", self.origin, embedding=self.embedding, quality=np.array(quality)
@@ -129,7 +139,9 @@ def unit(vectors: np.ndarray) -> np.ndarray:
 
 def are_unit(embeddings: np.ndarray, ndim: int) -> bool:
     """Whether an array is float32, has `ndim` axes, and holds unit vectors along the last."""
-    if embeddings.ndim != ndim or embeddings.dtype != np.float32 or not embeddings.size:
+    if not isinstance(embeddings, np.ndarray) or embeddings.ndim != ndim:
+        return False
+    if embeddings.dtype != np.float32 or not embeddings.size:
         return False
     with np.errstate(over="ignore", invalid="ignore"):  # infinite values are no unit vectors
         lengths = np.linalg.norm(embeddings, axis=-1)

@@ -20,8 +20,9 @@ from iris_tf.evaluation.saliency import MAPS_NAME, OcclusionMap, write_maps
 from iris_tf.metrics.counts import ScoreCounts
 from iris_tf.metrics.evaluate_embeddings import RESAMPLES
 from iris_tf.report.model_report import write_model_report
-from iris_tf.support.errors import OutputError
+from iris_tf.support.errors import ArgumentError, OutputError
 from iris_tf.support.files import atomic_path, check_writable, write_json
+from iris_tf.support.foreign_files import shown
 from iris_tf.support.own_files import check_replaceable
 
 METRICS_NAME = "metrics.json"
@@ -65,6 +66,8 @@ def evaluate(
     ------
     ModelError, DatasetError, EvaluationError, OutputError
         See `evaluate_and_report`.
+    ArgumentError
+        Without a model or manifest.
 
     Examples
     --------
@@ -73,13 +76,23 @@ def evaluate(
     >>> print(result.first.metrics.eer)  # doctest: +SKIP
     """
     request = EvaluationRequest(
-        _several(models), _several(manifests), split, protocol=protocol, resamples=resamples
+        _several(models, "models"),
+        _several(manifests, "manifests"),
+        split,
+        protocol=protocol,
+        resamples=resamples,
     )
     return evaluate_and_report(request, out)
 
 
-def _several(paths: str | Path | Sequence[str | Path]) -> Sequence[str | Path]:
-    return [paths] if isinstance(paths, str | Path) else paths
+def _several(paths: str | Path | Sequence[str | Path], what: str) -> Sequence[str | Path]:
+    if isinstance(paths, str | Path):
+        return [paths]
+    if not isinstance(paths, Sequence) or not paths:
+        raise ArgumentError(
+            f"{what} is {shown(paths)}; give a path, or a sequence of at least one."
+        )
+    return paths
 
 
 def evaluate_and_report(

@@ -1,7 +1,7 @@
 """Iris recognition by one object: enrolment, verification, identification."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from iris_tf.matching.template import Origin, Template, unit
 from iris_tf.recognition.cropper import Cropper, EyeImageSource
 from iris_tf.segmentation.quality import IrisQuality
 from iris_tf.support.errors import ArgumentError, ExtractionError, FailureReason, ModelError
+from iris_tf.support.foreign_files import shown
 from iris_tf.tflite.model_card import ModelCard, is_cosine
 from iris_tf.tflite.released_models import RECOGNITION, released_model
 from iris_tf.tflite.tflite_embedder import TFLiteEmbedder
@@ -178,8 +179,8 @@ class IrisRecognizer:
         if said != found:
             raise ModelError(
                 f"{self.model}: takes crops of {found[0]}x{found[1]} and gives {found[2]} numbers, "
-                f"but its {CARD_NAME} says {said[0]}x{said[1]} and {said[2]}; copy model and card "
-                "from one place again."
+                f"but its {CARD_NAME} says {said[0]}x{said[1]} and {shown(said[2])}; copy model "
+                "and card from one place again."
             )
 
     def __reduce__(self) -> tuple[type, tuple]:
@@ -272,11 +273,21 @@ class IrisRecognizer:
         Raises
         ------
         ModelError
-            When another model or calibration computed `Embeddings`.
+            When another model or calibration computed the embeddings.
+        ArgumentError
+            When these are no embeddings.
         """
         for embeddings, which in ((first, "first"), (second, "second")):
+            what = f"The {which} set of embeddings"
             if isinstance(embeddings, Embeddings):
-                self.origin.require(embeddings.origin, f"The {which} set of embeddings")
+                self.origin.require(embeddings.origin, what)
+            array = np.asarray(embeddings)
+            if array.ndim != 2 or array.dtype.kind != "f":
+                raise ArgumentError(
+                    f"{what} has the shape {array.shape} and type {array.dtype}; give embeddings "
+                    "of `embed`, floating-point numbers with one row for each image."
+                )
+            self._require_size(array, what)
         found = self.matcher.similarities(np.asarray(first), np.asarray(second))
         return np.clip(found, -1.0, 1.0)
 
@@ -427,7 +438,8 @@ class IrisRecognizer:
 
     def _embed(self, images: EyeImages, kind: str) -> tuple[np.ndarray, list[IrisQuality]]:
         """Embeddings (n, D) of all images, and the quality of those that are eye images."""
-        sources = [images] if isinstance(images, str | Path | np.ndarray) else images
+        one = isinstance(images, str | Path | np.ndarray) or not isinstance(images, Iterable)
+        sources = [images] if one else images
         qualities = []
 
         def rois() -> Iterator[np.ndarray]:

@@ -55,8 +55,8 @@ class LiteRTModel:
     def __init__(self, path: str | Path, signature: Signature, threads: int = 1):
         self.path, self.signature = Path(path), signature
         taken, given, maker = signature.input, signature.output, signature.maker
-        if threads < 1:
-            raise ModelError(f"threads is {threads}; LiteRT needs at least 1.")
+        if not isinstance(threads, int) or threads < 1:
+            raise ModelError(f"threads is {threads!r}; LiteRT needs an integer of at least 1.")
         _check(self.path, maker)
         with self._loading(maker):
             interpreters = _InterpreterPool(self.path, threads, signature.name)

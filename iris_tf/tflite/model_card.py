@@ -20,7 +20,7 @@ SCHEMA_VERSION = 1
 _LATER_TEXTS = {"weights_sha256": "", "segmenter_version": ""}  # the first cards had none
 _LATER_FIELDS = _LATER_TEXTS | {"phase": None, "channels": 1}
 
-_MOST = 2**16  # pixels or entries; a few bytes could ask for any amount of memory
+_MOST = 2**16  # pixels; a few bytes could ask for any amount of memory
 
 COSINE_TOLERANCE = 1e-3
 """How far rounding may carry a cosine beyond 1."""
@@ -183,10 +183,10 @@ class ModelCard:
             raise refuse(
                 f"input_size is {shown(size)}, not [height, width] in pixels of at most {_MOST}"
             )
-        if not _is_size(values["embedding_size"]):
+        # The model contradicts a size that it does not have, however large.
+        if not _is_positive_int(values["embedding_size"]):
             raise refuse(
-                f"embedding_size is {shown(values['embedding_size'])}, not an integer of 1 to "
-                f"{_MOST}"
+                f"embedding_size is {shown(values['embedding_size'])}, not a positive integer"
             )
         if values["phase"] is not None:
             try:
@@ -309,5 +309,9 @@ def _key(name: str) -> str:
     return shown(name)[1:-1]
 
 
+def _is_positive_int(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
 def _is_size(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _MOST
+    return _is_positive_int(value) and value <= _MOST

@@ -5,7 +5,7 @@ import pytest
 from iris_tf import IrisRecognizer
 from iris_tf.matching.gallery import Gallery
 from iris_tf.matching.matcher import Matcher
-from iris_tf.matching.template import Origin, Template
+from iris_tf.matching.template import Origin, Template, write_arrays
 from iris_tf.recognition.embed_folder import FLAT, embed_folder
 from iris_tf.support.errors import ArgumentError, DatasetError, ModelError
 
@@ -147,8 +147,16 @@ def test_galleries_come_back_as_they_were(tmp_path):
 def test_files_that_are_no_galleries(tmp_path):
     embeddings = unit_rows(np.eye(2, 6))
     Template(embeddings[0], ORIGIN).save(tmp_path / "template.npz")
-    Gallery(embeddings, ("a",), ("1", "2"), ORIGIN).save(tmp_path / "names.npz")
-    Gallery(2 * embeddings, ("a", "b"), ("1", "2"), ORIGIN).save(tmp_path / "long.npz")
+    for name, rows, identities in (
+        ("names", embeddings, ["a"]),
+        ("long", 2 * embeddings, ["a", "b"]),
+    ):
+        bad = {
+            "embeddings": rows,
+            "identities": np.array(identities),
+            "images": np.array(["1", "2"]),
+        }
+        write_arrays(tmp_path / f"{name}.npz", "gallery", ORIGIN, **bad)
     for name in ("template", "names", "long"):
         with pytest.raises(ModelError, match=f"{name}.npz: this is not a gallery file"):
             Gallery.load(tmp_path / f"{name}.npz")

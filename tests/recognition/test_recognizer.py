@@ -13,7 +13,7 @@ import pytest
 import iris_tf
 from iris_tf import IrisRecognizer
 from iris_tf.matching.matcher import Matcher
-from iris_tf.matching.template import Origin, Template
+from iris_tf.matching.template import Origin, Template, write_arrays
 from iris_tf.segmentation.quality import iris_quality
 from iris_tf.segmentation.segmenter import segmenter_by_name
 from iris_tf.support.errors import ArgumentError, ExtractionError, FailureReason, ModelError
@@ -253,8 +253,9 @@ def test_files_that_are_no_templates(tmp_path, recognizer):
     np.savez(tmp_path / "other.npz", embedding=good.embedding)
     np.save(tmp_path / "array.npy", good.embedding)
     np.savez(tmp_path / "objects.npz", embedding=np.array([{}], object), kind="template")
-    template_of(np.ones(16), recognizer.origin).save(tmp_path / "long.npz")
-    template_of(np.full(16, np.nan), recognizer.origin).save(tmp_path / "nan.npz")
+    for name, value in (("long", 1.0), ("nan", np.nan)):
+        bad = {"embedding": np.full(16, value, np.float32), "quality": np.array([])}
+        write_arrays(tmp_path / f"{name}.npz", "template", recognizer.origin, **bad)
     (tmp_path / "half.npz").write_bytes(data[: len(data) // 2])
     (tmp_path / "text.npz").write_text("no archive")
     (tmp_path / "empty.npz").write_bytes(b"")
@@ -347,3 +348,57 @@ def test_a_card_that_the_model_contradicts(pixel_model, tmp_path, change):
     dataclasses.replace(card, **change).write(tmp_path / "model_card.json")
     with pytest.raises(ModelError, match="takes crops of 8x16 and gives 128 numbers, but"):
         IrisRecognizer(model)
+
+
+@pytest.mark.parametrize("value", [None, 5, np.uint8(3), b"eye.png", {"eye": 1}, [None]])
+def test_what_is_no_image_is_named(recognizer, eye_files, value):
+    template = recognizer.enroll(eye_files[0])
+    calls = (
+        lambda: recognizer.enroll(value),
+        lambda: recognizer.embed(value),
+        lambda: recognizer.verify(template, value),
+        lambda: recognizer.verify(value, template),
+        lambda: recognizer.identify(value, {"a": template}),
+    )
+    for call in calls:
+        with pytest.raises((ArgumentError, ExtractionError)) as caught:
+            call()
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("gallery", [5, "gallery.npz", ["template"], {"a": 5}, {"a": "file"}])
+def test_what_is_no_gallery_is_named(recognizer, eye_files, gallery):
+    with pytest.raises(ArgumentError, match="templates by identity"):
+        recognizer.identify(recognizer.enroll(eye_files[0]), gallery)
+
+
+def test_what_are_no_embeddings_is_named(recognizer, eye_files):
+    embeddings = recognizer.embed(eye_files)
+    for other in (5, "a", [[1, 2]], np.asarray(embeddings)[0], None):
+        with pytest.raises(ArgumentError, match="The second set of embeddings has the shape"):
+            recognizer.similarities(embeddings, other)
+    with pytest.raises(ModelError, match="The first set of embeddings has embeddings of 4 numbers"):
+        recognizer.similarities(np.eye(4), embeddings)
+
+
+def test_what_could_not_be_loaded_is_not_saved(recognizer, eye_files, tmp_path):
+    template = recognizer.enroll(eye_files[0])
+    for embedding in (template.embedding * 3, template.embedding[None], [1.0], "x"):
+        with pytest.raises(ArgumentError, match="needs a unit vector"):
+            Template(embedding, template.origin).save(tmp_path / "template.npz")
+    whole = iris_tf.Gallery.of_templates({"a": template, "b": template})
+    for change in (
+        {"identities": ("a",)},
+        {"images": ()},
+        {"embeddings": whole.embeddings * np.nan},
+        {"embeddings": whole.embeddings.astype(np.float64)},
+    ):
+        with pytest.raises(ArgumentError, match="a gallery needs unit vectors"):
+            dataclasses.replace(whole, **change).save(tmp_path / "gallery.npz")
+    assert not list(tmp_path.glob("*.npz"))
+
+
+def test_nothing_to_evaluate():
+    for models, manifests in (([], "m.csv"), ("m.tflite", []), (5, "m.csv"), ("m.tflite", None)):
+        with pytest.raises(ArgumentError, match="give a path, or a sequence of at least one"):
+            iris_tf.evaluate(models, manifests)
