@@ -1,5 +1,6 @@
 """Checks of recipe, crops and teacher before training starts."""
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -17,6 +18,10 @@ from iris_tf.training.build_student import build_student
 from iris_tf.training.classes import check_same_classes
 from iris_tf.training.run_folder import RunFolder
 from iris_tf.training.teacher import Teacher, check_strip_size, teacher_roi_mode
+
+# Rows and columns of crops, up to scale.
+_SHAPES = {"unrolled": (STRIP_RADII, STRIP_ANGLES), "aligned": (1, 1), "center": (1, 1)}
+_MOST_STRETCH = 2.0
 
 
 def check_models(recipes: Mapping[str, TrainRecipe], roi_mode: str, channels: int = 1) -> None:
@@ -98,6 +103,26 @@ def _check_weights(recipe: TrainRecipe, recipes: Mapping[str, TrainRecipe], chan
         for one in (recipe, sources[weights])
     )
     check_matching_weights(student, source)
+
+
+def warn_of_squeezed_crops(recipe: TrainRecipe, roi_mode: str) -> None:
+    """Warn if the network's input is more than twice as wide or high as its crops' shape asks for.
+
+    Only where all crops of a ROI mode have one shape.
+    """
+    shape = _SHAPES.get(roi_mode)
+    if shape is None:
+        return
+    (height, width), (rows, columns) = recipe.network.crop_size, shape
+    stretch = (width / height) / (columns / rows)
+    if max(stretch, 1.0 / stretch) > _MOST_STRETCH:
+        warnings.warn(
+            f"{recipe.dataset}: its {roi_mode} crops have {columns / rows:g} columns per row, but "
+            f"`network.input_size` [{height}, {width}] has {width / height:g}, so they are "
+            "squeezed out of shape; choose an input size of their shape, or crops of another ROI mode.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
 
 
 def check_strips(recipe: TrainRecipe, roi_mode: str, channels: int = 1) -> None:

@@ -21,7 +21,7 @@ from iris_tf.preparation.other_roi_modes import cut_if_asked_for
 from iris_tf.support.errors import DatasetError, RecipeError
 from iris_tf.training.batches import BalancedBatches, Batches, ShuffledBatches, TripletBatches
 from iris_tf.training.build_student import build_student
-from iris_tf.training.check_training import check_strips, check_teacher
+from iris_tf.training.check_training import check_strips, check_teacher, warn_of_squeezed_crops
 from iris_tf.training.classes import class_names, number_identities
 from iris_tf.training.embedding_trainer import EmbeddingTrainer
 from iris_tf.training.fit_batch import fit_batch
@@ -100,6 +100,7 @@ def prepare_training(recipe: TrainRecipe) -> Training:
     settings = read_settings(Path(recipe.dataset) / "dataset.json")
     roi_mode, channels = settings["roi_mode"], settings["channels"]
     check_strips(recipe, roi_mode, channels)
+    warn_of_squeezed_crops(recipe, roi_mode)
     identities = sorted({row.identity for row in rows["train"]})
     labels = number_identities([row.identity for row in rows["train"]], identities)
     strategy = _strategy(recipe)
