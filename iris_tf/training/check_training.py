@@ -119,7 +119,7 @@ def warn_of_squeezed_crops(recipe: TrainRecipe, roi_mode: str) -> None:
         warnings.warn(
             f"{recipe.dataset}: its {roi_mode} crops have {columns / rows:g} columns per row, but "
             f"`network.input_size` [{height}, {width}] has {width / height:g}, so they are "
-            "squeezed out of shape; choose an input size of their shape, or crops of another ROI mode.",
+            "squeezed out of shape; choose an input size of that shape, or other crops.",
             RuntimeWarning,
             stacklevel=2,
         )
