@@ -17,6 +17,7 @@ from iris_tf.cli.console import (
     one_of,
     report_errors,
 )
+from iris_tf.cli.exchange_commands import add_exchange_verbs
 from iris_tf.cli.recognition_commands import add_verbs
 from iris_tf.config.names import (
     ALL_SPLITS,
@@ -27,7 +28,6 @@ from iris_tf.config.names import (
     IMAGE_FORMATS,
     IMAGE_ROI_MODES,
     NO_SEGMENTER,
-    POOLINGS,
     PROTOCOLS,
     ROI_MODES,
     SPLIT_BY,
@@ -289,32 +289,6 @@ def _resumes_training(folder: Path) -> str:
 
 
 @app.command()
-def convert(
-    network: Annotated[str, typer.Argument(help="Network of the checkpoint, e.g. mobilefacenet.")],
-    checkpoint: Annotated[Path, typer.Argument(help="Public checkpoint, .h5 or .npz.")],
-    out: Annotated[Path, typer.Argument(help=".keras file to write.")],
-    input_size: Annotated[
-        tuple[int, int], typer.Option(metavar="HEIGHT WIDTH", help="Size of its crops.")
-    ] = (112, 112),
-    embedding_size: Annotated[int, typer.Option(help="Dimensions of its embedding.")] = 512,
-    pooling: Annotated[str, one_of(POOLINGS, "Of its head; MobileFaceNet's: gdconv.")] = "average",
-    channels: Annotated[str, one_of(map(str, CHANNELS), "Of the crops it will be given.")] = str(
-        CHANNELS[-1]
-    ),
-) -> None:
-    """Convert a public checkpoint to a .keras file, as a teacher or initial weights.
-
-    Reads FaceNet's, InsightFace's and torchvision's weights: .h5 files of Keras
-    models, and .npz files of PyTorch state dictionaries. No code of the file runs.
-    """
-    load_tensorflow()
-    from iris_tf.networks.convert_checkpoint import convert_checkpoint
-
-    convert_checkpoint(network, checkpoint, out, input_size, embedding_size, pooling, int(channels))
-    echo(f"written to {out}")
-
-
-@app.command()
 def export(
     run: Annotated[Path, typer.Argument(help="Run folder.")],
     precision: Annotated[
@@ -428,30 +402,5 @@ def evaluate(
         echo(f"report: {out / REPORT_NAME}")
 
 
-@app.command("evaluate-pairs")
-def evaluate_pairs(
-    model: Annotated[Path, typer.Argument(help="A .tflite or .keras file, or a run folder.")],
-    pairs: Annotated[Path, typer.Argument(help="InsightFace's .bin set of image pairs.")],
-    out: Annotated[Path | None, typer.Option(help=".json file to write.")] = None,
-) -> None:
-    """Measure accuracy over ten folds on a set of pairs such as lfw.bin.
-
-    A set that holds anything but images and booleans is refused, since its
-    format could run code.
-    """
-    if model.suffix != ".tflite":
-        load_tensorflow()
-    from iris_tf.evaluation.fold_protocol import evaluate_pair_set
-    from iris_tf.recognition.open_model import open_model
-    from iris_tf.report.summary import fold_summary
-    from iris_tf.support.files import write_json
-
-    found = evaluate_pair_set(pairs, open_model(model))
-    for line in fold_summary(model.name, found):
-        echo(line)
-    if out is not None:
-        write_json(out, found)
-        echo(f"written to {out}")
-
-
 add_verbs(app)
+add_exchange_verbs(app)

@@ -135,6 +135,8 @@ class AugmentationRecipe:
     rotation_degrees: float = 5.0  # +-
     translation: float = 0.05  # +-, share of the side
     scale: float = 0.05  # +-
+    flip_share: float = 0.0  # share of crops mirrored left to right; not of unrolled strips
+    colour_jitter: float = 0.0  # +-, relative change of brightness, contrast and saturation
     hidden_share: float = 0.0  # share of unrolled strips with an occluded sector
     hidden_degrees: float = 90.0  # largest width of the sector
     sharpness: float = 0.0  # +-, relative change of two high-frequency bands of strips
@@ -150,6 +152,8 @@ class AugmentationRecipe:
         yield from between(0.0, 1.0, coarse_lost_share=self.coarse_lost_share)
         yield from between(0.0, 180.0, rotation_degrees=self.rotation_degrees)
         yield from between(0.0, 0.5, translation=self.translation, scale=self.scale)
+        yield from between(0.0, 1.0, flip_share=self.flip_share)
+        yield from between(0.0, 0.9, colour_jitter=self.colour_jitter)
 
     def strip_settings(self) -> Iterator[str]:
         """Settings in use that require unrolled strips."""
@@ -228,7 +232,8 @@ class GradientNormRecipe:
 class DistillationRecipe:
     """Distillation from a frozen teacher; by default as in Eqs. 7-9 of the paper."""
 
-    teacher: str | None = None  # run folder or .keras file; none: no distillation
+    # Run folder, .keras file or pretrained (the released model); none: no distillation
+    teacher: str | None = None
     # cosine | soft_labels | features | relational | hybrid (soft labels, with weight alpha for
     # them and 1 - alpha for the objective) | afl (soft labels and features)
     distiller: str = "cosine"

@@ -9,6 +9,7 @@
 | iitd | ``001/01_L.bmp`` | ``001`` | L, R |
 | mmu1 | ``1/left/aeval1.bmp`` | ``1`` | L, R |
 | mmu2 | ``010101.bmp`` (subject, eye, sample) | ``01`` | L, R |
+| ufpr-periocular | ``C0001S1I1L.jpg`` (subject, session, image, eye) | ``0001`` | L, R |
 | eye-folders | ``<subject>/<L, R, left or right>/<image>`` | the subject's folder | L, R |
 | eye-suffixes | ``<subject>_<L, R, left or right>/<image>`` | the folder without it | L, R |
 | eye-names | ``<subject>/IMG_<L, R, left or right>_1.png`` | the folder | L, R |
@@ -101,6 +102,11 @@ _SPECIFIC = (
         "mmu2",
         "010101.bmp",
         re.compile(r"(?P<subject>\d{2,3})(?P<eye>0[12])(?P<sample>\d{2})" + _IMAGE, re.IGNORECASE),
+    ),
+    _Layout(
+        "ufpr-periocular",
+        "C0001S1I1L.jpg",
+        re.compile(r"C(?P<subject>\d{4})(?P<sample>S\d+I\d+)(?P<eye>[LR])" + _IMAGE),
     ),
 )
 _EYE_FOLDERS = _Layout(

@@ -38,7 +38,7 @@ from iris_tf.synthetic.dataset_writer import synthesize
 from iris_tf.tflite.cost import model_cost
 from iris_tf.tflite.released_models import PRETRAINED, weights_file
 from iris_tf.training.model_recipes import model_recipes
-from iris_tf.training.run_folder import RunFolder
+from iris_tf.training.run_folder import RunFolder, model_file
 
 CROPS_SHOWN = 24
 EYES_MAPPED = 4  # eyes with saliency maps per model
@@ -58,8 +58,7 @@ def train_stage(stages: Stages, name: str, recipe: TrainRecipe, manifest: Path) 
     inputs: dict[str, Any] = {"recipe": recipe, "manifest": manifest}
     inputs |= starting_weights(recipe)
     if recipe.distillation.teacher is not None:
-        teacher = Path(recipe.distillation.teacher)
-        inputs["teacher"] = teacher if teacher.is_file() else RunFolder(teacher).best
+        inputs["teacher"] = model_file(Path(recipe.distillation.teacher))
 
     def start_over(changed: set[str]) -> None:
         # `resume` itself refuses to continue with changed images.

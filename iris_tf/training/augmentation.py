@@ -5,18 +5,21 @@ import math
 import tensorflow as tf
 
 from iris_tf.config.training_recipe import AugmentationRecipe
+from iris_tf.training.photometric_augmentation import flip_crops, jitter_colours
 from iris_tf.training.strip_augmentation import degrade_strips, hide_sectors, sharpen_strips
 
 # Seed offsets, so that these random numbers are independent of those of the geometry.
 _HIDING = 1 << 20
 _SHARPENING = 1 << 23
 _DEGRADING = 1 << 24
+_FLIPPING = 1 << 25
+_JITTERING = 1 << 26
 
 
 def augment(
     images: tf.Tensor, seed: tf.Tensor, settings: AugmentationRecipe, roi_mode: str
 ) -> tf.Tensor:
-    """Rotate, shift and scale each image at random; occlude, sharpen and degrade strips.
+    """Rotate, shift, scale, mirror and recolour each image at random; degrade strips.
 
     Crops are rotated about their centres. In an ``unrolled`` strip, a rotation of
     the eye is a circular shift along the angle; translation and scaling act on the
@@ -48,6 +51,10 @@ def augment(
             images = sharpen_strips(images, seed + _SHARPENING, settings.sharpness)
         if settings.degraded_share:
             images = degrade_strips(images, seed + _DEGRADING, settings.degraded_share)
+    if settings.flip_share:
+        images = flip_crops(images, seed + _FLIPPING, settings.flip_share)
+    if settings.colour_jitter:
+        images = jitter_colours(images, seed + _JITTERING, settings.colour_jitter)
     if not (settings.rotation_degrees or settings.translation or settings.scale):
         return images
     # Philox is set explicitly, because the default algorithm depends on the device.

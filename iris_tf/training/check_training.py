@@ -144,6 +144,11 @@ def check_strips(recipe: TrainRecipe, roi_mode: str, channels: int = 1) -> None:
             f"{recipe.dataset}: its crops have {channels} channels, but `{setting}` is for grey "
             "strips; prepare the images with `--channels 1`, or leave it out."
         )
+    if roi_mode == "unrolled" and recipe.augmentation.flip_share:
+        raise RecipeError(
+            f"{recipe.dataset}: its crops are unrolled strips, but `augmentation.flip_share` would "
+            "mirror them, which gives irises of nobody; leave it out."
+        )
     network, strip = recipe.network, [STRIP_RADII, STRIP_ANGLES]
     if network.normalization == "local_contrast" and list(network.input_size) != strip:
         # Resizing a strip loses which pixels are masked.

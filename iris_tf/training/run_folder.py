@@ -17,6 +17,7 @@ from iris_tf.data.manifest import read_settings
 from iris_tf.support.errors import ModelError, RecipeError, TrainingError, first_line
 from iris_tf.support.files import is_unused, replace_folder, write_text
 from iris_tf.support.foreign_files import UNUSABLE, read_object
+from iris_tf.tflite.released_models import PRETRAINED, RECOGNITION, released_weights
 
 _EPOCH = re.compile(r"epoch-[0-9]{1,9}")
 
@@ -326,11 +327,14 @@ class RunFolder:
 
 
 def model_file(path: Path) -> Path:
-    """Path of a model file; for a run folder, of its best model.
+    """Path of a model file: for a run folder its best model, for "pretrained" the released one.
 
     Raises
     ------
     ModelError
-        If a folder holds no run, or its run has no model yet.
+        If a folder holds no run, its run has no model yet, or the installation lacks the released
+        model.
     """
+    if str(path) == PRETRAINED:
+        return released_weights(RECOGNITION)
     return RunFolder.open(path).best_model() if path.is_dir() else path

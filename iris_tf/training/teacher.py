@@ -57,9 +57,9 @@ class Teacher:
 
     @classmethod
     def load(cls, path: str | Path, features: Sequence[str] = ()) -> "Teacher":
-        """Load a teacher from a run folder (its best model) or a ``.keras`` file.
+        """Load a teacher from a run folder (its best model), a ``.keras`` file or "pretrained".
 
-        Class centres are read from beside the model, if there are any.
+        The last is the released model. Class centres are read from beside the model, if there.
 
         Raises
         ------
@@ -179,7 +179,7 @@ def teacher_roi_mode(path: str | Path) -> str | None:
     Parameters
     ----------
     path : str or Path
-        Run folder or ``.keras`` file.
+        Run folder, ``.keras`` file, or "pretrained".
 
     Returns
     -------
@@ -190,5 +190,5 @@ def teacher_roi_mode(path: str | Path) -> str | None:
     description = RunFolder(path).dataset_description
     if description.is_file():
         return read_settings(description).get("roi_mode")
-    card = path.parent / CARD_NAME
+    card = model_file(path).parent / CARD_NAME
     return ModelCard.read(card).roi_mode if card.is_file() else None

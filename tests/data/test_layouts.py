@@ -42,6 +42,10 @@ EXAMPLES = {
         "990205.bmp": ("99", "R", "99_R", "05"),
         "1000203.bmp": ("100", "R", "100_R", "03"),
     },
+    "ufpr-periocular": {
+        "C0001S1I1L.jpg": ("0001", "L", "0001_L", "S1I1"),
+        "C1122S3I15R.jpg": ("1122", "R", "1122_R", "S3I15"),
+    },
     "eye-folders": {
         "anna/L/1.png": ("anna", "L", "anna_L", "1"),
         "anna/right/1.png": ("anna", "R", "anna_R", "1"),

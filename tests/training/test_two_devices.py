@@ -49,6 +49,15 @@ def test_two_devices_make_the_step_of_one(outcome, loss):
     assert (one["step"], two["step"]) == (1, 1)
 
 
+def test_two_devices_take_the_steps_of_one_with_class_centres_and_projections(outcome):
+    one, two = outcome["afl"]
+    assert {"arcface_loss", "soft_labels_loss", "features_loss"} <= one["logs"].keys()
+    assert two["logs"] == pytest.approx(one["logs"], abs=1e-5)
+    assert len(one["variables"]) == 4 + 3  # network, centres, kernel and bias of the projection
+    for name, value in one["variables"].items():
+        np.testing.assert_allclose(two["variables"][name], value, atol=1e-5, err_msg=name)
+
+
 def test_moments_and_steps_are_each_device_s_own(outcome):
     one, two = outcome["adam"]
     assert one["counts"] == [3]

@@ -4,6 +4,7 @@ A separate program, because devices must be split before TensorFlow starts:
 ``python tests/training/two_devices.py DATASET FOLDER``.
 """
 
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -20,14 +21,20 @@ from small_recipes import small_recipe  # noqa: E402
 
 from iris_tf.benchmark.training_speed import measure_training  # noqa: E402
 from iris_tf.config.training_recipe import (  # noqa: E402
+    ClassifierRecipe,
+    DistillationRecipe,
+    GradientNormRecipe,
     MarginRecipe,
     MiningRecipe,
     TrainRecipe,
 )
 from iris_tf.networks.embed_rois import load_embedding_model  # noqa: E402
+from iris_tf.objectives.class_centres import ClassCentres  # noqa: E402
 from iris_tf.objectives.contrastive_objective import ContrastiveObjective  # noqa: E402
 from iris_tf.objectives.cosine_distiller import CosineDistiller  # noqa: E402
 from iris_tf.objectives.distilled_objective import DistilledObjective  # noqa: E402
+from iris_tf.objectives.objective import ModelShapes  # noqa: E402
+from iris_tf.objectives.registry import build_objective, build_term_weights  # noqa: E402
 from iris_tf.objectives.term_weights import ConstantWeights  # noqa: E402
 from iris_tf.objectives.triplet_objective import TripletObjective  # noqa: E402
 from iris_tf.support.errors import RecipeError  # noqa: E402
@@ -125,6 +132,55 @@ def adam_steps(strategy, images, labels):
     return {"kernel": outcome["kernel"], "counts": counts}
 
 
+def convolutional(seed):
+    """A network with a feature map, without batch statistics, which are each device's own."""
+    rng = np.random.default_rng(seed)
+    roi = keras.Input((8, 8, 1))
+    x = keras.layers.Conv2D(3, 3, strides=2, activation="relu", name="conv")(roi)
+    x = keras.layers.Dense(6, name="head_linear")(keras.layers.Flatten()(x))
+    model = keras.Model(roi, keras.layers.UnitNormalization()(x), name="convolutional")
+    model.set_weights([rng.normal(0, 0.1, w.shape) for w in model.get_weights()])
+    return model
+
+
+def afl_steps(strategy, steps=2):
+    """Logs and variables after steps of AFL-KD with ArcFace, all of whose variables are trained."""
+    tiny_network.NETWORKS["convolutional"] = dataclasses.replace(
+        tiny_network.SPEC, features={"stride4": "conv"}
+    )
+    rng = np.random.default_rng(5)
+    images = rng.uniform(-1, 1, (8, 1, 8, 8, 1)).astype(np.float32)
+    labels = rng.integers(0, 4, (8, 1)).astype(np.int32)
+    classes = ("a", "b", "c", "d")
+    recipe = TrainRecipe(
+        objective="arcface",
+        classifier=ClassifierRecipe(8.0, 0.3),
+        distillation=DistillationRecipe(
+            teacher="run",
+            distiller="afl",
+            features={"stride4": "stride4"},
+            term_weights="gradient_norm",
+            gradient_norm=GradientNormRecipe(smoothing=0.5),
+        ),
+    )
+    with strategy.scope():
+        objective, student = build_objective(recipe), convolutional(1)
+        centres = ClassCentres(np.eye(4, 6, dtype=np.float32), 8.0, classes)
+        teacher = Teacher(convolutional(2), ["stride4"], centres)
+        shapes = teacher.feature_shapes
+        objective.create_variables(ModelShapes(6, classes, shapes, shapes))
+        trainer = EmbeddingTrainer(student, objective, build_term_weights(recipe), teacher)
+        trainer.compile(keras.optimizers.SGD(0.1))
+        trainer.begin_epoch(0)
+    data = tf.data.Dataset.from_tensors((images, labels)).repeat(steps)
+    history = trainer.fit(data, verbose=0, shuffle=False).history
+    trained = [*student.trainable_variables, *objective.trainable_variables]
+    return {
+        "logs": {name: float(values[0]) for name, values in history.items()},
+        "variables": {v.path: v.numpy().tolist() for v in trained},
+    }
+
+
 def overflowing_step(strategy):
     """The matrix after a step that is NaN on the second device alone."""
     vectors, labels, _ = case_with_one_negative(on_the_other_device=False)
@@ -195,6 +251,7 @@ def main(dataset, folder):
                 "one": one_step(one_device, images, labels),
                 "two": one_step(mirrored_strategy(), images, labels),
                 "contrastive": contrastive,
+                "afl": [afl_steps(s) for s in (one_device, mirrored_strategy())],
                 "adam": [adam_steps(s, images, labels) for s in (one_device, mirrored_strategy())],
                 "overflow": overflowing_step(mirrored_strategy()),
                 "run": whole_run(dataset, folder),

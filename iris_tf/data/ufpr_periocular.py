@@ -1,0 +1,103 @@
+"""Protocol files of UFPR-Periocular (Zanlorensi et al., 2022) as tables of this project."""
+
+import csv
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+from iris_tf.support.errors import DatasetError
+from iris_tf.support.files import write_text
+
+PROTOCOLS_FOLDER = "experimentalProtocol"
+WORLDS = {"open": "open_world", "open-valopen": "open_world_valopen"}
+"""Open-world protocols by name, with their folders: the test eyes are of other subjects than the
+training's, and with ``open-valopen`` so are the validation's."""
+
+FOLDS = (1, 2, 3)
+
+
+def write_ufpr_protocol(folder: str | Path, world: str, fold: int, out: str | Path) -> list[Path]:
+    """Write a fold of a protocol as a table of splits and two lists of comparisons.
+
+    Parameters
+    ----------
+    folder : str or Path
+        UFPR-Periocular as distributed, with ``experimentalProtocol/<world>/train_fold1.txt`` and
+        so on. A line is ``image class ...``; in the files of ``test_pairs/fold1``, it is
+        ``image image 1`` for a genuine comparison and ``image image 0`` for an impostor one.
+    world : str
+        A key of `WORLDS`.
+    fold : {1, 2, 3}
+    out : str or Path
+        Folder; created if missing.
+
+    Returns
+    -------
+    list of Path
+        ``split.csv`` for ``prepare --split``, ``genuine.csv`` and ``impostor.csv`` for
+        ``evaluate``. Comparisons that are listed twice, in either order, appear once.
+
+    Raises
+    ------
+    DatasetError
+        If world or fold are unknown, or a file is missing or has another format; names the line.
+    """
+    if world not in WORLDS:
+        raise DatasetError(f"world {world!r} is unknown; choose one of {', '.join(WORLDS)}.")
+    if fold not in FOLDS:
+        raise DatasetError(f"fold {fold} is unknown; choose 1, 2 or 3.")
+    protocol, out = Path(folder) / PROTOCOLS_FOLDER / WORLDS[world], Path(out)
+    splits = [
+        (fields[0], split)
+        for split in ("train", "val", "test")
+        for fields in _lines(protocol / f"{split}_fold{fold}.txt", 2)
+    ]
+    pairs: dict[str, dict[frozenset[str], tuple[str, str]]] = {"1": {}, "0": {}}
+    listed = sorted((protocol / "test_pairs" / f"fold{fold}").glob("*.txt"))
+    if not listed:
+        raise DatasetError(
+            f"{protocol / 'test_pairs' / f'fold{fold}'}: holds no list of comparisons; give the "
+            "folder of UFPR-Periocular as distributed."
+        )
+    for file in listed:
+        for number, fields in enumerate(_lines(file, 3), 1):
+            if fields[2] not in pairs:
+                raise DatasetError(
+                    f"{file}, line {number}: a comparison must be 1 (genuine) or 0 (impostor), not "
+                    f"{fields[2]!r}; get the file again."
+                )
+            pair = fields[0], fields[1]
+            if pair[0] != pair[1]:
+                pairs[fields[2]].setdefault(frozenset(pair), pair)
+    tables = {
+        "split.csv": [("image", "split"), *splits],
+        "genuine.csv": list(pairs["1"].values()),
+        "impostor.csv": list(pairs["0"].values()),
+    }
+    return [_write(out / name, rows) for name, rows in tables.items()]
+
+
+def _lines(file: Path, least: int) -> Iterator[list[str]]:
+    """Fields of each line of a file."""
+    try:
+        text = file.read_text("utf-8")
+    except (OSError, UnicodeDecodeError):
+        raise DatasetError(
+            f"{file}: cannot be read; give the folder of UFPR-Periocular as distributed."
+        ) from None
+    for number, line in enumerate(text.splitlines(), 1):
+        fields = line.split()
+        if len(fields) < least:
+            raise DatasetError(
+                f"{file}, line {number}: has {len(fields)} fields, but needs {least}; get the file "
+                "again."
+            )
+        yield fields
+
+
+def _write(path: Path, rows: list[tuple[str, str]]) -> Path:
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerows(rows)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, buffer.getvalue())
+    return path

@@ -1,0 +1,87 @@
+"""Comparison of distillation methods: a MobiIris recipe, and one table of its models."""
+
+from pathlib import Path
+
+import numpy as np
+
+from iris_tf.config.pipeline_recipe import PipelineRecipe
+from iris_tf.data.crop_store import load_rois
+from iris_tf.data.dataset_title import dataset_title
+from iris_tf.data.manifest import read_settings
+from iris_tf.evaluation.evaluate_model import EvaluationRequest
+from iris_tf.evaluation.prepared_sets import PreparedSet
+from iris_tf.pipelines.evaluation_stage import evaluate_and_report
+from iris_tf.pipelines.mobiiris_stages import MobiIrisPipeline
+from iris_tf.pipelines.stages import Stages
+from iris_tf.recognition.open_model import open_model
+from iris_tf.report.distillation_table import PLAIN, distillation_table
+from iris_tf.support.errors import RecipeError
+from iris_tf.support.files import write_text
+
+
+def run_distillation_tables(recipe: PipelineRecipe, stages: Stages) -> None:
+    """Run a MobiIris recipe and write ``distillation.md`` beside its report.
+
+    All models are compared with the plain student on the same images and resamples. Teachers are
+    evaluated as any model is, and each student's distance to its teacher is a figure.
+
+    Parameters
+    ----------
+    recipe : PipelineRecipe
+        Has a model named `PLAIN`.
+    stages : Stages
+        Stages of the recipe's run folder.
+
+    Raises
+    ------
+    RecipeError
+        If there is no such model.
+    """
+    if PLAIN not in recipe.models:
+        raise RecipeError(
+            f"{recipe.run}: the recipe names no model {PLAIN}, which the others are compared with; "
+            "add it."
+        )
+    pipeline = MobiIrisPipeline(recipe, stages)
+    pipeline.run()
+    names = [PLAIN, *(name for name in pipeline.models if name != PLAIN)]
+    files = [pipeline.model_file(name, pipeline.compared_precision) for name in names]
+    request = EvaluationRequest(files, [pipeline.manifest], "test")
+    result = evaluate_and_report(request, pipeline.folder / "distillation")
+    settings = read_settings(pipeline.dataset / "dataset.json")
+    table = distillation_table(
+        dict(zip(names, result.models, strict=True)),
+        teacher_distances(pipeline),
+        f"{dataset_title(settings)}, test split",
+    )
+    path = pipeline.folder / "distillation.md"
+    write_text(path, table)
+    print(table)
+    print(f"table:   {path}")
+
+
+def teacher_distances(pipeline: MobiIrisPipeline) -> dict[str, float | None]:
+    """Mean cosine distance of each distilled model to its teacher on the test split, 0..2.
+
+    None where embedding sizes differ.
+    """
+    rows = PreparedSet.read(pipeline.manifest).of_split("test")
+    channels = pipeline.recipe.dataset.channels
+    embeddings: dict[Path, np.ndarray] = {}
+
+    def embedded(path: Path, size: tuple[int, int]) -> np.ndarray:
+        if path not in embeddings:
+            rois = load_rois(rows, pipeline.dataset, size, channels)
+            embeddings[path] = open_model(path).embed(rois)
+        return embeddings[path]
+
+    distances: dict[str, float | None] = {}
+    for name, recipe in pipeline.models.items():
+        if recipe.distillation.teacher is None:
+            continue
+        student = embedded(Path(recipe.run), recipe.network.crop_size)
+        teacher = embedded(Path(recipe.distillation.teacher), recipe.network.crop_size)
+        same = student.shape[1] == teacher.shape[1]
+        cosines = np.sum(student * teacher, axis=1) if same else None
+        distances[name] = None if cosines is None else float(1.0 - cosines.mean())
+    return distances

@@ -1,0 +1,131 @@
+"""One table of all distillation methods of a recipe, with the papers' figures beside it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from iris_tf.evaluation.evaluation_result import ModelResult
+from iris_tf.metrics.differences import Difference
+from iris_tf.metrics.plausible_rates import contradiction
+from iris_tf.report.report_words import NOTHING
+
+PLAIN = "plain"
+"""Name in the recipe of the student without distillation, which the others are compared with."""
+
+_FIGURES = {"eer": "EER, %", "vr_far_1e-2": "VR@FAR=1 %, %", "auc": "AUC, %"}
+
+
+@dataclass(frozen=True)
+class PrintedFigures:
+    """Figures of a method as its paper prints them, in per cent.
+
+    Attributes
+    ----------
+    method, data : str
+        What was trained, and on which data it was measured.
+    accuracy : float
+        Best accuracy of verification.
+    f1, far, frr, eer, auc : float or None
+        None where the paper prints none.
+    """
+
+    method: str
+    data: str
+    accuracy: float
+    f1: float | None = None
+    far: float | None = None
+    frr: float | None = None
+    eer: float | None = None
+    auc: float | None = None
+
+
+_AFL, _LFW = "AFL-KD, its own pairs", "AFL-KD, LFW with ArcFace's protocol"
+PRINTED = (
+    PrintedFigures("teacher (ResNet, ArcFace)", _AFL, 97.2, f1=91.7),
+    PrintedFigures("AFL-KD", _AFL, 95.7, f1=86.9),
+    PrintedFigures("plain MobileNet", _AFL, 87.3, f1=62.8),
+    PrintedFigures("teacher", _LFW, 98.5),
+    PrintedFigures("AFL-KD", _LFW, 97.0),
+    PrintedFigures("DKD", _LFW, 95.3),
+    PrintedFigures("AdaDistill", _LFW, 95.1),
+    PrintedFigures("RKD", _LFW, 94.8),
+    PrintedFigures(
+        "hybrid, MobileFaceNet", "Remma et al., LFW", 90.40,
+        far=0.87, frr=18.33, eer=18.66, auc=96.25,
+    ),
+)  # fmt: skip
+_ROUNDING = 0.00005
+
+
+def distillation_table(
+    results: Mapping[str, ModelResult], teacher_distances: Mapping[str, float | None], data: str
+) -> str:
+    """Write the table as Markdown.
+
+    Parameters
+    ----------
+    results : mapping of str to ModelResult
+        By the models' names in the recipe; the first is the plain student.
+    teacher_distances : mapping of str to float or None
+        Mean cosine distance between the embeddings of model and teacher, 0..2; None without a
+        teacher, or where sizes differ.
+    data : str
+        What the models were measured on.
+    """
+    heads = ["model", *(f"{name} (90 % interval)" for name in _FIGURES.values())]
+    heads += [f"{name.split(',')[0]}, difference to {PLAIN}" for name in _FIGURES.values()]
+    heads.append("distance to its teacher")
+    lines = [f"## Distillation, measured on {data}", "", _line(heads), _line(["---"] * len(heads))]
+    for name, result in results.items():
+        cells = [name, *(_figure(result, figure) for figure in _FIGURES)]
+        cells += [_difference(result.differences.get(figure)) for figure in _FIGURES]
+        distance = teacher_distances.get(name)
+        cells.append(NOTHING if distance is None else f"{distance:.3f}")
+        lines.append(_line(cells))
+    lines += [
+        "",
+        f"Differences are of the same images and the same resamples of subjects as {PLAIN}'s; an "
+        "interval without 0 is a difference at that level.",
+        "",
+        *_printed(),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _printed() -> Sequence[str]:
+    columns = ("accuracy", "f1", "far", "frr", "eer", "auc")
+    heads = ["method", "data", "accuracy, %", "F1, %", "FAR, %", "FRR, %", "EER, %", "AUC, %"]
+    lines = ["## As printed in the papers, on their data", "", _line(heads)]
+    lines.append(_line(["---"] * len(heads)))
+    notes = []
+    for row in PRINTED:
+        values = [getattr(row, column) for column in columns]
+        cells = [NOTHING if value is None else f"{value:.2f}" for value in values]
+        lines.append(_line([row.method, row.data, *cells]))
+        if row.far is not None and row.frr is not None and row.eer is not None:
+            rates = (rate / 100 for rate in (row.far, row.frr, row.eer))
+            found = contradiction(*rates, rounding=_ROUNDING)
+            if found:
+                notes.append(f"The printed rates of {row.method} contradict each other. {found}")
+    return [*lines, "", *notes]
+
+
+def _figure(result: ModelResult, name: str) -> str:
+    value, bounds = result.metrics.values[name], result.metrics.bounds(name)
+    if value is None:
+        return NOTHING
+    interval = f" ({100 * bounds[0]:.2f} to {100 * bounds[1]:.2f})" if bounds else ""
+    return f"{100 * value:.2f}{interval}"
+
+
+def _difference(found: Difference | None) -> str:
+    if found is None:
+        return NOTHING
+    interval = ""
+    if found.interval:
+        low, high = found.interval
+        interval = f" ({100 * low:+.2f} to {100 * high:+.2f})"
+    return f"{100 * found.difference:+.2f}{interval}"
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"

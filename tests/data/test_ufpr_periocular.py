@@ -1,0 +1,91 @@
+"""A made folder in the layout of UFPR-Periocular: its protocol files become tables."""
+
+import cv2
+import numpy as np
+import pytest
+
+from iris_tf.data.layouts import read_layout
+from iris_tf.data.manifest import read_manifest
+from iris_tf.data.ufpr_periocular import write_ufpr_protocol
+from iris_tf.evaluation.pair_lists import read_pairs
+from iris_tf.preparation.prepare_dataset import prepare
+from iris_tf.support.errors import DatasetError
+
+
+def name(subject, session, sample, eye):
+    return f"C{subject:04d}S{session}I{sample}{eye}.jpg"
+
+
+@pytest.fixture
+def ufpr(tmp_path):
+    images = tmp_path / "ufpr" / "periocularCropped"
+    protocol = tmp_path / "ufpr" / "experimentalProtocol" / "open_world"
+    (protocol / "test_pairs" / "fold1").mkdir(parents=True)
+    images.mkdir()
+    rng = np.random.default_rng(0)
+    of_split = {"train": (1, 2), "val": (3,), "test": (4, 5)}
+    for split, subjects in of_split.items():
+        lines = []
+        for subject in subjects:
+            for eye in "LR":
+                for sample in (1, 2):
+                    file = name(subject, 1, sample, eye)
+                    cv2.imwrite(str(images / file), rng.integers(0, 255, (70, 90, 3), np.uint8))
+                    lines.append(f"{file} {2 * subject + (eye == 'R')} 33 1")
+        (protocol / f"{split}_fold1.txt").write_text("\n".join(lines) + "\n")
+    a, b = name(4, 1, 1, "L"), name(4, 1, 2, "L")
+    c, d = name(5, 1, 1, "L"), name(4, 1, 1, "R")
+    pairs = protocol / "test_pairs" / "fold1"
+    (pairs / "1.txt").write_text(f"{a} {b} 1\n{a} {c} 0\n")
+    (pairs / "2.txt").write_text(f"{b} {a} 1\n{a} {d} 0\n{a} {a} 1\n")
+    return tmp_path / "ufpr"
+
+
+def test_images_are_eyes_of_subjects(ufpr):
+    scan = read_layout(ufpr / "periocularCropped")
+    assert scan.name == "ufpr-periocular"
+    row = scan.rows[0]
+    assert (row.subject, row.eye, row.identity, row.sample) == ("0001", "L", "0001_L", "S1I1")
+
+
+def test_a_fold_becomes_splits_and_lists(ufpr, tmp_path):
+    files = write_ufpr_protocol(ufpr, "open", 1, tmp_path / "fold1")
+    split, genuine, impostor = files
+    dataset = prepare(
+        ufpr / "periocularCropped", tmp_path / "data", segmenter="none", roi_mode="whole",
+        channels=3, jobs=1, split=split,
+    )  # fmt: skip
+    rows = read_manifest(dataset.folder / "manifest.csv")
+    found = {row.subject: row.split for row in rows}
+    assert found == {
+        "0001": "train", "0002": "train", "0003": "val", "0004": "test", "0005": "test",
+    }  # fmt: skip
+    test = [row for row in rows if row.split == "test"]
+    # The pair listed again in the other order, and the image with itself, are left out.
+    assert len(read_pairs(genuine, test, genuine=True)) == 1
+    assert len(read_pairs(impostor, test, genuine=False)) == 2
+
+
+@pytest.mark.parametrize(
+    ("world", "fold", "message"),
+    [
+        ("closed", 1, "world 'closed' is unknown"),
+        ("open", 4, "fold 4 is unknown"),
+        ("open", 2, r"train_fold2\.txt: cannot be read"),
+        ("open-valopen", 1, "cannot be read"),
+    ],
+)
+def test_protocols_that_there_are_not(ufpr, tmp_path, world, fold, message):
+    with pytest.raises(DatasetError, match=message):
+        write_ufpr_protocol(ufpr, world, fold, tmp_path / "out")
+
+
+def test_damaged_files(ufpr, tmp_path):
+    protocol = ufpr / "experimentalProtocol" / "open_world"
+    pairs = protocol / "test_pairs" / "fold1" / "2.txt"
+    pairs.write_text("a.jpg b.jpg 1\na.jpg b.jpg x\n")
+    with pytest.raises(DatasetError, match=r"2\.txt, line 2: a comparison must be 1"):
+        write_ufpr_protocol(ufpr, "open", 1, tmp_path / "out")
+    pairs.write_text("a.jpg b.jpg 1\na.jpg\n")
+    with pytest.raises(DatasetError, match=r"2\.txt, line 2: has 1 fields, but needs 3"):
+        write_ufpr_protocol(ufpr, "open", 1, tmp_path / "out")
