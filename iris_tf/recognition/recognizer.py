@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -439,7 +440,7 @@ class IrisRecognizer:
     def _embed(self, images: EyeImages, kind: str) -> tuple[np.ndarray, list[IrisQuality]]:
         """Embeddings (n, D) of all images, and the quality of those that are eye images."""
         one = isinstance(images, str | Path | np.ndarray) or not isinstance(images, Iterable)
-        sources = [images] if one else images
+        sources: Any = [images] if one else images
         qualities = []
 
         def rois() -> Iterator[np.ndarray]:
