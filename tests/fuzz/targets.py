@@ -170,7 +170,9 @@ def _read_recipe(path):
 
 def _recipes(folder):
     shipped = sorted((ROOT / "pipelines").glob("*.yaml"))
-    return [path.read_bytes() for path in (*shipped, RUN / "recipe.yaml")]
+    contents = [path.read_bytes() for path in (*shipped, RUN / "recipe.yaml")]
+    # Some need a value on the command line.
+    return [content for content in contents if b"???" not in content]
 
 
 def _read_history(path):
