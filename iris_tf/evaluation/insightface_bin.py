@@ -82,8 +82,9 @@ def read_pair_set(path: str | Path) -> PairSet:
         raise EvaluationError(
             f"{path}: is not a plain set of pairs ({first_line(error)}); it was not read further."
         ) from None
-    images, genuine = content if isinstance(content, tuple | list) and len(content) == 2 else (0, 0)
-    if not (_all_of(images, bytes) and _all_of(genuine, bool)):
+    two = isinstance(content, tuple | list) and len(content) == 2
+    images, genuine = content if two else ((), ())
+    if not (two and _all_of(images, bytes) and _all_of(genuine, bool)):
         raise EvaluationError(
             f"{path}: must hold a list of encoded images and a list of booleans; get the set from "
             "its publisher."

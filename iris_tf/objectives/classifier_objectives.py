@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar
 
 import keras
 import numpy as np
@@ -12,7 +11,6 @@ from iris_tf.config.training_recipe import TrainRecipe
 from iris_tf.networks.seeding import layer_seed
 from iris_tf.objectives.class_centres import FILE_NAME, ClassCentres
 from iris_tf.objectives.margin_softmax import (
-    TargetCosine,
     arcface_cosine,
     cosface_cosine,
     margin_softmax_loss,
@@ -42,7 +40,11 @@ class ClassifierObjective(Objective):
 
     has_classes = True
     metric_names = ("class_accuracy",)
-    target: ClassVar[TargetCosine]
+
+    @staticmethod
+    def target(cosine: tf.Tensor, margin: float) -> tf.Tensor:
+        """Cosine to the own class's centre as it is trained, see `TargetCosine`."""
+        raise NotImplementedError
 
     def __init__(self, scale: float, margin: float, seed: int):
         super().__init__({}, name=self.term_names[0])
@@ -72,7 +74,7 @@ class ClassifierObjective(Objective):
         labels = tf.gather(batch.labels, batch.rows)
         centres = tf.math.l2_normalize(tf.convert_to_tensor(self.centres), axis=1)
         cosines = tf.matmul(embeddings, centres, transpose_b=True)
-        losses = margin_softmax_loss(cosines, labels, self.scale, self.margin, type(self).target)
+        losses = margin_softmax_loss(cosines, labels, self.scale, self.margin, self.target)
         right = tf.equal(tf.argmax(cosines, axis=1, output_type=labels.dtype), labels)
         return Losses(
             {name: tf.reduce_mean(losses)},

@@ -102,8 +102,7 @@ def _printed() -> Sequence[str]:
         cells = [NOTHING if value is None else f"{value:.2f}" for value in values]
         lines.append(_line([row.method, row.data, *cells]))
         if row.far is not None and row.frr is not None and row.eer is not None:
-            rates = (rate / 100 for rate in (row.far, row.frr, row.eer))
-            found = contradiction(*rates, rounding=_ROUNDING)
+            found = contradiction(row.far / 100, row.frr / 100, row.eer / 100, _ROUNDING)
             if found:
                 notes.append(f"The printed rates of {row.method} contradict each other. {found}")
     return [*lines, "", *notes]

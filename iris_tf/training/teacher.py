@@ -21,6 +21,8 @@ from iris_tf.support.errors import ModelError
 from iris_tf.tflite.model_card import ModelCard
 from iris_tf.training.run_folder import RunFolder, model_file
 
+_LUMA = (0.299, 0.587, 0.114)  # of red, green and blue, as in OpenCV's conversion to grey
+
 
 class Teacher:
     """Frozen model that is queried about the student's crops.
@@ -118,7 +120,7 @@ class Teacher:
         Parameters
         ----------
         crops : tensor of shape (batch, height, width, channels), float32
-            In 0..255. Resized bilinearly and converted from grey to colour if the
+            In 0..255. Resized bilinearly and converted between grey and colour if the
             teacher's input requires it.
 
         Returns
@@ -130,8 +132,7 @@ class Teacher:
 
     def _values(self, crops: tf.Tensor) -> dict[str, Any]:
         crops = resize(crops, self.input_size)
-        if crops.shape[3] == 1 and self.model.input_shape[3] == 3:
-            crops = tf.repeat(crops, 3, axis=3)
+        crops = _with_channels(crops, self.model.input_shape[3])
         values: dict[str, Any] = {}
         if self._maps is None:
             embedding = self.model(crops, training=False)
@@ -156,6 +157,15 @@ class Teacher:
         if self.centres is not None:
             values["logits"] = tf.zeros((rows, len(self.centres.names)))
         return values
+
+
+def _with_channels(crops: tf.Tensor, channels: int) -> tf.Tensor:
+    """Crops (batch, height, width, 1 or 3) as grey or colour."""
+    if crops.shape[3] == channels:
+        return crops
+    if channels == 3:
+        return tf.repeat(crops, 3, axis=3)
+    return tf.reduce_sum(crops * tf.constant(_LUMA), axis=3, keepdims=True)
 
 
 def check_strip_size(teacher: tuple[int, int], student: tuple[int, int]) -> None:

@@ -50,6 +50,14 @@ def test_grey_crops_are_shown_as_colour_where_the_teacher_takes_colour():
     np.testing.assert_allclose(found, [[0] * 3 + [200] * 3, [0] * 3 + [100] * 3], atol=1e-4)
 
 
+def test_colour_crops_are_shown_as_grey_where_the_teacher_takes_grey():
+    colour = np.zeros((2, 8, 12, 3), np.float32)
+    colour[:, :, 6:] = [[[[200.0, 100.0, 50.0]]], [[[0.0, 0.0, 100.0]]]]
+    found = mean_teacher(8, 12)(tf.constant(colour)).embedding
+    # 0.299 R + 0.587 G + 0.114 B.
+    np.testing.assert_allclose(found, [[0, 124.2], [0, 11.4]], atol=1e-3)
+
+
 @pytest.mark.parametrize("size", [(8, 12), (16, 24)])
 def test_a_compiled_step_can_ask(size):
     teacher, images = mean_teacher(8, 12), crops(*size)
