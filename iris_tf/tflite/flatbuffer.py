@@ -15,7 +15,7 @@ from typing import Any
 from ai_edge_litert import schema_py_generated as schema
 
 from iris_tf.support.errors import ModelError, first_line
-from iris_tf.support.foreign_files import UNUSABLE
+from iris_tf.support.foreign_files import UNUSABLE, shown
 
 _IDENTIFIER = b"TFL3"  # bytes 4..8 of every TFLite file
 _VERSION = 3
@@ -121,10 +121,10 @@ def _check_tensor(tensor: schema.Tensor, stored: list[int]) -> None:
     _within([tensor.Buffer()], len(stored), "buffer")
     shape = [int(side) for side in _parts(tensor, "Shape")]
     if any(side < 0 for side in shape) or math.prod(shape) > _MOST_ENTRIES:
-        raise ValueError(f"a tensor has the shape {shape}")
+        raise ValueError(f"a tensor has the shape {shown(shape)}")
     constant, width = stored[tensor.Buffer()], _BYTES.get(tensor.Type())
     if constant and width and tensor.Sparsity() is None and constant != width * math.prod(shape):
-        raise ValueError(f"a tensor of shape {shape} has {constant:,} bytes")
+        raise ValueError(f"a tensor of shape {shown(shape)} has {constant:,} bytes")
 
 
 def _stored_bytes(buffer: schema.Buffer, size: int) -> int:

@@ -19,6 +19,7 @@ from iris_tf.tflite.released_models import FOLDERS
 _SECONDS = 120  # of a network that takes one on a phone, on a busy machine
 _MEMORY = 2**32  # address space for tensors, which a damaged file may declare of any size
 _REFUSED = 3
+_LONGEST_REASON = 300  # LiteRT names every tensor that it cannot use
 _CHILD = f"from iris_tf.tflite.probe import run_all; run_all(__import__('sys').argv[1], {_MEMORY})"
 
 _lock = threading.Lock()
@@ -76,7 +77,8 @@ def _try(path: Path) -> str:
     except OSError:  # no more processes, as in some sandboxes
         return ""
     if child.returncode == _REFUSED:
-        return " ".join(child.stdout.decode(errors="replace").split()).rstrip(".")
+        said = " ".join(child.stdout.decode(errors="replace").split())
+        return said[:_LONGEST_REASON].rstrip(".")
     return "it crashes the runtime" if child.returncode else ""
 
 
