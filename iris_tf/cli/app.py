@@ -18,6 +18,7 @@ from iris_tf.cli.console import (
     report_errors,
 )
 from iris_tf.cli.exchange_commands import add_exchange_verbs
+from iris_tf.cli.precision_report import print_precision_report
 from iris_tf.cli.recognition_commands import add_verbs
 from iris_tf.config.names import (
     ALL_SPLITS,
@@ -294,8 +295,15 @@ def export(
     precision: Annotated[
         str, typer.Option(help=f"Comma-separated, of {', '.join(PRECISIONS)}.")
     ] = ",".join(DEFAULT_PRECISIONS),
+    report: Annotated[
+        bool,
+        typer.Option("--report", help="Report on layers in integers and on float16 arithmetic."),
+    ] = False,
 ) -> None:
     """Export a run's best checkpoint as .tflite files with a model card.
+
+    int8 and int16x8 estimate ranges of activations from crops of the training split
+    (`quantization` in the training recipe).
 
     Files in other precisions from an earlier export of the same weights are kept
     in RUN/models; files of other weights are removed. Each file's embeddings are
@@ -303,17 +311,19 @@ def export(
     fails and reports by how much.
     """
     load_tensorflow()
-    from iris_tf.exporting.export_run import export_run
+    from iris_tf.exporting.export_run import REPORT_NAME, export_run
 
     with if_interrupted(
         lambda: f"{run / 'models'} is as it was before: run the same command again."
     ):
-        folder, card = export_run(run, [part.strip() for part in precision.split(",")])
+        folder, card = export_run(run, [part.strip() for part in precision.split(",")], report)
     for name, file in card.files.items():
         echo(
             f"{folder / name}: {file.bytes / 2**20:.2f} MiB, "
             f"least cosine with Keras {card.parity[file.precision]:.6f}"
         )
+    if report:
+        print_precision_report(folder / REPORT_NAME)
 
 
 @app.command()

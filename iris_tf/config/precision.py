@@ -33,6 +33,8 @@ class Precision:
         File name suffix, which identifies the file format.
     former_names : tuple of str
         Names in older cards. They take precedence over the name of another precision.
+    calibrated : bool
+        Whether ranges of activations are fixed at export, estimated from crops.
     """
 
     name: str
@@ -44,18 +46,35 @@ class Precision:
     line: str
     suffix: str = ".tflite"
     former_names: tuple[str, ...] = ()
+    calibrated: bool = False
 
     def file_name(self, model: str) -> str:
         """Name of the file that holds `model` at this precision."""
         return f"{model}_{self.name}{self.suffix}"
 
 
+FLOAT32 = "float32"
+"""Name of the precision that others are made from."""
+
 _REGISTERED = (
     # By default, runtimes convert float16 weights to float32 and compute in float32.
-    Precision("float32", "full precision", 32, 32, 0.9999, (), "solid"),
+    Precision(FLOAT32, "full precision", 32, 32, 0.9999, (), "solid"),
     Precision("float16", "16-bit weights", 16, 32, 0.9999, (4, 2), "dashed"),
+    Precision(
+        "int16x8",
+        "8-bit weights, 16-bit activations",
+        8,
+        16,
+        0.95,
+        (6, 2, 1, 2),
+        "dash-dotted",
+        calibrated=True,
+    ),
     # Dynamic range: activations are quantised at run time, where kernels support integers.
-    Precision("int8", "8-bit weights", 8, 8, 0.95, (1, 1.5), "dotted"),
+    Precision("dynamic8", "8-bit weights", 8, 8, 0.95, (1, 1.5), "dotted", former_names=("int8",)),
+    Precision(
+        "int8", "8-bit integers", 8, 8, 0.95, (3, 1, 1, 1, 1, 1), "dash-dot-dotted", calibrated=True
+    ),
 )
 
 PRECISIONS: dict[str, Precision] = {precision.name: precision for precision in _REGISTERED}
@@ -89,7 +108,7 @@ def finest(names: Iterable[str]) -> str:
 
 
 def current_name(name: str) -> str:
-    """Current name of a precision in an older card; an unknown name is returned unchanged."""
+    """Current name of a precision in a card of schema 1; an unknown name is returned unchanged."""
     for precision in PRECISIONS.values():
         if name in precision.former_names:
             return precision.name

@@ -3,6 +3,7 @@
 Symbols and tables in comments refer to the MobiIris paper (Huynh et al., 2026).
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -329,6 +330,25 @@ class OptimizerRecipe:
 
 
 @dataclass
+class QuantizationRecipe:
+    """Export with static 8-bit arithmetic."""
+
+    calibration_crops: int = 256  # of the training split; ranges of activations come from them
+    seed: int = 0  # of the choice of crops
+    keep_float: list[str] = field(default_factory=list)  # regular expressions of layer names
+
+    def problems(self) -> Iterator[Problem]:
+        """Invalid values."""
+        yield from between(16, 65536, calibration_crops=self.calibration_crops)
+        yield from between(0, 2**31 - 1, seed=self.seed)
+        for expression in self.keep_float:
+            try:
+                re.compile(expression)
+            except re.error as error:
+                yield "keep_float", f"has {expression!r}, which is no regular expression ({error})"
+
+
+@dataclass
 class TrainRecipe:
     """One training run."""
 
@@ -350,6 +370,7 @@ class TrainRecipe:
     triplet_reduction: str = "mean"  # mean (Eq. 3) | active (over the nonzero losses)
     distillation: DistillationRecipe = field(default_factory=DistillationRecipe)
     optimizer: OptimizerRecipe = field(default_factory=OptimizerRecipe)
+    quantization: QuantizationRecipe = field(default_factory=QuantizationRecipe)
     mixed_float16: bool = False
     xla: bool = False
     strategy: str = "single"  # single | mirrored (all GPUs found)
@@ -365,6 +386,7 @@ class TrainRecipe:
             "classifier",
             "distillation",
             "optimizer",
+            "quantization",
         ):
             yield from under(section, getattr(self, section).problems())
         yield from positive(epochs=self.epochs)

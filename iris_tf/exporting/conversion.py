@@ -14,7 +14,8 @@ from iris_tf.support.quiet import quiet
 from iris_tf.tflite.signatures import EMBEDDING, Signature
 
 Conversion = Callable[[tf.lite.TFLiteConverter], bytes]
-"""Runs a converter of a SavedModel and returns the content of the file."""
+"""Runs a converter of a SavedModel and returns the content of the file. Static precisions start
+from a float32 file instead; see `iris_tf.exporting.static_quantization`."""
 
 _CONVERSIONS: dict[str, Conversion] = {}
 
@@ -43,10 +44,8 @@ def _with_16_bit_weights(converter: tf.lite.TFLiteConverter) -> bytes:
     return converter.convert()
 
 
-@converts("int8")
+@converts("dynamic8")
 def _with_8_bit_weights(converter: tf.lite.TFLiteConverter) -> bytes:
-    # Static int8 was tried, too: activation ranges from 64 crops clip MobileNetV3's outliers, and
-    # some embeddings then point in the opposite direction.
     from litert_quantizer import quantizer, recipe
 
     work = quantizer.Quantizer(converter.convert())

@@ -1,17 +1,21 @@
 """`iris-tf export`: export of a run to ``.tflite`` files with a model card."""
 
+import dataclasses
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+import keras
 import numpy as np
 
 from iris_tf.config.names import CARD_NAME
-from iris_tf.config.precision import DEFAULT_PRECISIONS
+from iris_tf.config.precision import DEFAULT_PRECISIONS, PRECISIONS
 from iris_tf.data.crop_store import load_rois
 from iris_tf.data.dataset_title import dataset_title
-from iris_tf.data.manifest import model_segmenter, read_manifest, read_settings
-from iris_tf.exporting.export_tflite import export_model
+from iris_tf.data.manifest import ManifestRow, model_segmenter, read_manifest, read_settings
+from iris_tf.exporting.export_tflite import ExportedFile, export_model
+from iris_tf.exporting.float16_check import check_float16, extreme_crops
+from iris_tf.exporting.static_quantization import Quantization
 from iris_tf.matching.calibration import Calibration
 from iris_tf.matching.matcher import Matcher
 from iris_tf.metrics.counts import give_both_kinds
@@ -19,7 +23,7 @@ from iris_tf.metrics.evaluate_embeddings import evaluate_embeddings
 from iris_tf.networks.embed_rois import embed_rois, load_embedding_model
 from iris_tf.networks.phase_code import with_phase
 from iris_tf.support.errors import EvaluationError, ModelError
-from iris_tf.support.files import replace_folder, sha256
+from iris_tf.support.files import replace_folder, sha256, write_json
 from iris_tf.support.progress import status
 from iris_tf.support.version import __version__
 from iris_tf.tflite.model_card import ModelCard, ModelFile
@@ -28,9 +32,12 @@ from iris_tf.training.run_folder import RunFolder
 CREATOR = f"iris_tf {__version__}"
 _PARITY_CROPS = 16
 
+REPORT_NAME = "precision_report.json"
+"""File beside the models of an export with `report`."""
+
 
 def export_run(
-    path: str | Path, precisions: Sequence[str] = DEFAULT_PRECISIONS
+    path: str | Path, precisions: Sequence[str] = DEFAULT_PRECISIONS, report: bool = False
 ) -> tuple[Path, ModelCard]:
     """Export the best checkpoint of a run to ``RUN/models/``.
 
@@ -38,7 +45,7 @@ def export_run(
     that every exported file is checked against. Files in other precisions that this version
     exported earlier from the same weights are kept, also in the card. Other ``.tflite``
     files are removed together with their calibrations (``calibration-*.json``); all other
-    files in the folder are kept.
+    files in the folder are kept, except for the last report.
 
     Parameters
     ----------
@@ -46,6 +53,9 @@ def export_run(
         Run folder.
     precisions : sequence of str
         From `iris_tf.config.precision.PRECISIONS`.
+    report : bool, optional
+        Whether to write `REPORT_NAME` beside the files: how far the layers of calibrated
+        precisions agree with float32, and how the model fares in float16 arithmetic.
 
     Returns
     -------
@@ -89,9 +99,21 @@ def export_run(
     spread = np.linspace(0, len(rois) - 1, min(_PARITY_CROPS, len(rois))).astype(int)
     name, dataset = run.path.resolve().name, dataset_title(settings)
     training = [row for row in rows if row.split == "train"]
+    calibrated = any(name in PRECISIONS and PRECISIONS[name].calibrated for name in precisions)
     weights = sha256(run.best_model())
     with replace_folder(run.models) as folder:
-        made = export_model(model, folder, name, precisions, parity_rois=rois[spread])
+        made = export_model(
+            model,
+            folder,
+            name,
+            precisions,
+            parity_rois=rois[spread],
+            quantization=(
+                _quantization(run, training, settings["channels"], report) if calibrated else None
+            ),
+        )
+        if report:
+            _write_report(folder, model, rois[spread], made)
         files = {
             file.path.name: ModelFile(file.precision, file.sha256, file.bytes) for file in made
         }
@@ -132,6 +154,21 @@ def export_run(
     return run.models, card
 
 
+def _quantization(
+    run: RunFolder, training: Sequence[ManifestRow], channels: int, report: bool
+) -> Quantization:
+    """Crops of the training split by the run's recipe."""
+    recipe = run.recipe()
+    wanted = recipe.quantization
+    count = min(wanted.calibration_crops, len(training))
+    chosen = np.random.default_rng(wanted.seed).choice(len(training), count, replace=False)
+    # The packed copy of all training crops is there since training.
+    rois = load_rois(training, run.dataset(), recipe.network.crop_size, channels)
+    return Quantization(
+        np.asarray(rois[np.sort(chosen)]), tuple(wanted.keep_float), wanted.seed, report
+    )
+
+
 def _earlier(models: Path, name: str, weights: str) -> dict[str, tuple[ModelFile, float]]:
     """Card entries and parity of files from an earlier export of these weights."""
     try:
@@ -148,11 +185,32 @@ def _earlier(models: Path, name: str, weights: str) -> dict[str, tuple[ModelFile
     }
 
 
+def _write_report(
+    folder: Path, model: keras.Model, rois: np.ndarray, made: Sequence[ExportedFile]
+) -> None:
+    size, channels = model.input_shape[1:3], model.input_shape[3]
+    extreme = np.stack(list(extreme_crops(size, channels).values()))
+    write_json(
+        folder / REPORT_NAME,
+        {
+            "layers": {
+                file.precision: [dataclasses.asdict(layer) for layer in file.layers]
+                for file in made
+                if file.layers
+            },
+            "float16_arithmetic": {
+                name: dataclasses.asdict(check_float16(model, crops))
+                for name, crops in (("real", rois), ("extreme", extreme))
+            },
+        },
+    )
+
+
 def _keep_others(models: Path, folder: Path, files: dict[str, ModelFile]) -> None:
-    """Copy other files: calibrations of models that are kept, and files that users have added."""
+    """Copy other files: those about models that are kept, and files that users have added."""
     known = {file.sha256 for file in files.values()}
     for path in models.glob("[!.]*"):
-        if path.name == CARD_NAME or path.suffix == ".tflite":
+        if path.name in (CARD_NAME, REPORT_NAME) or path.suffix == ".tflite":
             continue
         if path.match("calibration-*.json"):
             try:

@@ -1,7 +1,7 @@
 """Export of embedding models to TFLite; files only appear after their parity check."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,11 +9,17 @@ from typing import Any
 import keras
 import numpy as np
 
-from iris_tf.config.precision import DEFAULT_PRECISIONS, PRECISIONS
+from iris_tf.config.precision import DEFAULT_PRECISIONS, FLOAT32, PRECISIONS, Precision
 from iris_tf.exporting.conversion import convert, foreign_operators_error, save_signatures
+from iris_tf.exporting.layer_fidelity import LayerFidelity, compare_layers, worst_layers
+from iris_tf.exporting.static_quantization import (
+    Quantization,
+    prepare_for_integers,
+    quantize_statically,
+)
 from iris_tf.imaging.images import with_channel_axis
 from iris_tf.networks.embed_rois import is_embedding_model
-from iris_tf.support.errors import ExportError, ModelError
+from iris_tf.support.errors import ExportError, ModelError, first_line
 from iris_tf.support.files import atomic_path, sha256
 from iris_tf.support.progress import StageProgress
 from iris_tf.support.temporary_names import temporary_folder
@@ -41,6 +47,8 @@ class ExportedFile:
         Hexadecimal SHA-256 of the file.
     parity_min_cosine : float
         Least cosine between the file's and the Keras model's embedding of one crop.
+    layers : tuple of LayerFidelity
+        From input to output, for calibrated precisions if `Quantization.report` is set.
     """
 
     path: Path
@@ -48,6 +56,7 @@ class ExportedFile:
     bytes: int
     sha256: str
     parity_min_cosine: float
+    layers: tuple[LayerFidelity, ...] = ()
 
 
 def export_model(
@@ -57,6 +66,7 @@ def export_model(
     precisions: Sequence[str] = DEFAULT_PRECISIONS,
     *,
     parity_rois: np.ndarray,
+    quantization: Quantization | None = None,
     min_cosine: float | None = None,
 ) -> list[ExportedFile]:
     """Export an embedding model to ``NAME_PRECISION.tflite`` files.
@@ -79,6 +89,8 @@ def export_model(
         From `iris_tf.config.precision.PRECISIONS`.
     parity_rois : ndarray of shape (n, H, W), or (n, H, W, 3) for colour, uint8
         Real crops of the model's input size, at least one.
+    quantization : Quantization, optional
+        Crops for calibration, and which layers stay float32; for calibrated precisions.
     min_cosine : float, optional
         Parity bound: least cosine similarity; None for that of the precision.
 
@@ -90,9 +102,9 @@ def export_model(
     Raises
     ------
     ExportError
-        If a precision is unknown, the model has another input or output, needs
-        operations that are not built in, cannot be converted, or fails the parity
-        check. The file of that precision is not written then.
+        If a precision is unknown, or calibrated and there are no or too few crops for it, the
+        model has another input or output, needs operations that are not built in, cannot be
+        converted, or fails the parity check. The file of that precision is not written then.
     OSError
         If a file cannot be written, e.g. on a full disk.
     """
@@ -113,26 +125,101 @@ def export_model(
             f"{name} takes crops of {height}x{width} pixels{colour}, but the crops for the parity "
             f"check have shape {parity_rois.shape}; give at least one of that size."
         )
+    calibrated = [name for name in precisions if PRECISIONS[name].calibrated]
+    if calibrated and quantization is None:
+        raise ExportError(
+            f"{name} needs crops of the training split to be exported in {calibrated[0]}; give "
+            "`quantization`, or choose another precision."
+        )
     model = _in_float32(model)
+    if calibrated and quantization is not None:
+        quantization.check(name, model)
     expected = _keras_embeddings(model, parity_rois)
     files = []
     with (
-        temporary_folder() as saved_model,
+        temporary_folder() as folder,
         StageProgress(f"Exporting {name}", len(precisions)) as progress,
     ):
-        progress.advance(0, note="saving the graph")
-        save_signatures({EMBEDDING: model}, str(saved_model))
+        graphs = _Graphs(model, folder, quantization)
         for precision in (PRECISIONS[name] for name in precisions):
             progress.advance(0, note=precision.name)
             path = Path(out_dir) / precision.file_name(name)
             with atomic_path(path) as temporary:
-                temporary.write_bytes(convert(str(saved_model), precision.name, path))
+                temporary.write_bytes(graphs.convert(precision, path))
                 least = precision.min_cosine if min_cosine is None else min_cosine
-                cosine = _checked_parity(temporary, path, parity_rois, expected, least)
+                cosine = _checked_parity(
+                    temporary,
+                    path,
+                    parity_rois,
+                    expected,
+                    least,
+                    lambda: graphs.suspects(parity_rois),
+                )
             size = path.stat().st_size
-            files.append(ExportedFile(path, precision.name, size, sha256(path), cosine))
+            layers = graphs.layers(parity_rois) if quantization and quantization.report else []
+            files.append(
+                ExportedFile(path, precision.name, size, sha256(path), cosine, tuple(layers))
+            )
             progress.advance(note=precision.name)
     return files
+
+
+class _Graphs:
+    """The model as it is and, for calibrated precisions, rewritten; each converted when needed."""
+
+    def __init__(self, model: keras.Model, folder: Path, quantization: Quantization | None):
+        self._model, self._folder, self._quantization = model, folder, quantization
+        self._for_integers: bytes | None = None
+        self._quantized: bytes | None = None  # the latest file, if it was of a calibrated precision
+
+    def convert(self, precision: Precision, path: Path) -> bytes:
+        self._quantized = None
+        if not precision.calibrated or self._quantization is None:
+            return convert(self._saved("as_it_is", lambda: self._model), precision.name, path)
+        rois = self._quantization.rois
+        if self._for_integers is None:
+            saved = self._saved("for_integers", lambda: prepare_for_integers(self._model, rois))
+            self._for_integers = convert(saved, FLOAT32, path)
+        try:
+            self._quantized = quantize_statically(
+                self._for_integers,
+                precision,
+                EMBEDDING,
+                self._quantization,
+                self._quantization.float_layers(self._model),
+            )
+        except (ValueError, KeyError, RuntimeError) as error:
+            raise ExportError(
+                f"{path}: litert-quantizer could not quantise the model ({first_line(error)}); "
+                "keep the layer named in this message with `quantization.keep_float`."
+            ) from error
+        return self._quantized
+
+    def _saved(self, name: str, model: Callable[[], keras.Model]) -> str:
+        folder = self._folder / name
+        if not folder.is_dir():
+            save_signatures({EMBEDDING: model()}, str(folder))
+        return str(folder)
+
+    def layers(self, rois: np.ndarray) -> list[LayerFidelity]:
+        """How far the layers of the latest file agree with float32; empty if it was float."""
+        if self._quantized is None or self._for_integers is None:
+            return []
+        crops = with_channel_axis(rois)
+        return compare_layers(self._for_integers, self._quantized, EMBEDDING, crops)
+
+    def suspects(self, rois: np.ndarray) -> str:
+        """What to do about a file that disagrees with the model."""
+        if self._quantized is None:
+            return "look for a layer that the conversion or the precision changes"
+        worst = ", ".join(
+            f"{layer.layer} ({layer.signal_to_noise:.1f} dB)"
+            for layer in worst_layers(self.layers(rois), 3)
+        )
+        return (
+            f"the layers with the lowest signal-to-noise ratio are {worst}: keep them, or those "
+            "before them, in float32 with `quantization.keep_float`"
+        )
 
 
 def _in_float32(model: keras.Model) -> keras.Model:
@@ -174,7 +261,12 @@ def _keras_embeddings(model: keras.Model, rois: np.ndarray) -> np.ndarray:
 
 
 def _checked_parity(
-    temporary: Path, path: Path, rois: np.ndarray, expected: np.ndarray, min_cosine: float
+    temporary: Path,
+    path: Path,
+    rois: np.ndarray,
+    expected: np.ndarray,
+    min_cosine: float,
+    suspects: Callable[[], str],
 ) -> float:
     if operators := foreign_operators(temporary):
         raise foreign_operators_error(path, operators)
@@ -192,6 +284,6 @@ def _checked_parity(
         raise ExportError(
             f"{path}: the exported model's embeddings differ from the Keras model's, the least "
             f"cosine over {len(rois)} crops is {cosines.min():.6f}, below {min_cosine}; nothing "
-            "was written, look for a layer that the conversion or the precision changes."
+            f"was written, {suspects()}."
         )
     return float(min(cosines.min(), 1.0))

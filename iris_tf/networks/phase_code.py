@@ -57,8 +57,8 @@ class PhaseCode(keras.layers.Layer):
         above = (_HEIGHT - _STRIDES[0]) // 2
         below = _HEIGHT - _STRIDES[0] - above
         x = ops.pad(inputs[..., COARSE:], ((0, 0), (above, below), (0, 0), (0, 0)))
-        x = ops.conv(x, self._down.astype(np.float32), (_STRIDES[0], 1))
-        x = ops.conv(x, self._along.astype(np.float32), (1, _STRIDES[1]))
+        x = ops.conv(x, ops.convert_to_tensor(self._down, x.dtype), (_STRIDES[0], 1))
+        x = ops.conv(x, ops.convert_to_tensor(self._along, x.dtype), (1, _STRIDES[1]))
         x = ops.transpose(x, (0, 2, 1, 3))
         filters = len(_WAVELENGTHS)
         places = x.shape[1] * x.shape[2] * filters

@@ -35,8 +35,8 @@ class RoiNormalization(keras.layers.Layer):
         """Normalise `inputs`; broadcasting over three factors replicates a single channel."""
         scale = [1.0 / (255.0 * std) for std in IMAGENET_STD]
         offset = [-mean / std for mean, std in zip(IMAGENET_MEAN, IMAGENET_STD, strict=True)]
-        return inputs * ops.convert_to_tensor(scale, "float32") + ops.convert_to_tensor(
-            offset, "float32"
+        return inputs * ops.convert_to_tensor(scale, inputs.dtype) + ops.convert_to_tensor(
+            offset, inputs.dtype
         )
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:

@@ -16,7 +16,11 @@ from iris_tf.support.foreign_files import read_json, shown
 from iris_tf.tflite.phase_code_layout import PhaseCodeLayout
 from iris_tf.tflite.released_models import RECOGNITION, released_folder
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""Of cards whose precisions have the names of `iris_tf.config.precision.PRECISIONS`."""
+
+_FORMER_NAMES_VERSION = 1  # of cards in which int8 is what has become dynamic8
+_KEPT_NAMES = {"float32", "float16"}  # cards of these alone stay readable to earlier versions
 _LATER_TEXTS = {"weights_sha256": "", "segmenter_version": ""}  # the first cards had none
 _LATER_FIELDS = _LATER_TEXTS | {"phase": None, "channels": 1}
 
@@ -52,7 +56,8 @@ class ModelFile:
 class ModelCard:
     """What a program needs to know to use a model: ``model_card.json`` beside the files.
 
-    The JSON has one object with these fields and ``schema_version`` (1).
+    The JSON has one object with these fields and ``schema_version``: 2, or 1 where every
+    precision has the name that it had then.
 
     Attributes
     ----------
@@ -152,9 +157,10 @@ class ModelCard:
         if not isinstance(values, dict):
             raise refuse("the model card is not a JSON object")
         version = values.pop("schema_version", None)
-        if version != SCHEMA_VERSION:
+        if version not in (_FORMER_NAMES_VERSION, SCHEMA_VERSION):
             raise refuse(
-                f"schema_version is {shown(version)}, but this program reads {SCHEMA_VERSION}"
+                f"schema_version is {shown(version)}, but this program reads "
+                f"{_FORMER_NAMES_VERSION} and {SCHEMA_VERSION}"
             )
         values = _LATER_FIELDS | values
         known = {f.name: f for f in dataclasses.fields(cls)}
@@ -223,16 +229,21 @@ class ModelCard:
                 json.dumps(values[name], allow_nan=False)
             except ValueError:
                 raise refuse(f"{name} holds a number that is not finite") from None
-        files = {
-            name: dataclasses.replace(file, precision=current_name(file.precision))
-            for name, file in files.items()
-        }
-        parity = {current_name(name): cosine for name, cosine in values["parity"].items()}
-        return cls(**(values | {"input_size": tuple(size), "files": files, "parity": parity}))
+        if version == _FORMER_NAMES_VERSION:
+            files = {
+                name: dataclasses.replace(file, precision=current_name(file.precision))
+                for name, file in files.items()
+            }
+            values["parity"] = {
+                current_name(name): cosine for name, cosine in values["parity"].items()
+            }
+        return cls(**(values | {"input_size": tuple(size), "files": files}))
 
     def write(self, path: str | Path) -> None:
         """Write the card as JSON, whole or not at all."""
-        values = {"schema_version": SCHEMA_VERSION} | dataclasses.asdict(self)
+        precisions = {*self.parity, *(file.precision for file in self.files.values())}
+        version = _FORMER_NAMES_VERSION if precisions <= _KEPT_NAMES else SCHEMA_VERSION
+        values = {"schema_version": version} | dataclasses.asdict(self)
         if self.channels == 1:  # cards of grey models stay readable to earlier versions
             del values["channels"]
         write_json(path, values)

@@ -1,3 +1,4 @@
+import dataclasses
 import hashlib
 import json
 import shutil
@@ -6,8 +7,9 @@ import keras
 import numpy as np
 import pytest
 
+from iris_tf.config.precision import PRECISIONS
 from iris_tf.data.manifest import read_manifest, write_manifest
-from iris_tf.exporting.export_run import export_run
+from iris_tf.exporting.export_run import REPORT_NAME, export_run
 from iris_tf.exporting.export_tflite import ExportedFile
 from iris_tf.imaging.images import read_image
 from iris_tf.matching.matcher import Matcher
@@ -43,11 +45,38 @@ def test_thresholds_are_those_of_the_validation_split(exported, small_dataset):
     assert np.mean(impostor >= card.thresholds["far_1e-2"] + 1e-4) <= 0.01
 
 
+def test_report_on_integers_and_float16_arithmetic(run, run_cli, monkeypatch):
+    calibrated = []
+
+    def remember(self, name, model):
+        calibrated.append(self)
+
+    monkeypatch.setattr("iris_tf.exporting.static_quantization.Quantization.check", remember)
+    monkeypatch.setitem(PRECISIONS, "int8", dataclasses.replace(PRECISIONS["int8"], min_cosine=0.5))
+    status, out, err = run_cli("export", str(run), "--precision", "int8", "--report")
+    assert status == 0, err
+    # Training crops, at most as many as there are.
+    training = [row for row in read_manifest(run / "manifest.csv") if row.split == "train"]
+    [quantization] = calibrated
+    assert len(quantization.rois) == min(256, len(training))
+    report = json.loads((run / "models" / REPORT_NAME).read_text())
+    layers = {layer["layer"]: layer for layer in report["layers"]["int8"]}
+    worst = min(layers.values(), key=lambda layer: layer["signal_to_noise"])
+    assert f"int8, {worst['layer']}: {worst['signal_to_noise']:.1f} dB" in out
+    assert "float16 arithmetic, real crops: largest output" in out
+    assert "float16 arithmetic, extreme crops: largest output" in out
+    assert report["float16_arithmetic"]["real"]["overflows"] == {}
+    # It is about that export alone.
+    monkeypatch.setattr("iris_tf.exporting.export_run.CREATOR", "iris_tf 99")
+    export_run(run, ["float32"])
+    assert not (run / "models" / REPORT_NAME).exists()
+
+
 @pytest.fixture
 def quick(monkeypatch):
     """In place of the conversion, which takes seconds: files of the weights' sum."""
 
-    def export_model(model, folder, name, precisions, parity_rois):
+    def export_model(model, folder, name, precisions, parity_rois, quantization):
         files = []
         for precision in precisions:
             path = folder / f"{name}_{precision}.tflite"

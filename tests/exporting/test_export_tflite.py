@@ -10,6 +10,7 @@ from ai_edge_litert.interpreter import Interpreter
 from iris_tf.config.precision import PRECISIONS, Precision
 from iris_tf.exporting import conversion
 from iris_tf.exporting.export_tflite import export_model
+from iris_tf.exporting.static_quantization import Quantization
 from iris_tf.networks.embedding_model import build_embedding_model
 from iris_tf.support.errors import ExportError
 from iris_tf.tflite.operators import foreign_operators, operator_names
@@ -193,15 +194,17 @@ def test_mobilenet_with_attention_exports(tmp_path):
     assert foreign_operators(file.path) == []
 
 
-def test_int8_weights_are_within_half_a_step_of_the_float_ones(tmp_path):
+def test_8_bit_weights_are_within_half_a_step_of_the_float_ones(tmp_path):
     # Wide enough that the quantiser finds it worth its while.
     model = small_model(keras.layers.Conv2D(64, 3, name="wide"))
     rois = np.random.default_rng(1).integers(0, 256, (8, 24, 32), dtype=np.uint8)
-    float32, int8 = export_model(model, tmp_path, "small", ["float32", "int8"], parity_rois=rois)
-    assert int8.bytes < 0.6 * float32.bytes
-    assert 0.95 <= int8.parity_min_cosine <= 1.0
+    float32, dynamic8 = export_model(
+        model, tmp_path, "small", ["float32", "dynamic8"], parity_rois=rois
+    )
+    assert dynamic8.bytes < 0.6 * float32.bytes
+    assert 0.95 <= dynamic8.parity_min_cosine <= 1.0
     expected = model.get_layer("wide").kernel.numpy().transpose(3, 0, 1, 2)
-    interpreter = Interpreter(model_path=str(int8.path))
+    interpreter = Interpreter(model_path=str(dynamic8.path))
     interpreter.allocate_tensors()
     stored = [
         detail
@@ -214,14 +217,21 @@ def test_int8_weights_are_within_half_a_step_of_the_float_ones(tmp_path):
     weights = interpreter.get_tensor(stored[0]["index"]) * scales[:, None, None, None]
     assert (np.abs(weights - expected) <= 0.51 * scales[:, None, None, None]).all()
     # Input, output and norm stay float32.
-    embedding = run(int8.path, rois[0])["embedding"]
+    embedding = run(dynamic8.path, rois[0])["embedding"]
     assert embedding.dtype == np.float32
     assert np.linalg.norm(embedding) == pytest.approx(1.0, abs=1e-4)
 
 
 def test_every_precision_can_be_exported(tmp_path):
-    rois = np.random.default_rng(1).integers(0, 256, (2, 24, 32), dtype=np.uint8)
-    files = export_model(small_model(), tmp_path, "small", list(PRECISIONS), parity_rois=rois)
+    rois = np.random.default_rng(1).integers(0, 256, (20, 24, 32), dtype=np.uint8)
+    files = export_model(
+        small_model(),
+        tmp_path,
+        "small",
+        list(PRECISIONS),
+        parity_rois=rois[:2],
+        quantization=Quantization(rois),
+    )
     assert [file.precision for file in files] == list(PRECISIONS)
     assert all(
         file.parity_min_cosine >= PRECISIONS[file.precision].min_cosine and file.path.is_file()

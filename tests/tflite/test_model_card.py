@@ -69,6 +69,25 @@ def test_precision_under_its_former_name(card, folder, monkeypatch):
     assert read.parity == {"half": 0.99999}
 
 
+@pytest.mark.parametrize(
+    ("written", "version", "read"),
+    [("int8", 1, "dynamic8"), ("int8", 2, "int8"), ("dynamic8", 2, "dynamic8")],
+)
+def test_int8_of_older_cards_is_8_bit_weights(card, folder, written, version, read):
+    path = folder / "model_card.json"
+    card.write(path)
+    files = json.loads(path.read_text())["files"]
+    files["mobiiris_float16.tflite"]["precision"] = written
+    change(path, files=files, parity={written: 0.99}, schema_version=version)
+    found = ModelCard.read(path)
+    assert found.files["mobiiris_float16.tflite"].precision == read
+    assert found.parity == {read: 0.99}
+    # Written again, it says the same, whichever version it is written in.
+    found.write(path)
+    assert ModelCard.read(path) == found
+    assert json.loads(path.read_text())["schema_version"] == 2
+
+
 def test_round_trip(card, folder):
     card.write(folder / "model_card.json")
     assert ModelCard.read(folder / "model_card.json") == card
@@ -139,7 +158,7 @@ def test_not_a_card(folder, text):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"schema_version": 2}, "schema_version is 2, but this program reads 1"),
+        ({"schema_version": 3}, "schema_version is 3, but this program reads 1 and 2"),
         ({"schema_version": None}, "schema_version is None"),
         ({"segmenter": None}, "field segmenter is missing"),
         ({"colour": "red"}, "unknown field colour"),

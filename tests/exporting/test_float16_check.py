@@ -1,0 +1,41 @@
+import keras
+import numpy as np
+import pytest
+
+from iris_tf.exporting.float16_check import LARGEST_FLOAT16, check_float16, extreme_crops
+
+
+def model_with(factor, norm="float32"):
+    """Mean over a crop times a factor, as a vector of two entries."""
+    roi = keras.Input((8, 8, 1), name="roi")
+    x = keras.layers.GlobalAveragePooling2D(name="mean")(roi)
+    x = keras.layers.Dense(
+        2, name="scaled", kernel_initializer=keras.initializers.Constant(factor)
+    )(x)
+    return keras.Model(roi, keras.layers.UnitNormalization(name="norm", dtype=norm)(x))
+
+
+def test_largest_activation_and_cosine_by_hand():
+    white = np.full((3, 8, 8), 255, np.uint8)
+    found = check_float16(model_with(4.0), white)
+    assert (found.largest_layer, found.largest) == ("scaled", 255.0 * 4.0)
+    # The norm squares 1020, which overflows within the layer: the output is 0 instead of a unit.
+    assert found.overflows == {} and found.min_cosine is None
+    assert check_float16(model_with(0.25), white).overflows == {}
+    assert check_float16(model_with(0.25), white).min_cosine == pytest.approx(1.0, abs=1e-3)
+
+
+def test_overflow_is_found_at_its_layer():
+    found = check_float16(model_with(300.0), np.full((2, 8, 8), 255, np.uint8))
+    assert found.largest == 255.0 * 300.0 > LARGEST_FLOAT16
+    assert next(iter(found.overflows)) == "scaled"
+    assert found.overflows["scaled"] == 4
+    assert found.min_cosine is None
+
+
+def test_extreme_crops():
+    crops = extreme_crops((8, 16))
+    assert {crop.shape for crop in crops.values()} == {(8, 16, 1)}
+    assert crops["spot"].sum() == 255 and crops["step"].mean() == 127.5
+    assert set(np.unique(crops["saturated"])) == {0, 255}
+    assert extreme_crops((8, 8), 3)["noise"].shape == (8, 8, 3)
