@@ -87,7 +87,8 @@ data class RecognitionCard(
     override val output get() = "embedding"
 
     companion object {
-        private const val SCHEMA_VERSION = 1L
+        /** They differ in what `int8` means as the name of a precision, which the app only shows. */
+        private val SCHEMA_VERSIONS = 1L..2L
         private val OPERATING_POINTS = listOf("eer", "far_1e-2", "far_1e-3")
         private const val COSINE_TOLERANCE = 1e-3 // how far rounding may carry a cosine beyond 1
         private const val NO_SEGMENTER = "none"
@@ -100,8 +101,8 @@ data class RecognitionCard(
 
         @Throws(JsonException::class)
         fun read(json: JsonObject): RecognitionCard {
-            if (json.integer("schema_version", 1) != SCHEMA_VERSION) {
-                throw json.wrong("schema_version", "$SCHEMA_VERSION, the version that this program reads")
+            if (json.integer("schema_version", 1) !in SCHEMA_VERSIONS) {
+                throw json.wrong("schema_version", "1 or 2, the versions that this program reads")
             }
             checkFields(json)
             val mode = RoiMode.byId(json.text("roi_mode"))

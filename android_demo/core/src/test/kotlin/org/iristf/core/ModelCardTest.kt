@@ -60,7 +60,7 @@ class ModelCardTest {
     @Test
     fun `broken cards are rejected with a message`() {
         for ((old, new) in listOf(
-            "\"schema_version\": 1" to "\"schema_version\": 2", "aligned" to "round", "[96, 128]" to "[96]",
+            "\"schema_version\": 1" to "\"schema_version\": 3", "aligned" to "round", "[96, 128]" to "[96]",
             "[96, 128]" to "[96, 0]", "\"eer\": 0.5" to "\"eer\": \"low\"", "\"bytes\": 3" to "\"bytes\": 0",
             "\"embedding_size\": 64," to "", "{" to "[", "\"embedding_size\": 64" to "\"embedding_size\": 65537",
             "[96, 128]" to "[96, 65537]", "\"eer\": 0.5" to "\"eer\": 0.5, \"far_1e-4\": 7",
