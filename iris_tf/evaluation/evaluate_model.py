@@ -27,6 +27,7 @@ from iris_tf.evaluation.slices import slice_figures
 from iris_tf.metrics.counts import ScoreCounts
 from iris_tf.metrics.differences import paired_differences
 from iris_tf.metrics.evaluate_embeddings import RESAMPLES, Evaluation, evaluate_similarities
+from iris_tf.quantization.packed_file import PACKED_SUFFIX
 from iris_tf.recognition.open_model import Embedder, crop_settings, open_model
 from iris_tf.support.errors import EvaluationError, ModelError
 from iris_tf.support.files import sha256
@@ -309,7 +310,7 @@ def _description(model: OpenedModel) -> ModelDescription:
     path, layout = model.embedder.path, model.embedder.matcher.layout
     exported, digest = path.suffix == ".tflite", sha256(path)
     cost = model_cost(path) if exported else None
-    card = ModelCard.of_file(path) if exported else None
+    card = ModelCard.of_file(path) if exported or path.suffix == PACKED_SUFFIX else None
     precisions = {file.sha256: file.precision for file in card.files.values()} if card else {}
     return ModelDescription(
         name=model.name,

@@ -1,10 +1,10 @@
-"""Opens any model that a user can name: a ``.tflite`` or ``.keras`` file, or a run folder."""
+"""Opens any model that a user can name: a ``.tflite``, ``.irq`` or ``.keras`` file, or a run."""
 
 import itertools
 import logging
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -12,8 +12,12 @@ from iris_tf.config.names import CARD_NAME
 from iris_tf.data.manifest import model_segmenter, read_settings
 from iris_tf.imaging.images import resize_roi
 from iris_tf.matching.matcher import Matcher
+from iris_tf.quantization.packed_file import PACKED_SUFFIX
 from iris_tf.tflite.model_card import ModelCard
 from iris_tf.tflite.tflite_embedder import TFLiteEmbedder
+
+if TYPE_CHECKING:
+    import keras
 
 _CHUNK = 1024  # crops in memory at a time
 
@@ -59,37 +63,74 @@ class Embedder(Protocol):
 
 
 class KerasEmbedder:
-    """`Embedder` of a ``.keras`` file. Loads TensorFlow.
+    """`Embedder` of a Keras model.
 
     Parameters
     ----------
     path : str or Path
-        The file.
-    phase_share : float, optional
-        Weight of the phase code that is appended to the embedding, as `iris-tf export` does; 0 for
-        the learned component alone.
-
-    Raises
-    ------
-    ModelError
-        When the file is missing or not a model of this project.
+        File that the model was loaded from.
+    model : keras.Model
+        From crops to embeddings.
+    matcher : Matcher
+        For its embeddings.
     """
 
-    def __init__(self, path: str | Path, phase_share: float = 0.0):
+    def __init__(self, path: str | Path, model: "keras.Model", matcher: Matcher):
         # Imported here, because `embed` and `verify` must not load TensorFlow for a .tflite file.
-        from iris_tf.networks.embed_rois import embed_rois, load_embedding_model
+        from iris_tf.networks.embed_rois import embed_rois
 
-        self.path = Path(path)
-        model, layout = load_embedding_model(self.path), None
-        if phase_share:
-            from iris_tf.networks.phase_code import with_phase
-
-            model, layout = with_phase(model, phase_share)
-        self.matcher = Matcher(layout)
+        self.path, self.matcher = Path(path), matcher
         self._embed = lambda rois: embed_rois(model, rois)
         height, width, self.channels = model.input_shape[1:]
         self.input_size = (height, width)
         self.embedding_size = int(model.output_shape[-1])
+
+    @classmethod
+    def of_keras_file(cls, path: str | Path, phase_share: float = 0.0) -> "KerasEmbedder":
+        """Load a ``.keras`` file, and TensorFlow.
+
+        Parameters
+        ----------
+        path : str or Path
+            The file.
+        phase_share : float, optional
+            Weight of the phase code that is appended to the embedding, as `iris-tf export` does;
+            0 for the learned component alone.
+
+        Raises
+        ------
+        ModelError
+            When the file is missing or not a model of this project.
+        """
+        from iris_tf.networks.embed_rois import load_embedding_model
+
+        model, layout = load_embedding_model(Path(path)), None
+        if phase_share:
+            from iris_tf.networks.phase_code import with_phase
+
+            model, layout = with_phase(model, phase_share)
+        return cls(path, model, Matcher(layout))
+
+    @classmethod
+    def of_packed_file(cls, path: str | Path, card: ModelCard | None) -> "KerasEmbedder":
+        """Load an ``.irq`` file, and TensorFlow.
+
+        Parameters
+        ----------
+        path : str or Path
+            The file.
+        card : ModelCard or None
+            Its card; without one, embeddings are compared by their plain cosine.
+
+        Raises
+        ------
+        ModelError
+            When the file is missing, damaged or not one of this project.
+        """
+        from iris_tf.quantization.packed_model import load_packed_model
+
+        matcher = Matcher() if card is None else Matcher.of_card(card)
+        return cls(path, load_packed_model(Path(path)), matcher)
 
     def embed(self, rois: Iterable[np.ndarray]) -> np.ndarray:
         """Embed crops in batches (see `Embedder`)."""
@@ -158,7 +199,7 @@ def crop_settings(path: str | Path) -> dict[str, str | int] | None:
 
 
 def open_model(path: str | Path) -> Embedder:
-    """Open a ``.tflite`` file, a ``.keras`` file, or a run folder's best checkpoint.
+    """Open a ``.tflite``, ``.irq`` or ``.keras`` file, or a run folder's best checkpoint.
 
     The model of a run includes the phase code of its recipe; a ``.keras`` file has the learned
     component alone.
@@ -173,9 +214,9 @@ def open_model(path: str | Path) -> Embedder:
         from iris_tf.training.run_folder import RunFolder
 
         run = RunFolder.open(path)
-        return KerasEmbedder(run.best_model(), run.recipe().network.phase)
+        return KerasEmbedder.of_keras_file(run.best_model(), run.recipe().network.phase)
     if path.suffix == ".keras":
-        return KerasEmbedder(path)
+        return KerasEmbedder.of_keras_file(path)
     card = ModelCard.of_file(path)
     if card is None and path.is_file():
         _log.warning(
@@ -183,4 +224,6 @@ def open_model(path: str | Path) -> Embedder:
             "compared by their plain cosine; if it has a phase code, keep it beside its %s.",
             path, CARD_NAME,
         )  # fmt: skip
+    if path.suffix == PACKED_SUFFIX:
+        return KerasEmbedder.of_packed_file(path, card)
     return ExportedEmbedder(path, card)

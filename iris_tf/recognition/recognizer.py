@@ -14,7 +14,9 @@ from iris_tf.matching.embeddings import Embeddings
 from iris_tf.matching.gallery import Gallery
 from iris_tf.matching.matcher import Matcher
 from iris_tf.matching.template import Origin, Template, unit
+from iris_tf.quantization.packed_file import PACKED_SUFFIX
 from iris_tf.recognition.cropper import Cropper, EyeImageSource
+from iris_tf.recognition.open_model import KerasEmbedder
 from iris_tf.segmentation.quality import IrisQuality
 from iris_tf.support.errors import ArgumentError, ExtractionError, FailureReason, ModelError
 from iris_tf.support.foreign_files import shown
@@ -115,7 +117,7 @@ class IrisRecognizer:
     Parameters
     ----------
     model : str or Path, optional
-        A ``.tflite`` file with its card; by default the released model.
+        A ``.tflite`` or ``.irq`` file with its card; by default the released model.
     threads : int, optional
         Threads that LiteRT may use for one image.
     calibration : str or Path, optional
@@ -160,7 +162,11 @@ class IrisRecognizer:
         self.card = ModelCard.beside(self.model)
         self.matcher = Matcher.of_card(self.card)
         self._threads, self._calibration_file = threads, calibration
-        self._embedder = TFLiteEmbedder(self.model, threads)
+        self._embedder: TFLiteEmbedder | KerasEmbedder
+        if self.model.suffix == PACKED_SUFFIX:
+            self._embedder = KerasEmbedder.of_packed_file(self.model, self.card)
+        else:
+            self._embedder = TFLiteEmbedder(self.model, threads)
         self._crop = Cropper(
             self.card.segmenter,
             self.card.roi_mode,

@@ -1,0 +1,184 @@
+import hashlib
+import json
+import struct
+import zlib
+
+import keras
+import numpy as np
+import pytest
+from network_checks import SIZE, build
+
+from iris_tf.quantization.bit_packing import (
+    compress_mask,
+    decompress_mask,
+    pack_bits,
+    packed_size,
+    unpack_bits,
+)
+from iris_tf.quantization.packed_file import PackedFile
+from iris_tf.quantization.packed_model import load_packed_model, pack_model
+from iris_tf.quantization.wrapping import fix_precision, kernels, mix_precision
+from iris_tf.support.errors import ModelError
+
+ROIS = np.random.default_rng(0).integers(0, 256, (4, *SIZE), dtype=np.uint8)
+X = ROIS[..., None].astype(np.float32)
+
+
+def test_packed_bits_by_hand():
+    # 101 010 111 1 -> 10101011 11000000
+    assert pack_bits(np.array([5, 2, 7, 4], np.uint8), 3).hex() == "abc0"
+    assert unpack_bits(bytes.fromhex("abc0"), 3, 4).tolist() == [5, 2, 7, 4]
+    assert pack_bits(np.array([], np.uint8), 5) == b""
+
+
+def test_any_codes_survive_packing():
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        bits, count = int(rng.integers(1, 9)), int(rng.integers(0, 70))
+        codes = rng.integers(0, 2**bits, count).astype(np.uint8)
+        packed = pack_bits(codes, bits)
+        assert len(packed) == packed_size(bits, count) == int(np.ceil(bits * count / 8))
+        np.testing.assert_array_equal(unpack_bits(packed, bits, count), codes)
+        # The same by text, digit by digit.
+        digits = "".join(format(code, f"0{bits}b") for code in codes.tolist())
+        assert packed == bytes(
+            int(digits[i : i + 8].ljust(8, "0"), 2) for i in range(0, len(digits), 8)
+        )
+
+
+def test_any_mask_survives_compression():
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        widths = rng.choice(np.arange(2, 9), int(rng.integers(1, 5)))
+        mask = rng.choice(widths, int(rng.integers(1, 400))).astype(np.uint8)
+        np.testing.assert_array_equal(decompress_mask(compress_mask(mask), len(mask)), mask)
+    assert len(compress_mask(np.full(100_000, 2, np.uint8))) < 100
+
+
+def test_a_mask_takes_little_more_than_its_entropy():
+    rng = np.random.default_rng(0)
+    for share in (0.5, 0.1, 0.02):
+        mask = np.where(rng.random(200_000) < share, 8, 4).astype(np.uint8)
+        entropy = -(share * np.log2(share) + (1 - share) * np.log2(1 - share))
+        assert len(compress_mask(mask)) * 8 / len(mask) < 1.35 * entropy + 0.01
+
+
+def test_a_damaged_mask_is_refused():
+    compressed = compress_mask(np.array([2, 4, 8, 2] * 50, np.uint8))
+    for wrong in (b"", compressed[:3], bytes([200]) + compressed[1:]):
+        with pytest.raises(ValueError):
+            decompress_mask(wrong, 200)
+    with pytest.raises(ValueError, match="bytes are not those of"):
+        decompress_mask(compressed, 150)
+
+
+@pytest.fixture(scope="module")
+def mobile():
+    model = build("mobilenet_v3_small")
+    for _ in range(3):
+        model(X, training=True)
+    return model
+
+
+@pytest.fixture(scope="module")
+def mixed(mobile):
+    weights = kernels(mobile)
+    rng = np.random.default_rng(0)
+    mask = {name: rng.choice([2, 4, 8], part.shape, p=[0.6, 0.3, 0.1]).astype(np.uint8)
+            for name, part in weights.items()}  # fmt: skip
+    return mix_precision(mobile, mask, ROIS)
+
+
+@pytest.fixture(scope="module")
+def packed(mixed, tmp_path_factory):
+    path = tmp_path_factory.mktemp("packed") / "small.irq"
+    return path, pack_model(mixed, path)
+
+
+def test_a_mixed_network_loads_to_the_same_bits(mixed, packed):
+    path, _ = packed
+    np.testing.assert_array_equal(load_packed_model(path)(X), mixed(X))
+
+
+@pytest.mark.parametrize("bits", [8, 6, 4])
+def test_a_fixed_network_loads_to_the_same_bits(mobile, bits, tmp_path):
+    model = fix_precision(mobile, bits, ROIS)
+    size = pack_model(model, tmp_path / "fixed.irq")
+    assert size.average_bits == bits and size.mask < 100
+    np.testing.assert_array_equal(load_packed_model(tmp_path / "fixed.irq")(X), model(X))
+
+
+def test_size_on_disk(mobile, mixed, packed):
+    path, size = packed
+    count = sum(part.size for part in kernels(mobile).values())
+    bits = [layer.bits_of_weights() for layer in mixed.layers if hasattr(layer, "bits_of_weights")]
+    average = sum(int(part.sum()) for part in bits) / count
+    assert size.average_bits == pytest.approx(average)
+    assert size.weights == pytest.approx(average * count / 8, abs=8)
+    assert path.stat().st_size == size.weights + size.mask + size.numbers + size.graph
+    # Of everything else, only the entropy of the mask grows with the weights.
+    assert size.graph < 20_000
+    assert size.numbers < 4 * (mobile.count_params() - count + 10 * len(bits))
+    entropy = -sum(p * np.log2(p) for p in (0.6, 0.3, 0.1))
+    assert size.mask * 8 < 1.3 * entropy * count
+
+
+def test_one_of_a_thousand_changes_is_found(packed, tmp_path):
+    content = packed[0].read_bytes()
+    path = tmp_path / "changed.irq"
+    rng = np.random.default_rng(0)
+    for number in range(1000):
+        changed = bytearray(content)
+        if number % 4 == 0:
+            changed = changed[: rng.integers(0, len(content))]
+        elif number % 4 == 1:
+            changed += rng.bytes(int(rng.integers(1, 50)))
+        else:
+            place = rng.integers(0, len(content)) if number % 4 == 2 else rng.integers(0, 200)
+            changed[place] ^= 1 << rng.integers(0, 8)
+        path.write_bytes(changed)
+        with pytest.raises(ModelError) as error:
+            PackedFile.read(path)
+        assert "\n" not in str(error.value) and str(error.value).count(". ") == 0
+
+
+def rewritten(content, change):
+    """The content with another header and a checksum that fits, as somebody ill-meaning writes."""
+    (length,) = struct.unpack_from("<I", content, 4)
+    header = json.loads(zlib.decompress(content[8 : 8 + length]))
+    change(header)
+    packed = zlib.compress(json.dumps(header).encode())
+    body = b"IRQ1" + struct.pack("<I", len(packed)) + packed + content[8 + length : -32]
+    return body + hashlib.sha256(body).digest()
+
+
+def break_class(header):
+    header["graph"]["config"]["layers"][1]["class_name"] = "Lambda"
+    header["graph"]["config"]["layers"][1]["registered_name"] = "Lambda"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda header: header.update(format=9), "its network cannot be built .format 9"),
+        (lambda header: header.pop("graph"), "its network cannot be built"),
+        (lambda header: header["sections"].pop("mask"), "sections and length differ"),
+        (lambda header: header["sections"].update(mask=5), "sections and length differ"),
+        (lambda header: header.update(sections=3), "not that of a packed network"),
+        (break_class, "its network cannot be built"),
+    ],
+)
+def test_a_foreign_content_with_a_fitting_checksum(packed, tmp_path, change, message):
+    path = tmp_path / "foreign.irq"
+    path.write_bytes(rewritten(packed[0].read_bytes(), change))
+    with pytest.raises(ModelError, match=message):
+        load_packed_model(path)
+
+
+def test_other_files_are_refused(tmp_path):
+    with pytest.raises(ModelError, match="cannot be read"):
+        load_packed_model(tmp_path / "missing.irq")
+    (tmp_path / "text.irq").write_text("not a network")
+    with pytest.raises(ModelError, match=r"not an \.irq file"):
+        load_packed_model(tmp_path / "text.irq")
+    assert keras.saving.get_registered_object("iris_tf>MixedPrecision") is not None
