@@ -148,6 +148,26 @@ def test_resnet18_of_torchvision_keeps_its_initial_head(tmp_path, caplog):
     np.testing.assert_allclose(pooled, expected, rtol=1e-3, atol=1e-3)
 
 
+def test_a_converted_checkpoint_from_the_command_line(tmp_path, run_cli):
+    net = Torch()
+    resnet18(net, faces(64), None)
+    np.savez(tmp_path / "net.npz", **net.state)
+    options = ("--input-size", 64, 64, "--embedding-size", 16, "--channels", 1)
+    status, printed, error = run_cli(
+        "convert", "resnet18", tmp_path / "net.npz", tmp_path / "net.keras", *options
+    )
+    assert status == 0, error
+    assert "written to" in printed
+    model = load_embedding_model(tmp_path / "net.keras")
+    assert (model.input_shape, model.output_shape) == ((None, 64, 64, 1), (None, 16))
+    found = model.get_layer("layer4_1_2_conv").get_weights()[0]
+    expected = net.state["layer4.1.conv2.weight"].transpose(2, 3, 1, 0)
+    np.testing.assert_array_equal(found, expected)
+    status, _, error = run_cli("convert", "resnet81", tmp_path / "net.npz", tmp_path / "x.keras")
+    assert status == 2
+    assert "There is no network 'resnet81'" in error
+
+
 def facenet_modules():
     """Modules of facenet-pytorch's InceptionResnetV1 with those of keras-facenet and deepface."""
     pairs = [
