@@ -9,6 +9,11 @@ import typer
 import yaml
 
 from iris_tf.cli.app import app
+from iris_tf.config.distillation_recipe import (
+    ClassifierRecipe,
+    DistillationRecipe,
+    GradientNormRecipe,
+)
 from iris_tf.config.names import CARD_NAME
 from iris_tf.config.pipeline_recipe import DatasetRecipe, LatencyRecipe, PipelineRecipe
 from iris_tf.config.release_recipe import FinishRecipe, ReleaseRecipe, StripsRecipe
@@ -16,9 +21,6 @@ from iris_tf.config.segmenter_recipe import SegmenterRecipe, SegmenterStage
 from iris_tf.config.training_recipe import (
     AugmentationRecipe,
     BatchRecipe,
-    ClassifierRecipe,
-    DistillationRecipe,
-    GradientNormRecipe,
     MarginRecipe,
     MiningRecipe,
     NetworkRecipe,

@@ -20,10 +20,12 @@ import tiny_network  # noqa: E402
 from small_recipes import small_recipe  # noqa: E402
 
 from iris_tf.benchmark.training_speed import measure_training  # noqa: E402
-from iris_tf.config.training_recipe import (  # noqa: E402
+from iris_tf.config.distillation_recipe import (  # noqa: E402
     ClassifierRecipe,
     DistillationRecipe,
     GradientNormRecipe,
+)
+from iris_tf.config.training_recipe import (  # noqa: E402
     MarginRecipe,
     MiningRecipe,
     TrainRecipe,
