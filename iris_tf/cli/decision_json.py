@@ -6,6 +6,7 @@ its meaning. It is described in ``docs/reference/cli.md``.
 
 import dataclasses
 import json
+import math
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ def verification_json(result: "Verification", recognizer: "IrisRecognizer") -> s
     """Write a verification as a JSON object."""
     return _written(
         {"same_eye": result.same_eye, "similarity": result.similarity}
+        | _scored(result.score)
+        | ({} if result.score is None else {"inconclusive": result.inconclusive})
         | _circumstances(result, recognizer)
     )
 
@@ -44,7 +47,10 @@ def identification_json(
     enrolled : EmbeddedFolder or None
         The folder that the gallery was enrolled from; None for one from a file.
     """
-    matches = [dataclasses.asdict(match) for match in result.matches[:top]]
+    matches = []
+    for match in result.matches[:top]:
+        values = dataclasses.asdict(match)
+        matches.append(values | _scored(values.pop("score")))
     return _written(
         {
             "identity": result.identity,
@@ -71,6 +77,11 @@ def _circumstances(
         "model": {"name": recognizer.origin.model, "sha256": recognizer.origin.model_sha256},
         "calibration": None if calibration is None else calibration.id,
     }
+
+
+def _scored(score: float | None) -> dict[str, float | None]:
+    """The key of a score, where there are scores; null if inconclusive, as JSON has no infinity."""
+    return {} if score is None else {"score": score if math.isfinite(score) else None}
 
 
 def _written(content: dict[str, Any]) -> str:

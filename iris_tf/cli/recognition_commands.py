@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import os
 import re
 from collections.abc import Sequence
@@ -14,10 +15,9 @@ from iris_tf.cli.console import LayoutName, decision, echo, listed, one_of
 from iris_tf.cli.decision_json import identification_json, verification_json
 from iris_tf.config.names import (
     FALSE_MATCH_RATES,
-    IDENTIFICATION_POINT,
     KINDS,
     OPERATING_POINTS,
-    VERIFICATION_POINT,
+    SCORE_RATES,
 )
 from iris_tf.data.layouts import AUTO
 from iris_tf.support.errors import ExtractionError, ModelError
@@ -39,24 +39,27 @@ ModelFile = Annotated[
 KindOption = Annotated[str, one_of(KINDS, "Whether the images are eye images or ROI crops.")]
 
 
+_POINTS = (*OPERATING_POINTS, *SCORE_RATES)
+
+
 def _point(value: str) -> str:
     """Check that a text is the name of an operating point, or a number."""
-    if value not in OPERATING_POINTS:
+    if value not in _POINTS:
         try:
             float(value)
         except ValueError:
-            names = ", ".join(OPERATING_POINTS)
+            names = ", ".join(_POINTS)
             raise typer.BadParameter(f"{value!r} is neither a number nor one of {names}.") from None
     return value
 
 
 PointOption = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--operating-point",
         "--threshold",
         parser=_point,
-        metavar=f"[{'|'.join(OPERATING_POINTS)}|NUMBER]",
+        metavar=f"[{'|'.join(_POINTS)}|NUMBER]",
         help="Name of a threshold of the card or calibration, or the least similarity itself.",
     ),
 ]
@@ -103,30 +106,31 @@ def verify(
     a: Annotated[Path, typer.Argument(help="Eye image or ROI crop to enrol.")],
     b: Annotated[Path, typer.Argument(help="Eye image or ROI crop to verify.")],
     model: ModelFile = None,
-    operating_point: PointOption = VERIFICATION_POINT,
+    operating_point: PointOption = None,
     kind: KindOption = KINDS[0],
     calibration: CalibrationFile = None,
     as_json: JsonOption = False,
 ) -> None:
     """Decide whether two images show the same eye: exit status 0 if so, 1 if not.
 
-    The threshold is that of the calibration or, without one, of the model card, which says what
-    data it comes from.
+    The decision is by score where the model card has scores, at a false match rate of 1 in 10,000
+    unless another is named; otherwise, with a calibration, or at a point named far_..., it is by
+    similarity. If the images show too little to decide, the exit status is 2.
     """
     from iris_tf.recognition.recognizer import IrisRecognizer
 
     recognizer = IrisRecognizer(model, calibration=calibration)
     template = recognizer.enroll(a, kind)
-    result = recognizer.verify(template, b, _name_or_number(operating_point), kind)
+    point = _name_or_number(operating_point)
+    result = recognizer.verify(template, b, point, kind)
+    by_score = result.operating_point in SCORE_RATES
+    outcome = typer.Exit(2) if by_score and result.inconclusive else decision(result.same_eye)
     if as_json:
         echo(verification_json(result, recognizer))
-        raise decision(result.same_eye)
-    echo(
-        f"similarity {result.similarity:.6f}, threshold {result.threshold:.6f} "
-        f"({_called(result)}): {'same eye' if result.same_eye else 'different eyes'}"
-    )
+        raise outcome
+    _print_verification(result)
     _print_circumstances(recognizer, result.quality)
-    raise decision(result.same_eye)
+    raise outcome
 
 
 def identify(
@@ -136,7 +140,7 @@ def identify(
     ],
     model: ModelFile = None,
     top: Annotated[int, typer.Option(min=1, help="Number of identities to print.")] = 5,
-    operating_point: PointOption = IDENTIFICATION_POINT,
+    operating_point: PointOption = None,
     layout: LayoutName = AUTO,
     kind: Annotated[
         str, one_of(KINDS, "Whether the probe is an eye image or an ROI crop.")
@@ -161,7 +165,8 @@ def identify(
     # Before the gallery, whose enrolment may take long.
     template = recognizer.enroll(probe, kind)
     point = _name_or_number(operating_point)
-    recognizer.threshold(point)
+    if point is not None:
+        recognizer.threshold(point)
     enrolled, found = _gallery(recognizer, gallery, layout)
     if save_gallery is not None:
         enrolled.save(save_gallery)
@@ -176,24 +181,36 @@ def identify(
     if save_gallery is not None:
         echo(f"gallery written to {save_gallery}")
     shown = result.matches[:top]
+    by_score = result.operating_point in SCORE_RATES
     width = max(len("identity"), *(len(match.identity) for match in shown))
-    echo(f"rank  {'identity':<{width}}  similarity  decision        image")
+    heading = f"{'score':>9}  " if by_score else ""
+    echo(f"rank  {'identity':<{width}}  {heading}similarity  decision        image")
     for rank, match in enumerate(shown, start=1):
         verdict = "same eye" if match.same_eye else "different eyes"
+        if match.score is not None and math.isinf(match.score):
+            verdict = "inconclusive"
+        score = "" if match.score is None else f"{match.score:>9.3f}  "
         echo(
-            f"{rank:>4}  {match.identity:<{width}}  {match.similarity:>10.6f}  {verdict:<14}  "
-            f"{match.image}"
+            f"{rank:>4}  {match.identity:<{width}}  {score}{match.similarity:>10.6f}  "
+            f"{verdict:<14}  {match.image}"
         )
     outcome = {0: "no identity reaches it", 1: f"the eye is {result.identity}'s"}.get(
         accepted, f"{accepted} identities reach it, the most similar is {result.identity}"
     )
     echo(f"threshold {result.threshold:.6f} ({_called(result)}): {outcome}")
-    if operating_point in FALSE_MATCH_RATES:
-        rate = 1.0 - (1.0 - FALSE_MATCH_RATES[operating_point]) ** len(enrolled.images)
+    if result.operating_point in SCORE_RATES:
+        echo(
+            f"an eye that is not enrolled would match any of these {len(enrolled.images)} images "
+            f"by chance in one of {1 / SCORE_RATES[result.operating_point]:,.0f} searches: the "
+            f"threshold of one comparison, {recognizer.thresholds[result.operating_point]:.6f}, "
+            "is raised accordingly"
+        )
+    if result.operating_point in FALSE_MATCH_RATES:
+        rate = 1.0 - (1.0 - FALSE_MATCH_RATES[result.operating_point]) ** len(enrolled.images)
         echo(
             f"an eye that is not enrolled would match one of these {len(enrolled.images)} images "
             f"by chance in up to {100 * rate:.1f} % of searches"
-            f"{_support(recognizer, operating_point)}"
+            f"{_support(recognizer, result.operating_point)}"
         )
     _print_circumstances(recognizer, result.quality)
     raise decision(accepted > 0)
@@ -250,8 +267,24 @@ def calibrate(
     echo(f"written to {out}")
 
 
-def _name_or_number(point: str) -> str | float:
-    return point if point in OPERATING_POINTS else float(point)
+def _name_or_number(point: str | None) -> str | float | None:
+    return point if point is None or point in _POINTS else float(point)
+
+
+def _print_verification(result: "Verification") -> None:
+    point = result.operating_point
+    verdict = "same eye" if result.same_eye else "different eyes"
+    similarity = f"similarity {result.similarity:.6f}"
+    if point not in SCORE_RATES:
+        echo(f"{similarity}, threshold {result.threshold:.6f} ({_called(result)}): {verdict}")
+    elif result.inconclusive:
+        echo(f"inconclusive: {result.inconclusive}")
+    else:
+        echo(f"score {result.score:.3f}, threshold {result.threshold:.3f} ({point}): {verdict}")
+        echo(
+            f"{similarity}; the score is the natural logarithm of the likelihood ratio, and one in "
+            f"{1 / SCORE_RATES[point]:,.0f} pairs of strangers reaches the threshold"
+        )
 
 
 def _called(result: "Verification | Identification") -> str:

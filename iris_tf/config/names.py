@@ -60,8 +60,21 @@ CARD_NAME = "model_card.json"
 FMRS = {"fmr_1e-2": 1e-2, "fmr_1e-3": 1e-3, "fmr_1e-4": 1e-4, "fmr_1e-5": 1e-5}
 """Operating points at which an evaluation measures the FNMR, with their FMR."""
 
+SCORE_RATES = {
+    "fmr_1e-2": 1e-2,
+    "fmr_1e-3": 1e-3,
+    "fmr_1e-4": 1e-4,
+    "fmr_1e-5": 1e-5,
+    "fmr_1e-6": 1e-6,
+}
+"""Operating points of scores, with the FMR of each; in a search, with the rate at which an eye that
+is not enrolled matches any image of the gallery."""
+
+SCORE_POINT = "fmr_1e-4"
+"""Default operating point of decisions by score."""
+
 VERIFICATION_POINT, IDENTIFICATION_POINT = "far_1e-2", "far_1e-3"
-"""Default operating points of decisions.
+"""Default operating points of decisions by similarity, where a card has no scores.
 
 Identification has the stricter one, because every template of a gallery may cause a false match.
 """

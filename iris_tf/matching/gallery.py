@@ -1,12 +1,12 @@
 """Galleries: the enrolled templates that a probe is searched against."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from iris_tf.matching.matcher import Matcher
+from iris_tf.matching.matcher import DescribedTemplates, Matcher
 from iris_tf.matching.template import Origin, Template, are_unit, read_arrays, write_arrays
 from iris_tf.support.errors import ArgumentError, ModelError
 
@@ -31,6 +31,9 @@ class Gallery:
     identities: tuple[str, ...]
     images: tuple[str, ...]
     origin: Origin
+    _described: dict[Matcher, DescribedTemplates] = field(
+        default_factory=dict, init=False, repr=False
+    )
 
     @classmethod
     def of_templates(cls, templates: Mapping[str, Template]) -> "Gallery":
@@ -73,13 +76,42 @@ class Gallery:
         list of (identity, similarity, image)
             Cosine similarities, -1..1, the most similar identity first.
         """
-        scores = matcher.similarities(embedding[None], self.embeddings)[0].clip(-1.0, 1.0)
-        best: dict[str, tuple[str, float, str]] = {}
-        for number in np.argsort(-scores, kind="stable"):
-            identity = self.identities[number]
-            found = (identity, float(scores[number]), self.images[number])
-            best.setdefault(identity, found)
+        found = self.similarities(embedding, matcher)
+        return [
+            (self.identities[number], float(found[number]), self.images[number])
+            for number in self.best_images(found)
+        ]
+
+    def best_images(self, values: np.ndarray) -> list[int]:
+        """Index of each identity's image of the highest value (n,), the highest first."""
+        best: dict[str, int] = {}
+        for number in np.argsort(-values, kind="stable").tolist():
+            best.setdefault(self.identities[number], number)
         return list(best.values())
+
+    def similarities(self, embedding: np.ndarray, matcher: Matcher) -> np.ndarray:
+        """Cosine similarities (n,) of a probe (D,) to each image, -1..1."""
+        return matcher.similarities(embedding[None], self.embeddings)[0].clip(-1.0, 1.0)
+
+    def scores(self, embedding: np.ndarray, matcher: Matcher) -> np.ndarray:
+        """Score a probe against each image; the images are described once for all probes.
+
+        Parameters
+        ----------
+        embedding : ndarray of shape (D,), float32
+            The probe's unit vector.
+        matcher : Matcher
+            Of a model card with scores.
+
+        Returns
+        -------
+        ndarray of shape (n,)
+            See `iris_tf.matching.matcher.Scores`.
+        """
+        if matcher not in self._described:
+            self._described[matcher] = matcher.describe(self.embeddings)
+        probe = matcher.describe(embedding[None])
+        return matcher.scores(probe, self._described[matcher]).values[0]
 
     def save(self, path: str | Path) -> None:
         """Write the gallery as ``.npz``, whole or not at all.

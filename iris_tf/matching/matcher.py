@@ -1,12 +1,49 @@
 """How two sets of templates are compared."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 import numpy as np
 
+from iris_tf.matching.phase_evidence import CodeSet, compare_codes
+from iris_tf.support.errors import ModelError
 from iris_tf.tflite.model_card import ModelCard
 from iris_tf.tflite.phase_code_layout import PhaseCodeLayout
+from iris_tf.tflite.score_model import ScoreModel
+
+
+@dataclass(frozen=True, eq=False)
+class DescribedTemplates:
+    """Templates, with what scores need to know of each: computed once, compared many times.
+
+    Attributes
+    ----------
+    learned : ndarray of shape (n, d)
+        Learned components at unit length.
+    codes : CodeSet
+        Phase codes.
+    """
+
+    learned: np.ndarray
+    codes: CodeSet
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """Scores of every pair of two sets of templates.
+
+    Attributes
+    ----------
+    values : ndarray of shape (n, m)
+        Natural logarithms of the likelihood ratio same eye : different eyes; minus infinity
+        where the pair is not conclusive, so that no decision in its favour can come of it.
+    freedom : ndarray of shape (n, m)
+        Degrees of freedom of each comparison, see
+        `iris_tf.matching.phase_evidence.PhaseEvidence`.
+    """
+
+    values: np.ndarray
+    freedom: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -23,6 +60,9 @@ class Matcher:
     layout : PhaseCodeLayout, optional
         Where the phase code lies and how far it is rotated, as in the model card. Without it
         similarity is the plain cosine of the embeddings.
+    score_model : ScoreModel, optional
+        Numbers of the model card by which pairs are scored. Without it there are similarities
+        only.
 
     References
     ----------
@@ -37,11 +77,12 @@ class Matcher:
     """
 
     layout: PhaseCodeLayout | None = None
+    score_model: ScoreModel | None = field(default=None, compare=False)
 
     @classmethod
     def of_card(cls, card: ModelCard) -> Self:
         """Matcher for the embeddings of the model that a card describes."""
-        return cls(card.phase)
+        return cls(card.phase, card.score)
 
     @property
     def code_size(self) -> int:
@@ -106,6 +147,45 @@ class Matcher:
         for rotated in self.layout.rotated_codes(codes):
             np.maximum(best, np.einsum("ij,ij->i", rotated, other_codes), out=best)
         return np.einsum("ij,ij->i", learned, other_learned) + best
+
+    def describe(self, embeddings: np.ndarray) -> DescribedTemplates:
+        """Compute what scores need to know of templates (n, D).
+
+        Raises
+        ------
+        ModelError
+            When the model card has no scores.
+        """
+        if self.layout is None or self.score_model is None:
+            raise ModelError(
+                "The model card has no scores; compare by similarity, or use a model whose card "
+                "has them, such as the released one."
+            )
+        learned, codes = self.split(np.asarray(embeddings, np.float32))
+        lengths = np.linalg.norm(learned, axis=1, keepdims=True)
+        learned = learned / np.maximum(lengths, np.finfo(np.float32).tiny)
+        return DescribedTemplates(learned, CodeSet.of(codes, self.layout))
+
+    def scores(self, first: DescribedTemplates, second: DescribedTemplates) -> Scores:
+        """Score every template of one set against every template of another.
+
+        Unlike similarities, scores take into account how similar strangers on the same camera
+        are, how much both templates show, and how sharp it is. They are symmetric, and rise with
+        both similarities.
+
+        Parameters
+        ----------
+        first, second : DescribedTemplates
+            From `describe`.
+        """
+        model = self.score_model
+        assert model is not None  # else there are no described templates
+        found = compare_codes(first.codes, second.codes)
+        cosines = first.learned @ second.learned.T
+        learned = model.learned_weight * np.maximum(cosines - model.learned_from, 0.0)
+        values = model.offset + model.slope * (found.evidence + learned)
+        values[found.freedom < model.least_freedom] = -np.inf
+        return Scores(values, found.freedom)
 
     def align(self, embedding: np.ndarray, reference: np.ndarray) -> np.ndarray:
         """Rotate an embedding's phase code to where it is most similar to a reference.

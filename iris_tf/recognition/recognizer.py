@@ -8,7 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from iris_tf.config.names import CARD_NAME, IDENTIFICATION_POINT, VERIFICATION_POINT
+from iris_tf.config.names import (
+    CARD_NAME,
+    IDENTIFICATION_POINT,
+    SCORE_POINT,
+    SCORE_RATES,
+    VERIFICATION_POINT,
+)
 from iris_tf.matching.calibration import Calibration
 from iris_tf.matching.embeddings import Embeddings
 from iris_tf.matching.gallery import Gallery
@@ -37,15 +43,22 @@ class Verification:
     similarity : float
         Cosine similarity of the two templates, -1..1; see `iris_tf.matching.matcher.Matcher`.
     threshold : float
-        Least similarity that is accepted as the same eye.
+        Least score, or least similarity, that is accepted as the same eye.
     operating_point : str or None
-        Name of the threshold; None if it was given as a number.
+        Name of the threshold: of a score if it is one of `SCORE_RATES`, else of a similarity;
+        None if it was given as a number, which is a similarity.
     same_eye : bool
-        The decision: whether the similarity reaches the threshold.
+        The decision: whether the score, or the similarity, reaches the threshold.
     quality : IrisQuality or None
         Quality of the probe; None if it was a crop.
     calibration : str or None
         Name of the calibration in use.
+    score : float or None
+        Natural logarithm of the likelihood ratio same eye : different eyes, minus infinity if
+        inconclusive; None where there are no scores.
+    inconclusive : str
+        Why the templates do not show enough to decide, or ``""``. Decisions by similarity are
+        taken all the same.
     """
 
     similarity: float
@@ -54,6 +67,8 @@ class Verification:
     same_eye: bool
     quality: IrisQuality | None
     calibration: str | None
+    score: float | None = None
+    inconclusive: str = ""
 
 
 @dataclass(frozen=True)
@@ -69,13 +84,16 @@ class Match:
     image : str
         The image with this similarity, or ``""`` if unknown.
     same_eye : bool
-        The decision: whether the similarity reaches the threshold.
+        The decision: whether the score, or the similarity, reaches the threshold.
+    score : float or None
+        Highest score of its images; None in searches by similarity.
     """
 
     identity: str
     similarity: float
     image: str
     same_eye: bool
+    score: float | None = None
 
 
 @dataclass(frozen=True)
@@ -85,9 +103,10 @@ class Identification:
     Attributes
     ----------
     matches : tuple of Match
-        All identities, the most similar first.
+        All identities, the one of the highest score or similarity first.
     threshold : float
-        Least similarity that is accepted as the same eye.
+        Least score, or least similarity, that is accepted as the same eye. With scores, it is
+        raised such that the whole gallery shares the FMR of the operating point.
     operating_point : str or None
         Name of the threshold; None if it was given as a number.
     quality : IrisQuality or None
@@ -104,7 +123,7 @@ class Identification:
 
     @property
     def identity(self) -> str | None:
-        """The most similar identity if it reaches the threshold, else None."""
+        """The first identity if it reaches the threshold, else None."""
         return self.matches[0].identity if self.matches[0].same_eye else None
 
 
@@ -137,7 +156,8 @@ class IrisRecognizer:
         Model and calibration of the templates made here; only templates of the same origin are
         compared.
     thresholds : dict of str to float
-        Thresholds of the calibration or, without one, of the card, by operating point.
+        Thresholds of the calibration or, without one, of the card, by operating point: of scores
+        for those in `SCORE_RATES`, of similarities for the others.
 
     Raises
     ------
@@ -175,7 +195,9 @@ class IrisRecognizer:
         )
         self._check_sizes()
         self.calibration: Calibration | None = None
-        self.thresholds = self.card.thresholds
+        self.thresholds = dict(self.card.thresholds)
+        if self.card.score is not None:
+            self.thresholds |= self.card.score.thresholds
         self.origin = Origin(self.card.name, self.card.files[self.model.name].sha256)
         if calibration is not None:
             self._use(calibration)
@@ -284,6 +306,13 @@ class IrisRecognizer:
         ArgumentError
             When these are no embeddings.
         """
+        self._require_embeddings(first, second)
+        found = self.matcher.similarities(np.asarray(first), np.asarray(second))
+        return np.clip(found, -1.0, 1.0)
+
+    def _require_embeddings(
+        self, first: Embeddings | np.ndarray, second: Embeddings | np.ndarray
+    ) -> None:
         for embeddings, which in ((first, "first"), (second, "second")):
             what = f"The {which} set of embeddings"
             if isinstance(embeddings, Embeddings):
@@ -295,14 +324,44 @@ class IrisRecognizer:
                     "of `embed`, floating-point numbers with one row for each image."
                 )
             self._require_size(array, what)
-        found = self.matcher.similarities(np.asarray(first), np.asarray(second))
-        return np.clip(found, -1.0, 1.0)
+
+    @property
+    def has_scores(self) -> bool:
+        """Whether templates can be scored: the card has scores, and no calibration is in use."""
+        return self.card.score is not None and self.calibration is None
+
+    def scores(self, first: Embeddings | np.ndarray, second: Embeddings | np.ndarray) -> np.ndarray:
+        """Score every embedding of one set against every embedding of another.
+
+        Parameters
+        ----------
+        first, second : ndarray of shape (n, D), (m, D), float32
+            Embeddings from `embed`.
+
+        Returns
+        -------
+        ndarray of shape (n, m)
+            Natural logarithms of the likelihood ratio same eye : different eyes; minus infinity
+            where a pair shows too little to decide. See `iris_tf.matching.matcher.Scores`.
+
+        Raises
+        ------
+        ModelError
+            When there are no scores (`has_scores`), or another model or calibration computed the
+            embeddings.
+        ArgumentError
+            When these are no embeddings.
+        """
+        self._require_scores()
+        self._require_embeddings(first, second)
+        described = (self.matcher.describe(np.asarray(which)) for which in (first, second))
+        return self.matcher.scores(*described).values
 
     def verify(
         self,
         template: EyeImages | Template,
         probe: EyeImages | Template,
-        operating_point: str | float = VERIFICATION_POINT,
+        operating_point: str | float | None = None,
         kind: str = "auto",
     ) -> Verification:
         """Decide whether a probe shows the eye of a template.
@@ -313,8 +372,9 @@ class IrisRecognizer:
             The enrolled eye; images are enrolled first, see `enroll`.
         probe : image, sequence of images, or Template
             See `enroll`.
-        operating_point : str or float
-            Name of one of `thresholds`, or a threshold itself.
+        operating_point : str or float, optional
+            Name of one of `thresholds`, or a least similarity; by default ``"fmr_1e-4"``, or
+            ``"far_1e-2"`` without scores.
         kind : {"auto", "eye", "roi"}
             Whether images are eye images or crops.
 
@@ -326,31 +386,62 @@ class IrisRecognizer:
             When a template was made with another model or calibration, or there is no such
             operating point.
         """
-        threshold = self.threshold(operating_point)
+        point = operating_point
+        if point is None:
+            point = SCORE_POINT if self.has_scores else VERIFICATION_POINT
+        threshold = self.threshold(point)
         template = self._template(template, kind, "The template")
         probe = self._template(probe, kind, "The probe")
         [[found]] = self.similarities(template.embedding[None], probe.embedding[None])
-        similarity = float(found)
+        similarity, score, problem = float(found), None, ""
+        if self.has_scores:
+            score, problem = self._score(template, probe)
+        decisive = score if score is not None and point in SCORE_RATES else similarity
         return Verification(
             similarity,
             threshold,
-            _name_of(operating_point),
-            similarity >= threshold,
+            _name_of(point),
+            bool(decisive >= threshold),
             probe.quality,
             self._calibration_name,
+            score,
+            problem,
+        )
+
+    def _score(self, template: Template, probe: Template) -> tuple[float, str]:
+        """Score of two templates, and why it is inconclusive, or ``""``."""
+        pair = (self.matcher.describe(eye.embedding[None]) for eye in (template, probe))
+        first, second = pair
+        found = self.matcher.scores(first, second)
+        [[score]], [[freedom]] = found.values, found.freedom
+        assert self.card.score is not None  # `has_scores`
+        least = self.card.score.least_freedom
+        if freedom >= least:
+            return float(score), ""
+        for described, what in ((first, "template"), (second, "probe")):
+            [[own]] = self.matcher.scores(described, described).freedom
+            if own < least:
+                return float(score), (
+                    f"the {what} shows too little texture ({own:.0f} degrees of freedom, at least "
+                    f"{least:.0f} are needed); use an image in focus that shows more of the iris"
+                )
+        return float(score), (
+            f"the two show too little in common ({freedom:.0f} degrees of freedom, at least "
+            f"{least:.0f} are needed); use images that show the same parts of the iris"
         )
 
     def identify(
         self,
         probe: EyeImages | Template,
         gallery: Gallery | Mapping[str, Template],
-        operating_point: str | float = IDENTIFICATION_POINT,
+        operating_point: str | float | None = None,
         kind: str = "auto",
     ) -> Identification:
         """Search a gallery for the identity of a probe.
 
-        Every enrolled image is one more chance of a false match, hence the stricter operating
-        point.
+        Every enrolled image is one more chance of a false match. With scores, the threshold is
+        therefore raised until the FMR of the operating point is that of the whole search; a
+        threshold of similarities is stricter only by name.
 
         Parameters
         ----------
@@ -358,8 +449,9 @@ class IrisRecognizer:
             See `enroll`.
         gallery : Gallery, or mapping of identity to Template
             The enrolled templates.
-        operating_point : str or float
-            Name of one of `thresholds`, or a threshold itself.
+        operating_point : str or float, optional
+            Name of one of `thresholds`, or a least similarity; by default ``"fmr_1e-4"``, or
+            ``"far_1e-3"`` without scores.
         kind : {"auto", "eye", "roi"}
             Whether the probe is an eye image or a crop.
 
@@ -368,27 +460,39 @@ class IrisRecognizer:
         ExtractionError, ModelError
             As for `verify`.
         """
-        threshold = self.threshold(operating_point)
+        point = operating_point
+        if point is None:
+            point = SCORE_POINT if self.has_scores else IDENTIFICATION_POINT
+        threshold = self.threshold(point)
         if not isinstance(gallery, Gallery):
             gallery = Gallery.of_templates(gallery)
         self.origin.require(gallery.origin, "The gallery")
         self._require_size(gallery.embeddings, "The gallery")
         probe = self._template(probe, kind, "The probe")
-        found = gallery.best_of_each(probe.embedding, self.matcher)
+        similarities = gallery.similarities(probe.embedding, self.matcher)
+        scores: list[float] | list[None] = [None] * len(similarities)
+        decisive = similarities
+        if point in SCORE_RATES:
+            assert self.card.score is not None  # else there is no such threshold
+            threshold = self.card.score.threshold(point, len(gallery.images))
+            decisive = gallery.scores(probe.embedding, self.matcher)
+            scores = decisive.tolist()
         matches = tuple(
-            Match(identity, similarity, image, similarity >= threshold)
-            for identity, similarity, image in found
+            Match(
+                gallery.identities[image],
+                float(similarities[image]),
+                gallery.images[image],
+                bool(decisive[image] >= threshold),
+                scores[image],
+            )
+            for image in gallery.best_images(decisive)
         )
         return Identification(
-            matches,
-            threshold,
-            _name_of(operating_point),
-            probe.quality,
-            self._calibration_name,
+            matches, threshold, _name_of(point), probe.quality, self._calibration_name
         )
 
     def threshold(self, operating_point: str | float) -> float:
-        """Least similarity that is accepted as the same eye.
+        """Least score, or least similarity, that is accepted as the same eye.
 
         Parameters
         ----------
@@ -416,6 +520,11 @@ class IrisRecognizer:
                 f"choose one of {', '.join(sorted(self.thresholds))}."
             )
         return self.thresholds[operating_point]
+
+    def _require_scores(self) -> None:
+        if not self.has_scores:
+            source = self.card.name if self.calibration is None else self.calibration.name
+            raise ModelError(f"{source}: there are no scores; compare by `similarities`.")
 
     @property
     def _calibration_name(self) -> str | None:

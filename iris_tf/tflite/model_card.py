@@ -15,6 +15,7 @@ from iris_tf.support.files import sha256, write_json
 from iris_tf.support.foreign_files import read_json, shown
 from iris_tf.tflite.phase_code_layout import PhaseCodeLayout
 from iris_tf.tflite.released_models import RECOGNITION, released_folder
+from iris_tf.tflite.score_model import ScoreModel
 
 SCHEMA_VERSION = 2
 """Of cards whose precisions have the names of `iris_tf.config.precision.PRECISIONS`."""
@@ -22,7 +23,7 @@ SCHEMA_VERSION = 2
 _FORMER_NAMES_VERSION = 1  # of cards in which int8 is what has become dynamic8
 _KEPT_NAMES = {"float32", "float16"}  # cards of these alone stay readable to earlier versions
 _LATER_TEXTS = {"weights_sha256": "", "segmenter_version": ""}  # the first cards had none
-_LATER_FIELDS = _LATER_TEXTS | {"phase": None, "channels": 1}
+_LATER_FIELDS = _LATER_TEXTS | {"phase": None, "channels": 1, "score": None}
 
 _MOST = 2**16  # pixels; a few bytes could ask for any amount of memory
 
@@ -85,6 +86,9 @@ class ModelCard:
     thresholds : dict of str to float
         Least cosine similarity that is accepted as the same eye, by operating point: those of
         `OPERATING_POINTS`, ``"eer"``, ``"far_1e-2"`` and ``"far_1e-3"`` (FAR 1 % and 0.1 %).
+    score : ScoreModel or None
+        How two templates are scored, for decisions that hold on any camera (an object with its
+        fields in JSON). Absent from the JSON where it is None.
     thresholds_from : dict
         Where the thresholds come from: ``dataset``, ``split``, and the numbers of
         ``genuine_comparisons`` and ``impostor_comparisons``.
@@ -121,6 +125,7 @@ class ModelCard:
     segmenter_version: str = ""
     phase: PhaseCodeLayout | None = None
     channels: int = 1
+    score: ScoreModel | None = None
 
     @classmethod
     def read(cls, path: str | Path) -> "ModelCard":
@@ -202,6 +207,13 @@ class ModelCard:
                 learned = 0
             if learned < 1:
                 raise refuse("phase does not give the size, columns and turns of a phase code")
+        if values["score"] is not None:
+            try:
+                values["score"] = ScoreModel.from_json(values["score"])
+            except (TypeError, ValueError, KeyError, OverflowError) as error:
+                raise refuse(f"score cannot be used ({shown(str(error))})") from None
+            if values["phase"] is None or values["phase"].size % (4 * values["phase"].columns):
+                raise refuse("score needs a phase code of two complex filters")
         for point in (*OPERATING_POINTS, *values["thresholds"]):
             threshold = values["thresholds"].get(point)
             if not is_cosine(threshold):
@@ -244,8 +256,11 @@ class ModelCard:
         precisions = {*self.parity, *(file.precision for file in self.files.values())}
         version = _FORMER_NAMES_VERSION if precisions <= _KEPT_NAMES else SCHEMA_VERSION
         values = {"schema_version": version} | dataclasses.asdict(self)
-        if self.channels == 1:  # cards of grey models stay readable to earlier versions
+        # Cards without later features stay readable to earlier versions.
+        if self.channels == 1:
             del values["channels"]
+        if self.score is None:
+            del values["score"]
         write_json(path, values)
 
     @classmethod

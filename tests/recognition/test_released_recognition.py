@@ -1,11 +1,20 @@
 """The released recognition model, on generated eyes that it has not seen."""
 
+import dataclasses
+import math
+
+import cv2
 import numpy as np
 import pytest
 
 from iris_tf import IrisRecognizer
+from iris_tf.config.names import SCORE_RATES
 from iris_tf.data.layouts import read_layout
-from iris_tf.support.errors import ExtractionError
+from iris_tf.matching.gallery import Gallery
+from iris_tf.matching.template import Template
+from iris_tf.recognition.fit_scores import SiteComparisons, fit_scores
+from iris_tf.support.errors import ExtractionError, ModelError
+from iris_tf.synthetic.sites import draw_site, render_site_eye
 from iris_tf.tflite.cost import model_cost
 from iris_tf.tflite.model_card import ModelCard
 from iris_tf.tflite.released_models import released_folder, released_model, released_weights
@@ -92,3 +101,73 @@ def test_trainings_can_start_from_it(embedded):
     strips = np.random.default_rng(1).integers(0, 256, (2, 64, 512), dtype=np.uint8)
     released = load_embedding_model(released_weights("mobiiris"))
     np.testing.assert_allclose(embed_rois(model, strips), embed_rois(released, strips), atol=1e-5)
+
+
+def test_scores_tell_eyes_apart_at_the_rates_that_they_claim(embedded, recognizer):
+    identities, vectors = embedded
+    scores = recognizer.scores(vectors, vectors)
+    np.testing.assert_allclose(scores, scores.T, atol=1e-3)
+    same = (identities[:, None] == identities[None, :])[np.triu_indices(len(vectors), 1)]
+    pairs = scores[np.triu_indices(len(vectors), 1)]
+    thresholds = recognizer.thresholds
+    assert np.mean(pairs[same] >= thresholds["fmr_1e-4"]) >= 0.93
+    for point, rate in SCORE_RATES.items():
+        assert np.sum(pairs[~same] >= thresholds[point]) <= 2 * rate * np.sum(~same) + 3
+
+
+def test_rates_hold_at_a_site_that_nothing_was_fitted_to(recognizer):
+    site, vectors = draw_site(2024, 3), []
+    for number in range(40):
+        for eye in render_site_eye(site, 2024, 3, number, 1):
+            try:
+                vectors.append(recognizer.embed([eye.image])[0])
+            except ExtractionError:
+                continue
+    assert len(vectors) >= 30
+    scores = recognizer.scores(np.stack(vectors), np.stack(vectors))
+    strangers = scores[np.triu_indices(len(vectors), 1)]
+    for point in ("fmr_1e-2", "fmr_1e-3", "fmr_1e-4"):
+        most = 2 * SCORE_RATES[point] * len(strangers) + 3
+        assert np.sum(strangers >= recognizer.thresholds[point]) <= most
+
+
+def test_a_blurred_image_is_inconclusive(recognizer, small_images):
+    rows = read_layout(small_images, "auto").rows
+    sharp = cv2.imread(str(small_images / rows[0].image), cv2.IMREAD_GRAYSCALE)
+    result = recognizer.verify(sharp, cv2.GaussianBlur(sharp, (0, 0), 12))
+    assert result.operating_point == "fmr_1e-4"
+    assert not result.same_eye and result.score == -math.inf
+    assert "probe shows too little texture" in result.inconclusive
+    assert recognizer.verify(sharp, sharp).inconclusive == ""
+
+
+def test_a_search_shares_its_rate_among_the_images(embedded, recognizer):
+    identities, vectors = embedded
+    names = tuple(identities)
+    gallery = Gallery(vectors, names, ("",) * len(names), recognizer.origin)
+    probe = Template(vectors[0], recognizer.origin)
+    found = recognizer.identify(probe, gallery)
+    slope = recognizer.card.score.slope
+    expected = recognizer.thresholds["fmr_1e-4"] + slope * math.log(len(names))
+    assert found.threshold == pytest.approx(expected)
+    assert found.identity == identities[0]
+    scores = [match.score for match in found.matches]
+    assert scores == sorted(scores, reverse=True)
+    by_similarity = recognizer.identify(probe, gallery, "far_1e-3")
+    assert by_similarity.threshold == recognizer.card.thresholds["far_1e-3"]
+    assert by_similarity.matches[0].score is None
+
+
+def test_scores_are_fitted_to_comparisons(embedded, recognizer):
+    identities, vectors = embedded
+    fitted = fit_scores([SiteComparisons.of(vectors, identities, recognizer.matcher)])
+    assert fitted.slope > 0
+    line = np.diff(list(fitted.thresholds.values()))
+    np.testing.assert_allclose(line, fitted.slope * math.log(10), atol=1e-3)
+    assert fitted.thresholds_from["cameras"] == 1
+
+
+def test_old_cards_have_no_scores(recognizer, embedded, monkeypatch):
+    monkeypatch.setattr(recognizer, "card", dataclasses.replace(recognizer.card, score=None))
+    with pytest.raises(ModelError, match="no scores"):
+        recognizer.scores(embedded[1], embedded[1])

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from iris_tf.config.names import SCORE_RATES
 from iris_tf.config.precision import PRECISIONS
 from iris_tf.support.errors import ModelError
 from iris_tf.tflite.model_card import ModelCard, ModelFile
 from iris_tf.tflite.phase_code_layout import PhaseCodeLayout
+from iris_tf.tflite.score_model import ScoreModel
 
 FIXTURES = Path(__file__).parents[2] / "android_demo" / "core" / "src" / "test" / "resources"
 MODEL = b"\x00\x01not really a model\xff"
@@ -245,3 +247,49 @@ def test_cards_are_accepted_and_refused_as_by_the_android_app(case, tmp_path):
     else:
         with pytest.raises(ModelError, match=case["field"]):
             ModelCard.read(tmp_path / "model_card.json")
+
+
+def test_scores_are_kept_and_left_out_where_there_are_none(card, folder):
+    card.write(folder / "model_card.json")
+    assert "score" not in json.loads((folder / "model_card.json").read_text())
+    thresholds = {point: float(step) for step, point in enumerate(SCORE_RATES)}
+    score = ScoreModel(-4.0, 0.97, 8.0, 0.35, 64.0, thresholds, {"cameras": 28})
+    scored = dataclasses.replace(
+        card, embedding_size=160, phase=PhaseCodeLayout(96, 12, 2), score=score
+    )
+    scored.write(folder / "model_card.json")
+    assert ModelCard.read(folder / "model_card.json") == scored
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {},
+        3,
+        {"offset": 10**400},
+        {"thresholds": {}},
+        {"thresholds": 4},
+        {"slope": -1.0},
+        {"more": 1},
+    ],
+)
+def test_scores_that_cannot_be_are_refused(card, folder, wrong):
+    thresholds = {point: float(step) for step, point in enumerate(SCORE_RATES)}
+    score = ScoreModel(-4.0, 0.97, 8.0, 0.35, 64.0, thresholds)
+    path = folder / "model_card.json"
+    phase = PhaseCodeLayout(96, 12, 2)
+    dataclasses.replace(card, embedding_size=160, phase=phase, score=score).write(path)
+    if isinstance(wrong, dict) and wrong:
+        wrong = dataclasses.asdict(score) | wrong
+    change(path, score=wrong)
+    with pytest.raises(ModelError, match="score cannot be used"):
+        ModelCard.read(path)
+
+
+def test_scores_need_a_code_of_two_complex_filters(card, folder):
+    thresholds = {point: float(step) for step, point in enumerate(SCORE_RATES)}
+    score = ScoreModel(-4.0, 0.97, 8.0, 0.35, 64.0, thresholds)
+    path = folder / "model_card.json"
+    dataclasses.replace(card, score=score).write(path)
+    with pytest.raises(ModelError, match="two complex filters"):
+        ModelCard.read(path)

@@ -1,0 +1,97 @@
+"""The numbers by which two templates are scored, as a model card carries them."""
+
+import dataclasses
+import math
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from iris_tf.config.names import SCORE_RATES
+
+
+@dataclass(frozen=True)
+class ScoreModel:
+    """Turns the evidence of a pair of templates into a log-likelihood ratio, and into decisions.
+
+    The score of a pair is ``offset + slope * (u + learned_weight * max(c - learned_from, 0))``
+    with `c` the cosine of the learned components and `u` the evidence of the phase codes (see
+    `iris_tf.matching.phase_evidence`), the negative natural logarithm of the share of strangers
+    on the same camera that are as similar. By its definition `u` is exponentially distributed
+    among strangers, hence thresholds lie on a line over the logarithm of the FMR.
+
+    Attributes
+    ----------
+    offset, slope : float
+        Make a natural logarithm of the likelihood ratio same eye : different eyes.
+    learned_weight : float
+        Evidence per unit of the learned components' cosine, 0 or more.
+    learned_from : float
+        Cosine above which the learned components count, -1..1. Below it they say more about the
+        camera than about the eye.
+    least_freedom : float
+        Degrees of freedom of a comparison, below which there is no decision.
+    thresholds : dict of str to float
+        Least score that is accepted as the same eye, by operating point (`SCORE_RATES`).
+    thresholds_from : dict
+        What supports the thresholds: numbers of cameras and of impostor comparisons, and by how
+        much the FMR differs between cameras.
+
+    Raises
+    ------
+    ValueError
+        When a number is out of range, or a lower FMR has a lower threshold.
+    """
+
+    offset: float
+    slope: float
+    learned_weight: float
+    learned_from: float
+    least_freedom: float
+    thresholds: dict[str, float]
+    thresholds_from: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        numbers = dataclasses.astuple(self)[:5]
+        if not all(_is_number(number) for number in (*numbers, *self.thresholds.values())):
+            raise ValueError("a number is missing or not finite")
+        if self.slope <= 0 or self.learned_weight < 0 or self.least_freedom <= 0:
+            raise ValueError("slope, learned_weight or least_freedom is out of range")
+        if abs(self.learned_from) > 1:
+            raise ValueError("learned_from is not a cosine")
+        if list(self.thresholds) != list(SCORE_RATES):
+            raise ValueError(f"thresholds are not those of {', '.join(SCORE_RATES)}")
+        values = list(self.thresholds.values())
+        if sorted(set(values)) != values:
+            raise ValueError("a lower FMR does not have a higher threshold")
+
+    @classmethod
+    def from_json(cls, values: Any) -> Self:
+        """Read the block of a model card.
+
+        Raises
+        ------
+        TypeError, ValueError
+            When it is not such a block.
+        """
+        values = dict(values)
+        found = values.pop("thresholds")
+        if not isinstance(found, dict) or not isinstance(values.get("thresholds_from", {}), dict):
+            raise TypeError("thresholds are not an object")
+        # JSON objects are written in alphabetical order.
+        thresholds = {point: found.pop(point) for point in SCORE_RATES if point in found} | found
+        return cls(thresholds=thresholds, **values)
+
+    def threshold(self, point: str, chances: int = 1) -> float:
+        """Least score that is accepted as the same eye.
+
+        Parameters
+        ----------
+        point : str
+            One of `SCORE_RATES`.
+        chances : int, optional
+            Number of comparisons that share the FMR, for instance the images of a gallery.
+        """
+        return self.thresholds[point] + self.slope * math.log(chances)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
