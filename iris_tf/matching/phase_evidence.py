@@ -78,6 +78,11 @@ class CodeSet:
     def __len__(self) -> int:
         return len(self.codes)
 
+    @property
+    def freedom(self) -> np.ndarray:
+        """Degrees of freedom (n,) of each code's comparison with itself."""
+        return self.seen.sum(axis=1) / self.spread
+
 
 @dataclass(frozen=True, eq=False)
 class PhaseEvidence:

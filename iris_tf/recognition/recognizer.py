@@ -410,21 +410,21 @@ class IrisRecognizer:
 
     def _score(self, template: Template, probe: Template) -> tuple[float, str]:
         """Score of two templates, and why it is inconclusive, or ``""``."""
-        pair = (self.matcher.describe(eye.embedding[None]) for eye in (template, probe))
-        first, second = pair
+        first, second = (self.matcher.describe(eye.embedding[None]) for eye in (template, probe))
         found = self.matcher.scores(first, second)
         [[score]], [[freedom]] = found.values, found.freedom
-        assert self.card.score is not None  # `has_scores`
-        least = self.card.score.least_freedom
-        if freedom >= least:
-            return float(score), ""
+        model = self.card.score
+        assert model is not None  # `has_scores`
+        least = model.least_freedom
         for described, what in ((first, "template"), (second, "probe")):
-            [[own]] = self.matcher.scores(described, described).freedom
-            if own < least:
+            [own] = described.codes.freedom
+            if own < model.least_own_freedom:
                 return float(score), (
                     f"the {what} shows too little texture ({own:.0f} degrees of freedom, at least "
-                    f"{least:.0f} are needed); use an image in focus that shows more of the iris"
+                    f"{model.least_own_freedom:.0f} are needed); use an image in focus that shows more of the iris"
                 )
+        if freedom >= least:
+            return float(score), ""
         return float(score), (
             f"the two show too little in common ({freedom:.0f} degrees of freedom, at least "
             f"{least:.0f} are needed); use images that show the same parts of the iris"

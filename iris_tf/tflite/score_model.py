@@ -7,6 +7,10 @@ from typing import Any, Self
 
 from iris_tf.config.names import SCORE_RATES
 
+# Compared with a sharp image, even a very blurred one leaves enough for few false matches, but it
+# would hardly ever match its own eye.
+_OWN_SHARE = 0.75
+
 
 @dataclass(frozen=True)
 class ScoreModel:
@@ -79,6 +83,11 @@ class ScoreModel:
         # JSON objects are written in alphabetical order.
         thresholds = {point: found.pop(point) for point in SCORE_RATES if point in found} | found
         return cls(thresholds=thresholds, **values)
+
+    @property
+    def least_own_freedom(self) -> float:
+        """Degrees of freedom that each template needs by itself."""
+        return _OWN_SHARE * self.least_freedom
 
     def threshold(self, point: str, chances: int = 1) -> float:
         """Least score that is accepted as the same eye.
