@@ -131,13 +131,17 @@ def test_rates_hold_at_a_site_that_nothing_was_fitted_to(recognizer):
         assert np.sum(strangers >= recognizer.thresholds[point]) <= most
 
 
-def test_a_blurred_image_is_inconclusive(recognizer, small_images):
+def test_blurred_images_are_inconclusive(recognizer, small_images):
     rows = read_layout(small_images, "auto").rows
-    sharp = cv2.imread(str(small_images / rows[0].image), cv2.IMREAD_GRAYSCALE)
-    result = recognizer.verify(sharp, cv2.GaussianBlur(sharp, (0, 0), 12))
+    sharp, other = (
+        cv2.imread(str(small_images / rows[number].image), cv2.IMREAD_GRAYSCALE)
+        for number in (0, -1)
+    )
+    first, second = (cv2.GaussianBlur(image, (0, 0), 12) for image in (sharp, other))
+    result = recognizer.verify(first, second)
     assert result.operating_point == "fmr_1e-4"
     assert not result.same_eye and result.score == -math.inf
-    assert "probe shows too little texture" in result.inconclusive
+    assert "degrees of freedom" in result.inconclusive
     assert recognizer.verify(sharp, sharp).inconclusive == ""
 
 
