@@ -421,7 +421,8 @@ class IrisRecognizer:
             if own < model.least_own_freedom:
                 return float(score), (
                     f"the {what} shows too little texture ({own:.0f} degrees of freedom, at least "
-                    f"{model.least_own_freedom:.0f} are needed); use an image in focus that shows more of the iris"
+                    f"{model.least_own_freedom:.0f} are needed); use an image in focus that shows "
+                    "more of the iris"
                 )
         if freedom >= least:
             return float(score), ""
