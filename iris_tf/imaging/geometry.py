@@ -70,7 +70,7 @@ class Ellipse:
         canvas = np.zeros(shape, np.uint8)
         # fillPoly takes fixed-point coordinates; 4 fractional bits are 1/16 pixel.
         cv2.fillPoly(canvas, [np.round(outline * 16).astype(np.int32)], 1, shift=4)
-        return canvas.astype(bool)
+        return canvas.view(bool)
 
     def scaled(self, factor: float, shift: tuple[float, float]) -> "Ellipse":
         """Scale the ellipse about the origin by `factor`, then translate it by `shift` (x, y)."""

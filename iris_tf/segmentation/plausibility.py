@@ -1,5 +1,6 @@
 """Plausibility checks and confidence, shared by all segmenters."""
 
+import cv2
 import numpy as np
 
 from iris_tf.imaging.geometry import Ellipse
@@ -53,7 +54,7 @@ def check_visible(pupil: Ellipse, iris: Ellipse, visible: np.ndarray) -> None:
     ------
     ExtractionError
     """
-    share = visible.sum() / (np.pi * (iris.radius**2 - pupil.radius**2))
+    share = np.count_nonzero(visible) / (np.pi * (iris.radius**2 - pupil.radius**2))
     if share < _MIN_VISIBLE:
         raise ExtractionError(
             FailureReason.OCCLUDED,
@@ -99,7 +100,8 @@ def expected_overlap(probabilities: np.ndarray, region: np.ndarray) -> float:
     float
         0..1; 0 if the region is empty and all probabilities are 0.
     """
-    inside = float(probabilities[region].sum(dtype=np.float64))
-    outside = float(probabilities[~region].sum(dtype=np.float64))
-    either = float(region.sum()) + outside
+    # OpenCV sums in double precision, and several times as fast as NumPy indexes by a mask.
+    inside = cv2.sumElems(probabilities * region)[0]
+    outside = cv2.sumElems(probabilities)[0] - inside
+    either = np.count_nonzero(region) + outside
     return inside / either if either else 0.0

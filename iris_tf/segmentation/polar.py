@@ -113,19 +113,20 @@ def fit_ellipse(
     u, v = (x - cx) / scale, (y - cy) / scale
     design = np.stack([2 * u, 2 * v, np.ones_like(u), u * u - v * v, 2 * u * v], axis=1)
     target = u * u + v * v
-    robust = np.ones_like(u)
+    robust, counts = np.ones_like(u), weights > 0
     for _ in range(6):
         w = weights * robust
         normal = design.T @ (design * w[:, None])
         normal[3, 3] += ridge * total
         normal[4, 4] += ridge * total
         try:
-            a, b, c, p, q = np.linalg.solve(normal, design.T @ (w * target))
+            solution = np.linalg.solve(normal, design.T @ (w * target))
         except np.linalg.LinAlgError:
             return None
-        residual = (target - design @ (a, b, c, p, q)) / 2.0  # approximately the radial residual
-        spread = max(1.5 * float(np.median(np.abs(residual[weights > 0]))), tolerance)
-        robust = np.clip(1.0 - (residual / (3.0 * spread)) ** 2, 0.0, None) ** 2
+        residual = (target - design @ solution) / 2.0  # approximately the radial residual
+        spread = max(1.5 * float(np.median(np.abs(residual[counts]))), tolerance)
+        robust = np.maximum(1.0 - (residual / (3.0 * spread)) ** 2, 0.0) ** 2
+    a, b, c, p, q = solution
     quadratic = np.array([[1 - p, -q], [-q, 1 + p]])
     determinant = 1 - p * p - q * q
     if determinant <= 0.1:

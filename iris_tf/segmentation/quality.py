@@ -161,7 +161,7 @@ def _contrasts(image: np.ndarray, eye: SegmentedEye) -> dict[str, float]:
         sclera_value = _median(image, eye.opening, *sclera)
     else:
         # Where an eyelid covers the outer iris, it also covers the adjacent sclera.
-        open_rays = np.all(_sample_ring(eye.visible, *outer_iris)[0], axis=0)
+        open_rays = np.all(eye.visible[_ring(image.shape, *outer_iris)[0]], axis=0)
         sclera_value = _median(image, None, *sclera, rays=open_rays)
     return {
         "iris_sclera_contrast": _sclera_contrast(pupil_value, outer_value, sclera_value),
@@ -189,16 +189,16 @@ def _grown(ellipse: Ellipse, factor: float) -> np.ndarray:
     return centre + factor * (ellipse.points(_ANGLES) - centre)
 
 
-def _sample_ring(
-    pixels: np.ndarray, inner: np.ndarray, outer: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Sample a ring at the nearest pixels, (radii, angles); also whether each is in the image."""
+def _ring(
+    shape: tuple[int, int], inner: np.ndarray, outer: np.ndarray
+) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
+    """Rows and columns of a ring's pixels, (radii, angles); also whether each is in the image."""
     share = np.linspace(0.0, 1.0, _RADII)[:, None, None]
     points = np.round((1.0 - share) * inner + share * outer).astype(np.int64)
     x, y = points[..., 0], points[..., 1]
-    height, width = pixels.shape
+    height, width = shape
     inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-    return pixels[np.where(inside, y, 0), np.where(inside, x, 0)], inside
+    return (np.where(inside, y, 0), np.where(inside, x, 0)), inside
 
 
 def _median(
@@ -209,12 +209,12 @@ def _median(
     rays: np.ndarray | None = None,
 ) -> float | None:
     """Median grey level of a ring within `mask` and on `rays`; None without any pixel."""
-    values, counts = _sample_ring(image, inner, outer)
+    at, counts = _ring(image.shape, inner, outer)
     if mask is not None:
-        counts = counts & _sample_ring(mask, inner, outer)[0]
+        counts = counts & mask[at]
     if rays is not None:
         counts = counts & rays
-    chosen = values[counts]
+    chosen = image[at][counts]
     return float(np.median(chosen)) if chosen.size else None
 
 

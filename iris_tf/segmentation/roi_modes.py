@@ -120,9 +120,11 @@ def unrolled(image: np.ndarray, eye: SegmentedEye) -> np.ndarray:
         ``OCCLUDED`` if no iris pixel is visible.
     """
     angles = np.arange(STRIP_ANGLES) * (2.0 * np.pi / STRIP_ANGLES)
-    share = ((np.arange(STRIP_RADII) + 0.5) / STRIP_RADII)[:, None, None]
-    grid = (1.0 - share) * eye.pupil.points(angles) + share * eye.iris.points(angles)
-    x, y = np.ascontiguousarray(grid.astype(np.float32).transpose(2, 0, 1))
+    share = ((np.arange(STRIP_RADII) + 0.5) / STRIP_RADII)[:, None]
+    x, y = (
+        ((1.0 - share) * inner + share * outer).astype(np.float32)
+        for inner, outer in zip(eye.pupil.points(angles).T, eye.iris.points(angles).T, strict=True)
+    )
     # The mask is applied after interpolation: zeros of a masked image would bleed into the
     # visible pixels next to eyelids and highlights.
     strip = cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)

@@ -1,5 +1,6 @@
 """The released segmentation network: figures on eyes of known outlines, refusals, determinism."""
 
+import dataclasses
 import json
 import pickle
 
@@ -86,7 +87,7 @@ def test_an_uncertain_pass_is_averaged_with_the_mirrored_window(segment, clear, 
         assert len(model.calls) == passes
     (seen, once), (turned, mirrored) = model.calls
     np.testing.assert_array_equal(turned, seen[:, ::-1])
-    np.testing.assert_allclose(result.masks, (once + mirrored[:, ::-1]) / 2)
+    np.testing.assert_allclose(np.moveaxis(result.masks, 0, -1), (once + mirrored[:, ::-1]) / 2)
     assert result.expected_overlap != overlap
 
 
@@ -195,6 +196,19 @@ class TestOutline:
         mask = self.mask(self.ELLIPSE)
         mask[5:20, 5:40] = 1.0
         self.check(_outline(mask, 5.0), 0.3)
+
+    @pytest.mark.parametrize("spots", [[(5, 5)], [(5, 200), (170, 10), (88, 240)], []])
+    def test_a_component_is_outlined_as_if_it_were_alone(self, spots):
+        mask = cv2.GaussianBlur(self.mask(self.ELLIPSE), (0, 0), 3.0)
+        for row, column in spots:
+            mask[row : row + 12, column : column + 12] = 0.9
+        _, labels = cv2.connectedComponents((mask > 0.5).astype(np.uint8), connectivity=4)
+        of_the_iris = labels == labels[90, 120]
+        alone = np.where(of_the_iris, mask, np.minimum(mask, 0.5))
+        before = mask.copy()
+        found, expected = _outline(mask, 5.0), _outline(alone, 5.0)
+        np.testing.assert_allclose(dataclasses.astuple(found), dataclasses.astuple(expected))
+        np.testing.assert_array_equal(mask, before)
 
     def test_crooked_mask_has_no_outline_beyond_it(self):
         mask = np.zeros((192, 256), np.float32)

@@ -63,6 +63,18 @@ def test_expected_overlap_is_what_comes_out_on_average():
     assert expected_overlap(probabilities, region) == pytest.approx(np.mean(overlaps), abs=0.003)
 
 
+def test_expected_overlap_is_that_of_a_loop_over_the_pixels():
+    rng = np.random.default_rng(1)
+    probabilities = rng.random((30, 40)).astype(np.float32)
+    for region in (probabilities > 0.5, probabilities > -1, probabilities > 2):
+        inside = sum(float(p) for p, one in zip(probabilities.flat, region.flat, strict=True) if one)
+        outside = sum(
+            float(p) for p, one in zip(probabilities.flat, region.flat, strict=True) if not one
+        )
+        found = expected_overlap(probabilities, region)
+        assert found == pytest.approx(inside / (region.sum() + outside), abs=1e-12)
+
+
 def test_expected_overlap_of_certain_and_of_empty_masks():
     sure = np.zeros((4, 4))
     sure[:2] = 1.0
