@@ -236,7 +236,8 @@ def _overlap(one: Ellipse, other: Ellipse) -> float:
         ellipse.scaled(scale, (100.0 - x * scale, 100.0 - y * scale)).mask((201, 201))
         for ellipse in (one, other)
     ]
-    return np.count_nonzero(masks[0] & masks[1]) / max(np.count_nonzero(masks[0] | masks[1]), 1)
+    both, either = (int(np.count_nonzero(m)) for m in (masks[0] & masks[1], masks[0] | masks[1]))
+    return both / max(either, 1)
 
 
 def _to_image(window: Window, mask: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

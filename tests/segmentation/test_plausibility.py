@@ -67,10 +67,12 @@ def test_expected_overlap_is_that_of_a_loop_over_the_pixels():
     rng = np.random.default_rng(1)
     probabilities = rng.random((30, 40)).astype(np.float32)
     for region in (probabilities > 0.5, probabilities > -1, probabilities > 2):
-        inside = sum(float(p) for p, one in zip(probabilities.flat, region.flat, strict=True) if one)
-        outside = sum(
-            float(p) for p, one in zip(probabilities.flat, region.flat, strict=True) if not one
-        )
+        inside = outside = 0.0
+        for probability, within in zip(probabilities.flat, region.flat, strict=True):
+            if within:
+                inside += float(probability)
+            else:
+                outside += float(probability)
         found = expected_overlap(probabilities, region)
         assert found == pytest.approx(inside / (region.sum() + outside), abs=1e-12)
 
