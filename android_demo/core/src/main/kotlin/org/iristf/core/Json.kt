@@ -254,6 +254,13 @@ class JsonObject(private val values: Map<*, *>, private val path: String) {
     fun numbers(name: String): List<Double> =
         list(name).map { (it as? Number)?.toDouble() ?: throw wrong(name, "a list of numbers") }
 
+    /** Refuse fields with other names: they may change what the known ones mean. */
+    fun refuseOthers(known: Collection<String>) {
+        (names - known.toSet()).firstOrNull()?.let {
+            throw JsonException("$path$it is a field that this program does not know; use a newer version of the app.")
+        }
+    }
+
     /** The exception for a field whose value is not [expected]. */
     fun wrong(name: String, expected: String): JsonException =
         JsonException("$path$name is ${brief(values[name])}, not $expected.")

@@ -82,6 +82,7 @@ data class RecognitionCard(
     val embeddingSize: Int,
     val thresholds: Map<String, Double>,
     val phase: PhaseCodeLayout? = null,
+    val score: ScoreModel? = null,
 ) : ModelCard() {
     override val input get() = "roi"
     override val output get() = "embedding"
@@ -97,7 +98,9 @@ data class RecognitionCard(
             "schema_version", "name", "network", "roi_mode", "segmenter", "input_size", "embedding_size", "thresholds",
             "thresholds_from", "files", "training_data", "parity", "metrics", "created_by",
         )
-        private val LATER = setOf("channels", "phase", "segmenter_version", "weights_sha256") // absent from early cards
+        // Absent from early cards.
+        private val LATER = setOf("channels", "phase", "score", "segmenter_version", "weights_sha256")
+        private const val CODE_ENTRIES = 4 // per place of a code that can be scored: two complex filters
 
         @Throws(JsonException::class)
         fun read(json: JsonObject): RecognitionCard {
@@ -112,17 +115,15 @@ data class RecognitionCard(
                 throw json.wrong("channels", "1, because this app crops grey images")
             }
             val embeddingSize = json.size("embedding_size")
+            val phase = readPhase(json, embeddingSize)
             return RecognitionCard(
                 json.text("name"), readFiles(json), readSize(json, "input_size"), mode, json.text("segmenter"),
-                embeddingSize, readThresholds(json.child("thresholds")), readPhase(json, embeddingSize),
+                embeddingSize, readThresholds(json.child("thresholds")), phase, readScore(json, phase),
             )
         }
 
-        /** A field that this version does not know may change how embeddings are compared. */
         private fun checkFields(json: JsonObject) {
-            (json.names - REQUIRED - LATER).firstOrNull()?.let {
-                throw JsonException("$it is a field that this program does not know; use a newer version of the app.")
-            }
+            json.refuseOthers(REQUIRED + LATER)
             (REQUIRED - json.names).firstOrNull()?.let { throw JsonException("$it is missing.") }
         }
 
@@ -148,6 +149,14 @@ data class RecognitionCard(
             } catch (error: IllegalArgumentException) {
                 throw inconsistent(json)
             }
+        }
+
+        private fun readScore(json: JsonObject, phase: PhaseCodeLayout?): ScoreModel? {
+            if (!json.has("score") || json.isNull("score")) return null
+            if (phase == null || phase.size % (CODE_ENTRIES * phase.columns) != 0) {
+                throw JsonException("score needs a phase code of two complex filters.")
+            }
+            return ScoreModel.read(json.child("score"))
         }
 
         private fun inconsistent(json: JsonObject) =
