@@ -114,6 +114,26 @@ def benchmark_prepare(
     echo(f"ratio: {result['ratio']:.2f}")
 
 
+@benchmark.command(name="template")
+def benchmark_template(
+    image: Annotated[Path, typer.Argument(help="An eye image.")],
+    model: Annotated[
+        Path | None, typer.Option(help="A .tflite file beside its card; the released one.")
+    ] = None,
+    runs: Annotated[int, typer.Option(help="Timed repetitions, at least 5.")] = 50,
+) -> None:
+    """Time each stage from an eye image to its template, on one thread.
+
+    Milliseconds are processor time, which other programs disturb little.
+    """
+    from iris_tf.benchmark.template_speed import measure_template
+
+    stages = measure_template(image, model, runs)
+    echo(f"{image}; milliseconds of one core\nstage         min  median")
+    for stage, times in stages.items():
+        echo(f"{stage:<9}{times['min']:8.2f}{times['median']:8.2f}")
+
+
 def _integers(option: str, text: str) -> list[int]:
     try:
         return [int(part) for part in text.split(",")]

@@ -46,10 +46,11 @@ VERBS = {
         "--resamples",
         "--scores",
     ],
-    "benchmark": ["latency", "training", "prepare"],
+    "benchmark": ["latency", "training", "prepare", "template"],
     "benchmark latency": ["--model", "--threads", "--runs", "--out"],
     "benchmark training": ["RECIPE", "--steps"],
     "benchmark prepare": ["--images", "--layout", "--segmenter", "--segmenter-model"],
+    "benchmark template": ["IMAGE", "--model", "--runs"],
     "embed": ["--model", "IMAGES", "--calibration"],
     "verify": ["--model", "--threshold", "--operating-point", "far_1e-3", "--calibration"],
     "identify": [
@@ -152,8 +153,9 @@ def test_using_a_model_does_not_load_tensorflow(exported, small_images, small_da
         ["calibrate", "--model", model, "--images", eye.parent],
         ["evaluate", "--model", model, "--manifest", manifest, "--out", tmp_path],
         ["benchmark", "latency", "--model", model, "--threads", "1", "--runs", "50"],
+        ["benchmark", "template", "--model", model, "--runs", "5", eye],
     )
-    assert statuses[0] == statuses[4] == statuses[5] == 0
+    assert statuses[0] == statuses[4] == statuses[5] == statuses[6] == 0
     assert statuses[1] in (0, 1)
     assert "similarity 1.0000" in out
     assert statuses[2] in (0, 1)
