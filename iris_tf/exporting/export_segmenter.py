@@ -6,6 +6,7 @@ from typing import Any
 import cv2
 import keras
 import numpy as np
+import tensorflow as tf
 
 from iris_tf.config.names import CARD_NAME
 from iris_tf.config.precision import PRECISIONS, RELEASED_PRECISION
@@ -64,7 +65,8 @@ def export_segmenter(
     models = {MASKS: _probabilities(model), MASKS_OF_WHOLE: _probabilities(_finder(model))}
     path = out / PRECISIONS[precision].file_name(FILE_NAME)
     with temporary_folder() as saved, atomic_path(path) as file:
-        save_signatures(models, str(saved))
+        fast = {signature: _without_transposed(model) for signature, model in models.items()}
+        save_signatures(fast, str(saved))
         file.write_bytes(convert(str(saved), precision, path, models))
         if operators := foreign_operators(file):
             raise foreign_operators_error(path, operators)
@@ -85,6 +87,51 @@ def export_segmenter(
 
 def _probabilities(model: keras.Model) -> keras.Model:
     return keras.Model(model.input, keras.layers.Activation("sigmoid")(model.output))
+
+
+def _without_transposed(model: keras.Model) -> keras.Model:
+    """Model with a plain convolution in place of the transposed one; the other layers are shared.
+
+    On a CPU, XNNPACK computes a transposed convolution with few output channels at a tenth of the
+    speed: it took a quarter of the network's time.
+    """
+
+    def clone(layer: keras.layers.Layer) -> keras.layers.Layer:
+        is_transposed = isinstance(layer, keras.layers.Conv2DTranspose)
+        return TransposedConvolution(layer) if is_transposed else layer
+
+    return keras.models.clone_model(model, clone_function=clone)
+
+
+class TransposedConvolution(keras.layers.Layer):
+    """A trained transposed convolution of kernel 4 and stride 2, computed as a plain convolution.
+
+    The four output pixels of each input pixel see 3 x 3 input pixels. They are computed as
+    channels, which are then moved to their places (Shi et al., 2016, sub-pixel convolution).
+
+    Parameters
+    ----------
+    layer : keras.layers.Conv2DTranspose
+        With kernel 4, stride 2, padding ``"same"``, and a bias.
+    """
+
+    def __init__(self, layer: keras.layers.Conv2DTranspose):
+        super().__init__(name=layer.name)
+        kernel, bias = (np.asarray(weights) for weights in layer.get_weights())
+        _, _, channels, inputs = kernel.shape
+        taps = np.zeros((3, 3, inputs, 2, 2, channels), kernel.dtype)
+        for row, column, down, right in np.ndindex(2, 2, 3, 3):
+            # Where the kernel at the input pixel lies that is (down - 1, right - 1) away.
+            y, x = row + 3 - 2 * down, column + 3 - 2 * right
+            if 0 <= y < 4 and 0 <= x < 4:
+                taps[down, right, :, row, column] = kernel[y, x].T
+        self._taps = taps.reshape(3, 3, inputs, 4 * channels)
+        self._bias = np.tile(bias, 4)
+
+    def call(self, inputs: Any) -> Any:
+        """Compute (batch, 2 height, 2 width, channels) from (batch, height, width, inputs)."""
+        pixels = tf.nn.conv2d(inputs, self._taps, 1, "SAME") + self._bias
+        return tf.nn.depth_to_space(pixels, 2)
 
 
 def _finder(model: keras.Model) -> keras.Model:
