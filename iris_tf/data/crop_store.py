@@ -14,6 +14,7 @@ import numpy as np
 
 from iris_tf.data.manifest import ManifestRow
 from iris_tf.imaging.images import read_image, resize_roi
+from iris_tf.support.array_files import map_array
 from iris_tf.support.errors import DatasetError, ExtractionError
 from iris_tf.support.files import atomic_path
 from iris_tf.support.foreign_files import Inside
@@ -69,22 +70,12 @@ def load_rois(
     shape = (height, width) if channels == 1 else (height, width, channels)
     stem = f"{'x'.join(map(str, shape))}-{_hash(_FORMAT, *(row.roi for row in rows))}"
     packed = dataset_dir / "packed" / f"{stem}-{_hash(*map(_state, files))}.npy"
-    if (stored := _read_packed(packed, (len(files), *shape))) is not None:
+    if (stored := map_array(packed, (len(files), *shape), np.uint8)) is not None:
         return stored
     _pack(files, shape, packed)
     for outdated in set(packed.parent.glob(f"{stem}-*.npy")) - {packed}:
         outdated.unlink(missing_ok=True)
     return np.load(packed, mmap_mode="r")
-
-
-def _read_packed(packed: Path, shape: tuple[int, ...]) -> np.ndarray | None:
-    """The packed copy, or None if it is missing or damaged."""
-    try:
-        stored = np.load(packed, mmap_mode="r")
-    except (OSError, ValueError, EOFError):
-        return None
-    intact = isinstance(stored, np.memmap) and (stored.shape, stored.dtype) == (shape, np.uint8)
-    return stored if intact else None
 
 
 def _crop_files(rows: Sequence[ManifestRow], dataset_dir: Path) -> list[Path]:

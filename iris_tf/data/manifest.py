@@ -12,7 +12,7 @@ from typing import Any
 from iris_tf.config.names import NO_SEGMENTER, SPLIT_BY_ALIASES, SPLITS
 from iris_tf.data.iris_record import IRIS_COLUMNS, IrisRecord
 from iris_tf.support.errors import DatasetError
-from iris_tf.support.files import write_text
+from iris_tf.support.files import path_given, write_text
 from iris_tf.support.foreign_files import (
     leaves_folder,
     read_cells,
@@ -104,8 +104,10 @@ def read_manifest(path: str | Path) -> list[ManifestRow]:
         If the file is missing, is not a CSV table, lacks a column, has a line that cannot be
         parsed, or a path that leads out of the dataset's folder or image folder, or lists an
         image or a crop twice: its comparison with itself would count as a perfect genuine one.
+    ArgumentError
+        If `path` is no path.
     """
-    path = Path(path)
+    path = path_given(path, "The manifest")
     if not path.is_file():
         raise DatasetError(
             f"{path}: there is no such manifest; "

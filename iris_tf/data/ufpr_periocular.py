@@ -7,6 +7,7 @@ from pathlib import Path
 
 from iris_tf.support.errors import DatasetError
 from iris_tf.support.files import write_text
+from iris_tf.support.foreign_files import MAX_TABLE_BYTES, read_text
 
 PROTOCOLS_FOLDER = "experimentalProtocol"
 WORLDS = {"open": "open_world", "open-valopen": "open_world_valopen"}
@@ -80,8 +81,8 @@ def write_ufpr_protocol(folder: str | Path, world: str, fold: int, out: str | Pa
 def _lines(file: Path, least: int) -> Iterator[list[str]]:
     """Fields of each line of a file."""
     try:
-        text = file.read_text("utf-8")
-    except (OSError, UnicodeDecodeError):
+        text = read_text(file, MAX_TABLE_BYTES)
+    except (OSError, ValueError):
         raise DatasetError(
             f"{file}: cannot be read; give the folder of UFPR-Periocular as distributed."
         ) from None

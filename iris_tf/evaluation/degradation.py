@@ -16,6 +16,7 @@ from iris_tf.imaging.images import read_eye, write_png
 from iris_tf.preparation.dataset_tables import write_failures
 from iris_tf.preparation.extraction import Extraction, worker_segmenter
 from iris_tf.preparation.journal import Outcome
+from iris_tf.preparation.source_images import SourceImages
 from iris_tf.segmentation.roi_modes import crop_roi
 from iris_tf.segmentation.segmenter import SegmentedEye, segmenter_by_name
 from iris_tf.support.errors import DatasetError, ExtractionError
@@ -113,7 +114,7 @@ def degrade_dataset(manifest: str | Path, name: str, out: str | Path, jobs: int 
     Parameters
     ----------
     manifest : str or Path
-        Made by `iris-tf prepare`; its images must not have been moved.
+        Made by `iris-tf prepare`; its images must not have been moved or changed.
     name : str
         Key of `DEGRADATIONS`.
     out : str or Path
@@ -137,6 +138,7 @@ def degrade_dataset(manifest: str | Path, name: str, out: str | Path, jobs: int 
     rows = prepared.rows
     settings = prepared.settings or read_settings(Path(manifest).with_name("dataset.json"))
     how = _same_extraction(manifest, settings, out)
+    SourceImages(prepared.manifest.parent, settings).require(rows)
     chunks = [rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK)]
     done: list[ManifestRow] = []
     failures = [

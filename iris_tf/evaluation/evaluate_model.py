@@ -11,6 +11,7 @@ import numpy as np
 from iris_tf.config.names import ALL_PAIRS, BASELINES, IRIS_ROI_MODES
 from iris_tf.data.crop_store import read_crop
 from iris_tf.data.manifest import ManifestRow, model_segmenter
+from iris_tf.evaluation.copied_crops import refuse_copies
 from iris_tf.evaluation.evaluation_result import (
     BaselineResult,
     EvaluationResult,
@@ -166,8 +167,11 @@ def read_inputs(request: EvaluationRequest) -> EvaluationInputs:
     crops: list[Path] = []
     for each in sets:
         found = each.of_split(request.split)
+        files = list(map(each.crop, found))
+        if request.pairs is None and request.folds is None:  # lists say what is compared
+            refuse_copies(found, files)
         rows += found
-        crops += map(each.crop, found)
+        crops += files
     failed = _failed(sets, request.split)
     protocol = _protocol(request, rows, failed)
     protocol.check(rows)

@@ -2,17 +2,21 @@
 
 import io
 import pickle
+import pickletools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-import cv2
 import numpy as np
 
-from iris_tf.support.errors import EvaluationError, first_line
+from iris_tf.imaging.images import image_of_bytes
+from iris_tf.support.errors import EvaluationError, ExtractionError, first_line
 
 FOLDS = 10
 """Number of folds, of consecutive comparisons, into which these sets are divided."""
+
+_MAX_BYTES = 2**32  # sixty times LFW's set
+_MEMO = ("PUT", "BINPUT", "LONG_BINPUT")
 
 
 class _PlainData(pickle.Unpickler):
@@ -51,15 +55,14 @@ class PairSet:
         Raises
         ------
         EvaluationError
-            If it cannot be decoded.
+            If it cannot be decoded, or has more pixels than `read_image` takes.
         """
-        flag = cv2.IMREAD_GRAYSCALE if channels == 1 else cv2.IMREAD_COLOR
-        image = cv2.imdecode(np.frombuffer(self.images[index], np.uint8), flag)
-        if image is None:
+        try:
+            return image_of_bytes(self.images[index], channels).pixels
+        except ExtractionError as error:
             raise EvaluationError(
-                f"Image {index} of the set cannot be decoded; get the file again."
-            )
-        return image if channels == 1 else np.ascontiguousarray(image[..., ::-1])
+                f"Image {index} of the set cannot be decoded ({error}); get the file again."
+            ) from None
 
 
 def read_pair_set(path: str | Path) -> PairSet:
@@ -77,7 +80,7 @@ def read_pair_set(path: str | Path) -> PairSet:
     if not path.is_file():
         raise EvaluationError(f"{path}: there is no such set of pairs; check the path.")
     try:
-        content = _PlainData(io.BytesIO(path.read_bytes()), encoding="bytes").load()
+        content = _load(path)
     except Exception as error:  # a damaged pickle raises anything
         raise EvaluationError(
             f"{path}: is not a plain set of pairs ({first_line(error)}); it was not read further."
@@ -95,6 +98,19 @@ def read_pair_set(path: str | Path) -> PairSet:
             f"for each, and at least {FOLDS} comparisons."
         )
     return PairSet(list(images), np.array(genuine, bool))
+
+
+def _load(path: Path) -> Any:
+    """Content of a pickle of plain data; raises anything if it is damaged or another one."""
+    if path.stat().st_size > _MAX_BYTES:
+        raise ValueError(f"it has more than {_MAX_BYTES:,} bytes")
+    data = path.read_bytes()
+    # Python allocates as many places as the largest number that the pickle gives an object, which
+    # a few bytes can set to four thousand million.
+    for number, (opcode, argument, _) in enumerate(pickletools.genops(data)):
+        if opcode.name in _MEMO and (argument or 0) > number:
+            raise pickle.UnpicklingError(f"it numbers an object {argument}")
+    return _PlainData(io.BytesIO(data), encoding="bytes").load()
 
 
 def _all_of(values: Any, kind: type) -> bool:

@@ -20,6 +20,7 @@ from iris_tf.data.manifest import ManifestRow
 from iris_tf.evaluation.failures import FailedImage
 from iris_tf.evaluation.prepared_sets import PreparedSet
 from iris_tf.imaging.images import read_eye
+from iris_tf.preparation.source_images import SourceImages
 from iris_tf.segmentation.open_iris_segmenter import failure_reason, ir_image, require_open_iris
 from iris_tf.segmentation.segmenter import segmenter_by_name
 from iris_tf.support.errors import EvaluationError, ExtractionError, IrisTfError
@@ -128,7 +129,9 @@ def iriscode_of_dataset(
     ------
     EvaluationError
         If the segmenter is not the one that made the crops, and as `encode_images`.
-    ModelError, DatasetError
+    DatasetError
+        If an image is not the one that was prepared, and as `encode_images`.
+    ModelError
         As `encode_images`.
     """
     version = require_open_iris("The baseline IrisCode")
@@ -152,6 +155,7 @@ def iriscode_of_dataset(
             f"{segmenter.name!r}, but this is {segmenter.version}; name its network with "
             "`--segmenter-model`, or prepare the dataset again."
         )
+    SourceImages(prepared.manifest.parent, settings).require(rows)
     codes = encode_images(rows, settings["images"], segmenter.name, model, jobs)
     return IrisCodeBaseline(codes, version, segmenter.name, wanted)
 

@@ -8,6 +8,9 @@ import numpy as np
 
 from iris_tf.data.manifest import ManifestRow
 from iris_tf.support.errors import EvaluationError
+from iris_tf.support.foreign_files import MAX_TABLE_BYTES, read_text, shown
+
+_MOST_DIGITS = 9
 
 
 @dataclass(frozen=True)
@@ -51,8 +54,8 @@ def read_lfw_pairs(path: str | Path, rows: Sequence[ManifestRow]) -> FoldedPairs
     if not path.is_file():
         raise EvaluationError(f"{path}: there is no such list; give LFW's pairs.txt.")
     try:
-        lines = path.read_text("utf-8").splitlines()
-    except UnicodeDecodeError:
+        lines = read_text(path, MAX_TABLE_BYTES).splitlines()
+    except ValueError:
         raise EvaluationError(f"{path}: is not a text file; give LFW's pairs.txt.") from None
     folds, each = _header(path, lines)
     expected = folds * 2 * each
@@ -77,7 +80,7 @@ def read_lfw_pairs(path: str | Path, rows: Sequence[ManifestRow]) -> FoldedPairs
 
 def _header(path: Path, lines: Sequence[str]) -> tuple[int, int]:
     fields = lines[0].split() if lines else []
-    if len(fields) == 2 and all(field.isdecimal() and int(field) > 0 for field in fields):
+    if len(fields) == 2 and all(_is_number(field) and int(field) > 0 for field in fields):
         return int(fields[0]), int(fields[1])
     raise EvaluationError(
         f"{path}, line 1: must have the number of folds and of genuine comparisons in each, as in "
@@ -89,10 +92,17 @@ def _named(fields: Sequence[str], genuine: bool, place: str) -> list[tuple[str, 
     """Names and numbers of both images of a comparison."""
     whole = [*fields[:2], *fields[:1], *fields[2:]] if genuine else list(fields)
     numbers = whole[1::2]
-    if len(fields) != (3 if genuine else 4) or not all(n.isdecimal() for n in numbers):
+    if len(fields) != (3 if genuine else 4) or not all(map(_is_number, numbers)):
         kind = "`name number number`" if genuine else "`name number name number`"
-        raise EvaluationError(f"{place}: has {' '.join(fields)!r}, but {kind} is due here.")
-    return [(name, int(number)) for name, number in zip(whole[::2], numbers, strict=True)]
+        raise EvaluationError(f"{place}: has {shown(' '.join(fields))}, but {kind} is due here.")
+    images = [(name, int(number)) for name, number in zip(whole[::2], numbers, strict=True)]
+    if images[0] == images[1]:
+        raise EvaluationError(f"{place}: compares an image with itself; get the file again.")
+    return images
+
+
+def _is_number(text: str) -> bool:
+    return text.isdecimal() and len(text) <= _MOST_DIGITS
 
 
 def _index(images: dict[str, int], name: str, number: int, place: str) -> int:

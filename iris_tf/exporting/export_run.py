@@ -23,7 +23,7 @@ from iris_tf.metrics.evaluate_embeddings import evaluate_embeddings
 from iris_tf.networks.embed_rois import embed_rois, load_embedding_model
 from iris_tf.networks.phase_code import with_phase
 from iris_tf.support.errors import EvaluationError, ModelError
-from iris_tf.support.files import replace_folder, sha256, write_json
+from iris_tf.support.files import path_given, replace_folder, sha256, write_json
 from iris_tf.support.progress import status
 from iris_tf.support.version import __version__
 from iris_tf.tflite.model_card import ModelCard, ModelFile
@@ -75,7 +75,7 @@ def export_run(
     ExportError
         If an exported file does not agree with the Keras model.
     """
-    run = RunFolder.open(path)
+    run = RunFolder.open(path_given(path, "The run folder"))
     run.check_crops()
     recipe, settings = run.recipe(), read_settings(run.dataset_description)
     with status(f"Loading {run.best_model()}"):

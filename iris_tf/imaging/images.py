@@ -144,6 +144,28 @@ def read_image(path: str | Path, channels: int = 1) -> DecodedImage:
         raise _unreadable(f"The file cannot be read: {error.strerror}.") from None
     except ValueError:  # of a name that no file can have, with a null character
         raise _unreadable("There is no such file.") from None
+    return image_of_bytes(data, channels)
+
+
+def image_of_bytes(data: bytes, channels: int = 1) -> DecodedImage:
+    """Decode the content of an image file, with the conversions and limits of `read_image`.
+
+    Parameters
+    ----------
+    data : bytes
+        A whole JPEG, PNG, BMP, TIFF or PGM file.
+    channels : {1, 3}, optional
+        1 for grey, 3 for red, green and blue.
+
+    Returns
+    -------
+    DecodedImage
+
+    Raises
+    ------
+    ExtractionError
+        ``UNREADABLE``, as for `read_image`.
+    """
     if not data:
         raise _unreadable("The file is empty.")
     pixels, notes = _decode(data)

@@ -7,7 +7,14 @@ from pathlib import Path
 import numpy as np
 
 from iris_tf.matching.matcher import DescribedTemplates, Matcher
-from iris_tf.matching.template import Origin, Template, are_unit, read_arrays, write_arrays
+from iris_tf.matching.template import (
+    Origin,
+    Template,
+    are_unit,
+    read_arrays,
+    require_unit,
+    write_arrays,
+)
 from iris_tf.support.errors import ArgumentError, ModelError
 
 
@@ -42,9 +49,9 @@ class Gallery:
         Raises
         ------
         ModelError
-            When there is no template, or they differ in model or calibration.
+            When there is no template, or they differ in model, calibration or length.
         ArgumentError
-            When these are no templates by identity.
+            When these are no templates by identity, or no unit vectors.
         """
         if not isinstance(templates, Mapping) or not all(
             isinstance(template, Template) for template in templates.values()
@@ -55,11 +62,37 @@ class Gallery:
             )
         if not templates:
             raise ModelError("The gallery is empty; enrol an eye first.")
-        origin = next(iter(templates.values())).origin
+        first = next(iter(templates.values()))
+        origin = first.origin
         for identity, template in templates.items():
             origin.require(template.origin, f"The template of {identity}")
+            require_unit(template.embedding, 1, f"The template of {identity}")
+            if len(template.embedding) != len(first.embedding):
+                raise ModelError(
+                    f"The template of {identity} has {len(template.embedding)} numbers, but "
+                    f"others have {len(first.embedding)}; enrol again with the model in use."
+                )
         embeddings = np.stack([template.embedding for template in templates.values()])
         return cls(embeddings, tuple(templates), ("",) * len(templates), origin)
+
+    def require_searchable(self) -> None:
+        """Refuse a gallery that cannot give a right answer.
+
+        Raises
+        ------
+        ModelError
+            When it is empty.
+        ArgumentError
+            When its embeddings are no unit vectors with an identity and an image each.
+        """
+        require_unit(self.embeddings, 2, "The gallery")
+        if not len(self.embeddings):
+            raise ModelError("The gallery is empty; enrol an eye first.")
+        if not len(self.embeddings) == len(self.identities) == len(self.images):
+            raise ArgumentError(
+                f"The gallery has {len(self.embeddings)} embeddings, {len(self.identities)} "
+                f"identities and {len(self.images)} images; give one of each for every image."
+            )
 
     def best_of_each(self, embedding: np.ndarray, matcher: Matcher) -> list[tuple[str, float, str]]:
         """Find the most similar image of each identity.
@@ -122,6 +155,12 @@ class Gallery:
             When it could not be read again: an identity is not a text, or embeddings are not unit
             vectors with an identity and an image each.
         """
+        for identity in (*self.identities, *self.images):
+            if isinstance(identity, str) and identity.endswith("\0"):
+                raise ArgumentError(
+                    f"{path}: {identity!r} ends in a null character, which the file would lose; "
+                    "remove it."
+                )
         for identity in self.identities:
             if not isinstance(identity, str):
                 raise ArgumentError(

@@ -1,6 +1,7 @@
 """Templates: what is stored of an enrolled eye."""
 
 import dataclasses
+import reprlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 from iris_tf.segmentation.quality import IrisQuality
 from iris_tf.support.array_files import load_arrays
 from iris_tf.support.errors import ArgumentError, ModelError
-from iris_tf.support.files import atomic_path
+from iris_tf.support.files import atomic_path, path_given
 from iris_tf.tflite.model_card import NORM_TOLERANCE
 
 _MIN_LENGTH = 1e-6  # of a vector that still has a direction
@@ -137,6 +138,36 @@ def unit(vectors: np.ndarray) -> np.ndarray:
     return (vectors / lengths).astype(np.float32)
 
 
+def require_unit(embeddings: Any, ndim: int, what: str) -> None:
+    """Refuse what are no unit vectors: their scalar products are no cosines.
+
+    A vector ten times as long would be similar to everybody.
+
+    Parameters
+    ----------
+    embeddings : object
+        Should be an ndarray of floating-point numbers with `ndim` axes.
+    ndim : int
+    what : str
+        What holds them, for the message, e.g. ``"The template"``.
+
+    Raises
+    ------
+    ArgumentError
+    """
+    is_array = isinstance(embeddings, np.ndarray) and embeddings.dtype.kind == "f"
+    if not is_array or embeddings.ndim != ndim:
+        raise ArgumentError(
+            f"{what} holds no embeddings but {reprlib.repr(embeddings)}; give what `embed` or "
+            "`enroll` returns."
+        )
+    if embeddings.size and not are_unit(embeddings.astype(np.float32), ndim):
+        raise ArgumentError(
+            f"{what} holds a vector that is not of unit length; give embeddings of `embed` or "
+            "`enroll` unchanged, or scale them to unit length."
+        )
+
+
 def are_unit(embeddings: np.ndarray, ndim: int) -> bool:
     """Whether an array is float32, has `ndim` axes, and holds unit vectors along the last."""
     if not isinstance(embeddings, np.ndarray) or embeddings.ndim != ndim:
@@ -161,8 +192,19 @@ def write_arrays(path: str | Path, kind: str, origin: Origin, **arrays: np.ndarr
     origin : Origin
     **arrays : ndarray
         Arrays by name.
+
+    Raises
+    ------
+    ArgumentError
+        When `path` is no path, or `origin` is none.
     """
     # Written to an open file, because NumPy appends a suffix to a path.
+    path = path_given(path, f"The {kind} file")
+    if not isinstance(origin, Origin):
+        raise ArgumentError(
+            f"{path}: the {kind} does not say which model made it; give the `origin` of the "
+            "recogniser."
+        )
     with atomic_path(path, private=True) as temporary, open(temporary, "wb") as file:
         values: dict[str, Any] = dataclasses.asdict(origin) | arrays
         np.savez(file, kind=kind, **values)
@@ -177,8 +219,10 @@ def read_arrays(
     ------
     ModelError
         When the file is missing or not a file of this kind.
+    ArgumentError
+        When `path` is no path.
     """
-    path = Path(path)
+    path = path_given(path, f"The {kind} file")
     if not path.is_file():
         raise ModelError(f"{path}: there is no such {kind} file; save one first.")
     try:

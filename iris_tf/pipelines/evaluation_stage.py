@@ -1,5 +1,6 @@
 """Evaluate models and write the results: metrics, saliency maps, scores and the report."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +22,7 @@ from iris_tf.metrics.counts import ScoreCounts
 from iris_tf.metrics.evaluate_embeddings import RESAMPLES
 from iris_tf.report.model_report import write_model_report
 from iris_tf.support.errors import ArgumentError, OutputError
-from iris_tf.support.files import atomic_path, check_writable, write_json
+from iris_tf.support.files import atomic_path, check_writable, path_given, write_json
 from iris_tf.support.foreign_files import shown
 from iris_tf.support.own_files import check_replaceable
 
@@ -86,13 +87,13 @@ def evaluate(
 
 
 def _several(paths: str | Path | Sequence[str | Path], what: str) -> Sequence[str | Path]:
-    if isinstance(paths, str | Path):
-        return [paths]
+    if isinstance(paths, str | os.PathLike):
+        return [path_given(paths, what)]
     if not isinstance(paths, Sequence) or not paths:
         raise ArgumentError(
             f"{what} is {shown(paths)}; give a path, or a sequence of at least one."
         )
-    return paths
+    return [path_given(path, f"One of {what}") for path in paths]
 
 
 def evaluate_and_report(

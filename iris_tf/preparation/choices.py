@@ -11,7 +11,11 @@ from iris_tf.support.errors import DatasetError
 
 
 def check_choices(
-    segmenter: str, roi_mode: str, channels: int, limits: Mapping[str, float]
+    segmenter: str,
+    roi_mode: str,
+    split_by: str,
+    channels: int,
+    limits: Mapping[str, float] | None,
 ) -> None:
     """Refuse unknown names, and settings that exclude each other.
 
@@ -19,6 +23,13 @@ def check_choices(
     ------
     DatasetError
     """
+    for name, value in (("segmenter", segmenter), ("split_by", split_by)):
+        if not isinstance(value, str):
+            raise DatasetError(f"{name} is {value!r}, which is no name; give one as text.")
+    if not isinstance(limits, Mapping | None):
+        raise DatasetError(
+            f"The quality limits are {limits!r}; give a dict such as {{'sharpness': 20}}."
+        )
     if roi_mode not in ROI_MODES:
         raise DatasetError(
             f"ROI mode {roi_mode!r} is unknown; choose one of {', '.join(ROI_MODES)}."
@@ -27,7 +38,7 @@ def check_choices(
         raise DatasetError(f"channels is {channels}; choose 1 for grey or 3 for colour.")
     if problem := segmenter_problem(segmenter, roi_mode):
         raise DatasetError(f"The segmenter {problem}.")
-    check_limits(limits)
+    check_limits(limits or {})
     if limits and segmenter == NO_SEGMENTER:
         raise DatasetError(
             "Quality limits apply to figures of the iris, which only a segmenter provides; leave "

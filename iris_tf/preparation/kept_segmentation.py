@@ -7,13 +7,12 @@ in the second channel.
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 
-from iris_tf.imaging.images import write_png
+from iris_tf.imaging.images import read_image, write_png
 from iris_tf.preparation.journal import Outcome
 from iris_tf.segmentation.segmenter import SegmentedEye
-from iris_tf.support.errors import DatasetError
+from iris_tf.support.errors import DatasetError, ExtractionError
 
 FOLDER = "segmentation"
 
@@ -37,21 +36,27 @@ def read_segmentation(path: Path, outcome: Outcome) -> SegmentedEye:
     Raises
     ------
     DatasetError
-        If it was not kept.
+        If it was not kept, or its masks cannot be read.
     """
-    pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED) if path.is_file() else None
-    if pixels is None or outcome.pupil is None or outcome.iris is None:
+    if not path.is_file() or outcome.pupil is None or outcome.iris is None:
         raise DatasetError(
             f"{path}: the segmentation of {outcome.image} was not kept, as by versions before "
             "0.2.0; prepare the images into a new folder."
         )
-    masks = pixels > 0
-    if masks.ndim == 2:
-        return SegmentedEye(outcome.pupil, outcome.iris, masks, outcome.confidence)
-    return SegmentedEye(  # OpenCV's order is blue, green, red
+    try:
+        masks = read_image(path, channels=3).pixels > 0
+    except ExtractionError as error:
+        raise DatasetError(
+            f"{path}: these masks of {outcome.image} cannot be read ({error}); prepare the images "
+            "into a new folder."
+        ) from None
+    visible, own, rest = np.moveaxis(masks, -1, 0)
+    # A grey image has three equal channels, and one with masks of two kinds an empty third.
+    is_grey = np.array_equal(visible, own) and np.array_equal(visible, rest)
+    return SegmentedEye(
         outcome.pupil,
         outcome.iris,
-        masks[..., 2],
+        visible,
         outcome.confidence,
-        iris_minus_pupil=masks[..., 1],
+        iris_minus_pupil=None if is_grey else own,
     )

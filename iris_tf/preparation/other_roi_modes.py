@@ -4,8 +4,6 @@
 command asks for it, and again when the dataset has changed.
 """
 
-import csv
-import json
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,12 +13,13 @@ from iris_tf.config.names import IRIS_ROI_MODES, NO_SEGMENTER
 from iris_tf.data.manifest import ManifestRow, read_manifest, read_settings, write_manifest
 from iris_tf.imaging.images import read_eye, write_png
 from iris_tf.preparation.dataset_tables import write_failures
-from iris_tf.preparation.file_stamps import file_stamp, is_unchanged
-from iris_tf.preparation.journal import Journal, Outcome
+from iris_tf.preparation.journal import Outcome
 from iris_tf.preparation.kept_segmentation import mask_path, read_segmentation
+from iris_tf.preparation.source_images import SourceImages
 from iris_tf.segmentation.roi_modes import crop_roi
 from iris_tf.support.errors import DatasetError, ExtractionError, FailureReason
 from iris_tf.support.files import replace_folder, sha256, sole_user, write_json
+from iris_tf.support.foreign_files import Inside, read_object, read_table
 from iris_tf.support.progress import track
 
 _CUT_FROM = "cut_from"  # SHA-256 of the dataset's manifest, in `dataset.json`
@@ -61,8 +60,8 @@ def _is_free(folder: Path) -> bool:
 
 def _description(folder: Path) -> dict[str, Any]:
     try:
-        return dict(json.loads((folder / "dataset.json").read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+        return read_object(folder / "dataset.json")
+    except (OSError, ValueError):
         return {}
 
 
@@ -73,10 +72,11 @@ def _cut(dataset: Path, roi_mode: str, out: Path) -> None:
             f"{dataset}: was prepared without a segmenter, so there is no iris to crop; prepare "
             "the images with one into a new folder."
         )
-    rows, outcomes = read_manifest(dataset / "manifest.csv"), Journal(dataset).read()
+    rows, sources = read_manifest(dataset / "manifest.csv"), SourceImages(dataset, settings)
+    inside = Inside(dataset)
 
     def cut(row: ManifestRow) -> Outcome:
-        return _cut_one(row, outcomes, dataset, settings | {"roi_mode": roi_mode}, out)
+        return _cut_one(row, sources, inside, settings | {"roi_mode": roi_mode}, out)
 
     # Decoding and cropping run without the GIL for the most part, so threads are enough.
     with ThreadPoolExecutor() as pool:
@@ -102,39 +102,43 @@ def _cut(dataset: Path, roi_mode: str, out: Path) -> None:
 
 def _failures(table: Path) -> tuple[list[Outcome], dict[str, str]]:
     """Failures of the dataset, which are failures in every ROI mode, and the splits they are in."""
-    with open(table, newline="", encoding="utf-8") as file:
+    try:
         records = [
-            record for record in csv.DictReader(file) if record["reason"] != FailureReason.NOT_READ
+            record for _, record in read_table(table) if record["reason"] != FailureReason.NOT_READ
         ]
-    outcomes = [
-        Outcome(record["image"], stamp="", reason=record["reason"], detail=record["detail"])
-        for record in records
-    ]
-    return outcomes, {record["image"]: record["split"] for record in records}
+        outcomes = [
+            Outcome(record["image"], stamp="", reason=record["reason"], detail=record["detail"])
+            for record in records
+        ]
+        return outcomes, {record["image"]: record["split"] for record in records}
+    except (OSError, KeyError, ValueError):
+        raise DatasetError(
+            f"{table}: is missing or not a table of `iris-tf prepare`; run it again."
+        ) from None
 
 
 def _cut_one(
     row: ManifestRow,
-    outcomes: Mapping[str, Outcome],
-    dataset: Path,
+    sources: SourceImages,
+    dataset: Inside,
     settings: Mapping[str, Any],
     out: Path,
 ) -> Outcome:
-    image = Path(settings["images"]) / row.image
-    outcome = outcomes.get(row.image)
-    if outcome is None:
-        raise DatasetError(
-            f"{dataset}: its journal does not know {row.image}, so the crop cannot be cut again; "
-            "prepare the images into a new folder."
-        )
-    if not is_unchanged(outcome, image, file_stamp(image)):
-        raise DatasetError(
-            f"{image}: is missing or has changed since {dataset} was prepared; run `iris-tf "
-            "prepare` again."
-        )
-    eye = read_segmentation(dataset / mask_path(row.roi), outcome)
+    outcome = sources.outcome(row)
     try:
-        pixels = read_eye(image, settings["channels"]).pixels
+        masks = dataset(mask_path(row.roi))
+    except ValueError as problem:
+        raise DatasetError(
+            f"{dataset.folder}: the segmentation {problem}; run `iris-tf prepare` again."
+        ) from None
+    eye = read_segmentation(masks, outcome)
+    try:
+        pixels = read_eye(sources.folder / row.image, settings["channels"]).pixels
+        if eye.visible.shape != pixels.shape[:2]:
+            raise DatasetError(
+                f"{dataset.folder}: the masks of {row.image} have another size than the image; "
+                "prepare the images into a new folder."
+            )
         write_png(out / row.roi, crop_roi(pixels, eye, settings["roi_mode"]))
     except ExtractionError as error:
         return Outcome(row.image, stamp="", reason=str(error.reason), detail=str(error))

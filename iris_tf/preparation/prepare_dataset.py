@@ -46,7 +46,7 @@ from iris_tf.preparation.leftovers import remove_leftovers
 from iris_tf.preparation.overlay import overlay_path
 from iris_tf.preparation.quality_rules import rejection
 from iris_tf.support.errors import DatasetError
-from iris_tf.support.files import is_there, sha256, sole_user, write_json
+from iris_tf.support.files import is_there, path_given, sha256, sole_user, write_json
 from iris_tf.support.parallel import check_jobs
 from iris_tf.support.progress import StageProgress
 from iris_tf.synthetic.ground_truth import SYNTHESIS_FILE
@@ -163,12 +163,16 @@ def prepare(
     OSError
         If `out` cannot be written, e.g. on a full disk; run again to resume.
     """
-    images, out = Path(images), Path(out)
+    images, out = path_given(images, "The image folder"), path_given(out, "The dataset folder")
+    check_choices(segmenter, roi_mode, split_by, channels, min_quality)
+    check_jobs(jobs, scheduler)
     split_by = SPLIT_BY_ALIASES.get(split_by, split_by)
     limits = dict(sorted((min_quality or {}).items()))
-    check_choices(segmenter, roi_mode, channels, limits)
-    check_jobs(jobs, scheduler)
-    model = None if segmenter_model is None else Path(segmenter_model).resolve()
+    model = None
+    if segmenter_model is not None:
+        model = path_given(segmenter_model, "The segmenter's network").resolve()
+    if split is not None:
+        split = path_given(split, "The table of splits")
     # Invalid arguments should fail before any work.
     version = segmenter_version(segmenter, model)
     check_apart(images, out)

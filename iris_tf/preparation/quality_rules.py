@@ -4,6 +4,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict
 
+import numpy as np
+
 from iris_tf.preparation.journal import Outcome
 from iris_tf.support.errors import DatasetError, FailureReason
 
@@ -56,8 +58,8 @@ def parse_limits(text: str) -> dict[str, float]:
     return limits
 
 
-def check_limits(limits: Mapping[str, float]) -> None:
-    """Reject limits on unknown figures, and limits that no image or every image meets.
+def check_limits(limits: Mapping[str, object]) -> None:
+    """Reject limits on unknown figures, and those that are no number or that no image meets.
 
     Raises
     ------
@@ -68,10 +70,12 @@ def check_limits(limits: Mapping[str, float]) -> None:
             raise DatasetError(
                 f"There is no quality figure called {name!r}; the names are {', '.join(MAXIMA)}."
             )
-        if not 0.0 <= limit <= MAXIMA[name] or math.isinf(limit):
+        number = isinstance(limit, int | float | np.number) and not isinstance(limit, bool)
+        if not number or not 0.0 <= limit <= MAXIMA[name] or math.isinf(limit):
             highest = "" if math.isinf(MAXIMA[name]) else f" and at most {MAXIMA[name]:g}"
+            shown = f"{limit:g}" if number else repr(limit)
             raise DatasetError(
-                f"The quality limit {name}={limit:g} must be a number of at least 0{highest}."
+                f"The quality limit {name}={shown} must be a number of at least 0{highest}."
             )
 
 

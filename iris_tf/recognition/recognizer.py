@@ -19,12 +19,13 @@ from iris_tf.matching.calibration import Calibration
 from iris_tf.matching.embeddings import Embeddings
 from iris_tf.matching.gallery import Gallery
 from iris_tf.matching.matcher import Matcher
-from iris_tf.matching.template import Origin, Template, unit
+from iris_tf.matching.template import Origin, Template, require_unit, unit
 from iris_tf.quantization.packed_file import PACKED_SUFFIX
 from iris_tf.recognition.cropper import Cropper, EyeImageSource
 from iris_tf.recognition.open_model import KerasEmbedder
 from iris_tf.segmentation.quality import IrisQuality
 from iris_tf.support.errors import ArgumentError, ExtractionError, FailureReason, ModelError
+from iris_tf.support.files import path_given
 from iris_tf.support.foreign_files import shown
 from iris_tf.tflite.model_card import ModelCard, is_cosine
 from iris_tf.tflite.released_models import RECOGNITION, released_model
@@ -178,7 +179,9 @@ class IrisRecognizer:
         threads: int = 1,
         calibration: str | Path | None = None,
     ):
-        self.model = released_model(RECOGNITION) if model is None else Path(model)
+        self.model = (
+            released_model(RECOGNITION) if model is None else path_given(model, "The model")
+        )
         self.card = ModelCard.beside(self.model)
         self.matcher = Matcher.of_card(self.card)
         self._threads, self._calibration_file = threads, calibration
@@ -217,7 +220,7 @@ class IrisRecognizer:
         return type(self), (self.model, self._threads, self._calibration_file)
 
     def _use(self, path: str | Path) -> None:
-        calibration = Calibration.read(path)
+        calibration = Calibration.read(path_given(path, "The calibration"))
         learned_size = self.card.embedding_size - self.matcher.code_size
         if (
             calibration.model_sha256 != self.origin.model_sha256
@@ -304,7 +307,7 @@ class IrisRecognizer:
         ModelError
             When another model or calibration computed the embeddings.
         ArgumentError
-            When these are no embeddings.
+            When these are no embeddings, or no unit vectors.
         """
         self._require_embeddings(first, second)
         found = self.matcher.similarities(np.asarray(first), np.asarray(second))
@@ -324,6 +327,7 @@ class IrisRecognizer:
                     "of `embed`, floating-point numbers with one row for each image."
                 )
             self._require_size(array, what)
+            require_unit(array, 2, what)
 
     @property
     def has_scores(self) -> bool:
@@ -467,6 +471,7 @@ class IrisRecognizer:
         threshold = self.threshold(point)
         if not isinstance(gallery, Gallery):
             gallery = Gallery.of_templates(gallery)
+        gallery.require_searchable()
         self.origin.require(gallery.origin, "The gallery")
         self._require_size(gallery.embeddings, "The gallery")
         probe = self._template(probe, kind, "The probe")
@@ -535,6 +540,7 @@ class IrisRecognizer:
         if not isinstance(eye, Template):
             return self.enroll(eye, kind)
         self.origin.require(eye.origin, what)
+        require_unit(eye.embedding, 1, what)
         self._require_size(eye.embedding, what)
         return eye
 

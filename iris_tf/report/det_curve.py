@@ -1,5 +1,6 @@
 """DET curves on normal-deviate axes: `plot_det` for users, and what the report draws with it."""
 
+import reprlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from iris_tf.evaluation.evaluation_result import EvaluationResult
 from iris_tf.metrics.evaluate_embeddings import Evaluation
 from iris_tf.metrics.metrics import DetCurve, Metrics
 from iris_tf.metrics.verification import ErrorCurve
+from iris_tf.support.errors import ArgumentError
 
 if TYPE_CHECKING:  # slow to import, and most commands draw nothing
     from matplotlib.axes import Axes
@@ -44,12 +46,22 @@ def plot_det(
     -------
     matplotlib Axes
 
+    Raises
+    ------
+    ArgumentError
+        If `source` is anything else.
+
     Examples
     --------
     >>> from iris_tf import evaluate, plot_det
     >>> result = evaluate("mine_float16.tflite", "data/mine/manifest.csv")  # doctest: +SKIP
     >>> plot_det(result, name="mine").figure.savefig("det.png")  # doctest: +SKIP
     """
+    if not isinstance(source, DetSource):
+        raise ArgumentError(
+            f"plot_det cannot draw {reprlib.repr(source)}; give what `evaluate` or "
+            "`evaluate_embeddings` returns."
+        )
     if ax is None:
         from matplotlib import pyplot
 

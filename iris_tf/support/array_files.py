@@ -48,6 +48,29 @@ def load_arrays(
         raise ValueError(f"it is damaged ({type(error).__name__})") from None
 
 
+def map_array(path: str | os.PathLike, shape: tuple[int, ...], dtype: type) -> np.memmap | None:
+    """Map an ``.npy`` file into memory, read-only.
+
+    Parameters
+    ----------
+    path : str or Path
+    shape : tuple of int
+        What it should hold.
+    dtype : type
+
+    Returns
+    -------
+    memmap or None
+        None if the file is missing, damaged, shorter than it declares, or holds another array.
+    """
+    try:
+        stored = np.load(path, mmap_mode="r")
+    except (OSError, ValueError, EOFError):
+        return None
+    intact = isinstance(stored, np.memmap) and (stored.shape, stored.dtype) == (shape, dtype)
+    return stored if intact else None
+
+
 def _check_growth(path: Path, members: list[zipfile.ZipInfo]) -> None:
     unpacked, most = sum(m.file_size for m in members), path.stat().st_size * _MOST_GROWTH
     if unpacked > max(most, _MOST_UNPACKED):

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from iris_tf.support.errors import InUseError
+from iris_tf.support.errors import ArgumentError, InUseError
 from iris_tf.support.folder_lock import locked_folder
 from iris_tf.support.temporary_names import OLD, owner_mark, sweep_once
 
@@ -19,6 +19,27 @@ FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 
 _MAX_NAME_BYTES, _MAX_SUFFIX_BYTES = 60, 20  # of the name of a temporary file
 _OWNER_ONLY = 0o600
+
+
+def path_given(value: Any, what: str) -> Path:
+    """Path that a caller of the Python interface has given.
+
+    Parameters
+    ----------
+    value : str or os.PathLike
+    what : str
+        What it is a path of, for the message, e.g. ``"The template file"``.
+
+    Raises
+    ------
+    ArgumentError
+        If it is neither, is empty, or has a null character, which no file name has.
+    """
+    text = os.fspath(value) if isinstance(value, str | os.PathLike) else None
+    if not isinstance(text, str) or not text or "\0" in text:
+        shown = "empty" if text == "" else f"{str(value)[:80]!r} ({type(value).__name__})"
+        raise ArgumentError(f"{what} is {shown}; give its path as text or pathlib.Path.")
+    return Path(text)
 
 
 @contextlib.contextmanager

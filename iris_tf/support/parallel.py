@@ -36,7 +36,7 @@ def check_jobs(jobs: int, scheduler: str | None = None) -> None:
     DatasetError
         If `jobs` is invalid, or is given together with a scheduler.
     """
-    if jobs < 1 and jobs != -1:
+    if type(jobs) is not int or (jobs < 1 and jobs != -1):
         raise DatasetError(f"jobs is {jobs}; choose 1 or more, or -1 for one process per core.")
     if scheduler is not None and jobs != -1:
         raise DatasetError(

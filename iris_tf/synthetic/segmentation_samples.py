@@ -32,6 +32,9 @@ _LEAST_VISIBLE = 0.04  # of the ring; the iris under closed eyelids cannot be lo
 COVERAGE_STEPS = 15
 """Coverage is stored in 4 bits."""
 
+PACKED = 3
+"""Bytes of a packed pixel: grey level, and two with two coverages each."""
+
 
 def draw_varied_eye(
     rng: np.random.Generator, texture: IrisTexture

@@ -15,7 +15,7 @@ from iris_tf.metrics.counts import give_both_kinds
 from iris_tf.metrics.scores import label_images
 from iris_tf.networks.parameter_groups import backbone_stages
 from iris_tf.support.errors import ArgumentError
-from iris_tf.support.files import sole_user, write_bytes, write_json
+from iris_tf.support.files import path_given, sole_user, write_bytes, write_json
 from iris_tf.support.machine import machine_description
 from iris_tf.support.progress import StageProgress
 from iris_tf.training.callbacks import (
@@ -51,12 +51,18 @@ def train(recipe: TrainRecipe | str | Path, overrides: Sequence[str] = ()) -> Ru
     Raises
     ------
     ArgumentError
-        If overrides are given for a recipe that is no file.
+        If overrides are given for a recipe that is no file, or recipe or overrides are of
+        another type.
     RecipeError, DatasetError, ModelError, TrainingError
         If recipe, dataset, weights, teacher or run folder cannot be used;
         nothing is written in that case.
     """
     if not isinstance(recipe, TrainRecipe):
+        if isinstance(overrides, str) or not all(isinstance(text, str) for text in overrides):
+            raise ArgumentError(
+                f"overrides is {overrides!r}; give a list of texts such as ['epochs=5']."
+            )
+        recipe = path_given(recipe, "The recipe")
         recipe = load_recipe(recipe_file(recipe), TrainRecipe, list(overrides))
     elif overrides:
         raise ArgumentError(

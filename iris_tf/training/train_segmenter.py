@@ -16,6 +16,7 @@ from iris_tf.networks.keras_files import load_keras_file
 from iris_tf.networks.segmentation_network import build_segmentation_network
 from iris_tf.objectives.mask_loss import MaskLoss
 from iris_tf.segmentation.mask_channels import CHANNELS
+from iris_tf.support.array_files import map_array
 from iris_tf.support.errors import TrainingError
 from iris_tf.support.files import atomic_path, replace_folder, write_json
 from iris_tf.support.foreign_files import read_json
@@ -23,6 +24,7 @@ from iris_tf.support.parallel import run_in_processes
 from iris_tf.support.progress import StageProgress
 from iris_tf.synthetic.segmentation_samples import (
     COVERAGE_STEPS,
+    PACKED,
     sample_size,
     write_samples,
 )
@@ -45,7 +47,7 @@ def write_sample_files(
     first: int = 0,
     jobs: int = -1,
 ) -> list[Path]:
-    """Render training samples into files; files that exist already are kept.
+    """Render training samples into files; intact files of an earlier run are kept.
 
     Parameters
     ----------
@@ -71,7 +73,13 @@ def write_sample_files(
     files = [
         folder / f"lessons-{seed}-{first + index:07d}-{lot}.npy" for index, lot in enumerate(lots)
     ]
-    missing = [index for index, file in enumerate(files) if not file.exists()]
+    # Also files that a full disk or a power cut has left short.
+    shapes = [(lot * len(looks), *sample_size(height), PACKED) for lot in lots]
+    missing = [
+        index
+        for index, (file, shape) in enumerate(zip(files, shapes, strict=True))
+        if map_array(file, shape, np.uint8) is None
+    ]
     title = "Rendering training samples"
     with StageProgress(title, len(files), len(files) - len(missing)) as progress:
         calls = (

@@ -138,6 +138,7 @@ def few_strips(strips, tmp_path):
     folder = tmp_path / "few"
     folder.mkdir()
     shutil.copy(strips.with_name("dataset.json"), folder)
+    shutil.copytree(strips.with_name(".journal"), folder / ".journal")
     rows = read_manifest(strips)[:5]
     write_manifest(folder / "manifest.csv", rows[:4])
     (folder / "failures.csv").write_text(f"image,reason,detail\n{rows[4].image},no_iris,\n")
@@ -161,5 +162,27 @@ def test_crops_of_another_segmenter_are_not_compared(few_strips, tmp_path):
     values["settings"]["segmenter_version"] = "older"
     description.write_text(json.dumps(values))
     with pytest.raises(DatasetError, match="older"):
+        degrade_dataset(few_strips, "blur 1.5 px", tmp_path / "worse", jobs=1)
+    assert not (tmp_path / "worse").exists()
+
+
+def test_images_that_the_dataset_was_not_made_from_are_not_read(few_strips, tmp_path):
+    """A dataset from others may name any folder; its journal cannot know what lies there."""
+    rows = read_manifest(few_strips)
+    private = tmp_path / "private"
+    for row in rows:
+        (private / row.image).parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(private / row.image), np.full((240, 320), 90, np.uint8))
+    description = few_strips.with_name("dataset.json")
+    values = json.loads(description.read_text())
+    values["settings"]["images"] = str(private)
+    description.write_text(json.dumps(values))
+    with pytest.raises(DatasetError, match="is missing or has changed since"):
+        degrade_dataset(few_strips, "blur 1.5 px", tmp_path / "worse", jobs=1)
+    shutil.rmtree(few_strips.with_name(".journal"))
+    with pytest.raises(DatasetError, match="its journal does not know"):
+        degrade_dataset(few_strips, "blur 1.5 px", tmp_path / "worse", jobs=1)
+    shutil.rmtree(private)
+    with pytest.raises(DatasetError, match=r"private: the image folder that .* is missing"):
         degrade_dataset(few_strips, "blur 1.5 px", tmp_path / "worse", jobs=1)
     assert not (tmp_path / "worse").exists()

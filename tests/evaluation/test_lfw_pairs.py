@@ -1,5 +1,6 @@
 import io
 import pickle
+import struct
 
 import cv2
 import numpy as np
@@ -39,6 +40,9 @@ def test_pairs_are_read_in_folds(tmp_path):
         (TEXT.replace("\t10\tAnn", "\tx\tAnn"), "line 5: has"),
         ("Ann\t1\t2\n", "line 1: must have the number of folds"),
         ("", "line 1: must have"),
+        (TEXT.replace("Ann\t1\t2", "Ann\t2\t02"), "line 2: compares an image with itself"),
+        (TEXT.replace("2\t1\n", "9" * 5000 + "\t1\n", 1), "line 1: must have the number of folds"),
+        (TEXT.replace("\t10\tAnn", "\t" + "9" * 5000 + "\tAnn"), "line 5: has"),
         (TEXT.replace("2\t1\n", "3\t1\n", 1), "lists 4 comparisons"),
     ],
 )
@@ -141,3 +145,19 @@ def test_damaged_or_missing_sets(tmp_path):
         read_pair_set(tmp_path / "x.bin")
     with pytest.raises(EvaluationError, match="no such set"):
         read_pair_set(tmp_path / "none.bin")
+
+
+def test_images_of_a_set_are_bounded(tmp_path):
+    """Files of kilobytes can unpack to gigabytes, as those that are read from a disk."""
+    huge = cv2.imencode(".png", np.zeros((2, 2**14 + 1), np.uint8))[1].tobytes()
+    found = read_pair_set(write_set(tmp_path / "x.bin", ([huge] * 20, [True] * 10)))
+    with pytest.raises(EvaluationError, match=r"Image 3 .* more pixels than an iris camera"):
+        found.image(3, 3)
+
+
+def test_a_set_cannot_ask_for_memory_that_it_does_not_fill(tmp_path):
+    """Python would allocate a place for each number up to that of an object."""
+    numbered = b"\x80\x03]r" + struct.pack("<I", 2**28) + b"."  # LONG_BINPUT
+    (tmp_path / "x.bin").write_bytes(numbered)
+    with pytest.raises(EvaluationError, match="numbers an object 268435456"):
+        read_pair_set(tmp_path / "x.bin")

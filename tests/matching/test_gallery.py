@@ -175,6 +175,21 @@ def test_a_damaged_gallery_is_one_sentence(tmp_path):
             Gallery.load(path)
 
 
+def test_an_identity_that_would_lose_its_end_is_not_saved(tmp_path):
+    """NumPy's fixed-width texts drop null characters at their end, which would merge these two."""
+    first, second = unit_rows([[1, 0], [0, 1]])
+    gallery = Gallery.of_templates({"a\0": Template(first, ORIGIN), "a": Template(second, ORIGIN)})
+    with pytest.raises(ArgumentError, match="ends in a null character"):
+        gallery.save(tmp_path / "gallery.npz")
+    assert not list(tmp_path.iterdir())
+
+
+def test_templates_of_two_lengths_are_no_gallery():
+    short, long = unit_rows([[1, 0]])[0], unit_rows([[1, 0, 0]])[0]
+    with pytest.raises(ModelError, match="The template of b has 3 numbers, but others have 2"):
+        Gallery.of_templates({"a": Template(short, ORIGIN), "b": Template(long, ORIGIN)})
+
+
 def test_identities_that_would_come_back_as_others_are_not_saved(tmp_path):
     first, second = unit_rows([[1, 0], [0, 1]])
     templates = {101: Template(first, ORIGIN, None), "b": Template(second, ORIGIN, None)}

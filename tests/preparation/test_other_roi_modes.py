@@ -10,9 +10,11 @@ from prepared_eyes import contents, draw_folder, failures_of, image_names, prepa
 from iris_tf.data.manifest import read_manifest, read_settings
 from iris_tf.evaluation.prepared_sets import PreparedSet
 from iris_tf.imaging.geometry import Ellipse
+from iris_tf.imaging.images import write_png
 from iris_tf.preparation import other_roi_modes
+from iris_tf.preparation.file_stamps import file_stamp
 from iris_tf.preparation.journal import Outcome
-from iris_tf.preparation.kept_segmentation import read_segmentation, write_masks
+from iris_tf.preparation.kept_segmentation import mask_path, read_segmentation, write_masks
 from iris_tf.preparation.other_roi_modes import cut_if_asked_for
 from iris_tf.segmentation import opencv_segmenter
 from iris_tf.segmentation.segmenter import SegmentedEye
@@ -138,3 +140,46 @@ def test_a_description_that_is_no_object_is_none_of_ours(eyes, tmp_path):
     (dataset / "aligned" / "dataset.json").write_text(json.dumps([1]))
     cut_if_asked_for(dataset / "aligned")
     assert not (dataset / "aligned" / "manifest.csv").exists()
+
+
+def test_images_of_another_folder_are_not_read_for_their_stamps(eyes, tmp_path):
+    """The journal's size and times can be those of another file; its SHA-256 cannot."""
+    dataset = prepare(eyes, tmp_path / "out", jobs=1)
+    [journal] = (dataset.folder / ".journal").glob("*.jsonl")
+    image = eyes / dataset.rows[0].image
+    other = shutil.copy(eyes / dataset.rows[1].image, image)
+    outcomes = [json.loads(line) for line in journal.read_text().splitlines()]
+    for outcome in outcomes:
+        outcome["stamp"] = file_stamp(eyes / outcome["image"])
+    journal.write_text("".join(json.dumps(outcome) + "\n" for outcome in outcomes))
+    with pytest.raises(DatasetError, match=f"{other}: is missing or has changed"):
+        cut_if_asked_for(dataset.folder / "unrolled")
+
+
+@pytest.mark.parametrize("change", ["size", "damaged", "link"])
+def test_masks_that_are_not_the_images_are_refused(eyes, tmp_path, change):
+    dataset = prepare(eyes, tmp_path / "out", jobs=1)
+    mask = dataset.folder / mask_path(dataset.rows[2].roi)
+    content = mask.read_bytes()
+    if change == "size":
+        write_png(mask, np.full((100, 100), 255, np.uint8))
+        message = "have another size than the image"
+    elif change == "damaged":
+        mask.write_bytes(content[: len(content) // 2])
+        message = "cannot be read"
+    else:
+        (tmp_path / "elsewhere.png").write_bytes(content)
+        mask.unlink()
+        mask.symlink_to(tmp_path / "elsewhere.png")
+        message = "leads out of the folder"
+    with pytest.raises(DatasetError, match=message):
+        cut_if_asked_for(dataset.folder / "unrolled")
+
+
+@pytest.mark.parametrize("content", [b"image,why\nx,y\n", b"\xff\xfe\n", None])
+def test_a_damaged_table_of_failures_is_one_sentence(eyes, tmp_path, content):
+    dataset = prepare(eyes, tmp_path / "out", jobs=1).folder
+    table = dataset / "failures.csv"
+    table.unlink() if content is None else table.write_bytes(content)
+    with pytest.raises(DatasetError, match="is missing or not a table of `iris-tf prepare`"):
+        cut_if_asked_for(dataset / "unrolled")

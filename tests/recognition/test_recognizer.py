@@ -16,7 +16,13 @@ from iris_tf.matching.matcher import Matcher
 from iris_tf.matching.template import Origin, Template, write_arrays
 from iris_tf.segmentation.quality import iris_quality
 from iris_tf.segmentation.segmenter import segmenter_by_name
-from iris_tf.support.errors import ArgumentError, ExtractionError, FailureReason, ModelError
+from iris_tf.support.errors import (
+    ArgumentError,
+    DatasetError,
+    ExtractionError,
+    FailureReason,
+    ModelError,
+)
 from iris_tf.tflite.model_card import ModelCard
 from iris_tf.tflite.phase_code_layout import PhaseCodeLayout
 
@@ -402,3 +408,91 @@ def test_nothing_to_evaluate():
     for models, manifests in (([], "m.csv"), ("m.tflite", []), (5, "m.csv"), ("m.tflite", None)):
         with pytest.raises(ArgumentError, match="give a path, or a sequence of at least one"):
             iris_tf.evaluate(models, manifests)
+
+
+def test_vectors_that_are_not_of_unit_length_are_refused(recognizer, eye_files):
+    """Ten times a stranger's embedding would reach every threshold."""
+    template, stranger = recognizer.enroll(eye_files[0]), recognizer.enroll(eye_files[1])
+    for factor in (10.0, 0.0, np.nan, np.inf):
+        broken = dataclasses.replace(stranger, embedding=np.float32(factor) * stranger.embedding)
+        calls = (
+            lambda eye=broken: recognizer.verify(template, eye),
+            lambda eye=broken: recognizer.verify(eye, template),
+            lambda eye=broken: recognizer.identify(eye, {"a": template}),
+            lambda eye=broken: recognizer.identify(template, {"a": eye}),
+            lambda eye=broken: recognizer.similarities(
+                template.embedding[None], eye.embedding[None]
+            ),
+        )
+        for call in calls:
+            with pytest.raises(ArgumentError, match="not of unit length"):
+                call()
+    for embedding in (template.embedding[None], template.embedding.tolist(), None):
+        with pytest.raises(ArgumentError, match="The template holds no embeddings but"):
+            recognizer.verify(dataclasses.replace(template, embedding=embedding), template)
+
+
+def test_galleries_that_cannot_answer_are_refused(recognizer, eye_files):
+    template = recognizer.enroll(eye_files[0])
+    whole = iris_tf.Gallery.of_templates({"a": template, "b": template})
+    none = dataclasses.replace(whole, embeddings=whole.embeddings[:0], identities=(), images=())
+    with pytest.raises(ModelError, match="The gallery is empty"):
+        recognizer.identify(template, none)
+    with pytest.raises(ArgumentError, match="2 embeddings, 1 identities and 2 images"):
+        recognizer.identify(template, dataclasses.replace(whole, identities=("a",)))
+
+
+@pytest.mark.parametrize("value", [5, None, b"a.npz", ["a.npz"], "", "a\0b", 0.5, True])
+def test_what_is_no_path_is_named(value, tmp_path):
+    template = Template(np.array([1.0], np.float32), Origin("m", "0" * 64))
+    calls = [
+        lambda: Template.load(value),
+        lambda: template.save(value),
+        lambda: iris_tf.Gallery.load(value),
+        lambda: iris_tf.Gallery.of_templates({"a": template}).save(value),
+        lambda: iris_tf.read_manifest(value),
+        lambda: iris_tf.prepare(value, tmp_path / "out"),
+        lambda: iris_tf.prepare(tmp_path, value),
+        lambda: iris_tf.evaluate([value], "manifest.csv"),
+    ]
+    if value is not None:
+        calls += [
+            lambda: iris_tf.IrisRecognizer(value),
+            lambda: iris_tf.IrisRecognizer(calibration=value),
+            lambda: iris_tf.prepare(tmp_path, tmp_path / "out", split=value),
+            lambda: iris_tf.prepare(tmp_path, tmp_path / "out", segmenter_model=value),
+        ]
+    for call in calls:
+        with pytest.raises(ArgumentError, match=r"give its path as text or pathlib\.Path"):
+            call()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"min_quality": 5}, "The quality limits are 5; give a dict"),
+        ({"min_quality": "sharpness=5"}, "give a dict"),
+        ({"min_quality": {"sharpness": "x"}}, "sharpness='x' must be a number"),
+        ({"min_quality": {"sharpness": None}}, "sharpness=None must be a number"),
+        ({"min_quality": {"sharpness": True}}, "sharpness=True must be a number"),
+        ({"segmenter": ["opencv"]}, "segmenter is .* give one as text"),
+        ({"split_by": {}}, "split_by is {}"),
+        ({"jobs": "2"}, "jobs is 2"),
+        ({"jobs": None}, "jobs is None"),
+    ],
+)
+def test_misused_options_of_prepare_are_named(options, message, tmp_path):
+    with pytest.raises(DatasetError, match=message):
+        iris_tf.prepare(tmp_path, tmp_path / "out", **options)
+
+
+def test_a_template_without_an_origin_is_not_saved(tmp_path):
+    with pytest.raises(ArgumentError, match="does not say which model made it"):
+        Template(np.array([1.0], np.float32), None).save(tmp_path / "template.npz")
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_cannot_be_drawn_is_named():
+    for source in (5, None, [], "metrics.json"):
+        with pytest.raises(ArgumentError, match="plot_det cannot draw"):
+            iris_tf.plot_det(source)

@@ -184,6 +184,15 @@ def test_files_are_drawn_once_and_hold_what_they_say(tmp_path):
     )
 
 
+def test_files_that_were_cut_short_are_drawn_again(tmp_path):
+    [file] = write_sample_files(tmp_path, seed=1, eyes=1, height=96, looks=LOOKS, jobs=1)
+    whole = file.read_bytes()
+    for damaged in (b"", whole[:50], whole[:-1], whole.replace(b"96, 128", b"92, 128")):
+        file.write_bytes(damaged)
+        write_sample_files(tmp_path, seed=1, eyes=1, height=96, looks=LOOKS, jobs=1)
+        assert file.read_bytes() == whole
+
+
 def test_overlap_of_what_no_lesson_shows_is_not_known():
     class Nothing:
         def __call__(self, images, training):
