@@ -107,6 +107,13 @@ def test_relative_links_lead_somewhere(document):
     assert not [link for link in inside if not (document.parent / link).exists()]
 
 
+def test_the_tests_of_the_page_on_robustness_exist():
+    page = (ROOT / "docs" / "how-it-works" / "robustness.md").read_text("utf-8")
+    named = set(re.findall(r"`(\w+/test_\w+\.py)`", page))
+    assert len(named) > 30
+    assert not [name for name in named if not (ROOT / "tests" / name).is_file()]
+
+
 def test_the_version_is_the_same_everywhere():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
     assert citation["version"] == __version__

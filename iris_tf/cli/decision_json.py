@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from iris_tf.matching.gallery import Gallery
+    from iris_tf.recognition.decisions import Identification, Verification
     from iris_tf.recognition.embed_folder import EmbeddedFolder
-    from iris_tf.recognition.recognizer import Identification, IrisRecognizer, Verification
+    from iris_tf.recognition.recognizer import IrisRecognizer
 
 SCHEMA_VERSION = 1
 

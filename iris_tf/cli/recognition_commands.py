@@ -26,8 +26,9 @@ from iris_tf.support.own_files import check_replaceable
 
 if TYPE_CHECKING:
     from iris_tf.matching.gallery import Gallery
+    from iris_tf.recognition.decisions import Identification, Verification
     from iris_tf.recognition.embed_folder import EmbeddedFolder
-    from iris_tf.recognition.recognizer import Identification, IrisRecognizer, Verification
+    from iris_tf.recognition.recognizer import IrisRecognizer
     from iris_tf.segmentation.quality import IrisQuality
 
 ModelFile = Annotated[

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 
@@ -58,7 +59,7 @@ def parse_limits(text: str) -> dict[str, float]:
     return limits
 
 
-def check_limits(limits: Mapping[str, object]) -> None:
+def check_limits(limits: Mapping[str, Any]) -> None:
     """Reject limits on unknown figures, and those that are no number or that no image meets.
 
     Raises

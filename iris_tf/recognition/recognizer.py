@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from iris_tf.matching.matcher import Matcher
 from iris_tf.matching.template import Origin, Template, require_unit, unit
 from iris_tf.quantization.packed_file import PACKED_SUFFIX
 from iris_tf.recognition.cropper import Cropper, EyeImageSource
+from iris_tf.recognition.decisions import Identification, Match, Verification, why_inconclusive
 from iris_tf.recognition.open_model import KerasEmbedder
 from iris_tf.segmentation.quality import IrisQuality
 from iris_tf.support.errors import ArgumentError, ExtractionError, FailureReason, ModelError
@@ -33,99 +33,6 @@ from iris_tf.tflite.tflite_embedder import TFLiteEmbedder
 
 EyeImages = EyeImageSource | Sequence[EyeImageSource]
 """One or more eye images or ROI crops."""
-
-
-@dataclass(frozen=True)
-class Verification:
-    """Result of a verification.
-
-    Attributes
-    ----------
-    similarity : float
-        Cosine similarity of the two templates, -1..1; see `iris_tf.matching.matcher.Matcher`.
-    threshold : float
-        Least score, or least similarity, that is accepted as the same eye.
-    operating_point : str or None
-        Name of the threshold: of a score if it is one of `SCORE_RATES`, else of a similarity;
-        None if it was given as a number, which is a similarity.
-    same_eye : bool
-        The decision: whether the score, or the similarity, reaches the threshold.
-    quality : IrisQuality or None
-        Quality of the probe; None if it was a crop.
-    calibration : str or None
-        Name of the calibration in use.
-    score : float or None
-        Natural logarithm of the likelihood ratio same eye : different eyes, minus infinity if
-        inconclusive; None where there are no scores.
-    inconclusive : str
-        Why the templates do not show enough to decide, or ``""``. Decisions by similarity are
-        taken all the same.
-    """
-
-    similarity: float
-    threshold: float
-    operating_point: str | None
-    same_eye: bool
-    quality: IrisQuality | None
-    calibration: str | None
-    score: float | None = None
-    inconclusive: str = ""
-
-
-@dataclass(frozen=True)
-class Match:
-    """One identity of a gallery, compared with a probe.
-
-    Attributes
-    ----------
-    identity : str
-        The identity.
-    similarity : float
-        Highest cosine similarity of its images, -1..1.
-    image : str
-        The image with this similarity, or ``""`` if unknown.
-    same_eye : bool
-        The decision: whether the score, or the similarity, reaches the threshold.
-    score : float or None
-        Highest score of its images; None in searches by similarity.
-    """
-
-    identity: str
-    similarity: float
-    image: str
-    same_eye: bool
-    score: float | None = None
-
-
-@dataclass(frozen=True)
-class Identification:
-    """Result of a search in a gallery.
-
-    Attributes
-    ----------
-    matches : tuple of Match
-        All identities, the one of the highest score or similarity first.
-    threshold : float
-        Least score, or least similarity, that is accepted as the same eye. With scores, it is
-        raised such that the whole gallery shares the FMR of the operating point.
-    operating_point : str or None
-        Name of the threshold; None if it was given as a number.
-    quality : IrisQuality or None
-        Quality of the probe; None if it was a crop.
-    calibration : str or None
-        Name of the calibration in use.
-    """
-
-    matches: tuple[Match, ...]
-    threshold: float
-    operating_point: str | None
-    quality: IrisQuality | None
-    calibration: str | None
-
-    @property
-    def identity(self) -> str | None:
-        """The first identity if it reaches the threshold, else None."""
-        return self.matches[0].identity if self.matches[0].same_eye else None
 
 
 class IrisRecognizer:
@@ -416,24 +323,11 @@ class IrisRecognizer:
         """Score of two templates, and why it is inconclusive, or ``""``."""
         first, second = (self.matcher.describe(eye.embedding[None]) for eye in (template, probe))
         found = self.matcher.scores(first, second)
-        [[score]], [[freedom]] = found.values, found.freedom
-        model = self.card.score
-        assert model is not None  # `has_scores`
-        least = model.least_freedom
-        for described, what in ((first, "template"), (second, "probe")):
-            [own] = described.codes.freedom
-            if own < model.least_own_freedom:
-                return float(score), (
-                    f"the {what} shows too little texture ({own:.0f} degrees of freedom, at least "
-                    f"{model.least_own_freedom:.0f} are needed); use an image in focus that shows "
-                    "more of the iris"
-                )
-        if freedom >= least:
-            return float(score), ""
-        return float(score), (
-            f"the two show too little in common ({freedom:.0f} degrees of freedom, at least "
-            f"{least:.0f} are needed); use images that show the same parts of the iris"
-        )
+        [[score]], [[common]] = found.values, found.freedom
+        [own_first], [own_second] = first.codes.freedom, second.codes.freedom
+        assert self.card.score is not None  # `has_scores`
+        own = {"template": own_first, "probe": own_second}
+        return float(score), why_inconclusive(self.card.score, own, common)
 
     def identify(
         self,

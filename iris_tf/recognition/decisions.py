@@ -1,0 +1,127 @@
+"""What a recogniser has decided, and by which figures."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from iris_tf.segmentation.quality import IrisQuality
+from iris_tf.tflite.score_model import ScoreModel
+
+
+@dataclass(frozen=True)
+class Verification:
+    """Result of a verification.
+
+    Attributes
+    ----------
+    similarity : float
+        Cosine similarity of the two templates, -1..1; see `iris_tf.matching.matcher.Matcher`.
+    threshold : float
+        Least score, or least similarity, that is accepted as the same eye.
+    operating_point : str or None
+        Name of the threshold: of a score if it is one of `SCORE_RATES`, else of a similarity;
+        None if it was given as a number, which is a similarity.
+    same_eye : bool
+        The decision: whether the score, or the similarity, reaches the threshold.
+    quality : IrisQuality or None
+        Quality of the probe; None if it was a crop.
+    calibration : str or None
+        Name of the calibration in use.
+    score : float or None
+        Natural logarithm of the likelihood ratio same eye : different eyes, minus infinity if
+        inconclusive; None where there are no scores.
+    inconclusive : str
+        Why the templates do not show enough to decide, or ``""``. Decisions by similarity are
+        taken all the same.
+    """
+
+    similarity: float
+    threshold: float
+    operating_point: str | None
+    same_eye: bool
+    quality: IrisQuality | None
+    calibration: str | None
+    score: float | None = None
+    inconclusive: str = ""
+
+
+@dataclass(frozen=True)
+class Match:
+    """One identity of a gallery, compared with a probe.
+
+    Attributes
+    ----------
+    identity : str
+        The identity.
+    similarity : float
+        Highest cosine similarity of its images, -1..1.
+    image : str
+        The image with this similarity, or ``""`` if unknown.
+    same_eye : bool
+        The decision: whether the score, or the similarity, reaches the threshold.
+    score : float or None
+        Highest score of its images; None in searches by similarity.
+    """
+
+    identity: str
+    similarity: float
+    image: str
+    same_eye: bool
+    score: float | None = None
+
+
+@dataclass(frozen=True)
+class Identification:
+    """Result of a search in a gallery.
+
+    Attributes
+    ----------
+    matches : tuple of Match
+        All identities, the one of the highest score or similarity first.
+    threshold : float
+        Least score, or least similarity, that is accepted as the same eye. With scores, it is
+        raised such that the whole gallery shares the FMR of the operating point.
+    operating_point : str or None
+        Name of the threshold; None if it was given as a number.
+    quality : IrisQuality or None
+        Quality of the probe; None if it was a crop.
+    calibration : str or None
+        Name of the calibration in use.
+    """
+
+    matches: tuple[Match, ...]
+    threshold: float
+    operating_point: str | None
+    quality: IrisQuality | None
+    calibration: str | None
+
+    @property
+    def identity(self) -> str | None:
+        """The first identity if it reaches the threshold, else None."""
+        return self.matches[0].identity if self.matches[0].same_eye else None
+
+
+def why_inconclusive(model: ScoreModel, own: Mapping[str, float], common: float) -> str:
+    """Why two templates do not show enough to decide, or ``""``.
+
+    Parameters
+    ----------
+    model : ScoreModel
+        States how many degrees of freedom are needed.
+    own : mapping of str to float
+        Degrees of freedom of each template, by what it is called.
+    common : float
+        Degrees of freedom of what both show.
+    """
+    for what, freedom in own.items():
+        if freedom < model.least_own_freedom:
+            return (
+                f"the {what} shows too little texture ({freedom:.0f} degrees of freedom, at least "
+                f"{model.least_own_freedom:.0f} are needed); use an image in focus that shows "
+                "more of the iris"
+            )
+    if common >= model.least_freedom:
+        return ""
+    return (
+        f"the two show too little in common ({common:.0f} degrees of freedom, at least "
+        f"{model.least_freedom:.0f} are needed); use images that show the same parts of the iris"
+    )
