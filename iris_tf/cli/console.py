@@ -16,6 +16,7 @@ from typing import Annotated, Any
 
 import typer
 
+from iris_tf.cli import INTERNAL_ERROR
 from iris_tf.cli.surroundings import settle
 from iris_tf.data.layouts import LAYOUTS
 from iris_tf.segmentation.segmenter import SEGMENTERS
@@ -49,9 +50,6 @@ _PACKAGE = Path(__file__).parents[1]
 
 USER_ERROR = 2
 """Exit status after an error that the user can correct, reported in one sentence."""
-
-INTERNAL_ERROR = 70
-"""Exit status after any other exception, with a traceback (EX_SOFTWARE of sysexits.h)."""
 
 BROKEN_PIPE = 141
 """Exit status if standard output was closed by its reader, as for a program ended by SIGPIPE."""

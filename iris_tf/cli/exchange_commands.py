@@ -35,6 +35,11 @@ def convert(
     Reads FaceNet's, InsightFace's and torchvision's weights: .h5 files of Keras
     models, and .npz files of PyTorch state dictionaries. No code of the file runs.
     """
+    from iris_tf.support.files import check_writable
+    from iris_tf.support.own_files import check_replaceable
+
+    check_writable(out)
+    check_replaceable(out, ["metadata.json", "config.json", "model.weights.h5"])
     load_tensorflow()
     from iris_tf.networks.convert_checkpoint import convert_checkpoint
 
@@ -69,6 +74,12 @@ def evaluate_pairs(
     A set that holds anything but images and booleans is refused, since its
     format could run code.
     """
+    from iris_tf.support.files import check_writable
+    from iris_tf.support.own_files import check_replaceable
+
+    if out is not None:
+        check_writable(out)
+        check_replaceable(out, ["comparisons", "accuracies", "sweep"])
     if model.suffix != ".tflite":
         load_tensorflow()
     from iris_tf.evaluation.fold_protocol import evaluate_pair_set

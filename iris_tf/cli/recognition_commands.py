@@ -21,7 +21,7 @@ from iris_tf.config.names import (
 )
 from iris_tf.data.layouts import AUTO
 from iris_tf.support.errors import ExtractionError, ModelError
-from iris_tf.support.files import check_writable
+from iris_tf.support.files import check_writable, real_path
 from iris_tf.support.own_files import check_replaceable
 
 if TYPE_CHECKING:
@@ -241,7 +241,7 @@ def calibrate(
     from iris_tf.recognition.recognizer import IrisRecognizer
 
     recognizer = IrisRecognizer(model)
-    name = out.stem.removeprefix("calibration-") if out else images.resolve().name
+    name = out.stem.removeprefix("calibration-") if out else real_path(images).name
     name = re.sub(r"[^\w.-]+", "-", name).strip("-") or "camera"
     out = out or _beside_the_model(recognizer, name)
     check_writable(out)

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from iris_tf.imaging.images import SUFFIXES
 from iris_tf.support.errors import DatasetError
+from iris_tf.support.files import real_path
 
 _MASK = "_mask.png"
 # Kinds of files that accompany images. Files of any other kind may be images of somebody.
@@ -102,12 +103,12 @@ def _walk(root: Path) -> Iterator[tuple[str, list[str], list[str]]]:
     """Each folder's path relative to `root`, its subfolders and its files, without hidden ones."""
     # Subsets are often made of links to subjects' folders, so links are followed: each folder
     # once, and only out of the tree, because folders that link to each other have no end.
-    resolved, linked = root.resolve(), set[Path]()
+    resolved, linked = real_path(root), set[Path]()
 
     def is_new(path: str) -> bool:
         if not os.path.islink(path):
             return True
-        target = Path(path).resolve()
+        target = real_path(path)
         if target in linked or target.is_relative_to(resolved) or resolved.is_relative_to(target):
             return False
         linked.add(target)

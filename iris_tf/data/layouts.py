@@ -30,6 +30,7 @@ from pathlib import Path, PurePosixPath
 from iris_tf.data.image_listing import FolderListing, list_folder
 from iris_tf.data.manifest import ManifestRow
 from iris_tf.support.errors import DatasetError
+from iris_tf.support.files import real_path
 
 AUTO = "auto"
 MIN_MATCH = 0.8  # share of the images that must fit; a few strays do not decide the layout
@@ -176,7 +177,7 @@ class LayoutScan:
 
 def dataset_name(layout: str, images: Path) -> str:
     """Name of a dataset: that of its layout if published, else of its image folder."""
-    folder = images.resolve().name
+    folder = real_path(images).name
     return layout if layout in PUBLISHED or not (folder and _fits_a_table(folder)) else folder
 
 

@@ -5,7 +5,7 @@ import io
 from collections.abc import Iterator
 from pathlib import Path
 
-from iris_tf.support.errors import DatasetError
+from iris_tf.support.errors import DatasetError, OutputError
 from iris_tf.support.files import write_text
 from iris_tf.support.foreign_files import MAX_TABLE_BYTES, read_text
 
@@ -15,6 +15,9 @@ WORLDS = {"open": "open_world", "open-valopen": "open_world_valopen"}
 training's, and with ``open-valopen`` so are the validation's."""
 
 FOLDS = (1, 2, 3)
+
+_TABLES = ("split.csv", "genuine.csv", "impostor.csv")
+_SPLIT_HEADER = ("image", "split")
 
 
 def write_ufpr_protocol(folder: str | Path, world: str, fold: int, out: str | Path) -> list[Path]:
@@ -42,11 +45,14 @@ def write_ufpr_protocol(folder: str | Path, world: str, fold: int, out: str | Pa
     ------
     DatasetError
         If world or fold are unknown, or a file is missing or has another format; names the line.
+    OutputError
+        If a file of one of these names exists that this function has not written.
     """
     if world not in WORLDS:
         raise DatasetError(f"world {world!r} is unknown; choose one of {', '.join(WORLDS)}.")
     if fold not in FOLDS:
         raise DatasetError(f"fold {fold} is unknown; choose 1, 2 or 3.")
+    _check_folder(Path(out))
     protocol, out = Path(folder) / PROTOCOLS_FOLDER / WORLDS[world], Path(out)
     splits = [
         (fields[0], split)
@@ -70,12 +76,22 @@ def write_ufpr_protocol(folder: str | Path, world: str, fold: int, out: str | Pa
             pair = fields[0], fields[1]
             if pair[0] != pair[1]:
                 pairs[fields[2]].setdefault(frozenset(pair), pair)
-    tables = {
-        "split.csv": [("image", "split"), *splits],
-        "genuine.csv": list(pairs["1"].values()),
-        "impostor.csv": list(pairs["0"].values()),
-    }
-    return [_write(out / name, rows) for name, rows in tables.items()]
+    tables = ([_SPLIT_HEADER, *splits], list(pairs["1"].values()), list(pairs["0"].values()))
+    return [_write(out / name, rows) for name, rows in zip(_TABLES, tables, strict=True)]
+
+
+def _check_folder(out: Path) -> None:
+    """Refuse to overwrite tables that were not written here."""
+    there = [out / name for name in _TABLES if (out / name).exists()]
+    try:
+        earlier = read_text(out / _TABLES[0], MAX_TABLE_BYTES).splitlines()[:1]
+    except (OSError, ValueError):
+        earlier = []
+    if there and earlier != [",".join(_SPLIT_HEADER)]:
+        raise OutputError(
+            f"{there[0]}: exists and is no earlier output of this command, so it is not "
+            "overwritten; choose another folder."
+        )
 
 
 def _lines(file: Path, least: int) -> Iterator[list[str]]:

@@ -20,7 +20,7 @@ from iris_tf.preparation.source_images import SourceImages
 from iris_tf.segmentation.roi_modes import crop_roi
 from iris_tf.segmentation.segmenter import SegmentedEye, segmenter_by_name
 from iris_tf.support.errors import DatasetError, ExtractionError
-from iris_tf.support.files import write_json
+from iris_tf.support.files import real_path, write_json
 from iris_tf.support.parallel import one_opencv_thread, run_in_processes
 from iris_tf.support.progress import StageProgress
 
@@ -134,7 +134,7 @@ def degrade_dataset(manifest: str | Path, name: str, out: str | Path, jobs: int 
         If the manifest or its images cannot be used, its crops were cut by another version
         of the segmenter, or no image gave a crop.
     """
-    prepared, out = PreparedSet.read(manifest), Path(out).resolve()
+    prepared, out = PreparedSet.read(manifest), real_path(out)
     rows = prepared.rows
     settings = prepared.settings or read_settings(Path(manifest).with_name("dataset.json"))
     how = _same_extraction(manifest, settings, out)

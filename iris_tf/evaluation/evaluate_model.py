@@ -31,7 +31,7 @@ from iris_tf.metrics.evaluate_embeddings import RESAMPLES, Evaluation, evaluate_
 from iris_tf.quantization.packed_file import PACKED_SUFFIX
 from iris_tf.recognition.open_model import Embedder, crop_settings, open_model
 from iris_tf.support.errors import EvaluationError, ModelError
-from iris_tf.support.files import sha256
+from iris_tf.support.files import real_path, sha256
 from iris_tf.support.machine import machine_description
 from iris_tf.support.progress import track
 from iris_tf.tflite.cost import model_cost
@@ -227,7 +227,7 @@ def _open_models(paths: Sequence[str | Path], sets: Sequence[PreparedSet]) -> li
             _check_crops(path, embedder.channels, each)
     # A run is known by its folder: its best checkpoint is called like that of every other.
     called = [
-        Path(path).resolve().name if Path(path).is_dir() else embedder.path.name
+        real_path(path).name if Path(path).is_dir() else embedder.path.name
         for path, embedder in zip(paths, embedders, strict=True)
     ]
     names = [

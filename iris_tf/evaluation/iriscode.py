@@ -24,6 +24,7 @@ from iris_tf.preparation.source_images import SourceImages
 from iris_tf.segmentation.open_iris_segmenter import failure_reason, ir_image, require_open_iris
 from iris_tf.segmentation.segmenter import segmenter_by_name
 from iris_tf.support.errors import EvaluationError, ExtractionError, IrisTfError
+from iris_tf.support.files import real_path
 from iris_tf.support.parallel import one_opencv_thread, run_in_processes
 from iris_tf.support.progress import StageProgress
 
@@ -146,7 +147,7 @@ def iriscode_of_dataset(
             f"{prepared.manifest}: its crops were made without a segmenter, which IrisCode needs; "
             "prepare eye images with a segmenter, or leave out the baseline."
         )
-    model = None if segmenter_model is None else str(Path(segmenter_model).resolve())
+    model = None if segmenter_model is None else str(real_path(segmenter_model))
     segmenter = segmenter_by_name(settings["segmenter"], model)
     wanted = settings.get("segmenter_version", segmenter.version)
     if segmenter.version != wanted:

@@ -14,6 +14,7 @@ from iris_tf.data.splits import check_splits
 from iris_tf.evaluation.failures import FailedImage, failures_of_split, read_failures
 from iris_tf.preparation.other_roi_modes import cut_if_asked_for
 from iris_tf.support.errors import DatasetError, EvaluationError
+from iris_tf.support.files import real_path
 from iris_tf.support.foreign_files import Inside, read_object
 
 
@@ -153,7 +154,7 @@ def read_prepared_sets(manifests: Sequence[str | Path]) -> list[PreparedSet]:
     """
     if len(manifests) == 1:
         return [PreparedSet.read(manifests[0])]
-    names = [Path(path).resolve().parent.name for path in manifests]
+    names = [real_path(path).parent.name for path in manifests]
     name, times = collections.Counter(names).most_common(1)[0]
     if times > 1:
         raise EvaluationError(

@@ -23,7 +23,7 @@ from iris_tf.metrics.evaluate_embeddings import evaluate_embeddings
 from iris_tf.networks.embed_rois import embed_rois, load_embedding_model
 from iris_tf.networks.phase_code import with_phase
 from iris_tf.support.errors import EvaluationError, ModelError
-from iris_tf.support.files import path_given, replace_folder, sha256, write_json
+from iris_tf.support.files import path_given, real_path, replace_folder, sha256, write_json
 from iris_tf.support.progress import status
 from iris_tf.support.version import __version__
 from iris_tf.tflite.model_card import ModelCard, ModelFile
@@ -97,7 +97,7 @@ def export_run(
             embed_rois(model, rois), validation, resamples=0, matcher=Matcher(layout)
         ).metrics
     spread = np.linspace(0, len(rois) - 1, min(_PARITY_CROPS, len(rois))).astype(int)
-    name, dataset = run.path.resolve().name, dataset_title(settings)
+    name, dataset = real_path(run.path).name, dataset_title(settings)
     training = [row for row in rows if row.split == "train"]
     calibrated = any(name in PRECISIONS and PRECISIONS[name].calibrated for name in precisions)
     weights = sha256(run.best_model())

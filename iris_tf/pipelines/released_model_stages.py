@@ -22,7 +22,7 @@ from iris_tf.pipelines.mobiiris_stages import export_stage, exported_file, train
 from iris_tf.pipelines.stages import Stages, read_result
 from iris_tf.preparation.prepare_dataset import prepare
 from iris_tf.support.errors import RecipeError
-from iris_tf.support.files import replace_folder, sha256, write_json
+from iris_tf.support.files import real_path, replace_folder, sha256, write_json
 from iris_tf.support.machine import package_version
 from iris_tf.synthetic.strips import SITE_IDENTITIES, write_strip_dataset
 from iris_tf.tflite.model_card import ModelCard
@@ -103,7 +103,7 @@ def check_folders(recipe: ReleaseRecipe) -> None:
     out, name = Path(recipe.out), list(recipe.models)[-1]
     for model, settings in model_recipes(recipe).items():
         weights = weights_file(settings.network.weights)
-        if weights is not None and weights.resolve().parent == out.resolve():
+        if weights is not None and real_path(weights).parent == real_path(out):
             raise RecipeError(
                 f"{weights}: {model} would start from it and this release replaces it, so the "
                 "next call would train from the start; set `weights` to the path of a copy."

@@ -8,6 +8,7 @@ from iris_tf.config.names import CHANNELS, NO_SEGMENTER, ROI_MODES
 from iris_tf.preparation.quality_rules import check_limits
 from iris_tf.segmentation.segmenter import segmenter_by_name
 from iris_tf.support.errors import DatasetError
+from iris_tf.support.files import real_path
 
 
 def check_choices(
@@ -71,7 +72,7 @@ def check_apart(images: Path, out: Path) -> None:
     ------
     DatasetError
     """
-    if out.resolve().is_relative_to(images.resolve()):
+    if real_path(out).is_relative_to(real_path(images)):
         raise DatasetError(
             f"{out}: the dataset folder lies inside the image folder, where its crops would "
             "count as images to prepare; choose one outside."

@@ -46,7 +46,7 @@ from iris_tf.preparation.leftovers import remove_leftovers
 from iris_tf.preparation.overlay import overlay_path
 from iris_tf.preparation.quality_rules import rejection
 from iris_tf.support.errors import DatasetError
-from iris_tf.support.files import is_there, path_given, sha256, sole_user, write_json
+from iris_tf.support.files import is_there, path_given, real_path, sha256, sole_user, write_json
 from iris_tf.support.parallel import check_jobs
 from iris_tf.support.progress import StageProgress
 from iris_tf.synthetic.ground_truth import SYNTHESIS_FILE
@@ -183,7 +183,7 @@ def prepare(
         else split_by_table(scan.rows, split, split_by)
     )
     settings = {
-        "images": str(images.resolve()),
+        "images": str(real_path(images)),
         "layout": scan.name,
         "segmenter": segmenter,
         "segmenter_version": version,
@@ -208,7 +208,9 @@ def prepare(
     complete = complete and description["counts"].get("not_read", {}) == count_kinds(scan.unread)
     if complete and (description["inputs"] == inputs or _are_unchanged(out, images, stamps)):
         return _finished(out, description)
-    how = Extraction(images.resolve(), out.resolve(), roi_mode, segmenter, model, version, channels)
+    how = Extraction(
+        real_path(images), real_path(out), roi_mode, segmenter, model, version, channels
+    )
     with sole_user(out):
         started = {"name": name, "settings": settings}
         write_json(out / "dataset.json", {"complete": False, **started})

@@ -20,7 +20,7 @@ from iris_tf.segmentation.plausibility import (
 from iris_tf.segmentation.polar import fit_ellipse
 from iris_tf.segmentation.segmenter import SegmentedEye
 from iris_tf.support.errors import ExtractionError, FailureReason, ModelError, first_line
-from iris_tf.support.files import sha256
+from iris_tf.support.files import real_path, sha256
 from iris_tf.support.machine import package_version
 
 HUB_FILE = "iris_semseg_upp_scse_mobilenetv2.onnx"
@@ -169,7 +169,7 @@ class OpenIrisSegmenter:
 
     def __init__(self, model: Path | None = None):
         library = require_open_iris("The segmenter 'open-iris'")
-        self._model = _from_hub() if model is None else Path(model).resolve()
+        self._model = _from_hub() if model is None else real_path(model)
         if not self._model.is_file():
             raise ModelError(
                 f"{self._model}: there is no such file; give the ONNX file of a segmentation "

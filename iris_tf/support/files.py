@@ -42,6 +42,11 @@ def path_given(value: Any, what: str) -> Path:
     return Path(text)
 
 
+def real_path(path: str | os.PathLike) -> Path:
+    """Absolute path with links followed; `Path.resolve` fails on links that end in a circle."""
+    return Path(os.path.realpath(path))
+
+
 @contextlib.contextmanager
 def atomic_path(path: str | os.PathLike, private: bool = False) -> Iterator[Path]:
     """Yield a temporary path in the folder of `path`, and rename it to `path` on success.
@@ -70,7 +75,7 @@ def atomic_path(path: str | os.PathLike, private: bool = False) -> Iterator[Path
     """
     path = Path(path)
     if path.is_symlink():
-        path = Path(os.path.realpath(path))
+        path = real_path(path)
     suffix = "".join(path.suffixes[-2:])  # .weights.h5
     if len(suffix.encode()) > _MAX_SUFFIX_BYTES:  # a name that contains dots
         suffix = path.suffix
@@ -126,7 +131,7 @@ def replace_folder(path: str | os.PathLike) -> Iterator[Path]:
     OSError
         Errors of the file system name `path`, not the temporary folder.
     """
-    path = Path(path).resolve()
+    path = real_path(path)
     temporary = path.with_name(f".{path.name}.{owner_mark()}")
     try:
         with _errors_named(path, temporary):

@@ -9,7 +9,7 @@ import joblib
 
 from iris_tf.config.names import CAMERAS, IMAGE_FORMATS
 from iris_tf.support.errors import DatasetError
-from iris_tf.support.files import is_there, is_unused, write_bytes, write_json
+from iris_tf.support.files import is_there, is_unused, real_path, write_bytes, write_json
 from iris_tf.support.foreign_files import read_json
 from iris_tf.support.parallel import check_jobs, one_opencv_thread, run_in_processes
 from iris_tf.support.progress import StageProgress
@@ -131,7 +131,7 @@ def synthesize(
                 work.append((subject, eye, missing))
     total = subjects * len(EYES) * images
     done = total - sum(len(missing) for _, _, missing in work)
-    folder = out.resolve()  # cluster workers have their own working directories
+    folder = real_path(out)  # cluster workers have their own working directories
     with StageProgress("Synthesizing eyes", total, done) as progress:
         calls = (
             joblib.delayed(_write_identity)(

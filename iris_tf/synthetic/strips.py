@@ -21,7 +21,7 @@ from iris_tf.imaging.images import write_png
 from iris_tf.segmentation.roi_modes import unrolled
 from iris_tf.segmentation.segmenter import SegmentedEye
 from iris_tf.support.errors import DatasetError
-from iris_tf.support.files import write_json
+from iris_tf.support.files import real_path, write_json
 from iris_tf.support.parallel import one_opencv_thread, run_in_processes
 from iris_tf.support.progress import StageProgress
 from iris_tf.synthetic.camera import Camera
@@ -323,7 +323,7 @@ def write_strip_dataset(
     DatasetError
         If `out` holds strips of another seed or another version of this module.
     """
-    out = out.resolve()
+    out = real_path(out)
     settings = {
         "images": DRAWN_STRIPS,
         "layout": "synthetic",

@@ -12,7 +12,7 @@ import threading
 from pathlib import Path
 
 from iris_tf.config.names import CARD_NAME
-from iris_tf.support.files import sha256
+from iris_tf.support.files import real_path, sha256
 from iris_tf.support.foreign_files import read_object
 from iris_tf.tflite.released_models import FOLDERS
 
@@ -64,7 +64,7 @@ def _try(path: Path) -> str:
     places = os.pathsep.join(place for place in sys.path if place)
     try:
         child = subprocess.run(
-            [sys.executable, "-P", "-c", _CHILD, str(path.resolve())],
+            [sys.executable, "-P", "-c", _CHILD, str(real_path(path))],
             env=os.environ | {"PYTHONPATH": places},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

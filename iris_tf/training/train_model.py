@@ -15,7 +15,7 @@ from iris_tf.metrics.counts import give_both_kinds
 from iris_tf.metrics.scores import label_images
 from iris_tf.networks.parameter_groups import backbone_stages
 from iris_tf.support.errors import ArgumentError
-from iris_tf.support.files import path_given, sole_user, write_bytes, write_json
+from iris_tf.support.files import path_given, real_path, sole_user, write_bytes, write_json
 from iris_tf.support.machine import machine_description
 from iris_tf.support.progress import StageProgress
 from iris_tf.training.callbacks import (
@@ -154,7 +154,7 @@ def _fit(training: Training, run: RunFolder) -> RunFolder:
 
 def _environment(training: Training) -> dict[str, Any]:
     return machine_description() | {
-        "dataset": str(Path(training.recipe.dataset).resolve()),
+        "dataset": str(real_path(training.recipe.dataset)),
         "devices": training.devices,
         "train_images": len(training.labels),
         "train_identities": int(training.labels.max()) + 1,

@@ -516,6 +516,21 @@ def test_only_a_decision_has_status_1(command, small_images, tmp_path):
     assert (tmp_path / "err").read_text() == ""
 
 
+def test_a_damaged_installation_is_no_decision():
+    code = "import sys; sys.modules['typer'] = None; from iris_tf.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 70
+    assert "typer" in done.stderr
+
+
+def test_links_that_end_in_a_circle_are_one_sentence(run_cli, tmp_path):
+    (tmp_path / "a").symlink_to(tmp_path / "b")
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    for images, out in ((tmp_path / "a", tmp_path / "out"), (tmp_path, tmp_path / "a")):
+        status, _, error = run_cli("prepare", "--images", images, "--out", out)
+        assert (status, error.count("Error: ")) == (2, 1)
+
+
 def test_sigterm_ends_a_command_and_its_workers(command, tmp_path):
     out = tmp_path / "eyes"
     process = subprocess.Popen(

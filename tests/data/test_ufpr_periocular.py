@@ -9,7 +9,7 @@ from iris_tf.data.manifest import read_manifest
 from iris_tf.data.ufpr_periocular import write_ufpr_protocol
 from iris_tf.evaluation.pair_lists import read_pairs
 from iris_tf.preparation.prepare_dataset import prepare
-from iris_tf.support.errors import DatasetError
+from iris_tf.support.errors import DatasetError, OutputError
 
 
 def name(subject, session, sample, eye):
@@ -89,3 +89,16 @@ def test_damaged_files(ufpr, tmp_path):
     pairs.write_text("a.jpg b.jpg 1\na.jpg\n")
     with pytest.raises(DatasetError, match=r"2\.txt, line 2: has 1 fields, but needs 3"):
         write_ufpr_protocol(ufpr, "open", 1, tmp_path / "out")
+
+
+@pytest.mark.parametrize("mine", ["split.csv", "genuine.csv", "impostor.csv"])
+def test_tables_of_others_are_not_overwritten(ufpr, tmp_path, mine):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / mine).write_text("kept")
+    with pytest.raises(OutputError, match=f"{mine}: exists and is no earlier output"):
+        write_ufpr_protocol(ufpr, "open", 1, out)
+    assert [(path.name, path.read_text()) for path in out.iterdir()] == [(mine, "kept")]
+    (out / mine).unlink()
+    first = [path.read_text() for path in write_ufpr_protocol(ufpr, "open", 1, out)]
+    assert [path.read_text() for path in write_ufpr_protocol(ufpr, "open", 1, out)] == first

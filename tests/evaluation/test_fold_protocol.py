@@ -114,6 +114,12 @@ def test_a_set_of_pairs_from_the_command_line(tmp_path, tiny, run_cli):
     assert status == 0, error
     assert "10 folds of 20 comparisons" in printed
     assert json.loads((tmp_path / "x.json").read_text())["comparisons"] == 20
+    status, _, error = run_cli("evaluate-pairs", model, pairs, "--out", tmp_path / "x.json")
+    assert status == 0, error  # an earlier output may be replaced
+    before = pairs.read_bytes()
+    status, _, error = run_cli("evaluate-pairs", model, pairs, "--out", pairs)
+    assert (status, pairs.read_bytes()) == (2, before)
+    assert "is no earlier output of this command" in error
     pairs.write_bytes(pickle.dumps(types.SimpleNamespace()))
     status, _, error = run_cli("evaluate-pairs", model, pairs)
     assert status == 2

@@ -163,6 +163,11 @@ def test_a_converted_checkpoint_from_the_command_line(tmp_path, run_cli):
     found = model.get_layer("layer4_1_2_conv").get_weights()[0]
     expected = net.state["layer4.1.conv2.weight"].transpose(2, 3, 1, 0)
     np.testing.assert_array_equal(found, expected)
+    mine = tmp_path / "mine.keras"
+    mine.write_text("kept")
+    status, _, error = run_cli("convert", "resnet18", tmp_path / "net.npz", mine, *options)
+    assert (status, mine.read_text()) == (2, "kept")
+    assert "is no earlier output of this command" in error
     status, _, error = run_cli("convert", "resnet81", tmp_path / "net.npz", tmp_path / "x.keras")
     assert status == 2
     assert "There is no network 'resnet81'" in error
