@@ -170,7 +170,7 @@ def prepare(
     limits = dict(sorted((min_quality or {}).items()))
     model = None
     if segmenter_model is not None:
-        model = path_given(segmenter_model, "The segmenter's network").resolve()
+        model = real_path(path_given(segmenter_model, "The segmenter's network"))
     if split is not None:
         split = path_given(split, "The table of splits")
     # Invalid arguments should fail before any work.
