@@ -127,7 +127,7 @@ def test_another_setting_trains_again_and_sets_the_earlier_run_aside(stage, rele
 def test_another_number_of_epochs_alone_resumes(stage, released, tmp_path):
     assert stage(epochs=40) == ["train"]
     assert stage(epochs=50) == ["resume"]
-    state = TrainingState(epochs_done=50)
+    state = TrainingState(epochs_done=50, history=[{"loss": 1.0}] * 50)
     run = RunFolder(tmp_path / "run" / "student")
     run.save_state(state, lambda path: path.write_text(""))
     assert stage(epochs=40) == ["train"]  # cannot be undone
