@@ -27,6 +27,12 @@ class DescribedTemplates:
     learned: np.ndarray
     codes: CodeSet
 
+    def __len__(self) -> int:
+        return len(self.learned)
+
+    def __getitem__(self, chosen: slice | np.ndarray) -> Self:
+        return type(self)(self.learned[chosen], self.codes[chosen])
+
 
 @dataclass(frozen=True, eq=False)
 class Scores:
@@ -83,6 +89,11 @@ class Matcher:
     def of_card(cls, card: ModelCard) -> Self:
         """Matcher for the embeddings of the model that a card describes."""
         return cls(card.phase, card.score)
+
+    @property
+    def has_scores(self) -> bool:
+        """Whether pairs can be scored."""
+        return self.layout is not None and self.score_model is not None
 
     @property
     def code_size(self) -> int:

@@ -35,6 +35,7 @@ _SHARED = 0.85
 _SMOOTHEST = 0.95  # correlation of similarities at neighbouring rotations
 _TINY = 1e-12
 _CHUNK = 16  # codes that are rotated at a time
+_DESCRIBED = 256  # codes whose autocorrelations are computed at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,11 +73,20 @@ class CodeSet:
         seen = (energies > 0.0).astype(np.float32)
         rows = layout.size // (2 * _FILTERS * layout.columns)
         shape = (len(codes), layout.columns, rows, _FILTERS)
-        correlations = _autocorrelations(responses.reshape(shape), seen.reshape(shape))
-        return cls(layout, codes, seen, energies, *_spread(correlations, rows))
+        fields = responses.reshape(shape), seen.reshape(shape)
+        spread, smoothness = np.empty((2, len(codes)))
+        for start in range(0, len(codes), _DESCRIBED):
+            part = slice(start, start + _DESCRIBED)
+            correlations = _autocorrelations(*(field[part] for field in fields))
+            spread[part], smoothness[part] = _spread(correlations, rows)
+        return cls(layout, codes, seen, energies, spread, smoothness)
 
     def __len__(self) -> int:
         return len(self.codes)
+
+    def __getitem__(self, chosen: slice | np.ndarray) -> Self:
+        per_code = (self.codes, self.seen, self.energies, self.spread, self.smoothness)
+        return type(self)(self.layout, *(figures[chosen] for figures in per_code))
 
     @property
     def freedom(self) -> np.ndarray:

@@ -165,7 +165,8 @@ class ListedPairs(ComparisonSet):
         return np.stack([self._sum(offsets**power)(drawn) for power in range(3)])
 
     def _sum(self, values: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-        return sum_over_draws(by_pair_of_subjects(self.impostor, self.labels, values))
+        first, second = self.impostor.first, self.impostor.second
+        return sum_over_draws(by_pair_of_subjects(first, second, self.labels, values))
 
 
 def _row_slices(start: int, block: np.ndarray, images: int) -> Iterable[tuple[int, np.ndarray]]:

@@ -11,7 +11,14 @@ from iris_tf.matching.embeddings import Embeddings, matcher_of
 from iris_tf.matching.matcher import Matcher
 from iris_tf.metrics.bootstrap import Resampled, resample_verification, subject_weights
 from iris_tf.metrics.comparison_sets import AllPairs, ComparisonSet, ListedPairs
-from iris_tf.metrics.counts import Comparisons, Pairs, ScoreCounter, ScoreCounts, score_keys
+from iris_tf.metrics.counts import (
+    Comparisons,
+    Pairs,
+    ScoreCounter,
+    ScoreCounts,
+    check_both_kinds,
+    score_keys,
+)
 from iris_tf.metrics.figures import CMC_RANKS, intervals, verification_figures
 from iris_tf.metrics.identification import RankCounter, cmc, resample_cmc
 from iris_tf.metrics.metrics import (
@@ -23,6 +30,7 @@ from iris_tf.metrics.metrics import (
     WorstComparisons,
 )
 from iris_tf.metrics.open_set import FPIRS, OpenSetCounter, draw_galleries
+from iris_tf.metrics.score_points import ScoredComparisons, score_figures
 from iris_tf.metrics.scores import (
     ImageLabels,
     check_embeddings,
@@ -72,6 +80,8 @@ def evaluate_embeddings(
 ) -> Evaluation:
     """Evaluate all genuine and all impostor pairs of a set of images.
 
+    Where the matcher has scores, the errors of decisions by score are computed in addition.
+
     Memory grows with images and genuine comparisons, but not with impostor comparisons (with a
     phase code and resamples it does, up to 2 GiB, because recomputing similarities takes longer).
 
@@ -108,7 +118,12 @@ def evaluate_embeddings(
 
     if matcher.code_size and resamples and len(rows) ** 2 <= _FLOATS_KEPT:
         blocks = _kept(blocks)
-    return _evaluate_matrix(blocks, rows, resamples, seed, protocol)
+    scored = None
+    if matcher.has_scores:
+        labels = label_images(rows, protocol)
+        check_both_kinds(labels)
+        scored = ScoredComparisons.of_all_pairs(vectors, labels, matcher)
+    return _evaluate_matrix(blocks, rows, resamples, seed, protocol, scored)
 
 
 def evaluate_similarities(
@@ -174,7 +189,11 @@ def evaluate_pairs(
     highest = np.lexsort([listed[1].second, listed[1].first, -listed[1].keys])[:WORST]
     comparisons = Comparisons(counts, listed[0], listed[1][highest])
     compared = ListedPairs(labels, comparisons, listed[1])
-    return _evaluate(compared, rows, PAIR_LISTS, resamples, seed, _NoIdentification())
+    scored = None
+    if matcher.has_scores:
+        pairs = np.concatenate([genuine, impostor])
+        scored = ScoredComparisons.of_listed_pairs(vectors, labels, pairs, matcher)
+    return _evaluate(compared, rows, PAIR_LISTS, resamples, seed, _NoIdentification(), scored)
 
 
 def _kept(blocks: Blocks) -> Blocks:
@@ -249,7 +268,12 @@ class _NoIdentification:
 
 
 def _evaluate_matrix(
-    blocks: Blocks, rows: Sequence[ManifestRow], resamples: int, seed: int, protocol: str
+    blocks: Blocks,
+    rows: Sequence[ManifestRow],
+    resamples: int,
+    seed: int,
+    protocol: str,
+    scored: ScoredComparisons | None = None,
 ) -> Evaluation:
     """Evaluate the similarity matrix that `blocks` yields block by block when called."""
     labels = label_images(rows, protocol)
@@ -259,7 +283,7 @@ def _evaluate_matrix(
         identification.add(start, block)
     identification.finish()
     compared = AllPairs(labels, scores.comparisons(), blocks)
-    return _evaluate(compared, rows, protocol, resamples, seed, identification)
+    return _evaluate(compared, rows, protocol, resamples, seed, identification, scored)
 
 
 def _evaluate(
@@ -269,6 +293,7 @@ def _evaluate(
     resamples: int,
     seed: int,
     identification: _Identification | _NoIdentification,
+    scored: ScoredComparisons | None,
 ) -> Evaluation:
     figures = verification_figures(compared.comparisons.counts)
     weights = _weights(compared, resamples, seed)
@@ -293,6 +318,7 @@ def _evaluate(
         open_set=identification.open_set,
         intervals=intervals(samples, resamples, seed, exact) if resamples else None,
         worst=_worst(compared.comparisons, rows),
+        scores=None if scored is None else score_figures(scored, compared, weights),
     )
     return Evaluation(metrics, compared.comparisons, samples)
 

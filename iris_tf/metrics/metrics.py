@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple, Self
 
+from iris_tf.metrics.score_figures import ScoreFigures
+
 RULE_OF_30 = 30
 """Errors needed for 90 % confidence that the true rate is within 30 % of the measured one."""
 
@@ -247,6 +249,9 @@ class Metrics:
         None without resamples.
     worst : WorstComparisons
         Ten of each kind, or as many as there are.
+    scores : ScoreFigures or None
+        Errors of decisions by score, where the model's card has scores. All other figures are
+        those of similarities.
     """
 
     protocol: str
@@ -259,6 +264,7 @@ class Metrics:
     open_set: OpenSetMetrics | None
     intervals: Intervals | None
     worst: WorstComparisons
+    scores: ScoreFigures | None = None
 
     @property
     def eer(self) -> float:
@@ -301,13 +307,13 @@ class Metrics:
             "open_set": None if self.open_set is None else asdict(self.open_set),
             "intervals": None if self.intervals is None else self.intervals.to_json(),
             "worst": self.worst.to_json(),
-        }
+        } | ({} if self.scores is None else {"scores": self.scores.to_json()})
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
         """Inverse of `to_json`; what files of earlier versions lack is left empty."""
         eer_point, open_set = content.get("eer_point"), content.get("open_set")
-        intervals = content["intervals"]
+        intervals, scores = content["intervals"], content.get("scores")
         return cls(
             protocol=content["protocol"],
             counts=ComparisonCounts.from_json(content["counts"]),
@@ -322,4 +328,5 @@ class Metrics:
             open_set=None if open_set is None else OpenSetMetrics(**open_set),
             intervals=None if intervals is None else Intervals.from_json(intervals),
             worst=WorstComparisons.from_json(content.get("worst", {})),
+            scores=None if scores is None else ScoreFigures.from_json(scores),
         )

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from scipy import sparse
 
-from iris_tf.metrics.counts import Pairs
 from iris_tf.metrics.scores import ImageLabels
 
 Blocks = Callable[[], Iterable[tuple[int, np.ndarray]]]
@@ -13,9 +12,11 @@ Blocks = Callable[[], Iterable[tuple[int, np.ndarray]]]
 Total = Callable[[np.ndarray], np.ndarray]
 
 
-def by_pair_of_subjects(pairs: Pairs, labels: ImageLabels, values: np.ndarray) -> sparse.csr_array:
-    """Sum a value over the comparisons of each pair of subjects; shape (subjects, subjects)."""
-    places = labels.subject[pairs.first], labels.subject[pairs.second]
+def by_pair_of_subjects(
+    first: np.ndarray, second: np.ndarray, labels: ImageLabels, values: np.ndarray
+) -> sparse.csr_array:
+    """Sum values of the comparisons of images (n,) by pair of subjects: (subjects, subjects)."""
+    places = labels.subject[first], labels.subject[second]
     return sparse.coo_array((values, places), shape=(labels.subjects, labels.subjects)).tocsr()
 
 

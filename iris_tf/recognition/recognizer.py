@@ -146,6 +146,8 @@ class IrisRecognizer:
                 "`iris-tf calibrate`."
             )
         self.calibration = calibration
+        # The scores of the card are those of its own learned components.
+        self.matcher = dataclasses.replace(self.matcher, score_model=None)
         self.thresholds = calibration.impostors.thresholds
         self.origin = dataclasses.replace(self.origin, calibration=calibration.id)
 

@@ -6,6 +6,7 @@ from iris_tf.report import report_plots, report_tables
 from iris_tf.report.report_data import Report
 from iris_tf.report.report_html import escaped, figure_caption, table_caption
 from iris_tf.report.report_images import image_tag
+from iris_tf.report.score_table import scores_caption, scores_table
 
 
 def results(report: Report, tables: Iterator[int]) -> Iterable[str]:
@@ -64,6 +65,9 @@ def details(report: Report, tables: Iterator[int]) -> Iterable[str]:
         "there. GFAR and GFRR: the same with failures to extract counted as non-matches; a dash "
         "where failures are not known.",
     )
+    if by_score := scores_table(rows):
+        yield by_score
+        yield table_caption(tables, scores_caption(rows))
     yield "</section>"
     if identification := report_tables.identification_table(rows):
         yield "<section><h2>Identification</h2>"

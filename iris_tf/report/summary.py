@@ -6,6 +6,7 @@ from typing import Any
 from iris_tf.evaluation.evaluation_result import BaselineResult, EvaluationResult, ModelResult
 from iris_tf.metrics.differences import Difference
 from iris_tf.metrics.metrics import Metrics
+from iris_tf.metrics.score_figures import ScoreFigures, ScorePointErrors
 from iris_tf.metrics.threshold_sweep import FIGURES
 from iris_tf.report.report_words import collapse_note
 
@@ -40,6 +41,9 @@ def summary(result: EvaluationResult) -> Iterator[str]:
         interval = f"  ({_interval(name, bounds)})" if bounds else ""
         yield _figure(name, value) + interval + _caveat(name, metrics)
     yield from _with_failures(result.first.generalised)
+    for found in result.models:
+        if found.metrics.scores:
+            yield from _by_score(found.model.name, found.metrics.scores)
     for found in result.models:
         if found.folds:
             yield from fold_summary(found.model.name, found.folds)
@@ -81,6 +85,31 @@ def fold_summary(name: str, folds: Mapping[str, Any]) -> Iterator[str]:
         for figure in FIGURES
     )
     yield f"  best and mean over thresholds {low:.2f} to {high:.2f}: {shown}"
+
+
+def _by_score(name: str, scores: ScoreFigures) -> Iterator[str]:
+    yield (
+        f"{name}, decisions by score at the operating points of its card "
+        f"({100 * scores.inconclusive_genuine:.2f} % of the genuine and "
+        f"{100 * scores.inconclusive_impostor:.2f} % of the impostor comparisons are inconclusive "
+        "and count as non-matches):"
+    )
+    for point, errors in scores.points.items():
+        yield f"  {point}: FNMR {_fnmr(errors)}, FMR {_over_claim(errors)}"
+
+
+def _fnmr(errors: ScorePointErrors) -> str:
+    shown = f"{100 * errors.fnmr:.2f} %"
+    return shown + (f" ({_interval('', errors.fnmr_interval)})" if errors.fnmr_interval else "")
+
+
+def _over_claim(errors: ScorePointErrors) -> str:
+    if errors.fmr_over_claim is None:
+        return "not known (too few impostor comparisons, by the rule of 30)"
+    shown = f"{errors.fmr_over_claim:.2f} times the claim"
+    if bounds := errors.interval_over_claim:
+        shown += f" (90 % interval {bounds[0]:.2f} to {bounds[1]:.2f})"
+    return shown
 
 
 def _of_another(other: ModelResult, names: Sequence[str]) -> Iterator[str]:

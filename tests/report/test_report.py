@@ -18,6 +18,7 @@ from iris_tf.matching.matcher import Matcher
 from iris_tf.metrics.differences import Difference
 from iris_tf.metrics.evaluate_embeddings import evaluate_embeddings
 from iris_tf.metrics.metrics import Metrics
+from iris_tf.metrics.score_figures import ScoreFigures, ScorePointErrors
 from iris_tf.report.det_curve import lowest_fmr
 from iris_tf.report.report_data import (
     ComparedPair,
@@ -181,6 +182,21 @@ def test_page_holds_every_figure(whole):
     ):
         assert figure in text, figure
     assert "gpu" not in text
+
+
+def test_decisions_by_score_have_a_table(tmp_path, whole):
+    point = ScorePointErrors(
+        threshold=3.21, claimed_fmr=1e-2, fmr=0.0125, fnmr=0.0467, false_matches=38,
+        supported=True, fmr_interval=[0.0075, 0.0204], fnmr_interval=[0.0251, 0.0752],
+    )  # fmt: skip
+    rare = dataclasses.replace(point, supported=False, fmr_interval=None)
+    scores = ScoreFigures(0.0246, 0.0013, {"fmr_1e-2": point, "fmr_1e-6": rare})
+    row = dataclasses.replace(ROWS[0], metrics=dataclasses.replace(ROWS[0].metrics, scores=scores))
+    _, _, text = written(tmp_path, rows=[row])
+    assert "fmr_1e-2 3.210 1.25 0.75–2.04 4.67 2.51–7.52" in text
+    assert "fmr_1e-6 3.210 – 4.67" in text
+    assert "2.46 % of the genuine, 0.13 % of the impostor" in text
+    assert "over claim" not in whole[2]  # of models without scores
 
 
 def test_page_needs_nothing_else(whole):

@@ -56,6 +56,26 @@ def test_one_model(result):
     ]
 
 
+def test_decisions_by_score(result):
+    point = {"threshold": 3.0, "claimed_fmr": 1e-2, "fmr": 0.0125, "fnmr": 0.05,
+             "false_matches": 38, "supported": True, "fmr_interval": [0.0075, 0.02],
+             "fnmr_interval": [0.025, 0.075]}  # fmt: skip
+    rare = point | {"claimed_fmr": 1e-4, "supported": False, "fmr_interval": None,
+                    "fnmr_interval": None}  # fmt: skip
+    result["evaluation"]["scores"] = {
+        "inconclusive_genuine": 0.025, "inconclusive_impostor": 0.00124,
+        "points": {"fmr_1e-2": point, "fmr_1e-4": rare},
+    }  # fmt: skip
+    assert list(summary(result_of(result)))[-3:] == [
+        "first.tflite, decisions by score at the operating points of its card (2.50 % of the "
+        "genuine and 0.12 % of the impostor comparisons are inconclusive and count as "
+        "non-matches):",
+        "  fmr_1e-2: FNMR 5.00 % (90 % interval 2.50 to 7.50), FMR 1.25 times the claim "
+        "(90 % interval 0.75 to 2.00)",
+        "  fmr_1e-4: FNMR 5.00 %, FMR not known (too few impostor comparisons, by the rule of 30)",
+    ]
+
+
 def test_failures_to_extract(result):
     point = {"gfrr": 0.1234, "gfar": 0.0056}
     result["generalised"] = {"failures": {"occluded": 3, "no_iris": 1}, "points": {"eer": point}}

@@ -1,0 +1,197 @@
+"""Comparisons by score, and their errors at the operating points of a card."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from iris_tf.config.names import SCORE_RATES
+from iris_tf.matching.matcher import DescribedTemplates, Matcher
+from iris_tf.metrics.bootstrap import percentile_interval
+from iris_tf.metrics.comparison_sets import ComparisonSet
+from iris_tf.metrics.figures import CONFIDENCE
+from iris_tf.metrics.metrics import RULE_OF_30
+from iris_tf.metrics.score_figures import ScoreFigures, ScorePointErrors
+from iris_tf.metrics.scores import ImageLabels
+from iris_tf.metrics.subject_sums import by_pair_of_subjects, sum_over_draws
+
+_SCORES_AT_ONCE = 1 << 20
+_ROWS = 256  # templates that are compared with all others at a time, at most
+
+
+@dataclass(frozen=True, eq=False)
+class ScoredPairs:
+    """Some comparisons and their scores.
+
+    Attributes
+    ----------
+    first, second : ndarray of shape (n,), int
+        The two images.
+    values : ndarray of shape (n,), float
+        Scores; minus infinity where a comparison is inconclusive.
+    """
+
+    first: np.ndarray
+    second: np.ndarray
+    values: np.ndarray
+
+    def __getitem__(self, chosen: np.ndarray) -> "ScoredPairs":
+        return ScoredPairs(self.first[chosen], self.second[chosen], self.values[chosen])
+
+    @staticmethod
+    def joined(parts: list["ScoredPairs"]) -> "ScoredPairs":
+        """Concatenate several, at least one."""
+        return ScoredPairs(
+            *(
+                np.concatenate([getattr(part, name) for part in parts])
+                for name in ("first", "second", "values")
+            )
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class ScoredComparisons:
+    """Comparisons by score of a set of images.
+
+    Attributes
+    ----------
+    thresholds : mapping of str to float
+        Least accepted score, by operating point.
+    genuine : ScoredPairs
+        All genuine comparisons.
+    accepted_impostor : ScoredPairs
+        Impostor comparisons that the most lenient threshold accepts.
+    inconclusive_impostor : int
+        Number of impostor comparisons that are inconclusive.
+    """
+
+    thresholds: Mapping[str, float]
+    genuine: ScoredPairs
+    accepted_impostor: ScoredPairs
+    inconclusive_impostor: int
+
+    @classmethod
+    def of_all_pairs(
+        cls, vectors: np.ndarray, labels: ImageLabels, matcher: Matcher
+    ) -> "ScoredComparisons":
+        """Score all pairs of embeddings (n, D) that labels admit.
+
+        Memory grows with images, genuine comparisons and false matches only.
+        """
+        templates = matcher.describe(vectors)
+        return cls._of_parts(_all_pairs(templates, labels, matcher), labels, matcher)
+
+    @classmethod
+    def of_listed_pairs(
+        cls, vectors: np.ndarray, labels: ImageLabels, pairs: np.ndarray, matcher: Matcher
+    ) -> "ScoredComparisons":
+        """Score listed pairs (n, 2) of embeddings."""
+        images, places = np.unique(pairs, return_inverse=True)
+        templates = matcher.describe(vectors[images])
+        parts = _listed_pairs(templates, places.reshape(pairs.shape), matcher)
+        named = (ScoredPairs(images[p.first], images[p.second], p.values) for p in parts)
+        return cls._of_parts(named, labels, matcher)
+
+    @classmethod
+    def _of_parts(
+        cls, parts: Iterator[ScoredPairs], labels: ImageLabels, matcher: Matcher
+    ) -> "ScoredComparisons":
+        assert matcher.score_model is not None  # else nothing was scored
+        thresholds = matcher.score_model.thresholds
+        least = min(thresholds.values())
+        genuine, accepted, inconclusive = [], [], 0
+        for part in parts:
+            same = labels.identity[part.first] == labels.identity[part.second]
+            genuine.append(part[same])
+            accepted.append(part[~same & (part.values >= least)])
+            inconclusive += int(np.isneginf(part.values[~same]).sum())
+        joined = map(ScoredPairs.joined, (genuine, accepted))
+        return cls(thresholds, *joined, inconclusive)
+
+
+def score_figures(
+    scored: ScoredComparisons, compared: ComparisonSet, weights: np.ndarray | None
+) -> ScoreFigures:
+    """Errors at the operating points of a card's scores.
+
+    Parameters
+    ----------
+    scored : ScoredComparisons
+        The comparisons by score.
+    compared : ComparisonSet
+        The same comparisons by similarity, which know how many there are in each resample.
+    weights : ndarray of shape (resamples, subjects), or None
+        How often each subject is drawn, for intervals.
+    """
+    impostors = compared.comparisons.counts.n_impostor
+    points = {}
+    for name, threshold in scored.thresholds.items():
+        rejected = scored.genuine.values < threshold
+        accepted = scored.accepted_impostor[scored.accepted_impostor.values >= threshold]
+        false_matches = len(accepted.values)
+        supported = SCORE_RATES[name] * impostors >= RULE_OF_30
+        fmr_interval = fnmr_interval = None
+        if weights is not None:
+            fnmr_interval = _fnmr_interval(scored.genuine, rejected, compared.labels, weights)
+            if supported:
+                fmr_interval = _fmr_interval(accepted, compared, weights)
+        points[name] = ScorePointErrors(
+            threshold=threshold,
+            claimed_fmr=SCORE_RATES[name],
+            fmr=false_matches / impostors,
+            fnmr=float(rejected.mean()),
+            false_matches=false_matches,
+            supported=supported,
+            fmr_interval=fmr_interval,
+            fnmr_interval=fnmr_interval,
+        )
+    return ScoreFigures(
+        inconclusive_genuine=float(np.isneginf(scored.genuine.values).mean()),
+        inconclusive_impostor=scored.inconclusive_impostor / impostors,
+        points=points,
+    )
+
+
+def _fnmr_interval(
+    genuine: ScoredPairs, rejected: np.ndarray, labels: ImageLabels, weights: np.ndarray
+) -> list[float] | None:
+    subject = labels.subject[genuine.first]
+    errors = weights @ np.bincount(subject, rejected, labels.subjects)
+    return _interval(errors, weights @ np.bincount(subject, minlength=labels.subjects))
+
+
+def _fmr_interval(
+    accepted: ScoredPairs, compared: ComparisonSet, weights: np.ndarray
+) -> list[float] | None:
+    drawn = weights.T.astype(np.float64)
+    ones = np.ones(len(accepted.values))
+    by_pair = by_pair_of_subjects(accepted.first, accepted.second, compared.labels, ones)
+    return _interval(sum_over_draws(by_pair)(drawn), compared.total(drawn))
+
+
+def _interval(errors: np.ndarray, comparisons: np.ndarray) -> list[float] | None:
+    with np.errstate(invalid="ignore"):  # a resample may lack comparisons of a kind
+        found = percentile_interval(errors / comparisons, CONFIDENCE)
+    return None if found is None else list(found)
+
+
+def _all_pairs(
+    templates: DescribedTemplates, labels: ImageLabels, matcher: Matcher
+) -> Iterator[ScoredPairs]:
+    step = max(1, min(_ROWS, _SCORES_AT_ONCE // len(templates)))
+    for start in range(0, len(templates), step):
+        rows = templates[start : start + step]
+        values = matcher.scores(rows, templates[start:]).values
+        compared = labels.group[start : start + step, None] == labels.group[None, start:]
+        first, second = np.nonzero(np.triu(compared, 1))
+        yield ScoredPairs(first + start, second + start, values[first, second])
+
+
+def _listed_pairs(
+    templates: DescribedTemplates, pairs: np.ndarray, matcher: Matcher
+) -> Iterator[ScoredPairs]:
+    pairs = pairs[np.argsort(pairs[:, 0], kind="stable")]
+    for part in np.split(pairs, np.flatnonzero(np.diff(pairs[:, 0])) + 1):
+        first, second = part.T
+        [values] = matcher.scores(templates[first[:1]], templates[second]).values
+        yield ScoredPairs(first, second, values)

@@ -1,0 +1,133 @@
+import itertools
+import json
+import math
+
+import numpy as np
+import pytest
+
+from iris_tf.config.names import SCORE_RATES
+from iris_tf.data.manifest import ManifestRow
+from iris_tf.matching.matcher import Matcher
+from iris_tf.metrics.bootstrap import subject_weights
+from iris_tf.metrics.evaluate_embeddings import evaluate_embeddings, evaluate_pairs
+from iris_tf.metrics.metrics import Metrics
+from iris_tf.tflite.phase_code_layout import PhaseCodeLayout
+from iris_tf.tflite.score_model import ScoreModel
+
+LAYOUT = PhaseCodeLayout(size=32 * 4 * 4, columns=32, turns=3)
+EYES, IMAGES = 20, 4
+# Low enough that codes of unrelated noise are accepted now and then.
+THRESHOLDS = {point: -0.6 + 1.2 * k for k, point in enumerate(SCORE_RATES)}
+MATCHER = Matcher(LAYOUT, ScoreModel(-4.0, 0.9, 8.0, 0.35, 60.0, THRESHOLDS))
+
+
+@pytest.fixture(scope="module")
+def eyes():
+    """Embeddings of 10 subjects with both eyes, and their rows; one image shows hardly anything."""
+    rng = np.random.default_rng(5)
+    shape = (EYES, 1, LAYOUT.columns, 4, 2)
+    pattern, noise = (
+        rng.normal(size=(*s, 2)) @ (1, 1j) for s in (shape, (EYES, IMAGES, *shape[2:]))
+    )
+    codes = pattern + 1.1 * noise
+    codes /= np.abs(codes)
+    codes[0, 0, 3:] = 0
+    codes = np.stack([codes.real, codes.imag], axis=-1).reshape(EYES * IMAGES, -1)
+    learned = rng.normal(size=(EYES * IMAGES, 5))
+    learned /= np.linalg.norm(learned, axis=1, keepdims=True)
+    codes /= np.linalg.norm(codes, axis=1, keepdims=True)
+    vectors = np.concatenate([0.6 * learned, 0.8 * codes], axis=1).astype(np.float32)
+    rows = [
+        ManifestRow(f"{eye}_{i}", "made", f"{eye // 2}", "LR"[eye % 2], f"{eye}", f"{eye}_{i}.png")
+        for eye in range(EYES)
+        for i in range(IMAGES)
+    ]
+    return vectors, rows
+
+
+def scores_one_by_one(vectors):
+    described = [MATCHER.describe(vector[None]) for vector in vectors]
+    return {
+        (i, j): float(MATCHER.scores(described[i], described[j]).values[0, 0])
+        for i, j in itertools.combinations(range(len(vectors)), 2)
+    }
+
+
+def rates(pairs, rows, threshold, copies):
+    """FMR and FNMR of a resample by a plain loop; `copies` counts the draws of each subject."""
+    errors, counts = [0.0, 0.0], [0.0, 0.0]
+    for (i, j), score in pairs.items():
+        first, second = rows[i], rows[j]
+        weight = copies[int(first.subject)]
+        if first.subject != second.subject:
+            weight *= copies[int(second.subject)]
+        genuine = first.identity == second.identity
+        counts[genuine] += weight
+        errors[genuine] += weight * ((score < threshold) if genuine else (score >= threshold))
+    return errors[0] / counts[0], errors[1] / counts[1]
+
+
+@pytest.mark.parametrize("listed", [False, True])
+def test_errors_and_intervals_are_those_of_a_plain_loop(eyes, listed):
+    vectors, rows = eyes
+    pairs = scores_one_by_one(vectors)
+    if listed:
+        pairs = {pair: score for pair, score in pairs.items() if sum(pair) % 3}
+        same = {pair: rows[pair[0]].identity == rows[pair[1]].identity for pair in pairs}
+        lists = [np.array([p for p in pairs if same[p] == kind]) for kind in (True, False)]
+        found = evaluate_pairs(vectors, rows, *lists, resamples=50, matcher=MATCHER)
+    else:
+        found = evaluate_embeddings(vectors, rows, resamples=50, matcher=MATCHER)
+    scores = found.metrics.scores
+    draws = subject_weights(10, 50, 0)
+    assert list(scores.points) == list(SCORE_RATES)
+    for name, point in scores.points.items():
+        threshold = THRESHOLDS[name]
+        assert (point.fmr, point.fnmr) == pytest.approx(rates(pairs, rows, threshold, [1] * 10))
+        resampled = np.array([rates(pairs, rows, threshold, copies) for copies in draws])
+        bounds = np.quantile(resampled, [0.05, 0.95], axis=0).T
+        assert point.fnmr_interval == pytest.approx(bounds[1].tolist())
+        # 30 of some 3,000 impostor comparisons are expected at an FMR of 1e-2 only.
+        assert point.supported == (name == "fmr_1e-2" and not listed)
+        if point.supported:
+            assert point.fmr_interval == pytest.approx(bounds[0].tolist())
+            assert point.fmr_over_claim == pytest.approx(point.fmr / 0.01)
+        else:
+            assert point.fmr_interval is None and point.fmr_over_claim is None
+    # The loop would not notice if all or none were accepted.
+    assert 0 < scores.points["fmr_1e-2"].false_matches < 500
+    assert 0 < scores.points["fmr_1e-6"].fnmr < 1
+
+
+def test_inconclusive_comparisons_are_non_matches_and_counted(eyes):
+    vectors, rows = eyes
+    scores = evaluate_embeddings(vectors, rows, resamples=0, matcher=MATCHER).metrics.scores
+    pairs = scores_one_by_one(vectors)
+    assert all(math.isinf(pairs[0, j]) for j in range(1, len(rows)))
+    for genuine, share in ((True, scores.inconclusive_genuine),
+                           (False, scores.inconclusive_impostor)):  # fmt: skip
+        kind = [
+            score
+            for (i, j), score in pairs.items()
+            if (rows[i].identity == rows[j].identity) == genuine
+        ]
+        assert share == pytest.approx(np.mean(np.isneginf(kind)))
+    assert scores.points["fmr_1e-2"].fnmr >= scores.inconclusive_genuine > 0
+    assert scores.points["fmr_1e-2"].fnmr_interval is None
+
+
+def test_figures_by_similarity_are_those_without_scores(eyes):
+    vectors, rows = eyes
+    with_scores = evaluate_embeddings(vectors, rows, 20, matcher=MATCHER).metrics.to_json()
+    without = evaluate_embeddings(vectors, rows, 20, matcher=Matcher(LAYOUT)).metrics.to_json()
+    assert list(with_scores) == [*without, "scores"]
+    del with_scores["scores"]
+    assert with_scores == without
+
+
+def test_figures_survive_json(eyes):
+    vectors, rows = eyes
+    metrics = evaluate_embeddings(vectors, rows, 20, matcher=MATCHER).metrics
+    written = json.loads(json.dumps(metrics.to_json(), allow_nan=False))
+    assert Metrics.from_json(written).to_json() == metrics.to_json()
+    assert Metrics.from_json(written).scores == metrics.scores
