@@ -10,7 +10,9 @@ from iris_tf.config.names import DEFAULT_SEGMENTER
 from iris_tf.data.layouts import AUTO
 from iris_tf.support.errors import BenchmarkError
 
-benchmark = typer.Typer(no_args_is_help=True, help="Measure speed on this machine.")
+benchmark = typer.Typer(
+    no_args_is_help=True, help="Measure speed on this machine, and decisions on generated cameras."
+)
 
 
 @benchmark.command()
@@ -132,6 +134,48 @@ def benchmark_template(
     echo(f"{image}; milliseconds of one core\nstage         min  median")
     for stage, times in stages.items():
         echo(f"{stage:<9}{times['min']:8.2f}{times['median']:8.2f}")
+
+
+@benchmark.command(name="cameras")
+def benchmark_cameras(
+    cache: Annotated[Path, typer.Option(help="Folder that keeps the embeddings of each site.")],
+    model: Annotated[
+        Path | None, typer.Option(help="A .tflite file beside its card; default: the released one.")
+    ] = None,
+    sites: Annotated[int, typer.Option(help="Generated sites.")] = 20,
+    eyes: Annotated[int, typer.Option(help="Eyes of each site.")] = 80,
+    images: Annotated[int, typer.Option(help="Images of each eye.")] = 3,
+    seed: Annotated[int, typer.Option(help="Of the sites.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="JSON file to write.")] = None,
+) -> None:
+    """Measure whether decisions by score hold on generated cameras.
+
+    Each site is a camera, its light, lens and habits, and a population. Complete sites are kept,
+    so the same command continues an interrupted one.
+    """
+    from iris_tf.benchmark.camera_sites import RATES, measure_cameras
+    from iris_tf.recognition.site_embeddings import SitePlan
+    from iris_tf.support.files import check_writable, write_json
+    from iris_tf.support.own_files import check_replaceable
+
+    if out is not None:
+        check_writable(out)
+        check_replaceable(out, ["model", "sites", "worst", "median"])
+    result = measure_cameras(model, SitePlan(sites, eyes, images, seed), cache)
+    echo("site    refused  inconcl. %   EER %   FMR over claim at " + ", ".join(RATES))
+    lines = [(str(site["site"]), site) for site in result["sites"]]
+    for name, figures in [*lines, *((which, result[which]) for which in ("worst", "median"))]:
+        over = (
+            f"{'-':>8}" if figure is None else f"{figure:8.2f}"
+            for figure in figures["fmr_over_claim"].values()
+        )
+        echo(
+            f"{name:<6}{figures['refused']:9.0f}{100 * figures['inconclusive_genuine']:12.2f}"
+            f"{100 * figures['eer']:8.2f}   " + "".join(over)
+        )
+    if out is not None:
+        write_json(out, result)
+        echo(f"written to {out}")
 
 
 def _integers(option: str, text: str) -> list[int]:

@@ -105,8 +105,9 @@ class ScoredComparisons:
             genuine.append(part[same])
             accepted.append(part[~same & (part.values >= least)])
             inconclusive += int(np.isneginf(part.values[~same]).sum())
-        joined = map(ScoredPairs.joined, (genuine, accepted))
-        return cls(thresholds, *joined, inconclusive)
+        return cls(
+            thresholds, ScoredPairs.joined(genuine), ScoredPairs.joined(accepted), inconclusive
+        )
 
 
 def score_figures(
