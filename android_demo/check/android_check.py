@@ -166,7 +166,8 @@ def core_tests() -> str:
     # Tests may access internal declarations of their module, as with Gradle.
     friend = f"-Xfriend-paths={BUILD / 'core.jar'}"
     compile_kotlin(tests / "kotlin", BUILD / "core-tests.jar", *libraries, options=[friend])
-    path = [*libraries, BUILD / "core-tests.jar", tests / "resources", kotlin_library()]
+    resources = [tests / "resources", DEMO.parent / "tests" / "fixtures"]
+    path = [*libraries, BUILD / "core-tests.jar", *resources, kotlin_library()]
     output = run([
         "java", "-cp", os.pathsep.join(map(str, path)),
         "org.junit.platform.console.ConsoleLauncher", "--disable-banner", "--details=tree",

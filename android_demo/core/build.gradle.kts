@@ -16,6 +16,11 @@ kotlin {
     }
 }
 
+// Expected results that the tests of the Python code read, too.
+sourceSets.test {
+    resources.srcDir("../../tests/fixtures")
+}
+
 dependencies {
     testImplementation(libs.junit.jupiter)
     testRuntimeOnly(libs.junit.launcher)

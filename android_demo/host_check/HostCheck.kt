@@ -19,6 +19,7 @@ import org.iristf.core.Plan
 import org.iristf.core.ProgressListener
 import org.iristf.core.RecognitionCard
 import org.iristf.core.Recognizer
+import org.iristf.core.Scorer
 import org.iristf.core.SegmenterCard
 import org.iristf.core.Signature
 import org.iristf.core.StageTimes
@@ -44,6 +45,7 @@ private const val MIN_COSINE_OF_IMAGES = 0.9999
 private const val MIN_OVERLAP = 0.999
 private const val MAX_SHIFT = 1e-4
 private const val MAX_DIFFERENCE = 0.05
+private const val MAX_SCORE_DIFFERENCE = 0.01f // Python computes in float32
 
 private object Silent : ProgressListener, DeviceMonitor {
     override fun started(task: Task, index: Int, total: Int) = Unit
@@ -97,6 +99,7 @@ fun main(arguments: Array<String>) {
     }
     for (folder in listOf(reference, tests)) good = eyesAgree(folders, engines, File(folder, EyeAgreement.FILE)) && good
     for (model in folders.keys) good = embeddingsAgree(model, folders, engines, reference) && good
+    for (model in folders.keys) good = scoresAgree(model, card(folders.getValue(model)), reference) && good
     good = badModelsAreRows(library, File(reference, "bad")) && good
     val names = folders.keys.associateBy { it.file }
     val outcome = Benchmark(names, engines, Clock(System::nanoTime), Silent, Silent) { false }
@@ -174,6 +177,21 @@ private fun embeddingsAgree(
             "segmentation ${median { it.segmentation }}, crop ${median { it.crop }}, embedding ${median { it.embedding!! }}",
     )
     return cosines.all { it >= MIN_COSINE_OF_IMAGES }
+}
+
+/** Whether scores of Python's embeddings equal Python's; true for models without scores. */
+private fun scoresAgree(model: ModelFile, card: ModelCard, reference: File): Boolean {
+    if (card !is RecognitionCard) return true
+    val scorer = Scorer(card.phase ?: return true, card.score ?: return true)
+    val expected = floats(File(reference, "${model.file}.scores"))
+    val templates = floats(File(reference, "${model.file}.embeddings")).asIterable().chunked(card.embeddingSize)
+        .map { scorer.describe(it.toFloatArray()) }
+    val found = templates.flatMap { first -> templates.map { second -> scorer.score(first, second) } }
+    if (found.isEmpty() || found.size != expected.size) return false
+    val (inconclusive, conclusive) = found.indices.partition { found[it].inconclusive != null }
+    val difference = conclusive.maxOf { abs(found[it].value.toFloat() - expected[it]) }
+    println("${model.file}: ${found.size} scores, which differ from Python's by at most $difference; ${inconclusive.size} inconclusive")
+    return difference <= MAX_SCORE_DIFFERENCE && inconclusive.all { expected[it] == Float.NEGATIVE_INFINITY }
 }
 
 private fun card(folder: File) = ModelCard.read(File(folder, ModelCard.FILE).readText(), folder.name)

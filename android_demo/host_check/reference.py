@@ -4,7 +4,8 @@
 
 Writes into FOLDER, for each model file below MODELS, `NAME.input` (noise) and `NAME.output`,
 float32 in the byte order of this machine, and for recognition models `NAME.embeddings`, float32,
-of the images that gave a crop. `eyes.json` holds images of synthetic eyes of varied cameras, and
+of the images that gave a crop, and, where the card has scores, `NAME.scores` of all their pairs,
+float32. `eyes.json` holds images of synthetic eyes of varied cameras, and
 some without an eye, with Python's segmentations and crops. `library` holds the path of LiteRT's C
 library, and `bad/` files that are not models of this project.
 """
@@ -21,11 +22,12 @@ import cv2
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
+from iris_tf.matching.matcher import Matcher
 from iris_tf.segmentation.network_segmenter import NetworkSegmenter
 from iris_tf.segmentation.roi_modes import crop_roi
 from iris_tf.support.errors import ExtractionError
 from iris_tf.synthetic.dataset_writer import synthesize
-from iris_tf.tflite.model_card import CARD_NAME
+from iris_tf.tflite.model_card import CARD_NAME, ModelCard
 from iris_tf.tflite.tflite_embedder import TFLiteEmbedder
 
 DEMO = Path(__file__).resolve().parents[1]
@@ -88,6 +90,11 @@ def main(folder: Path, models: Path) -> None:
         if "roi_mode" in card:
             found = embeddings(path, card["roi_mode"], images)
             found.tofile(folder / f"{path.name}.embeddings")
+            matcher = Matcher.of_card(ModelCard.beside(path))
+            if matcher.score_model is not None:
+                described = matcher.describe(found)
+                scores = matcher.scores(described, described).values.astype(np.float32)
+                scores.tofile(folder / f"{path.name}.scores")
     eyes = write_agreement.test_of_eyes(images)
     (folder / "eyes.json").write_text(json.dumps(eyes), encoding="utf-8")
 

@@ -28,7 +28,7 @@ import java.util.Locale
 import java.util.concurrent.ExecutorService
 import java.util.concurrent.Executors
 
-/** Compares two eye images: segmentations, crops, similarity and decision. */
+/** Compares two eye images: segmentations, crops, score, similarity and decision. */
 class TryItActivity : Activity() {
     private lateinit var panels: List<EyePanel>
     private lateinit var chooser: Spinner
@@ -158,9 +158,14 @@ class TryItActivity : Activity() {
     }
 
     private fun describe(comparison: Comparison): String {
-        val verdict = getString(if (comparison.decision.sameEye) R.string.same_eye else R.string.different_eyes)
         val similarity = String.format(Locale.ROOT, "similarity %.4f", comparison.similarity)
-        return (listOf(verdict, similarity) + (listOf(comparison.decision) + comparison.others).map(::line)).joinToString("\n")
+        val decision = comparison.decision
+            ?: return "${getString(R.string.inconclusive, comparison.score?.inconclusive.orEmpty())}\n$similarity"
+        val verdict = getString(if (decision.sameEye) R.string.same_eye else R.string.different_eyes)
+        val score = comparison.score?.let { String.format(Locale.ROOT, "score %.2f", it.value) }
+        val meaning = comparison.score?.let { getString(R.string.score_meaning) }
+        val decisions = (listOf(decision) + comparison.others).map(::line)
+        return (listOfNotNull(verdict, score, similarity) + decisions + listOfNotNull(meaning)).joinToString("\n")
     }
 
     private fun line(decision: Decision) = String.format(

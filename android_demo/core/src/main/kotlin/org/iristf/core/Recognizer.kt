@@ -19,16 +19,29 @@ data class StageTimes(val segmentation: Double, val crop: Double, val embedding:
 class Enrolled(
     val image: GrayImage, val eye: SegmentedEye, val crop: GrayImage, val embedding: FloatArray?, val times: StageTimes,
     internal val model: Recognition?,
-)
+) {
+    /** What scores need to know of the embedding; null where there are none. */
+    internal val template by lazy { embedding?.let { model?.scorer?.describe(it) } }
+}
 
 /** The decision about a comparison at one operating point of the model card. */
 data class Decision(val operatingPoint: String, val threshold: Double, val sameEye: Boolean)
 
-/** A comparison of two images. [decision] is at the operating point that `iris-tf verify` uses. */
-data class Comparison(val similarity: Double, val decision: Decision, val others: List<Decision>)
+/**
+ * A comparison of two images.
+ *
+ * @property similarity cosine similarity of the embeddings
+ * @property score null if the model card has no scores
+ * @property decision by score, or by similarity if there are no scores, at the operating point that `iris-tf verify`
+ *   uses; null if the score is inconclusive
+ * @property others decisions at the card's other operating points; none if the score is inconclusive
+ */
+data class Comparison(val similarity: Double, val score: Score?, val decision: Decision?, val others: List<Decision>)
 
 /** A loaded recognition model with its card. */
-class Recognition(val card: RecognitionCard, val engine: Engine)
+class Recognition(val card: RecognitionCard, val engine: Engine) {
+    internal val scorer = if (card.phase == null || card.score == null) null else Scorer(card.phase, card.score)
+}
 
 /**
  * Segments, crops, embeds and compares eye images as the model card specifies; the counterpart of
@@ -78,12 +91,21 @@ class Recognizer private constructor(
         if (first.model !== recognition || second.model !== recognition) {
             throw ModelException("The two images were not both processed with the chosen model; choose them again.")
         }
-        val card = recognition?.card ?: return null
+        val model = recognition ?: return null
         val (one, other) = listOf(first.embedding ?: return null, second.embedding ?: return null)
-        val similarity = Similarity.of(one, other, card.phase).coerceIn(-1.0, 1.0)
-        val decisions = card.thresholds.map { (point, threshold) -> Decision(point, threshold, similarity >= threshold) }
-        val (chosen, others) = decisions.partition { it.operatingPoint == OPERATING_POINT }
-        return Comparison(similarity, chosen.single(), others)
+        val similarity = Similarity.of(one, other, model.card.phase).coerceIn(-1.0, 1.0)
+        val score = model.scorer?.score(first.template ?: return null, second.template ?: return null)
+        return decide(model.card, similarity, score)
+    }
+
+    private fun decide(card: RecognitionCard, similarity: Double, score: Score?): Comparison {
+        if (score?.inconclusive != null) return Comparison(similarity, score, null, emptyList())
+        val thresholds = if (score == null) card.thresholds else card.score?.thresholds.orEmpty()
+        val point = if (score == null) SIMILARITY_POINT else ScoreModel.DEFAULT_POINT
+        val decisive = score?.value ?: similarity
+        val decisions = thresholds.map { (name, threshold) -> Decision(name, threshold, decisive >= threshold) }
+        val (chosen, others) = decisions.partition { it.operatingPoint == point }
+        return Comparison(similarity, score, chosen.single(), others)
     }
 
     private fun embed(recognition: Recognition, crop: GrayImage): FloatArray {
@@ -100,7 +122,7 @@ class Recognizer private constructor(
 
     companion object {
         private const val SEGMENTER = "network" // the name of the released segmenter in model cards
-        private const val OPERATING_POINT = "far_1e-2" // the operating point of `iris-tf verify`
+        private const val SIMILARITY_POINT = "far_1e-2" // of `iris-tf verify` without scores
         private const val NORM_TOLERANCE = 0.01
         private const val NANOSECONDS = 1e6
 

@@ -16,9 +16,19 @@ data class ScoreModel(
     val offset: Double, val slope: Double, val learnedWeight: Double, val learnedFrom: Double, val leastFreedom: Double,
     val thresholds: Map<String, Double>,
 ) {
+    /** Degrees of freedom that each template needs by itself. */
+    val leastOwnFreedom: Double get() = OWN_SHARE * leastFreedom
+
     companion object {
         /** Operating points with an FMR of 1 % to one in a million, from lenient to strict. */
         val OPERATING_POINTS = listOf("fmr_1e-2", "fmr_1e-3", "fmr_1e-4", "fmr_1e-5", "fmr_1e-6")
+
+        /** Of decisions by score; the default of `iris-tf verify`, too. */
+        const val DEFAULT_POINT = "fmr_1e-4"
+
+        // Compared with a sharp image, even a very blurred one leaves enough for few false matches, but it would hardly
+        // ever match its own eye.
+        private const val OWN_SHARE = 0.75
 
         private val REQUIRED = listOf("offset", "slope", "learned_weight", "learned_from", "least_freedom", "thresholds")
         private val OPTIONAL = listOf("thresholds_from")

@@ -24,7 +24,7 @@ object Similarity {
         val column = code.size / code.columns
         val best = (-code.maxShift..code.maxShift).maxOf { shift ->
             (0 until code.size).sumOf {
-                one[start + Math.floorMod(it - shift * column, code.size)].toDouble() * other[start + it]
+                one[start + (it - shift * column).mod(code.size)].toDouble() * other[start + it]
             }
         }
         return product(one, other, 0 until start) + best

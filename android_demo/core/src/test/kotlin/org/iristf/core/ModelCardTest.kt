@@ -49,6 +49,19 @@ class ModelCardTest {
     }
 
     @Test
+    fun `the scores of a card are read`() {
+        assertEquals(null, (ModelCard.read(recognition, "small") as RecognitionCard).score)
+        val score = """"phase": {"size": 32, "columns": 8, "turns": 2}, "score": {
+            "offset": -4, "slope": 0.5, "learned_weight": 8, "learned_from": 0.25, "least_freedom": 60,
+            "thresholds": {"fmr_1e-6": 9, "fmr_1e-2": 1, "fmr_1e-3": 3, "fmr_1e-4": 5, "fmr_1e-5": 7}}, "parity": {}"""
+        val card = ModelCard.read(recognition.replace("\"parity\": {}", score), "small") as RecognitionCard
+        val thresholds = mapOf("fmr_1e-2" to 1.0, "fmr_1e-3" to 3.0, "fmr_1e-4" to 5.0, "fmr_1e-5" to 7.0, "fmr_1e-6" to 9.0)
+        assertEquals(ScoreModel(-4.0, 0.5, 8.0, 0.25, 60.0, thresholds), card.score)
+        assertEquals(ScoreModel.OPERATING_POINTS, card.score?.thresholds?.keys?.toList())
+        assertEquals(45.0, card.score?.leastOwnFreedom)
+    }
+
+    @Test
     fun `a file must have the SHA-256 given in its card`() {
         val card = ModelCard.read(recognition, "small")
         assertEquals(ModelFile("m.tflite", abc, 3), card.check("m.tflite", "abc".byteInputStream()))

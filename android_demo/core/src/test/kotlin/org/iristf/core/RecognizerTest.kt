@@ -47,7 +47,7 @@ class RecognizerTest {
     }
 
     private fun open(
-        embedder: Embedder?, card: RecognitionCard = card(), finder: Engine = GreyLevels.finder(),
+        embedder: Engine?, card: RecognitionCard = card(), finder: Engine = GreyLevels.finder(),
         outliner: Engine = GreyLevels.outliner(),
     ) = Recognizer.open(
         object : EngineFactory {
@@ -95,6 +95,52 @@ class RecognizerTest {
             )
             assertNull(recognizer.note)
         }
+    }
+
+    /** Two learned numbers, then a phase code of 4 columns in which one or no place is visible: 4 degrees of freedom. */
+    private fun scored(real: Float, imaginary: Float) = FloatArray(18).also {
+        it[0] = 0.6f
+        it[2] = real
+        it[3] = imaginary
+    }
+
+    private fun openScored(leastFreedom: Double, vararg embeddings: FloatArray): Recognizer {
+        // By hand (see ScorerTest): a pair of equal codes has the score 4 + 2 - ln(0.95015816) = 6.0511.
+        val points = ScoreModel.OPERATING_POINTS.zip(listOf(1.0, 5.0, 6.05, 6.06, 7.0)).toMap()
+        val score = ScoreModel(4.0, 1.0, 0.0, 0.0, leastFreedom, points)
+        val card = card().copy(embeddingSize = 18, phase = PhaseCodeLayout(16, 4, 1), score = score)
+        val embedder = object : Engine by Embedder(*embeddings) {
+            override val outputShape = listOf(1, 18)
+        }
+        return open(embedder, card)
+    }
+
+    @Test
+    fun `scores decide where the card has them`() {
+        val recognizer = openScored(4.0, scored(0.8f, 0f), scored(0.8f, 0f), scored(0.48f, 0.64f))
+        val (one, same, other) = List(3) { recognizer.enrol(eye) }
+        val comparison = recognizer.compare(one, same)!!
+        assertEquals(6.0511, comparison.score!!.value, 1e-4)
+        assertEquals(1.0, comparison.similarity, 1e-6)
+        assertEquals(Decision("fmr_1e-4", 6.05, true), comparison.decision)
+        assertEquals(
+            listOf("fmr_1e-2" to true, "fmr_1e-3" to true, "fmr_1e-5" to false, "fmr_1e-6" to false),
+            comparison.others.map { it.operatingPoint to it.sameEye },
+        )
+        // Codes of similarity 0.6: 4 + 2 * 0.36 - ln(0.95015816).
+        val different = recognizer.compare(one, other)!!
+        assertEquals(4.7711, different.score!!.value, 1e-4)
+        assertEquals(Decision("fmr_1e-4", 6.05, false), different.decision)
+    }
+
+    @Test
+    fun `an inconclusive score gives a reason and no decision, however high the similarity`() {
+        val recognizer = openScored(6.0, scored(0.8f, 0f), scored(0.8f, 0f))
+        val comparison = recognizer.compare(recognizer.enrol(eye), recognizer.enrol(eye))!!
+        assertEquals(1.0, comparison.similarity, 1e-6)
+        assertNull(comparison.decision)
+        assertTrue(comparison.others.isEmpty())
+        assertTrue("first image shows too little texture" in comparison.score!!.inconclusive!!)
     }
 
     @Test
