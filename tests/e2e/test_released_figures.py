@@ -57,7 +57,9 @@ class Run:
     def compare_with(self, phase):
         """Say in the card how embeddings are compared."""
         card = ModelCard.read(released_folder("mobiiris") / CARD_NAME)
-        card = dataclasses.replace(card, embedding_size=16, phase=PhaseCodeLayout(**phase))
+        card = dataclasses.replace(
+            card, embedding_size=16, phase=PhaseCodeLayout(**phase), score=None
+        )
         card.write(self.release.file("float32").with_name(CARD_NAME))
 
     def measure(self, name, eer):
