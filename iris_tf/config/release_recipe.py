@@ -46,6 +46,23 @@ class FinishRecipe:
 
 
 @dataclass
+class ScoresRecipe:
+    """Generated sites to which the card's scores are fitted; see `docs/how-it-works/scores.md`."""
+
+    sites: int = 0  # 0: the card has no scores
+    eyes: int = 80  # of each site
+    images: int = 3  # of each eye; two of every second eye also degraded
+    seed: int = 77
+
+    def problems(self) -> Iterator[Problem]:
+        """Invalid values."""
+        yield from between(0, 1000, sites=self.sites)
+        yield from between(2, 10**4, eyes=self.eyes)
+        yield from between(2, 100, images=self.images)
+        yield from between(0, 2**31 - 1, seed=self.seed)
+
+
+@dataclass
 class ReleaseRecipe:
     """Released recognition model: trained on synthetic strips, evaluated on available datasets."""
 
@@ -57,6 +74,7 @@ class ReleaseRecipe:
     # name -> keys of `TrainRecipe`; the last model is released under its name
     models: dict[str, Any] = MISSING
     finish: FinishRecipe = field(default_factory=FinishRecipe)
+    scores: ScoresRecipe = field(default_factory=ScoresRecipe)
     precisions: list[str] = field(default_factory=lambda: list(DEFAULT_PRECISIONS))
     real: dict[str, str] = field(default_factory=dict)  # name -> image folder, for evaluation
     thresholds: str = ""  # one of `real`, for the card's thresholds; empty: validation strips
@@ -70,6 +88,7 @@ class ReleaseRecipe:
         folders = ("dataset", "real", "finished")
         yield from models_and_precisions(self.models, self.precisions, folders)
         yield from under("finish", self.finish.problems())
+        yield from under("scores", self.scores.problems())
         for name in self.finish.average:
             if name not in self.models:
                 yield "finish.average", f"names {name}, which is not one of `models`"

@@ -27,6 +27,14 @@ class DescribedTemplates:
     learned: np.ndarray
     codes: CodeSet
 
+    @classmethod
+    def of(cls, embeddings: np.ndarray, layout: PhaseCodeLayout) -> Self:
+        """Describe embeddings (n, D) whose phase code has a layout."""
+        learned, codes = Matcher(layout).split(np.asarray(embeddings, np.float32))
+        lengths = np.linalg.norm(learned, axis=1, keepdims=True)
+        learned = learned / np.maximum(lengths, np.finfo(np.float32).tiny)
+        return cls(learned, CodeSet.of(codes, layout))
+
     def __len__(self) -> int:
         return len(self.learned)
 
@@ -172,10 +180,7 @@ class Matcher:
                 "The model card has no scores; compare by similarity, or use a model whose card "
                 "has them, such as the released one."
             )
-        learned, codes = self.split(np.asarray(embeddings, np.float32))
-        lengths = np.linalg.norm(learned, axis=1, keepdims=True)
-        learned = learned / np.maximum(lengths, np.finfo(np.float32).tiny)
-        return DescribedTemplates(learned, CodeSet.of(codes, self.layout))
+        return DescribedTemplates.of(embeddings, self.layout)
 
     def scores(self, first: DescribedTemplates, second: DescribedTemplates) -> Scores:
         """Score every template of one set against every template of another.

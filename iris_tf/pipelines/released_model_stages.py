@@ -19,6 +19,7 @@ from iris_tf.evaluation.degradation import DEGRADATIONS, degrade_dataset
 from iris_tf.evaluation.evaluate_model import EvaluationRequest
 from iris_tf.pipelines.evaluation_stage import evaluate_and_report
 from iris_tf.pipelines.mobiiris_stages import export_stage, exported_file, train_stage
+from iris_tf.pipelines.score_stage import score_stage
 from iris_tf.pipelines.stages import Stages, read_result
 from iris_tf.preparation.prepare_dataset import prepare
 from iris_tf.support.errors import RecipeError
@@ -27,6 +28,7 @@ from iris_tf.support.machine import package_version
 from iris_tf.synthetic.strips import SITE_IDENTITIES, write_strip_dataset
 from iris_tf.tflite.model_card import ModelCard
 from iris_tf.tflite.released_models import weights_file
+from iris_tf.tflite.score_model import ScoreModel
 from iris_tf.training.model_recipes import model_recipes
 from iris_tf.training.run_folder import RunFolder
 
@@ -190,6 +192,10 @@ class Release:
         """Export the ``.tflite`` files of the last model and its card."""
         export_stage(self.stages, self.name, self.finished, self.recipe.precisions)
 
+    def fit_scores(self) -> ScoreModel | None:
+        """Fit the scores of the card, unless that was done before; None if it has none."""
+        return score_stage(self.stages, self.recipe.scores, self.file(RELEASED_PRECISION))
+
     def file(self, precision: str) -> Path:
         """Path of an exported file."""
         return exported_file(self.name, self.finished, precision)
@@ -305,6 +311,7 @@ class Release:
             card = dataclasses.replace(
                 card,
                 **self.thresholds(),
+                score=self.fit_scores(),
                 training_data=(
                     f"{strips.identities - strips.validation} synthetic irises, {strips.views} "
                     f"images of each by varied synthetic cameras (seed {self.recipe.seed}); no "

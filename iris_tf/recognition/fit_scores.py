@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from scipy.optimize import minimize
 
 from iris_tf.config.names import SCORE_RATES
-from iris_tf.matching.matcher import Matcher
+from iris_tf.matching.matcher import DescribedTemplates, Matcher
 from iris_tf.matching.phase_evidence import compare_codes
+from iris_tf.recognition.recognizer import IrisRecognizer
+from iris_tf.recognition.site_embeddings import SitePlan, site_embeddings
 from iris_tf.tflite.score_model import ScoreModel
 
 # Not fitted: on generated eyes, which the network was trained on, the learned component would be
@@ -39,10 +42,11 @@ class SiteComparisons:
 
     @classmethod
     def of(
-        cls, embeddings: np.ndarray, identities: Sequence[str], matcher: Matcher
+        cls, embeddings: np.ndarray, identities: Sequence | np.ndarray, matcher: Matcher
     ) -> "SiteComparisons":
-        """Compare all pairs of embeddings (n, D)."""
-        templates = matcher.describe(embeddings)
+        """Compare all pairs of embeddings (n, D), which have phase codes."""
+        assert matcher.layout is not None
+        templates = DescribedTemplates.of(embeddings, matcher.layout)
         found = compare_codes(templates.codes, templates.codes)
         pairs = np.triu_indices(len(embeddings), 1)
         names = np.asarray(identities)
@@ -106,6 +110,26 @@ def fit_scores(sites: Sequence[SiteComparisons]) -> ScoreModel:
             "fmr_over_claim": [round(float(share / np.exp(margin)), 2) for share in sorted(shares)],
             "tail": "exponential in the evidence",
         },
+    )
+
+
+def fit_at_sites(recognizer: IrisRecognizer, plan: SitePlan, folder: str | Path) -> ScoreModel:
+    """Fit the scores of a model with a phase code to generated sites.
+
+    Parameters
+    ----------
+    recognizer : IrisRecognizer
+        Embeds the images.
+    plan : SitePlan
+        Which sites.
+    folder : str or Path
+        Keeps embeddings, so that an interrupted fit continues.
+    """
+    return fit_scores(
+        [
+            SiteComparisons.of(found.vectors, found.eyes, recognizer.matcher)
+            for found in site_embeddings(recognizer, plan, folder)
+        ]
     )
 
 

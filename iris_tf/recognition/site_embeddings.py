@@ -13,6 +13,7 @@ from iris_tf.support.errors import ArgumentError, ExtractionError
 from iris_tf.support.files import atomic_path
 from iris_tf.support.progress import StageProgress
 from iris_tf.support.version import __version__
+from iris_tf.synthetic.degradations import DEGRADATIONS
 from iris_tf.synthetic.sites import draw_site, render_site_eye
 
 _LEAST = 2  # eyes, and images of each: both kinds of comparisons are needed
@@ -30,6 +31,9 @@ class SitePlan:
         Eyes of each site and images of each eye, 2 or more.
     seed : int
         Determines all sites and eyes.
+    degraded : bool
+        Whether two images of every second eye are taken a second time, degraded
+        (`iris_tf.synthetic.degradations`).
 
     Raises
     ------
@@ -41,6 +45,7 @@ class SitePlan:
     eyes: int = 80
     images: int = 3
     seed: int = 0
+    degraded: bool = False
 
     def __post_init__(self) -> None:
         if self.sites < 1 or min(self.eyes, self.images) < _LEAST or self.seed < 0:
@@ -115,16 +120,30 @@ def _stored(recognizer: IrisRecognizer, plan: SitePlan, number: int, path: Path)
 
 
 def _embed(recognizer: IrisRecognizer, plan: SitePlan, number: int) -> SiteEmbeddings:
-    site, vectors, eyes = draw_site(plan.seed, number), [], []
-    for eye in range(plan.eyes):
-        for rendered in render_site_eye(site, plan.seed, number, eye, plan.images):
-            try:
-                vectors.append(np.asarray(recognizer.embed(rendered.image, kind="eye"))[0])
-            except ExtractionError:
-                continue
+    vectors: list[np.ndarray] = []
+    eyes: list[int] = []
+    refused = 0
+    for eye, image in _images(plan, number):
+        try:
+            vectors.append(np.asarray(recognizer.embed(image, kind="eye"))[0])
             eyes.append(eye)
+        except ExtractionError:
+            refused += 1
     size = recognizer.card.embedding_size
-    refused = plan.eyes * plan.images - len(eyes)
     return SiteEmbeddings(
         number, np.array(vectors, np.float32).reshape(-1, size), np.array(eyes, int), refused
     )
+
+
+def _images(plan: SitePlan, number: int) -> Iterator[tuple[int, np.ndarray]]:
+    """Images of a site, each with the number of its eye."""
+    site, rng = draw_site(plan.seed, number), np.random.default_rng([plan.seed, number])
+    kinds = list(DEGRADATIONS.values())
+    for eye in range(plan.eyes):
+        rendered_images = render_site_eye(site, plan.seed, number, eye, plan.images)
+        for index, rendered in enumerate(rendered_images):
+            yield eye, rendered.image
+            if plan.degraded and eye % 2 == 0 and index < 2:
+                # Both images of an eye are degraded in different ways.
+                degrade = kinds[(eye + 7 * index) % len(kinds)]
+                yield eye, degrade(rendered.image, 2.0 * rendered.iris.radius, rng)
