@@ -18,11 +18,11 @@ from iris_tf.synthetic.dataset_writer import synthesize
 def verify(recognizer: IrisRecognizer, enrolled: Path, probe: Path) -> None:
     """Print whether two images show the same eye."""
     template = recognizer.enroll(enrolled)
-    result = recognizer.verify(template, probe, operating_point="far_1e-3")
-    decision = "same eye" if result.same_eye else "different eyes"
+    result = recognizer.verify(template, probe, operating_point="fmr_1e-4")
+    decision = "same eye" if result.same_eye else result.inconclusive or "different eyes"
     print(
         f"{enrolled.name} and {probe.name}: {decision} "
-        f"(similarity {result.similarity:.3f}, threshold {result.threshold:.3f})"
+        f"(score {result.score:.1f}, threshold {result.threshold:.1f})"
     )
 
 

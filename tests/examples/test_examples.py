@@ -22,14 +22,14 @@ def run_script(monkeypatch, *arguments):
 def test_the_script_decides_on_a_genuine_and_an_impostor_pair(monkeypatch, capsys):
     run_script(monkeypatch)
     genuine, impostor = capsys.readouterr().out.splitlines()
-    assert genuine.startswith("S5000L00.jpg and S5000L01.jpg: same eye (similarity ")
-    assert impostor.startswith("S5000L00.jpg and S5000R00.jpg: different eyes (similarity ")
+    assert genuine.startswith("S5000L00.jpg and S5000L01.jpg: same eye (score ")
+    assert impostor.startswith("S5000L00.jpg and S5000R00.jpg: different eyes (score ")
 
 
 def test_the_script_takes_two_images(monkeypatch, capsys, small_images):
     left = small_images / "000/L/S5000L00.jpg"
     run_script(monkeypatch, left, left)
-    assert "same eye (similarity 1.000" in capsys.readouterr().out
+    assert f"{left.name} and {left.name}: same eye (score " in capsys.readouterr().out
     with pytest.raises(SystemExit, match="No usable iris"):
         run_script(monkeypatch, left, left.with_name("S5000L00_mask.png"))
 
