@@ -10,8 +10,12 @@ import pytest
 from iris_tf import IrisRecognizer
 from iris_tf.config.names import SCORE_RATES
 from iris_tf.data.layouts import read_layout
+from iris_tf.data.manifest import ManifestRow
+from iris_tf.matching.calibration import Calibration, ImpostorEstimate
+from iris_tf.matching.embeddings import Embeddings
 from iris_tf.matching.gallery import Gallery
 from iris_tf.matching.template import Template
+from iris_tf.metrics.evaluate_embeddings import evaluate_embeddings
 from iris_tf.recognition.fit_scores import SiteComparisons, fit_scores
 from iris_tf.support.errors import ExtractionError, ModelError
 from iris_tf.synthetic.sites import draw_site, render_site_eye
@@ -169,6 +173,29 @@ def test_scores_are_fitted_to_comparisons(embedded, recognizer):
     line = np.diff(list(fitted.thresholds.values()))
     np.testing.assert_allclose(line, fitted.slope * math.log(10), atol=1e-3)
     assert fitted.thresholds_from["cameras"] == 1
+
+
+def test_calibrated_embeddings_have_no_scores(embedded, recognizer, tmp_path):
+    """Those of the card are fitted to its own learned components."""
+    impostors = ImpostorEstimate(1, 0.0, 9.0, {"far_1e-2": 0.2, "far_1e-3": 0.3}, {})
+    size = recognizer.card.embedding_size - recognizer.matcher.code_size
+    origin = recognizer.origin
+    calibration = Calibration(
+        "gate", origin.model, origin.model_sha256, np.eye(size, dtype=np.float32), 2, 2, {},
+        dataclasses.replace(impostors, methods=dict.fromkeys(impostors.thresholds, "empirical")),
+        recognizer.matcher,
+    )  # fmt: skip
+    calibration.write(tmp_path / "gate.json")
+    calibrated = IrisRecognizer(recognizer.model, calibration=tmp_path / "gate.json")
+    rows = [
+        ManifestRow(str(i), "made", name[:3], "L", name, str(i))
+        for i, name in enumerate(embedded[0])
+    ]
+    for which, scored in ((recognizer, True), (calibrated, False)):
+        embeddings = Embeddings(embedded[1], which.origin, which.matcher)
+        found = evaluate_embeddings(embeddings, rows, resamples=0).metrics
+        assert (found.scores is not None) == scored
+    assert not calibrated.has_scores
 
 
 def test_old_cards_have_no_scores(recognizer, embedded, monkeypatch):
