@@ -63,16 +63,20 @@ class ScorePointErrors:
 
 @dataclass(frozen=True)
 class ScoreFigures:
-    """Errors at the operating points of a card's scores.
+    """Errors of decisions by score.
 
     Attributes
     ----------
+    eer : float
+        Equal error rate of the scores, rounded to multiples of 2**-10, 0..1; inconclusive
+        comparisons rank below all others.
     inconclusive_genuine, inconclusive_impostor : float
         Share of the comparisons of either kind that show too little to decide, 0..1.
     points : mapping of str to ScorePointErrors
         By `iris_tf.config.names.SCORE_RATES`.
     """
 
+    eer: float
     inconclusive_genuine: float
     inconclusive_impostor: float
     points: Mapping[str, ScorePointErrors]

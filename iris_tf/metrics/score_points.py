@@ -9,13 +9,18 @@ from iris_tf.config.names import SCORE_RATES
 from iris_tf.matching.matcher import DescribedTemplates, Matcher
 from iris_tf.metrics.bootstrap import percentile_interval
 from iris_tf.metrics.comparison_sets import ComparisonSet
+from iris_tf.metrics.counts import ScoreCounts
 from iris_tf.metrics.figures import CONFIDENCE
 from iris_tf.metrics.metrics import RULE_OF_30
 from iris_tf.metrics.score_figures import ScoreFigures, ScorePointErrors
 from iris_tf.metrics.scores import ImageLabels
 from iris_tf.metrics.subject_sums import by_pair_of_subjects, sum_over_draws
+from iris_tf.metrics.verification import curve_of_counts, eer_of_curve
 
 _SCORES_AT_ONCE = 1 << 20
+_STEP = 2.0**-10  # to whose multiples scores are rounded where they are counted
+_LOWEST = -64.0  # all scores below count as this one
+_BINS = 1 << 20
 _ROWS = 256  # templates that are compared with all others at a time, at most
 
 
@@ -61,14 +66,14 @@ class ScoredComparisons:
         All genuine comparisons.
     accepted_impostor : ScoredPairs
         Impostor comparisons that the most lenient threshold accepts.
-    inconclusive_impostor : int
-        Number of impostor comparisons that are inconclusive.
+    impostor_bins : ndarray of shape (bins,), int64
+        Number of all impostor comparisons by `_bins_of` their scores.
     """
 
     thresholds: Mapping[str, float]
     genuine: ScoredPairs
     accepted_impostor: ScoredPairs
-    inconclusive_impostor: int
+    impostor_bins: np.ndarray
 
     @classmethod
     def of_all_pairs(
@@ -99,15 +104,20 @@ class ScoredComparisons:
         assert matcher.score_model is not None  # else nothing was scored
         thresholds = matcher.score_model.thresholds
         least = min(thresholds.values())
-        genuine, accepted, inconclusive = [], [], 0
+        genuine, accepted, bins = [], [], np.zeros(_BINS, np.int64)
         for part in parts:
             same = labels.identity[part.first] == labels.identity[part.second]
             genuine.append(part[same])
             accepted.append(part[~same & (part.values >= least)])
-            inconclusive += int(np.isneginf(part.values[~same]).sum())
-        return cls(
-            thresholds, ScoredPairs.joined(genuine), ScoredPairs.joined(accepted), inconclusive
-        )
+            bins += np.bincount(_bins_of(part.values[~same]), minlength=_BINS)
+        return cls(thresholds, ScoredPairs.joined(genuine), ScoredPairs.joined(accepted), bins)
+
+    def eer(self) -> float:
+        """Equal error rate; inconclusive comparisons rank below all others."""
+        genuine = np.bincount(_bins_of(self.genuine.values), minlength=_BINS)
+        used = np.flatnonzero(genuine + self.impostor_bins)
+        counts = ScoreCounts(used.astype(np.float64), genuine[used], self.impostor_bins[used])
+        return eer_of_curve(curve_of_counts(counts)).rate
 
 
 def score_figures(
@@ -147,10 +157,18 @@ def score_figures(
             fnmr_interval=fnmr_interval,
         )
     return ScoreFigures(
+        eer=scored.eer(),
         inconclusive_genuine=float(np.isneginf(scored.genuine.values).mean()),
-        inconclusive_impostor=scored.inconclusive_impostor / impostors,
+        inconclusive_impostor=float(scored.impostor_bins[0] / impostors),
         points=points,
     )
+
+
+def _bins_of(values: np.ndarray) -> np.ndarray:
+    """Bin of each score; that of inconclusive ones is 0."""
+    finite = np.where(np.isneginf(values), _LOWEST, values)
+    bins = np.clip(np.rint((finite - _LOWEST) / _STEP), 1, _BINS - 1).astype(np.int64)
+    return np.where(np.isneginf(values), 0, bins)
 
 
 def _fnmr_interval(

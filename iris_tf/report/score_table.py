@@ -27,7 +27,8 @@ def scores_table(rows: Sequence[ReportRow]) -> str:
 def scores_caption(rows: Sequence[ReportRow]) -> str:
     """What the table of `scores_table` shows, as HTML."""
     shares = "; ".join(
-        f"{row.label}: {percent(scores.inconclusive_genuine)} % of the genuine, "
+        f"{row.label}: EER of the scores {percent(scores.eer)} %, "
+        f"{percent(scores.inconclusive_genuine)} % of the genuine, "
         f"{percent(scores.inconclusive_impostor)} % of the impostor comparisons"
         for row in rows
         if (scores := row.metrics.scores)
@@ -35,8 +36,8 @@ def scores_caption(rows: Sequence[ReportRow]) -> str:
     return (
         "Decisions by score at the operating points of the model card, whose thresholds were fixed "
         "before. FMR over claim: the measured FMR over that of the operating point; a dash where "
-        "fewer than 30 false matches are expected. Inconclusive comparisons count as non-matches "
-        f"({escaped(shares)}). All other tables are of similarities."
+        "fewer than 30 false matches are expected. Inconclusive comparisons count as non-matches; "
+        f"{escaped(shares)} are inconclusive. All other tables are of similarities."
     )
 
 

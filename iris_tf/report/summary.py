@@ -89,7 +89,7 @@ def fold_summary(name: str, folds: Mapping[str, Any]) -> Iterator[str]:
 
 def _by_score(name: str, scores: ScoreFigures) -> Iterator[str]:
     yield (
-        f"{name}, decisions by score at the operating points of its card "
+        f"{name}, by score: EER {100 * scores.eer:.2f} %; at the operating points of its card "
         f"({100 * scores.inconclusive_genuine:.2f} % of the genuine and "
         f"{100 * scores.inconclusive_impostor:.2f} % of the impostor comparisons are inconclusive "
         "and count as non-matches):"

@@ -11,6 +11,7 @@ from iris_tf.matching.matcher import Matcher
 from iris_tf.metrics.bootstrap import subject_weights
 from iris_tf.metrics.evaluate_embeddings import evaluate_embeddings, evaluate_pairs
 from iris_tf.metrics.metrics import Metrics
+from iris_tf.metrics.verification import equal_error_rate
 from iris_tf.tflite.phase_code_layout import PhaseCodeLayout
 from iris_tf.tflite.score_model import ScoreModel
 
@@ -112,6 +113,12 @@ def test_inconclusive_comparisons_are_non_matches_and_counted(eyes):
             if (rows[i].identity == rows[j].identity) == genuine
         ]
         assert share == pytest.approx(np.mean(np.isneginf(kind)))
+    kinds = [[], []]
+    for (i, j), score in pairs.items():
+        kinds[rows[i].identity == rows[j].identity].append(max(score, -50.0))
+    # Rounding joins some of the 3,000 scores.
+    assert scores.eer == pytest.approx(equal_error_rate(kinds[1], kinds[0]).rate, abs=1e-3)
+    assert 0.01 < scores.eer < 0.4
     assert scores.points["fmr_1e-2"].fnmr >= scores.inconclusive_genuine > 0
     assert scores.points["fmr_1e-2"].fnmr_interval is None
 

@@ -190,11 +190,12 @@ def test_decisions_by_score_have_a_table(tmp_path, whole):
         supported=True, fmr_interval=[0.0075, 0.0204], fnmr_interval=[0.0251, 0.0752],
     )  # fmt: skip
     rare = dataclasses.replace(point, supported=False, fmr_interval=None)
-    scores = ScoreFigures(0.0246, 0.0013, {"fmr_1e-2": point, "fmr_1e-6": rare})
+    scores = ScoreFigures(0.0031, 0.0246, 0.0013, {"fmr_1e-2": point, "fmr_1e-6": rare})
     row = dataclasses.replace(ROWS[0], metrics=dataclasses.replace(ROWS[0].metrics, scores=scores))
     _, _, text = written(tmp_path, rows=[row])
     assert "fmr_1e-2 3.210 1.25 0.75–2.04 4.67 2.51–7.52" in text
     assert "fmr_1e-6 3.210 – 4.67" in text
+    assert "EER of the scores 0.31 %" in text
     assert "2.46 % of the genuine, 0.13 % of the impostor" in text
     assert "over claim" not in whole[2]  # of models without scores
 

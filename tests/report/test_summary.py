@@ -63,11 +63,11 @@ def test_decisions_by_score(result):
     rare = point | {"claimed_fmr": 1e-4, "supported": False, "fmr_interval": None,
                     "fnmr_interval": None}  # fmt: skip
     result["evaluation"]["scores"] = {
-        "inconclusive_genuine": 0.025, "inconclusive_impostor": 0.00124,
+        "eer": 0.00412, "inconclusive_genuine": 0.025, "inconclusive_impostor": 0.00124,
         "points": {"fmr_1e-2": point, "fmr_1e-4": rare},
     }  # fmt: skip
     assert list(summary(result_of(result)))[-3:] == [
-        "first.tflite, decisions by score at the operating points of its card (2.50 % of the "
+        "first.tflite, by score: EER 0.41 %; at the operating points of its card (2.50 % of the "
         "genuine and 0.12 % of the impostor comparisons are inconclusive and count as "
         "non-matches):",
         "  fmr_1e-2: FNMR 5.00 % (90 % interval 2.50 to 7.50), FMR 1.25 times the claim "
