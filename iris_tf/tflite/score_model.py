@@ -1,6 +1,7 @@
 """The numbers by which two templates are scored, as a model card carries them."""
 
 import dataclasses
+import json
 import math
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -80,6 +81,10 @@ class ScoreModel:
         found = values.pop("thresholds")
         if not isinstance(found, dict) or not isinstance(values.get("thresholds_from", {}), dict):
             raise TypeError("thresholds are not an object")
+        try:
+            json.dumps(values.get("thresholds_from"), allow_nan=False)
+        except ValueError:
+            raise ValueError("thresholds_from holds a number that is not finite") from None
         # JSON objects are written in alphabetical order.
         thresholds = {point: found.pop(point) for point in SCORE_RATES if point in found} | found
         return cls(thresholds=thresholds, **values)

@@ -270,6 +270,7 @@ def test_scores_are_kept_and_left_out_where_there_are_none(card, folder):
         {"thresholds": {}},
         {"thresholds": 4},
         {"slope": -1.0},
+        {"thresholds_from": {"cameras": float("inf")}},
         {"more": 1},
     ],
 )
