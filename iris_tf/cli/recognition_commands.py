@@ -124,8 +124,7 @@ def verify(
     template = recognizer.enroll(a, kind)
     point = _name_or_number(operating_point)
     result = recognizer.verify(template, b, point, kind)
-    by_score = result.operating_point in SCORE_RATES
-    outcome = typer.Exit(2) if by_score and result.inconclusive else decision(result.same_eye)
+    outcome = typer.Exit(2) if result.inconclusive else decision(result.same_eye)
     if as_json:
         echo(verification_json(result, recognizer))
         raise outcome
@@ -276,10 +275,10 @@ def _print_verification(result: "Verification") -> None:
     point = result.operating_point
     verdict = "same eye" if result.same_eye else "different eyes"
     similarity = f"similarity {result.similarity:.6f}"
-    if point not in SCORE_RATES:
-        echo(f"{similarity}, threshold {result.threshold:.6f} ({_called(result)}): {verdict}")
-    elif result.inconclusive:
+    if result.inconclusive:
         echo(f"inconclusive: {result.inconclusive}")
+    elif point not in SCORE_RATES:
+        echo(f"{similarity}, threshold {result.threshold:.6f} ({_called(result)}): {verdict}")
     else:
         echo(f"score {result.score:.3f}, threshold {result.threshold:.3f} ({point}): {verdict}")
         echo(

@@ -21,7 +21,8 @@ class Verification:
         Name of the threshold: of a score if it is one of `SCORE_RATES`, else of a similarity;
         None if it was given as a number, which is a similarity.
     same_eye : bool
-        The decision: whether the score, or the similarity, reaches the threshold.
+        The decision: whether the score, or the similarity, reaches the threshold; never where the
+        pair is inconclusive.
     quality : IrisQuality or None
         Quality of the probe; None if it was a crop.
     calibration : str or None
@@ -30,8 +31,8 @@ class Verification:
         Natural logarithm of the likelihood ratio same eye : different eyes, minus infinity if
         inconclusive; None where there are no scores.
     inconclusive : str
-        Why the templates do not show enough to decide, or ``""``. Decisions by similarity are
-        taken all the same.
+        Why the templates do not show enough to decide, or ``""``; always ``""`` where there are no
+        scores.
     """
 
     similarity: float
@@ -57,7 +58,8 @@ class Match:
     image : str
         The image with this similarity, or ``""`` if unknown.
     same_eye : bool
-        The decision: whether the score, or the similarity, reaches the threshold.
+        The decision: whether the score, or the similarity, reaches the threshold; never where the
+        comparison is inconclusive.
     score : float or None
         Highest score of its images; None in searches by similarity.
     """

@@ -314,7 +314,7 @@ class IrisRecognizer:
             similarity,
             threshold,
             _name_of(point),
-            bool(decisive >= threshold),
+            bool(decisive >= threshold and not problem),
             probe.quality,
             self._calibration_name,
             score,
@@ -373,18 +373,20 @@ class IrisRecognizer:
         probe = self._template(probe, kind, "The probe")
         similarities = gallery.similarities(probe.embedding, self.matcher)
         scores: list[float] | list[None] = [None] * len(similarities)
-        decisive = similarities
-        if point in SCORE_RATES:
-            assert self.card.score is not None  # else there is no such threshold
-            threshold = self.card.score.threshold(point, len(gallery.images))
-            decisive = gallery.scores(probe.embedding, self.matcher)
-            scores = decisive.tolist()
+        decisive, conclusive = similarities, np.ones(len(similarities), bool)
+        if self.has_scores:
+            found = gallery.scores(probe.embedding, self.matcher)
+            conclusive = np.isfinite(found)
+            if point in SCORE_RATES:
+                assert self.card.score is not None  # `has_scores`
+                threshold = self.card.score.threshold(point, len(gallery.images))
+                decisive, scores = found, found.tolist()
         matches = tuple(
             Match(
                 gallery.identities[image],
                 float(similarities[image]),
                 gallery.images[image],
-                bool(decisive[image] >= threshold),
+                bool(conclusive[image] and decisive[image] >= threshold),
                 scores[image],
             )
             for image in gallery.best_images(decisive)

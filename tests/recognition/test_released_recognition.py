@@ -149,6 +149,18 @@ def test_blurred_images_are_inconclusive(recognizer, small_images):
     assert recognizer.verify(sharp, sharp).inconclusive == ""
 
 
+def test_blurred_images_are_inconclusive_by_similarity_too(recognizer, small_images):
+    [row, *_] = read_layout(small_images, "auto").rows
+    sharp = cv2.imread(str(small_images / row.image), cv2.IMREAD_GRAYSCALE)
+    blurred = recognizer.enroll(cv2.GaussianBlur(sharp, (0, 0), 12))
+    for point in ("far_1e-2", -1.0):  # reached by every similarity
+        result = recognizer.verify(blurred, blurred, point)
+        assert result.similarity >= result.threshold
+        assert result.inconclusive and not result.same_eye
+        assert recognizer.identify(blurred, {"a": blurred}, point).identity is None
+    assert recognizer.verify(sharp, sharp, -1.0).same_eye
+
+
 def test_a_search_shares_its_rate_among_the_images(embedded, recognizer):
     identities, vectors = embedded
     names = tuple(identities)
