@@ -72,7 +72,7 @@ def read_description(out: Path, settings: dict[str, Any]) -> dict[str, Any]:
         raise DatasetError(
             f"{out}: this dataset is out of date, because version {version} of the segmenter "
             f"{settings['segmenter']!r} made it and this is version "
-            f"{settings['segmenter_version']}; choose another folder, or delete this one."
+            f"{settings['segmenter_version']!r}; choose another folder, or delete this one."
         )
     if differing:
         changes = "; ".join(

@@ -158,7 +158,8 @@ def test_other_weights_make_a_dataset_out_of_date(tmp_path, with_network):
     prepare(eyes, out, segmenter=with_network, segmenter_model=moved, jobs=1)
     before = contents(out)
     model.write_text("weights-2")
-    with pytest.raises(DatasetError, match=r"out of date, because version weights-1 .*-2; choose"):
+    found = r"out of date, because version 'weights-1' .* this is version 'weights-2'; choose"
+    with pytest.raises(DatasetError, match=found):
         prepare(eyes, out, **options)
     assert contents(out) == before
     # The process that has used the old weights takes the new ones.
