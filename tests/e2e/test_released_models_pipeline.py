@@ -23,6 +23,7 @@ from iris_tf.training.run_folder import RunFolder
 PROJECT = Path(__file__).parents[2]
 SHORTER = [
     "strips={identities: 24, views: 2, validation: 6}",
+    "scores={sites: 2, eyes: 12, images: 2}",
     "models.start.epochs=1",
     "models.alike.epochs=1",
     "models.mobiiris.epochs=1",
