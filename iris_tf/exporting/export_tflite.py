@@ -165,7 +165,7 @@ def export_model(
 
 
 class _Graphs:
-    """The model as it is and, for calibrated precisions, rewritten; each converted when needed."""
+    """The model unchanged and, for calibrated precisions, rewritten; each converted when needed."""
 
     def __init__(self, model: keras.Model, folder: Path, quantization: Quantization | None):
         self._model, self._folder, self._quantization = model, folder, quantization

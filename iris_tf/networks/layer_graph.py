@@ -47,7 +47,7 @@ def copy_model(
         Gives the layer to take the place of one of the model's, or None for a copy of it.
         The new layer keeps the name.
     skip : callable, optional
-        Whether to leave out a layer: its input is passed on as it is.
+        Whether to leave out a layer: its input is passed on unchanged.
 
     Returns
     -------

@@ -45,7 +45,7 @@ def cosface_cosine(cosine: Any, margin: float) -> tf.Tensor:
 
 
 def softmax_cosine(cosine: Any, margin: float) -> tf.Tensor:
-    """Cosine as it is, float32; the margin is unused (NormFace, Wang et al., 2017)."""
+    """Unchanged cosine, float32; the margin is unused (NormFace, Wang et al., 2017)."""
     return tf.cast(cosine, tf.float32)
 
 

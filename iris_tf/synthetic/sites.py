@@ -15,6 +15,7 @@ from iris_tf.synthetic.variety import (
     draw_varied_camera,
     draw_varied_capture,
     draw_varied_face,
+    with_limited_degradation,
 )
 
 _ALIKE_SHARE = 0.6  # of the sites have a population of a single style of texture
@@ -22,10 +23,6 @@ _GLASSES_SHARE = 0.4  # of the sites let subjects keep their glasses on
 _SMALLEST_IRIS = 90.0  # diameter in image pixels
 _SOFTEST = 0.009  # sigma of a site's usual blur, in iris diameters
 _SHARPEST = 0.3  # sigma of the lens blur, in pixels
-_LEAST_TEXTURE_GAIN = 0.5
-_LEAST_GAIN = 0.6
-_MOST_NOISE = 5.0  # grey levels
-_MOST_MOTION = 4.0  # pixels
 _LEAST_JPEG_QUALITY = 60
 _SITES, _EYES = range(2)  # first elements of spawn keys
 
@@ -157,11 +154,7 @@ def render_site_eye(
 def _limited(capture: Capture) -> Capture:
     """Limit degradations that no operator accepts."""
     return replace(
-        capture,
-        texture_gain=max(capture.texture_gain, _LEAST_TEXTURE_GAIN),
-        noise=min(capture.noise, _MOST_NOISE),
-        gain=max(capture.gain, _LEAST_GAIN),
-        motion=min(capture.motion, _MOST_MOTION),
+        with_limited_degradation(capture),
         upper_opening=max(capture.upper_opening, 0.15),
         lower_opening=max(capture.lower_opening, 0.5),
     )

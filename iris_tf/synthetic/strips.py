@@ -34,6 +34,7 @@ from iris_tf.synthetic.variety import (
     draw_varied_camera,
     draw_varied_capture,
     draw_varied_face,
+    with_limited_degradation,
 )
 
 GENERATOR = 5
@@ -55,10 +56,7 @@ _SOFTEST_SITE, _SOFTEST_CONTROLLED_SITE = 0.009, 0.002
 _SHARPEST = 0.3  # sigma of the lens blur, in pixels
 _SITES = 1  # first element of a site's spawn key; keys of identities have one element only
 _LEAST_VISIBLE = 0.25  # of the ring; enrolment rejects images with less
-_LEAST_TEXTURE_GAIN, _LEAST_CONTROLLED_TEXTURE_GAIN = 0.5, 0.9
-_LEAST_GAIN = 0.6
-_MOST_NOISE = 5.0  # grey levels
-_MOST_MOTION = 4.0  # pixels
+_LEAST_CONTROLLED_TEXTURE_GAIN = 0.9
 _LEAST_JPEG_QUALITY = 75
 
 
@@ -138,7 +136,7 @@ def _draw_site(seed: int, number: int) -> _Site:
     if kind >= _PLAIN_SHARE + _ANY_CAMERA_SHARE:
         identity = _random_identity(rng, eye, draw_texture(rng))
         camera = _with_limited_compression(draw_varied_camera(rng))
-        habit = _with_limited_degradation(
+        habit = with_limited_degradation(
             draw_varied_capture(rng, identity, draw_capture(rng, identity), camera)
         )
         controlled = bool(rng.random() < _CONTROLLED_SHARE)
@@ -185,7 +183,7 @@ def _view_generator(rng: np.random.Generator, site: _Site) -> Callable[[], Synth
         if site.controlled:
             identity = replace(identity, face=_with_open_eyelids(identity.face))
         camera = site.camera or _with_limited_compression(draw_varied_camera(rng))
-        capture = _with_limited_degradation(
+        capture = with_limited_degradation(
             draw_varied_capture(rng, identity, draw_capture(rng, identity), camera)
         )
         if site.habit is not None:
@@ -213,17 +211,6 @@ def _with_open_eyelids(face: Face) -> Face:
         upper_opening=max(face.upper_opening, _LEAST_OPENING),
         lower_opening=max(face.lower_opening, _LEAST_OPENING),
         lashes=min(face.lashes, 1.0),
-    )
-
-
-def _with_limited_degradation(capture: Capture) -> Capture:
-    """Limit degradations that destroy the texture: segmenters must handle them, matchers cannot."""
-    return replace(
-        capture,
-        texture_gain=max(capture.texture_gain, _LEAST_TEXTURE_GAIN),
-        noise=min(capture.noise, _MOST_NOISE),
-        gain=max(capture.gain, _LEAST_GAIN),
-        motion=min(capture.motion, _MOST_MOTION),
     )
 
 

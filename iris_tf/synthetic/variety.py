@@ -21,6 +21,10 @@ _PATTERN_SHARES = (0.2, 0.15, 0.15, 0.14, 0.12, 0.08, 0.08, 0.08)
 _DISTANCES = ((0.60, 1.05), (0.38, 0.62), (0.18, 0.40))  # iris diameters, in image heights
 _DISTANCE_SHARES = (0.4, 0.4, 0.2)
 _SMALLEST_IRIS = 70.0  # diameter in image pixels
+_LEAST_TEXTURE_GAIN = 0.5
+_LEAST_GAIN = 0.6
+_MOST_NOISE = 5.0  # grey levels
+_MOST_MOTION = 4.0  # pixels
 
 
 def draw_varied_face(rng: np.random.Generator, face: Face) -> Face:
@@ -209,6 +213,17 @@ def draw_habitual_capture(
         limbus_width=habit.limbus_width,
     )
     return _mostly_in_view(capture, camera)
+
+
+def with_limited_degradation(capture: Capture) -> Capture:
+    """Limit degradations that destroy the texture: segmenters must handle them, matchers cannot."""
+    return replace(
+        capture,
+        texture_gain=max(capture.texture_gain, _LEAST_TEXTURE_GAIN),
+        noise=min(capture.noise, _MOST_NOISE),
+        gain=max(capture.gain, _LEAST_GAIN),
+        motion=min(capture.motion, _MOST_MOTION),
+    )
 
 
 def _mostly_in_view(capture: Capture, camera: Camera) -> Capture:
