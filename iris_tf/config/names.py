@@ -60,13 +60,7 @@ CARD_NAME = "model_card.json"
 FMRS = {"fmr_1e-2": 1e-2, "fmr_1e-3": 1e-3, "fmr_1e-4": 1e-4, "fmr_1e-5": 1e-5}
 """Operating points at which an evaluation measures the FNMR, with their FMR."""
 
-SCORE_RATES = {
-    "fmr_1e-2": 1e-2,
-    "fmr_1e-3": 1e-3,
-    "fmr_1e-4": 1e-4,
-    "fmr_1e-5": 1e-5,
-    "fmr_1e-6": 1e-6,
-}
+SCORE_RATES = {**FMRS, "fmr_1e-6": 1e-6}
 """Operating points of scores, with the FMR of each; in a search, with the rate at which an eye that
 is not enrolled matches any image of the gallery."""
 

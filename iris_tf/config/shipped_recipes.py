@@ -28,10 +28,6 @@ def training_recipes() -> dict[str, Path]:
     }
 
 
-def _keys(file: Path) -> dict:
-    return yaml.safe_load(file.read_text("utf-8"))
-
-
 def recipe_file(recipe: str | Path) -> Path:
     """Path of a training recipe.
 
@@ -45,9 +41,9 @@ def recipe_file(recipe: str | Path) -> Path:
     RecipeError
         If there is neither; lists the names.
     """
-    shipped = training_recipes()
     if Path(recipe).is_file():
         return Path(recipe)
+    shipped = training_recipes()
     if str(recipe) in shipped:
         return shipped[str(recipe)]
     raise RecipeError(

@@ -64,7 +64,7 @@ class PackedFile:
         if content[:4] != _MAGIC:
             raise ModelError(
                 f"{path}: this is not an {PACKED_SUFFIX} file of this version; give one from "
-                "`iris-tf quantize`."
+                "`iris_tf.quantization.packed_model.pack_model`."
             )
         body, digest = content[:-_DIGEST], content[-_DIGEST:]
         if hashlib.sha256(body).digest() != digest:
@@ -76,7 +76,7 @@ class PackedFile:
         except (ValueError, KeyError, TypeError, AttributeError, struct.error, zlib.error) as error:
             raise ModelError(
                 f"{path}: its content is not that of a packed network ({error}); make it again "
-                "with `iris-tf quantize`."
+                "with `iris_tf.quantization.packed_model.pack_model`."
             ) from None
 
     @classmethod

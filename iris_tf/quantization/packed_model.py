@@ -19,12 +19,13 @@ from iris_tf.quantization.bit_packing import (
     pack_bits,
     unpack_bits,
 )
+from iris_tf.quantization.fake_quantizers import LEAST_BITS, MOST_BITS
 from iris_tf.quantization.packed_file import PackedFile
 from iris_tf.quantization.quantized_layers import MixedPrecision, QuantizedLayer
 from iris_tf.support.errors import ModelError, first_line
 
 _FORMAT = 1
-_WIDTHS = range(2, 9)
+_WIDTHS = range(LEAST_BITS, MOST_BITS + 1)
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ def load_packed_model(path: Path) -> keras.Model:
     except Exception as error:  # Keras raises whatever a configuration leads to
         raise ModelError(
             f"{path}: its network cannot be built ({first_line(error)}); make it again with "
-            "`iris-tf quantize`."
+            "`pack_model`."
         ) from None
 
 

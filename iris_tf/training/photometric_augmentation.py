@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-_GREY = (0.299, 0.587, 0.114)  # luma of red, green, blue
+_LUMA = (0.299, 0.587, 0.114)  # of red, green and blue, as in OpenCV's conversion to grey
 
 
 def flip_crops(images: tf.Tensor, seed: tf.Tensor, share: float) -> tf.Tensor:
@@ -38,13 +38,14 @@ def jitter_colours(images: tf.Tensor, seed: tf.Tensor, amount: float) -> tf.Tens
         (3, images.shape[0], 1, 1, 1), seed, 1.0 - amount, 1.0 + amount, alg="philox"
     )
     images = images * factors[0]
-    mean = tf.reduce_mean(_grey(images), axis=(1, 2), keepdims=True)
+    mean = tf.reduce_mean(grey(images), axis=(1, 2), keepdims=True)
     images = mean + (images - mean) * factors[1]
-    grey = _grey(images)
-    return tf.clip_by_value(grey + (images - grey) * factors[2], 0.0, 255.0)
+    luma = grey(images)
+    return tf.clip_by_value(luma + (images - luma) * factors[2], 0.0, 255.0)
 
 
-def _grey(images: tf.Tensor) -> tf.Tensor:
+def grey(images: tf.Tensor) -> tf.Tensor:
+    """Luma (batch, height, width, 1) of crops (batch, height, width, 1 or 3)."""
     if images.shape[3] == 1:
         return images
-    return tf.reduce_sum(images * tf.constant(_GREY), axis=3, keepdims=True)
+    return tf.reduce_sum(images * tf.constant(_LUMA), axis=3, keepdims=True)

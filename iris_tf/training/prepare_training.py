@@ -102,11 +102,11 @@ def prepare_training(recipe: TrainRecipe) -> Training:
     check_strips(recipe, roi_mode, channels)
     warn_of_squeezed_crops(recipe, roi_mode)
     identities = sorted({row.identity for row in rows["train"]})
-    labels = number_identities([row.identity for row in rows["train"]], identities)
+    labels = _labels(rows["train"])
     strategy = _strategy(recipe)
     devices = strategy.num_replicas_in_sync
     recipe = replace(recipe, batch=fit_batch(recipe.batch, labels, devices))
-    batches = _batches(recipe, rows["train"], devices)
+    batches = _batches(recipe, rows["train"], labels, devices)
     keras.config.set_dtype_policy("mixed_float16" if recipe.mixed_float16 else "float32")
     try:
         with strategy.scope():
@@ -136,12 +136,13 @@ def check_batches(recipes: Mapping[str, TrainRecipe]) -> None:
     """
     for name, recipe in recipes.items():
         rows = _rows(recipe)["train"]
+        labels = _labels(rows)
         devices = _strategy(recipe).num_replicas_in_sync
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", RuntimeWarning)  # given again when it is trained
-                batch = fit_batch(recipe.batch, _labels(rows), devices)
-            _batches(replace(recipe, batch=batch), rows, devices)
+                batch = fit_batch(recipe.batch, labels, devices)
+            _batches(replace(recipe, batch=batch), rows, labels, devices)
         except (DatasetError, RecipeError) as error:
             raise type(error)(f"models.{name}: {error}") from None
 
@@ -167,8 +168,10 @@ def _labels(rows: Sequence[ManifestRow]) -> np.ndarray:
     return number_identities(identities, sorted(set(identities)))
 
 
-def _batches(recipe: TrainRecipe, rows: Sequence[ManifestRow], devices: int) -> Batches:
-    batch, labels = recipe.batch, _labels(rows)
+def _batches(
+    recipe: TrainRecipe, rows: Sequence[ManifestRow], labels: np.ndarray, devices: int
+) -> Batches:
+    batch = recipe.batch
     if batch.groups % devices:
         raise RecipeError(
             f"batch.groups is {batch.groups}, which cannot be split evenly over {devices} devices."

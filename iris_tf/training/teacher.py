@@ -19,9 +19,8 @@ from iris_tf.objectives.objective import Outputs, Shape
 from iris_tf.objectives.resizing import resize
 from iris_tf.support.errors import ModelError
 from iris_tf.tflite.model_card import ModelCard
+from iris_tf.training.photometric_augmentation import grey
 from iris_tf.training.run_folder import RunFolder, model_file
-
-_LUMA = (0.299, 0.587, 0.114)  # of red, green and blue, as in OpenCV's conversion to grey
 
 
 class Teacher:
@@ -165,7 +164,7 @@ def _with_channels(crops: tf.Tensor, channels: int) -> tf.Tensor:
         return crops
     if channels == 3:
         return tf.repeat(crops, 3, axis=3)
-    return tf.reduce_sum(crops * tf.constant(_LUMA), axis=3, keepdims=True)
+    return grey(crops)
 
 
 def check_strip_size(teacher: tuple[int, int], student: tuple[int, int]) -> None:
