@@ -161,7 +161,7 @@ def require_unit(embeddings: Any, ndim: int, what: str) -> None:
             f"{what} holds no embeddings but {reprlib.repr(embeddings)}; give what `embed` or "
             "`enroll` returns."
         )
-    if embeddings.size and not are_unit(embeddings.astype(np.float32), ndim):
+    if embeddings.size and not are_unit(embeddings.astype(np.float32, copy=False), ndim):
         raise ArgumentError(
             f"{what} holds a vector that is not of unit length; give embeddings of `embed` or "
             "`enroll` unchanged, or scale them to unit length."

@@ -214,8 +214,8 @@ def prepare(
     with sole_user(out):
         started = {"name": name, "settings": settings}
         write_json(out / "dataset.json", {"complete": False, **started})
-        for name in _TABLES:
-            (out / name).unlink(missing_ok=True)  # the crops they list may change from here on
+        for table in _TABLES:
+            (out / table).unlink(missing_ok=True)  # the crops they list may change from here on
 
         earlier = Journal(out).read()
         outcomes = _still_valid(earlier, rows, images, stamps, out)

@@ -107,10 +107,10 @@ def _stored(recognizer: IrisRecognizer, plan: SitePlan, number: int, path: Path)
     if path.is_file():
         try:
             kept = load_arrays(path, ("stamp", "vectors", "eyes", "refused"))
-        except (OSError, ValueError):  # damaged: computed again
-            kept = {"stamp": np.array("")}
-        if kept["stamp"].item() == stamp:
-            return SiteEmbeddings(number, kept["vectors"], kept["eyes"], int(kept["refused"]))
+            if kept["stamp"].item() == stamp:
+                return SiteEmbeddings(number, kept["vectors"], kept["eyes"], int(kept["refused"]))
+        except (OSError, ValueError, TypeError):  # damaged: computed again
+            pass
     found = _embed(recognizer, plan, number)
     with atomic_path(path) as temporary:
         np.savez(

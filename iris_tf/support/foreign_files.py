@@ -19,6 +19,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from typing import Any, BinaryIO
 
+from iris_tf.support.files import real_path
+
 MAX_JSON_BYTES = 2**27
 """Largest JSON file that is parsed; a calibration of 2,048 dimensions has 85 MB."""
 
@@ -236,8 +238,8 @@ class Inside:
 
     def _is_inside(self, path: Path) -> bool:
         if self._root is None:
-            self._root = Path(os.path.realpath(self.folder))
-        return Path(os.path.realpath(path)).is_relative_to(self._root)
+            self._root = real_path(self.folder)
+        return real_path(path).is_relative_to(self._root)
 
 
 def shown(value: Any) -> str:
