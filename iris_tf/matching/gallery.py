@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from iris_tf.matching.matcher import DescribedTemplates, Matcher
+from iris_tf.matching.secret_keys import KeyGiven
 from iris_tf.matching.template import (
     Origin,
     Template,
@@ -146,14 +147,22 @@ class Gallery:
         probe = matcher.describe(embedding[None])
         return matcher.scores(probe, self._described[matcher]).values[0]
 
-    def save(self, path: str | Path) -> None:
+    def save(self, path: str | Path, key: KeyGiven = None) -> None:
         """Write the gallery as ``.npz``, whole or not at all.
+
+        Parameters
+        ----------
+        path : str or Path
+        key : SecretKey, str or Path, optional
+            Encrypts the file: a key, its file, or ``keyring:NAME``.
 
         Raises
         ------
         ArgumentError
             When it could not be read again: an identity is not a text, or embeddings are not unit
             vectors with an identity and an image each.
+        ProtectionError
+            When the key cannot be used.
         """
         for identity in (*self.identities, *self.images):
             if isinstance(identity, str) and identity.endswith("\0"):
@@ -178,21 +187,30 @@ class Gallery:
             path,
             "gallery",
             self.origin,
+            key,
             embeddings=self.embeddings,
             identities=np.array(self.identities),
             images=np.array(self.images),
         )
 
     @classmethod
-    def load(cls, path: str | Path) -> "Gallery":
+    def load(cls, path: str | Path, key: KeyGiven = None) -> "Gallery":
         """Read a gallery.
+
+        Parameters
+        ----------
+        path : str or Path
+        key : SecretKey, str or Path, optional
+            That the file was encrypted with. A plain file is refused with a key.
 
         Raises
         ------
         ModelError
             When the file is missing or not a gallery.
+        ProtectionError
+            When it is encrypted and this is not its key, was changed, or is plain despite a key.
         """
-        origin, arrays = read_arrays(path, "gallery", ("embeddings", "identities", "images"))
+        origin, arrays = read_arrays(path, "gallery", ("embeddings", "identities", "images"), key)
         embeddings = arrays["embeddings"]
         identities, images = arrays["identities"], arrays["images"]
         if not are_unit(embeddings, 2) or any(

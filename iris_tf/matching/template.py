@@ -1,16 +1,19 @@
 """Templates: what is stored of an enrolled eye."""
 
 import dataclasses
+import io
 import reprlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
+from iris_tf.matching.sealed_files import is_sealed, read_sealed, write_sealed
+from iris_tf.matching.secret_keys import KeyGiven, SecretKey, key_or_none
 from iris_tf.segmentation.quality import IrisQuality
 from iris_tf.support.array_files import load_arrays
-from iris_tf.support.errors import ArgumentError, ModelError
+from iris_tf.support.errors import ArgumentError, ModelError, ProtectionError
 from iris_tf.support.files import atomic_path, path_given
 from iris_tf.tflite.model_card import NORM_TOLERANCE
 
@@ -20,7 +23,7 @@ _QUALITY = tuple(field.name for field in dataclasses.fields(IrisQuality))
 
 @dataclass(frozen=True)
 class Origin:
-    """Model and calibration that computed an embedding; only those of one origin are comparable.
+    """What computed an embedding; only embeddings of one origin are comparable.
 
     Attributes
     ----------
@@ -30,11 +33,15 @@ class Origin:
         Hexadecimal SHA-256 of the model's file.
     calibration : str
         `Calibration.id`, or ``""`` without a calibration.
+    transform : str
+        Identifier of the keyed transform that protects it, see
+        `iris_tf.matching.protection.KeyedTransform`, or ``""`` without one.
     """
 
     model: str
     model_sha256: str
     calibration: str = ""
+    transform: str = ""
 
     def require(self, other: "Origin", what: str) -> None:
         """Refuse embeddings of another origin.
@@ -48,7 +55,7 @@ class Origin:
         Raises
         ------
         ModelError
-            When the model files or the calibrations differ.
+            When the model files, the calibrations or the transforms differ.
         """
         if other.model_sha256 != self.model_sha256:
             raise ModelError(
@@ -65,13 +72,22 @@ class Origin:
                 f"{what} was made with {theirs}, but {ours} is in use; use the same for both, or "
                 "enrol again."
             )
+        if other.transform != self.transform:
+            theirs, ours = (
+                f"the transform {name}" if name else "no transform"
+                for name in (other.transform, self.transform)
+            )
+            raise ModelError(
+                f"{what} is protected by {theirs}, but {ours} is in use; use the same for both."
+            )
 
 
 @dataclass(frozen=True, eq=False)
 class Template:
     """One enrolled eye.
 
-    A template is not encrypted; protect it like the image itself.
+    Protect a template like the image itself: unless it is saved with a key, its file is not
+    encrypted.
 
     Attributes
     ----------
@@ -87,33 +103,48 @@ class Template:
     origin: Origin
     quality: IrisQuality | None = None
 
-    def save(self, path: str | Path) -> None:
+    def save(self, path: str | Path, key: KeyGiven = None) -> None:
         """Write the template as ``.npz``, whole or not at all.
+
+        Parameters
+        ----------
+        path : str or Path
+        key : SecretKey, str or Path, optional
+            Encrypts the file: a key, its file, or ``keyring:NAME``.
 
         Raises
         ------
         ArgumentError
             When it could not be read again: its embedding is not a unit vector.
+        ProtectionError
+            When the key cannot be used.
         """
         if not are_unit(self.embedding, 1):
             raise ArgumentError(
                 f"{path}: a template needs a unit vector, float32 (D,); nothing was saved."
             )
         quality = [] if self.quality is None else dataclasses.astuple(self.quality)
-        write_arrays(
-            path, "template", self.origin, embedding=self.embedding, quality=np.array(quality)
-        )
+        arrays = {"embedding": self.embedding, "quality": np.array(quality)}
+        write_arrays(path, "template", self.origin, key, **arrays)
 
     @classmethod
-    def load(cls, path: str | Path) -> "Template":
+    def load(cls, path: str | Path, key: KeyGiven = None) -> "Template":
         """Read a template.
+
+        Parameters
+        ----------
+        path : str or Path
+        key : SecretKey, str or Path, optional
+            That the file was encrypted with. A plain file is refused with a key.
 
         Raises
         ------
         ModelError
             When the file is missing or not a template.
+        ProtectionError
+            When it is encrypted and this is not its key, was changed, or is plain despite a key.
         """
-        origin, arrays = read_arrays(path, "template", ("embedding", "quality"))
+        origin, arrays = read_arrays(path, "template", ("embedding", "quality"), key)
         embedding, quality = arrays["embedding"], arrays["quality"]
         if not are_unit(embedding, 1) or quality.shape not in ((0,), (len(_QUALITY),)):
             raise _refuse(path, "template")
@@ -179,7 +210,13 @@ def are_unit(embeddings: np.ndarray, ndim: int) -> bool:
     return bool((np.abs(lengths - 1.0) <= NORM_TOLERANCE).all())
 
 
-def write_arrays(path: str | Path, kind: str, origin: Origin, **arrays: np.ndarray) -> None:
+def write_arrays(
+    path: str | Path,
+    kind: str,
+    origin: Origin,
+    key: KeyGiven = None,
+    **arrays: np.ndarray,
+) -> None:
     """Write arrays and their origin as ``.npz``, whole or not at all.
 
     Templates are biometric data: a new file can be read by its owner alone.
@@ -190,6 +227,8 @@ def write_arrays(path: str | Path, kind: str, origin: Origin, **arrays: np.ndarr
     kind : str
         Kind of file, ``"template"`` or ``"gallery"``.
     origin : Origin
+    key : SecretKey, str or Path, optional
+        Encrypts the file.
     **arrays : ndarray
         Arrays by name.
 
@@ -197,21 +236,33 @@ def write_arrays(path: str | Path, kind: str, origin: Origin, **arrays: np.ndarr
     ------
     ArgumentError
         When `path` is no path, or `origin` is none.
+    ProtectionError
+        When the key cannot be used.
     """
-    # Written to an open file, because NumPy appends a suffix to a path.
     path = path_given(path, f"The {kind} file")
     if not isinstance(origin, Origin):
         raise ArgumentError(
             f"{path}: the {kind} does not say which model made it; give the `origin` of the "
             "recogniser."
         )
+    key = key_or_none(key)
+    header = {"kind": kind} | dataclasses.asdict(origin)
+    values: dict[str, Any] = header | arrays
+    if key is not None:
+        content = io.BytesIO()
+        np.savez(content, **values)
+        write_sealed(path, header, content.getbuffer(), key)
+        return
+    # Written to an open file, because NumPy appends a suffix to a path.
     with atomic_path(path, private=True) as temporary, open(temporary, "wb") as file:
-        values: dict[str, Any] = dataclasses.asdict(origin) | arrays
-        np.savez(file, kind=kind, **values)
+        np.savez(file, **values)
 
 
 def read_arrays(
-    path: str | Path, kind: str, names: tuple[str, ...]
+    path: str | Path,
+    kind: str,
+    names: tuple[str, ...],
+    key: KeyGiven = None,
 ) -> tuple[Origin, dict[str, np.ndarray]]:
     """Read a file that `write_arrays` wrote.
 
@@ -221,13 +272,17 @@ def read_arrays(
         When the file is missing or not a file of this kind.
     ArgumentError
         When `path` is no path.
+    ProtectionError
+        When it is encrypted and this is not its key, was changed, or is plain despite a key.
     """
     path = path_given(path, f"The {kind} file")
+    key = key_or_none(key)
     if not path.is_file():
         raise ModelError(f"{path}: there is no such {kind} file; save one first.")
     try:
-        arrays = load_arrays(path, ("kind", *_ORIGIN, *names))
-        texts = {name: arrays.pop(name).item() for name in ("kind", *_ORIGIN)}
+        content = _opened(path, key)
+        arrays = load_arrays(content, ("kind", *_ORIGIN_AT_FIRST, *names), _ADDED_TO_ORIGIN)
+        texts = {name: arrays.pop(name).item() for name in ("kind", *_ORIGIN) if name in arrays}
     except (OSError, ValueError):
         raise _refuse(path, kind) from None
     if texts.pop("kind") != kind or not all(isinstance(text, str) for text in texts.values()):
@@ -235,7 +290,21 @@ def read_arrays(
     return Origin(**texts), arrays
 
 
+def _opened(path: Path, key: SecretKey | None) -> Path | BinaryIO:
+    """The file, or the decrypted content of an encrypted one."""
+    if is_sealed(path):
+        return io.BytesIO(read_sealed(path, key)[1])
+    if key is not None:
+        raise ProtectionError(
+            f"{path}: it is not encrypted although a key is given, so somebody may have exchanged "
+            "it; encrypt it with `iris-tf gallery encrypt`, or give no key."
+        )
+    return path
+
+
 _ORIGIN = tuple(field.name for field in dataclasses.fields(Origin))
+_ADDED_TO_ORIGIN = ("transform",)  # files of earlier versions lack it
+_ORIGIN_AT_FIRST = tuple(name for name in _ORIGIN if name not in _ADDED_TO_ORIGIN)
 
 
 def _refuse(path: str | Path, kind: str) -> ModelError:

@@ -102,7 +102,9 @@ def site_embeddings(
 
 def _stored(recognizer: IrisRecognizer, plan: SitePlan, number: int, path: Path) -> SiteEmbeddings:
     # More sites do not change those that there are.
-    of = asdict(plan) | {"sites": None, "version": __version__, "model": asdict(recognizer.origin)}
+    model = asdict(recognizer.origin)
+    del model["transform"]  # applied to what is stored, not stored itself
+    of = asdict(plan) | {"sites": None, "version": __version__, "model": model}
     stamp = json.dumps(of, sort_keys=True)
     if path.is_file():
         try:

@@ -3,7 +3,7 @@
 import math
 import os
 import zipfile
-from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -12,7 +12,9 @@ _MOST_GROWTH = 20
 
 
 def load_arrays(
-    path: str | os.PathLike, names: tuple[str, ...] | None = None
+    source: str | os.PathLike | BinaryIO,
+    names: tuple[str, ...] | None = None,
+    optional: tuple[str, ...] = (),
 ) -> dict[str, np.ndarray]:
     """Read arrays of an ``.npz`` file without pickle.
 
@@ -21,9 +23,12 @@ def load_arrays(
 
     Parameters
     ----------
-    path : str or Path
+    source : str, Path or binary file
+        The file, or its content, such as `io.BytesIO`.
     names : tuple of str, optional
         Which arrays; all of them, in their order, if not given.
+    optional : tuple of str, optional
+        Further arrays, which may be missing.
 
     Raises
     ------
@@ -33,14 +38,14 @@ def load_arrays(
         If it is not such a file, or damaged, lacks one of the arrays, or holds Python objects or
         more than its size allows. The message is a clause.
     """
-    path = Path(path)
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(source) as archive:
             members = {m.filename.removesuffix(".npy"): m for m in archive.infolist()}
-            _check_growth(path, list(members.values()))
+            _check_growth(archive, list(members.values()))
             wanted = tuple(members) if names is None else names
             if missing := [name for name in wanted if name not in members]:
                 raise ValueError(f"it lacks {', '.join(missing)}")
+            wanted += tuple(name for name in optional if name in members)
             return {name: _read(archive, members[name]) for name in wanted}
     except (OSError, ValueError, MemoryError):
         raise
@@ -71,8 +76,9 @@ def map_array(path: str | os.PathLike, shape: tuple[int, ...], dtype: type) -> n
     return stored if intact else None
 
 
-def _check_growth(path: Path, members: list[zipfile.ZipInfo]) -> None:
-    unpacked, most = sum(m.file_size for m in members), path.stat().st_size * _MOST_GROWTH
+def _check_growth(archive: zipfile.ZipFile, members: list[zipfile.ZipInfo]) -> None:
+    assert archive.fp is not None  # it is open
+    unpacked, most = sum(m.file_size for m in members), archive.fp.seek(0, 2) * _MOST_GROWTH
     if unpacked > max(most, _MOST_UNPACKED):
         raise ValueError(f"it unpacks to {unpacked:,} bytes")
 

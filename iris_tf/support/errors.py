@@ -73,6 +73,10 @@ class ModelError(IrisTfError):
     """A model file, run folder or model card that cannot be used."""
 
 
+class ProtectionError(IrisTfError):
+    """A key, or an encrypted or transformed file, that cannot be used."""
+
+
 class TrainingError(IrisTfError):
     """A training run that cannot start or continue."""
 
