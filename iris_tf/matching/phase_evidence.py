@@ -93,6 +93,18 @@ class CodeSet:
         """Degrees of freedom (n,) of each code's comparison with itself."""
         return self.seen.sum(axis=1) / self.spread
 
+    @property
+    def coarseness(self) -> np.ndarray:
+        """Mean energy of the coarse filter's visible responses over the fine filter's (n,).
+
+        It is near 1 for sharp images, and 0 where a filter sees nothing. Blur removes fine texture
+        first, so it rises with blur, but hardly with the hidden share of the iris.
+        """
+        shape = (len(self), self.codes.shape[1] // (2 * _FILTERS), _FILTERS)
+        energy, seen = (part.reshape(shape).sum(axis=1) for part in (self.energies, self.seen))
+        coarse, fine = (energy / np.maximum(seen, 1.0)).T
+        return np.divide(coarse, fine, out=np.zeros_like(coarse), where=fine > 0)
+
 
 @dataclass(frozen=True, eq=False)
 class PhaseEvidence:
@@ -182,7 +194,7 @@ def _autocorrelations(responses: np.ndarray, seen: np.ndarray) -> np.ndarray:
         that the trace over filters is 1 at lag 0.
     """
     count, columns, rows, _ = responses.shape
-    waves, masks = np.fft.fft(responses, axis=1), np.fft.fft(seen, axis=1)
+    waves, masks = (np.fft.fft(part, axis=1) for part in (responses, seen))
     energy = np.square(np.abs(responses)).sum(axis=(1, 2)) / np.maximum(seen.sum(axis=(1, 2)), 1.0)
     total = np.maximum(energy.sum(axis=1), _TINY)
     reach = min(_COLUMN_LAGS, (columns - 1) // 2)
@@ -190,14 +202,15 @@ def _autocorrelations(responses: np.ndarray, seen: np.ndarray) -> np.ndarray:
     row_lags = min(_ROW_LAGS, rows)
     result = np.zeros((count, _FILTERS, _FILTERS, row_lags, len(lags)), np.complex64)
     for lag in range(row_lags):
-        for part, other in np.ndindex(_FILTERS, _FILTERS):
-            moved, fixed = (..., slice(lag, rows), part), (..., slice(0, rows - lag), other)
-            product = (waves[moved] * waves[fixed].conj()).sum(axis=2)
-            places = (masks[moved] * masks[fixed].conj()).sum(axis=2)
-            sums = np.fft.ifft(product, axis=1)[:, lags]
-            counts = np.fft.ifft(places, axis=1).real[:, lags]
-            scale = np.maximum(counts, _LEAST_COUNT) * total[:, None]
-            result[:, part, other, lag] = sums / scale
+        # Sums over rows, for both filters at one place and both at the other.
+        products, places = (
+            part[:, :, lag:].swapaxes(2, 3) @ part[:, :, : rows - lag].conj()
+            for part in (waves, masks)
+        )
+        sums = np.fft.ifft(products, axis=1)[:, lags]
+        counts = np.fft.ifft(places, axis=1).real[:, lags]
+        scale = np.maximum(counts, _LEAST_COUNT) * total[:, None, None, None]
+        result[:, :, :, lag] = np.moveaxis(sums / scale, 1, 3)
     return result
 
 

@@ -1,7 +1,7 @@
 """Comparisons by score, and their errors at the operating points of a card."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -39,6 +39,11 @@ class ScoredPairs:
     first: np.ndarray
     second: np.ndarray
     values: np.ndarray
+
+    def without(self, refused: np.ndarray) -> "ScoredPairs":
+        """The same, but inconclusive where an image is refused (images,), bool."""
+        inconclusive = refused[self.first] | refused[self.second]
+        return replace(self, values=np.where(inconclusive, -np.inf, self.values))
 
     def __getitem__(self, chosen: np.ndarray) -> "ScoredPairs":
         return ScoredPairs(self.first[chosen], self.second[chosen], self.values[chosen])
@@ -84,7 +89,9 @@ class ScoredComparisons:
         Memory grows with images, genuine comparisons and false matches only.
         """
         templates = matcher.describe(vectors)
-        return cls._of_parts(_all_pairs(templates, labels, matcher), labels, matcher)
+        refused = _refused(templates, matcher)
+        parts = (part.without(refused) for part in _all_pairs(templates, labels, matcher))
+        return cls._of_parts(parts, labels, matcher)
 
     @classmethod
     def of_listed_pairs(
@@ -93,7 +100,9 @@ class ScoredComparisons:
         """Score listed pairs (n, 2) of embeddings."""
         images, places = np.unique(pairs, return_inverse=True)
         templates = matcher.describe(vectors[images])
-        parts = _listed_pairs(templates, places.reshape(pairs.shape), matcher)
+        refused = _refused(templates, matcher)
+        found = _listed_pairs(templates, places.reshape(pairs.shape), matcher)
+        parts = (part.without(refused) for part in found)
         named = (ScoredPairs(images[p.first], images[p.second], p.values) for p in parts)
         return cls._of_parts(named, labels, matcher)
 
@@ -162,6 +171,13 @@ def score_figures(
         inconclusive_impostor=float(scored.impostor_bins[0] / impostors),
         points=points,
     )
+
+
+def _refused(templates: DescribedTemplates, matcher: Matcher) -> np.ndarray:
+    """Which images `IrisRecognizer.embed` refuses: their comparisons are non-matches."""
+    assert matcher.score_model is not None  # else nothing was described
+    codes = templates.codes
+    return ~matcher.score_model.shows_enough(codes.freedom, codes.coarseness)
 
 
 def _bins_of(values: np.ndarray) -> np.ndarray:

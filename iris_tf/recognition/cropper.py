@@ -68,6 +68,11 @@ def looks_like_roi(image: np.ndarray, roi_mode: str) -> bool:
     return bool((corners == 0).all() and np.mean(image == 0) >= _MIN_BLACK_SHARE_OF_CROP)
 
 
+def name_of(image: EyeImageSource) -> str:
+    """What messages call an image."""
+    return "image array" if isinstance(image, np.ndarray) else str(image)
+
+
 class Cropper:
     """Crops images as a model card prescribes.
 
@@ -128,8 +133,7 @@ class Cropper:
             _check_texture(crop.roi)
             return crop
         except ExtractionError as error:
-            name = "image array" if isinstance(image, np.ndarray) else image
-            raise ExtractionError(error.reason, f"{name}: {error}") from None
+            raise ExtractionError(error.reason, f"{name_of(image)}: {error}") from None
 
     def _crop(self, pixels: np.ndarray, kind: str) -> Crop:
         height, width = pixels.shape[:2]

@@ -1,10 +1,8 @@
 """What a recogniser has decided, and by which figures."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from iris_tf.segmentation.quality import IrisQuality
-from iris_tf.tflite.score_model import ScoreModel
 
 
 @dataclass(frozen=True)
@@ -100,30 +98,3 @@ class Identification:
     def identity(self) -> str | None:
         """The first identity if it reaches the threshold, else None."""
         return self.matches[0].identity if self.matches[0].same_eye else None
-
-
-def why_inconclusive(model: ScoreModel, own: Mapping[str, float], common: float) -> str:
-    """Why two templates do not show enough to decide, or ``""``.
-
-    Parameters
-    ----------
-    model : ScoreModel
-        States how many degrees of freedom are needed.
-    own : mapping of str to float
-        Degrees of freedom of each template, by what it is called.
-    common : float
-        Degrees of freedom of what both show.
-    """
-    for what, freedom in own.items():
-        if freedom < model.least_own_freedom:
-            return (
-                f"the {what} shows too little texture ({freedom:.0f} degrees of freedom, at least "
-                f"{model.least_own_freedom:.0f} are needed); use an image in focus that shows "
-                "more of the iris"
-            )
-    if common >= model.least_freedom:
-        return ""
-    return (
-        f"the two show too little in common ({common:.0f} degrees of freedom, at least "
-        f"{model.least_freedom:.0f} are needed); use images that show the same parts of the iris"
-    )

@@ -20,9 +20,10 @@ from iris_tf.matching.gallery import Gallery
 from iris_tf.matching.matcher import Matcher
 from iris_tf.matching.template import Origin, Template, require_unit, unit
 from iris_tf.quantization.packed_file import PACKED_SUFFIX
-from iris_tf.recognition.cropper import Cropper, EyeImageSource
-from iris_tf.recognition.decisions import Identification, Match, Verification, why_inconclusive
+from iris_tf.recognition.cropper import Cropper, EyeImageSource, name_of
+from iris_tf.recognition.decisions import Identification, Match, Verification
 from iris_tf.recognition.open_model import KerasEmbedder
+from iris_tf.recognition.refusals import require_texture, why_inconclusive
 from iris_tf.segmentation.quality import IrisQuality
 from iris_tf.support.errors import ArgumentError, ExtractionError, FailureReason, ModelError
 from iris_tf.support.files import path_given
@@ -166,7 +167,8 @@ class IrisRecognizer:
         Raises
         ------
         ExtractionError
-            When an image cannot be read or shows no usable iris; ``reason`` tells which.
+            When an image cannot be read, shows no usable iris or, where the card has scores, too
+            little texture to tell eyes apart; ``reason`` tells which.
         """
         embeddings, qualities = self._embed(images, kind)
         if not len(embeddings):
@@ -192,7 +194,7 @@ class IrisRecognizer:
         Raises
         ------
         ExtractionError
-            When an image cannot be read or shows no usable iris.
+            As for `enroll`.
         """
         return Embeddings(self._embed(images, kind)[0], self.origin, self.matcher)
 
@@ -218,25 +220,25 @@ class IrisRecognizer:
         ArgumentError
             When these are no embeddings, or no unit vectors.
         """
-        self._require_embeddings(first, second)
-        found = self.matcher.similarities(np.asarray(first), np.asarray(second))
-        return np.clip(found, -1.0, 1.0)
+        vectors = self._vectors(first, "first"), self._vectors(second, "second")
+        return np.clip(self.matcher.similarities(*vectors), -1.0, 1.0)
 
-    def _require_embeddings(
-        self, first: Embeddings | np.ndarray, second: Embeddings | np.ndarray
-    ) -> None:
-        for embeddings, which in ((first, "first"), (second, "second")):
-            what = f"The {which} set of embeddings"
-            if isinstance(embeddings, Embeddings):
-                self.origin.require(embeddings.origin, what)
-            array = np.asarray(embeddings)
-            if array.ndim != 2 or array.dtype.kind != "f":
-                raise ArgumentError(
-                    f"{what} has the shape {array.shape} and type {array.dtype}; give embeddings "
-                    "of `embed`, floating-point numbers with one row for each image."
-                )
-            self._require_size(array, what)
-            require_unit(array, 2, what)
+    def _vectors(self, embeddings: Embeddings | np.ndarray, which: str) -> np.ndarray:
+        """Array (n, D) of embeddings that were made here."""
+        what = f"The {which} set of embeddings"
+        if isinstance(embeddings, Embeddings):
+            self.origin.require(embeddings.origin, what)
+        array = np.asarray(embeddings)
+        if array.shape == (0,):  # made of an empty list, where every image was refused
+            return np.empty((0, self.card.embedding_size), np.float32)
+        if array.ndim != 2 or array.dtype.kind != "f":
+            raise ArgumentError(
+                f"{what} has the shape {array.shape} and type {array.dtype}; give embeddings "
+                "of `embed`, floating-point numbers with one row for each image."
+            )
+        self._require_size(array, what)
+        require_unit(array, 2, what)
+        return array
 
     @property
     def has_scores(self) -> bool:
@@ -266,9 +268,8 @@ class IrisRecognizer:
             When these are no embeddings.
         """
         self._require_scores()
-        self._require_embeddings(first, second)
-        described = (self.matcher.describe(np.asarray(which)) for which in (first, second))
-        return self.matcher.scores(*described).values
+        vectors = self._vectors(first, "first"), self._vectors(second, "second")
+        return self.matcher.scores(*map(self.matcher.describe, vectors)).values
 
     def verify(
         self,
@@ -461,16 +462,20 @@ class IrisRecognizer:
         """Embeddings (n, D) of all images, and the quality of those that are eye images."""
         one = isinstance(images, str | Path | np.ndarray) or not isinstance(images, Iterable)
         sources: Any = [images] if one else images
-        qualities = []
+        qualities, names = [], []
 
         def rois() -> Iterator[np.ndarray]:
             for source in sources:
                 crop = self._crop(source, kind)
                 if crop.quality is not None:
                     qualities.append(crop.quality)
+                names.append(name_of(source))
                 yield crop.roi
 
         embeddings = self._embedder.embed(rois())
+        if self.card.score is not None and self.card.phase is not None:
+            _, codes = self.matcher.split(embeddings)
+            require_texture(self.card.score, codes, self.card.phase, names)
         if self.calibration is not None:
             embeddings = self.calibration.adapt(embeddings)
         return embeddings, qualities

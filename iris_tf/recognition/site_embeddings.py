@@ -104,6 +104,8 @@ def _stored(recognizer: IrisRecognizer, plan: SitePlan, number: int, path: Path)
     # More sites do not change those that there are.
     model = asdict(recognizer.origin)
     del model["transform"]  # applied to what is stored, not stored itself
+    # A card with scores has more images refused.
+    model["scored"] = recognizer.card.score is not None
     of = asdict(plan) | {"sites": None, "version": __version__, "model": model}
     stamp = json.dumps(of, sort_keys=True)
     if path.is_file():

@@ -19,7 +19,7 @@ class FailureReason(StrEnum):
     OCCLUDED = "occluded"  # too little of the iris is visible
     ROI_IS_WHOLE_IMAGE = "roi_is_whole_image"  # discarded by Algorithm 1
     LOW_CONFIDENCE = "low_confidence"  # the segmenter's confidence is below its limit
-    LOW_QUALITY = "low_quality"  # rejected by a quality limit of the user or of Open-Iris
+    LOW_QUALITY = "low_quality"  # below a limit of the user, of Open-Iris, or of a card's scores
     DUPLICATE = "duplicate"  # same bytes or pixels as an earlier image of the dataset
     NOT_READ = "not_read"  # of a kind that is not read, such as .gif; no failure to extract
     INTERNAL = "internal"  # unexpected exception in the segmenter: a bug, please report

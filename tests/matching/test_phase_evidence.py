@@ -186,6 +186,24 @@ def test_codes_without_common_places_are_inconclusive():
     assert found.values[0, 0] == -np.inf
 
 
+def test_coarseness_follows_its_formula():
+    rng = np.random.default_rng(8)
+    codes = random_codes(rng, 3)
+    codes.view(np.complex64)[1, 1::2] *= 0.5  # fine texture of half the amplitude
+    codes.view(np.complex64)[2, 1::2] = 0
+    found = CodeSet.of(codes, LAYOUT).coarseness
+    for code, coarseness in zip(codes[:2], found[:2], strict=True):
+        responses, _ = responses_of(code)
+        means = []
+        for part in range(2):
+            energies = [abs(z) ** 2 for key, z in responses.items() if key[2] == part and z != 0]
+            means.append(sum(energies) / len(energies))
+        assert coarseness == pytest.approx(means[0] / means[1])
+    assert found[0] == pytest.approx(1.0, abs=0.3)
+    assert found[1] > 2.5
+    assert found[2] == 0.0
+
+
 def test_a_card_without_scores_describes_nothing():
     with pytest.raises(ModelError, match="no scores"):
         Matcher(LAYOUT).describe(np.zeros((1, 6 + LAYOUT.size), np.float32))

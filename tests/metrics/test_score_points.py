@@ -123,6 +123,31 @@ def test_inconclusive_comparisons_are_non_matches_and_counted(eyes):
     assert scores.points["fmr_1e-2"].fnmr_interval is None
 
 
+@pytest.mark.parametrize("listed", [False, True])
+def test_images_that_a_recogniser_refuses_are_non_matches(eyes, listed):
+    vectors, rows = eyes
+    blurred = vectors.copy()
+    # Fine texture of half the amplitude in the last eye's last image.
+    blurred[-1, 5:].view(np.complex64)[1::2] *= 0.5
+    blurred[-1] /= np.linalg.norm(blurred[-1])
+    pairs = list(itertools.combinations(range(len(rows)), 2))
+    lists = [
+        np.array([p for p in pairs if (rows[p[0]].identity == rows[p[1]].identity) == kind])
+        for kind in (True, False)
+    ]
+    shares = []
+    for each in (vectors, blurred):
+        if listed:
+            found = evaluate_pairs(each, rows, *lists, resamples=0, matcher=MATCHER)
+        else:
+            found = evaluate_embeddings(each, rows, resamples=0, matcher=MATCHER)
+        scores = found.metrics.scores
+        shares.append([scores.inconclusive_genuine, scores.inconclusive_impostor])
+    # Its 3 genuine comparisons, and those with the other eyes but one image that shows too little.
+    added = [3 / len(lists[0]), (4 * EYES - 5) / len(lists[1])]
+    assert np.subtract(*reversed(shares)) == pytest.approx(added)
+
+
 def test_figures_by_similarity_are_those_without_scores(eyes):
     vectors, rows = eyes
     with_scores = evaluate_embeddings(vectors, rows, 20, matcher=MATCHER).metrics.to_json()

@@ -387,6 +387,12 @@ def test_what_are_no_embeddings_is_named(recognizer, eye_files):
         recognizer.similarities(np.eye(4), embeddings)
 
 
+def test_no_embeddings_have_no_similarities(recognizer, eye_files):
+    embeddings = recognizer.embed(eye_files)
+    assert recognizer.similarities(np.array([]), embeddings).shape == (0, len(embeddings))
+    assert recognizer.similarities(embeddings[:0], np.array([])).shape == (0, 0)
+
+
 def test_what_could_not_be_loaded_is_not_saved(recognizer, eye_files, tmp_path):
     template = recognizer.enroll(eye_files[0])
     for embedding in (template.embedding * 3, template.embedding[None], [1.0], "x"):

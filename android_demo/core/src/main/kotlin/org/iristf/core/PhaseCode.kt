@@ -46,6 +46,15 @@ class PhaseCode(embedding: FloatArray, private val layout: PhaseCodeLayout) {
     /** Degrees of freedom of the comparison of this code with itself. */
     val freedom: Double get() = energy.count { it > 0 } / spread
 
+    /**
+     * Mean energy of the coarse filter's visible responses over the fine filter's: near 1 for sharp images, higher for
+     * blurred ones, and 0 where a filter sees nothing.
+     */
+    val coarseness: Double get() {
+        val (coarse, fine) = (0 until FILTERS).map(::meanEnergy)
+        return if (fine > 0) coarse / fine else 0.0
+    }
+
     /** How unlikely it is that a stranger on the same camera is as similar as another code. */
     fun compare(other: PhaseCode): PhaseEvidence {
         require(layout == other.layout) { "the codes have the layouts $layout and ${other.layout}" }

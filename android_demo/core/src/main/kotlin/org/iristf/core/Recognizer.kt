@@ -78,7 +78,9 @@ class Recognizer private constructor(
             milliseconds(start, segmented), milliseconds(segmented, cropped),
             if (embedding == null) null else milliseconds(cropped, embedded),
         )
-        return Enrolled(image, eye, crop, embedding, times, recognition)
+        return Enrolled(image, eye, crop, embedding, times, recognition).also { enrolled ->
+            enrolled.template?.let { recognition?.scorer?.check(it) }
+        }
     }
 
     /**

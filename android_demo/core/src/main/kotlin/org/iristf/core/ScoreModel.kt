@@ -30,6 +30,9 @@ data class ScoreModel(
         // ever match its own eye.
         private const val OWN_SHARE = 0.75
 
+        /** Coarseness of an image's phase code, beyond which strangers are too similar. */
+        const val MOST_COARSENESS = 1.6
+
         private val REQUIRED = listOf("offset", "slope", "learned_weight", "learned_from", "least_freedom", "thresholds")
         private val OPTIONAL = listOf("thresholds_from")
 

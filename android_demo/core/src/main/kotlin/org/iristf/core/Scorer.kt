@@ -1,5 +1,6 @@
 package org.iristf.core
 
+import java.util.Locale
 import kotlin.math.max
 import kotlin.math.sqrt
 
@@ -11,6 +12,18 @@ class Scorer(private val layout: PhaseCodeLayout, private val model: ScoreModel)
     /** Compute what scores need to know of an embedding: once, for any number of comparisons. */
     fun describe(embedding: FloatArray) =
         DescribedTemplate(unit(embedding.copyOf(embedding.size - layout.size)), PhaseCode(embedding, layout))
+
+    /** Refuse an image of which a template cannot tell eyes apart. */
+    @Throws(ExtractionException::class)
+    fun check(template: DescribedTemplate) {
+        lackOfTexture(template)?.let { throw ExtractionException("The image $it") }
+        val coarseness = template.code.coarseness
+        if (coarseness <= ScoreModel.MOST_COARSENESS) return
+        throw ExtractionException(
+            "The image is blurred (its coarse texture is ${"%.1f".format(Locale.ROOT, coarseness)} times as strong as its " +
+                "fine texture, at most ${ScoreModel.MOST_COARSENESS} times is accepted); use an image in focus.",
+        )
+    }
 
     /** Score two templates. The score is symmetric, and rises with both similarities. */
     fun score(first: DescribedTemplate, second: DescribedTemplate): Score {
@@ -24,14 +37,17 @@ class Scorer(private val layout: PhaseCodeLayout, private val model: ScoreModel)
 
     private fun problem(first: DescribedTemplate, second: DescribedTemplate, freedom: Double): String? {
         for ((template, which) in listOf(first to "first", second to "second")) {
-            if (template.code.freedom < model.leastOwnFreedom) {
-                return "The $which image shows too little texture (${figures(template.code.freedom, model.leastOwnFreedom)}); " +
-                    "choose an image in focus that shows more of the iris."
-            }
+            lackOfTexture(template)?.let { return "The $which image $it" }
         }
         if (freedom >= model.leastFreedom) return null
         return "The two images show too little in common (${figures(freedom, model.leastFreedom)}); choose images that show " +
             "the same parts of the iris."
+    }
+
+    private fun lackOfTexture(template: DescribedTemplate): String? {
+        if (template.code.freedom >= model.leastOwnFreedom) return null
+        return "shows too little texture (${figures(template.code.freedom, model.leastOwnFreedom)}); use an image in focus " +
+            "that shows more of the iris."
     }
 
     private fun figures(freedom: Double, least: Double) =

@@ -135,12 +135,22 @@ class RecognizerTest {
 
     @Test
     fun `an inconclusive score gives a reason and no decision, however high the similarity`() {
-        val recognizer = openScored(6.0, scored(0.8f, 0f), scored(0.8f, 0f))
+        val recognizer = openScored(5.0, scored(0.8f, 0f), scored(0.8f, 0f))
         val comparison = recognizer.compare(recognizer.enrol(eye), recognizer.enrol(eye))!!
         assertEquals(1.0, comparison.similarity, 1e-6)
         assertNull(comparison.decision)
         assertTrue(comparison.others.isEmpty())
-        assertTrue("first image shows too little texture" in comparison.score!!.inconclusive!!)
+        assertTrue("too little in common" in comparison.score!!.inconclusive!!)
+    }
+
+    @Test
+    fun `an image that shows too little is refused`() {
+        val error = assertThrows(ExtractionException::class.java) { openScored(8.0, scored(0.8f, 0f)).enrol(eye) }
+        assertEquals(
+            "The image shows too little texture (4 degrees of freedom, at least 6 are needed); use an image in focus that " +
+                "shows more of the iris.",
+            error.message,
+        )
     }
 
     @Test

@@ -3,6 +3,7 @@ package org.iristf.core
 import org.junit.jupiter.api.Assertions.assertEquals
 import org.junit.jupiter.api.Assertions.assertNotNull
 import org.junit.jupiter.api.Assertions.assertNull
+import org.junit.jupiter.api.Assertions.assertThrows
 import org.junit.jupiter.api.Assertions.assertTrue
 import org.junit.jupiter.api.Test
 import kotlin.math.ln
@@ -87,5 +88,24 @@ class ScorerTest {
         assertTrue("second image shows too little texture" in problem(8.0, two, one)!!)
         assertTrue("too little in common (0 degrees" in problem(4.0, one, apart)!!)
         assertNotNull(problem(1.0, embedding(learned), embedding(learned)))
+    }
+
+    @Test
+    fun `blurred images are refused by the energy of their coarse texture over that of their fine texture`() {
+        val scorer = Scorer(layout, model(1.0))
+        // Two visible places: the coarse filter has energies 0.64 and 0.36, mean 0.5; the fine one 0.25 or 0.49 at one.
+        fun template(fine: Float) =
+            scorer.describe(embedding(floatArrayOf(0.6f), 0 to 0.8f, 2 to fine, 5 to 0.6f))
+        assertEquals(0.5 / 0.25, template(0.5f).code.coarseness, 1e-6)
+        val error = assertThrows(ExtractionException::class.java) { scorer.check(template(0.5f)) }
+        assertEquals(
+            "The image is blurred (its coarse texture is 2.0 times as strong as its fine texture, at most 1.6 times is " +
+                "accepted); use an image in focus.",
+            error.message,
+        )
+        assertEquals(0.5 / 0.49, template(0.7f).code.coarseness, 1e-6)
+        scorer.check(template(0.7f))
+        // Where a filter sees nothing, there is nothing to compare with.
+        assertEquals(0.0, template(0f).code.coarseness)
     }
 }

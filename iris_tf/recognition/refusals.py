@@ -1,0 +1,85 @@
+"""Refusals of images and pairs that show too little for a decision, each with its reason."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from iris_tf.matching.phase_evidence import CodeSet
+from iris_tf.support.errors import ExtractionError, FailureReason
+from iris_tf.tflite.phase_code_layout import PhaseCodeLayout
+from iris_tf.tflite.score_model import MOST_COARSENESS, ScoreModel
+
+
+def require_texture(
+    model: ScoreModel, codes: np.ndarray, layout: PhaseCodeLayout, names: Sequence[str]
+) -> None:
+    """Refuse images that show too little texture: those of strangers may be similar.
+
+    Parameters
+    ----------
+    model : ScoreModel
+        States how much is needed.
+    codes : ndarray of shape (n, size), float32
+        Phase codes of the images.
+    layout : PhaseCodeLayout
+        Of the codes.
+    names : sequence of str
+        What each image is called.
+
+    Raises
+    ------
+    ExtractionError
+        With the reason ``low_quality``, for the first such image.
+    """
+    described = CodeSet.of(codes, layout)
+    for name, freedom, coarseness in zip(
+        names, described.freedom, described.coarseness, strict=True
+    ):
+        problem = _lack_of_texture(model, freedom) or _blur(coarseness)
+        if problem:
+            raise ExtractionError(FailureReason.LOW_QUALITY, f"{name}: The image {problem}.")
+
+
+def why_inconclusive(model: ScoreModel, own: Mapping[str, float], common: float) -> str:
+    """Why two templates do not show enough to decide, or ``""``.
+
+    Templates of several images are not judged by their coarseness: the mean of codes has less of
+    what differs between the images, thus of the fine texture.
+
+    Parameters
+    ----------
+    model : ScoreModel
+        States how many degrees of freedom are needed.
+    own : mapping of str to float
+        Degrees of freedom of each template, by what it is called.
+    common : float
+        Degrees of freedom of what both show.
+    """
+    for what, freedom in own.items():
+        if problem := _lack_of_texture(model, freedom):
+            return f"the {what} {problem}"
+    if common >= model.least_freedom:
+        return ""
+    return (
+        f"the two show too little in common ({common:.0f} degrees of freedom, at least "
+        f"{model.least_freedom:.0f} are needed); use images that show the same parts of the iris"
+    )
+
+
+def _lack_of_texture(model: ScoreModel, freedom: float) -> str:
+    if freedom >= model.least_own_freedom:
+        return ""
+    return (
+        f"shows too little texture ({freedom:.0f} degrees of freedom, at least "
+        f"{model.least_own_freedom:.0f} are needed); use an image in focus that shows more of the "
+        "iris"
+    )
+
+
+def _blur(coarseness: float) -> str:
+    if coarseness <= MOST_COARSENESS:
+        return ""
+    return (
+        f"is blurred (its coarse texture is {coarseness:.1f} times as strong as its fine texture, "
+        f"at most {MOST_COARSENESS} times is accepted); use an image in focus"
+    )
