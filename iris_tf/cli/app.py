@@ -18,6 +18,7 @@ from iris_tf.cli.console import (
     report_errors,
 )
 from iris_tf.cli.exchange_commands import add_exchange_verbs
+from iris_tf.cli.gallery_commands import gallery
 from iris_tf.cli.precision_report import print_precision_report
 from iris_tf.cli.recognition_commands import add_verbs
 from iris_tf.config.names import (
@@ -52,6 +53,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 app.add_typer(benchmark, name="benchmark")
+app.add_typer(gallery, name="gallery")
 
 Scheduler = Annotated[
     str | None,

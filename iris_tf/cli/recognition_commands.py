@@ -13,6 +13,7 @@ import typer
 
 from iris_tf.cli.console import LayoutName, decision, echo, listed, one_of
 from iris_tf.cli.decision_json import identification_json, verification_json
+from iris_tf.cli.keys import KeyOption, key_given
 from iris_tf.config.names import (
     FALSE_MATCH_RATES,
     KINDS,
@@ -20,12 +21,13 @@ from iris_tf.config.names import (
     SCORE_RATES,
 )
 from iris_tf.data.layouts import AUTO
-from iris_tf.support.errors import ExtractionError, ModelError
+from iris_tf.support.errors import ExtractionError, ModelError, OutputError
 from iris_tf.support.files import check_writable, real_path
 from iris_tf.support.own_files import check_replaceable
 
 if TYPE_CHECKING:
     from iris_tf.matching.gallery import Gallery
+    from iris_tf.matching.secret_keys import SecretKey
     from iris_tf.recognition.decisions import Identification, Verification
     from iris_tf.recognition.embed_folder import EmbeddedFolder
     from iris_tf.recognition.recognizer import IrisRecognizer
@@ -149,6 +151,7 @@ def identify(
     save_gallery: Annotated[
         Path | None, typer.Option(help=".npz file to write, for --gallery in later calls.")
     ] = None,
+    key: KeyOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Search a gallery for an eye: exit status 0 if an identity reaches the threshold, else 1.
@@ -158,18 +161,19 @@ def identify(
     """
     from iris_tf.recognition.recognizer import IrisRecognizer
 
+    secret = key_given(key)
     if save_gallery is not None:
         check_writable(save_gallery)
-        check_replaceable(save_gallery, ["kind", "embeddings", "identities"])
+        _check_no_other_file(save_gallery)
     recognizer = IrisRecognizer(model, calibration=calibration)
     # Before the gallery, whose enrolment may take long.
     template = recognizer.enroll(probe, kind)
     point = _name_or_number(operating_point)
     if point is not None:
         recognizer.threshold(point)
-    enrolled, found = _gallery(recognizer, gallery, layout)
+    enrolled, found = _gallery(recognizer, gallery, layout, secret)
     if save_gallery is not None:
-        enrolled.save(save_gallery)
+        enrolled.save(save_gallery, secret)
     result = recognizer.identify(template, enrolled, point)
     accepted = sum(match.same_eye for match in result.matches)
     if as_json:
@@ -179,7 +183,8 @@ def identify(
         _print_failed(found)
     echo(f"gallery: {len(enrolled.images)} images of {len(set(enrolled.identities))} identities")
     if save_gallery is not None:
-        echo(f"gallery written to {save_gallery}")
+        plain = "" if secret else ", which is not encrypted (--key)"
+        echo(f"gallery written to {save_gallery}{plain}")
     shown = result.matches[:top]
     by_score = result.operating_point in SCORE_RATES
     width = max(len("identity"), *(len(match.identity) for match in shown))
@@ -291,15 +296,28 @@ def _called(result: "Verification | Identification") -> str:
     return result.operating_point or "given as a number"
 
 
+def _check_no_other_file(gallery: Path) -> None:
+    """Refuse to overwrite what is no gallery file, plain or encrypted."""
+    from iris_tf.matching.sealed_files import is_sealed, read_header
+
+    if not gallery.is_file() or not is_sealed(gallery):
+        check_replaceable(gallery, ["kind", "embeddings", "identities"])
+    elif read_header(gallery).header.get("kind") != "gallery":
+        raise OutputError(
+            f"{gallery}: exists and is an encrypted template, so it is not overwritten; choose "
+            "another name."
+        )
+
+
 def _gallery(
-    recognizer: "IrisRecognizer", path: Path, layout: str
+    recognizer: "IrisRecognizer", path: Path, layout: str, key: "SecretKey | None"
 ) -> "tuple[Gallery, EmbeddedFolder | None]":
     """Load a gallery, or enrol a folder, which is returned, too."""
     from iris_tf.matching.gallery import Gallery
     from iris_tf.recognition.embed_folder import embed_folder
 
     if path.is_file():
-        gallery = Gallery.load(path)
+        gallery = Gallery.load(path, key)
         recognizer.origin.require(gallery.origin, f"{path}: the gallery")
         return gallery, None
     found = embed_folder(recognizer, path, layout, "Enrolling")

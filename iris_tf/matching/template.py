@@ -280,14 +280,38 @@ def read_arrays(
     if not path.is_file():
         raise ModelError(f"{path}: there is no such {kind} file; save one first.")
     try:
-        content = _opened(path, key)
-        arrays = load_arrays(content, ("kind", *_ORIGIN_AT_FIRST, *names), _ADDED_TO_ORIGIN)
-        texts = {name: arrays.pop(name).item() for name in ("kind", *_ORIGIN) if name in arrays}
+        found, origin, arrays = _read(_opened(path, key), names)
     except (OSError, ValueError):
         raise _refuse(path, kind) from None
-    if texts.pop("kind") != kind or not all(isinstance(text, str) for text in texts.values()):
+    if found != kind:
         raise _refuse(path, kind)
-    return Origin(**texts), arrays
+    return origin, arrays
+
+
+def origin_of(path: Path) -> tuple[str, Origin]:
+    """Kind and origin of a plain file that `write_arrays` wrote.
+
+    Raises
+    ------
+    ModelError
+        When it is no such file.
+    """
+    try:
+        kind, origin, _ = _read(path, ())
+    except (OSError, ValueError):
+        raise _refuse(path, "template or gallery") from None
+    return kind, origin
+
+
+def _read(
+    content: Path | BinaryIO, names: tuple[str, ...]
+) -> tuple[str, Origin, dict[str, np.ndarray]]:
+    """Kind, origin and some arrays of a file; OSError or ValueError if it is none."""
+    arrays = load_arrays(content, ("kind", *_ORIGIN_AT_FIRST, *names), _ADDED_TO_ORIGIN)
+    texts = {name: arrays.pop(name).item() for name in ("kind", *_ORIGIN) if name in arrays}
+    if not all(isinstance(text, str) for text in texts.values()):
+        raise ValueError
+    return texts.pop("kind"), Origin(**texts), arrays
 
 
 def _opened(path: Path, key: SecretKey | None) -> Path | BinaryIO:

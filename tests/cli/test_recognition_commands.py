@@ -365,3 +365,24 @@ def test_calibrations_that_cannot_be(
     monkeypatch.setattr("os.access", lambda path, mode: path != folder)
     message = refused(run_cli, "calibrate", "--model", pixel_model, "--images", camera)
     assert f"{folder}: the model's folder cannot be written" in message
+
+
+def test_a_gallery_is_saved_and_searched_with_a_key(
+    run_cli, pixel_model, eyes, stranger, tmp_path, monkeypatch
+):
+    from iris_tf.matching.secret_keys import KEY_VARIABLE, SecretKey
+
+    monkeypatch.delenv(KEY_VARIABLE, raising=False)
+    saved, key = tmp_path / "people.npz", tmp_path / "key"
+    SecretKey.new().save(key)
+    arguments = ("identify", "--model", pixel_model, stranger, "--gallery")
+    status, out, _ = run_cli(*arguments, eyes, "--save-gallery", saved)
+    assert f"gallery written to {saved}, which is not encrypted (--key)\n" in out
+    with_key = (*arguments, eyes, "--save-gallery", saved, "--key", key)
+    assert f"gallery written to {saved}\n" in run_cli(*with_key)[1]
+    assert run_cli(*with_key)[0] == status  # the encrypted gallery is replaced
+    plain = run_cli(*arguments, eyes)[1]
+    assert run_cli(*arguments, saved, "--key", key)[1] == plain
+    assert "give that key" in refused(run_cli, *arguments, saved)
+    monkeypatch.setenv(KEY_VARIABLE, SecretKey.read(key).secret.hex())
+    assert run_cli(*arguments, saved)[1] == plain

@@ -126,6 +126,63 @@ def _read_gallery(path):
     gallery.save(path.with_name("again.npz"))
 
 
+def _key():
+    from iris_tf.matching.secret_keys import SecretKey
+
+    return SecretKey(b"\x01" * 32)
+
+
+def _sealed(folder):
+    from iris_tf.matching.gallery import Gallery
+    from iris_tf.matching.template import Template
+
+    names = ("ann", "bea", "bea")
+    Template(_units(1)[0], _origin()).save(folder / "eye.npz", _key())
+    Gallery(_units(3), names, ("a.png", "b.png", ""), _origin()).save(folder / "all.npz", _key())
+    return [(folder / name).read_bytes() for name in ("eye.npz", "all.npz")]
+
+
+def _read_sealed(path):
+    from iris_tf.matching.gallery import Gallery
+    from iris_tf.matching.protected_files import FileProtection
+    from iris_tf.matching.sealed_files import rewrap
+    from iris_tf.matching.secret_keys import SecretKey
+    from iris_tf.matching.template import Template
+
+    kind = FileProtection.of(path).kind
+    (Gallery if kind == "gallery" else Template).load(path, _key())
+    rewrap(path, _key(), SecretKey(b"\x02" * 32))
+
+
+def _resealed(content, rng):
+    """What somebody with the key could make: a mutated archive, encrypted."""
+    from iris_tf.matching.sealed_files import DataKey
+
+    inside = _mutated_arrays(content, rng)
+    header = json.dumps({"kind": "template"}).encode()
+    start = b"IRTFSEAL\x01\0\0\0" + len(header).to_bytes(4) + len(inside).to_bytes(8) + header
+    data_key = DataKey(b"\x03" * 32)
+    return start + data_key.wrap(_key()) + data_key.seal(inside, start)
+
+
+def _read_resealed(path):
+    from iris_tf.matching.sealed_files import is_sealed
+    from iris_tf.matching.template import Template
+
+    Template.load(path, _key() if is_sealed(path) else None)
+
+
+def _key_file(folder):
+    return [_key().secret.hex().encode() + b"\n"]
+
+
+def _read_key(path):
+    from iris_tf.matching.secret_keys import SecretKey
+
+    path.chmod(0o600)
+    SecretKey.read(path)
+
+
 def _read_manifest(path):
     from iris_tf.data.manifest import write_manifest
     from iris_tf.evaluation.prepared_sets import PreparedSet
@@ -315,6 +372,9 @@ TARGETS = {
     "calibration": Target("camera.json", _calibration, mutations.of_json, _read_calibration),
     "template": Target("eye.npz", _template, _mutated_arrays, _read_template),
     "gallery": Target("gallery.npz", _gallery, _mutated_arrays, _read_gallery),
+    "sealed": Target("eye.npz", _sealed, mutations.of_bytes, _read_sealed),
+    "resealed": Target("eye.npz", _template, _resealed, _read_resealed),
+    "key": Target("key", _key_file, mutations.of_bytes, _read_key, 200),
     "manifest": Target(
         "manifest.csv", _files(RUN / "manifest.csv"), mutations.of_table, _read_manifest
     ),

@@ -1,0 +1,149 @@
+"""What files of templates and galleries say of themselves: encrypted or not, by whom they may be
+read, which model made them; and how plain ones are encrypted."""
+
+import stat
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from iris_tf.matching.sealed_files import (
+    CIPHER,
+    encryption_id,
+    is_sealed,
+    read_header,
+    read_sealed,
+    rewrap,
+    write_sealed,
+)
+from iris_tf.matching.secret_keys import SecretKey
+from iris_tf.matching.template import Origin, origin_of
+from iris_tf.support.errors import IrisTfError, ModelError, ProtectionError
+
+_KINDS = ("template", "gallery")
+
+
+@dataclass(frozen=True)
+class FileProtection:
+    """How a file of templates is protected, as can be told without a key.
+
+    Attributes
+    ----------
+    path : Path
+    kind : str
+        ``"template"`` or ``"gallery"``.
+    origin : Origin
+        Model, calibration and keyed transform. Of an encrypted file it is authenticated only when
+        the file is read with its key.
+    cipher : str
+        ``"AES-256-GCM"``, or ``""`` of a plain file.
+    key_id : str
+        Identifier of the key that it is encrypted with, or ``""``.
+    mode : int
+        Permissions, such as 0o600.
+    """
+
+    path: Path
+    kind: str
+    origin: Origin
+    cipher: str
+    key_id: str
+    mode: int
+
+    @classmethod
+    def of(cls, path: Path) -> "FileProtection":
+        """Look at a file.
+
+        Raises
+        ------
+        ModelError
+            When it is no file of templates.
+        ProtectionError
+            When it is encrypted and damaged.
+        """
+        if not path.is_file():
+            raise ModelError(f"{path}: there is no such file.")
+        mode = stat.S_IMODE(path.stat().st_mode)
+        if not is_sealed(path):
+            kind, origin = origin_of(path)
+            return cls(path, kind, origin, "", "", mode)
+        header, key_id = read_header(path)
+        texts = {field.name: header.get(field.name, "") for field in fields(Origin)}
+        return cls(path, header.get("kind", ""), Origin(**texts), CIPHER, key_id, mode)
+
+    @property
+    def others_may_read(self) -> bool:
+        """Whether the permissions let others than the owner read it."""
+        return bool(self.mode & (stat.S_IRGRP | stat.S_IROTH))
+
+
+def files_of_templates(paths: Iterable[Path]) -> Iterator[Path]:
+    """The files that are given, and those of templates in the folders that are given, by name.
+
+    Raises
+    ------
+    ModelError
+        When a path does not exist.
+    """
+    for path in paths:
+        if path.is_dir():
+            for found in sorted(path.rglob("*.npz")):
+                # Hidden files: a killed process may have left unfinished ones.
+                hidden = found.name.startswith(".")
+                if not hidden and found.is_file() and _holds_templates(found):
+                    yield found
+        elif path.is_file():
+            yield path
+        else:
+            raise ModelError(f"{path}: there is no such file or folder.")
+
+
+def _holds_templates(path: Path) -> bool:
+    try:
+        return is_sealed(path) or origin_of(path)[0] in _KINDS
+    except IrisTfError:
+        return False
+
+
+def encrypt_file(path: Path, key: SecretKey) -> bool:
+    """Replace a plain file of templates by its encryption.
+
+    Returns
+    -------
+    bool
+        False if it was encrypted with this key already.
+
+    Raises
+    ------
+    ModelError
+        When it is no file of templates.
+    ProtectionError
+        When it is encrypted with another key.
+    """
+    found = FileProtection.of(path)
+    if found.cipher:
+        if found.key_id != encryption_id(key):
+            raise ProtectionError(
+                f"{path}: it is encrypted already, with the key {found.key_id}; change its key "
+                "with `iris-tf gallery rotate`."
+            )
+        read_sealed(path, key)
+        return False
+    write_sealed(path, {"kind": found.kind} | vars(found.origin), path.read_bytes(), key)
+    path.chmod(stat.S_IRUSR | stat.S_IWUSR)
+    return True
+
+
+def rotate_file(path: Path, old: SecretKey, new: SecretKey) -> bool:
+    """Change the key of an encrypted file, see `iris_tf.matching.sealed_files.rewrap`.
+
+    Raises
+    ------
+    ProtectionError
+        When it is plain, encrypted with neither key, changed or incomplete.
+    """
+    if not is_sealed(path):
+        raise ProtectionError(
+            f"{path}: it is not encrypted, so it has no key to change; encrypt it with `iris-tf "
+            "gallery encrypt`."
+        )
+    return rewrap(path, old, new)
