@@ -378,8 +378,16 @@ def evaluate(
     occlusion_eyes: Annotated[
         int, typer.Option(min=0, help="Eyes with saliency maps of each model; 0: none.")
     ] = 4,
+    by_similarity: Annotated[
+        bool,
+        typer.Option(
+            "--by-similarity", help="Compare by similarity also where a model's card has scores."
+        ),
+    ] = False,
 ) -> None:
     """Compare all pairs of a split: EER, FNMR, CMC with confidence intervals.
+
+    Pairs are compared by score where the model's card has scores, else by similarity.
 
     With several models, the others are compared with the first on the same
     resamples of subjects.
@@ -404,6 +412,7 @@ def evaluate(
         jobs=jobs,
         resamples=resamples,
         occlusion_eyes=occlusion_eyes,
+        by_similarity=by_similarity,
     )
     with if_interrupted(lambda: "Nothing was written: run the same command again."):
         result = evaluate_and_report(request, out, scores, latency_runs)

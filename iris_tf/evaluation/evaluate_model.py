@@ -25,6 +25,7 @@ from iris_tf.evaluation.prepared_sets import PreparedSet, read_prepared_sets
 from iris_tf.evaluation.protocols import EveryPair, PairLists, Protocol
 from iris_tf.evaluation.saliency import OcclusionMap, occlusion_maps
 from iris_tf.evaluation.slices import slice_figures
+from iris_tf.matching.matcher import Matcher
 from iris_tf.metrics.counts import ScoreCounts
 from iris_tf.metrics.differences import paired_differences
 from iris_tf.metrics.evaluate_embeddings import RESAMPLES, Evaluation, evaluate_similarities
@@ -71,6 +72,8 @@ class EvaluationRequest:
     occlusion_eyes : int
         Number of eyes with saliency maps (see `iris_tf.evaluation.saliency`), which take about
         250 inferences each and model.
+    by_similarity : bool
+        Whether to compare by similarity also where a model's card has scores.
     """
 
     models: Sequence[str | Path]
@@ -84,6 +87,7 @@ class EvaluationRequest:
     jobs: int = -1
     resamples: int = RESAMPLES
     occlusion_eyes: int = 0
+    by_similarity: bool = False
 
 
 @dataclass(frozen=True)
@@ -97,10 +101,13 @@ class OpenedModel:
         typed where several have the same.
     embedder : Embedder
         The loaded model.
+    matcher : Matcher
+        Compares its embeddings: by score if the model's card has scores, else by similarity.
     """
 
     name: str
     embedder: Embedder
+    matcher: Matcher
 
 
 @dataclass(frozen=True)
@@ -176,7 +183,13 @@ def read_inputs(request: EvaluationRequest) -> EvaluationInputs:
     protocol = _protocol(request, rows, failed)
     protocol.check(rows)
     return EvaluationInputs(
-        request, sets, rows, crops, failed, protocol, _open_models(request.models, sets)
+        request,
+        sets,
+        rows,
+        crops,
+        failed,
+        protocol,
+        _open_models(request.models, sets, request.by_similarity),
     )
 
 
@@ -220,7 +233,9 @@ def _failed(sets: Sequence[PreparedSet], split: str) -> list[FailedImage] | None
     return failed
 
 
-def _open_models(paths: Sequence[str | Path], sets: Sequence[PreparedSet]) -> list[OpenedModel]:
+def _open_models(
+    paths: Sequence[str | Path], sets: Sequence[PreparedSet], by_similarity: bool
+) -> list[OpenedModel]:
     embedders = [open_model(path) for path in paths]
     for path, embedder in zip(paths, embedders, strict=True):
         for each in sets:
@@ -234,7 +249,11 @@ def _open_models(paths: Sequence[str | Path], sets: Sequence[PreparedSet]) -> li
         name if called.count(name) == 1 else str(path)
         for path, name in zip(paths, called, strict=True)
     ]
-    return list(map(OpenedModel, names, embedders))
+    matchers = [
+        Matcher(embedder.matcher.layout) if by_similarity else embedder.matcher
+        for embedder in embedders
+    ]
+    return list(map(OpenedModel, names, embedders, matchers))
 
 
 def _check_crops(model: str | Path, channels: int, prepared: PreparedSet) -> None:
@@ -341,7 +360,7 @@ def _evaluate(
     embeddings: np.ndarray,
     inputs: EvaluationInputs,
 ) -> tuple[Evaluation, ModelResult]:
-    rows, protocol, matcher = inputs.rows, inputs.protocol, model.embedder.matcher
+    rows, protocol, matcher = inputs.rows, inputs.protocol, model.matcher
     evaluation = protocol.evaluate(embeddings, rows, matcher, inputs.request.resamples)
     result = ModelResult(
         description,
@@ -365,8 +384,9 @@ def _generalised(
     thresholds = {"eer": metrics.thresholds["eer"]} | {
         name: point.threshold for name, point in metrics.supported().items()
     }
+    card = {name: point.threshold for name, point in metrics.card_points.items()}
     attempts = protocol.attempts(rows, failed)
-    return generalised_rates(attempts, evaluation.comparisons.counts, thresholds)
+    return generalised_rates(attempts, evaluation.comparisons.counts, thresholds, card)
 
 
 def _encode_baseline(inputs: EvaluationInputs) -> IrisCodeBaseline | None:
@@ -391,7 +411,7 @@ def _compare(
         failed = [*failed, *baseline.failed(rows)]
     model_metrics = first.metrics
     if len(compared) < len(rows):
-        matcher = inputs.models[0].embedder.matcher
+        matcher = inputs.models[0].matcher
         model_metrics = protocol.evaluate(embeddings[usable], compared, matcher, resamples).metrics
     similarities = hamming_distances(baseline.codes.codes, baseline.codes.masks)
     np.subtract(1.0, similarities, out=similarities)

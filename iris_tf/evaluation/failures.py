@@ -132,7 +132,10 @@ class Attempts:
 
 
 def generalised_rates(
-    attempts: Attempts, counts: ScoreCounts, thresholds: Mapping[str, float]
+    attempts: Attempts,
+    counts: ScoreCounts,
+    thresholds: Mapping[str, float],
+    card_thresholds: Mapping[str, float] | None = None,
 ) -> dict[str, Any]:
     """GFAR and GFRR at given thresholds.
 
@@ -144,26 +147,28 @@ def generalised_rates(
         Scores of those that could be made.
     thresholds : mapping of str to float
         Least accepted score by name of the operating point.
+    card_thresholds : mapping of str to float, optional
+        The same for the operating points of the model's card, which may have the same names.
 
     Returns
     -------
     dict
         JSON values: ``failures`` (number by reason), ``failure_rate`` (share of all images),
         ``genuine_attempts``, ``impostor_attempts``, and ``points``: ``gfar`` and ``gfrr``
-        by name of the operating point.
+        by name of the operating point; with operating points of a card, the same for these as
+        ``card_points``.
     """
-    points = {}
-    for name, threshold in thresholds.items():
+
+    def at(threshold: float) -> dict[str, float]:
         genuine, impostor = counts.accepted(threshold)
-        points[name] = {
-            "gfar": impostor / attempts.impostor,
-            "gfrr": 1.0 - genuine / attempts.genuine,
-        }
+        return {"gfar": impostor / attempts.impostor, "gfrr": 1.0 - genuine / attempts.genuine}
+
+    at_card = {name: at(threshold) for name, threshold in (card_thresholds or {}).items()}
     reasons = collections.Counter(reason for _, reason in attempts.failed)
     return {
         "failures": dict(sorted(reasons.items())),
         "failure_rate": len(attempts.failed) / attempts.images,
         "genuine_attempts": attempts.genuine,
         "impostor_attempts": attempts.impostor,
-        "points": points,
-    }
+        "points": {name: at(threshold) for name, threshold in thresholds.items()},
+    } | ({"card_points": at_card} if at_card else {})

@@ -18,8 +18,14 @@ from iris_tf.evaluation.failures import Attempts, FailedImage
 from iris_tf.evaluation.pair_lists import read_pairs
 from iris_tf.matching.matcher import Matcher
 from iris_tf.metrics.counts import ScoreCounts, count_scores, number_of_comparisons
-from iris_tf.metrics.evaluate_embeddings import Evaluation, evaluate_embeddings, evaluate_pairs
-from iris_tf.metrics.scores import label_images, similarity_blocks
+from iris_tf.metrics.evaluate_embeddings import (
+    Evaluation,
+    comparison_blocks,
+    evaluate_embeddings,
+    evaluate_pairs,
+)
+from iris_tf.metrics.scales import scale_of
+from iris_tf.metrics.scores import label_images
 
 
 class Protocol(ABC):
@@ -68,7 +74,7 @@ class Protocol(ABC):
     def fold_figures(self, embeddings: np.ndarray, matcher: Matcher) -> dict[str, Any] | None:
         """Accuracy over the folds of a published protocol, and against the threshold.
 
-        None if the protocol has no folds.
+        They are of similarities, as in the publications. None if the protocol has no folds.
         """
         return None
 
@@ -106,7 +112,8 @@ class EveryPair(Protocol):
         labels = label_images(rows, self.name)
         if not all(number_of_comparisons(labels)):
             return None
-        return count_scores(similarity_blocks(embeddings, matcher), labels).counts
+        blocks = comparison_blocks(embeddings, matcher)
+        return count_scores(blocks(), labels, scale_of(matcher)).counts
 
     def attempts(self, rows: Sequence[ManifestRow], failed: Sequence[FailedImage]) -> Attempts:
         """See `Protocol`."""

@@ -33,7 +33,8 @@ import numpy as np
 from scipy import sparse
 
 from iris_tf.metrics.comparison_sets import ComparisonSet
-from iris_tf.metrics.counts import KEYS, STEP, Pairs, ScoreCounts
+from iris_tf.metrics.counts import Pairs, ScoreCounts
+from iris_tf.metrics.scales import KEYS
 from iris_tf.metrics.scores import ImageLabels
 from iris_tf.metrics.subject_sums import Total
 from iris_tf.support.errors import EvaluationError
@@ -136,7 +137,8 @@ class _Source:
         every = cls.of(compared)
         genuine = every.genuine[every.genuine.keys < key]
         levels = every.counts.levels
-        above = (levels < key * STEP - 1.0) & (levels >= genuine.scores.min(initial=1.0))
+        below_key = levels < genuine.scale.lowest + key * genuine.scale.step
+        above = below_key & (levels >= genuine.scores.min(initial=np.inf))
 
         def impostors(least: int) -> Iterable[Pairs]:
             for found in every.impostors(least):
@@ -187,7 +189,7 @@ def _table(source: _Source, share: float, entries: int | None = None) -> _Table:
     if not whole:
         from_top = np.cumsum(source.counts.impostor[::-1])
         cut = source.counts.levels[::-1][np.searchsorted(from_top, share * n_impostor)]
-        below = place[round((cut + 1.0) / STEP)]
+        below = place[source.genuine.scale.key(cut)]
         whole = below == 0
         place -= below
         np.maximum(place, 0, out=place)

@@ -13,7 +13,8 @@ from typing import ClassVar
 import numpy as np
 from scipy import sparse
 
-from iris_tf.metrics.counts import Comparisons, Pairs, pairs_above, score_keys
+from iris_tf.metrics.counts import Comparisons, Pairs, pairs_above
+from iris_tf.metrics.scales import Scale
 from iris_tf.metrics.scores import ImageLabels
 from iris_tf.metrics.subject_sums import (
     Blocks,
@@ -49,6 +50,11 @@ class ComparisonSet(ABC):
     @abstractmethod
     def total(self) -> Total:
         """Number of impostor comparisons of each resample, from the drawn subjects."""
+
+    @property
+    def scale(self) -> Scale:
+        """What the comparisons are made by."""
+        return self.comparisons.genuine.scale
 
     @abstractmethod
     def images(self) -> np.ndarray:
@@ -106,7 +112,7 @@ class AllPairs(ComparisonSet):
         """See `ComparisonSet`."""
         identity = self.labels.identity
         for start, block in self.blocks():
-            found = pairs_above(start, block, self.labels, least)
+            found = pairs_above(start, block, self.labels, least, self.scale)
             yield found[identity[found.first] != identity[found.second]]
 
     def impostor_powers(self, centre: int, drawn: np.ndarray) -> np.ndarray:
@@ -119,7 +125,8 @@ class AllPairs(ComparisonSet):
         between, within = np.zeros((3, drawn.shape[1])), np.zeros((3, labels.subjects))
         for start, block in self.blocks():
             for first, part in _row_slices(start, block, len(labels.subject)):
-                _add_powers(first, part, labels, centre, drawn, between, within)
+                offsets = self.scale.keys(part).astype(np.float64) - centre
+                _add_powers(first, offsets, labels, drawn, between, within)
         # Integers, so that the genuine comparisons can be subtracted without a remainder.
         offsets = genuine.keys.astype(np.float64) - centre
         own = labels.subject[genuine.first]
@@ -178,22 +185,21 @@ def _row_slices(start: int, block: np.ndarray, images: int) -> Iterable[tuple[in
 
 def _add_powers(
     first: int,
-    part: np.ndarray,
+    offsets: np.ndarray,
     labels: ImageLabels,
-    centre: int,
     drawn: np.ndarray,
     between: np.ndarray,
     within: np.ndarray,
 ) -> None:
-    """Add the number of comparisons, their keys' offsets and their squares.
+    """Add the number of comparisons, the offsets of their keys and the squares of these.
 
     Those of two subjects are added to `between`, of shape (3, resamples), with their weights,
     and those of one subject to `within`, of shape (3, subjects), unweighted.
     """
-    rows = slice(first, first + len(part))
+    number = len(offsets)
+    rows = slice(first, first + number)
     compared = labels.group[rows, None] == labels.group[None, first:]
-    compared[:, : len(part)] &= np.triu(np.ones((len(part), len(part)), bool), 1)
-    offsets = score_keys(part).astype(np.float64) - centre
+    compared[:, :number] &= np.triu(np.ones((number, number), bool), 1)
     subjects, place = np.unique(labels.subject[rows], return_inverse=True)
     left = _membership(place.ravel(), len(subjects)).T
     right = _membership(labels.subject[first:], labels.subjects)

@@ -1,9 +1,8 @@
 """How often each score occurs, which is all that error rates need, in constant memory.
 
-A cosine is rounded to a multiple of 2**-22 (2.4e-7, a few rounding errors of float32), so
-there are at most 8,388,609 different scores, each with a bin of its own. Rates and thresholds
-computed from the counts are exactly those of the rounded scores, including the tails, however
-many comparisons there are.
+Scores are rounded to a `Scale` of at most 8,388,609 different ones, each with a bin of its own.
+Rates and thresholds computed from the counts are exactly those of the rounded scores, including
+the tails, however many comparisons there are.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,11 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from iris_tf.data.manifest import ManifestRow
+from iris_tf.metrics.scales import KEYS, SIMILARITIES, Scale
 from iris_tf.metrics.scores import ImageLabels, label_images
 from iris_tf.support.errors import EvaluationError
 
-STEP = 2.0**-22
-KEYS = (1 << 23) + 1  # keys 0...2**23 are the scores -1...1
 _FEW = KEYS // 16  # so few scores are sorted faster than counted in all bins
 
 
@@ -68,6 +66,13 @@ class ScoreCounts:
         accepted = self.levels >= threshold
         return int(self.genuine[accepted].sum()), int(self.impostor[accepted].sum())
 
+    def conclusive(self, scale: Scale) -> "ScoreCounts":
+        """The counts without inconclusive comparisons, which have the lowest value of a scale."""
+        if scale is SIMILARITIES:
+            return self
+        kept = self.levels > scale.lowest
+        return ScoreCounts(self.levels[kept], self.genuine[kept], self.impostor[kept])
+
     @property
     def n_genuine(self) -> int:
         """Number of genuine comparisons."""
@@ -79,31 +84,6 @@ class ScoreCounts:
         return int(self.impostor.sum())
 
 
-def score_keys(scores: np.ndarray) -> np.ndarray:
-    """Integer index of each score's bin.
-
-    Parameters
-    ----------
-    scores : ndarray of float32
-        -1..1.
-
-    Returns
-    -------
-    ndarray of the same shape, int32
-        0...2**23; the rounded score is ``key * STEP - 1``.
-    """
-    scaled = scores * np.float32(1.0 / STEP)  # exact: a power of two
-    np.rint(scaled, out=scaled)
-    keys = scaled.astype(np.int32)
-    keys += KEYS // 2
-    return keys
-
-
-def rounded(scores: np.ndarray) -> np.ndarray:
-    """Scores rounded as they are counted, float64."""
-    return score_keys(np.asarray(scores, np.float32)) * STEP - 1.0
-
-
 @dataclass(frozen=True)
 class Pairs:
     """Individual comparisons.
@@ -111,60 +91,66 @@ class Pairs:
     Attributes
     ----------
     keys : ndarray of shape (n,), int32
-        Rounded scores, as `score_keys` gives them.
+        Rounded scores, as `Scale.keys` gives them.
     first, second : ndarray of shape (n,), int32
         The two images, the smaller index first.
+    scale : Scale
+        Of the keys.
     """
 
     keys: np.ndarray
     first: np.ndarray
     second: np.ndarray
+    scale: Scale = SIMILARITIES
 
     @property
     def scores(self) -> np.ndarray:
         """Rounded scores, float64."""
-        return self.keys * STEP - 1.0
+        return self.scale.values(self.keys)
 
     def __getitem__(self, chosen: np.ndarray) -> "Pairs":
-        return Pairs(self.keys[chosen], self.first[chosen], self.second[chosen])
+        return Pairs(self.keys[chosen], self.first[chosen], self.second[chosen], self.scale)
 
     @staticmethod
-    def joined(parts: Iterable["Pairs"]) -> "Pairs":
-        """Concatenate several."""
+    def joined(parts: Iterable["Pairs"], scale: Scale = SIMILARITIES) -> "Pairs":
+        """Concatenate several of one scale."""
         parts = [*parts, Pairs(*np.empty((3, 0), np.int32))]
-        return Pairs(
-            *(
-                np.concatenate([getattr(part, name) for part in parts])
-                for name in ("keys", "first", "second")
-            )
+        keys, first, second = (
+            np.concatenate([getattr(part, name) for part in parts])
+            for name in ("keys", "first", "second")
         )
+        return Pairs(keys, first, second, scale)
 
 
-def pairs_above(start: int, block: np.ndarray, labels: ImageLabels, least: int) -> Pairs:
-    """Comparisons in a block of rows of the similarity matrix that score at least so much.
+def pairs_above(
+    start: int, block: np.ndarray, labels: ImageLabels, least: int, scale: Scale = SIMILARITIES
+) -> Pairs:
+    """Comparisons in a block of rows of the matrix of all scores that reach a key.
 
     Parameters
     ----------
     start : int
         Index of the block's first row.
     block : ndarray of shape (rows, n), float32
-        Similarity of images ``start...start + rows`` with all.
+        Scores of images ``start...start + rows`` with all.
     labels : ImageLabels
         Which images are compared.
     least : int
         Lowest key wanted.
+    scale : Scale, optional
+        Of the scores.
 
     Returns
     -------
     Pairs
         Genuine and impostor comparisons.
     """
-    keys = score_keys(block[:, start:])
+    keys = scale.keys(block[:, start:])
     first, second = np.divmod(np.flatnonzero(keys.ravel() >= least), keys.shape[1])
     keys = keys[first, second]
     first, second = (first + start).astype(np.int32), (second + start).astype(np.int32)
     compared = (first < second) & (labels.group[first] == labels.group[second])
-    return Pairs(keys, first, second)[compared]
+    return Pairs(keys, first, second, scale)[compared]
 
 
 @dataclass(frozen=True)
@@ -188,7 +174,7 @@ class Comparisons:
 
 
 class ScoreCounter:
-    """Count the scores of a similarity matrix that is given block by block.
+    """Count the scores of a matrix that is given block by block.
 
     Parameters
     ----------
@@ -196,6 +182,8 @@ class ScoreCounter:
         Identity of each image, and which images are compared.
     highest : int
         Number of highest impostor comparisons to keep.
+    scale : Scale
+        Of the scores.
 
     Raises
     ------
@@ -203,12 +191,12 @@ class ScoreCounter:
         If the images give no genuine or no impostor comparison.
     """
 
-    def __init__(self, labels: ImageLabels, highest: int = 0):
+    def __init__(self, labels: ImageLabels, highest: int = 0, scale: Scale = SIMILARITIES):
         check_both_kinds(labels)
-        self._labels, self._highest = labels, highest
+        self._labels, self._highest, self._scale = labels, highest, scale
         self._every = np.zeros(KEYS, np.int64)
         self._genuine: list[Pairs] = []
-        self._top = Pairs.joined([])
+        self._top = Pairs.joined([], scale)
 
     def add(self, start: int, block: np.ndarray) -> None:
         """Count the comparisons of images ``start...start + rows`` with all later images.
@@ -218,10 +206,10 @@ class ScoreCounter:
         start : int
             Index of the block's first row.
         block : ndarray of shape (rows, n), float32
-            Similarity, -1..1.
+            Scores on the counter's scale.
         """
         labels, rows = self._labels, len(block)
-        keys = score_keys(block[:, start:])
+        keys = self._scale.keys(block[:, start:])
         triangle = np.triu(np.ones((rows, rows), bool), 1)
         same = labels.identity[start : start + rows, None] == labels.identity[None, start:]
         same[:, :rows] &= triangle
@@ -240,44 +228,49 @@ class ScoreCounter:
 
     def _keep_highest(self, start: int, block: np.ndarray) -> None:
         full = len(self._top.keys) == self._highest
-        found = pairs_above(start, block, self._labels, self._top.keys[-1] + 1 if full else 0)
+        least = self._top.keys[-1] + 1 if full else 0
+        found = pairs_above(start, block, self._labels, least, self._scale)
         identity = self._labels.identity
         found = found[identity[found.first] != identity[found.second]]
         if len(found.keys) > self._highest:
             found = found[np.argpartition(-found.keys, self._highest - 1)[: self._highest]]
-        every = Pairs.joined([self._top, found])
+        every = Pairs.joined([self._top, found], self._scale)
         order = np.lexsort([every.second, every.first, -every.keys])
         self._top = every[order[: self._highest]]
 
     def comparisons(self) -> Comparisons:
         """Everything counted so far."""
-        genuine = Pairs.joined(self._genuine)
+        genuine = Pairs.joined(self._genuine, self._scale)
         counted = np.zeros(KEYS, np.int64)
         _count(genuine.keys, counted)
         levels = np.flatnonzero(self._every)
         counts = ScoreCounts(
-            levels * STEP - 1.0, counted[levels], self._every[levels] - counted[levels]
+            self._scale.values(levels), counted[levels], self._every[levels] - counted[levels]
         )
         return Comparisons(counts, genuine, self._top)
 
 
-def count_scores(blocks: Iterable[tuple[int, np.ndarray]], labels: ImageLabels) -> Comparisons:
-    """Count all scores of a similarity matrix.
+def count_scores(
+    blocks: Iterable[tuple[int, np.ndarray]], labels: ImageLabels, scale: Scale = SIMILARITIES
+) -> Comparisons:
+    """Count all scores of a matrix.
 
     Parameters
     ----------
     blocks : iterable of (int, ndarray of shape (rows, n), float32)
         The matrix in blocks of rows, as `similarity_blocks` yields them; of each pair, the
-        similarity in the row of the smaller index counts.
+        value in the row of the smaller index counts.
     labels : ImageLabels
         Who is on each image, and which images are compared.
+    scale : Scale, optional
+        Of the scores.
 
     Raises
     ------
     EvaluationError
         If the images give no genuine or no impostor comparison.
     """
-    counter = ScoreCounter(labels)
+    counter = ScoreCounter(labels, scale=scale)
     for start, block in blocks:
         counter.add(start, block)
     return counter.comparisons()

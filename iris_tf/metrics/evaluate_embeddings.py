@@ -17,7 +17,6 @@ from iris_tf.metrics.counts import (
     ScoreCounter,
     ScoreCounts,
     check_both_kinds,
-    score_keys,
 )
 from iris_tf.metrics.figures import CMC_RANKS, intervals, verification_figures
 from iris_tf.metrics.identification import RankCounter, cmc, resample_cmc
@@ -30,23 +29,29 @@ from iris_tf.metrics.metrics import (
     WorstComparisons,
 )
 from iris_tf.metrics.open_set import FPIRS, OpenSetCounter, draw_galleries
-from iris_tf.metrics.score_points import ScoredComparisons, score_figures
+from iris_tf.metrics.scales import SIMILARITIES, Scale, scale_of
+from iris_tf.metrics.score_figures import SearchErrors
+from iris_tf.metrics.score_points import score_figures
 from iris_tf.metrics.scores import (
     ImageLabels,
     check_embeddings,
     label_images,
+    listed_scores,
+    score_blocks,
+    score_matrix,
     similarity_blocks,
 )
 from iris_tf.metrics.separation import resample_d_prime
 from iris_tf.metrics.subject_sums import Blocks
+from iris_tf.tflite.score_model import ScoreModel
 
 RESAMPLES = 1000
 WORST = 10
 _CMC_CURVE_RANKS = 20
-_BLOCK = 1024  # rows of a similarity matrix
-_FLOATS_AT_ONCE = 1 << 23
-# A matrix of phase codes' similarities of up to so many floats (2 GiB, 23,000 images) is kept for
-# the bootstrap, which reads it three to five times more: each entry is the best of many products.
+_BLOCK = 1024  # rows of a matrix
+# A matrix of scores, or of phase codes' similarities, of up to so many floats (2 GiB, 23,000
+# images) is kept for the bootstrap, which reads it three to five times more: each entry is the best
+# of many products.
 _FLOATS_KEPT = 1 << 29
 
 
@@ -80,7 +85,8 @@ def evaluate_embeddings(
 ) -> Evaluation:
     """Evaluate all genuine and all impostor pairs of a set of images.
 
-    Where the matcher has scores, the errors of decisions by score are computed in addition.
+    They are compared by score where the matcher has scores, else by similarity, and all figures
+    are of these values.
 
     Memory grows with images and genuine comparisons, but not with impostor comparisons (with a
     phase code and resamples it does, up to 2 GiB, because recomputing similarities takes longer).
@@ -112,18 +118,41 @@ def evaluate_embeddings(
     """
     matcher = matcher_of(embeddings, matcher)
     vectors = check_embeddings(embeddings, len(rows))
+    labels = label_images(rows, protocol)
+    check_both_kinds(labels)  # before hours of comparisons
+    blocks = comparison_blocks(vectors, matcher, kept=bool(resamples))
+    return _evaluate_matrix(blocks, rows, resamples, seed, protocol, matcher)
+
+
+def comparison_blocks(vectors: np.ndarray, matcher: Matcher, kept: bool = False) -> Blocks:
+    """Scores of all pairs, or similarities where the matcher has no scores.
+
+    Parameters
+    ----------
+    vectors : ndarray of shape (n, size)
+        As `check_embeddings` returns them.
+    matcher : Matcher
+        How embeddings are compared.
+    kept : bool, optional
+        Whether the blocks will be read several times.
+
+    Returns
+    -------
+    callable
+        Yields blocks as `similarity_blocks` and `score_blocks` do.
+    """
+    small = len(vectors) ** 2 <= _FLOATS_KEPT
+    if matcher.has_scores:
+        return (
+            _rows_of(score_matrix(vectors, matcher))
+            if small
+            else lambda: score_blocks(vectors, matcher)
+        )
 
     def blocks() -> Iterable[tuple[int, np.ndarray]]:
         return similarity_blocks(vectors, matcher)
 
-    if matcher.code_size and resamples and len(rows) ** 2 <= _FLOATS_KEPT:
-        blocks = _kept(blocks)
-    scored = None
-    if matcher.has_scores:
-        labels = label_images(rows, protocol)
-        check_both_kinds(labels)
-        scored = ScoredComparisons.of_all_pairs(vectors, labels, matcher)
-    return _evaluate_matrix(blocks, rows, resamples, seed, protocol, scored)
+    return _kept(blocks) if matcher.code_size and kept and small else blocks
 
 
 def evaluate_similarities(
@@ -147,12 +176,17 @@ def evaluate_similarities(
     EvaluationError
         If there is no genuine or no impostor comparison.
     """
+    return _evaluate_matrix(_rows_of(similarities), rows, resamples, seed, protocol, Matcher())
+
+
+def _rows_of(matrix: np.ndarray) -> Blocks:
+    """Blocks of the rows of a matrix (n, n)."""
 
     def blocks() -> Iterable[tuple[int, np.ndarray]]:
-        for start in range(0, len(similarities), _BLOCK):
-            yield start, similarities[start : start + _BLOCK]
+        for start in range(0, len(matrix), _BLOCK):
+            yield start, matrix[start : start + _BLOCK]
 
-    return _evaluate_matrix(blocks, rows, resamples, seed, protocol)
+    return blocks
 
 
 def evaluate_pairs(
@@ -189,11 +223,9 @@ def evaluate_pairs(
     highest = np.lexsort([listed[1].second, listed[1].first, -listed[1].keys])[:WORST]
     comparisons = Comparisons(counts, listed[0], listed[1][highest])
     compared = ListedPairs(labels, comparisons, listed[1])
-    scored = None
-    if matcher.has_scores:
-        pairs = np.concatenate([genuine, impostor])
-        scored = ScoredComparisons.of_listed_pairs(vectors, labels, pairs, matcher)
-    return _evaluate(compared, rows, PAIR_LISTS, resamples, seed, _NoIdentification(), scored)
+    return _evaluate(
+        compared, rows, PAIR_LISTS, resamples, seed, _NoIdentification(), matcher.score_model
+    )
 
 
 def _kept(blocks: Blocks) -> Blocks:
@@ -209,25 +241,18 @@ def _kept(blocks: Blocks) -> Blocks:
 
 
 def _scored(embeddings: np.ndarray, pairs: np.ndarray, matcher: Matcher) -> Pairs:
-    scores = np.empty(len(pairs), np.float32)
-    step = max(1, _FLOATS_AT_ONCE // embeddings.shape[1])
-    for start in range(0, len(pairs), step):
-        part = pairs[start : start + step]
-        first, second = (embeddings[part[:, i]].astype(np.float64) for i in (0, 1))
-        lengths = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
-        products = matcher.paired_similarities(first, second)
-        scores[start : start + len(part)] = products / lengths
-    keys = score_keys(np.clip(scores, -1.0, 1.0))
-    return Pairs(keys, *np.sort(pairs, axis=1).T.astype(np.int32))
+    scale = scale_of(matcher)
+    keys = scale.keys(listed_scores(embeddings, pairs, matcher))
+    return Pairs(keys, *np.sort(pairs, axis=1).T.astype(np.int32), scale)
 
 
 class _Identification:
-    """Closed- and open-set identification, from a similarity matrix block by block."""
+    """Closed- and open-set identification, from a matrix of scores block by block."""
 
-    def __init__(self, labels: ImageLabels, seed: int):
+    def __init__(self, labels: ImageLabels, seed: int, scale: Scale):
         self._labels = labels
         self._closed = RankCounter(labels)
-        self._open = OpenSetCounter(labels, draw_galleries(labels, seed=seed))
+        self._open = OpenSetCounter(labels, draw_galleries(labels, seed=seed), scale)
 
     def add(self, start: int, block: np.ndarray) -> None:
         self._closed.add(start, block)
@@ -241,6 +266,9 @@ class _Identification:
     def values(self) -> dict[str, float | None]:
         rates = {f"cmc_{k}": float(self.cmc[k - 1]) for k in CMC_RANKS}
         return rates | {f"fnir_{name}": self.open_set.fnir[name] for name in FPIRS}
+
+    def searches(self, model: ScoreModel) -> dict[str, SearchErrors]:
+        return self._open.errors_at(model)
 
     def samples(self, weights: np.ndarray) -> dict[str, np.ndarray]:
         hits = resample_cmc(self.ranks, self._labels, weights, CMC_RANKS)
@@ -263,6 +291,9 @@ class _NoIdentification:
         names = [*(f"cmc_{k}" for k in CMC_RANKS), *(f"fnir_{name}" for name in FPIRS)]
         return dict.fromkeys(names)
 
+    def searches(self, model: ScoreModel) -> dict[str, SearchErrors]:
+        return {}
+
     def samples(self, weights: np.ndarray) -> dict[str, np.ndarray]:
         return {}
 
@@ -273,17 +304,20 @@ def _evaluate_matrix(
     resamples: int,
     seed: int,
     protocol: str,
-    scored: ScoredComparisons | None = None,
+    matcher: Matcher,
 ) -> Evaluation:
-    """Evaluate the similarity matrix that `blocks` yields block by block when called."""
-    labels = label_images(rows, protocol)
-    scores, identification = ScoreCounter(labels, WORST), _Identification(labels, seed)
+    """Evaluate the matrix of a matcher that `blocks` yields block by block when called."""
+    labels, scale = label_images(rows, protocol), scale_of(matcher)
+    scores, identification = (
+        ScoreCounter(labels, WORST, scale),
+        _Identification(labels, seed, scale),
+    )
     for start, block in blocks():
         scores.add(start, block)
         identification.add(start, block)
     identification.finish()
     compared = AllPairs(labels, scores.comparisons(), blocks)
-    return _evaluate(compared, rows, protocol, resamples, seed, identification, scored)
+    return _evaluate(compared, rows, protocol, resamples, seed, identification, matcher.score_model)
 
 
 def _evaluate(
@@ -293,9 +327,9 @@ def _evaluate(
     resamples: int,
     seed: int,
     identification: _Identification | _NoIdentification,
-    scored: ScoredComparisons | None,
+    score_model: ScoreModel | None,
 ) -> Evaluation:
-    figures = verification_figures(compared.comparisons.counts)
+    figures = verification_figures(compared.comparisons.counts, compared.scale)
     weights = _weights(compared, resamples, seed)
     samples, exact = {}, True
     if weights is not None:
@@ -318,7 +352,9 @@ def _evaluate(
         open_set=identification.open_set,
         intervals=intervals(samples, resamples, seed, exact) if resamples else None,
         worst=_worst(compared.comparisons, rows),
-        scores=None if scored is None else score_figures(scored, compared, weights),
+        scores=None
+        if compared.scale is SIMILARITIES or score_model is None
+        else score_figures(compared, score_model, identification.searches(score_model), weights),
     )
     return Evaluation(metrics, compared.comparisons, samples)
 

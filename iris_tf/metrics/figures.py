@@ -17,6 +17,7 @@ from iris_tf.metrics.metrics import (
     ThresholdErrors,
 )
 from iris_tf.metrics.open_set import FPIRS
+from iris_tf.metrics.scales import SIMILARITIES, Scale
 from iris_tf.metrics.verification import (
     ErrorCurve,
     OperatingPoint,
@@ -30,7 +31,7 @@ from iris_tf.metrics.verification import (
 CMC_RANKS = (1, 5, 10)
 CONFIDENCE = 0.9
 _CURVE_POINTS = 400
-_HISTOGRAM_EDGES = np.linspace(-1.0, 1.0, 101)
+_HISTOGRAM_EDGES = 101
 
 
 @dataclass(frozen=True)
@@ -50,13 +51,15 @@ class VerificationFigures:
         return FALSE_MATCH_RATES | {name: FMRS[name] for name in supported}
 
 
-def verification_figures(counts: ScoreCounts) -> VerificationFigures:
+def verification_figures(counts: ScoreCounts, scale: Scale = SIMILARITIES) -> VerificationFigures:
     """Compute all figures that need nothing but the scores.
 
     Parameters
     ----------
     counts : ScoreCounts
-        Scores of both kinds, -1..1.
+        Scores of both kinds.
+    scale : Scale, optional
+        Of the scores.
     """
     curve = curve_of_counts(counts)
     points = {"eer": eer_of_curve(curve)}
@@ -76,7 +79,7 @@ def verification_figures(counts: ScoreCounts) -> VerificationFigures:
         eer_point=_errors_at(points["eer"].threshold, counts),
         operating_points=operating,
         det=_det_curve(curve),
-        histogram=_histogram(counts),
+        histogram=_histogram(counts, scale),
     )
 
 
@@ -141,9 +144,12 @@ def _det_curve(curve: ErrorCurve) -> DetCurve:
     return DetCurve(curve.fmr[kept].tolist(), curve.fnmr[kept].tolist())
 
 
-def _histogram(counts: ScoreCounts) -> ScoreHistogram:
+def _histogram(counts: ScoreCounts, scale: Scale) -> ScoreHistogram:
+    # Scores have no upper limit.
+    highest = 1.0 if scale is SIMILARITIES else float(counts.levels[-1])
+    edges = np.linspace(scale.lowest, highest, _HISTOGRAM_EDGES)
     genuine, impostor = (
-        (np.histogram(counts.levels, _HISTOGRAM_EDGES, weights=kind)[0] / kind.sum()).tolist()
+        (np.histogram(counts.levels, edges, weights=kind)[0] / kind.sum()).tolist()
         for kind in (counts.genuine, counts.impostor)
     )
-    return ScoreHistogram(_HISTOGRAM_EDGES.tolist(), genuine, impostor)
+    return ScoreHistogram(edges.tolist(), genuine, impostor)

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple, Self
 
-from iris_tf.metrics.score_figures import ScoreFigures
+from iris_tf.metrics.scales import SCORES, SIMILARITIES, Scale
+from iris_tf.metrics.score_figures import ScoreFigures, ScorePointErrors
 
 RULE_OF_30 = 30
 """Errors needed for 90 % confidence that the true rate is within 30 % of the measured one."""
@@ -191,7 +192,7 @@ class Intervals:
 
 
 class ScoredPair(NamedTuple):
-    """Two images, by name, and their similarity."""
+    """Two images, by name, and their score or similarity."""
 
     first: str
     second: str
@@ -235,7 +236,8 @@ class Metrics:
         ``d_prime`` (None if all scores are equal). What belongs to identification is None where
         nothing was identified.
     thresholds : mapping of str to float
-        Similarity at ``eer``, ``far_1e-2`` and ``far_1e-3``.
+        Least accepted score, or similarity, at ``eer``, ``far_1e-2`` and ``far_1e-3`` of these
+        images.
     eer_point : ThresholdErrors or None
         Errors counted at the EER's threshold; the EER itself lies between two thresholds. None
         in files that do not state it.
@@ -250,8 +252,8 @@ class Metrics:
     worst : WorstComparisons
         Ten of each kind, or as many as there are.
     scores : ScoreFigures or None
-        Errors of decisions by score, where the model's card has scores. All other figures are
-        those of similarities.
+        Errors of decisions by score at the operating points of the model's card; None where
+        comparisons are by similarity. All other figures are of scores, too.
     """
 
     protocol: str
@@ -272,6 +274,16 @@ class Metrics:
         eer = self.values["eer"]
         assert eer is not None  # every set of comparisons has one
         return eer
+
+    @property
+    def scale(self) -> Scale:
+        """What the comparisons were made by."""
+        return SIMILARITIES if self.scores is None else SCORES
+
+    @property
+    def card_points(self) -> Mapping[str, ScorePointErrors]:
+        """Errors of decisions by score at the card's operating points; none by similarity."""
+        return {} if self.scores is None else self.scores.points
 
     @property
     def collapsed(self) -> bool:
@@ -307,13 +319,18 @@ class Metrics:
             "open_set": None if self.open_set is None else asdict(self.open_set),
             "intervals": None if self.intervals is None else self.intervals.to_json(),
             "worst": self.worst.to_json(),
-        } | ({} if self.scores is None else {"scores": self.scores.to_json()})
+        } | self._of_scores()
+
+    def _of_scores(self) -> dict[str, Any]:
+        if self.scores is None:
+            return {}
+        return {"compared_by": self.scale.name, "scores": self.scores.to_json()}
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
         """Inverse of `to_json`; what files of earlier versions lack is left empty."""
         eer_point, open_set = content.get("eer_point"), content.get("open_set")
-        intervals, scores = content["intervals"], content.get("scores")
+        intervals, by_score = content["intervals"], content.get("compared_by") == SCORES.name
         return cls(
             protocol=content["protocol"],
             counts=ComparisonCounts.from_json(content["counts"]),
@@ -328,5 +345,5 @@ class Metrics:
             open_set=None if open_set is None else OpenSetMetrics(**open_set),
             intervals=None if intervals is None else Intervals.from_json(intervals),
             worst=WorstComparisons.from_json(content.get("worst", {})),
-            scores=None if scores is None else ScoreFigures.from_json(scores),
+            scores=ScoreFigures.from_json(content["scores"]) if by_score else None,
         )

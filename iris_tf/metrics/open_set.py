@@ -26,10 +26,13 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from iris_tf.metrics.counts import rounded
+from iris_tf.config.names import SCORE_RATES
 from iris_tf.metrics.metrics import RULE_OF_30, OpenSetMetrics
+from iris_tf.metrics.scales import SIMILARITIES, Scale
+from iris_tf.metrics.score_figures import SearchErrors
 from iris_tf.metrics.scores import ImageLabels
 from iris_tf.metrics.verification import error_curve, vr_of_curve
+from iris_tf.tflite.score_model import ScoreModel
 
 FPIRS = {"fpir_1e-1": 0.1, "fpir_1e-2": 0.01}
 DRAWS = 10
@@ -85,7 +88,7 @@ def draw_galleries(labels: ImageLabels, draws: int = DRAWS, seed: int = 0) -> li
 
 
 class OpenSetCounter:
-    """Search for every probe of every draw, from a similarity matrix block by block.
+    """Search for every probe of every draw, from a matrix of scores block by block.
 
     Parameters
     ----------
@@ -93,10 +96,12 @@ class OpenSetCounter:
         Who is on each image, and which images are compared.
     draws : list of Draw
         From `draw_galleries`.
+    scale : Scale
+        Of the scores.
     """
 
-    def __init__(self, labels: ImageLabels, draws: list[Draw]):
-        self._labels, self._draws = labels, draws
+    def __init__(self, labels: ImageLabels, draws: list[Draw], scale: Scale = SIMILARITIES):
+        self._labels, self._draws, self._scale = labels, draws, scale
         self._scores = np.full((len(draws), len(labels.identity)), -np.inf, np.float32)
 
     def add(self, start: int, block: np.ndarray) -> None:
@@ -107,7 +112,7 @@ class OpenSetCounter:
         start : int
             Index of the block's first row.
         block : ndarray of shape (rows, n), float32
-            Similarity with all images.
+            Scores with all images.
         """
         images = np.arange(start, start + len(block))
         group = self._labels.group
@@ -125,7 +130,7 @@ class OpenSetCounter:
         sizes = []
         fnir: dict[str, list[float]] = {name: [] for name in FPIRS}
         for draw, scores in zip(self._draws, self._scores, strict=True):
-            mated, non_mated = _scores_of_probes(draw, scores)
+            mated, non_mated = self._of_probes(draw, scores)
             sizes.append((len(draw.gallery), len(mated), len(non_mated)))
             if len(mated) and len(non_mated):
                 curve = error_curve(mated, non_mated)
@@ -163,7 +168,7 @@ class OpenSetCounter:
         total = {name: np.zeros(len(weights)) for name in FPIRS}
         subject = self._labels.subject
         for draw, scores in zip(self._draws, self._scores, strict=True):
-            mated, non_mated = _scores_of_probes(draw, scores)
+            mated, non_mated = self._of_probes(draw, scores)
             # Only the position among the non-mated scores matters: a threshold lies just above
             # one of them, or accepts all.
             levels, place = np.unique(non_mated, return_inverse=True)
@@ -185,10 +190,42 @@ class OpenSetCounter:
                     total[name][part] += rate
         return {name: sums / len(self._draws) for name, sums in total.items()}
 
+    def errors_at(self, model: ScoreModel) -> dict[str, SearchErrors]:
+        """Errors of searches by score at the operating points of a card.
 
-def _scores_of_probes(draw: Draw, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    mated, non_mated = scores[draw.mate >= 0], scores[draw.non_mated]
-    return rounded(mated), rounded(np.maximum(non_mated, -1.0))  # none of its group is enrolled
+        As in an identification, the images of the probe's gallery share the FMR of the point.
+
+        Parameters
+        ----------
+        model : ScoreModel
+            The card's.
+        """
+        errors: dict[str, list[tuple[float, float]]] = {name: [] for name in model.thresholds}
+        fewest = np.inf
+        for draw, scores in zip(self._draws, self._scores, strict=True):
+            group = self._labels.group
+            enrolled = np.bincount(group[draw.gallery], minlength=group.max() + 1)
+            raised = scores - model.slope * np.log(np.maximum(enrolled[group], 1))
+            mated, non_mated = raised[draw.mate >= 0], raised[draw.non_mated]
+            if not (len(mated) and len(non_mated)):
+                return {}
+            fewest = min(fewest, len(non_mated))
+            for name, threshold in model.thresholds.items():
+                rates = (non_mated >= threshold).mean(), (mated < threshold).mean()
+                errors[name].append(rates)
+        return {
+            name: SearchErrors(
+                *map(float, np.mean(found, axis=0)), bool(fewest * SCORE_RATES[name] >= RULE_OF_30)
+            )
+            for name, found in errors.items()
+        }
+
+    def _of_probes(self, draw: Draw, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Rounded scores of mated and non-mated probes; the lowest where none is enrolled."""
+        mated, non_mated = scores[draw.mate >= 0], scores[draw.non_mated]
+        return self._scale.rounded(mated), self._scale.rounded(
+            np.maximum(non_mated, self._scale.lowest)
+        )
 
 
 def _by_place(

@@ -6,6 +6,28 @@ from typing import Any, Self
 
 
 @dataclass(frozen=True)
+class SearchErrors:
+    """Errors of searches at an operating point whose threshold was raised by the gallery's size.
+
+    Means over the galleries that were drawn, see `iris_tf.metrics.open_set`.
+
+    Attributes
+    ----------
+    fpir : float
+        Share of the non-mated probes for which a candidate is returned, 0..1. The operating
+        point claims its FMR.
+    fnir : float
+        Share of the mated probes whose own eye is not among the candidates, 0..1.
+    supported : bool
+        Whether at least 30 false positives are expected in each draw (rule of 30).
+    """
+
+    fpir: float
+    fnir: float
+    supported: bool
+
+
+@dataclass(frozen=True)
 class ScorePointErrors:
     """Errors counted at the threshold of a card's operating point.
 
@@ -29,6 +51,12 @@ class ScorePointErrors:
     fmr_interval, fnmr_interval : list of two float, or None
         Confidence intervals as those of `iris_tf.metrics.metrics.Intervals`; None without
         resamples, and of the FMR also where it is not supported.
+    conclusive_fnmr : float or None
+        False non-match rate of the conclusive genuine comparisons alone; None without any, and
+        in files that do not state it.
+    search : SearchErrors or None
+        Errors of searches at this operating point; None where nobody is searched for, and in
+        files that do not state them.
     """
 
     threshold: float
@@ -39,6 +67,8 @@ class ScorePointErrors:
     supported: bool
     fmr_interval: list[float] | None
     fnmr_interval: list[float] | None
+    conclusive_fnmr: float | None = None
+    search: SearchErrors | None = None
 
     @property
     def interval_over_claim(self) -> list[float] | None:
@@ -58,7 +88,10 @@ class ScorePointErrors:
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
         """Inverse of `to_json`."""
-        return cls(**{name: value for name, value in content.items() if name != "fmr_over_claim"})
+        fields = {name: value for name, value in content.items() if name != "fmr_over_claim"}
+        if fields.get("search") is not None:
+            fields["search"] = SearchErrors(**fields["search"])
+        return cls(**fields)
 
 
 @dataclass(frozen=True)
@@ -67,18 +100,18 @@ class ScoreFigures:
 
     Attributes
     ----------
-    eer : float
-        Equal error rate of the scores, rounded to multiples of 2**-10, 0..1; inconclusive
-        comparisons rank below all others.
     inconclusive_genuine, inconclusive_impostor : float
-        Share of the comparisons of either kind that show too little to decide, 0..1.
+        Share of the comparisons of either kind that show too little to decide, 0..1. In all other
+        figures of an evaluation by score they rank below all others, as non-matches.
+    conclusive_eer : float or None
+        Equal error rate of the conclusive comparisons alone, 0..1; None where they lack a kind.
     points : mapping of str to ScorePointErrors
         By `iris_tf.config.names.SCORE_RATES`.
     """
 
-    eer: float
     inconclusive_genuine: float
     inconclusive_impostor: float
+    conclusive_eer: float | None
     points: Mapping[str, ScorePointErrors]
 
     def to_json(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Which images are compared, and the similarity of every pair of them."""
+"""Which images are compared, and the score or similarity of every pair of them."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -8,11 +8,14 @@ import numpy as np
 from iris_tf.config.names import ACROSS_DATASETS, ALL_PAIRS, PROTOCOLS, SAME_EYE
 from iris_tf.data.manifest import ManifestRow
 from iris_tf.matching.embeddings import Embeddings
-from iris_tf.matching.matcher import Matcher
+from iris_tf.matching.matcher import DescribedTemplates, Matcher
+from iris_tf.metrics.scales import SCORES, SIMILARITIES
 from iris_tf.support.errors import EvaluationError
 from iris_tf.tflite.model_card import NORM_TOLERANCE
 
 _FLOATS_PER_BLOCK = 1 << 23
+_SCORES_PER_BLOCK = 1 << 20
+_SCORED_ROWS = 256  # templates that are scored against all others at a time, at most
 
 
 @dataclass(frozen=True)
@@ -191,3 +194,91 @@ def similarity_blocks(
                 part = slice(column, column + width)
                 block[:, part] = matcher.similarities(left, unit(embeddings[part]))
         yield start, np.clip(block, -1.0, 1.0, out=block)
+
+
+def refused_images(templates: DescribedTemplates, matcher: Matcher) -> np.ndarray:
+    """Which images (n,), bool, `IrisRecognizer.embed` refuses: they are inconclusive with all."""
+    assert matcher.score_model is not None  # else nothing was described
+    codes = templates.codes
+    return ~matcher.score_model.shows_enough(codes.freedom, codes.coarseness)
+
+
+def score_blocks(
+    embeddings: np.ndarray, matcher: Matcher, mirrored: bool = False
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield the matrix of scores in blocks of rows.
+
+    Parameters
+    ----------
+    embeddings : ndarray of shape (n, size)
+        As `check_embeddings` returns them.
+    matcher : Matcher
+        With scores.
+    mirrored : bool, optional
+        Whether to leave out what is left of the diagonal, and of the block's first row.
+
+    Yields
+    ------
+    start : int
+        Index of the block's first row.
+    block : ndarray of shape (rows, n) or (rows, n - start), float32
+        Scores as `SCORES` has them, so finite.
+    """
+    templates = matcher.describe(embeddings)
+    refused = refused_images(templates, matcher)
+    n = len(templates)
+    step = max(1, min(_SCORED_ROWS, _SCORES_PER_BLOCK // n))
+    for start in range(0, n, step):
+        others = templates[start:] if mirrored else templates
+        values = matcher.scores(templates[start : start + step], others).values
+        values[refused[start : start + step]] = -np.inf
+        values[:, refused[start if mirrored else 0 :]] = -np.inf
+        yield start, SCORES.clipped(values)
+
+
+def score_matrix(embeddings: np.ndarray, matcher: Matcher) -> np.ndarray:
+    """Scores (n, n) of all pairs of embeddings, each computed once; see `score_blocks`."""
+    matrix = np.empty((len(embeddings),) * 2, np.float32)
+    for start, block in score_blocks(embeddings, matcher, mirrored=True):
+        matrix[start : start + len(block), start:] = block
+        matrix[start:, start : start + len(block)] = block.T
+    return matrix
+
+
+def listed_scores(embeddings: np.ndarray, pairs: np.ndarray, matcher: Matcher) -> np.ndarray:
+    """Scores, or similarities where a matcher has no scores, of listed pairs.
+
+    Parameters
+    ----------
+    embeddings : ndarray of shape (n, size)
+        As `check_embeddings` returns them.
+    pairs : ndarray of shape (m, 2), int
+        Two images each.
+    matcher : Matcher
+        How embeddings are compared.
+
+    Returns
+    -------
+    ndarray of shape (m,), float32
+        As `iris_tf.metrics.scales.scale_of` has them.
+    """
+    found = np.empty(len(pairs), np.float32)
+    if matcher.has_scores:
+        images, places = np.unique(pairs, return_inverse=True)
+        templates = matcher.describe(embeddings[images])
+        refused = refused_images(templates, matcher)
+        first, second = places.reshape(pairs.shape).T
+        order = np.argsort(first, kind="stable")
+        for part in np.split(order, np.flatnonzero(np.diff(first[order])) + 1):
+            one, others = templates[first[part[:1]]], templates[second[part]]
+            found[part] = SCORES.clipped(matcher.scores(one, others).values[0])
+        found[refused[first] | refused[second]] = SCORES.lowest
+        return found
+    step = max(1, _FLOATS_PER_BLOCK // embeddings.shape[1])
+    for start in range(0, len(pairs), step):
+        left, right = (
+            embeddings[side].astype(np.float64) for side in pairs[start : start + step].T
+        )
+        lengths = np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=1)
+        found[start : start + step] = matcher.paired_similarities(left, right) / lengths
+    return np.clip(found, SIMILARITIES.lowest, 1.0)

@@ -7,7 +7,8 @@ d' depends only on the sums of the scores and of their squares, weighted as
 import numpy as np
 
 from iris_tf.metrics.comparison_sets import ComparisonSet
-from iris_tf.metrics.counts import STEP, ScoreCounts
+from iris_tf.metrics.counts import ScoreCounts
+from iris_tf.metrics.scales import Scale
 
 # Relative to the mean square: a smaller variance is rounding error.
 _NO_VARIANCE = 1e-12
@@ -31,7 +32,9 @@ def resample_d_prime(compared: ComparisonSet, weights: np.ndarray) -> np.ndarray
     """
     counts, genuine = compared.comparisons.counts, compared.comparisons.genuine
     drawn = weights.T.astype(np.float64)
-    low_centre, high_centre = (_centre(counts, kind) for kind in (counts.impostor, counts.genuine))
+    low_centre, high_centre = (
+        _centre(counts, kind, compared.scale) for kind in (counts.impostor, counts.genuine)
+    )
     low_mean, low_variance = _mean_and_variance(*compared.impostor_powers(low_centre, drawn))
     offsets = genuine.keys.astype(np.float64) - high_centre
     subject = compared.labels.subject[genuine.first]
@@ -54,6 +57,6 @@ def _mean_and_variance(
     return mean, np.where(variance <= _NO_VARIANCE * square, 0.0 * variance, variance)
 
 
-def _centre(counts: ScoreCounts, kind: np.ndarray) -> int:
+def _centre(counts: ScoreCounts, kind: np.ndarray, scale: Scale) -> int:
     """Key of the mean score of one kind, so that the offsets of a constant are 0."""
-    return round((np.average(counts.levels, weights=kind) + 1.0) / STEP)
+    return scale.key(np.average(counts.levels, weights=kind))

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from iris_tf.config.names import SCORE_POINT
 from iris_tf.data.crop_store import read_crop
 from iris_tf.data.dataset_title import dataset_title
 from iris_tf.evaluation.evaluation_result import (
@@ -16,6 +17,7 @@ from iris_tf.evaluation.evaluation_result import (
 from iris_tf.evaluation.prepared_sets import PreparedSet
 from iris_tf.evaluation.saliency import OcclusionMap
 from iris_tf.metrics.metrics import Metrics, ScoredPair
+from iris_tf.metrics.score_figures import ScorePointErrors
 from iris_tf.report.report_data import ComparedPair, Report, ReportRow, WorstPairs, count_splits
 from iris_tf.report.report_page import write_report
 from iris_tf.report.report_words import SPACE, interval, percent
@@ -127,6 +129,10 @@ def conclusion(result: EvaluationResult) -> str:
 def _alone(found: ModelResult) -> str:
     row = ReportRow(found.model.name, "", found.metrics)
     parts = [f"{row.model}: EER {_with_interval(row, 'eer')}"]
+    if point := found.metrics.card_points.get(SCORE_POINT):
+        parts.append(
+            f"FNMR {percent(point.fnmr)}{SPACE}% at {SCORE_POINT} of its card{_measured(point)}"
+        )
     if supported := list(found.metrics.supported()):
         parts.append(
             f"FNMR {_with_interval(row, 'fnmr_' + supported[-1])} at "
@@ -135,6 +141,11 @@ def _alone(found: ModelResult) -> str:
     if found.metrics.values["cmc_1"] is not None:
         parts.append(f"rank-1 identification rate {_with_interval(row, 'cmc_1')}")
     return ", ".join(parts) + "."
+
+
+def _measured(point: ScorePointErrors) -> str:
+    over = point.fmr_over_claim
+    return "" if over is None else f" (measured FMR: {over:.2f} times that)"
 
 
 def _with_interval(row: ReportRow, metric: str) -> str:
@@ -225,7 +236,9 @@ def _worst_pairs(found: ModelResult, crops: Mapping[str, Path], channels: int) -
         ]
 
     worst = found.metrics.worst
-    return WorstPairs(found.model.name, shown(worst.genuine), shown(worst.impostor))
+    return WorstPairs(
+        found.model.name, shown(worst.genuine), shown(worst.impostor), found.metrics.scale
+    )
 
 
 def _notes(baseline: BaselineResult, images: int, settings: Mapping[str, Any]) -> Iterable[str]:

@@ -12,6 +12,7 @@ from iris_tf.data.manifest import ManifestRow
 from iris_tf.evaluation.saliency import OcclusionMap
 from iris_tf.metrics.differences import Difference
 from iris_tf.metrics.metrics import Metrics
+from iris_tf.metrics.scales import SIMILARITIES, Scale
 from iris_tf.metrics.scores import label_images
 from iris_tf.support.errors import EvaluationError
 from iris_tf.support.foreign_files import read_table
@@ -125,14 +126,14 @@ class TrainingCurve:
 
 @dataclass(frozen=True)
 class ComparedPair:
-    """Two images and their similarity according to a model.
+    """Two images and their score or similarity according to a model.
 
     Attributes
     ----------
     names : tuple of str
         Both images' names.
     score : float
-        Similarity, -1..1.
+        On the scale of its `WorstPairs`.
     crops : tuple of ndarray of shape (height, width) or (height, width, 3), uint8
         Both crops, grey or RGB.
     """
@@ -154,11 +155,14 @@ class WorstPairs:
         Genuine comparisons with the lowest scores, the lowest first.
     impostor : sequence of ComparedPair
         Impostor comparisons with the highest scores, the highest first.
+    scale : Scale, optional
+        Of the scores.
     """
 
     model: str
     genuine: Sequence[ComparedPair]
     impostor: Sequence[ComparedPair]
+    scale: Scale = SIMILARITIES
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 from iris_tf.evaluation.saliency import OcclusionMap
+from iris_tf.metrics.scales import Scale
 from iris_tf.report import report_plots
 from iris_tf.report.report_data import ComparedPair, Report, ReportRow
 from iris_tf.report.report_html import escaped, figure_caption
@@ -15,6 +16,7 @@ from iris_tf.report.report_images import (
     overlay_jpeg,
     small_jpeg,
 )
+from iris_tf.report.report_words import comparison_value
 
 
 def curves(report: Report, figures: Iterator[int]) -> Iterable[str]:
@@ -103,17 +105,17 @@ def worst_comparisons(report: Report) -> Iterable[str]:
             wide = 2 * sum(strips) > len(strips)
             yield f'<ol class="pairs {"strip" if wide else "square"}">'
             for pair in pairs:
-                yield from _pair(pair)
+                yield from _pair(pair, worst.scale)
             yield "</ol></details>"
     yield "</section>"
 
 
-def _pair(pair: ComparedPair) -> Iterable[str]:
+def _pair(pair: ComparedPair, scale: Scale) -> Iterable[str]:
     yield '<li><div class="both">'
     for name, crop in zip(pair.names, pair.crops, strict=True):
         yield image_tag(small_jpeg(crop), name, "jpeg")
     yield (
-        f"</div><p><b>{pair.score:.4f}</b> {escaped(pair.names[0])} and "
+        f"</div><p><b>{comparison_value(pair.score, scale)}</b> {escaped(pair.names[0])} and "
         f"{escaped(pair.names[1])}</p></li>"
     )
 

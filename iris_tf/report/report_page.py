@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from iris_tf.config.names import ACROSS_DATASETS, ALL_PAIRS, PAIR_LISTS, SAME_EYE
+from iris_tf.metrics.scales import SCORES, SIMILARITIES
 from iris_tf.report import report_figures, report_results, report_tables
 from iris_tf.report.report_data import Report
 from iris_tf.report.report_html import escaped, unbroken
@@ -24,10 +25,17 @@ _COMPARED = {
     "datasets as impostors included.",
     PAIR_LISTS: "Only the listed comparisons were made, so there is no identification.",
 }
+_SCALES = {
+    SIMILARITIES.name: "By similarity: comparisons are cosines of embeddings (of phase codes, at "
+    "the best rotation), counted at a resolution of 2.4e-7, ties together.",
+    SCORES.name: "By score: comparisons are natural logarithms of the likelihood ratio same eye : "
+    "different eyes, counted at a resolution of 1.2e-4, ties together. Inconclusive comparisons "
+    "show too little to decide; in all figures they rank below all others, and in d′ and "
+    f"histograms they count as {SCORES.lowest:.0f}.",
+}
 _DEFINITIONS = (
     "A comparison is genuine if both images show the same eye; all others are impostor "
-    "comparisons. Scores are cosine similarities of embeddings (of phase codes, at the best "
-    "rotation), counted at a resolution of 2.4e-7, ties together.",
+    "comparisons.",
     "EER: error rate where false match rate and false non-match rate, interpolated linearly "
     "between neighbouring scores, are equal.",
     "VR@FAR=1 %: share of genuine comparisons accepted at the most lenient threshold that "
@@ -72,6 +80,7 @@ def render(report: Report) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f"<title>{escaped(report.title)}</title>", f"<style>{CSS}</style>", "</head>", "<body>",
         *_head(report), *_counts(report), *report_results.results(report, tables),
+        *report_results.decisions(report, tables),
         *report_figures.curves(report, figures), *report_results.details(report, tables),
         *report_results.slices(report, tables, figures), *report_figures.worst_comparisons(report),
         *report_figures.saliency(report), *report_figures.training(report, figures),
@@ -143,7 +152,8 @@ def _data(report: Report) -> Iterable[str]:
     yield "</dl></div></section>"
     yield '<section><h2>Definitions and notes</h2><ul class="notes">'
     compared = _COMPARED[report.rows[0].metrics.protocol]
-    sentences = [compared, *report.notes, *_DEFINITIONS]
+    scales = dict.fromkeys(row.metrics.scale.name for row in report.rows)
+    sentences = [compared, *report.notes, *_DEFINITIONS, *(_SCALES[name] for name in scales)]
     if any(row.reference for row in report.rows):
         sentences.append(
             "Raw pixels: correlation of the grey levels of two crops, an untrained baseline."

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from iris_tf.config.precision import PRECISIONS
+from iris_tf.metrics.scales import SCORES, SIMILARITIES
 from iris_tf.report.det_curve import draw_curve, format_axes, lowest_fmr
 from iris_tf.report.report_data import ReportRow, TrainingCurve
 
@@ -22,6 +23,10 @@ if TYPE_CHECKING:  # both libraries are slow to import, and most commands draw n
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _REFERENCE_COLOURS = ("#8A8A8A", "#B4B4B4")
 _MARKERS = "os^Dv*x"
+_VALUES = {
+    SIMILARITIES.name: "cosine similarity",
+    SCORES.name: f"score, log-likelihood ratio ({SCORES.lowest:.0f}: inconclusive)",
+}
 _STYLE: Any = {
     "font.family": "sans-serif",
     "font.size": 8.5,
@@ -117,7 +122,7 @@ def histogram_plot(row: ReportRow) -> bytes:
         axes.set_xlim(edges[max(filled[0] - 1, 0)], edges[min(filled[-1] + 2, len(edges) - 1)])
         axes.set_ylim(0, 1.3 * max(values.max() for values in shares.values()))  # legend
         axes.set_title(row.label + (" (reference)" if row.reference else ""), loc="left")
-        axes.set_xlabel("cosine similarity")
+        axes.set_xlabel(_VALUES[row.metrics.scale.name])
         axes.set_ylabel(f"% of comparisons per {edges[1] - edges[0]:.2g}")
         axes.legend(
             loc="upper right",

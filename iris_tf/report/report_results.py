@@ -6,6 +6,7 @@ from iris_tf.report import report_plots, report_tables
 from iris_tf.report.report_data import Report
 from iris_tf.report.report_html import escaped, figure_caption, table_caption
 from iris_tf.report.report_images import image_tag
+from iris_tf.report.report_words import compared_by
 from iris_tf.report.score_table import scores_caption, scores_table
 
 
@@ -16,6 +17,7 @@ def results(report: Report, tables: Iterator[int]) -> Iterable[str]:
     labelled = not report.synthetic or "synthetic" in report.dataset.lower()
     text = f"{escaped(report.dataset)}{'' if labelled else ' (synthetic)'}, "
     text += f"{escaped(report.evaluated_on)}. "
+    text += escaped(compared_by({row.label: row.metrics for row in report.rows})) + ". "
     if intervals := report.rows[0].metrics.intervals:
         subjects = report.rows[0].metrics.counts.subjects
         text += (
@@ -46,6 +48,15 @@ def results(report: Report, tables: Iterator[int]) -> Iterable[str]:
         yield "</section>"
 
 
+def decisions(report: Report, tables: Iterator[int]) -> Iterable[str]:
+    """Errors at the operating points of the model cards; nothing without scores."""
+    if by_score := scores_table(report.rows):
+        yield "<section><h2>Decisions by score</h2>"
+        yield by_score
+        yield table_caption(tables, scores_caption(report.rows))
+        yield "</section>"
+
+
 def details(report: Report, tables: Iterator[int]) -> Iterable[str]:
     """Tables of verification, operating points, identification and cost."""
     rows = report.rows
@@ -65,9 +76,6 @@ def details(report: Report, tables: Iterator[int]) -> Iterable[str]:
         "there. GFAR and GFRR: the same with failures to extract counted as non-matches; a dash "
         "where failures are not known.",
     )
-    if by_score := scores_table(rows):
-        yield by_score
-        yield table_caption(tables, scores_caption(rows))
     yield "</section>"
     if identification := report_tables.identification_table(rows):
         yield "<section><h2>Identification</h2>"

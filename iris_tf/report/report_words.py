@@ -1,7 +1,9 @@
 """Figures in words: percentages, intervals, cells of the table of results, the verdict."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+from iris_tf.metrics.metrics import Metrics
+from iris_tf.metrics.scales import SIMILARITIES, Scale
 from iris_tf.report.report_data import ReportRow
 
 HEADINGS = ("model", "precision", "EER (%)", "VR@FAR=1% (%)", "CMC@1 (%)", "MiB", "ms")
@@ -40,6 +42,34 @@ def table_cells(row: ReportRow) -> list[tuple[str, str]]:
         (NOTHING if row.bytes is None else f"{row.bytes / 2**20:.2f}", ""),
         (NOTHING if row.latency_ms is None else f"{row.latency_ms:.1f}", ""),
     ]
+
+
+def comparison_value(value: float, scale: Scale) -> str:
+    """A similarity or a score; of scores, the lowest is that of inconclusive comparisons."""
+    if scale is SIMILARITIES:
+        return f"{value:.4f}"
+    return "inconclusive" if value <= scale.lowest else f"{value:.2f}"
+
+
+def compared_by(metrics: Mapping[str, Metrics]) -> str:
+    """By what models were compared, without a full stop.
+
+    Parameters
+    ----------
+    metrics : mapping of str to Metrics
+        By the name of a model; at least one.
+
+    Examples
+    --------
+    ``"Compared by score"``, ``"Compared by score: new.tflite; by similarity: old.tflite"``
+    """
+    names: dict[str, list[str]] = {}
+    for name, found in metrics.items():
+        names.setdefault(found.scale.name, []).append(name)
+    if len(names) == 1:
+        return f"Compared by {next(iter(names))}"
+    parts = (f"by {scale}: {' and '.join(models)}" for scale, models in names.items())
+    return f"Compared {'; '.join(parts)}"
 
 
 def collapse_note(models: Sequence[str]) -> str:

@@ -8,7 +8,7 @@ from iris_tf.metrics.differences import Difference
 from iris_tf.metrics.metrics import Metrics
 from iris_tf.metrics.score_figures import ScoreFigures, ScorePointErrors
 from iris_tf.metrics.threshold_sweep import FIGURES
-from iris_tf.report.report_words import collapse_note
+from iris_tf.report.report_words import collapse_note, compared_by, percent
 
 _NAMES = {
     "eer": "EER", "vr_far_1e-2": "VR@FAR=1%", "vr_far_1e-3": "VR@FAR=0.1%",
@@ -34,6 +34,8 @@ def summary(result: EvaluationResult) -> Iterator[str]:
         f"{counts.genuine_comparisons} genuine, {counts.impostor_comparisons} impostor "
         "comparisons"
     )
+    if any(found.metrics.scores for found in result.models):
+        yield compared_by({found.model.name: found.metrics for found in result.models})
     if result.others:
         yield f"{result.first.model.name}:"
     for name, value in shown.items():
@@ -43,7 +45,7 @@ def summary(result: EvaluationResult) -> Iterator[str]:
     yield from _with_failures(result.first.generalised)
     for found in result.models:
         if found.metrics.scores:
-            yield from _by_score(found.model.name, found.metrics.scores)
+            yield from _by_score(found.model.name, found.metrics.scores, found.generalised)
     for found in result.models:
         if found.folds:
             yield from fold_summary(found.model.name, found.folds)
@@ -87,15 +89,21 @@ def fold_summary(name: str, folds: Mapping[str, Any]) -> Iterator[str]:
     yield f"  best and mean over thresholds {low:.2f} to {high:.2f}: {shown}"
 
 
-def _by_score(name: str, scores: ScoreFigures) -> Iterator[str]:
+def _by_score(
+    name: str, scores: ScoreFigures, generalised: Mapping[str, Any] | None
+) -> Iterator[str]:
     yield (
-        f"{name}, by score: EER {100 * scores.eer:.2f} %; at the operating points of its card "
-        f"({100 * scores.inconclusive_genuine:.2f} % of the genuine and "
+        f"{name}: {100 * scores.inconclusive_genuine:.2f} % of the genuine and "
         f"{100 * scores.inconclusive_impostor:.2f} % of the impostor comparisons are inconclusive "
-        "and count as non-matches):"
+        f"and count as non-matches; EER without them {percent(scores.conclusive_eer)} %"
     )
+    yield f"{name}, at the operating points of its card:"
+    failures = (generalised or {}).get("card_points", {})
     for point, errors in scores.points.items():
-        yield f"  {point}: FNMR {_fnmr(errors)}, FMR {_over_claim(errors)}"
+        others = [f"{percent(errors.conclusive_fnmr)} % of conclusive comparisons alone"]
+        if point in failures:
+            others.append(f"{percent(failures[point]['gfrr'])} % with failures to extract")
+        yield f"  {point}: FMR {_over_claim(errors)}, FNMR {_fnmr(errors)}, {', '.join(others)}"
 
 
 def _fnmr(errors: ScorePointErrors) -> str:

@@ -65,9 +65,12 @@ def test_a_run_is_called_by_its_folder(monkeypatch, tmp_path):
     runs = [tmp_path / "a" / "mine", tmp_path / "b" / "mine", tmp_path / "other"]
     for run in runs:
         run.mkdir(parents=True)
-    opened = types.SimpleNamespace(path=Path("checkpoints/best.keras"), channels=1)
+    opened = types.SimpleNamespace(
+        path=Path("checkpoints/best.keras"), channels=1, matcher=Matcher()
+    )
     monkeypatch.setattr(model_module, "open_model", lambda path: opened)
-    found = model_module._open_models([*runs, tmp_path / "checkpoints" / "best.keras"], [])
+    paths = [*runs, tmp_path / "checkpoints" / "best.keras"]
+    found = model_module._open_models(paths, [], by_similarity=False)
     # Where names are not unique, they are as the user has typed them.
     assert [model.name for model in found] == [str(runs[0]), str(runs[1]), "other", "best.keras"]
 

@@ -12,7 +12,8 @@ from iris_tf.data.splits import split_rows
 from iris_tf.evaluation.failures import FailedImage, generalised_rates
 from iris_tf.evaluation.prepared_sets import PreparedSet
 from iris_tf.evaluation.protocols import EveryPair, PairLists
-from iris_tf.metrics.counts import ScoreCounts, count_scores, rounded
+from iris_tf.metrics.counts import ScoreCounts, count_scores
+from iris_tf.metrics.scales import SIMILARITIES
 from iris_tf.metrics.scores import label_images, similarity_blocks
 from iris_tf.support.errors import EvaluationError
 
@@ -34,7 +35,7 @@ def test_a_comparison_with_a_failed_image_is_no_match(population, protocol):
     for i, j in itertools.combinations(range(48), 2):
         if protocol == "same-eye" and rows[i].eye != rows[j].eye:
             continue
-        score = rounded([embeddings[i].astype(float) @ embeddings[j].astype(float)])[0]
+        score = SIMILARITIES.rounded([embeddings[i].astype(float) @ embeddings[j].astype(float)])[0]
         matches[rows[i].identity == rows[j].identity].append(score >= 0.4 and not failed & {i, j})
     assert found["failures"] == {"no_iris": 1, "occluded": 9}
     assert found["failure_rate"] == pytest.approx(10 / 48)

@@ -6,8 +6,8 @@ from sklearn.metrics import roc_auc_score
 
 from iris_tf.evaluation.pair_lists import read_pairs
 from iris_tf.matching.matcher import Matcher
-from iris_tf.metrics.counts import rounded
 from iris_tf.metrics.evaluate_embeddings import evaluate_embeddings, evaluate_pairs
+from iris_tf.metrics.scales import SIMILARITIES
 from iris_tf.support.errors import EvaluationError
 
 
@@ -44,7 +44,9 @@ def test_some_pairs(population):
         embeddings, rows, genuine, impostor, resamples=0, matcher=Matcher()
     ).metrics.to_json()
     pairs = np.concatenate([genuine, impostor])
-    scores = rounded([embeddings[i].astype(float) @ embeddings[j].astype(float) for i, j in pairs])
+    scores = SIMILARITIES.rounded(
+        [embeddings[i].astype(float) @ embeddings[j].astype(float) for i, j in pairs]
+    )
     truth = np.arange(320) < 20
     assert found["metrics"]["auc"] == pytest.approx(roc_auc_score(truth, scores))
     assert found["counts"]["images"] == len(np.unique(pairs))

@@ -9,8 +9,9 @@ from iris_tf.metrics.bootstrap import (
     subject_weights,
 )
 from iris_tf.metrics.comparison_sets import AllPairs
-from iris_tf.metrics.counts import count_scores, rounded
+from iris_tf.metrics.counts import count_scores
 from iris_tf.metrics.identification import closed_set_ranks, resample_cmc
+from iris_tf.metrics.scales import SIMILARITIES
 from iris_tf.metrics.scores import label_images, similarity_blocks
 from iris_tf.metrics.verification import (
     area_under_roc,
@@ -42,7 +43,7 @@ def resampled_scores(embeddings, labels, weights):
     """Genuine and impostor scores of the resample, each image of each copy one by one."""
     unit = embeddings.astype(float)
     unit /= np.linalg.norm(unit, axis=1, keepdims=True)
-    matrix = rounded((unit @ unit.T).astype(np.float32))
+    matrix = SIMILARITIES.rounded((unit @ unit.T).astype(np.float32))
     images = [
         (person, copy, i)
         for person, copy in people_drawn(weights)

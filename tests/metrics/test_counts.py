@@ -8,15 +8,13 @@ from sklearn.metrics import roc_auc_score, roc_curve
 from iris_tf.metrics import counts as counts_module
 from iris_tf.metrics import scores as scores_module
 from iris_tf.metrics.counts import (
-    STEP,
     ScoreCounter,
     ScoreCounts,
     count_scores,
     give_both_kinds,
     pairs_above,
-    rounded,
-    score_keys,
 )
+from iris_tf.metrics.scales import SIMILARITIES
 from iris_tf.metrics.scores import label_images, similarity_blocks
 from iris_tf.metrics.verification import (
     area_under_roc,
@@ -42,8 +40,8 @@ def looped(embeddings, rows):
 
 def test_keys_are_scores_rounded_to_the_nearest_step():
     scores = np.random.default_rng(0).uniform(-1, 1, 10_000).astype(np.float32)
-    assert np.abs(rounded(scores) - scores).max() <= STEP / 2
-    keys = score_keys(np.float32([-1, 0, 1, 0.5 + 0.75 * STEP]))
+    assert np.abs(SIMILARITIES.rounded(scores) - scores).max() <= SIMILARITIES.step / 2
+    keys = SIMILARITIES.keys(np.float32([-1, 0, 1, 0.5 + 0.75 * SIMILARITIES.step]))
     assert keys.tolist() == [0, 2**22, 2**23, 2**22 + 2**21 + 1]
 
 
@@ -67,9 +65,12 @@ def test_counts_equal_a_double_loop(population, monkeypatch, floats, few):
     found = count_scores(similarity_blocks(embeddings), label_images(rows))
     truth, cosines = zip(*looped(embeddings, rows).values(), strict=True)
     wanted = ScoreCounts.of_scores(
-        *(rounded(np.array(cosines)[np.array(truth) == kind]) for kind in (True, False))
+        *(
+            SIMILARITIES.rounded(np.array(cosines)[np.array(truth) == kind])
+            for kind in (True, False)
+        )
     )
-    np.testing.assert_allclose(found.counts.levels, wanted.levels, atol=1.01 * STEP)
+    np.testing.assert_allclose(found.counts.levels, wanted.levels, atol=1.01 * SIMILARITIES.step)
     np.testing.assert_array_equal(found.counts.genuine, wanted.genuine)
     np.testing.assert_array_equal(found.counts.impostor, wanted.impostor)
     # 8 eyes of 3 images: 8 * 3 genuine pairs out of 24 * 23 / 2.
@@ -89,12 +90,14 @@ def test_highest_impostors(population, monkeypatch, floats):
     impostors = {pair: c for pair, (same, c) in looped(embeddings, rows).items() if not same}
     wanted = sorted(impostors, key=impostors.get, reverse=True)[:7]
     assert list(zip(found.first.tolist(), found.second.tolist(), strict=True)) == wanted
-    np.testing.assert_allclose(found.scores, [impostors[pair] for pair in wanted], atol=STEP)
+    np.testing.assert_allclose(
+        found.scores, [impostors[pair] for pair in wanted], atol=SIMILARITIES.step
+    )
 
 
 def test_pairs_above_a_score(population):
     embeddings, rows = population(5, 2, size=4)
-    least = int(score_keys(np.float32([0.3]))[0])
+    least = int(SIMILARITIES.keys(np.float32([0.3]))[0])
     found = [pairs_above(start, block, label_images(rows), least)
              for start, block in similarity_blocks(embeddings)]  # fmt: skip
     pairs = {pair for p in found for pair in zip(p.first.tolist(), p.second.tolist(), strict=True)}
@@ -132,7 +135,7 @@ def test_rates_of_many_rounded_scores_are_scikit_learn_s():
     rng = np.random.default_rng(0)
     genuine = np.clip(rng.normal(0.3, 0.1, 200_000), -1, 1).astype(np.float32)
     impostor = np.clip(rng.normal(0.0, 0.1, 800_000), -1, 1).astype(np.float32)
-    counts = ScoreCounts.of_scores(rounded(genuine), rounded(impostor))
+    counts = ScoreCounts.of_scores(SIMILARITIES.rounded(genuine), SIMILARITIES.rounded(impostor))
     truth = np.r_[np.ones(len(genuine)), np.zeros(len(impostor))]
     scores = np.r_[genuine, impostor]
     fpr, tpr, _ = roc_curve(truth, scores)

@@ -8,12 +8,12 @@ from sklearn.metrics import roc_auc_score, roc_curve
 from iris_tf.evaluation.protocols import EveryPair
 from iris_tf.evaluation.slices import slice_figures
 from iris_tf.matching.matcher import Matcher
-from iris_tf.metrics.counts import rounded
 from iris_tf.metrics.evaluate_embeddings import (
     evaluate_embeddings,
     evaluate_pairs,
     evaluate_similarities,
 )
+from iris_tf.metrics.scales import SIMILARITIES
 from iris_tf.support.errors import EvaluationError
 from iris_tf.tflite.phase_code_layout import PhaseCodeLayout
 
@@ -182,7 +182,7 @@ def test_operating_points_are_supported_by_thirty_errors(population):
     embeddings, rows = population(20, 4)
     found = figures(embeddings, rows, resamples=0)
     truth, scores = brute_force(embeddings, rows)
-    scores = rounded(scores)
+    scores = SIMILARITIES.rounded(scores)
     assert (~truth).sum() == 12480
     for name, fmr in (("fmr_1e-2", 1e-2), ("fmr_1e-3", 1e-3), ("fmr_1e-5", 1e-5)):
         point = found["operating_points"][name]
@@ -201,7 +201,9 @@ def test_worst_comparisons(population):
     loop = {True: [], False: []}
     for i in range(len(rows)):
         for j in range(i + 1, len(rows)):
-            score = rounded([embeddings[i].astype(float) @ embeddings[j].astype(float)])[0]
+            score = SIMILARITIES.rounded(
+                [embeddings[i].astype(float) @ embeddings[j].astype(float)]
+            )[0]
             same = rows[i].identity == rows[j].identity
             loop[same].append((score, rows[i].image, rows[j].image))
     wanted = {"genuine": sorted(loop[True])[:10], "impostor": sorted(loop[False])[:-11:-1]}
@@ -224,7 +226,9 @@ def test_same_eye_leaves_left_against_right_out(population):
     assert found["protocol"] == "same-eye"
     assert found["counts"]["genuine_comparisons"] == truth.sum() == 18 * 6
     assert found["counts"]["impostor_comparisons"] == (~truth).sum() == 2 * 36 * 16
-    assert found["metrics"]["auc"] == pytest.approx(roc_auc_score(truth, rounded(scores)))
+    assert found["metrics"]["auc"] == pytest.approx(
+        roc_auc_score(truth, SIMILARITIES.rounded(scores))
+    )
     left = np.array([row.eye == "L" for row in rows])
     hits = [
         figures(embeddings[eye], [r for r, e in zip(rows, eye, strict=True) if e], 0)
@@ -257,7 +261,9 @@ def test_datasets_are_compared_with_each_other_on_request(population):
     assert across["counts"]["impostor_comparisons"] == 48 * 47 // 2 - genuine
     assert across["metrics"]["cmc_1"] <= apart["metrics"]["cmc_1"]
     truth, scores = brute_force(embeddings, rows)
-    assert across["metrics"]["auc"] == pytest.approx(roc_auc_score(truth, rounded(scores)))
+    assert across["metrics"]["auc"] == pytest.approx(
+        roc_auc_score(truth, SIMILARITIES.rounded(scores))
+    )
 
 
 def test_one_genuine_comparison(rows_of):

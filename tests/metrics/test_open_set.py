@@ -6,8 +6,8 @@ import pytest
 from iris_tf.metrics import open_set as open_set_module
 from iris_tf.metrics import scores as scores_module
 from iris_tf.metrics.bootstrap import subject_weights
-from iris_tf.metrics.counts import rounded
 from iris_tf.metrics.open_set import FPIRS, OpenSetCounter, draw_galleries
+from iris_tf.metrics.scales import SIMILARITIES
 from iris_tf.metrics.scores import label_images, similarity_blocks
 
 
@@ -54,7 +54,7 @@ def test_fnir_equals_searching_one_by_one(population, monkeypatch, floats, proto
     matrix = np.concatenate([block for _, block in similarity_blocks(embeddings)])
     draws = draw_galleries(labels, 4, seed=1)
     found = searched(embeddings, labels, draws)
-    wanted = [naive_fnir(rounded(matrix), labels, draw, 0.1) for draw in draws]
+    wanted = [naive_fnir(SIMILARITIES.rounded(matrix), labels, draw, 0.1) for draw in draws]
     assert found["fnir"]["fpir_1e-1"] == pytest.approx(np.mean([w[0] for w in wanted]))
     assert found["mated_probes"] == pytest.approx(np.mean([w[1] for w in wanted]))
     assert found["non_mated_probes"] == pytest.approx(np.mean([w[2] for w in wanted]))
@@ -114,7 +114,9 @@ def test_resampled_fnir_equals_drawing_probes_one_by_one(
         embeddings = np.sign(embeddings) / 2
     labels = label_images(rows[:-3], protocol)  # persons differ in number of images
     monkeypatch.setattr(open_set_module, "_FLOATS_PER_BLOCK", floats)
-    matrix = rounded(np.concatenate([block for _, block in similarity_blocks(embeddings[:-3])]))
+    matrix = SIMILARITIES.rounded(
+        np.concatenate([block for _, block in similarity_blocks(embeddings[:-3])])
+    )
     draws = draw_galleries(labels, 2, seed=1)
     weights = subject_weights(6, 25, seed=4)
     weights[0] = 1

@@ -9,8 +9,15 @@ from iris_tf.config.names import SCORE_RATES
 from iris_tf.data.manifest import ManifestRow
 from iris_tf.matching.matcher import Matcher
 from iris_tf.metrics.bootstrap import subject_weights
-from iris_tf.metrics.evaluate_embeddings import evaluate_embeddings, evaluate_pairs
+from iris_tf.metrics.evaluate_embeddings import (
+    evaluate_embeddings,
+    evaluate_pairs,
+    evaluate_similarities,
+)
 from iris_tf.metrics.metrics import Metrics
+from iris_tf.metrics.open_set import draw_galleries
+from iris_tf.metrics.scales import SCORES
+from iris_tf.metrics.scores import label_images
 from iris_tf.metrics.verification import equal_error_rate
 from iris_tf.tflite.phase_code_layout import PhaseCodeLayout
 from iris_tf.tflite.score_model import ScoreModel
@@ -102,7 +109,8 @@ def test_errors_and_intervals_are_those_of_a_plain_loop(eyes, listed):
 
 def test_inconclusive_comparisons_are_non_matches_and_counted(eyes):
     vectors, rows = eyes
-    scores = evaluate_embeddings(vectors, rows, resamples=0, matcher=MATCHER).metrics.scores
+    metrics = evaluate_embeddings(vectors, rows, resamples=0, matcher=MATCHER).metrics
+    scores = metrics.scores
     pairs = scores_one_by_one(vectors)
     assert all(math.isinf(pairs[0, j]) for j in range(1, len(rows)))
     for genuine, share in ((True, scores.inconclusive_genuine),
@@ -117,8 +125,16 @@ def test_inconclusive_comparisons_are_non_matches_and_counted(eyes):
     for (i, j), score in pairs.items():
         kinds[rows[i].identity == rows[j].identity].append(max(score, -50.0))
     # Rounding joins some of the 3,000 scores.
-    assert scores.eer == pytest.approx(equal_error_rate(kinds[1], kinds[0]).rate, abs=1e-3)
-    assert 0.01 < scores.eer < 0.4
+    assert metrics.eer == pytest.approx(equal_error_rate(kinds[1], kinds[0]).rate, abs=1e-3)
+    assert 0.01 < metrics.eer < 0.4
+    conclusive = [[score for score in kind if score > -50.0] for kind in kinds]
+    wanted = equal_error_rate(conclusive[1], conclusive[0]).rate
+    assert scores.conclusive_eer == pytest.approx(wanted, abs=1e-3)
+    assert scores.conclusive_eer < metrics.eer
+    for point in scores.points.values():
+        wanted = np.mean(np.array(conclusive[1]) < point.threshold)
+        assert point.conclusive_fnmr == pytest.approx(wanted)
+        assert point.conclusive_fnmr < point.fnmr
     assert scores.points["fmr_1e-2"].fnmr >= scores.inconclusive_genuine > 0
     assert scores.points["fmr_1e-2"].fnmr_interval is None
 
@@ -148,13 +164,74 @@ def test_images_that_a_recogniser_refuses_are_non_matches(eyes, listed):
     assert np.subtract(*reversed(shares)) == pytest.approx(added)
 
 
-def test_figures_by_similarity_are_those_without_scores(eyes):
+def matrix_of(pairs, images):
+    """Scores of all pairs as a matrix; inconclusive ones below all others."""
+    matrix = np.zeros((images, images))
+    for (i, j), score in pairs.items():
+        matrix[i, j] = matrix[j, i] = max(score, SCORES.lowest)
+    return matrix
+
+
+def test_every_figure_is_that_of_the_scores(eyes):
     vectors, rows = eyes
-    with_scores = evaluate_embeddings(vectors, rows, 20, matcher=MATCHER).metrics.to_json()
-    without = evaluate_embeddings(vectors, rows, 20, matcher=Matcher(LAYOUT)).metrics.to_json()
-    assert list(with_scores) == [*without, "scores"]
-    del with_scores["scores"]
-    assert with_scores == without
+    found = evaluate_embeddings(vectors, rows, 30, matcher=MATCHER).metrics.to_json()
+    assert found["compared_by"] == "score"
+    # Rates depend on the order of the scores alone, and d' not on their unit.
+    scores = scores_one_by_one(vectors)
+    matrix = SCORES.rounded(matrix_of(scores, len(rows))) / 64
+    same = evaluate_similarities(matrix.astype(np.float32), rows, 30).metrics.to_json()
+    assert found["metrics"] == pytest.approx(same["metrics"], abs=1e-5)
+    for name, bounds in found["intervals"]["bounds"].items():
+        assert bounds == pytest.approx(same["intervals"]["bounds"][name], abs=1e-5), name
+    assert found["thresholds"] == pytest.approx(
+        {name: 64 * threshold for name, threshold in same["thresholds"].items()}, abs=1e-4
+    )
+    assert found["curves"]["cmc"] == same["curves"]["cmc"]
+    assert found["open_set"] == same["open_set"]
+    for kind, pairs in found["worst"].items():
+        assert [pair[:2] for pair in pairs] == [pair[:2] for pair in same["worst"][kind]]
+    # The histogram reaches from the lowest to the highest score.
+    histogram = found["curves"]["histogram"]
+    assert histogram["edges"][0] == SCORES.lowest
+    assert histogram["edges"][-1] == pytest.approx(max(scores.values()), abs=1e-3)
+    assert sum(histogram["genuine"]) == pytest.approx(1)
+    assert sum(histogram["impostor"]) == pytest.approx(1)
+    genuine = [s for (i, j), s in scores.items() if rows[i].identity == rows[j].identity]
+    assert histogram["genuine"][0] == pytest.approx(np.mean(np.isneginf(genuine)))
+
+
+def test_scores_are_the_same_if_no_matrix_is_kept(eyes, monkeypatch):
+    vectors, rows = eyes
+    wanted = evaluate_embeddings(vectors, rows, 20, matcher=MATCHER).metrics.to_json()
+    monkeypatch.setattr("iris_tf.metrics.evaluate_embeddings._FLOATS_KEPT", len(rows) ** 2 - 1)
+    monkeypatch.setattr("iris_tf.metrics.scores._SCORED_ROWS", 7)
+    found = evaluate_embeddings(vectors, rows, 20, matcher=MATCHER).metrics.to_json()
+    assert found["metrics"] == pytest.approx(wanted["metrics"], abs=1e-6)
+    assert found["intervals"]["bounds"].keys() == wanted["intervals"]["bounds"].keys()
+
+
+def test_searches_share_the_fmr_of_an_operating_point(eyes):
+    vectors, rows = eyes
+    scores = evaluate_embeddings(vectors, rows, resamples=0, matcher=MATCHER).metrics.scores
+    matrix, labels = matrix_of(scores_one_by_one(vectors), len(rows)), label_images(rows)
+    for name, point in scores.points.items():
+        rates = []
+        for draw in draw_galleries(labels):
+            threshold = MATCHER.score_model.threshold(name, len(draw.gallery))
+            found = matrix[draw.non_mated][:, draw.gallery] >= threshold
+            mated = np.flatnonzero(draw.mate >= 0)
+            missed = matrix[mated, draw.mate[mated]] < threshold
+            rates.append((found.any(axis=1).mean(), missed.mean()))
+        assert (point.search.fpir, point.search.fnir) == pytest.approx(np.mean(rates, axis=0))
+        assert not point.search.supported  # 40 probes
+
+
+def test_scores_of_an_earlier_version_are_not_taken_for_these(eyes):
+    vectors, rows = eyes
+    written = evaluate_embeddings(vectors, rows, 0, matcher=Matcher(LAYOUT)).metrics.to_json()
+    # Its other figures were of similarities.
+    found = Metrics.from_json(written | {"scores": {"eer": 0.1, "points": {}}})
+    assert found.scores is None and found.scale.name == "similarity"
 
 
 def test_figures_survive_json(eyes):

@@ -8,7 +8,8 @@ from iris_tf.metrics import comparison_sets
 from iris_tf.metrics import scores as scores_module
 from iris_tf.metrics.bootstrap import subject_weights
 from iris_tf.metrics.comparison_sets import AllPairs, ListedPairs
-from iris_tf.metrics.counts import Comparisons, Pairs, count_scores, rounded, score_keys
+from iris_tf.metrics.counts import Comparisons, Pairs, count_scores
+from iris_tf.metrics.scales import SIMILARITIES
 from iris_tf.metrics.scores import label_images, similarity_blocks
 from iris_tf.metrics.separation import resample_d_prime
 
@@ -22,7 +23,9 @@ def resample(embeddings, labels, weights):
 
 def one_by_one(embeddings, labels, drawn):
     """d' of a resample, each image of each copy of a person compared one by one."""
-    matrix = rounded((embeddings.astype(float) @ embeddings.T.astype(float)).astype(np.float32))
+    matrix = SIMILARITIES.rounded(
+        (embeddings.astype(float) @ embeddings.T.astype(float)).astype(np.float32)
+    )
     images = [
         (person, copy, i)
         for person, count in enumerate(drawn)
@@ -89,7 +92,7 @@ def test_listed_pairs(population):
     weights = subject_weights(5, 20, seed=4)
     first, second = np.triu_indices(len(rows), 1)
     matrix = np.clip(embeddings.astype(float) @ embeddings.T.astype(float), -1, 1)
-    pairs = Pairs(score_keys(matrix[first, second].astype(np.float32)), first, second)
+    pairs = Pairs(SIMILARITIES.keys(matrix[first, second].astype(np.float32)), first, second)
     same = labels.identity[first] == labels.identity[second]
     counts = count_scores(similarity_blocks(embeddings), labels).counts
     comparisons = Comparisons(counts, pairs[same], pairs[~same][:0])

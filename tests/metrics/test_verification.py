@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import norm
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from iris_tf.metrics.counts import rounded
+from iris_tf.metrics.scales import SIMILARITIES
 from iris_tf.metrics.verification import (
     area_under_roc,
     d_prime,
@@ -197,6 +197,6 @@ def test_no_more_is_accepted_of_scores_that_are_not_rounded(centre, far):
     rng = np.random.default_rng(0)
     genuine = rng.uniform(centre, centre + 1e-3, 1000).astype(np.float32)
     impostor = rng.uniform(centre, centre + 1e-3, 200_000).astype(np.float32)
-    point = verification_rate(rounded(genuine), rounded(impostor), far)
+    point = verification_rate(SIMILARITIES.rounded(genuine), SIMILARITIES.rounded(impostor), far)
     accepted = impostor >= np.float32(point.threshold)
     assert far - 1e-3 < accepted.mean() <= far

@@ -18,7 +18,8 @@ from iris_tf.matching.matcher import Matcher
 from iris_tf.metrics.differences import Difference
 from iris_tf.metrics.evaluate_embeddings import evaluate_embeddings
 from iris_tf.metrics.metrics import Metrics
-from iris_tf.metrics.score_figures import ScoreFigures, ScorePointErrors
+from iris_tf.metrics.scales import SCORES
+from iris_tf.metrics.score_figures import ScoreFigures, ScorePointErrors, SearchErrors
 from iris_tf.report.det_curve import lowest_fmr
 from iris_tf.report.report_data import (
     ComparedPair,
@@ -188,15 +189,33 @@ def test_decisions_by_score_have_a_table(tmp_path, whole):
     point = ScorePointErrors(
         threshold=3.21, claimed_fmr=1e-2, fmr=0.0125, fnmr=0.0467, false_matches=38,
         supported=True, fmr_interval=[0.0075, 0.0204], fnmr_interval=[0.0251, 0.0752],
+        conclusive_fnmr=0.0222, search=SearchErrors(0.0112, 0.0567, supported=False),
     )  # fmt: skip
-    rare = dataclasses.replace(point, supported=False, fmr_interval=None)
-    scores = ScoreFigures(0.0031, 0.0246, 0.0013, {"fmr_1e-2": point, "fmr_1e-6": rare})
-    row = dataclasses.replace(ROWS[0], metrics=dataclasses.replace(ROWS[0].metrics, scores=scores))
-    _, _, text = written(tmp_path, rows=[row])
-    assert "fmr_1e-2 3.210 1.25 0.75–2.04 4.67 2.51–7.52" in text
-    assert "fmr_1e-6 3.210 – 4.67" in text
-    assert "EER of the scores 0.31 %" in text
-    assert "2.46 % of the genuine, 0.13 % of the impostor" in text
+    rare = dataclasses.replace(point, supported=False, fmr_interval=None, search=None)
+    scores = ScoreFigures(0.0246, 0.0013, 0.0031, {"fmr_1e-2": point, "fmr_1e-6": rare})
+    failures = {
+        "failures": {"no_iris": 2}, "failure_rate": 0.01, "points": {},
+        "card_points": {"fmr_1e-2": {"gfar": 0.01, "gfrr": 0.0789}},
+    }  # fmt: skip
+    crop = np.zeros((8, 8), np.uint8)
+    by_score = dataclasses.replace(
+        ROWS[0], metrics=dataclasses.replace(ROWS[0].metrics, scores=scores), model="scoring",
+        generalised=failures,
+    )  # fmt: skip
+    pairs = [ComparedPair(("a", "b"), score, (crop, crop)) for score in (-16.0, 7.128)]
+    worst = WorstPairs("scoring", pairs, [], SCORES)
+    _, _, text = written(tmp_path, rows=[by_score, ROWS[1]], worst=[worst])
+    assert "fmr_1e-2 3.210 1.25 0.75–2.04 4.67 2.51–7.52 2.22 7.89 1.12 few probes 5.67" in text
+    assert "fmr_1e-6 3.210 – 4.67 2.51–7.52 2.22 – – –" in text
+    assert "the EER of all others is 0.31 %" in text
+    assert "2.46 % of the genuine and 0.13 % of the impostor comparisons" in text
+    assert f"Compared by score: {by_score.label}; by similarity: {ROWS[1].label}." in text
+    assert "inconclusive a and b" in text and "7.13 a and b" in text
+    # It leads: before curves and thresholds that come from these images.
+    assert text.index("Decisions by score") < text.index("Error trade-off")
+    for scale in ("By score: ", "By similarity: "):
+        assert scale in text
+    assert "By score: " not in whole[2]
     assert "over claim" not in whole[2]  # of models without scores
 
 

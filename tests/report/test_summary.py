@@ -59,21 +59,33 @@ def test_one_model(result):
 def test_decisions_by_score(result):
     point = {"threshold": 3.0, "claimed_fmr": 1e-2, "fmr": 0.0125, "fnmr": 0.05,
              "false_matches": 38, "supported": True, "fmr_interval": [0.0075, 0.02],
-             "fnmr_interval": [0.025, 0.075]}  # fmt: skip
+             "fnmr_interval": [0.025, 0.075], "conclusive_fnmr": 0.02567}  # fmt: skip
     rare = point | {"claimed_fmr": 1e-4, "supported": False, "fmr_interval": None,
                     "fnmr_interval": None}  # fmt: skip
-    result["evaluation"]["scores"] = {
-        "eer": 0.00412, "inconclusive_genuine": 0.025, "inconclusive_impostor": 0.00124,
+    result["evaluation"] |= {"compared_by": "score", "scores": {
+        "conclusive_eer": 0.00412, "inconclusive_genuine": 0.025, "inconclusive_impostor": 0.00124,
         "points": {"fmr_1e-2": point, "fmr_1e-4": rare},
-    }  # fmt: skip
-    assert list(summary(result_of(result)))[-3:] == [
-        "first.tflite, by score: EER 0.41 %; at the operating points of its card (2.50 % of the "
-        "genuine and 0.12 % of the impostor comparisons are inconclusive and count as "
-        "non-matches):",
-        "  fmr_1e-2: FNMR 5.00 % (90 % interval 2.50 to 7.50), FMR 1.25 times the claim "
-        "(90 % interval 0.75 to 2.00)",
-        "  fmr_1e-4: FNMR 5.00 %, FMR not known (too few impostor comparisons, by the rule of 30)",
+    }}  # fmt: skip
+    lines = list(summary(result_of(result)))
+    assert lines[1:3] == [
+        "Compared by score",
+        "EER             1.23 %  (90 % interval 1.00 to 2.00)",
     ]
+    assert lines[-4:] == [
+        "first.tflite: 2.50 % of the genuine and 0.12 % of the impostor comparisons are "
+        "inconclusive and count as non-matches; EER without them 0.41 %",
+        "first.tflite, at the operating points of its card:",
+        "  fmr_1e-2: FMR 1.25 times the claim (90 % interval 0.75 to 2.00), FNMR 5.00 % (90 % "
+        "interval 2.50 to 7.50), 2.57 % of conclusive comparisons alone",
+        "  fmr_1e-4: FMR not known (too few impostor comparisons, by the rule of 30), FNMR 5.00 %, "
+        "2.57 % of conclusive comparisons alone",
+    ]
+    points = {name: {"gfar": 0.0, "gfrr": 0.0612} for name in ("fmr_1e-2", "fmr_1e-4")}
+    result["generalised"] = {"failures": {}, "points": {}, "card_points": points}
+    result["others"] = [entry("second.tflite") | {"differences": {}}]
+    lines = list(summary(result_of(result)))
+    assert lines[1] == "Compared by score: first.tflite; by similarity: second.tflite"
+    assert sum(line.endswith("alone, 6.12 % with failures to extract") for line in lines) == 2
 
 
 def test_failures_to_extract(result):
