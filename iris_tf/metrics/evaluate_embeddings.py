@@ -243,7 +243,8 @@ def _kept(blocks: Blocks) -> Blocks:
 def _scored(embeddings: np.ndarray, pairs: np.ndarray, matcher: Matcher) -> Pairs:
     scale = scale_of(matcher)
     keys = scale.keys(listed_scores(embeddings, pairs, matcher))
-    return Pairs(keys, *np.sort(pairs, axis=1).T.astype(np.int32), scale)
+    first, second = np.sort(pairs, axis=1).T.astype(np.int32)
+    return Pairs(keys, first, second, scale)
 
 
 class _Identification:

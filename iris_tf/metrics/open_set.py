@@ -213,11 +213,14 @@ class OpenSetCounter:
             for name, threshold in model.thresholds.items():
                 rates = (non_mated >= threshold).mean(), (mated < threshold).mean()
                 errors[name].append(rates)
+        means = {name: np.mean(found, axis=0) for name, found in errors.items()}
         return {
             name: SearchErrors(
-                *map(float, np.mean(found, axis=0)), bool(fewest * SCORE_RATES[name] >= RULE_OF_30)
+                fpir=float(fpir),
+                fnir=float(fnir),
+                supported=bool(fewest * SCORE_RATES[name] >= RULE_OF_30),
             )
-            for name, found in errors.items()
+            for name, (fpir, fnir) in means.items()
         }
 
     def _of_probes(self, draw: Draw, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

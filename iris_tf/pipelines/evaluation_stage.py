@@ -38,6 +38,7 @@ def evaluate(
     split: str = "test",
     protocol: str = ALL_PAIRS,
     resamples: int = RESAMPLES,
+    by_similarity: bool = False,
 ) -> EvaluationResult:
     """Evaluate models on prepared datasets: `iris-tf evaluate` without its rarer options.
 
@@ -57,6 +58,8 @@ def evaluate(
         Which comparisons to make, see `iris_tf.evaluation.protocols`.
     resamples : int
         Resamples of the bootstrap over subjects; 0 for no confidence intervals.
+    by_similarity : bool
+        Whether to compare by similarity also where a model's card has scores.
 
     Returns
     -------
@@ -82,6 +85,7 @@ def evaluate(
         split,
         protocol=protocol,
         resamples=resamples,
+        by_similarity=by_similarity,
     )
     return evaluate_and_report(request, out)
 

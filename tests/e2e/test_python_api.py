@@ -13,6 +13,7 @@ from iris_tf import (
     prepare,
     read_manifest,
 )
+from iris_tf.matching.matcher import Matcher
 from iris_tf.support.errors import ArgumentError, ModelError
 from iris_tf.synthetic.dataset_writer import synthesize
 from iris_tf.tflite.released_models import released_model
@@ -69,9 +70,28 @@ def test_figures_equal_the_command_line_s(printed, recognizer, embeddings, datas
     assert of_embeddings.to_json() == printed["evaluation"]
     result = evaluate(released_model("mobiiris"), dataset.manifest, split="all", resamples=50)
     assert result.first.metrics == of_embeddings
+    # d' of the scores that `scores` gives; inconclusive pairs count as -16.
+    right = d_prime(np.maximum(recognizer.scores(embeddings, embeddings), -16.0), rows)
+    assert of_embeddings.values["d_prime"] == pytest.approx(right, rel=1e-3)
+
+
+def test_figures_by_similarity(recognizer, embeddings, dataset, rows, run_cli, tmp_path):
+    model = released_model("mobiiris")
+    result = evaluate(model, dataset.manifest, split="all", resamples=0, by_similarity=True)
+    metrics = result.first.metrics
+    assert metrics.scores is None
+    matcher = Matcher(recognizer.matcher.layout)
+    assert metrics == evaluate_embeddings(embeddings, rows, resamples=0, matcher=matcher).metrics
+    status, out, _ = run_cli(
+        "evaluate", "--model", model, "--manifest", dataset.manifest, "--split", "all", "--out",
+        tmp_path, "--latency-runs", 0, "--occlusion-eyes", 0, "--resamples", 1, "--by-similarity",
+    )  # fmt: skip
+    written = json.loads((tmp_path / "metrics.json").read_text("utf-8"))["evaluation"]
+    assert status == 0 and "by score" not in out
+    assert written["metrics"] == metrics.to_json()["metrics"] and "scores" not in written
     # d' of the scores that `similarities` gives; that of the plain cosine is another.
     right = d_prime(recognizer.similarities(embeddings, embeddings), rows)
-    assert of_embeddings.values["d_prime"] == pytest.approx(right, rel=1e-3)
+    assert metrics.values["d_prime"] == pytest.approx(right, rel=1e-3)
     vectors = np.asarray(embeddings)
     assert abs(d_prime(vectors @ vectors.T, rows) - right) > 1
 
