@@ -11,6 +11,7 @@ from iris_tf.matching.secret_keys import KeyGiven
 from iris_tf.matching.template import (
     Origin,
     Template,
+    are_figures,
     are_unit,
     read_arrays,
     require_unit,
@@ -33,12 +34,16 @@ class Gallery:
         Image that each embedding was computed from, or ``""`` if unknown.
     origin : Origin
         Model and calibration.
+    figures : ndarray of shape (n, 2), float32, or None
+        What scores need to know of each phase code (`CodeSet.figures`), if it was kept; computed
+        when it is needed, else.
     """
 
     embeddings: np.ndarray
     identities: tuple[str, ...]
     images: tuple[str, ...]
     origin: Origin
+    figures: np.ndarray | None = None
     _described: dict[Matcher, DescribedTemplates] = field(
         default_factory=dict, init=False, repr=False
     )
@@ -74,7 +79,9 @@ class Gallery:
                     f"others have {len(first.embedding)}; enrol again with the model in use."
                 )
         embeddings = np.stack([template.embedding for template in templates.values()])
-        return cls(embeddings, tuple(templates), ("",) * len(templates), origin)
+        known = [one.figures for one in templates.values() if one.figures is not None]
+        figures = np.stack(known) if len(known) == len(templates) else None
+        return cls(embeddings, tuple(templates), ("",) * len(templates), origin, figures)
 
     def require_searchable(self) -> None:
         """Refuse a gallery that cannot give a right answer.
@@ -127,7 +134,9 @@ class Gallery:
         """Cosine similarities (n,) of a probe (D,) to each image, -1..1."""
         return matcher.similarities(embedding[None], self.embeddings)[0].clip(-1.0, 1.0)
 
-    def scores(self, embedding: np.ndarray, matcher: Matcher) -> np.ndarray:
+    def scores(
+        self, embedding: np.ndarray, matcher: Matcher, figures: np.ndarray | None = None
+    ) -> np.ndarray:
         """Score a probe against each image; the images are described once for all probes.
 
         Parameters
@@ -136,6 +145,8 @@ class Gallery:
             The probe's unit vector.
         matcher : Matcher
             Of a model card with scores.
+        figures : ndarray of shape (2,), optional
+            Of a transformed probe, see `Template.figures`.
 
         Returns
         -------
@@ -143,8 +154,8 @@ class Gallery:
             See `iris_tf.matching.matcher.Scores`.
         """
         if matcher not in self._described:
-            self._described[matcher] = matcher.describe(self.embeddings)
-        probe = matcher.describe(embedding[None])
+            self._described[matcher] = matcher.describe(self.embeddings, self.figures)
+        probe = matcher.describe(embedding[None], None if figures is None else figures[None])
         return matcher.scores(probe, self._described[matcher]).values[0]
 
     def save(self, path: str | Path, key: KeyGiven = None) -> None:
@@ -183,15 +194,14 @@ class Gallery:
                 f"{path}: a gallery needs unit vectors, float32 (n, D), and as many identities and "
                 "images; nothing was saved."
             )
-        write_arrays(
-            path,
-            "gallery",
-            self.origin,
-            key,
-            embeddings=self.embeddings,
-            identities=np.array(self.identities),
-            images=np.array(self.images),
-        )
+        arrays = {
+            "embeddings": self.embeddings,
+            "identities": np.array(self.identities),
+            "images": np.array(self.images),
+        }
+        if self.figures is not None:
+            arrays["figures"] = self.figures
+        write_arrays(path, "gallery", self.origin, key, **arrays)
 
     @classmethod
     def load(cls, path: str | Path, key: KeyGiven = None) -> "Gallery":
@@ -218,4 +228,8 @@ class Gallery:
             for names in (identities, images)
         ):
             raise ModelError(f"{path}: this is not a gallery file of iris_tf; save it again.")
-        return cls(embeddings, tuple(identities.tolist()), tuple(images.tolist()), origin)
+        figures = arrays.get("figures")
+        if figures is not None and not are_figures(figures, (len(embeddings), 2)):
+            raise ModelError(f"{path}: this is not a gallery file of iris_tf; save it again.")
+        names = tuple(identities.tolist()), tuple(images.tolist())
+        return cls(embeddings, *names, origin, figures)

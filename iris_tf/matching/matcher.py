@@ -28,12 +28,14 @@ class DescribedTemplates:
     codes: CodeSet
 
     @classmethod
-    def of(cls, embeddings: np.ndarray, layout: PhaseCodeLayout) -> Self:
-        """Describe embeddings (n, D) whose phase code has a layout."""
+    def of(
+        cls, embeddings: np.ndarray, layout: PhaseCodeLayout, figures: np.ndarray | None = None
+    ) -> Self:
+        """Describe embeddings (n, D) whose phase code has a layout; `figures` as of `CodeSet`."""
         learned, codes = Matcher(layout).split(np.asarray(embeddings, np.float32))
         lengths = np.linalg.norm(learned, axis=1, keepdims=True)
         learned = learned / np.maximum(lengths, np.finfo(np.float32).tiny)
-        return cls(learned, CodeSet.of(codes, layout))
+        return cls(learned, CodeSet.of(codes, layout, figures))
 
     def __len__(self) -> int:
         return len(self.learned)
@@ -167,8 +169,16 @@ class Matcher:
             np.maximum(best, np.einsum("ij,ij->i", rotated, other_codes), out=best)
         return np.einsum("ij,ij->i", learned, other_learned) + best
 
-    def describe(self, embeddings: np.ndarray) -> DescribedTemplates:
+    def describe(
+        self, embeddings: np.ndarray, figures: np.ndarray | None = None
+    ) -> DescribedTemplates:
         """Compute what scores need to know of templates (n, D).
+
+        Parameters
+        ----------
+        embeddings : ndarray of shape (n, D)
+        figures : ndarray of shape (n, 2), optional
+            `CodeSet.figures` of their phase codes, where they were kept.
 
         Raises
         ------
@@ -180,7 +190,7 @@ class Matcher:
                 "The model card has no scores; compare by similarity, or use a model whose card "
                 "has them, such as the released one."
             )
-        return DescribedTemplates.of(embeddings, self.layout)
+        return DescribedTemplates.of(embeddings, self.layout, figures)
 
     def scores(self, first: DescribedTemplates, second: DescribedTemplates) -> Scores:
         """Score every template of one set against every template of another.

@@ -65,20 +65,17 @@ class CodeSet:
     smoothness: np.ndarray
 
     @classmethod
-    def of(cls, codes: np.ndarray, layout: PhaseCodeLayout) -> Self:
-        """Describe phase codes (n, size)."""
+    def of(
+        cls, codes: np.ndarray, layout: PhaseCodeLayout, figures: np.ndarray | None = None
+    ) -> Self:
+        """Describe phase codes (n, size), of which `figures` (n, 2) may be known."""
         codes = np.ascontiguousarray(codes, np.float32)
         responses = codes.view(np.complex64)
         energies = np.square(responses.real) + np.square(responses.imag)
         seen = (energies > 0.0).astype(np.float32)
-        rows = layout.size // (2 * _FILTERS * layout.columns)
-        shape = (len(codes), layout.columns, rows, _FILTERS)
-        fields = responses.reshape(shape), seen.reshape(shape)
-        spread, smoothness = np.empty((2, len(codes)))
-        for start in range(0, len(codes), _DESCRIBED):
-            part = slice(start, start + _DESCRIBED)
-            correlations = _autocorrelations(*(field[part] for field in fields))
-            spread[part], smoothness[part] = _spread(correlations, rows)
+        if figures is None:
+            figures = _figures(responses, seen, layout)
+        spread, smoothness = np.asarray(figures, np.float64).T
         return cls(layout, codes, seen, energies, spread, smoothness)
 
     def __len__(self) -> int:
@@ -104,6 +101,11 @@ class CodeSet:
         energy, seen = (part.reshape(shape).sum(axis=1) for part in (self.energies, self.seen))
         coarse, fine = (energy / np.maximum(seen, 1.0)).T
         return np.divide(coarse, fine, out=np.zeros_like(coarse), where=fine > 0)
+
+    @property
+    def figures(self) -> np.ndarray:
+        """`spread` and `smoothness` (n, 2), which take longest to compute."""
+        return np.stack([self.spread, self.smoothness], axis=1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,6 +180,19 @@ def _common(
     also_seen = second.seen[others]
     common, energy = (also_seen @ np.stack([seen, energies], axis=1)).T
     return common, energy * (second.energies[others] @ seen)
+
+
+def _figures(responses: np.ndarray, seen: np.ndarray, layout: PhaseCodeLayout) -> np.ndarray:
+    """`CodeSet.figures` of complex responses (n, size / 2) and where they are not hidden."""
+    rows = layout.size // (2 * _FILTERS * layout.columns)
+    shape = (len(responses), layout.columns, rows, _FILTERS)
+    fields = responses.reshape(shape), seen.reshape(shape)
+    figures = np.empty((len(responses), 2))
+    for start in range(0, len(responses), _DESCRIBED):
+        part = slice(start, start + _DESCRIBED)
+        correlations = _autocorrelations(*(field[part] for field in fields))
+        figures[part] = np.stack(_spread(correlations, rows), axis=1)
+    return figures
 
 
 def _autocorrelations(responses: np.ndarray, seen: np.ndarray) -> np.ndarray:

@@ -35,7 +35,7 @@ class Origin:
         `Calibration.id`, or ``""`` without a calibration.
     transform : str
         Identifier of the keyed transform that protects it, see
-        `iris_tf.matching.protection.KeyedTransform`, or ``""`` without one.
+        `iris_tf.matching.keyed_transform.KeyedTransform`, or ``""`` without one.
     """
 
     model: str
@@ -97,11 +97,16 @@ class Template:
         Model and calibration.
     quality : IrisQuality or None
         Quality of the eye image, or the mean over several; None if it was enrolled from crops only.
+        Not saved with a transformed template, which it could link to others of the eye.
+    figures : ndarray of shape (2,) or None
+        What scores need to know of a transformed embedding, which does not show it itself
+        (`iris_tf.matching.keyed_transform.protected_figures`).
     """
 
     embedding: np.ndarray
     origin: Origin
     quality: IrisQuality | None = None
+    figures: np.ndarray | None = None
 
     def save(self, path: str | Path, key: KeyGiven = None) -> None:
         """Write the template as ``.npz``, whole or not at all.
@@ -123,8 +128,11 @@ class Template:
             raise ArgumentError(
                 f"{path}: a template needs a unit vector, float32 (D,); nothing was saved."
             )
-        quality = [] if self.quality is None else dataclasses.astuple(self.quality)
+        known = self.quality is not None and not self.origin.transform
+        quality = dataclasses.astuple(self.quality) if known and self.quality else []
         arrays = {"embedding": self.embedding, "quality": np.array(quality)}
+        if self.figures is not None:
+            arrays["figures"] = self.figures
         write_arrays(path, "template", self.origin, key, **arrays)
 
     @classmethod
@@ -148,7 +156,11 @@ class Template:
         embedding, quality = arrays["embedding"], arrays["quality"]
         if not are_unit(embedding, 1) or quality.shape not in ((0,), (len(_QUALITY),)):
             raise _refuse(path, "template")
-        return cls(embedding, origin, IrisQuality(*map(float, quality)) if len(quality) else None)
+        known = IrisQuality(*map(float, quality)) if len(quality) else None
+        figures = arrays.get("figures")
+        if figures is not None and not are_figures(figures, (2,)):
+            raise _refuse(path, "template")
+        return cls(embedding, origin, known, figures)
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
@@ -208,6 +220,14 @@ def are_unit(embeddings: np.ndarray, ndim: int) -> bool:
     with np.errstate(over="ignore", invalid="ignore"):  # infinite values are no unit vectors
         lengths = np.linalg.norm(embeddings, axis=-1)
     return bool((np.abs(lengths - 1.0) <= NORM_TOLERANCE).all())
+
+
+def are_figures(figures: np.ndarray, shape: tuple[int, ...]) -> bool:
+    """Whether an array holds what scores need to know, as `CodeSet.figures`, in some shape."""
+    if figures.shape != shape or figures.dtype.kind != "f" or not np.isfinite(figures).all():
+        return False
+    spread, smoothness = np.moveaxis(figures, -1, 0)
+    return bool((spread > 0).all() and (np.abs(smoothness) < 1).all())
 
 
 def write_arrays(
@@ -307,7 +327,8 @@ def _read(
     content: Path | BinaryIO, names: tuple[str, ...]
 ) -> tuple[str, Origin, dict[str, np.ndarray]]:
     """Kind, origin and some arrays of a file; OSError or ValueError if it is none."""
-    arrays = load_arrays(content, ("kind", *_ORIGIN_AT_FIRST, *names), _ADDED_TO_ORIGIN)
+    optional = (*_ADDED_TO_ORIGIN, *_ADDED) if names else _ADDED_TO_ORIGIN
+    arrays = load_arrays(content, ("kind", *_ORIGIN_AT_FIRST, *names), optional)
     texts = {name: arrays.pop(name).item() for name in ("kind", *_ORIGIN) if name in arrays}
     if not all(isinstance(text, str) for text in texts.values()):
         raise ValueError
@@ -328,6 +349,7 @@ def _opened(path: Path, key: SecretKey | None) -> Path | BinaryIO:
 
 _ORIGIN = tuple(field.name for field in dataclasses.fields(Origin))
 _ADDED_TO_ORIGIN = ("transform",)  # files of earlier versions lack it
+_ADDED = ("figures",)  # of transformed templates
 _ORIGIN_AT_FIRST = tuple(name for name in _ORIGIN if name not in _ADDED_TO_ORIGIN)
 
 

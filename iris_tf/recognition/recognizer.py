@@ -297,15 +297,16 @@ class IrisRecognizer:
         ExtractionError
             When an image cannot be used.
         ModelError
-            When a template was made with another model or calibration, or there is no such
-            operating point.
+            When a template was made with another model or calibration, the two are not protected
+            by the same keyed transform, or there is no such operating point.
         """
         point = operating_point
         if point is None:
             point = SCORE_POINT if self.has_scores else VERIFICATION_POINT
         threshold = self.threshold(point)
-        template = self._template(template, kind, "The template")
-        probe = self._template(probe, kind, "The probe")
+        origin = self._origin_with(probe)
+        template = self._template(template, kind, "The template", origin)
+        probe = self._template(probe, kind, "The probe", origin)
         [[found]] = self.similarities(template.embedding[None], probe.embedding[None])
         similarity, score, problem = float(found), None, ""
         if self.has_scores:
@@ -324,7 +325,12 @@ class IrisRecognizer:
 
     def _score(self, template: Template, probe: Template) -> tuple[float, str]:
         """Score of two templates, and why it is inconclusive, or ``""``."""
-        first, second = (self.matcher.describe(eye.embedding[None]) for eye in (template, probe))
+        first, second = (
+            self.matcher.describe(
+                eye.embedding[None], None if eye.figures is None else eye.figures[None]
+            )
+            for eye in (template, probe)
+        )
         found = self.matcher.scores(first, second)
         [[score]], [[common]] = found.values, found.freedom
         [own_first], [own_second] = first.codes.freedom, second.codes.freedom
@@ -369,14 +375,15 @@ class IrisRecognizer:
         if not isinstance(gallery, Gallery):
             gallery = Gallery.of_templates(gallery)
         gallery.require_searchable()
-        self.origin.require(gallery.origin, "The gallery")
+        origin = self._origin_with(probe)
+        origin.require(gallery.origin, "The gallery")
         self._require_size(gallery.embeddings, "The gallery")
-        probe = self._template(probe, kind, "The probe")
+        probe = self._template(probe, kind, "The probe", origin)
         similarities = gallery.similarities(probe.embedding, self.matcher)
         scores: list[float] | list[None] = [None] * len(similarities)
         decisive, conclusive = similarities, np.ones(len(similarities), bool)
         if self.has_scores:
-            found = gallery.scores(probe.embedding, self.matcher)
+            found = gallery.scores(probe.embedding, self.matcher, probe.figures)
             conclusive = np.isfinite(found)
             if point in SCORE_RATES:
                 assert self.card.score is not None  # `has_scores`
@@ -435,10 +442,19 @@ class IrisRecognizer:
     def _calibration_name(self) -> str | None:
         return None if self.calibration is None else self.calibration.name
 
-    def _template(self, eye: EyeImages | Template, kind: str, what: str) -> Template:
+    def _origin_with(self, probe: EyeImages | Template) -> Origin:
+        """Origin that is comparable with a probe, which a keyed transform may protect."""
+        transform = probe.origin.transform if isinstance(probe, Template) else ""
+        return dataclasses.replace(self.origin, transform=transform)
+
+    def _template(
+        self, eye: EyeImages | Template, kind: str, what: str, origin: Origin
+    ) -> Template:
         if not isinstance(eye, Template):
-            return self.enroll(eye, kind)
-        self.origin.require(eye.origin, what)
+            enrolled = self.enroll(eye, kind)
+            origin.require(enrolled.origin, what)
+            return enrolled
+        origin.require(eye.origin, what)
         require_unit(eye.embedding, 1, what)
         self._require_size(eye.embedding, what)
         return eye

@@ -1,6 +1,8 @@
 """The released recognition model, on generated eyes that it has not seen."""
 
+import contextlib
 import dataclasses
+import itertools
 import math
 
 import cv2
@@ -14,6 +16,8 @@ from iris_tf.data.manifest import ManifestRow
 from iris_tf.matching.calibration import Calibration, ImpostorEstimate
 from iris_tf.matching.embeddings import Embeddings
 from iris_tf.matching.gallery import Gallery
+from iris_tf.matching.keyed_transform import KeyedTransform
+from iris_tf.matching.secret_keys import SecretKey
 from iris_tf.matching.template import Template
 from iris_tf.metrics.evaluate_embeddings import evaluate_embeddings
 from iris_tf.recognition.cropper import Cropper
@@ -261,3 +265,29 @@ def test_old_cards_have_no_scores(recognizer, embedded, monkeypatch):
     monkeypatch.setattr(recognizer, "card", dataclasses.replace(recognizer.card, score=None))
     with pytest.raises(ModelError, match="no scores"):
         recognizer.scores(embedded[1], embedded[1])
+
+
+def test_transformed_templates_are_decided_upon_as_plain_ones_are(recognizer, small_images):
+    rows = read_layout(small_images, "auto").rows[:12]
+    plain = []
+    for row in rows:
+        with contextlib.suppress(ExtractionError):
+            plain.append((row.identity, recognizer.enroll(small_images / row.image)))
+    first, second = (KeyedTransform(SecretKey(bytes([n]) * 32), recognizer.matcher) for n in (1, 2))
+    kept = [(identity, first.template(template)) for identity, template in plain]
+    for ((identity, a), (other, b)), ((_, p), (_, q)) in zip(
+        itertools.combinations(kept, 2), itertools.combinations(plain, 2), strict=True
+    ):
+        found, expected = recognizer.verify(a, b), recognizer.verify(p, q)
+        assert found.same_eye == (identity == other) == expected.same_eye
+        assert found.score == pytest.approx(expected.score, abs=4 + 0.35 * abs(expected.score))
+    for wrong in (second.template(plain[0][1]), plain[0][1]):
+        with pytest.raises(ModelError, match=r"but the transform .* is in use"):
+            recognizer.verify(kept[0][1], wrong)
+    with pytest.raises(ModelError, match="protected by no transform"):
+        recognizer.verify(small_images / rows[0].image, kept[0][1])
+    gallery = first.gallery(Gallery.of_templates({f"{n}": one for n, (_, one) in enumerate(plain)}))
+    result = recognizer.identify(kept[3][1], gallery)
+    assert result.identity == "3"
+    with pytest.raises(ModelError, match="The gallery is protected"):
+        recognizer.identify(plain[3][1], gallery)
