@@ -15,6 +15,7 @@ from iris_tf.config.checks import (
     under,
 )
 from iris_tf.config.names import (
+    CAMERAS,
     CHANNELS,
     DEFAULT_SEGMENTER,
     NAMED_WEIGHTS,
@@ -31,11 +32,13 @@ class SyntheticRecipe:
 
     subjects: int = MISSING
     images: int = MISSING  # per eye
+    cameras: str = "one"  # one | many (another camera, distance and light for each image)
 
     def problems(self) -> Iterator[Problem]:
         """Invalid values."""
         yield from between(3, 1000, subjects=self.subjects)
         yield from between(2, 100, images=self.images)
+        yield from one_of(CAMERAS, cameras=self.cameras)
 
 
 @dataclass
@@ -111,6 +114,8 @@ class PipelineRecipe:
     dataset: DatasetRecipe = field(default_factory=DatasetRecipe)
     training: dict[str, Any] = field(default_factory=dict)  # keys of `TrainRecipe`
     models: dict[str, Any] = MISSING  # name -> its own keys of `TrainRecipe`
+    # Trainings of each model that no other starts from or learns from, with `seed`, `seed` + 1, ...
+    repeats: int = 1
     precisions: list[str] = field(default_factory=lambda: list(DEFAULT_PRECISIONS))
     latency: LatencyRecipe = field(default_factory=LatencyRecipe)
 
@@ -119,5 +124,6 @@ class PipelineRecipe:
         yield from between(0, 2**31 - 1, seed=self.seed)
         yield from under("dataset", self.dataset.problems())
         yield from under("latency", self.latency.problems())
+        yield from between(1, 100, repeats=self.repeats)
         folders = ("dataset", "comparison", "eyes")
         yield from models_and_precisions(self.models, self.precisions, folders)

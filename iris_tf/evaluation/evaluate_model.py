@@ -26,7 +26,6 @@ from iris_tf.evaluation.protocols import EveryPair, PairLists, Protocol
 from iris_tf.evaluation.saliency import OcclusionMap, occlusion_maps
 from iris_tf.evaluation.slices import slice_figures
 from iris_tf.matching.matcher import Matcher
-from iris_tf.metrics.counts import ScoreCounts
 from iris_tf.metrics.differences import paired_differences
 from iris_tf.metrics.evaluate_embeddings import RESAMPLES, Evaluation, evaluate_similarities
 from iris_tf.quantization.packed_file import PACKED_SUFFIX
@@ -149,14 +148,14 @@ class EvaluationOutcome:
     ----------
     result : EvaluationResult
         All figures.
-    scores : dict of str to ScoreCounts
-        Scores of each model, by its name.
+    evaluations : dict of str to Evaluation
+        Figures, scores and resamples of each model, by its name.
     occlusion : dict of str to list of OcclusionMap
         Saliency maps of each model, by its name; empty if none were requested.
     """
 
     result: EvaluationResult
-    scores: dict[str, ScoreCounts]
+    evaluations: dict[str, Evaluation]
     occlusion: dict[str, list[OcclusionMap]]
 
 
@@ -322,11 +321,9 @@ def evaluate_models(inputs: EvaluationInputs) -> EvaluationOutcome:
         split=request.split,
         machine=machine_description(),
     )
-    scores = {
-        model.name: evaluation.comparisons.counts
-        for model, evaluation in zip(inputs.models, evaluations, strict=True)
-    }
-    return EvaluationOutcome(result, scores, occlusion)
+    names = [model.name for model in inputs.models]
+    by_name = dict(zip(names, evaluations, strict=True))
+    return EvaluationOutcome(result, by_name, occlusion)
 
 
 def _description(model: OpenedModel) -> ModelDescription:

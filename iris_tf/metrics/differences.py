@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from iris_tf.metrics.bootstrap import percentile_interval
 from iris_tf.metrics.evaluate_embeddings import Evaluation
 from iris_tf.metrics.figures import CONFIDENCE
@@ -26,6 +28,16 @@ class Difference:
     interval: list[float] | None
     significant: bool
 
+    @classmethod
+    def of(cls, difference: float, samples: np.ndarray) -> "Difference":
+        """Difference with the interval of its resampled values, of shape (resamples,)."""
+        interval = percentile_interval(samples, CONFIDENCE)
+        return cls(
+            difference=difference,
+            interval=None if interval is None else list(interval),
+            significant=interval is not None and not interval[0] <= 0.0 <= interval[1],
+        )
+
 
 def paired_differences(first: Evaluation, second: Evaluation) -> dict[str, Difference]:
     """Differences of two models' figures, with intervals from the paired bootstrap.
@@ -48,6 +60,24 @@ def paired_differences(first: Evaluation, second: Evaluation) -> dict[str, Diffe
     EvaluationError
         If they are not of the same comparisons or resamples.
     """
+    check_comparable(first, second)
+    differences = {}
+    for name, values in first.samples.items():
+        before, after = (evaluation.metrics.values[name] for evaluation in (first, second))
+        if before is None or after is None:  # d' of constant scores
+            continue
+        differences[name] = Difference.of(after - before, second.samples[name] - values)
+    return differences
+
+
+def check_comparable(first: Evaluation, second: Evaluation) -> None:
+    """Check that two models were evaluated on the same comparisons and resamples.
+
+    Raises
+    ------
+    EvaluationError
+        If not.
+    """
     if first.metrics.counts != second.metrics.counts or {
         name: len(values) for name, values in first.samples.items()
     } != {name: len(values) for name, values in second.samples.items()}:
@@ -55,15 +85,3 @@ def paired_differences(first: Evaluation, second: Evaluation) -> dict[str, Diffe
             "two models can only be compared on the same images and resamples; evaluate them "
             "together."
         )
-    differences = {}
-    for name, values in first.samples.items():
-        before, after = (evaluation.metrics.values[name] for evaluation in (first, second))
-        if before is None or after is None:  # d' of constant scores
-            continue
-        interval = percentile_interval(second.samples[name] - values, CONFIDENCE)
-        differences[name] = Difference(
-            difference=after - before,
-            interval=None if interval is None else list(interval),
-            significant=interval is not None and not interval[0] <= 0.0 <= interval[1],
-        )
-    return differences

@@ -12,6 +12,7 @@ from iris_tf.benchmark.latency import measure_latency
 from iris_tf.config.names import ALL_PAIRS
 from iris_tf.evaluation.evaluate_model import (
     EvaluationInputs,
+    EvaluationOutcome,
     EvaluationRequest,
     evaluate_models,
     read_inputs,
@@ -138,6 +139,16 @@ def evaluate_and_report(
         If `out` or `scores` would overwrite what no evaluation has written; raised before any
         work, as is OSError if they cannot be written.
     """
+    return evaluate_and_write(request, out, scores, latency_runs).result
+
+
+def evaluate_and_write(
+    request: EvaluationRequest,
+    out: str | Path | None,
+    scores: str | Path | None = None,
+    latency_runs: int = 0,
+) -> EvaluationOutcome:
+    """As `evaluate_and_report`, with the scores and resamples that the figures come from."""
     if out is not None:
         check_writable(out, folder=True)
         _check_folder(Path(out))
@@ -148,12 +159,13 @@ def evaluate_and_report(
     inputs = read_inputs(request)
     latencies = _latencies(inputs, latency_runs)
     found = evaluate_models(inputs)
-    result = _with_latencies(found.result, latencies)
+    found = replace(found, result=_with_latencies(found.result, latencies))
     if scores is not None:
-        _write_scores(scores, found.scores)
+        counts = {name: one.comparisons.counts for name, one in found.evaluations.items()}
+        _write_scores(scores, counts)
     if out is not None:
-        _write(Path(out), result, inputs, found.occlusion)
-    return result
+        _write(Path(out), found.result, inputs, found.occlusion)
+    return found
 
 
 def _write(

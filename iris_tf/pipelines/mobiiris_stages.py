@@ -136,9 +136,8 @@ class MobiIrisPipeline:
         images = Path(settings.images) if settings.images else self.folder / "eyes"
         if settings.synthetic is not None:
             # Generation and preparation detect finished work themselves, so they need no stamp.
-            synthesize(
-                images, settings.synthetic.subjects, settings.synthetic.images, self.recipe.seed
-            )
+            eyes = settings.synthetic
+            synthesize(images, eyes.subjects, eyes.images, self.recipe.seed, cameras=eyes.cameras)
         dataset = prepare(
             images,
             self.dataset,

@@ -1,11 +1,11 @@
 """One table of all distillation methods of a recipe, with the papers' figures beside it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from iris_tf.evaluation.evaluation_result import ModelResult
 from iris_tf.metrics.differences import Difference
 from iris_tf.metrics.plausible_rates import contradiction
+from iris_tf.metrics.repeats import MeanFigure
 from iris_tf.report.report_words import NOTHING
 
 PLAIN = "plain"
@@ -56,18 +56,33 @@ PRINTED = (
 _ROUNDING = 0.00005
 
 
-def distillation_table(
-    results: Mapping[str, ModelResult], teacher_distances: Mapping[str, float | None], data: str
-) -> str:
+@dataclass(frozen=True)
+class DistilledModel:
+    """One line of the table.
+
+    Attributes
+    ----------
+    figures : mapping of str to MeanFigure
+        Of the trainings of the model.
+    differences : mapping of str to Difference
+        To the plain student; empty for that itself.
+    teacher_distance : float or None
+        Mean cosine distance between the embeddings of model and teacher, 0..2; None without a
+        teacher, or where sizes differ.
+    """
+
+    figures: Mapping[str, MeanFigure]
+    differences: Mapping[str, Difference]
+    teacher_distance: float | None = None
+
+
+def distillation_table(models: Mapping[str, DistilledModel], data: str) -> str:
     """Write the table as Markdown.
 
     Parameters
     ----------
-    results : mapping of str to ModelResult
+    models : mapping of str to DistilledModel
         By the models' names in the recipe; the first is the plain student.
-    teacher_distances : mapping of str to float or None
-        Mean cosine distance between the embeddings of model and teacher, 0..2; None without a
-        teacher, or where sizes differ.
     data : str
         What the models were measured on.
     """
@@ -75,13 +90,14 @@ def distillation_table(
     heads += [f"{name.split(',')[0]}, difference to {PLAIN}" for name in _FIGURES.values()]
     heads.append("distance to its teacher")
     lines = [f"## Distillation, measured on {data}", "", _line(heads), _line(["---"] * len(heads))]
-    for name, result in results.items():
-        cells = [name, *(_figure(result, figure) for figure in _FIGURES)]
-        cells += [_difference(result.differences.get(figure)) for figure in _FIGURES]
-        distance = teacher_distances.get(name)
+    for name, model in models.items():
+        cells = [name, *(_figure(model.figures.get(figure)) for figure in _FIGURES)]
+        cells += [_difference(model.differences.get(figure)) for figure in _FIGURES]
+        distance = model.teacher_distance
         cells.append(NOTHING if distance is None else f"{distance:.3f}")
         lines.append(_line(cells))
     lines += [
+        *_repeated(models.values()),
         "",
         f"Differences are of the same images and the same resamples of subjects as {PLAIN}'s; an "
         "interval without 0 is a difference at that level.",
@@ -89,6 +105,18 @@ def distillation_table(
         *_printed(),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _repeated(models: Iterable[DistilledModel]) -> list[str]:
+    """Explanation of means over trainings, if there are several of a model."""
+    trainings = max(len(figure.each) for model in models for figure in model.figures.values())
+    if trainings == 1:
+        return []
+    return [
+        "",
+        f"Means of {trainings} trainings (of a teacher: one) with different seeds; in square "
+        "brackets the figure of each. Intervals are of these means, over other subjects.",
+    ]
 
 
 def _printed() -> Sequence[str]:
@@ -108,12 +136,14 @@ def _printed() -> Sequence[str]:
     return [*lines, "", *notes]
 
 
-def _figure(result: ModelResult, name: str) -> str:
-    value, bounds = result.metrics.values[name], result.metrics.bounds(name)
-    if value is None:
+def _figure(found: MeanFigure | None) -> str:
+    if found is None:
         return NOTHING
-    interval = f" ({100 * bounds[0]:.2f} to {100 * bounds[1]:.2f})" if bounds else ""
-    return f"{100 * value:.2f}{interval}"
+    interval = ""
+    if found.interval:
+        interval = f" ({100 * found.interval[0]:.2f} to {100 * found.interval[1]:.2f})"
+    each = ", ".join(f"{100 * value:.2f}" for value in found.each)
+    return f"{100 * found.value:.2f}{interval}" + (f" [{each}]" if len(found.each) > 1 else "")
 
 
 def _difference(found: Difference | None) -> str:

@@ -11,6 +11,7 @@ import tensorflow as tf
 from iris_tf.networks.feature_maps import EMBEDDING, with_feature_maps
 from iris_tf.objectives.objective import Objective, Outputs, StepBatch
 from iris_tf.objectives.term_weights import TermWeights
+from iris_tf.training.input_pipeline import TeacherAnswers, TeacherView
 from iris_tf.training.saved_variables import load_variables, save_variables
 from iris_tf.training.teacher import Teacher
 
@@ -46,7 +47,7 @@ class EmbeddingTrainer(keras.Model):
         self.student = student
         self.objective = objective
         self.term_weights = term_weights
-        self._teacher = teacher
+        self.teacher = teacher
         names = objective.student_features
         # In a tuple, so that Keras does not track the layers of the student twice.
         self._maps = (with_feature_maps(student, names),) if names else ()
@@ -106,18 +107,19 @@ class EmbeddingTrainer(keras.Model):
     def train_step(self, data: Any) -> dict[str, Any]:
         """Run one step on ``(images (groups, size, H, W, C), labels (groups, size))``.
 
-        An optional third element of `data`, a `TeacherView`, holds the images for the teacher and
-        a mask of those it is queried on. Without it, the teacher is queried on all student images.
+        An optional third element of `data`, a `TeacherView` or `TeacherAnswers`, holds the images
+        for the teacher, or its embeddings, and a mask of those it is queried on. Without it, the
+        teacher is queried on all student images.
         """
         images, labels, *view = data
         groups, size = images.shape[0], images.shape[1]
         rows = groups * size
         images = tf.reshape(images, (rows, *images.shape[2:]))
         labels = tf.reshape(labels, (rows,))
-        shown, queried = view[0] if view else (images, tf.ones((rows,), tf.bool))
         teacher_active = self.term_weights.active(self.objective.teacher_terms)
-        teacher = self._run_teacher(tf.reshape(shown, (rows, *shown.shape[-3:])), teacher_active)
-        queried = tf.reshape(queried, (rows,)) & teacher_active
+        seen = view[0] if view else TeacherView(images, tf.ones((rows,), tf.bool))
+        teacher = self._run_teacher(seen, rows, teacher_active)
+        queried = tf.reshape(seen.queried, (rows,)) & teacher_active
         with tf.GradientTape(persistent=self.term_weights.reads_gradients) as tape:
             student = self._run_student(images)
             replica = tf.distribute.get_replica_context().replica_id_in_sync_group
@@ -160,9 +162,16 @@ class EmbeddingTrainer(keras.Model):
             return Outputs(maps.pop(EMBEDDING), maps)
         return Outputs(self.student(images, training=True))
 
-    def _run_teacher(self, crops: tf.Tensor, teacher_active: tf.Tensor) -> Outputs | None:
+    def _run_teacher(
+        self, seen: TeacherView | TeacherAnswers, rows: int, teacher_active: tf.Tensor
+    ) -> Outputs | None:
         """Teacher outputs; zeros while the teacher is inactive, so that warm-up costs nothing."""
-        return None if self._teacher is None else self._teacher.query(crops, teacher_active)
+        if self.teacher is None:
+            return None
+        if isinstance(seen, TeacherAnswers):
+            return self.teacher.answer(tf.reshape(seen.embeddings, (rows, -1)))
+        crops = tf.reshape(seen.images, (rows, *seen.images.shape[-3:]))
+        return self.teacher.query(crops, teacher_active)
 
     def _norm(
         self, tape: tf.GradientTape, term: tf.Tensor, student_only: bool = False

@@ -27,6 +27,21 @@ class TeacherView(NamedTuple):
     queried: tf.Tensor
 
 
+class TeacherAnswers(NamedTuple):
+    """What the teacher gave for the unaugmented images of a batch, computed before training.
+
+    Attributes
+    ----------
+    embeddings : tensor of shape (groups, group_size, D), float32
+        Unit length.
+    queried : tensor of shape (groups, group_size), bool
+        As in `TeacherView`.
+    """
+
+    embeddings: tf.Tensor
+    queried: tf.Tensor
+
+
 def training_dataset(
     rois: np.ndarray,
     labels: np.ndarray,
@@ -38,6 +53,7 @@ def training_dataset(
     initial_epoch: int = 0,
     add_rotated: bool = False,
     clean: bool = False,
+    answers: np.ndarray | None = None,
 ) -> tf.data.Dataset:
     """Stream of augmented batches of all epochs from `initial_epoch` on.
 
@@ -71,13 +87,17 @@ def training_dataset(
     clean : bool, optional
         Whether the teacher receives the unaugmented images. It is not queried on those that
         `weaken_low_frequencies` has changed.
+    answers : ndarray of shape (n_images, D), float32, optional
+        With `clean`, the teacher's embeddings of the crops, if they were computed before; not
+        with `add_rotated`, whose copies are other images in each batch.
 
     Returns
     -------
     tf.data.Dataset
         ``(epochs - initial_epoch) * batches.steps`` pairs of images, float32 of
         shape (groups, group_size, height, width, channels) in 0..255, and labels, int32
-        of shape (groups, group_size); with `clean` triples, the last a `TeacherView`.
+        of shape (groups, group_size); with `clean` triples, the last a `TeacherView`, or
+        `TeacherAnswers` if `answers` are given.
 
     Raises
     ------
@@ -89,6 +109,7 @@ def training_dataset(
     labels = np.asarray(labels, np.int32)
     groups, group_size, steps = batches.groups, batches.group_size, batches.steps
     crop_shape = with_channel_axis(rois).shape[1:]
+    size = None if answers is None else answers.shape[1]
 
     def rows_of_epoch(epoch: Any) -> Any:
         rows = tf.numpy_function(
@@ -121,7 +142,11 @@ def training_dataset(
         batch = tf.reshape(augment(images, seeds, augmentation, roi_mode), shape), identity
         if not clean:
             return batch
-        return (*batch, TeacherView(tf.reshape(whole, shape), tf.reshape(queried, identity.shape)))
+        queried = tf.reshape(queried, identity.shape)
+        if answers is None:
+            return (*batch, TeacherView(tf.reshape(whole, shape), queried))
+        given = tf.numpy_function(lambda rows: answers[rows], [rows], tf.float32, stateful=False)
+        return (*batch, TeacherAnswers(tf.ensure_shape(given, (*rows.shape, size)), queried))
 
     dataset = (
         tf.data.Dataset.range(initial_epoch, epochs)

@@ -71,8 +71,9 @@ class Training:
 
     def dataset(self, initial_epoch: int) -> tf.data.Dataset:
         """Batches from `initial_epoch` (from 0) to the last."""
+        crops = self.crops("train")
         return training_dataset(
-            self.crops("train"),
+            crops,
             self.labels,
             self.batches,
             self.recipe.augmentation,
@@ -82,7 +83,18 @@ class Training:
             initial_epoch=initial_epoch,
             add_rotated=self.recipe.batch.turned,
             clean=self.recipe.distillation.clean,
+            answers=self._answers(crops),
         )
+
+    def _answers(self, crops: np.ndarray) -> np.ndarray | None:
+        """Teacher's embeddings of the training crops; None where they must be computed per batch.
+
+        They are the same in every epoch if the teacher sees the crops unaugmented.
+        """
+        teacher, recipe = self.trainer.teacher, self.recipe
+        if teacher is None or not recipe.distillation.clean or recipe.batch.turned:
+            return None
+        return None if teacher.feature_shapes else teacher.embeddings(crops)
 
 
 def prepare_training(recipe: TrainRecipe) -> Training:

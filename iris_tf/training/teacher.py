@@ -5,10 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from iris_tf.config.names import CARD_NAME
 from iris_tf.data.manifest import read_settings
+from iris_tf.imaging.images import with_channel_axis
 from iris_tf.networks.embed_rois import load_embedding_model
 from iris_tf.networks.feature_maps import EMBEDDING, feature_shapes, with_feature_maps
 from iris_tf.networks.input_normalization import NORMALIZATION_LAYER
@@ -21,6 +23,8 @@ from iris_tf.support.errors import ModelError
 from iris_tf.tflite.model_card import ModelCard
 from iris_tf.training.photometric_augmentation import grey
 from iris_tf.training.run_folder import RunFolder, model_file
+
+_BATCH = 64
 
 
 class Teacher:
@@ -108,6 +112,28 @@ class Teacher:
         if isinstance(layers.get(NORMALIZATION_LAYER), StripNormalization):
             check_strip_size(self.input_size, student_size)
 
+    def embeddings(self, crops: np.ndarray) -> np.ndarray:
+        """Embeddings of crops, as `query` gives them.
+
+        Parameters
+        ----------
+        crops : ndarray of shape (n_images, height, width) or (n_images, height, width, 3), uint8
+
+        Returns
+        -------
+        ndarray of shape (n_images, D), float32
+        """
+        embed = tf.function(lambda batch: self._values(batch)["embedding"], reduce_retracing=True)
+        found = [
+            embed(tf.constant(with_channel_axis(crops[i : i + _BATCH]), tf.float32)).numpy()
+            for i in range(0, len(crops), _BATCH)
+        ]
+        return np.concatenate(found)
+
+    def answer(self, embedding: tf.Tensor) -> Outputs:
+        """Outputs for images of known `embeddings` (batch, D); without feature maps."""
+        return Outputs(embedding, logits=self._logits(embedding))
+
     def query(self, crops: tf.Tensor, active: tf.Tensor) -> Outputs:
         """Outputs for the student's crops; zeros, at no cost, where `active` is False."""
         found = tf.cond(active, lambda: self._values(crops), lambda: self._zeros(crops.shape[0]))
@@ -142,10 +168,13 @@ class Teacher:
         embedding = tf.ensure_shape(
             tf.cast(embedding, tf.float32), (crops.shape[0], self.embedding_size)
         )
-        if self.centres is not None:
-            logits = tf.matmul(embedding, self.centres.vectors, transpose_b=True)
-            values["logits"] = self.centres.scale * logits
-        return values | {"embedding": embedding}
+        logits = self._logits(embedding)
+        return values | {"embedding": embedding} | ({} if logits is None else {"logits": logits})
+
+    def _logits(self, embedding: tf.Tensor) -> tf.Tensor | None:
+        if self.centres is None:
+            return None
+        return self.centres.scale * tf.matmul(embedding, self.centres.vectors, transpose_b=True)
 
     def _zeros(self, rows: int) -> dict[str, Any]:
         values: dict[str, Any] = {"embedding": tf.zeros((rows, self.embedding_size))}

@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from iris_tf.config.release_recipe import FinishRecipe, ReleaseRecipe
 from iris_tf.config.segmenter_recipe import SegmenterRecipe
 from iris_tf.config.training_recipe import TrainRecipe
 from iris_tf.support.errors import RecipeError
-from iris_tf.training.model_recipes import model_recipes
+from iris_tf.training.model_recipes import model_recipes, trainings
 from iris_tf.training.run_folder import RunFolder
 
 TRAIN = "run: out\ndataset: eyes\n"  # lines 1 and 2
@@ -390,6 +391,11 @@ def test_a_mistake_in_what_models_share_is_found_there(write, text, line, key, p
         ("{images: x, synthetic: {subjects: 3, images: 2}}", "dataset.images", "either"),
         ("{synthetic: 5}", "dataset.synthetic", "is a section"),
         ("{synthetic: {subjects: 1, images: 2}}", "dataset.synthetic.subjects", "between 3"),
+        (
+            "{synthetic: {subjects: 3, images: 2, cameras: some}}",
+            "dataset.synthetic.cameras",
+            "one, many",
+        ),
         ("{synthetic: {subject: 3, images: 2}}", "dataset.synthetic.subject", "mean subjects?"),
         ("{synthetic: {subjects: 3}}", "dataset.synthetic.images", "has no value"),
         ("{images: x, roi_mode: square}", "dataset.roi_mode", "algorithm1, aligned, unrolled"),
@@ -484,6 +490,35 @@ def test_both_names_at_once_are_refused(write):
     message = error_of(path, TrainRecipe)
     assert message.startswith(str(path))
     assert "`loss` is the former name of `objective`" in message
+
+
+def test_students_are_trained_again_with_further_seeds(write):
+    text = PIPELINE + (
+        "seed: 5\nrepeats: 3\nmodels:\n"
+        "  teacher:\n"
+        "  start: {epochs: 30}\n"
+        "  plain: {epochs: 20}\n"
+        "  taught: {distillation: {teacher: teacher}, network: {weights: start}}\n"
+    )
+    recipe = load_recipe(write(text), PipelineRecipe)
+    models = model_recipes(recipe)
+    assert [(name, model.seed) for name, model in models.items()] == [
+        ("teacher", 5), ("start", 5), ("plain", 5), ("taught", 5),
+        ("plain_2", 6), ("taught_2", 6), ("plain_3", 7), ("taught_3", 7),
+    ]  # fmt: skip
+    assert trainings(recipe) == {
+        "teacher": ["teacher"],
+        "start": ["start"],
+        "plain": ["plain", "plain_2", "plain_3"],
+        "taught": ["taught", "taught_2", "taught_3"],
+    }
+    assert models["taught_3"] == replace(models["taught"], run="out/taught_3", seed=7)
+
+
+def test_a_model_called_like_the_repeat_of_another(write):
+    text = PIPELINE + "repeats: 2\nmodels:\n  plain:\n  plain_2:\n"
+    with pytest.raises(RecipeError, match="has plain_2, as repeat 2 of plain is called"):
+        model_recipes(load_recipe(write(text), PipelineRecipe))
 
 
 def test_former_names_in_a_pipeline(write):

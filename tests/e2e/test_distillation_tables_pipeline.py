@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from iris_tf.config.load_recipe import load_recipe
 from iris_tf.config.pipeline_recipe import PipelineRecipe
 from iris_tf.support.errors import RecipeError
 from iris_tf.training.model_recipes import model_recipes
+from iris_tf.training.run_folder import RunFolder
 
 PIPELINES = Path(__file__).parents[2] / "pipelines"
 RECIPE = """
@@ -26,6 +28,7 @@ training:
   network: {{name: {network}, input_size: [32, 128], embedding_size: 8, weights: none}}
   batch: {{layout: balanced, groups: 8, images_per_identity: 2, steps_per_epoch: 2}}
   optimizer: {{groups: {{centres: {{maximum: 0.01, weight_decay: 0.0}}}}}}
+repeats: 2
 models:
   teacher: {{}}
   plain: {{}}
@@ -64,6 +67,20 @@ def test_the_table_has_all_models(finished):
     assert [line.split(" | ")[0] for line in lines[4:7]] == ["| plain", "| teacher", "| afl"]
     assert 0 <= float(lines[6].split("|")[-2]) <= 2  # its distance to the teacher
     assert lines[5].split("|")[-2].strip() == "–"
+    assert "Means of 2 trainings" in table
+    seeds = {RunFolder(folder / name).recipe().seed for name in ("afl", "afl_2")}
+    assert seeds == {0, 1}
+    assert not (folder / "teacher_2").exists()
+
+
+def test_figures_of_the_table_are_means_over_trainings(finished):
+    folder, _ = finished
+    found = json.loads((folder / "distillation" / "metrics.json").read_text())
+    results = {one["model"]["name"].split("_float32")[0]: one for one in (found, *found["others"])}
+    eers = [results[name]["evaluation"]["metrics"]["eer"] for name in ("afl", "afl_2")]
+    line = (folder / "distillation.md").read_text().splitlines()[6]
+    assert f"| {50 * sum(eers):.2f} (" in line
+    assert f" [{100 * eers[0]:.2f}, {100 * eers[1]:.2f}] |" in line
 
 
 def test_no_released_file_holds_centres_or_projections(finished):

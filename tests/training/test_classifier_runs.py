@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -20,7 +21,7 @@ from iris_tf.objectives.class_centres import FILE_NAME, ClassCentres
 from iris_tf.support.errors import DatasetError, ModelError, RecipeError
 from iris_tf.training.check_training import check_models
 from iris_tf.training.classes import check_same_classes, number_identities
-from iris_tf.training.prepare_training import prepare_training
+from iris_tf.training.prepare_training import Training, prepare_training
 from iris_tf.training.run_folder import RunFolder
 from iris_tf.training.teacher import Teacher
 from iris_tf.training.train_model import train
@@ -111,6 +112,41 @@ def test_each_distiller_trains(teacher, tmp_path, small_dataset, distillation, c
     assert len(terms) == {"afl": 3}.get(distillation["distiller"], 2)
     model = load_embedding_model(run.last)
     assert not any("projection" in v.path or "centre" in v.path for v in model.variables)
+
+
+@pytest.mark.parametrize("distiller", ["soft_labels", "relational"])
+def test_answers_of_the_teacher_before_training_are_those_during_it(
+    teacher, tmp_path, small_dataset, monkeypatch, distiller
+):
+    distillation = {
+        "distiller": distiller, "clean": True, "term_weights": "constant", "weight": [0.5, 0.5],
+    }  # fmt: skip
+    rows = []
+    for name in ("before", "during"):
+        (tmp_path / name).mkdir()
+        if name == "during":
+            monkeypatch.setattr(Training, "_answers", lambda training, crops: None)
+        run = train(student_recipe(tmp_path / name, small_dataset, teacher, distillation))
+        rows.append([{**row, "seconds": 0.0} for row in run.state().history])
+    for one, two in zip(*rows, strict=True):
+        assert one == pytest.approx(two, rel=1e-3, abs=1e-4)
+
+
+def test_a_teacher_answers_during_training_where_its_images_or_answers_change(
+    teacher, tmp_path, small_dataset
+):
+    def answers(distillation, **batch):
+        training = prepare_training(
+            student_recipe(tmp_path, small_dataset, teacher, {"clean": True} | distillation)
+        )
+        recipe = replace(training.recipe, batch=replace(training.recipe.batch, **batch))
+        return replace(training, recipe=recipe)._answers(training.crops("train"))
+
+    crops = len(prepare_training(student_recipe(tmp_path, small_dataset, teacher, {})).labels)
+    assert answers({}).shape == (crops, 8)
+    assert answers({"clean": False}) is None
+    assert answers({"distiller": "features", "features": FEATURES}) is None
+    assert answers({}, turned=True) is None
 
 
 def test_hybrid_weighs_both_terms_to_1(teacher, tmp_path, small_dataset):

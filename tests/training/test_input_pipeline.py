@@ -113,6 +113,23 @@ def test_the_images_as_they_were_come_with_the_augmented_ones():
         assert np.abs(images - shown).max() > 1
 
 
+def test_answers_of_the_teacher_are_those_of_the_rows():
+    batches = BalancedBatches(LABELS, 3, images_per_identity=2, steps=2, seed=1)
+    answers = np.random.default_rng(1).normal(size=(24, 5)).astype(np.float32)
+    found = stream(
+        training_dataset(
+            ROIS, LABELS, batches, PAPER, "aligned", seed=7, epochs=2, clean=True, answers=answers
+        )
+    )
+    rows = np.concatenate([batches.epoch(0), batches.epoch(1)])
+    for (images, labels, given), expected in zip(found, rows, strict=True):
+        assert given._fields == ("embeddings", "queried")
+        np.testing.assert_array_equal(labels, LABELS[expected])
+        np.testing.assert_array_equal(given.embeddings, answers[expected])
+        assert given.queried.all()
+        assert np.abs(images[..., 0] - ROIS[expected]).max() > 1  # the student's are augmented
+
+
 def test_a_teacher_is_asked_about_no_strip_that_lost_what_is_coarse():
     batches = BalancedBatches(LABELS, 4, images_per_identity=2, steps=8, seed=1)
     strips = np.random.default_rng(0).integers(1, 256, (24, 16, 48), dtype=np.uint8)
