@@ -62,7 +62,7 @@ android-check:
 $(VENV)/installed: setup.cfg setup.py pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --editable ".[$(EXTRA),test,docs]"
+	$(BIN)/python -m pip install --editable ".[$(EXTRA),gallery,test,docs]"
 	touch $@
 
 $(OPEN_IRIS_VENV)/installed: setup.cfg setup.py pyproject.toml

@@ -17,6 +17,7 @@ from iris_tf.cli.console import (
     one_of,
     report_errors,
 )
+from iris_tf.cli.enroll_command import enroll
 from iris_tf.cli.exchange_commands import add_exchange_verbs
 from iris_tf.cli.gallery_commands import gallery
 from iris_tf.cli.precision_report import print_precision_report
@@ -424,4 +425,5 @@ def evaluate(
 
 
 add_verbs(app)
+app.command()(enroll)
 add_exchange_verbs(app)

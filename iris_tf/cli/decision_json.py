@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from iris_tf.matching.gallery import Gallery
+    from iris_tf.matching.gallery_folder import GalleryFolder
     from iris_tf.recognition.decisions import Identification, Verification
     from iris_tf.recognition.embed_folder import EmbeddedFolder
     from iris_tf.recognition.recognizer import IrisRecognizer
@@ -31,7 +32,7 @@ def verification_json(result: "Verification", recognizer: "IrisRecognizer") -> s
 def identification_json(
     result: "Identification",
     recognizer: "IrisRecognizer",
-    gallery: "Gallery",
+    gallery: "Gallery | GalleryFolder",
     top: int,
     enrolled: "EmbeddedFolder | None",
 ) -> str:
@@ -41,7 +42,7 @@ def identification_json(
     ----------
     result : Identification
     recognizer : IrisRecognizer
-    gallery : Gallery
+    gallery : Gallery or GalleryFolder
         What was searched.
     top : int
         Number of identities to write.
@@ -57,8 +58,8 @@ def identification_json(
             "identity": result.identity,
             "matches": matches,
             "gallery": {
-                "images": len(gallery.images),
-                "identities": len(set(gallery.identities)),
+                "images": result.images,
+                "identities": gallery.count_identities(),
                 "failures": {} if enrolled is None else enrolled.failures,
                 "missing": [] if enrolled is None else list(enrolled.missing),
             },

@@ -5,15 +5,15 @@ import json
 import math
 import os
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from iris_tf.cli.console import LayoutName, decision, echo, listed, one_of
+from iris_tf.cli.console import LayoutName, decision, echo, one_of
 from iris_tf.cli.decision_json import identification_json, verification_json
 from iris_tf.cli.keys import KeyOption, key_given
+from iris_tf.cli.skipped_images import print_failed, print_failures
 from iris_tf.config.names import (
     FALSE_MATCH_RATES,
     KINDS,
@@ -27,6 +27,7 @@ from iris_tf.support.own_files import check_replaceable
 
 if TYPE_CHECKING:
     from iris_tf.matching.gallery import Gallery
+    from iris_tf.matching.gallery_folder import GalleryFolder
     from iris_tf.matching.secret_keys import SecretKey
     from iris_tf.recognition.decisions import Identification, Verification
     from iris_tf.recognition.embed_folder import EmbeddedFolder
@@ -138,7 +139,11 @@ def verify(
 def identify(
     probe: Annotated[Path, typer.Argument(help="Eye image or ROI crop.")],
     gallery: Annotated[
-        Path, typer.Option(help="Folder of images to enrol, or a file from --save-gallery.")
+        Path,
+        typer.Option(
+            help="Folder that `iris-tf enroll` made, folder of images to enrol for this search, "
+            "or a file from --save-gallery."
+        ),
     ],
     model: ModelFile = None,
     top: Annotated[int, typer.Option(min=1, help="Number of identities to print.")] = 5,
@@ -152,6 +157,12 @@ def identify(
         Path | None, typer.Option(help=".npz file to write, for --gallery in later calls.")
     ] = None,
     key: KeyOption = None,
+    exact: Annotated[
+        bool,
+        typer.Option(
+            "--exact", help="Compare every image of a gallery made by `iris-tf enroll`; slow."
+        ),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Search a gallery for an eye: exit status 0 if an identity reaches the threshold, else 1.
@@ -159,6 +170,7 @@ def identify(
     The similarity of an identity is that of its most similar image. In a folder without
     subfolders, each image is an identity of its own.
     """
+    from iris_tf.matching.gallery import Gallery
     from iris_tf.recognition.recognizer import IrisRecognizer
 
     secret = key_given(key)
@@ -173,15 +185,16 @@ def identify(
         recognizer.threshold(point)
     enrolled, found = _gallery(recognizer, gallery, layout, secret)
     if save_gallery is not None:
-        enrolled.save(save_gallery, secret)
-    result = recognizer.identify(template, enrolled, point)
+        in_memory = enrolled if isinstance(enrolled, Gallery) else enrolled.load()
+        in_memory.save(save_gallery, secret)
+    result = recognizer.identify(template, enrolled, point, exact=exact)
     accepted = sum(match.same_eye for match in result.matches)
     if as_json:
         echo(identification_json(result, recognizer, enrolled, top, found))
         raise decision(accepted > 0)
     if found is not None:
-        _print_failed(found)
-    echo(f"gallery: {len(enrolled.images)} images of {len(set(enrolled.identities))} identities")
+        print_failed(found)
+    echo(f"gallery: {result.images} images of {enrolled.count_identities()} identities")
     if save_gallery is not None:
         plain = "" if secret else ", which is not encrypted (--key)"
         echo(f"gallery written to {save_gallery}{plain}")
@@ -205,15 +218,15 @@ def identify(
     echo(f"threshold {result.threshold:.6f} ({_called(result)}): {outcome}")
     if result.operating_point in SCORE_RATES:
         echo(
-            f"an eye that is not enrolled would match any of these {len(enrolled.images)} images "
+            f"an eye that is not enrolled would match any of these {result.images} images "
             f"by chance in one of {1 / SCORE_RATES[result.operating_point]:,.0f} searches: the "
             f"threshold of one comparison, {recognizer.thresholds[result.operating_point]:.6f}, "
             "is raised accordingly"
         )
     if result.operating_point in FALSE_MATCH_RATES:
-        rate = 1.0 - (1.0 - FALSE_MATCH_RATES[result.operating_point]) ** len(enrolled.images)
+        rate = 1.0 - (1.0 - FALSE_MATCH_RATES[result.operating_point]) ** result.images
         echo(
-            f"an eye that is not enrolled would match one of these {len(enrolled.images)} images "
+            f"an eye that is not enrolled would match one of these {result.images} images "
             f"by chance in up to {100 * rate:.1f} % of searches"
             f"{_support(recognizer, result.operating_point)}"
         )
@@ -258,7 +271,7 @@ def calibrate(
         else f"{made.eyes} eyes, comparisons within an eye left out"
     )
     echo(f"calibration {name} of {made.model}: {made.images} images, {identities}")
-    _print_failures(list(made.failures.items()))
+    print_failures(list(made.failures.items()))
     found = made.impostors
     echo(
         f"{found.pairs} impostor comparisons: median similarity {found.median:.4f}, spread of "
@@ -311,37 +324,18 @@ def _check_no_other_file(gallery: Path) -> None:
 
 def _gallery(
     recognizer: "IrisRecognizer", path: Path, layout: str, key: "SecretKey | None"
-) -> "tuple[Gallery, EmbeddedFolder | None]":
-    """Load a gallery, or enrol a folder, which is returned, too."""
+) -> "tuple[Gallery | GalleryFolder, EmbeddedFolder | None]":
+    """Open a gallery, or enrol a folder of images, which is returned, too."""
     from iris_tf.matching.gallery import Gallery
+    from iris_tf.matching.gallery_folder import is_gallery_folder
     from iris_tf.recognition.embed_folder import embed_folder
 
-    if path.is_file():
-        gallery = Gallery.load(path, key)
+    if path.is_file() or is_gallery_folder(path):
+        gallery = Gallery.open(path, key)
         recognizer.origin.require(gallery.origin, f"{path}: the gallery")
         return gallery, None
     found = embed_folder(recognizer, path, layout, "Enrolling")
     return found.gallery(recognizer.origin), found
-
-
-def _print_failed(found: "EmbeddedFolder") -> None:
-    _print_failures(
-        [
-            (reason, count, next(image for image, why in found.failed if why == reason))
-            for reason, count in found.failures.items()
-        ]
-    )
-    if found.outside:
-        number = len(found.outside)
-        echo(f"  not in the layout {found.layout}: {number} ({listed(found.outside)})")
-    if found.missing:
-        number = len(found.missing)
-        echo(f"  not enrolled for lack of a usable image: {number} ({listed(found.missing)})")
-
-
-def _print_failures(failures: Sequence[tuple]) -> None:
-    for reason, count, *example in failures:
-        echo(f"  skipped, {reason}: {count}" + (f" ({example[0]})" if example else ""))
 
 
 def _print_circumstances(recognizer: "IrisRecognizer", quality: "IrisQuality | None") -> None:

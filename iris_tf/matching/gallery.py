@@ -1,8 +1,9 @@
 """Galleries: the enrolled templates that a probe is searched against."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,6 +19,10 @@ from iris_tf.matching.template import (
     write_arrays,
 )
 from iris_tf.support.errors import ArgumentError, ModelError
+from iris_tf.support.files import path_given
+
+if TYPE_CHECKING:
+    from iris_tf.matching.gallery_folder import GalleryFolder
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +52,36 @@ class Gallery:
     _described: dict[Matcher, DescribedTemplates] = field(
         default_factory=dict, init=False, repr=False
     )
+
+    @classmethod
+    def joined(cls, parts: Sequence["Gallery"]) -> "Gallery":
+        """One gallery of several of one kind, in their order; at least one."""
+        figures = [part.figures for part in parts if part.figures is not None]
+        return cls(
+            np.concatenate([part.embeddings for part in parts]),
+            tuple(identity for part in parts for identity in part.identities),
+            tuple(image for part in parts for image in part.images),
+            parts[0].origin,
+            np.concatenate(figures) if len(figures) == len(parts) else None,
+        )
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self.images)
+
+    def count_identities(self) -> int:
+        """Number of identities."""
+        return len(set(self.identities))
+
+    def __getitem__(self, rows: np.ndarray) -> "Gallery":
+        """Gallery of some images (n,), int, in their order."""
+        return type(self)(
+            self.embeddings[rows],
+            tuple(self.identities[row] for row in rows.tolist()),
+            tuple(self.images[row] for row in rows.tolist()),
+            self.origin,
+            None if self.figures is None else self.figures[rows],
+        )
 
     @classmethod
     def of_templates(cls, templates: Mapping[str, Template]) -> "Gallery":
@@ -157,6 +192,26 @@ class Gallery:
             self._described[matcher] = matcher.describe(self.embeddings, self.figures)
         probe = matcher.describe(embedding[None], None if figures is None else figures[None])
         return matcher.scores(probe, self._described[matcher]).values[0]
+
+    @staticmethod
+    def open(path: str | Path, key: KeyGiven = None) -> "Gallery | GalleryFolder":
+        """Open a gallery: a folder that `iris-tf enroll` made, or read a file.
+
+        Parameters
+        ----------
+        path : str or Path
+        key : SecretKey, str or Path, optional
+            As for `load`; folders are not encrypted, and do not use it.
+
+        Raises
+        ------
+        ModelError, ProtectionError
+            When there is none, or it cannot be used.
+        """
+        from iris_tf.matching.gallery_folder import GalleryFolder
+
+        path = path_given(path, "The gallery")
+        return Gallery.load(path, key) if path.is_file() else GalleryFolder(path)
 
     def save(self, path: str | Path, key: KeyGiven = None) -> None:
         """Write the gallery as ``.npz``, whole or not at all.

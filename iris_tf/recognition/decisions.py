@@ -76,7 +76,8 @@ class Identification:
     Attributes
     ----------
     matches : tuple of Match
-        All identities, the one of the highest score or similarity first.
+        All identities, the one of the highest score or similarity first; of a gallery folder,
+        those among the candidates.
     threshold : float
         Least score, or least similarity, that is accepted as the same eye. With scores, it is
         raised such that the whole gallery shares the FMR of the operating point.
@@ -86,6 +87,8 @@ class Identification:
         Quality of the probe; None if it was a crop.
     calibration : str or None
         Name of the calibration in use.
+    images : int
+        Number of images that were searched.
     """
 
     matches: tuple[Match, ...]
@@ -93,6 +96,7 @@ class Identification:
     operating_point: str | None
     quality: IrisQuality | None
     calibration: str | None
+    images: int
 
     @property
     def identity(self) -> str | None:

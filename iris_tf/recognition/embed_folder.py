@@ -1,6 +1,7 @@
 """Embedding of whole folders of images, for galleries and calibrations."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,18 +20,13 @@ FLAT = "flat"  # a folder of images whose names do not give identities
 
 
 @dataclass(frozen=True, eq=False)
-class EmbeddedFolder:
-    """Embeddings of the images in a folder.
+class FolderFailures:
+    """What of a folder of images could not be used.
 
     Attributes
     ----------
     layout : str
         Layout of the folder, or `FLAT`.
-    images, identities : tuple of str
-        Name and identity of each image that could be used; in the layout `FLAT` the identity is
-        the name.
-    embeddings : ndarray of shape (n, D), float32
-        Unit vectors.
     failed : tuple of (str, str)
         Name of each image that could not be used, and the reason; for files of kinds that are not
         read, the reason is ``not_read`` and the kind.
@@ -41,9 +37,6 @@ class EmbeddedFolder:
     """
 
     layout: str
-    images: tuple[str, ...]
-    identities: tuple[str, ...]
-    embeddings: np.ndarray
     failed: tuple[tuple[str, str], ...]
     outside: tuple[str, ...]
     missing: tuple[str, ...]
@@ -52,6 +45,24 @@ class EmbeddedFolder:
     def failures(self) -> dict[str, int]:
         """Number of failed images by reason, the most frequent first."""
         return dict(Counter(reason for _, reason in self.failed).most_common())
+
+
+@dataclass(frozen=True, eq=False)
+class EmbeddedFolder(FolderFailures):
+    """Embeddings of the images in a folder.
+
+    Attributes
+    ----------
+    images, identities : tuple of str
+        Name and identity of each image that could be used; in the layout `FLAT` the identity is
+        the name.
+    embeddings : ndarray of shape (n, D), float32
+        Unit vectors.
+    """
+
+    images: tuple[str, ...]
+    identities: tuple[str, ...]
+    embeddings: np.ndarray
 
     def gallery(self, origin: Origin) -> Gallery:
         """Gallery of the images; `origin` is the recogniser's."""
@@ -79,9 +90,9 @@ def embed_folder(
         When the folder or its layout cannot be read, or no image can be used.
     """
     folder = Path(folder)
-    scan = _scan(folder, layout)
+    scan = scan_images(folder, layout)
     images, identities, embeddings = [], [], []
-    failed = [(file, f"{FailureReason.NOT_READ} {suffix_of(file)}".strip()) for file in scan.unread]
+    failed = unread_files(scan)
     for row in track(scan.rows, stage, len(scan.rows)):
         try:
             [embedding] = recognizer.embed([folder / row.image])
@@ -92,25 +103,41 @@ def embed_folder(
         identities.append(row.identity)
         embeddings.append(embedding)
     if not embeddings:
-        reasons = ", ".join(sorted({reason for _, reason in failed}))
-        raise DatasetError(
-            f"{folder}: none of its {len(scan.rows)} images can be used ({reasons}); give "
-            "near-infrared eye images."
-        )
+        raise no_usable_image(folder, len(scan.rows), failed)
     missing = {row.identity for row in scan.rows} - set(identities)
     return EmbeddedFolder(
         scan.name,
-        tuple(images),
-        tuple(identities),
-        np.stack(embeddings),
         tuple(failed),
         tuple(scan.unmatched),
         (*sorted(missing), *scan.without_images),
+        tuple(images),
+        tuple(identities),
+        np.stack(embeddings),
     )
 
 
-def _scan(folder: Path, layout: str) -> LayoutScan:
-    """The images of a folder in a layout, or, with ``auto``, of one without subfolders."""
+def no_usable_image(folder: Path, images: int, failed: Sequence[tuple[str, str]]) -> DatasetError:
+    """The error of a folder none of whose images can be used; `failed` as of `FolderFailures`."""
+    reasons = ", ".join(sorted({reason for _, reason in failed}))
+    return DatasetError(
+        f"{folder}: none of its {images} images can be used ({reasons}); give near-infrared eye "
+        "images."
+    )
+
+
+def unread_files(scan: LayoutScan) -> list[tuple[str, str]]:
+    """Files of kinds that are not read, as entries of `FolderFailures.failed`."""
+    return [(file, f"{FailureReason.NOT_READ} {suffix_of(file)}".strip()) for file in scan.unread]
+
+
+def scan_images(folder: Path, layout: str) -> LayoutScan:
+    """The images of a folder in a layout, or, with ``auto``, of one without subfolders.
+
+    Raises
+    ------
+    DatasetError
+        When the folder or its layout cannot be read.
+    """
     try:
         return read_layout(folder, layout)
     except DatasetError:

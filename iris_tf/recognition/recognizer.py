@@ -17,8 +17,10 @@ from iris_tf.config.names import (
 from iris_tf.matching.calibration import Calibration
 from iris_tf.matching.embeddings import Embeddings
 from iris_tf.matching.gallery import Gallery
+from iris_tf.matching.gallery_folder import Candidates, GalleryFolder
 from iris_tf.matching.matcher import Matcher
 from iris_tf.matching.template import Origin, Template, require_unit, unit
+from iris_tf.matching.template_records import TemplateKind
 from iris_tf.quantization.packed_file import PACKED_SUFFIX
 from iris_tf.recognition.cropper import Cropper, EyeImageSource, name_of
 from iris_tf.recognition.decisions import Identification, Match, Verification
@@ -151,6 +153,11 @@ class IrisRecognizer:
         self.matcher = dataclasses.replace(self.matcher, score_model=None)
         self.thresholds = calibration.impostors.thresholds
         self.origin = dataclasses.replace(self.origin, calibration=calibration.id)
+
+    @property
+    def template_kind(self) -> TemplateKind:
+        """What a gallery folder of the templates made here holds, see `GalleryFolder.make`."""
+        return TemplateKind(self.origin, self.card.embedding_size, self.matcher.layout)
 
     def enroll(self, images: EyeImages, kind: str = "auto") -> Template:
         """Make a template from one or more images of one eye.
@@ -341,9 +348,10 @@ class IrisRecognizer:
     def identify(
         self,
         probe: EyeImages | Template,
-        gallery: Gallery | Mapping[str, Template],
+        gallery: Gallery | GalleryFolder | Mapping[str, Template],
         operating_point: str | float | None = None,
         kind: str = "auto",
+        exact: bool = False,
     ) -> Identification:
         """Search a gallery for the identity of a probe.
 
@@ -355,13 +363,16 @@ class IrisRecognizer:
         ----------
         probe : image, sequence of images, or Template
             See `enroll`.
-        gallery : Gallery, or mapping of identity to Template
-            The enrolled templates.
+        gallery : Gallery, GalleryFolder, or mapping of identity to Template
+            The enrolled templates. Of a gallery folder with many images, only the candidates of
+            its first stage are compared.
         operating_point : str or float, optional
             Name of one of `thresholds`, or a least similarity; by default ``"fmr_1e-4"``, or
             ``"far_1e-3"`` without scores.
         kind : {"auto", "eye", "roi"}
             Whether the probe is an eye image or a crop.
+        exact : bool
+            Whether a gallery folder has all its images compared: the reference for its candidates.
 
         Raises
         ------
@@ -372,23 +383,33 @@ class IrisRecognizer:
         if point is None:
             point = SCORE_POINT if self.has_scores else IDENTIFICATION_POINT
         threshold = self.threshold(point)
-        if not isinstance(gallery, Gallery):
+        by_score = self.has_scores and point in SCORE_RATES
+        if not isinstance(gallery, Gallery | GalleryFolder):
             gallery = Gallery.of_templates(gallery)
-        gallery.require_searchable()
         origin = self._origin_with(probe)
         origin.require(gallery.origin, "The gallery")
-        self._require_size(gallery.embeddings, "The gallery")
+        if isinstance(gallery, Gallery):
+            gallery.require_searchable()
+            self._require_size(gallery.embeddings, "The gallery")
         probe = self._template(probe, kind, "The probe", origin)
+        if isinstance(gallery, GalleryFolder):
+            ranking = self.matcher if by_score else Matcher(self.matcher.layout)
+            candidates = gallery.candidates(
+                probe.embedding, ranking, exact=exact, figures=probe.figures
+            )
+        else:
+            candidates = Candidates(gallery, len(gallery))
+        gallery, images = candidates.gallery, candidates.images
         similarities = gallery.similarities(probe.embedding, self.matcher)
         scores: list[float] | list[None] = [None] * len(similarities)
         decisive, conclusive = similarities, np.ones(len(similarities), bool)
         if self.has_scores:
-            found = gallery.scores(probe.embedding, self.matcher, probe.figures)
-            conclusive = np.isfinite(found)
-            if point in SCORE_RATES:
+            values = gallery.scores(probe.embedding, self.matcher, probe.figures)
+            conclusive = np.isfinite(values)
+            if by_score:
                 assert self.card.score is not None  # `has_scores`
-                threshold = self.card.score.threshold(point, len(gallery.images))
-                decisive, scores = found, found.tolist()
+                threshold = self.card.score.threshold(str(point), images)
+                decisive, scores = values, values.tolist()
         matches = tuple(
             Match(
                 gallery.identities[image],
@@ -400,7 +421,7 @@ class IrisRecognizer:
             for image in gallery.best_images(decisive)
         )
         return Identification(
-            matches, threshold, _name_of(point), probe.quality, self._calibration_name
+            matches, threshold, _name_of(point), probe.quality, self._calibration_name, images
         )
 
     def threshold(self, operating_point: str | float) -> float:

@@ -1,0 +1,86 @@
+"""The files of rows of a gallery folder: templates, and what searches need to know of each."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from iris_tf.matching.phase_evidence import CodeSet
+from iris_tf.matching.phase_signs import phase_signs, sign_size
+from iris_tf.matching.row_file import RowFile
+from iris_tf.matching.template_records import TemplateKind, TemplateRecords
+
+_FIGURES = np.dtype("<f4")  # two of each template: see `CodeSet.figures`
+
+
+class GalleryFiles:
+    """The files of rows of one generation of a gallery folder; row `n` of each is template `n`.
+
+    Signs and figures follow from the records; they are kept because searches need them of every
+    template and of every candidate.
+
+    Attributes
+    ----------
+    records : RowFile
+        Templates, see `TemplateRecords`.
+    signs : RowFile
+        See `iris_tf.matching.phase_signs`; of no size without a phase code.
+    figures : RowFile
+        What comparisons need to know of each phase code.
+    """
+
+    def __init__(self, folder: Path, generation: int, kind: TemplateKind):
+        self._kind, self._encoding = kind, TemplateRecords(kind)
+        self.records, self.signs, self.figures = (
+            RowFile(folder / f"{name}-{generation:06d}.bin", size)
+            for name, size in {
+                "records": self._encoding.size,
+                "signs": sign_size(kind.layout) if kind.layout else 0,
+                "figures": 2 * _FIGURES.itemsize,
+            }.items()
+        )
+
+    @property
+    def all(self) -> tuple[RowFile, ...]:
+        """The files that there are."""
+        return (self.records, self.signs, self.figures) if self._kind.layout else (self.records,)
+
+    def encode(
+        self, embeddings: np.ndarray, figures: np.ndarray | None = None
+    ) -> tuple[np.ndarray, ...]:
+        """Rows of each of `all` for unit vectors (n, D), whose figures (n, 2) may be known."""
+        records = self._encoding.encode(embeddings)
+        layout = self._kind.layout
+        if layout is None:
+            return (records,)
+        # Signs and figures are those of what will be read.
+        codes = self._encoding.decode(records)[:, -layout.size :]
+        known = np.asarray(CodeSet.of(codes, layout, figures).figures, _FIGURES)
+        return records, phase_signs(codes), known.view(np.uint8)
+
+    def erase(self, slots: Sequence[int]) -> None:
+        """Overwrite rows."""
+        for file in self.all:
+            file.erase(slots)
+
+    def read(
+        self, slots: np.ndarray, count: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """Templates in some rows of the first `count`.
+
+        Returns
+        -------
+        slots : ndarray of shape (n,)
+            Those that have not been erased meanwhile.
+        embeddings : ndarray of shape (n, D), float32
+        figures : ndarray of shape (n, 2), float32, or None
+            None without a phase code.
+        """
+        records = self.records.rows(count)[slots]
+        there = records.any(axis=1)
+        figures = None
+        if self._kind.layout is not None:
+            figures = self.figures.rows(count)[slots].view(_FIGURES)
+            there &= figures.any(axis=1)
+            figures = figures[there]
+        return slots[there], self._encoding.decode(records[there]), figures

@@ -1,0 +1,317 @@
+"""Galleries in a folder: as many templates as the disk holds, searched without reading them all."""
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from iris_tf.matching.gallery import Gallery
+from iris_tf.matching.gallery_files import GalleryFiles
+from iris_tf.matching.gallery_journal import JOURNAL, EnrolledImage, Journal, Snapshot
+from iris_tf.matching.gallery_writer import GalleryWriter, gallery_writer
+from iris_tf.matching.matcher import Matcher
+from iris_tf.matching.phase_signs import nearest
+from iris_tf.matching.row_file import DamagedRowsError
+from iris_tf.matching.template import Origin, require_unit
+from iris_tf.matching.template_records import TemplateKind, TemplateRecords
+from iris_tf.support.errors import ArgumentError, ModelError
+from iris_tf.support.files import is_unused, path_given, sole_user
+from iris_tf.tflite.phase_code_layout import PhaseCodeLayout
+
+CANDIDATES = 1000
+"""Templates that the first stage of a search passes on to the matcher."""
+
+_CHUNK = 2048  # templates that are decoded at a time
+_Found = TypeVar("_Found")
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """What a search in a gallery folder leaves to compare.
+
+    Attributes
+    ----------
+    gallery : Gallery
+        The candidates.
+    images : int
+        Number of images that were searched.
+    """
+
+    gallery: Gallery
+    images: int
+
+
+class GalleryFolder:
+    """A gallery in a folder, which any number of threads and processes may search at once.
+
+    The folder is changed by one `GalleryWriter` at a time; each search sees the state of the moment
+    at which it starts. Templates are mapped into memory, so opening does not read them.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Attributes
+    ----------
+    path : Path
+    kind : TemplateKind
+        What it holds.
+
+    Raises
+    ------
+    ModelError
+        When this is no gallery folder, one of another version, or damaged.
+
+    Examples
+    --------
+    >>> gallery = GalleryFolder("people.gallery")  # doctest: +SKIP
+    >>> recognizer.identify("probe.png", gallery).identity  # doctest: +SKIP
+    'ann'
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = path_given(path, "The gallery")
+        self.journal = Journal(self.path)
+        self.kind = self.journal.kind(TemplateRecords.name)
+
+    @classmethod
+    def make(cls, path: str | Path, kind: TemplateKind) -> "GalleryFolder":
+        """Make an empty gallery folder, or open the one that there is.
+
+        Parameters
+        ----------
+        path : str or Path
+            A missing or empty folder, or a gallery.
+        kind : TemplateKind
+            What it shall hold.
+
+        Raises
+        ------
+        ModelError
+            When the folder holds other files, or a gallery of another kind.
+        """
+        path = path_given(path, "The gallery")
+        if not is_gallery_folder(path):
+            if not is_unused(path) or path.is_file():
+                raise ModelError(
+                    f"{path}: exists and is no gallery; choose another folder, nothing was written."
+                )
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.mkdir(0o700, exist_ok=True)
+        with sole_user(path) if not is_gallery_folder(path) else contextlib.nullcontext():
+            Journal(path).make(kind, TemplateRecords.name)
+        gallery = cls(path)
+        kind.origin.require(gallery.origin, f"{path}: the gallery")
+        gallery.require_kind(kind.embedding_size, kind.layout)
+        return gallery
+
+    @property
+    def origin(self) -> Origin:
+        """Model and calibration of its templates."""
+        return self.kind.origin
+
+    def __len__(self) -> int:
+        """Number of images."""
+        with self.journal.snapshot() as snapshot:
+            return snapshot.images
+
+    def identities(self) -> list[str]:
+        """All identities, in alphabetical order."""
+        with self.journal.snapshot() as snapshot:
+            return snapshot.identities()
+
+    def count_identities(self) -> int:
+        """Number of identities."""
+        with self.journal.snapshot() as snapshot:
+            return snapshot.count_identities()
+
+    def images_of(self, identity: str) -> list[EnrolledImage]:
+        """Images of an identity; none if it is not enrolled."""
+        with self.journal.snapshot() as snapshot:
+            return list(snapshot.of_identity(identity).values())
+
+    def writing(self) -> contextlib.AbstractContextManager[GalleryWriter]:
+        """Become the one writer of this gallery, for the duration of a ``with`` block.
+
+        Raises
+        ------
+        InUseError
+            Immediately, if another writer is at work; says which process it is.
+        OSError
+            When the folder cannot be written to.
+
+        Examples
+        --------
+        >>> with gallery.writing() as writer:  # doctest: +SKIP
+        ...     writer.add([EnrolledImage("ann", "1.png")], recognizer.embed("ann/1.png"))
+        """
+        return gallery_writer(self.path, self.journal, self.kind)
+
+    def require_kind(self, embedding_size: int, layout: PhaseCodeLayout | None) -> None:
+        """Refuse a matcher of other embeddings than these.
+
+        Raises
+        ------
+        ModelError
+        """
+        ours, theirs = (
+            None if one is None else (one.size, one.columns) for one in (self.kind.layout, layout)
+        )
+        if (self.kind.embedding_size, ours) != (embedding_size, theirs):
+            raise ModelError(
+                f"{self.path}: its templates have {self.kind.embedding_size} numbers, but the "
+                f"model in use gives {embedding_size}, or another phase code; enrol again with "
+                "the model in use."
+            )
+
+    def load(self) -> Gallery:
+        """The whole gallery in memory.
+
+        Raises
+        ------
+        ModelError
+            When it is empty or damaged.
+        """
+        return self._at_one_moment(lambda seen: Gallery.joined(list(seen.parts())))
+
+    def candidates(
+        self,
+        embedding: np.ndarray,
+        matcher: Matcher,
+        count: int = CANDIDATES,
+        exact: bool = False,
+        figures: np.ndarray | None = None,
+    ) -> Candidates:
+        """Find the templates that may be a probe's.
+
+        Parameters
+        ----------
+        embedding : ndarray of shape (D,), float32
+            The probe's unit vector.
+        matcher : Matcher
+            Compares the model's embeddings.
+        count : int, optional
+            How many to find; a gallery with no more images is returned whole.
+        exact : bool, optional
+            Whether to have the matcher compare every template rather than those whose phase codes
+            have similar signs: the reference, which takes many times as long. Embeddings without a
+            phase code are always compared so.
+        figures : ndarray of shape (2,), optional
+            Of a transformed probe, see `Template.figures`.
+
+        Raises
+        ------
+        ModelError
+            When the gallery is empty, damaged, or of another kind than the matcher's.
+        ArgumentError
+            When the embedding is no unit vector, or `count` is not positive.
+        """
+        require_unit(embedding, 1, "The probe")
+        if count < 1:
+            raise ArgumentError(f"The number of candidates is {count}; give 1 or more.")
+        self.require_kind(len(embedding), matcher.layout)
+
+        def search(seen: "_Seen") -> Candidates:
+            if seen.snapshot.images <= count:
+                found = Gallery.joined(list(seen.parts()))
+            elif exact or matcher.layout is None:
+                found = seen.best(embedding, matcher, count, figures)
+            else:
+                found = seen.nearest(embedding, matcher.layout, count)
+            return Candidates(found, seen.snapshot.images)
+
+        return self._at_one_moment(search)
+
+    def _at_one_moment(self, search: Callable[["_Seen"], _Found]) -> _Found:
+        """Search in one snapshot, or in the next if a writer removes just then what it needs."""
+        failed = None
+        while True:
+            with self.journal.snapshot() as snapshot:
+                if not snapshot.images:
+                    raise ModelError(f"{self.path}: the gallery is empty; enrol an eye first.")
+                try:
+                    return search(_Seen(self, snapshot))
+                except (FileNotFoundError, DamagedRowsError) as error:
+                    if failed == snapshot.state:  # no writer did it
+                        raise ModelError(
+                            f"{self.path}: the gallery is damaged ({error}); restore it from a "
+                            "copy, or enrol again."
+                        ) from None
+                failed = snapshot.state
+
+
+class _Seen:
+    """A gallery folder at one moment."""
+
+    def __init__(self, folder: GalleryFolder, snapshot: Snapshot):
+        self.snapshot, self._origin = snapshot, folder.origin
+        self._files = GalleryFiles(folder.path, snapshot.generation, folder.kind)
+
+    def _gallery_at(self, slots: np.ndarray) -> Gallery:
+        """Gallery of what is enrolled in some rows, in their order."""
+        return self._gallery(slots, self.snapshot.at(slots.tolist()))
+
+    def _gallery(self, slots: np.ndarray, enrolled: dict[int, EnrolledImage]) -> Gallery:
+        live = slots[[slot in enrolled for slot in slots.tolist()]]
+        live, embeddings, figures = self._files.read(live, self.snapshot.slots)
+        images = [enrolled[slot] for slot in live.tolist()]
+        return Gallery(
+            embeddings,
+            tuple(image.identity for image in images),
+            tuple(image.image for image in images),
+            self._origin,
+            figures,
+        )
+
+    def parts(self) -> Iterator[Gallery]:
+        """The whole gallery, a part at a time."""
+        for start in range(0, self.snapshot.slots, _CHUNK):
+            enrolled = self.snapshot.between(start, start + _CHUNK)
+            if enrolled:
+                yield self._gallery(np.array(sorted(enrolled), np.int64), enrolled)
+
+    def nearest(self, embedding: np.ndarray, layout: PhaseCodeLayout, count: int) -> Gallery:
+        """The nearest templates by signs: `count`, unless removed ones are among them."""
+        code, signs = embedding[-layout.size :], self._files.signs.rows(self.snapshot.slots)
+        asked = count
+        while True:
+            found = self._gallery_at(nearest(code, signs, layout, asked)[0])
+            # Erased signs are as near as a code has ones, thus farther than many strangers' signs,
+            # which are compared at their best rotation; but for a few codes they are not.
+            if 2 * len(found) >= count or asked >= len(signs):
+                return found
+            asked *= 4
+
+    def best(
+        self, embedding: np.ndarray, matcher: Matcher, count: int, figures: np.ndarray | None
+    ) -> Gallery:
+        """The best templates by the matcher, which compares all."""
+        parts, values = [], []
+        for part in self.parts():
+            parts.append(part)
+            if matcher.has_scores:
+                values.append(part.scores(embedding, matcher, figures))
+            else:
+                values.append(part.similarities(embedding, matcher))
+            if sum(map(len, values)) > count + _CHUNK:
+                parts, values = _best(parts, values, count)
+        parts, _ = _best(parts, values, count)
+        return parts[0]
+
+
+def is_gallery_folder(path: str | os.PathLike) -> bool:
+    """Whether a path is a gallery folder rather than a file or a folder of images."""
+    return os.path.isfile(os.path.join(path, JOURNAL))
+
+
+def _best(
+    parts: list[Gallery], values: list[np.ndarray], count: int
+) -> tuple[list[Gallery], list[np.ndarray]]:
+    """The images of the highest values, as one part."""
+    joined = np.concatenate(values)
+    order = np.argsort(-joined, kind="stable")[:count]
+    return [Gallery.joined(parts)[order]], [joined[order]]
