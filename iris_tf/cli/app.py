@@ -19,8 +19,8 @@ from iris_tf.cli.console import (
 )
 from iris_tf.cli.enroll_command import enroll
 from iris_tf.cli.exchange_commands import add_exchange_verbs
-from iris_tf.cli.gallery_commands import gallery
 from iris_tf.cli.precision_report import print_precision_report
+from iris_tf.cli.protection_commands import gallery
 from iris_tf.cli.recognition_commands import add_verbs
 from iris_tf.config.names import (
     ALL_SPLITS,

@@ -63,6 +63,10 @@ class KeyedTransform:
         Not the one that files are encrypted with: it is changed for other reasons.
     matcher : Matcher
         How the embeddings are compared, before and after.
+    identity : str, optional
+        Whose templates it is for. Where a probe claims an identity, give it: then no two
+        identities share a transform, and what is learned about one says nothing about another. A
+        gallery that is searched needs one transform for all.
 
     Examples
     --------
@@ -75,11 +79,16 @@ class KeyedTransform:
 
     key: SecretKey
     matcher: Matcher
+    identity: str = ""
 
     @property
     def id(self) -> str:
-        """Public identifier of the key."""
-        return self.key.id(_PURPOSE)
+        """Public identifier of the transform."""
+        return self.key.id(self._purpose)
+
+    @property
+    def _purpose(self) -> str:
+        return f"{_PURPOSE} of {self.identity}" if self.identity else _PURPOSE
 
     def template(self, template: Template) -> Template:
         """Transform a template; its quality stays with it, but is not saved.
@@ -174,7 +183,7 @@ class KeyedTransform:
         learned, codes = self.matcher.split(embeddings)
         parts = []
         if learned.shape[1]:
-            matrix = _orthogonal(self.key, learned.shape[1])
+            matrix = _haar(self._normal("learned component", (learned.shape[1],) * 2))
             parts.append(learned @ (matrix if inverse else matrix.T))
         if self.matcher.layout is not None:
             waves = _waves(codes, self.matcher.layout)
@@ -191,12 +200,19 @@ class KeyedTransform:
         assert layout is not None  # else there are no codes
         channels, frequencies = layout.size // layout.columns, layout.columns // 2 + 1
         shape = (2, frequencies, channels, channels)
-        real, imaginary = _normal(self.key, "phase codes", shape)
+        real, imaginary = self._normal("phase codes", shape)
         # The waves of real numbers are real there, and have to stay so.
         imaginary[0] = 0.0
         if layout.columns % 2 == 0:
             imaginary[-1] = 0.0
         return _haar(real + 1j * imaginary)
+
+    def _normal(self, what: str, shape: tuple[int, ...]) -> np.ndarray:
+        """Normally distributed numbers from the key, the same on every machine (SHAKE-256)."""
+        seed = self.key.derive(f"{self._purpose}: {what}")
+        stream = hashlib.shake_256(seed).digest(8 * int(np.prod(shape)))
+        integers = np.frombuffer(stream, "<u8") >> np.uint64(12)
+        return ndtri((integers + 0.5) * 2.0**-52).reshape(shape)
 
 
 def levelled(embeddings: np.ndarray, matcher: Matcher) -> np.ndarray:
@@ -308,20 +324,8 @@ def _scaled(vectors: np.ndarray, length: float) -> np.ndarray:
     return vectors * (length / lengths)
 
 
-def _orthogonal(key: SecretKey, size: int) -> np.ndarray:
-    return _haar(_normal(key, "learned component", (size, size)))
-
-
 def _haar(normal: np.ndarray) -> np.ndarray:
     """Orthogonal or unitary matrices from independent normal entries (..., n, n)."""
     matrices, triangles = np.linalg.qr(normal)
     diagonal = np.diagonal(triangles, axis1=-2, axis2=-1)
     return matrices * (diagonal / np.abs(diagonal))[..., None, :]
-
-
-def _normal(key: SecretKey, what: str, shape: tuple[int, ...]) -> np.ndarray:
-    """Normally distributed numbers from the key, the same on every machine (SHAKE-256)."""
-    seed = key.derive(f"{_PURPOSE}: {what}")
-    stream = hashlib.shake_256(seed).digest(8 * int(np.prod(shape)))
-    integers = np.frombuffer(stream, "<u8") >> np.uint64(12)
-    return ndtri((integers + 0.5) * 2.0**-52).reshape(shape)

@@ -1,6 +1,7 @@
 import cmath
 import dataclasses
 import hashlib
+import itertools
 import statistics
 
 import numpy as np
@@ -138,6 +139,18 @@ def test_keys_make_strangers():
     assert FIRST.id != SECOND.id and FIRST.id == KeyedTransform(KEYS[0], Matcher()).id
     again = KeyedTransform(SecretKey(b"\x01" * 32), MATCHER)
     np.testing.assert_array_equal(FIRST.apply(plain), again.apply(plain))
+
+
+def test_identities_have_transforms_of_their_own():
+    plain = embeddings(2)
+    ann, bea = (KeyedTransform(KEYS[0], MATCHER, name) for name in ("ann", "bea"))
+    assert len({ann.id, bea.id, FIRST.id}) == 3
+    kept = [of.apply(plain) for of in (ann, bea, FIRST)]
+    for first, second in itertools.combinations(kept, 2):
+        assert MATCHER.similarities(first, second).max() < 0.5
+    np.testing.assert_allclose(
+        MATCHER.similarities(kept[0], kept[0]), MATCHER.similarities(kept[2], kept[2]), atol=2e-6
+    )
 
 
 def test_random_numbers_are_those_of_the_key():
