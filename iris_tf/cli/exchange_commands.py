@@ -15,6 +15,7 @@ def add_exchange_verbs(app: typer.Typer) -> None:
     app.command("convert")(convert)
     app.command("evaluate-pairs")(evaluate_pairs)
     app.command("ufpr-protocol")(ufpr_protocol)
+    app.command("lfw-halves")(lfw_halves)
 
 
 def convert(
@@ -62,6 +63,23 @@ def ufpr_protocol(
 
     for path in write_ufpr_protocol(folder, world, fold, out):
         echo(f"written to {path}")
+
+
+def lfw_halves(
+    images: Annotated[Path, typer.Argument(help="LFW as distributed.")],
+    pairs: Annotated[Path, typer.Argument(help="LFW's pairs.txt.")],
+    out: Annotated[Path, typer.Argument(help="Folder to write to.")],
+) -> None:
+    """Divide LFW into two halves, to train on one and test on the other.
+
+    Writes half1 and half2: split.csv for `prepare --split` or `dataset.split` in
+    a recipe, and pairs.txt for `evaluate --split test --folds`.
+    """
+    from iris_tf.evaluation.lfw_halves import write_lfw_halves
+
+    for half in write_lfw_halves(images, pairs, out):
+        counts = ", ".join(f"{count} {name}" for name, count in sorted(half.subjects.items()))
+        echo(f"written to {half.split.parent}: subjects {counts}")
 
 
 def evaluate_pairs(

@@ -52,6 +52,7 @@ class DatasetRecipe:
     roi_mode: str = "algorithm1"
     channels: int = 1  # 1 (grey) | 3 (colour)
     split_by: str = "subject"  # subject | identity (the paper's)
+    split: str | None = None  # table of splits, instead of drawing them
 
     def __post_init__(self) -> None:
         self.split_by = SPLIT_BY_ALIASES.get(self.split_by, self.split_by)

@@ -146,6 +146,7 @@ class MobiIrisPipeline:
             roi_mode=settings.roi_mode,
             split_by=settings.split_by,
             seed=self.recipe.seed,
+            split=settings.split,
             channels=settings.channels,
         )
         print(
