@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from iris_tf.config.names import ALL_PAIRS, BASELINES, IRIS_ROI_MODES
+from iris_tf.config.names import ALL_PAIRS, BASELINES
 from iris_tf.data.crop_store import read_crop
-from iris_tf.data.manifest import ManifestRow, model_segmenter
+from iris_tf.data.manifest import ManifestRow
 from iris_tf.evaluation.copied_crops import refuse_copies
 from iris_tf.evaluation.evaluation_result import (
     BaselineResult,
@@ -21,6 +21,7 @@ from iris_tf.evaluation.evaluation_result import (
 from iris_tf.evaluation.failures import FailedImage, generalised_rates
 from iris_tf.evaluation.fold_protocol import FoldedPairLists
 from iris_tf.evaluation.iriscode import IrisCodeBaseline, hamming_distances, iriscode_of_dataset
+from iris_tf.evaluation.model_crops import common_images, set_for_model
 from iris_tf.evaluation.prepared_sets import PreparedSet, read_prepared_sets
 from iris_tf.evaluation.protocols import EveryPair, PairLists, Protocol
 from iris_tf.evaluation.saliency import OcclusionMap, occlusion_maps
@@ -29,8 +30,8 @@ from iris_tf.matching.matcher import Matcher
 from iris_tf.metrics.differences import paired_differences
 from iris_tf.metrics.evaluate_embeddings import RESAMPLES, Evaluation, evaluate_similarities
 from iris_tf.quantization.packed_file import PACKED_SUFFIX
-from iris_tf.recognition.open_model import Embedder, crop_settings, open_model
-from iris_tf.support.errors import EvaluationError, ModelError
+from iris_tf.recognition.open_model import Embedder, open_model
+from iris_tf.support.errors import EvaluationError
 from iris_tf.support.files import real_path, sha256
 from iris_tf.support.machine import machine_description
 from iris_tf.support.progress import track
@@ -49,7 +50,9 @@ class EvaluationRequest:
         compared with the first on the same images and resamples.
     manifests : sequence of str or Path
         Manifests of prepared datasets. Several, of different subjects, are evaluated together:
-        each is then called by the name of its folder, and its images ``<name>/<image>``.
+        each is then called by the name of its folder, and its images ``<name>/<image>``. Crops in
+        the ROI modes of other models are cut if the dataset keeps its segmentation; only images
+        with a crop for every model are compared, and the others are failures to extract.
     split : {"train", "val", "test", "all"}
     protocol : {"all-pairs", "same-eye", "across-datasets"}
         See `iris_tf.evaluation.protocols`.
@@ -102,11 +105,14 @@ class OpenedModel:
         The loaded model.
     matcher : Matcher
         Compares its embeddings: by score if the model's card has scores, else by similarity.
+    sets : sequence of PreparedSet
+        The datasets with its crops.
     """
 
     name: str
     embedder: Embedder
     matcher: Matcher
+    sets: Sequence[PreparedSet]
 
 
 @dataclass(frozen=True)
@@ -117,14 +123,12 @@ class EvaluationInputs:
     ----------
     request : EvaluationRequest
         What was requested.
-    sets : sequence of PreparedSet
-        Its datasets.
     rows : list of ManifestRow
         Images to compare.
-    crops : list of Path
-        File of each image's crop.
+    crops : sequence of list of Path
+        For each model, file of each image's crop.
     failed : list of FailedImage or None
-        Images without a crop; None where they are not known.
+        Images without a crop for every model; None where they are not known.
     protocol : Protocol
         Which of the images are compared.
     models : sequence of OpenedModel
@@ -132,12 +136,16 @@ class EvaluationInputs:
     """
 
     request: EvaluationRequest
-    sets: Sequence[PreparedSet]
     rows: list[ManifestRow]
-    crops: list[Path]
+    crops: Sequence[list[Path]]
     failed: list[FailedImage] | None
     protocol: Protocol
     models: Sequence[OpenedModel]
+
+    @property
+    def sets(self) -> Sequence[PreparedSet]:
+        """The datasets, with the crops of the first model."""
+        return self.models[0].sets
 
 
 @dataclass(frozen=True)
@@ -169,27 +177,21 @@ def read_inputs(request: EvaluationRequest) -> EvaluationInputs:
     """
     _check_settings(request)
     sets = read_prepared_sets(request.manifests)
+    models = _open_models(request.models, sets, request.by_similarity)
     rows: list[ManifestRow] = []
-    crops: list[Path] = []
-    for each in sets:
-        found = each.of_split(request.split)
-        files = list(map(each.crop, found))
+    crops: list[list[Path]] = [[] for _ in models]
+    failed: list[FailedImage] | None = []
+    for versions in zip(*(model.sets for model in models), strict=True):
+        found, without = common_images(versions, request.split)
+        for each, files in zip(versions, crops, strict=True):
+            files += map(each.crop, found)
         if request.pairs is None and request.folds is None:  # lists say what is compared
-            refuse_copies(found, files)
+            refuse_copies(found, crops[0][len(rows) :])
         rows += found
-        crops += files
-    failed = _failed(sets, request.split)
+        failed = None if failed is None or without is None else failed + without
     protocol = _protocol(request, rows, failed)
     protocol.check(rows)
-    return EvaluationInputs(
-        request,
-        sets,
-        rows,
-        crops,
-        failed,
-        protocol,
-        _open_models(request.models, sets, request.by_similarity),
-    )
+    return EvaluationInputs(request, rows, crops, failed, protocol, models)
 
 
 def _check_settings(request: EvaluationRequest) -> None:
@@ -222,23 +224,14 @@ def _protocol(
     return PairLists.read(genuine, impostor, rows, failed or ())
 
 
-def _failed(sets: Sequence[PreparedSet], split: str) -> list[FailedImage] | None:
-    failed: list[FailedImage] = []
-    for each in sets:
-        found = each.failed_of_split(split)
-        if found is None:
-            return None
-        failed += found
-    return failed
-
-
 def _open_models(
     paths: Sequence[str | Path], sets: Sequence[PreparedSet], by_similarity: bool
 ) -> list[OpenedModel]:
     embedders = [open_model(path) for path in paths]
-    for path, embedder in zip(paths, embedders, strict=True):
-        for each in sets:
-            _check_crops(path, embedder.channels, each)
+    versions = [
+        [set_for_model(path, embedder.channels, each) for each in sets]
+        for path, embedder in zip(paths, embedders, strict=True)
+    ]
     # A run is known by its folder: its best checkpoint is called like that of every other.
     called = [
         real_path(path).name if Path(path).is_dir() else embedder.path.name
@@ -252,32 +245,7 @@ def _open_models(
         Matcher(embedder.matcher.layout) if by_similarity else embedder.matcher
         for embedder in embedders
     ]
-    return list(map(OpenedModel, names, embedders, matchers))
-
-
-def _check_crops(model: str | Path, channels: int, prepared: PreparedSet) -> None:
-    """Refuse crops of another kind than the model's, whose figures would mean nothing.
-
-    Passes where either is not known, as for a ``.tflite`` without a card.
-    """
-    found = prepared.settings
-    if found is None:
-        return
-    found = found | {"segmenter": model_segmenter(found)}
-    wanted = (crop_settings(model) or {}) | {"channels": channels}
-    for name in wanted:
-        if wanted[name] != found[name]:
-            raise ModelError(
-                f"{model}: was trained on crops with {name} {wanted[name]}, but "
-                f"{prepared.manifest} holds {found[name]}; {_remedy(name, wanted[name], prepared)}."
-            )
-
-
-def _remedy(name: str, wanted: str | int, prepared: PreparedSet) -> str:
-    if name == "roi_mode" and wanted in IRIS_ROI_MODES:
-        crops = prepared.manifest.parent / str(wanted) / prepared.manifest.name
-        return f"give {crops}, for which its images are cropped that way"
-    return "prepare the images as the model requires"
+    return list(map(OpenedModel, names, embedders, matchers, versions))
 
 
 def evaluate_models(inputs: EvaluationInputs) -> EvaluationOutcome:
@@ -299,8 +267,8 @@ def evaluate_models(inputs: EvaluationInputs) -> EvaluationOutcome:
     evaluations: list[Evaluation] = []
     results: list[ModelResult] = []
     occlusion: dict[str, list[OcclusionMap]] = {}
-    for description, model in zip(descriptions, inputs.models, strict=True):
-        embeddings = _embed(model, inputs.crops)
+    for description, model, crops in zip(descriptions, inputs.models, inputs.crops, strict=True):
+        embeddings = _embed(model, crops)
         evaluation, found = _evaluate(description, model, embeddings, inputs)
         if evaluations:
             differences = paired_differences(evaluations[0], evaluation)
@@ -311,7 +279,7 @@ def evaluate_models(inputs: EvaluationInputs) -> EvaluationOutcome:
         results.append(found)
         if request.occlusion_eyes:
             occlusion[model.name] = occlusion_maps(
-                model.embedder, inputs.rows, inputs.crops, request.occlusion_eyes
+                model.embedder, inputs.rows, crops, request.occlusion_eyes
             )
     baselines = [_compare(codes, evaluations[0], first_embeddings, inputs)] if codes else []
     result = EvaluationResult(

@@ -12,7 +12,7 @@ from iris_tf.data.crop_store import crop_path
 from iris_tf.data.manifest import ManifestRow, read_manifest, read_settings
 from iris_tf.data.splits import check_splits
 from iris_tf.evaluation.failures import FailedImage, failures_of_split, read_failures
-from iris_tf.preparation.other_roi_modes import cut_if_asked_for
+from iris_tf.preparation.other_roi_modes import cut_if_asked_for, folder_of_roi_mode
 from iris_tf.support.errors import DatasetError, EvaluationError
 from iris_tf.support.files import real_path
 from iris_tf.support.foreign_files import Inside, read_object
@@ -67,6 +67,25 @@ class PreparedSet:
                 dataset = str(described.get("name", settings["layout"]))
                 failed = read_failures(table, settings["layout"], dataset)
         return cls(manifest, rows, settings, failures, failed, name)
+
+    def in_roi_mode(self, roi_mode: str) -> Self:
+        """The same images with crops of another ROI mode, without those that give none.
+
+        Parameters
+        ----------
+        roi_mode : str
+            One of `IRIS_ROI_MODES`.
+
+        Raises
+        ------
+        DatasetError, EvaluationError, InUseError
+            As for `iris_tf.preparation.other_roi_modes.folder_of_roi_mode`.
+        """
+        folder = folder_of_roi_mode(self.manifest.parent, roi_mode)
+        cut = type(self).read(folder / "manifest.csv", self.name)
+        # Labels and splits are those of this manifest.
+        crops = {row.roi for row in cut.rows}
+        return replace(cut, rows=[row for row in self.rows if row.roi in crops])
 
     def of_split(self, split: str) -> list[ManifestRow]:
         """Images of a split, or of all splits, under the names of this set.

@@ -53,6 +53,34 @@ def cut_if_asked_for(folder: Path) -> None:
         _cut(dataset, roi_mode, new)
 
 
+def folder_of_roi_mode(folder: Path, roi_mode: str) -> Path:
+    """Folder that holds a dataset's crops in a ROI mode, which are cut if need be.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the dataset, or of its crops in any ROI mode.
+    roi_mode : str
+        One of `IRIS_ROI_MODES`.
+
+    Raises
+    ------
+    DatasetError, InUseError
+        As for `cut_if_asked_for`; also if there is no such dataset, or another folder in place of
+        the crops.
+    """
+    dataset = folder.parent if _CUT_FROM in _description(folder) else folder
+    if read_settings(dataset / "dataset.json")["roi_mode"] == roi_mode:
+        return dataset
+    if not (dataset / "manifest.csv").is_file():
+        raise DatasetError(f"{dataset}: there is no manifest.csv; run `iris-tf prepare` again.")
+    crops = dataset / roi_mode
+    if not _is_free(crops):
+        raise DatasetError(f"{crops}: is no folder of crops that were cut here; rename it.")
+    cut_if_asked_for(crops)
+    return crops
+
+
 def _is_free(folder: Path) -> bool:
     """Whether a folder is missing, or was made here."""
     return not folder.exists() or _CUT_FROM in _description(folder)

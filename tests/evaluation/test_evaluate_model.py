@@ -1,3 +1,4 @@
+import itertools
 import json
 import shutil
 import types
@@ -14,8 +15,8 @@ from iris_tf.evaluation.saliency import read_maps
 from iris_tf.matching.matcher import Matcher
 from iris_tf.pipelines import evaluation_stage
 from iris_tf.pipelines.evaluation_stage import evaluate_and_report
-from iris_tf.preparation.prepare_dataset import prepare
-from iris_tf.support.errors import EvaluationError, ModelError
+from iris_tf.preparation import other_roi_modes
+from iris_tf.support.errors import EvaluationError, ExtractionError, FailureReason, ModelError
 from iris_tf.support.machine import package_version
 from iris_tf.tflite.cost import model_cost
 
@@ -31,25 +32,83 @@ def unrolled(small_dataset, tmp_path):
     return tmp_path / "dataset" / "manifest.csv"
 
 
-def test_crops_of_another_roi_mode_are_refused(unrolled, exported, trained_run, tmp_path):
-    for model in (exported / "mobile_float32.tflite", trained_run):
-        with pytest.raises(ModelError, match=r"roi_mode algorithm1.*unrolled"):
+def test_crops_of_another_roi_mode_that_cannot_be_cut_are_refused(
+    unrolled, exported, trained_run, tmp_path
+):
+    def refused(model, problem):
+        with pytest.raises(ModelError, match=f"roi_mode algorithm1.*unrolled.*{problem}"):
             evaluate_and_report(EvaluationRequest([model], [unrolled]), tmp_path)
+
+    theirs = unrolled.parent / "algorithm1"
+    theirs.mkdir()
+    refused(trained_run, f"cut: {theirs}: is no folder of crops that were cut here; rename it")
+    theirs.rmdir()
+    shutil.rmtree(unrolled.parent / "segmentation")
+    refused(
+        exported / "mobile_float32.tflite", r"segmentation of .* was not kept.*into a new folder\.$"
+    )
+    assert not theirs.exists()
     assert not (tmp_path / "metrics.json").exists()
 
 
-def test_crops_of_the_models_roi_mode_are_cut_when_asked_for(
-    small_images, small_dataset, exported, tmp_path
+@pytest.fixture
+def strips_model(exported, tmp_path):
+    """The same network, whose card says that it takes strips."""
+    folder = shutil.copytree(exported, tmp_path / "strips")
+    card = json.loads((folder / "model_card.json").read_text())
+    (folder / "model_card.json").write_text(json.dumps(card | {"roi_mode": "unrolled"}))
+    return (folder / "mobile_float32.tflite").rename(folder / "strips.tflite")
+
+
+def figures(models, manifest, split="test"):
+    request = EvaluationRequest(models, [manifest], split, resamples=50)
+    return evaluate_and_report(request, None).to_json()
+
+
+def test_models_of_two_roi_modes_are_compared_on_one_dataset(
+    small_dataset, exported, strips_model, tmp_path
 ):
-    prepared = prepare(small_images, tmp_path / "strips", roi_mode="unrolled", jobs=1)
-    model = exported / "mobile_float32.tflite"
-    asked = prepared.folder / "algorithm1" / "manifest.csv"
-    with pytest.raises(ModelError, match=f"holds unrolled; give {asked}, for which its images"):
-        evaluate_and_report(EvaluationRequest([model], [prepared.manifest]), tmp_path)
-    found = evaluate_and_report(EvaluationRequest([model], [asked]), tmp_path / "cut").to_json()
-    wanted = EvaluationRequest([model], [small_dataset / "manifest.csv"])
-    expected = evaluate_and_report(wanted, tmp_path / "direct").to_json()
-    assert found["evaluation"]["metrics"] == expected["evaluation"]["metrics"]
+    dataset = shutil.copytree(small_dataset, tmp_path / "dataset")
+    crops = exported / "mobile_float32.tflite"
+    names = {crops: "first", strips_model: "second"}
+    alone = {
+        crops: figures([crops], dataset / "manifest.csv"),
+        strips_model: figures([strips_model], dataset / "unrolled" / "manifest.csv"),
+    }
+    for given in ("manifest.csv", "unrolled/manifest.csv"):
+        for models in ([crops, strips_model], [strips_model, crops]):
+            found = figures(models, dataset / given)
+            for model, result in zip(models, [found, *found["others"]], strict=True):
+                assert result["evaluation"] == alone[model]["evaluation"], names[model]
+            difference = found["others"][0]["differences"]["eer"]["difference"]
+            assert difference == pytest.approx(
+                found["others"][0]["evaluation"]["metrics"]["eer"]
+                - found["evaluation"]["metrics"]["eer"]
+            )
+    only = figures([strips_model], dataset / "manifest.csv")
+    assert only["evaluation"] == alone[strips_model]["evaluation"]
+
+
+def test_an_image_without_a_crop_for_one_model_is_a_failure_of_both(
+    small_dataset, exported, strips_model, tmp_path, monkeypatch
+):
+    dataset = shutil.copytree(small_dataset, tmp_path / "dataset")
+    rows = [row for row in read_manifest(dataset / "manifest.csv") if row.split == "test"]
+    crop_roi, times = other_roi_modes.crop_roi, itertools.count()
+
+    def refuse_one(*arguments):
+        if next(times) == 5:
+            raise ExtractionError(FailureReason.ROI_IS_WHOLE_IMAGE, "Too large.")
+        return crop_roi(*arguments)
+
+    monkeypatch.setattr(other_roi_modes, "crop_roi", refuse_one)
+    write_manifest(dataset / "mine.csv", rows)  # labels and splits of one's own
+    write_manifest(dataset / "manifest.csv", rows)
+    models = [exported / "mobile_float32.tflite", strips_model]
+    found = figures(models, dataset / "mine.csv")
+    for result in (found, *found["others"]):
+        assert result["evaluation"]["counts"]["images"] == len(rows) - 1
+        assert result["generalised"]["failures"] == {"roi_is_whole_image": 1}
 
 
 def test_a_file_without_a_card_is_evaluated_all_the_same(unrolled, exported, tmp_path):
