@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from iris_tf.cli.console import RESUMES, LayoutName, echo, if_interrupted, listed
+from iris_tf.cli.keys import TransformOption, transform_given
 from iris_tf.cli.recognition_commands import CalibrationFile, ModelFile
 from iris_tf.cli.skipped_images import print_failed
 from iris_tf.data.layouts import AUTO
@@ -36,6 +37,7 @@ def enroll(
     layout: LayoutName = AUTO,
     model: ModelFile = None,
     calibration: CalibrationFile = None,
+    transform: TransformOption = None,
 ) -> None:
     """Add, replace or remove identities of a gallery for `identify`.
 
@@ -57,12 +59,15 @@ def enroll(
         else:
             scan_images(images, layout)  # before a gallery is made
             recognizer = IrisRecognizer(model, calibration=calibration)
-            opened = GalleryFolder.make(gallery, recognizer.template_kind)
+            keyed, kind = transform_given(transform, recognizer), recognizer.template_kind
+            if keyed is not None:
+                kind = kind.with_origin(keyed.origin(kind.origin))
+            opened = GalleryFolder.make(gallery, kind)
         with opened.writing() as writer:
             if remove:
                 _remove(opened, writer, remove)
             if images is not None:
-                found = enroll_folder(recognizer, opened, writer, images, layout, replace)
+                found = enroll_folder(recognizer, opened, writer, images, layout, replace, keyed)
                 echo(f"{found.enrolled} images enrolled, {found.unchanged} were enrolled before")
                 print_failed(found)
             if compact or writer.wasted > _WASTED:

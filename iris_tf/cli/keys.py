@@ -1,11 +1,13 @@
-"""The key of encrypted files, as commands take it."""
+"""Keys of encrypted files and of transforms, as commands take them."""
 
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
+    from iris_tf.matching.keyed_transform import KeyedTransform
     from iris_tf.matching.secret_keys import SecretKey
+    from iris_tf.recognition.recognizer import IrisRecognizer
 
 KeyOption = Annotated[
     str | None,
@@ -33,3 +35,22 @@ def key_required(option: str | None) -> "SecretKey":
             "makes one"
         )
     return key
+
+
+TransformOption = Annotated[
+    str | None,
+    typer.Option(
+        "--transform",
+        metavar="FILE|keyring:NAME",
+        help="Key of the transform that templates are protected by.",
+    ),
+]
+
+
+def transform_given(option: str | None, recognizer: "IrisRecognizer") -> "KeyedTransform | None":
+    """Keyed transform of the templates of a recogniser, if an option names its key."""
+    from iris_tf.matching.keyed_transform import KeyedTransform
+    from iris_tf.matching.secret_keys import key_or_none
+
+    key = key_or_none(option)
+    return None if key is None else KeyedTransform(key, recognizer.matcher)

@@ -8,10 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from iris_tf.cli.console import RESUMES, echo, if_interrupted
-from iris_tf.cli.keys import KeyOption, key_required
+from iris_tf.cli.keys import (
+    KeyOption,
+    TransformOption,
+    key_given,
+    key_required,
+    transform_given,
+)
+from iris_tf.cli.recognition_commands import CalibrationFile, ModelFile
 from iris_tf.support.errors import IrisTfError
 
 if TYPE_CHECKING:
+    from iris_tf.matching.gallery import Gallery
     from iris_tf.matching.protected_files import FileProtection
 
 gallery = typer.Typer(
@@ -84,6 +92,40 @@ def rotate(
             changed = rotate_file(path, old, new)
             done, skipped = done + changed, skipped + (not changed)
     echo(f"encrypted with the key {encryption_id(new)}: {done}, before: {skipped}")
+
+
+@gallery.command()
+def transform(
+    source: Annotated[Path, typer.Argument(help="Gallery folder, or gallery file (.npz).")],
+    out: Annotated[Path, typer.Argument(help="Folder or file to write; must not exist.")],
+    new: TransformOption = None,
+    former: Annotated[
+        str | None,
+        typer.Option(metavar="FILE|keyring:NAME", help="Key of the transform that it replaces."),
+    ] = None,
+    model: ModelFile = None,
+    calibration: CalibrationFile = None,
+    key: KeyOption = None,
+) -> None:
+    """Copy a gallery under a keyed transform, or under another one, without new enrolment.
+
+    Replaces a gallery that has leaked, and protects one that was plain.
+    """
+    from iris_tf.matching.transformed_copies import transformed_copy
+    from iris_tf.recognition.recognizer import IrisRecognizer
+
+    recognizer = IrisRecognizer(model, calibration=calibration)
+    keyed, replaced = (transform_given(option, recognizer) for option in (new, former))
+    if keyed is None:
+        raise typer.BadParameter("give --transform; `iris-tf gallery key` makes a key")
+
+    def change(part: "Gallery") -> "Gallery":
+        plain = dataclasses.replace(part.origin, transform="")
+        recognizer.origin.require(plain, f"{source}: the gallery")
+        return keyed.gallery(part) if replaced is None else keyed.replacing(replaced, part)
+
+    copy = transformed_copy(source, out, change, key_given(key))
+    echo(f"{len(copy)} images under the transform {keyed.id} written to {out}")
 
 
 @gallery.command()

@@ -12,7 +12,7 @@ import typer
 
 from iris_tf.cli.console import LayoutName, decision, echo, one_of
 from iris_tf.cli.decision_json import identification_json, verification_json
-from iris_tf.cli.keys import KeyOption, key_given
+from iris_tf.cli.keys import KeyOption, TransformOption, key_given, transform_given
 from iris_tf.cli.skipped_images import print_failed, print_failures
 from iris_tf.config.names import (
     FALSE_MATCH_RATES,
@@ -28,6 +28,7 @@ from iris_tf.support.own_files import check_replaceable
 if TYPE_CHECKING:
     from iris_tf.matching.gallery import Gallery
     from iris_tf.matching.gallery_folder import GalleryFolder
+    from iris_tf.matching.keyed_transform import KeyedTransform
     from iris_tf.matching.secret_keys import SecretKey
     from iris_tf.recognition.decisions import Identification, Verification
     from iris_tf.recognition.embed_folder import EmbeddedFolder
@@ -157,6 +158,7 @@ def identify(
         Path | None, typer.Option(help=".npz file to write, for --gallery in later calls.")
     ] = None,
     key: KeyOption = None,
+    transform: TransformOption = None,
     exact: Annotated[
         bool,
         typer.Option(
@@ -179,11 +181,13 @@ def identify(
         _check_no_other_file(save_gallery)
     recognizer = IrisRecognizer(model, calibration=calibration)
     # Before the gallery, whose enrolment may take long.
-    template = recognizer.enroll(probe, kind)
+    template, keyed = recognizer.enroll(probe, kind), transform_given(transform, recognizer)
+    if keyed is not None:
+        template = keyed.template(template)
     point = _name_or_number(operating_point)
     if point is not None:
         recognizer.threshold(point)
-    enrolled, found = _gallery(recognizer, gallery, layout, secret)
+    enrolled, found = _gallery(recognizer, gallery, layout, secret, keyed)
     if save_gallery is not None:
         in_memory = enrolled if isinstance(enrolled, Gallery) else enrolled.load()
         in_memory.save(save_gallery, secret)
@@ -323,7 +327,11 @@ def _check_no_other_file(gallery: Path) -> None:
 
 
 def _gallery(
-    recognizer: "IrisRecognizer", path: Path, layout: str, key: "SecretKey | None"
+    recognizer: "IrisRecognizer",
+    path: Path,
+    layout: str,
+    key: "SecretKey | None",
+    transform: "KeyedTransform | None",
 ) -> "tuple[Gallery | GalleryFolder, EmbeddedFolder | None]":
     """Open a gallery, or enrol a folder of images, which is returned, too."""
     from iris_tf.matching.gallery import Gallery
@@ -332,10 +340,12 @@ def _gallery(
 
     if path.is_file() or is_gallery_folder(path):
         gallery = Gallery.open(path, key)
-        recognizer.origin.require(gallery.origin, f"{path}: the gallery")
+        origin = recognizer.origin if transform is None else transform.origin(recognizer.origin)
+        origin.require(gallery.origin, f"{path}: the gallery")
         return gallery, None
     found = embed_folder(recognizer, path, layout, "Enrolling")
-    return found.gallery(recognizer.origin), found
+    plain = found.gallery(recognizer.origin)
+    return plain if transform is None else transform.gallery(plain), found
 
 
 def _print_circumstances(recognizer: "IrisRecognizer", quality: "IrisQuality | None") -> None:

@@ -178,6 +178,30 @@ class GalleryFolder:
         """
         return self._at_one_moment(lambda seen: Gallery.joined(list(seen.parts())))
 
+    def parts(self) -> Iterator[Gallery]:
+        """The whole gallery, some thousand images at a time.
+
+        No writer may compact it meanwhile.
+
+        Raises
+        ------
+        ModelError
+            When it is empty or damaged.
+        """
+        with self.journal.snapshot() as snapshot:
+            if not snapshot.images:
+                raise ModelError(f"{self.path}: the gallery is empty; enrol an eye first.")
+            try:
+                yield from _Seen(self, snapshot).parts()
+            except (FileNotFoundError, DamagedRowsError) as error:
+                raise self._damaged(error) from None
+
+    def _damaged(self, error: Exception) -> ModelError:
+        return ModelError(
+            f"{self.path}: the gallery is damaged ({error}); restore it from a copy, or enrol "
+            "again."
+        )
+
     def candidates(
         self,
         embedding: np.ndarray,
@@ -237,10 +261,7 @@ class GalleryFolder:
                     return search(_Seen(self, snapshot))
                 except (FileNotFoundError, DamagedRowsError) as error:
                     if failed == snapshot.state:  # no writer did it
-                        raise ModelError(
-                            f"{self.path}: the gallery is damaged ({error}); restore it from a "
-                            "copy, or enrol again."
-                        ) from None
+                        raise self._damaged(error) from None
                 failed = snapshot.state
 
 

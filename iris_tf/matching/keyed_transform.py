@@ -98,11 +98,12 @@ class KeyedTransform:
         ModelError
             When it is transformed already, or has no learned component or phase code.
         """
-        embeddings, figures = self._with_figures(template.embedding[None], template.origin)
+        origin = self.origin(template.origin)
+        embeddings, figures = self.apply_with_figures(template.embedding[None])
         return dataclasses.replace(
             template,
             embedding=embeddings[0],
-            origin=self._origin(template.origin),
+            origin=origin,
             figures=None if figures is None else figures[0],
         )
 
@@ -114,8 +115,8 @@ class KeyedTransform:
         ModelError
             When it is transformed already, or an embedding has no learned component or phase code.
         """
-        embeddings, figures = self._with_figures(gallery.embeddings, gallery.origin)
-        origin = self._origin(gallery.origin)
+        origin = self.origin(gallery.origin)
+        embeddings, figures = self.apply_with_figures(gallery.embeddings)
         return Gallery(embeddings, gallery.identities, gallery.images, origin, figures)
 
     def replacing(self, former: "KeyedTransform", gallery: Gallery) -> Gallery:
@@ -132,7 +133,7 @@ class KeyedTransform:
                 f"not by {former.id}; give the key that it was transformed with."
             )
         embeddings = self.replace(former, gallery.embeddings)
-        origin = self._origin(gallery.origin)
+        origin = dataclasses.replace(gallery.origin, transform=self.id)
         return dataclasses.replace(gallery, embeddings=embeddings, origin=origin)
 
     def apply(self, embeddings: np.ndarray) -> np.ndarray:
@@ -163,18 +164,23 @@ class KeyedTransform:
         """Embeddings (n, D) that another key transformed, as this one would have."""
         return self._multiplied(former.undo(embeddings).astype(np.float64), inverse=False)
 
-    def _origin(self, origin: Origin) -> Origin:
-        return dataclasses.replace(origin, transform=self.id)
+    def origin(self, origin: Origin) -> Origin:
+        """Origin of templates after this transform.
 
-    def _with_figures(
-        self, embeddings: np.ndarray, origin: Origin
-    ) -> tuple[np.ndarray, np.ndarray | None]:
-        """Transformed embeddings, and what scores need to know of them, if there are scores."""
+        Raises
+        ------
+        ModelError
+            When they are transformed already.
+        """
         if origin.transform:
             raise ModelError(
                 f"The transform {origin.transform} protects these templates already; replace its "
                 "key, or enrol again."
             )
+        return dataclasses.replace(origin, transform=self.id)
+
+    def apply_with_figures(self, embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """As `apply`, with the `protected_figures` where the matcher has scores, else None."""
         scored = self.matcher.has_scores
         figures = protected_figures(embeddings, self.matcher) if scored else None
         return self.apply(embeddings), figures

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from iris_tf.matching.gallery_folder import GalleryFolder, is_gallery_folder
+from iris_tf.matching.gallery_journal import JOURNAL
 from iris_tf.matching.sealed_files import (
     CIPHER,
     encryption_id,
@@ -30,7 +32,7 @@ class FileProtection:
     ----------
     path : Path
     kind : str
-        ``"template"`` or ``"gallery"``.
+        ``"template"``, ``"gallery"`` or ``"gallery folder"``.
     origin : Origin
         Model, calibration and keyed transform. Of an encrypted file it is authenticated only when
         the file is read with its key.
@@ -39,7 +41,7 @@ class FileProtection:
     key_id : str
         Identifier of the key that it is encrypted with, or ``""``.
     mode : int
-        Permissions, such as 0o600.
+        Permissions, such as 0o600, or 0o700 of a folder.
     """
 
     path: Path
@@ -51,7 +53,7 @@ class FileProtection:
 
     @classmethod
     def of(cls, path: Path) -> "FileProtection":
-        """Look at a file.
+        """Look at a file, or at a gallery folder.
 
         Raises
         ------
@@ -60,9 +62,9 @@ class FileProtection:
         ProtectionError
             When it is encrypted and damaged.
         """
-        if not path.is_file():
-            raise ModelError(f"{path}: there is no such file.")
         mode = stat.S_IMODE(path.stat().st_mode)
+        if is_gallery_folder(path):
+            return cls(path, "gallery folder", GalleryFolder(path).origin, "", "", mode)
         if not is_sealed(path):
             kind, origin = origin_of(path)
             return cls(path, kind, origin, "", "", mode)
@@ -77,7 +79,7 @@ class FileProtection:
 
 
 def files_of_templates(paths: Iterable[Path]) -> Iterator[Path]:
-    """The files that are given, and those of templates in the folders that are given, by name.
+    """The files and gallery folders that are given, and those in the folders that are given.
 
     Raises
     ------
@@ -85,21 +87,22 @@ def files_of_templates(paths: Iterable[Path]) -> Iterator[Path]:
         When a path does not exist.
     """
     for path in paths:
-        if path.is_dir():
-            for found in sorted(path.rglob("*.npz")):
-                # Hidden files: a killed process may have left unfinished ones.
-                hidden = found.name.startswith(".")
-                if not hidden and found.is_file() and _holds_templates(found):
-                    yield found
-        elif path.is_file():
+        if path.is_file() or is_gallery_folder(path):
             yield path
+        elif path.is_dir():
+            for found in sorted([*path.rglob("*.npz"), *path.rglob(JOURNAL)]):
+                if found.name == JOURNAL:
+                    yield found.parent
+                # Hidden files: a killed process may have left unfinished ones.
+                elif not found.name.startswith(".") and _holds_templates(found):
+                    yield found
         else:
             raise ModelError(f"{path}: there is no such file or folder.")
 
 
 def _holds_templates(path: Path) -> bool:
     try:
-        return is_sealed(path) or origin_of(path)[0] in _KINDS
+        return (path.is_file() and is_sealed(path)) or origin_of(path)[0] in _KINDS
     except IrisTfError:
         return False
 
@@ -119,6 +122,7 @@ def encrypt_file(path: Path, key: SecretKey) -> bool:
     ProtectionError
         When it is encrypted with another key.
     """
+    _require_file(path)
     found = FileProtection.of(path)
     if found.cipher:
         if found.key_id != encryption_id(key):
@@ -141,9 +145,19 @@ def rotate_file(path: Path, old: SecretKey, new: SecretKey) -> bool:
     ProtectionError
         When it is plain, encrypted with neither key, changed or incomplete.
     """
+    _require_file(path)
     if not is_sealed(path):
         raise ProtectionError(
             f"{path}: it is not encrypted, so it has no key to change; encrypt it with `iris-tf "
             "gallery encrypt`."
         )
     return rewrap(path, old, new)
+
+
+def _require_file(path: Path) -> None:
+    if is_gallery_folder(path):
+        raise ProtectionError(
+            f"{path}: a gallery folder is mapped into memory, so it cannot be encrypted by itself; "
+            "keep it on an encrypted disk, and transform its templates with `iris-tf gallery "
+            "transform`."
+        )

@@ -1,5 +1,6 @@
 """Templates as records of a fixed number of bytes, for files that are mapped into memory."""
 
+import dataclasses
 import zlib
 from dataclasses import dataclass
 
@@ -29,6 +30,10 @@ class TemplateKind:
     origin: Origin
     embedding_size: int
     layout: PhaseCodeLayout | None
+
+    def with_origin(self, origin: Origin) -> "TemplateKind":
+        """The same templates with another origin, such as under a keyed transform."""
+        return dataclasses.replace(self, origin=origin)
 
 
 class TemplateRecords:

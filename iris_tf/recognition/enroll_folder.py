@@ -12,6 +12,7 @@ from iris_tf.data.manifest import ManifestRow
 from iris_tf.matching.gallery_folder import GalleryFolder
 from iris_tf.matching.gallery_journal import EnrolledImage
 from iris_tf.matching.gallery_writer import GalleryWriter
+from iris_tf.matching.keyed_transform import KeyedTransform
 from iris_tf.recognition.embed_folder import (
     FolderFailures,
     no_usable_image,
@@ -49,6 +50,7 @@ def enroll_folder(
     folder: str | Path,
     layout: str = AUTO,
     replace: bool = False,
+    transform: KeyedTransform | None = None,
 ) -> EnrolledFolder:
     """Enrol every image of a folder that can be used, and list the others.
 
@@ -70,13 +72,15 @@ def enroll_folder(
     replace : bool
         Whether the images of an identity replace all its earlier ones rather than join them. An
         identity none of whose images can be used keeps what it has.
+    transform : KeyedTransform, optional
+        That protects the templates of the gallery.
 
     Raises
     ------
     DatasetError
         When the folder or its layout cannot be read, or no image can be used.
     """
-    enrolment = _Enrolment(recognizer, gallery, writer, Path(folder), replace)
+    enrolment = _Enrolment(recognizer, gallery, writer, Path(folder), replace, transform)
     scan = scan_images(enrolment.folder, layout)
     enrolment.failed += unread_files(scan)
     rows = sorted(scan.rows, key=lambda row: row.identity)  # stable: in the order of the layout
@@ -106,9 +110,10 @@ class _Enrolment:
         writer: GalleryWriter,
         folder: Path,
         replace: bool,
+        transform: KeyedTransform | None,
     ):
         self._recognizer, self._gallery, self._writer = recognizer, gallery, writer
-        self.folder, self._replace = folder, replace
+        self.folder, self._replace, self._transform = folder, replace, transform
         self._images: list[EnrolledImage] = []
         self._embeddings: list[np.ndarray] = []
         self.failed: list[tuple[str, str]] = []
@@ -146,7 +151,10 @@ class _Enrolment:
     def acknowledge(self) -> None:
         """Write what was embedded."""
         if self._images:
-            self._writer.add(self._images, np.stack(self._embeddings), self._replace)
+            embeddings, figures = np.stack(self._embeddings), None
+            if self._transform is not None:
+                embeddings, figures = self._transform.apply_with_figures(embeddings)
+            self._writer.add(self._images, embeddings, self._replace, figures)
             self.enrolled += len(self._images)
             self._images, self._embeddings = [], []
 

@@ -7,10 +7,13 @@ import sys
 import time
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from iris_tf.matching.gallery import Gallery
+from iris_tf.matching.keyed_transform import KeyedTransform
+from iris_tf.matching.matcher import Matcher
 from iris_tf.matching.sealed_files import encryption_id, is_sealed, read_header
 from iris_tf.matching.secret_keys import KEY_VARIABLE, SecretKey
 from iris_tf.matching.template import Origin, Template
@@ -159,3 +162,53 @@ def test_a_rotation_that_is_killed_goes_on(run_cli, tmp_path, keys):
     for path in folder.iterdir():
         np.testing.assert_array_equal(Template.load(path, second).embedding, ROWS[0])
     assert len(list(Path(folder).iterdir())) == 300
+
+
+def test_a_gallery_is_transformed_searched_and_replaced(
+    run_cli, pixel_model, noisy_eye, keys, tmp_path
+):
+    first, second = keys
+    for eye, name in enumerate(("ann", "bea", "cleo")):
+        (tmp_path / "eyes" / name).mkdir(parents=True)
+        for image in range(2):
+            cv2.imwrite(str(tmp_path / "eyes" / name / f"{image}.png"), noisy_eye(eye, image))
+    model = ("--model", pixel_model)
+    probe = tmp_path / "eyes" / "bea" / "1.png"
+    people, folder = tmp_path / "all.npz", tmp_path / "people"
+    identify = ("identify", probe, *model, "--json", "--gallery")
+    plain = json.loads(run_cli(*identify, tmp_path / "eyes", "--save-gallery", people)[1])
+    assert run_cli("enroll", tmp_path / "eyes", "--gallery", folder, *model)[0] == 0
+    for number, source in enumerate((people, folder)):
+        copies = [tmp_path / f"copy-{number}-{which}" for which in range(2)]
+        transform = ("gallery", "transform", source, copies[0], "--transform", first, *model)
+        assert run_cli(*transform)[0] == 0
+        replace = ("--former", first, "--transform", second)
+        status, out, _ = run_cli("gallery", "transform", *copies, *replace, *model)
+        assert status == 0 and out.startswith("6 images under the transform ")
+        for copy, key, other in ((copies[0], first, second), (copies[1], second, first)):
+            status, out, _ = run_cli(*identify, copy, "--transform", key)
+            found = json.loads(out)["matches"]
+            assert [m["identity"] for m in found] == [m["identity"] for m in plain["matches"]]
+            for match, expected in zip(found, plain["matches"], strict=True):
+                assert match["similarity"] == pytest.approx(expected["similarity"], abs=2e-3)
+            wrong = run_cli(*identify, copy, "--transform", other)
+            assert wrong[0] == 2 and "is protected by the transform" in wrong[2]
+            assert "is protected by the transform" in run_cli(*identify, copy)[2]
+            _, out, _ = run_cli("gallery", "audit", copy)
+            assert f"transform {KeyedTransform(SecretKey.read(key), Matcher()).id}" in out
+        assert "exists" in refused(run_cli, "transform", *copies, *replace, *model)
+        nowhere = tmp_path / "nowhere"
+        wrong = ("transform", copies[0], nowhere, "--former", second, "--transform", first, *model)
+        assert "give the key that it was transformed with" in refused(run_cli, *wrong)
+        assert not nowhere.exists()
+    enrolled = ("enroll", tmp_path / "eyes", "--gallery", tmp_path / "keyed", *model)
+    assert run_cli(*enrolled, "--transform", first)[0] == 0
+    assert run_cli(*enrolled)[0] == 2  # without the key
+    assert "6 were enrolled before" in run_cli(*enrolled, "--transform", first)[1]
+    found = json.loads(run_cli(*identify, tmp_path / "keyed", "--transform", first)[1])
+    assert found["matches"][0]["identity"] == "bea"
+    for command in (("encrypt",), ("rotate", "--new-key", second)):
+        message = refused(run_cli, command[0], folder, "--key", first, *command[1:])
+        assert "a gallery folder is mapped into memory" in message
+    status, out, _ = run_cli("gallery", "audit", tmp_path)
+    assert f"{folder}: gallery folder, plain, mode 0700" in out and status == 0
