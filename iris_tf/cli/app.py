@@ -27,6 +27,7 @@ from iris_tf.config.names import (
     BASELINES,
     CAMERAS,
     CHANNELS,
+    CLOSED_WORLD,
     DEFAULT_SEGMENTER,
     IMAGE_FORMATS,
     IMAGE_ROI_MODES,
@@ -148,11 +149,20 @@ def prepare(
             "equal channels. Conversions are counted.",
         ),
     ] = str(CHANNELS[0]),
+    mirror_left: Annotated[
+        bool,
+        typer.Option(
+            "--mirror-left",
+            help=f"Mirror the crops of left eyes; for periocular images, with --segmenter "
+            f"{NO_SEGMENTER}.",
+        ),
+    ] = False,
     split_by: Annotated[
         str,
         one_of(
-            SPLIT_BY,
-            "What a split keeps together; identity is the paper's.",
+            (*SPLIT_BY, CLOSED_WORLD),
+            "What a split keeps together; identity is the paper's; image, for a closed world, "
+            "needs --split.",
             aliases=SPLIT_BY_ALIASES,
         ),
     ] = SPLIT_BY[0],
@@ -189,6 +199,7 @@ def prepare(
             jobs,
             split=split,
             channels=int(channels),
+            mirror_left=mirror_left,
             segmenter_model=segmenter_model,
             min_quality=parse_limits(min_quality),
             scheduler=scheduler,

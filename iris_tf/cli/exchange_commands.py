@@ -54,7 +54,7 @@ def ufpr_protocol(
     world: Annotated[str, one_of(WORLDS, "Protocol.")] = "open",
     fold: Annotated[int, typer.Option(min=1, max=3, help="Fold.")] = 1,
 ) -> None:
-    """Turn a fold of UFPR-Periocular's open-world protocols into tables.
+    """Turn a fold of one of UFPR-Periocular's protocols into tables.
 
     Writes split.csv for `prepare --split`, and genuine.csv and impostor.csv for
     `evaluate`.

@@ -21,6 +21,9 @@ NO_SEGMENTER = "none"
 SPLIT_BY = ("subject", "identity")
 """Unit that a train/val/test split keeps together."""
 
+CLOSED_WORLD = "image"
+"""Instead of a unit of `SPLIT_BY`: splits of a table may separate images of one identity."""
+
 SPLIT_BY_ALIASES = {"person": "subject"}
 """Former spellings in recipes, commands and ``dataset.json``, with the current ones."""
 

@@ -17,6 +17,7 @@ from iris_tf.config.checks import (
 from iris_tf.config.names import (
     CAMERAS,
     CHANNELS,
+    CLOSED_WORLD,
     DEFAULT_SEGMENTER,
     NAMED_WEIGHTS,
     ROI_MODES,
@@ -51,8 +52,8 @@ class DatasetRecipe:
     segmenter: str = DEFAULT_SEGMENTER
     roi_mode: str = "algorithm1"
     channels: int = 1  # 1 (grey) | 3 (colour)
-    split_by: str = "subject"  # subject | identity (the paper's)
-    split: str | None = None  # table of splits, instead of drawing them
+    split_by: str = "subject"  # subject | identity (the paper's) | image (closed world)
+    split: str | None = None  # table of splits, instead of drawing them; image: required
 
     def __post_init__(self) -> None:
         self.split_by = SPLIT_BY_ALIASES.get(self.split_by, self.split_by)
@@ -68,7 +69,9 @@ class DatasetRecipe:
             yield "channels", f"must be 1 (grey) or 3 (colour), but is {self.channels}"
         if problem := segmenter_problem(self.segmenter, self.roi_mode):
             yield "segmenter", problem
-        yield from one_of(SPLIT_BY, split_by=self.split_by)
+        yield from one_of((*SPLIT_BY, CLOSED_WORLD), split_by=self.split_by)
+        if self.split_by == CLOSED_WORLD and self.split is None:
+            yield "split_by", "is image, which needs a table as `split`"
 
 
 @dataclass

@@ -1,10 +1,10 @@
 """Splits that the user gives as a table instead of having them drawn."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from iris_tf.config.names import SPLITS
+from iris_tf.config.names import CLOSED_WORLD, SPLITS
 from iris_tf.data.manifest import ManifestRow
 from iris_tf.data.splits import check_splits
 from iris_tf.support.errors import DatasetError
@@ -27,8 +27,10 @@ def split_by_table(
         ``subject`` or ``image``, as in the manifest; of several, the first of these counts, so
         that the manifest of another dataset of the same images will do. Not all images of an
         identity need be listed, and names that no row has are ignored.
-    by : {"subject", "identity"}
+    by : {"subject", "identity", "image"}
         ``"subject"`` refuses a table that puts the eyes of one subject into different splits.
+        ``"image"`` takes any table that lists every image: in a closed world, the identities that
+        are trained on are tested, too.
 
     Returns
     -------
@@ -43,6 +45,8 @@ def split_by_table(
     """
     table = Path(table)
     unit, split_of = _read(table)
+    if by == CLOSED_WORLD:
+        return _closed_world(rows, split_of if unit == "image" else {}, table)
     # One identity is in one split, so an image that is not listed follows the others.
     split_of_identity = {
         row.identity: split_of[name] for row in rows if (name := getattr(row, unit)) in split_of
@@ -63,6 +67,18 @@ def split_by_table(
     ]
     check_splits(given, str(table), by)
     return given
+
+
+def _closed_world(
+    rows: Sequence[ManifestRow], split_of: Mapping[str, str], table: Path
+) -> list[ManifestRow]:
+    missing = [row.image for row in rows if row.image not in split_of]
+    if missing:
+        raise DatasetError(
+            f"{table}: gives no split for {len(missing)} images of the folder, such as "
+            f"{missing[0]}; split by image, each must be listed in a column `image`."
+        )
+    return [dataclasses.replace(row, split=split_of[row.image]) for row in rows]
 
 
 def _read(table: Path) -> tuple[str, dict[str, str]]:

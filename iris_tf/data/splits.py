@@ -2,9 +2,10 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
-from iris_tf.config.names import SPLIT_BY, SPLIT_BY_ALIASES
+from iris_tf.config.names import CLOSED_WORLD, SPLIT_BY, SPLIT_BY_ALIASES
 from iris_tf.data.manifest import ManifestRow
 from iris_tf.support.errors import DatasetError
 
@@ -75,14 +76,16 @@ def check_splits(rows: Iterable[ManifestRow], source: str, by: str = "identity")
         Those without a split are ignored.
     source : str
         File that the splits come from, for the message.
-    by : {"subject", "identity"}
-        What may not be separated.
+    by : {"subject", "identity", "image"}
+        What may not be separated; with ``"image"``, a closed world, anything may.
 
     Raises
     ------
     DatasetError
         Names the first identity or subject.
     """
+    if by == CLOSED_WORLD:
+        return
     first: dict[tuple[str, str], ManifestRow] = {}
     for row in filter(lambda row: row.split, rows):
         other = first.setdefault((row.dataset, row.identity), row)
@@ -103,6 +106,14 @@ def check_splits(rows: Iterable[ManifestRow], source: str, by: str = "identity")
                 "of one subject resemble each other; put both into one split, or allow this by "
                 "`--split-by identity`."
             )
+
+
+def world(settings: Mapping[str, Any]) -> str:
+    """What `check_splits` checks in a prepared dataset of these settings.
+
+    Its own manifest may separate the eyes of a subject, and all images of a closed world.
+    """
+    return CLOSED_WORLD if settings.get("split_by") == CLOSED_WORLD else "identity"
 
 
 def _sizes(groups: int) -> tuple[int, int]:

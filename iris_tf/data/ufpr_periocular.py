@@ -10,9 +10,11 @@ from iris_tf.support.files import write_text
 from iris_tf.support.foreign_files import MAX_TABLE_BYTES, read_text
 
 PROTOCOLS_FOLDER = "experimentalProtocol"
-WORLDS = {"open": "open_world", "open-valopen": "open_world_valopen"}
-"""Open-world protocols by name, with their folders: the test eyes are of other subjects than the
-training's, and with ``open-valopen`` so are the validation's."""
+CLOSED = "closed"
+WORLDS = {"open": "open_world", "open-valopen": "open_world_valopen", CLOSED: "closed_world"}
+"""Protocols by name, with their folders. In an open world the test eyes are of other subjects than
+the training's, and with ``open-valopen`` so are the validation's; in the closed world all splits
+have images of the same eyes."""
 
 FOLDS = (1, 2, 3)
 
@@ -39,7 +41,9 @@ def write_ufpr_protocol(folder: str | Path, world: str, fold: int, out: str | Pa
     -------
     list of Path
         ``split.csv`` for ``prepare --split``, ``genuine.csv`` and ``impostor.csv`` for
-        ``evaluate``. Comparisons that are listed twice, in either order, appear once.
+        ``evaluate``. Comparisons that are listed twice, in either order, appear once. The splits of
+        a closed world need ``--split-by image``; without lists of comparisons, all are made, and
+        only ``split.csv`` is written.
 
     Raises
     ------
@@ -61,7 +65,7 @@ def write_ufpr_protocol(folder: str | Path, world: str, fold: int, out: str | Pa
     ]
     pairs: dict[str, dict[frozenset[str], tuple[str, str]]] = {"1": {}, "0": {}}
     listed = sorted((protocol / "test_pairs" / f"fold{fold}").glob("*.txt"))
-    if not listed:
+    if not listed and world != CLOSED:
         raise DatasetError(
             f"{protocol / 'test_pairs' / f'fold{fold}'}: holds no list of comparisons; give the "
             "folder of UFPR-Periocular as distributed."
@@ -76,8 +80,9 @@ def write_ufpr_protocol(folder: str | Path, world: str, fold: int, out: str | Pa
             pair = fields[0], fields[1]
             if pair[0] != pair[1]:
                 pairs[fields[2]].setdefault(frozenset(pair), pair)
-    tables = ([_SPLIT_HEADER, *splits], list(pairs["1"].values()), list(pairs["0"].values()))
-    return [_write(out / name, rows) for name, rows in zip(_TABLES, tables, strict=True)]
+    tables = [[_SPLIT_HEADER, *splits], list(pairs["1"].values()), list(pairs["0"].values())]
+    kept = tables if listed else tables[:1]
+    return [_write(out / name, rows) for name, rows in zip(_TABLES, kept, strict=False)]
 
 
 def _check_folder(out: Path) -> None:

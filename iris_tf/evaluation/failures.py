@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from iris_tf.config.names import CLOSED_WORLD
 from iris_tf.data.layouts import parse_image
 from iris_tf.data.manifest import ManifestRow
 from iris_tf.data.splits import split_rows
@@ -108,7 +109,8 @@ def failures_of_split(
 
 
 def _unit(row: ManifestRow, by: str) -> tuple[str, str]:
-    return row.dataset, row.subject if by == "subject" else row.identity
+    names = {"subject": row.subject, "identity": row.identity, CLOSED_WORLD: row.image}
+    return row.dataset, names[by]
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any, Self
 from iris_tf.config.names import ALL_SPLITS, SPLITS
 from iris_tf.data.crop_store import crop_path
 from iris_tf.data.manifest import ManifestRow, read_manifest, read_settings
-from iris_tf.data.splits import check_splits
+from iris_tf.data.splits import check_splits, world
 from iris_tf.evaluation.failures import FailedImage, failures_of_split, read_failures
 from iris_tf.preparation.other_roi_modes import cut_if_asked_for, folder_of_roi_mode
 from iris_tf.support.errors import DatasetError, EvaluationError
@@ -106,7 +106,7 @@ class PreparedSet:
         if not rows:
             raise DatasetError(f"{self.manifest}: no row belongs to the split {split}.")
         if split != ALL_SPLITS:
-            check_splits(self.rows, str(self.manifest))
+            check_splits(self.rows, str(self.manifest), world(self.settings or {}))
         for row in rows:
             if not row.roi:
                 raise DatasetError(

@@ -43,7 +43,11 @@ from iris_tf.training.run_folder import RunFolder, model_file
 CROPS_SHOWN = 24
 EYES_MAPPED = 4  # eyes with saliency maps per model
 AS_RELEASED = "released weights as they are"
-UNSEEN = {"subject": "subjects", "identity": "identities"}
+TESTED = {
+    "subject": "subjects not seen in training",
+    "identity": "identities not seen in training",
+    "image": "other images of the identities that were trained on",
+}
 
 
 def train_stage(stages: Stages, name: str, recipe: TrainRecipe, manifest: Path) -> None:
@@ -269,7 +273,7 @@ class MobiIrisPipeline:
             Report(
                 title=f"MobiIris: {self.folder.name}",
                 dataset=("Synthetic eyes" if settings["synthetic"] else dataset_title(settings)),
-                evaluated_on=f"test split: {UNSEEN[settings['split_by']]} not seen in training",
+                evaluated_on=f"test split: {TESTED[settings['split_by']]}",
                 synthetic=settings["synthetic"],
                 roi_mode=settings["roi_mode"],
                 rows=rows,

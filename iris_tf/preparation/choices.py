@@ -1,10 +1,11 @@
 """Checks of the settings of a preparation before any work is done."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from iris_tf.config.checks import segmenter_problem
-from iris_tf.config.names import CHANNELS, NO_SEGMENTER, ROI_MODES
+from iris_tf.config.names import CHANNELS, CLOSED_WORLD, NO_SEGMENTER, ROI_MODES
+from iris_tf.data.manifest import ManifestRow
 from iris_tf.preparation.quality_rules import check_limits
 from iris_tf.segmentation.segmenter import segmenter_by_name
 from iris_tf.support.errors import DatasetError
@@ -44,6 +45,57 @@ def check_choices(
         raise DatasetError(
             "Quality limits apply to figures of the iris, which only a segmenter provides; leave "
             "them out, or name a segmenter."
+        )
+
+
+def check_split(split_by: str, given: bool) -> None:
+    """Refuse to draw splits that tear identities apart.
+
+    Parameters
+    ----------
+    split_by : str
+        What splits keep together.
+    given : bool
+        Whether a table gives the splits.
+
+    Raises
+    ------
+    DatasetError
+    """
+    if split_by == CLOSED_WORLD and not given:
+        raise DatasetError(
+            "Splits by image come from a table, such as that of a protocol; give one, or split by "
+            "subject."
+        )
+
+
+def check_mirroring(mirror_left: bool, segmenter: str) -> None:
+    """Refuse to mirror irises: a mirrored strip is an iris of nobody, and shifts the wrong way.
+
+    Raises
+    ------
+    DatasetError
+    """
+    if mirror_left and segmenter != NO_SEGMENTER:
+        raise DatasetError(
+            "Mirroring left eyes is for periocular crops, which need no segmenter; set the "
+            f"segmenter to {NO_SEGMENTER!r}, or leave out the mirroring."
+        )
+
+
+def check_sides(rows: Iterable[ManifestRow], images: Path) -> None:
+    """Check that the sides of eyes are known, before left ones are mirrored.
+
+    Raises
+    ------
+    DatasetError
+        Names the first image whose side is not known.
+    """
+    unknown = next((row.image for row in rows if not row.eye), None)
+    if unknown is not None:
+        raise DatasetError(
+            f"{images}: it is not known whether {unknown} shows a left or a right eye, so left "
+            "eyes cannot be mirrored; choose a layout with sides, such as <subject>/L/<image>."
         )
 
 

@@ -16,6 +16,9 @@ _NUMBERS = (
 SPLIT_TABLE = "split_table"
 """Setting of a dataset whose splits come from a table: the SHA-256 of that file."""
 
+MIRROR_LEFT = "mirror_left"
+"""Setting of a dataset whose crops of left eyes are mirrored: True, otherwise absent."""
+
 
 def read_description(out: Path, settings: dict[str, Any]) -> dict[str, Any]:
     """Read ``dataset.json`` of an earlier run with the same settings.
@@ -60,7 +63,7 @@ def read_description(out: Path, settings: dict[str, Any]) -> dict[str, Any]:
         earlier = description["settings"] = canonical_settings(description["settings"])
         differing = [
             name
-            for name in dict.fromkeys((*settings, SPLIT_TABLE))
+            for name in dict.fromkeys((*settings, SPLIT_TABLE, MIRROR_LEFT))
             if name != "min_quality" and earlier.get(name) != settings.get(name)
         ]
     except (ValueError, KeyError, TypeError, AttributeError):

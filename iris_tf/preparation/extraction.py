@@ -39,12 +39,15 @@ class Task:
         See `Outcome`.
     roi, overlay : str
         Paths of the crop and the thumbnail, relative to the dataset folder.
+    mirrored : bool
+        Whether the crop is mirrored left to right.
     """
 
     image: str
     stamp: str
     roi: str
     overlay: str
+    mirrored: bool = False
 
 
 @dataclass(frozen=True)
@@ -162,6 +165,8 @@ def _process_image(task: Task, how: Extraction, steps: CropSteps) -> Outcome:
         image = steps.read(path)
         eye = steps.locate(image.pixels)
         roi = steps.crop(image.pixels, eye)
+        if task.mirrored:
+            roi = np.ascontiguousarray(roi[:, ::-1])
         outcome = replace(
             bare, sha256=sha256(path), note=image.note, pixels=_pixel_hash(image.pixels)
         )

@@ -33,8 +33,20 @@ from iris_tf.data.manifest import ManifestRow, read_manifest, write_manifest
 from iris_tf.data.split_file import split_by_table
 from iris_tf.data.splits import split_rows
 from iris_tf.preparation import contact_sheet
-from iris_tf.preparation.choices import check_apart, check_choices, segmenter_version
-from iris_tf.preparation.dataset_description import SPLIT_TABLE, is_complete, read_description
+from iris_tf.preparation.choices import (
+    check_apart,
+    check_choices,
+    check_mirroring,
+    check_sides,
+    check_split,
+    segmenter_version,
+)
+from iris_tf.preparation.dataset_description import (
+    MIRROR_LEFT,
+    SPLIT_TABLE,
+    is_complete,
+    read_description,
+)
 from iris_tf.preparation.dataset_hints import dataset_hints
 from iris_tf.preparation.dataset_tables import count_dataset, not_read, write_failures
 from iris_tf.preparation.duplicates import mark_duplicates
@@ -95,6 +107,7 @@ def prepare(
     *,
     split: str | Path | None = None,
     channels: int = 1,
+    mirror_left: bool = False,
     segmenter_model: str | Path | None = None,
     min_quality: Mapping[str, float] | None = None,
     scheduler: str | None = None,
@@ -126,8 +139,9 @@ def prepare(
     roi_mode : {"algorithm1", "aligned", "unrolled", "whole", "center"}
         How to crop (see `iris_tf.segmentation.roi_modes`). The last two require the segmenter
         ``"none"``; the others require any other segmenter.
-    split_by : {"subject", "identity"}
-        The groups that splits keep together; ``"identity"`` is the choice of the paper.
+    split_by : {"subject", "identity", "image"}
+        The groups that splits keep together; ``"identity"`` is the choice of the paper. With
+        ``"image"``, which needs a table, the same identities are trained on and tested.
     seed : int
         Of the split.
     jobs : int
@@ -137,6 +151,10 @@ def prepare(
     channels : {1, 3}
         1 for grey crops, to which colour images are converted; 3 for colour, in which a grey
         image gets three equal channels. Conversions are noted in the manifest and counted.
+    mirror_left : bool
+        Whether to mirror the crops of left eyes left to right, so that the inner corner of all eyes
+        is on the same side, as periocular recognition may want. Models then need mirrored crops of
+        left eyes in use, too. Only without a segmenter.
     segmenter_model : str or Path, optional
         File with the segmenter's network, for those that have one; None for its default.
     min_quality : mapping of str to float, optional
@@ -165,6 +183,8 @@ def prepare(
     """
     images, out = path_given(images, "The image folder"), path_given(out, "The dataset folder")
     check_choices(segmenter, roi_mode, split_by, channels, min_quality)
+    check_split(split_by, split is not None)
+    check_mirroring(mirror_left, segmenter)
     check_jobs(jobs, scheduler)
     split_by = SPLIT_BY_ALIASES.get(split_by, split_by)
     limits = dict(sorted((min_quality or {}).items()))
@@ -197,6 +217,9 @@ def prepare(
     }
     if split is not None:
         settings[SPLIT_TABLE] = sha256(split)
+    if mirror_left:
+        check_sides(scan.rows, images)
+        settings[MIRROR_LEFT] = True
     stamps = {row.image: file_stamp(images / row.image) for row in rows}
     inputs = hashlib.sha256(json.dumps(stamps, sort_keys=True).encode()).hexdigest()
 
@@ -220,7 +243,13 @@ def prepare(
         earlier = Journal(out).read()
         outcomes = _still_valid(earlier, rows, images, stamps, out)
         todo = [
-            Task(row.image, stamps[row.image], row.roi, overlay_path(row.roi))
+            Task(
+                row.image,
+                stamps[row.image],
+                row.roi,
+                overlay_path(row.roi),
+                mirrored=mirror_left and row.eye == "L",
+            )
             for row in rows
             if row.image not in outcomes
         ]

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from iris_tf.config.names import SCORE_POINT
+from iris_tf.config.names import ALL_SPLITS, CLOSED_WORLD, SCORE_POINT
 from iris_tf.data.crop_store import read_crop
 from iris_tf.data.dataset_title import dataset_title
 from iris_tf.evaluation.evaluation_result import (
@@ -67,7 +67,7 @@ def write_model_report(
         Report(
             title="Evaluation of " + ", ".join(found.model.name for found in result.models),
             dataset=" and ".join(map(_title, sets, descriptions)),
-            evaluated_on="all splits" if split == "all" else f"{split} split",
+            evaluated_on=_evaluated_on(split, descriptions),
             # Sets of both kinds are labelled one by one; some of the crops are of real eyes.
             synthetic=all(found["synthetic"] for found in descriptions),
             roi_mode=settings["roi_mode"],
@@ -91,6 +91,13 @@ def write_model_report(
         ),
     )
     return True
+
+
+def _evaluated_on(split: str, descriptions: Sequence[Mapping[str, Any]]) -> str:
+    if split == ALL_SPLITS:
+        return "all splits"
+    closed = any(found["split_by"] == CLOSED_WORLD for found in descriptions)
+    return f"{split} split" + (", a closed world: its identities may have been trained on" * closed)
 
 
 def _title(prepared: PreparedSet, settings: Mapping[str, Any]) -> str:

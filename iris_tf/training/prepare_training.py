@@ -13,7 +13,7 @@ import tensorflow as tf
 from iris_tf.config.training_recipe import TrainRecipe
 from iris_tf.data.crop_store import load_rois
 from iris_tf.data.manifest import ManifestRow, read_manifest, read_settings
-from iris_tf.data.splits import check_splits
+from iris_tf.data.splits import check_splits, world
 from iris_tf.networks.feature_maps import feature_shapes, with_feature_maps
 from iris_tf.objectives.objective import ModelShapes, Objective
 from iris_tf.objectives.registry import build_objective, build_term_weights
@@ -164,7 +164,8 @@ def _rows(recipe: TrainRecipe) -> dict[str, list[ManifestRow]]:
     manifest = Path(recipe.dataset) / "manifest.csv"
     rows: dict[str, list[ManifestRow]] = {"train": [], "val": [], "test": []}
     listed = read_manifest(manifest)
-    check_splits(listed, str(manifest))
+    settings = read_settings(manifest.with_name("dataset.json"))
+    check_splits(listed, str(manifest), world(settings))
     for row in listed:
         if not row.roi:
             raise DatasetError(f"{manifest}: {row.image} has no crop; run `iris-tf prepare` again.")

@@ -8,6 +8,7 @@ from iris_tf.data.layouts import read_layout
 from iris_tf.data.manifest import read_manifest
 from iris_tf.data.ufpr_periocular import write_ufpr_protocol
 from iris_tf.evaluation.pair_lists import read_pairs
+from iris_tf.evaluation.prepared_sets import PreparedSet
 from iris_tf.preparation.prepare_dataset import prepare
 from iris_tf.support.errors import DatasetError, OutputError
 
@@ -69,7 +70,7 @@ def test_a_fold_becomes_splits_and_lists(ufpr, tmp_path):
 @pytest.mark.parametrize(
     ("world", "fold", "message"),
     [
-        ("closed", 1, "world 'closed' is unknown"),
+        ("half", 1, "world 'half' is unknown"),
         ("open", 4, "fold 4 is unknown"),
         ("open", 2, r"train_fold2\.txt: cannot be read"),
         ("open-valopen", 1, "cannot be read"),
@@ -102,3 +103,72 @@ def test_tables_of_others_are_not_overwritten(ufpr, tmp_path, mine):
     (out / mine).unlink()
     first = [path.read_text() for path in write_ufpr_protocol(ufpr, "open", 1, out)]
     assert [path.read_text() for path in write_ufpr_protocol(ufpr, "open", 1, out)] == first
+
+
+# -- The closed world: all splits have images of the same eyes ------------------------------------
+
+
+@pytest.fixture
+def closed(ufpr):
+    """One image of each eye in training, one in validation or test; the protocol lists no pairs."""
+    protocol = ufpr / "experimentalProtocol" / "closed_world"
+    protocol.mkdir()
+    lines = {"train": [], "val": [], "test": []}
+    for subject in range(1, 6):
+        for eye in "LR":
+            lines["train"].append(f"{name(subject, 1, 1, eye)} {2 * subject + (eye == 'R')}")
+            other = "val" if subject == 3 else "test"
+            lines[other].append(f"{name(subject, 1, 2, eye)} {2 * subject + (eye == 'R')}")
+    for split, rows in lines.items():
+        (protocol / f"{split}_fold1.txt").write_text("\n".join(rows) + "\n")
+    return ufpr
+
+
+def prepare_closed(closed, tmp_path, **options):
+    (table,) = write_ufpr_protocol(closed, "closed", 1, tmp_path / "fold1")
+    return prepare(
+        closed / "periocularCropped", tmp_path / "data", segmenter="none", roi_mode="whole",
+        channels=3, jobs=1, split=table, **options,
+    )  # fmt: skip
+
+
+def test_a_closed_world_is_split_by_image(closed, tmp_path):
+    dataset = prepare_closed(closed, tmp_path, split_by="image")
+    of_split = {
+        split: {row.identity for row in dataset.rows if row.split == split}
+        for split in ("train", "val", "test")
+    }
+    assert len(of_split["train"]) == 10
+    assert of_split["val"] == {"0003_L", "0003_R"}
+    assert len(of_split["test"]) == 8
+    assert of_split["test"] < of_split["train"]
+    prepared = PreparedSet.read(dataset.manifest)
+    assert len(prepared.of_split("test")) == 8  # its identities are on both sides, as intended
+    assert prepared.failed_of_split("test") == []
+
+
+def test_pairs_of_a_closed_world_are_tables_where_there_are_any(closed, tmp_path):
+    pairs = closed / "experimentalProtocol" / "closed_world" / "test_pairs" / "fold1"
+    pairs.mkdir(parents=True)
+    one, two = name(1, 1, 2, "L"), name(2, 1, 2, "L")
+    (pairs / "1.txt").write_text(f"{one} {two} 0\n")
+    files = write_ufpr_protocol(closed, "closed", 1, tmp_path / "fold1")
+    assert [file.name for file in files] == ["split.csv", "genuine.csv", "impostor.csv"]
+
+
+def test_identities_on_both_sides_are_refused_unless_asked_for(closed, tmp_path):
+    with pytest.raises(DatasetError, match="on both sides of the split"):
+        prepare_closed(closed, tmp_path)
+    table = tmp_path / "fold1" / "split.csv"
+    lines = table.read_text().splitlines()
+    table.write_text("\n".join(lines[:-1]) + "\n")
+    with pytest.raises(DatasetError, match=r"no split for 1 images .* such as C0005S1I2R\.jpg"):
+        prepare(
+            closed / "periocularCropped", tmp_path / "data", segmenter="none", roi_mode="whole",
+            split=table, split_by="image",
+        )  # fmt: skip
+    with pytest.raises(DatasetError, match="Splits by image come from a table"):
+        prepare(
+            closed / "periocularCropped", tmp_path / "data", segmenter="none", roi_mode="whole",
+            split_by="image",
+        )  # fmt: skip

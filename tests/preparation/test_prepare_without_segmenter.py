@@ -138,3 +138,40 @@ def test_a_dataset_of_version_0_1_0_is_still_up_to_date(tmp_path, eyes):
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()} == before
     with pytest.raises(DatasetError, match="channels 1 instead of 3"):
         prepare(eyes, out, segmenter="opencv", jobs=1, channels=3)
+
+
+# -- Periocular images ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def both_eyes(tmp_path):
+    """Both eyes of three subjects, one colour image each."""
+    rng = np.random.default_rng(1)
+    for subject in "abc":
+        for side in "LR":
+            folder = tmp_path / "eyes" / subject / side
+            folder.mkdir(parents=True)
+            cv2.imwrite(str(folder / "0.png"), rng.integers(0, 256, (*SIZE, 3), np.uint8))
+    return tmp_path / "eyes"
+
+
+def test_left_eyes_are_mirrored_on_request(both_eyes):
+    dataset = prepared(both_eyes, roi_mode="whole", channels=3, mirror_left=True)
+    assert [row.eye for row in dataset.rows] == ["L", "R"] * 3
+    for row, roi in zip(
+        dataset.rows, load_rois(dataset.rows, dataset.folder, SIZE, channels=3), strict=True
+    ):
+        image = cv2.imread(str(both_eyes / row.image))[..., ::-1]
+        np.testing.assert_array_equal(roi, image[:, ::-1] if row.eye == "L" else image)
+    assert read_settings(dataset.folder / "dataset.json")["mirror_left"] is True
+    with pytest.raises(DatasetError, match="mirror_left True instead of None"):
+        prepared(both_eyes, roi_mode="whole", channels=3)
+
+
+def test_eyes_that_cannot_be_mirrored(both_eyes, faces, tmp_path):
+    with pytest.raises(
+        DatasetError, match=r"not known whether a/0\.png shows a left or a right eye"
+    ):
+        prepared(faces, roi_mode="whole", mirror_left=True)
+    with pytest.raises(DatasetError, match="is for periocular crops"):
+        prepare(both_eyes, tmp_path / "irises", mirror_left=True)
