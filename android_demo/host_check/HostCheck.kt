@@ -26,6 +26,8 @@ import org.iristf.core.StageTimes
 import org.iristf.core.Statistics
 import org.iristf.core.DeviceMonitor
 import org.iristf.core.Task
+import org.iristf.core.check
+import org.iristf.core.describe
 import java.io.File
 import java.nio.ByteBuffer
 import java.nio.ByteOrder

@@ -13,6 +13,7 @@ import org.iristf.core.EngineFactory
 import org.iristf.core.ModelFile
 import org.iristf.core.ModelFiles
 import org.iristf.core.Signature
+import org.iristf.core.checkWhole
 import java.io.File
 import java.nio.channels.FileChannel
 

@@ -8,6 +8,7 @@ import org.iristf.core.EngineFactory
 import org.iristf.core.ModelFile
 import org.iristf.core.ModelFiles
 import org.iristf.core.Signature
+import org.iristf.core.checkWhole
 import org.tensorflow.lite.DataType
 import org.tensorflow.lite.Delegate
 import org.tensorflow.lite.Interpreter

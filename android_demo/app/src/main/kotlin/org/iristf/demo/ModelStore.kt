@@ -11,6 +11,8 @@ import org.iristf.core.ModelException
 import org.iristf.core.ModelFile
 import org.iristf.core.ModelFiles
 import org.iristf.core.RecognitionCard
+import org.iristf.core.check
+import org.iristf.core.describe
 import java.io.File
 import java.io.FileInputStream
 import java.io.IOException

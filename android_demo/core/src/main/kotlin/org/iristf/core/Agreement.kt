@@ -32,22 +32,32 @@ class Agreement(val file: String, val sha256: String, val positions: IntArray, v
      */
     @Throws(EngineException::class)
     fun run(engine: Engine): AgreementResult {
-        var minimum = 1.0
-        for (case in cases) {
-            if (engine.inputShape != listOf(1, case.image.height, case.image.width, 1)) {
-                throw EngineException("The test inputs do not have the model's input size; run write_agreement.py again.")
-            }
+        checkInput(engine.inputShape)
+        val cosines = cases.map { case ->
             engine.fill(case.image.toFloats())
             engine.invoke()
-            val output = engine.output()
-            if (positions.any { it >= output.size }) {
-                throw EngineException("The model has fewer outputs than the test; run write_agreement.py again.")
-            }
-            val cosine = cosine(FloatArray(positions.size) { output[positions[it]] }, case.expected)
-            // NaN counts as disagreement; every comparison with it is false.
-            if (!(cosine >= minimum)) minimum = if (cosine.isNaN()) -1.0 else cosine
+            cosine(case, engine.output())
         }
-        return AgreementResult(cases.size, minimum)
+        return AgreementResult(cases.size, cosines.min())
+    }
+
+    /** Check that a model with this input shape takes the test's inputs. */
+    @Throws(EngineException::class)
+    fun checkInput(shape: List<Int>) {
+        if (cases.any { shape != listOf(1, it.image.height, it.image.width, 1) }) {
+            throw EngineException("The test inputs do not have the model's input size; run write_agreement.py again.")
+        }
+    }
+
+    /** Cosine of a model's output for a case with the expected one; -1 if it is not a number. */
+    @Throws(EngineException::class)
+    fun cosine(case: AgreementCase, output: FloatArray): Double {
+        if (positions.any { it >= output.size }) {
+            throw EngineException("The model has fewer outputs than the test; run write_agreement.py again.")
+        }
+        val cosine = cosine(FloatArray(positions.size) { output[positions[it]] }, case.expected)
+        // NaN counts as disagreement; every comparison with it is false.
+        return if (cosine.isNaN()) -1.0 else cosine
     }
 
     companion object {

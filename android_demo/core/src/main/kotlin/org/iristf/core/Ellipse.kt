@@ -1,6 +1,8 @@
 package org.iristf.core
 
+import kotlin.math.PI
 import kotlin.math.cos
+import kotlin.math.round
 import kotlin.math.sin
 import kotlin.math.sqrt
 
@@ -31,12 +33,12 @@ data class Ellipse(val x: Double, val y: Double, val a: Double, val b: Double, v
 
     /** The filled ellipse, equal to `Ellipse.mask` of `iris_tf/imaging/geometry.py`. */
     fun mask(height: Int, width: Int): Mask {
-        val step = 2.0 * Math.PI / CORNERS
+        val step = 2.0 * PI / CORNERS
         val corners = List(CORNERS) { point(it * step) }
         val fixed = Polygon.ONE.toDouble()
         return Polygon(
-            LongArray(CORNERS) { Math.rint(corners[it].first * fixed).toLong() },
-            LongArray(CORNERS) { Math.rint(corners[it].second * fixed).toLong() },
+            LongArray(CORNERS) { round(corners[it].first * fixed).toLong() },
+            LongArray(CORNERS) { round(corners[it].second * fixed).toLong() },
         ).fill(height, width)
     }
 

@@ -1,12 +1,10 @@
 package org.iristf.core
 
-import java.io.Closeable
-
 /** A model that cannot be run; the message is one sentence for the user. */
 class EngineException(message: String, cause: Throwable? = null) : Exception(message, cause)
 
 /** One signature of a loaded model, with one float32 input and one float32 output. */
-interface Engine : Closeable {
+interface Engine : AutoCloseable {
     /** Id of the [Backend] that the model runs on, which may differ from the requested one. */
     val backend: String
 

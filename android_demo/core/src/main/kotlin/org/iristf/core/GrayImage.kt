@@ -1,5 +1,7 @@
 package org.iristf.core
 
+import kotlin.math.round
+
 /** An 8-bit grey image, one byte per pixel, row by row. */
 class GrayImage(val height: Int, val width: Int, val pixels: ByteArray = ByteArray(height * width)) {
     init {
@@ -47,4 +49,4 @@ class Mask(val height: Int, val width: Int, val inside: BooleanArray = BooleanAr
 }
 
 /** Round to the nearest integer, ties to even, as OpenCV, NumPy and Python do. */
-internal fun roundHalfEven(value: Double): Int = Math.rint(value).toInt()
+internal fun roundHalfEven(value: Double): Int = round(value).toInt()

@@ -33,7 +33,7 @@ object Json {
             is List<*> -> writeItems(out, '[', ']', value, indent, depth) { item ->
                 writeValue(out, item, indent, depth + 1)
             }
-            else -> throw IllegalArgumentException("JSON cannot represent a ${value::class.java.name}.")
+            else -> throw IllegalArgumentException("JSON cannot represent a ${value::class.simpleName}.")
         }
     }
 
@@ -166,13 +166,12 @@ object Json {
         private fun isHexadecimal(c: Char) = c in '0'..'9' || c in 'a'..'f' || c in 'A'..'F'
 
         private fun number(): Number {
-            val match = NUMBER.matcher(text).region(at, text.length)
-            if (!match.lookingAt()) throw problem("a value is missing")
-            at = match.end()
-            val digits = match.group()
-            val whole = if (match.group(1) == null) digits.toLongOrNull() else null
-            val number = whole ?: digits.toDouble()
-            if (number is Double && !number.isFinite()) throw problem("$digits is too large")
+            val match = NUMBER.matchAt(text, at) ?: throw problem("a value is missing")
+            val digits = match.value
+            at += digits.length
+            if (match.groups[1] == null) digits.toLongOrNull()?.let { return it }
+            val number = digits.toDouble()
+            if (!number.isFinite()) throw problem("$digits is too large")
             return number
         }
 
@@ -201,9 +200,7 @@ object Json {
         }
     }
 
-    private val NUMBER = java.util.regex.Pattern.compile(
-        "-?(?:0|[1-9][0-9]*)(\\.[0-9]+(?:[eE][+-]?[0-9]+)?|[eE][+-]?[0-9]+)?",
-    )
+    private val NUMBER = Regex("""-?(?:0|[1-9][0-9]*)(\.[0-9]+(?:[eE][+-]?[0-9]+)?|[eE][+-]?[0-9]+)?""")
 }
 
 /** An object within a JSON document, with its path for error messages. */

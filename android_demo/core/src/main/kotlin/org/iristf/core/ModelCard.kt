@@ -1,9 +1,5 @@
 package org.iristf.core
 
-import java.io.InputStream
-import java.nio.ByteBuffer
-import java.nio.ByteOrder
-import java.security.MessageDigest
 import kotlin.math.abs
 
 /** A model or model card that cannot be used; the message is one sentence. */
@@ -35,18 +31,15 @@ sealed class ModelCard {
             "$file; do not rename model files, and keep them in the folder of their card.",
     )
 
-    /** Verify a file's content against the card's SHA-256, and describe the file. */
+    /** Verify that a file is one of the card's, with the SHA-256 that the card gives. */
     @Throws(ModelException::class)
-    fun check(file: String, content: InputStream): ModelFile {
-        val entry = entry(file)
-        val found = ModelFiles.describe(file, content)
-        if (found.sha256 != entry.sha256) {
+    fun check(found: ModelFile) {
+        if (found.sha256 != entry(found.file).sha256) {
             throw ModelException(
-                "$file: its SHA-256 differs from the one in the model card, so the file was modified or " +
+                "${found.file}: its SHA-256 differs from the one in the model card, so the file was modified or " +
                     "belongs to another card; copy both again from the same source.",
             )
         }
-        return found
     }
 
     companion object {
@@ -183,69 +176,6 @@ data class SegmenterCard(
                 output.text("name"), output.texts("channels"),
             )
         }
-    }
-}
-
-/** Checks of model files that need no card. */
-object ModelFiles {
-    private const val BUFFER = 1 shl 16
-
-    // Field numbers in the tables `Model` and `Buffer` of TFLite's schema.
-    private const val BUFFERS = 4
-    private const val DATA = 0
-
-    /** Describe a model file whose content is read from a stream to its end. */
-    fun describe(file: String, content: InputStream): ModelFile {
-        val digest = MessageDigest.getInstance("SHA-256")
-        val buffer = ByteArray(BUFFER)
-        var bytes = 0L
-        while (true) {
-            val read = content.read(buffer)
-            if (read < 0) break
-            digest.update(buffer, 0, read)
-            bytes += read
-        }
-        val hexadecimal = digest.digest().joinToString("") { (it.toInt() and 0xff).toString(16).padStart(2, '0') }
-        return ModelFile(file, hexadecimal, bytes)
-    }
-
-    /** Whether a file's first bytes are those of TFLite: the identifier `TFL3` at offset 4. */
-    fun isTFLite(head: ByteArray): Boolean =
-        head.size >= 8 && String(head, 4, 4, Charsets.ISO_8859_1) == "TFL3"
-
-    /**
-     * Check that a file was not truncated: that all buffers of its model, which are stored at its
-     * end, lie within it. Not all LiteRT libraries check this before they read them.
-     *
-     * @param content the whole file, independent of its position
-     * @throws EngineException if the file is truncated or holds no model
-     */
-    @Throws(EngineException::class)
-    fun checkWhole(content: ByteBuffer) {
-        val file = content.duplicate().order(ByteOrder.LITTLE_ENDIAN)
-        val whole = try {
-            val buffers = follow(file, follow(file, 0), BUFFERS)
-            buffers != null && file.getInt(buffers) > 0 && (0 until file.getInt(buffers)).all { i ->
-                val data = follow(file, follow(file, buffers + Int.SIZE_BYTES * (i + 1)), DATA)
-                // An empty buffer has no data field.
-                data == null || file.getInt(data) in 0..file.limit() - data - Int.SIZE_BYTES
-            }
-        } catch (error: IndexOutOfBoundsException) {
-            false
-        }
-        if (!whole) throw EngineException("The file is truncated or damaged; copy it to the phone again.")
-    }
-
-    // FlatBuffers: offsets are relative to their own position, and a table points to its vtable,
-    // which holds the offsets of its fields.
-    private fun follow(file: ByteBuffer, reference: Int): Int = reference + file.getInt(reference)
-
-    private fun follow(file: ByteBuffer, table: Int, field: Int): Int? {
-        val fields = table - file.getInt(table)
-        val entry = (2 + field) * Short.SIZE_BYTES
-        val known = entry < file.getShort(fields)
-        val at = if (known) file.getShort(fields + entry).toInt() else 0
-        return if (at == 0) null else follow(file, table + at)
     }
 }
 

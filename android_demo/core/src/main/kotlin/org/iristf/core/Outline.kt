@@ -41,19 +41,20 @@ internal object Outline {
             val angle = ray * (2.0 * PI / RAYS)
             val profile = FloatArray(reach.size) {
                 isolated.at(
-                    (component.x + cos(angle) * reach[it]).toFloat(), (component.y + sin(angle) * reach[it]).toFloat(),
+                    single(component.x + cos(angle) * reach[it]), single(component.y + sin(angle) * reach[it]),
                 )
             }
             // The outermost step from inside to outside, because a highlight may leave a hole.
             val at = (profile.size - 2 downTo 0).firstOrNull { profile[it] > 0.5f && profile[it + 1] <= 0.5f } ?: continue
-            val fall = maxOf(profile[at] - profile[at + 1], MIN_FALL)
-            val edge = reach[at] + STEP * ((profile[at] - 0.5f) / fall).coerceIn(0f, 1f)
+            val fall = maxOf(single(profile[at].toDouble() - profile[at + 1]), MIN_FALL)
+            val share = single(single(profile[at] - 0.5).toDouble() / fall)
+            val edge = reach[at] + STEP * share.coerceIn(0f, 1f)
             x[ray] = component.x + edge * cos(angle)
             y[ray] = component.y + edge * sin(angle)
             // Edges are weighted by their sharpness: the network blurs edges that it has to guess.
             val inner = profile[maxOf(at - 2, 0)]
             val outer = profile[minOf(at + 3, profile.size - 1)]
-            weights[ray] = (inner - outer).coerceIn(MIN_SHARPNESS, 1f).toDouble()
+            weights[ray] = single(inner.toDouble() - outer).coerceIn(MIN_SHARPNESS, 1f).toDouble()
         }
         val outline = EllipseFit.fit(x, y, weights, RIDGE) ?: return null
         val ratio = outline.radius / radius
@@ -78,8 +79,8 @@ internal class LargestComponent private constructor(
                 if (labels[start] != 0 || mask.values[start] <= 0.5f) continue
                 label++
                 var area = 0
-                var sumX = 0L
-                var sumY = 0L
+                var sumX = 0.0
+                var sumY = 0.0
                 var waiting = 0
                 fun reach(pixel: Int) {
                     if (labels[pixel] == 0 && mask.values[pixel] > 0.5f) {
@@ -101,7 +102,7 @@ internal class LargestComponent private constructor(
                     if (y < mask.height - 1) reach(pixel + mask.width)
                 }
                 if (largest == null || area > largest.area) {
-                    largest = LargestComponent(labels, label, area, sumX.toDouble() / area, sumY.toDouble() / area)
+                    largest = LargestComponent(labels, label, area, sumX / area, sumY / area)
                 }
             }
             return largest

@@ -21,7 +21,7 @@ class Plane(val height: Int, val width: Int, val values: FloatArray = FloatArray
         operator fun get(y: Int, x: Int): Float = at(source(x, width, newWidth), source(y, height, newHeight))
 
         private fun source(i: Int, from: Int, to: Int): Float =
-            ((i + 0.5) * (1.0 / (to.toDouble() / from)) - 0.5).toFloat()
+            single((i + 0.5) * (1.0 / (to.toDouble() / from)) - 0.5)
     }
 }
 
@@ -33,10 +33,11 @@ internal inline fun bilinear(height: Int, width: Int, x: Float, y: Float, pixel:
     val below = (top + 1).coerceIn(0, height - 1)
     val first = left.coerceIn(0, width - 1)
     val second = (left + 1).coerceIn(0, width - 1)
+    val across = single(x.toDouble() - left)
     return lerp(
-        lerp(pixel(above, first), pixel(above, second), x - left),
-        lerp(pixel(below, first), pixel(below, second), x - left),
-        y - top,
+        lerp(pixel(above, first), pixel(above, second), across),
+        lerp(pixel(below, first), pixel(below, second), across),
+        single(y.toDouble() - top),
     )
 }
 
@@ -45,4 +46,4 @@ internal inline fun bilinear(height: Int, width: Int, x: Float, y: Float, pixel:
  * double precision.
  */
 internal fun lerp(a: Float, b: Float, fraction: Float): Float =
-    (a.toDouble() + (b - a).toDouble() * fraction.toDouble()).toFloat()
+    single(a.toDouble() + single(b.toDouble() - a).toDouble() * fraction.toDouble())

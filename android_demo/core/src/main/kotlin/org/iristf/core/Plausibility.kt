@@ -24,13 +24,17 @@ internal object Plausibility {
     }
 
     fun checkVisible(pupil: Ellipse, iris: Ellipse, visible: Mask) {
-        val share = visible.inside.count { it } / (PI * (iris.radius * iris.radius - pupil.radius * pupil.radius))
+        val share = visibleShare(pupil, iris, visible)
         if (share < MIN_VISIBLE) {
             throw ExtractionException(
                 "Only ${(100 * share).roundToInt()}% of the iris can be seen (at least ${(100 * MIN_VISIBLE).roundToInt()}% are needed).",
             )
         }
     }
+
+    /** Visible share of the ring between the two outlines. */
+    fun visibleShare(pupil: Ellipse, iris: Ellipse, visible: Mask): Double =
+        visible.inside.count { it } / (PI * (iris.radius * iris.radius - pupil.radius * pupil.radius))
 
     fun checkConfidence(confidence: Double) {
         if (confidence < MIN_CONFIDENCE) {
@@ -53,8 +57,6 @@ internal object Plausibility {
     }
 
     private fun aspect(ellipse: Ellipse) = minOf(ellipse.a, ellipse.b) / maxOf(ellipse.a, ellipse.b)
-
-    private fun hundredths(value: Double) = String.format(java.util.Locale.ROOT, "%.2f", value)
 
     private const val MIN_RATIO = 0.12 // pupil radius over iris radius
     private const val MAX_RATIO = 0.77

@@ -9,8 +9,10 @@ import kotlin.math.abs
  */
 internal class Polygon(private val x: LongArray, private val y: LongArray) {
     /** An edge that crosses the rows from [top] to [bottom], exclusive; x in units of 2^-16 pixels. */
-    private class Edge(val top: Long, val bottom: Long, val x: Long, val slope: Long) {
+    private class Edge(val top: Int, val bottom: Int, val x: Long, val slope: Long) {
         fun at(row: Int) = x + (row - top) * slope
+
+        fun crosses(row: Int) = row in top until bottom
     }
 
     fun fill(height: Int, width: Int): Mask {
@@ -33,14 +35,14 @@ internal class Polygon(private val x: LongArray, private val y: LongArray) {
             val slope = ((ends.x1 - ends.x0) shl SHIFT) / (y1 - y0)
             val x = if (edge.y0 < edge.y1) (ends.x0 shl SHIFT) + (edge.y0 - y0) * slope
             else (ends.x1 shl SHIFT) + (edge.y1 - y1) * slope
-            edges.add(Edge(top, bottom, x, slope))
+            edges.add(Edge(top.toInt(), bottom.toInt(), x, slope))
         }
         for (row in 0 until height) {
-            val crossings = edges.filter { row >= it.top && row < it.bottom }.map { it.at(row) }.sorted()
+            val crossings = edges.filter { it.crosses(row) }.map { it.at(row) }.sorted()
             for (i in 0 until crossings.size - 1 step 2) {
-                val left = maxOf((crossings[i] + FRACTION) shr SHIFT, 0L)
-                val right = minOf(crossings[i + 1] shr SHIFT, width - 1L)
-                for (column in left..right) mask[row, column.toInt()] = true
+                val left = maxOf((crossings[i] + FRACTION) shr SHIFT, 0L).toInt()
+                val right = minOf(crossings[i + 1] shr SHIFT, width - 1L).toInt()
+                for (column in left..right) mask[row, column] = true
             }
         }
         return mask

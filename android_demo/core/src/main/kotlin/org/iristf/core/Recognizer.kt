@@ -1,6 +1,5 @@
 package org.iristf.core
 
-import java.io.Closeable
 import kotlin.math.abs
 import kotlin.math.sqrt
 
@@ -51,7 +50,7 @@ class Recognition(val card: RecognitionCard, val engine: Engine) {
 class Recognizer private constructor(
     private val engines: List<Engine>, private val segmenter: NetworkSegmenter, private val recognition: Recognition?,
     private val clock: Clock,
-) : Closeable {
+) : AutoCloseable {
     /** A caveat about these models for the user, in one sentence; null if there is none. */
     val note: String? get() {
         val card = recognition?.card ?: return "There is no recognition model, so crops are shown but not compared."

@@ -3,6 +3,7 @@ package org.iristf.core
 import kotlin.math.abs
 import kotlin.math.ceil
 import kotlin.math.floor
+import kotlin.math.ulp
 
 /**
  * Resizing of crops to a model's input size, bit-exact with `resize_roi` of `iris_tf/imaging/images.py`:
@@ -29,13 +30,13 @@ object Resize {
     private fun wholeFactor(from: Int, to: Int): Int {
         val scale = scale(from, to)
         val whole = roundHalfEven(scale)
-        return if (abs(scale - whole) < Math.ulp(1.0)) whole else 0
+        return if (abs(scale - whole) < 1.0.ulp) whole else 0
     }
 
     /** Each new pixel covers whole pixels, so sums are exact and rounded once. */
     private fun shrinkWhole(image: GrayImage, height: Int, width: Int, factorY: Int, factorX: Int): GrayImage {
         val result = GrayImage(height, width)
-        val share = 1.0f / (factorY * factorX)
+        val share = single(1.0 / (factorY * factorX))
         for (y in 0 until height) for (x in 0 until width) {
             var sum = 0
             for (dy in 0 until factorY) for (dx in 0 until factorX) {
@@ -43,7 +44,7 @@ object Resize {
             }
             // For 2x2 pixels ties are rounded up, otherwise to even.
             result[y, x] = if (factorY == 2 && factorX == 2) (sum + 2) shr 2
-            else roundHalfEven((sum * share).toDouble()).coerceIn(0, 255)
+            else roundHalfEven(single(sum * share.toDouble()).toDouble()).coerceIn(0, 255)
         }
         return result
     }
@@ -64,15 +65,15 @@ object Resize {
             // Slivers that are rounding errors are ignored.
             if (first - start > SLIVER) {
                 indices.add(first - 1)
-                shares.add(((first - start) / width).toFloat())
+                shares.add(single((first - start) / width))
             }
             for (whole in first until last) {
                 indices.add(whole)
-                shares.add((1.0 / width).toFloat())
+                shares.add(single(1.0 / width))
             }
             if (end - last > SLIVER) {
                 indices.add(last)
-                shares.add((minOf(minOf(end - last, 1.0), width) / width).toFloat())
+                shares.add(single(minOf(minOf(end - last, 1.0), width) / width))
             }
             Cover(indices.toIntArray(), shares.toFloatArray())
         }
@@ -89,8 +90,11 @@ object Resize {
             for ((k, row) in rows.indices.withIndex()) for (x in 0 until width) {
                 val cover = columns[x]
                 var sum = 0f
-                for (j in cover.indices.indices) sum += image[row, cover.indices[j]] * cover.shares[j]
-                sums[x] = if (k == 0) rows.shares[k] * sum else sums[x] + rows.shares[k] * sum
+                for (j in cover.indices.indices) {
+                    sum = single(sum.toDouble() + single(image[row, cover.indices[j]] * cover.shares[j].toDouble()))
+                }
+                val part = single(rows.shares[k].toDouble() * sum)
+                sums[x] = if (k == 0) part else single(sums[x].toDouble() + part)
             }
             for (x in 0 until width) result[y, x] = roundHalfEven(sums[x].toDouble()).coerceIn(0, 255)
         }
@@ -120,9 +124,9 @@ object Resize {
     private class Place(val index: Int, val first: Int, val second: Int)
 
     private fun place(i: Int, from: Int, to: Int, stopAtEdges: Boolean): Place {
-        val at = ((i + 0.5) * scale(from, to) - 0.5).toFloat()
+        val at = single((i + 0.5) * scale(from, to) - 0.5)
         var index = floor(at).toInt()
-        var fraction = at - index
+        var fraction = single(at.toDouble() - index)
         if (stopAtEdges && index < 0) {
             index = 0
             fraction = 0f
@@ -131,10 +135,10 @@ object Resize {
             index = from - 1
             fraction = 0f
         }
-        return Place(index, weight(1f - fraction), weight(fraction))
+        return Place(index, weight(single(1.0 - fraction)), weight(fraction))
     }
 
-    private fun weight(share: Float) = roundHalfEven((share * WEIGHT_ONE).toDouble())
+    private fun weight(share: Float) = roundHalfEven(share.toDouble() * WEIGHT_ONE)
 
     private fun across(image: GrayImage, row: Int, place: Place): Int {
         val right = minOf(place.index + 1, image.width - 1)
@@ -142,5 +146,5 @@ object Resize {
     }
 
     private const val SLIVER = 1e-3
-    private const val WEIGHT_ONE = 2048f
+    private const val WEIGHT_ONE = 2048.0
 }

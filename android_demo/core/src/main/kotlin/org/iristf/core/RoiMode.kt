@@ -1,5 +1,6 @@
 package org.iristf.core
 
+import kotlin.math.PI
 import kotlin.math.ceil
 
 /** An eye image from which no crop can be extracted; the message is one sentence. */
@@ -57,14 +58,14 @@ enum class RoiMode(val id: String) {
         override fun crop(image: GrayImage, eye: SegmentedEye): GrayImage {
             val mask = roiMask(image, eye, null)
             val strip = GrayImage(STRIP_RADII, STRIP_ANGLES)
-            val step = 2.0 * Math.PI / STRIP_ANGLES
+            val step = 2.0 * PI / STRIP_ANGLES
             for (column in 0 until STRIP_ANGLES) {
                 val inner = eye.pupil.point(column * step)
                 val outer = eye.iris.point(column * step)
                 for (row in 0 until STRIP_RADII) {
                     val share = (row + 0.5) / STRIP_RADII
-                    val x = ((1.0 - share) * inner.first + share * outer.first).toFloat()
-                    val y = ((1.0 - share) * inner.second + share * outer.second).toFloat()
+                    val x = single((1.0 - share) * inner.first + share * outer.first)
+                    val y = single((1.0 - share) * inner.second + share * outer.second)
                     // Masking before interpolation would bleed zeros into visible pixels.
                     val nearestX = roundHalfEven(x.toDouble())
                     val nearestY = roundHalfEven(y.toDouble())

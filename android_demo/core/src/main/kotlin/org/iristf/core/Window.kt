@@ -44,7 +44,7 @@ data class Window(val left: Int, val top: Int, val unit: Int) {
         /** Smallest window that contains the whole image, centred on it. */
         fun whole(height: Int, width: Int): Window {
             val unit = maxOf(ceil(height / 3.0).toInt(), ceil(width / 4.0).toInt())
-            return Window(Math.floorDiv(width - 4 * unit, 2), Math.floorDiv(height - 3 * unit, 2), unit)
+            return Window((width - 4 * unit).floorDiv(2), (height - 3 * unit).floorDiv(2), unit)
         }
 
         /** Window of about [height] pixels in height, centred as closely as possible on a point. */

@@ -147,7 +147,7 @@ class ModelCardTest {
         for (size in 0 until 68) {
             val cut = ByteBuffer.wrap(smallest().copyOf(size))
             val error = assertThrows(EngineException::class.java, { ModelFiles.checkWhole(cut) }, "$size")
-            assertEquals("The file is truncated or damaged; copy it to the phone again.", error.message)
+            assertEquals("The file is truncated or damaged; copy it again.", error.message)
         }
         assertThrows(EngineException::class.java) { ModelFiles.checkWhole(ByteBuffer.allocate(1000)) }
     }

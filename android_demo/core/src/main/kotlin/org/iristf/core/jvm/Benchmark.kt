@@ -1,10 +1,5 @@
 package org.iristf.core
 
-/** Monotonic time in nanoseconds. */
-fun interface Clock {
-    fun nanoseconds(): Long
-}
-
 /** State of the device, queried before and after each row. */
 interface DeviceMonitor {
     fun conditions(): Conditions?
