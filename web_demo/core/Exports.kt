@@ -2,6 +2,8 @@
 
 package org.iristf.core
 
+import kotlin.math.abs
+
 // What the page calls of `android_demo/core`, in types that JavaScript has.
 
 /** The sentence of an error that the core raises on purpose; null for all others. */
@@ -119,6 +121,12 @@ class AgreementTest(text: String, where: String) {
     fun input(case: Int): FloatArray = test.cases[case].image.toFloats()
 
     fun cosine(case: Int, output: FloatArray): Double = test.cosine(test.cases[case], output)
+
+    /** Greatest difference of a model's output for a case from the expected one; call `cosine` first. */
+    fun difference(case: Int, output: FloatArray): Double {
+        val expected = test.cases[case].expected
+        return expected.indices.maxOf { abs(output[test.positions[it]].toDouble() - expected[it]) }
+    }
 
     fun agrees(minCosine: Double): Boolean = AgreementResult(cases, minCosine).agrees
 }
