@@ -16,7 +16,7 @@ OPEN_IRIS_TESTS := tests/open_iris tests/imaging/test_geometry.py tests/support/
 # TensorFlow for this machine's processor; EXTRA=gpu installs the build for NVIDIA GPUs.
 EXTRA ?= $(shell command -v nvidia-smi > /dev/null 2>&1 && echo gpu || echo cpu)
 
-.PHONY: demo test fuzz docs lint clean android-tools android-check
+.PHONY: demo test fuzz docs lint clean android-tools android-check web web-check
 
 demo: $(VENV)/installed
 	$(BIN)/python pipelines/mobiiris.py pipelines/demo.yaml
@@ -50,13 +50,23 @@ lint: $(VENV)/installed
 
 # Compiles and tests the Android demo without Gradle and says which tools are missing; compares
 # with Python where this interpreter has the package.
-ANDROID_PYTHON ?= $(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON))
+DEMO_PYTHON ?= $(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON))
 
 android-tools:
-	ANDROID_PYTHON=$(ANDROID_PYTHON) android_demo/check/tools.sh
+	ANDROID_PYTHON=$(DEMO_PYTHON) android_demo/check/tools.sh
 
 android-check:
-	$(ANDROID_PYTHON) android_demo/check/android_check.py
+	$(DEMO_PYTHON) android_demo/check/android_check.py
+
+# The page for browsers, into web_demo/dist: needs Node.js from 20 on and a JDK from 17 on.
+web:
+	cd web_demo && { [ node_modules/.package-lock.json -nt package-lock.json ] || npm ci --no-progress; }
+	cd web_demo && npm run build
+	@echo "Built: iris-tf serve web_demo/dist opens it."
+
+# Types, style, unit tests, and the page in Chromium against Python; says which tools are missing.
+web-check:
+	$(DEMO_PYTHON) web_demo/check/web_check.py
 
 # The stamp appears only after a whole installation, so an interrupted one is repeated.
 $(VENV)/installed: setup.cfg setup.py pyproject.toml

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { defineConfig } from 'vite'
-import { siteFiles } from './scripts/site_files'
+import { siteFiles } from './scripts/site_files.ts'
 
 const versionOf = (path: string) => (JSON.parse(readFileSync(resolve(import.meta.dirname, path), 'utf8')) as { version: string }).version
 

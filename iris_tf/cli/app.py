@@ -22,6 +22,7 @@ from iris_tf.cli.exchange_commands import add_exchange_verbs
 from iris_tf.cli.precision_report import print_precision_report
 from iris_tf.cli.protection_commands import gallery
 from iris_tf.cli.recognition_commands import add_verbs
+from iris_tf.cli.serve_command import add_serve_verb
 from iris_tf.config.names import (
     ALL_SPLITS,
     BASELINES,
@@ -438,3 +439,4 @@ def evaluate(
 add_verbs(app)
 app.command()(enroll)
 add_exchange_verbs(app)
+add_serve_verb(app)

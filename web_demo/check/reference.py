@@ -8,6 +8,7 @@ hexadecimal digits, or why there is none; for each two files in a row that gave 
 comparison.
 """
 
+import itertools
 import json
 import sys
 import tempfile
@@ -60,7 +61,7 @@ def main(folder: Path) -> None:
         cases.append({"file": name, "height": height, "width": width, "crop": crop.tobytes().hex()})
         templates.append((name, template))
     comparisons = []
-    for (first, template), (second, probe) in zip(templates, templates[1:], strict=False):
+    for (first, template), (second, probe) in itertools.pairwise(templates):
         found = recognizer.verify(template, probe)
         comparisons.append({
             "first": first, "second": second, "similarity": found.similarity,

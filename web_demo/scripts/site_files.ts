@@ -2,7 +2,7 @@
 // and the service worker, which needs the names of all others.
 import { createHash } from 'node:crypto'
 import { existsSync, readFileSync, readdirSync } from 'node:fs'
-import { basename, join, resolve } from 'node:path'
+import { join, resolve } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import type { Plugin } from 'vite'
 
@@ -10,6 +10,7 @@ const ROOT = resolve(import.meta.dirname, '../..')
 const DEMO = join(ROOT, 'web_demo')
 const MODELS = join(ROOT, 'models')
 const AGREEMENT = join(ROOT, 'android_demo/app/src/main/assets/agreement')
+const PUBLIC = join(DEMO, 'public')
 const LITERT = join(DEMO, 'node_modules/@litertjs/core/wasm')
 const CARD = 'model_card.json'
 
@@ -18,6 +19,9 @@ const PRECISION = 'float16'
 
 /** Files that only some browsers or backends need; the service worker keeps them after their first use. */
 const ON_DEMAND = /^litert\/litert_wasm_(?!internal)|\.map$/
+
+/** Name and content of a file of the page. */
+type SiteFile = [name: string, content: string | Uint8Array]
 
 interface CardFiles { files: Record<string, { precision: string; sha256: string; bytes: number }> }
 
@@ -29,12 +33,11 @@ export function siteFiles(): Plugin {
     generateBundle: {
       order: 'post',
       handler(_, bundle) {
-        const emit = (fileName: string, source: string | Uint8Array) => this.emitFile({ type: 'asset', fileName, source })
-        for (const [name, source] of [...liteRtFiles(), ...modelFiles()]) emit(name, source)
-        for (const number of [1, 2]) emit(`examples/example-${number}.png`, readFileSync(join(DEMO, `examples/example-${number}.png`)))
-        emit('licences.txt', licences())
-        const kept = [...Object.keys(bundle), ...readdirSync(join(DEMO, 'public'))].filter((name) => !ON_DEMAND.test(name))
-        emit('sw.js', serviceWorker(kept, bundle))
+        const files = [...liteRtFiles(), ...modelFiles(), ...examples(), licences()]
+        const built = Object.values(bundle).map((file): SiteFile => [file.fileName, file.type === 'chunk' ? file.code : file.source])
+        const copied = readdirSync(PUBLIC).map((name): SiteFile => [name, readFileSync(join(PUBLIC, name))])
+        const worker = serviceWorker([...files, ...built, ...copied].filter(([name]) => !ON_DEMAND.test(name)))
+        for (const [fileName, source] of [...files, worker]) this.emitFile({ type: 'asset', fileName, source })
       },
     },
   }
@@ -44,7 +47,7 @@ export function siteFiles(): Plugin {
 const compressed = (content: Uint8Array) => gzipSync(content, { level: 9 })
 
 /** LiteRT's WebAssembly and the code that loads it. */
-function liteRtFiles(): [string, Uint8Array][] {
+function liteRtFiles(): SiteFile[] {
   return readdirSync(LITERT).map((name) => {
     const content = readFileSync(join(LITERT, name))
     return name.endsWith('.wasm') ? [`litert/${name}.gz`, compressed(content)] : [`litert/${name}`, content]
@@ -52,8 +55,8 @@ function liteRtFiles(): [string, Uint8Array][] {
 }
 
 /** The released models of one precision, with their cards and agreement tests. */
-function modelFiles(): [string, string | Uint8Array][] {
-  const found: [string, string | Uint8Array][] = []
+function modelFiles(): SiteFile[] {
+  const found: SiteFile[] = []
   const catalogue: object[] = []
   for (const folder of readdirSync(MODELS).sort()) {
     const card = join(MODELS, folder, CARD)
@@ -76,22 +79,29 @@ function modelFiles(): [string, string | Uint8Array][] {
   return found
 }
 
-const agreementTest = (name: string): [string, Uint8Array] =>
+const agreementTest = (name: string): SiteFile =>
   [`agreement/${name}.gz`, compressed(readFileSync(join(AGREEMENT, name)))]
 
-function licences() {
+const examples = () => [1, 2].map((number): SiteFile => {
+  const name = `examples/example-${number}.png`
+  return [name, readFileSync(join(DEMO, name))]
+})
+
+function licences(): SiteFile {
   const apache = readFileSync(join(ROOT, 'LICENSE'), 'utf8')
   const noble = readFileSync(join(DEMO, 'node_modules/@noble/hashes/LICENSE'), 'utf8')
-  return `This page contains iris_tf, LiteRT.js (Google LLC) and Kotlin's standard library (JetBrains s.r.o. and contributors)
+  const text = `This page contains iris_tf, LiteRT.js (Google LLC) and Kotlin's standard library (JetBrains s.r.o. and contributors)
 under the Apache License 2.0, and noble-hashes under the MIT License.
 
 ${noble}\n${apache}`
+  return ['licences.txt', text]
 }
 
-function serviceWorker(names: string[], bundle: Record<string, { type: string; code?: string; source?: string | Uint8Array }>) {
+/** The service worker that keeps these files; a change of one of them makes it a new version. */
+function serviceWorker(kept: SiteFile[]): SiteFile {
   const content = createHash('sha256')
-  for (const name of names) content.update(name).update(bundle[name]?.code ?? bundle[name]?.source ?? readFileSync(join(DEMO, 'public', basename(name))))
-  const files = JSON.stringify(['./', ...names.filter((name) => name !== 'sw.js')])
+  for (const [name, source] of kept) content.update(name).update(source)
+  const names = JSON.stringify(['./', ...kept.map(([name]) => name)])
   const template = readFileSync(join(DEMO, 'scripts/service_worker.js'), 'utf8')
-  return template.replace('__VERSION__', content.digest('hex').slice(0, 16)).replace('__FILES__', () => files)
+  return ['sw.js', template.replace('__VERSION__', content.digest('hex').slice(0, 16)).replace('__FILES__', () => names)]
 }

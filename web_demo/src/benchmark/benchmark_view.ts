@@ -119,7 +119,7 @@ export class BenchmarkView {
     for (const [i, task] of planned.entries()) {
       byId('benchmark-status').textContent = `Row ${i + 1} of ${planned.length}: ${title(task)}`
       try {
-        const row = await this.measureRow(task, counts)
+        const row = await this.measureRow(task, counts, signal)
         rows.push(row)
         place.append(rowView(row))
       } catch (error) {
@@ -135,12 +135,14 @@ export class BenchmarkView {
   }
 
   /** Each row has a worker of its own, so that no row inherits memory of another. */
-  private async measureRow(task: Planned, counts: Counts): Promise<Row> {
+  private async measureRow(task: Planned, counts: Counts, signal: AbortSignal): Promise<Row> {
+    const progress = byId('benchmark-progress', HTMLProgressElement)
+    progress.value = 0
     const model = await task.model.read()
     this.runtime = await Runtime.start(task.build)
     try {
+      signal.throwIfAborted()
       this.visibility.reset()
-      const progress = byId('benchmark-progress', HTMLProgressElement)
       const place = { backend: task.backend, threads: task.threads }
       const measured = await this.runtime.run('measure', [{ model, place, counts }], (done, total) => {
         progress.value = done / total

@@ -138,14 +138,16 @@ function describe({ similarity, score, freedom, inconclusive, decisions }: Compa
   const table = element(
     'table', {}, element('caption', {}, 'Decisions by operating point'),
     element('thead', {}, element('tr', {}, ...['operating point', 'threshold', 'decision'].map((name) => element('th', { scope: 'col' }, name)))),
-    element('tbody', {}, ...decisions.map(({ operatingPoint, threshold, sameEye }) => element(
-      'tr', {}, element('th', { scope: 'row' }, operatingPoint), element('td', {}, threshold.toFixed(4)),
+    element('tbody', {}, ...fromLenient(decisions).map(({ operatingPoint, threshold, sameEye }) => element(
+      'tr', { class: operatingPoint === decisive.operatingPoint && 'decisive' }, element('th', { scope: 'row' }, operatingPoint), element('td', {}, threshold.toFixed(4)),
       element('td', {}, sameEye ? 'same eye' : 'different eyes'),
     ))),
   )
   const verdict = element('p', { class: 'decision' }, decisive.sameEye ? 'The same eye' : 'Different eyes')
   return [verdict, line, ...(score === null ? [] : [element('p', { class: 'hint' }, MEANING)]), table]
 }
+
+const fromLenient = (decisions: Compared['decisions']) => [...decisions].sort((one, other) => one.threshold - other.threshold)
 
 const NO_IMAGE = 'No image came; if the camera was refused, allow it in the settings of the browser, or choose an image.'
 const MEANING = 'The score is the natural logarithm of the likelihood ratio same eye : different eyes; 0 favours neither.'

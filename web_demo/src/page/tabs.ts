@@ -8,15 +8,18 @@ export function initialiseTabs(list: HTMLElement): void {
       tab.tabIndex = selected ? 0 : -1
       panelOf(tab).hidden = !selected
     }
+  }
+  const visit = (chosen: HTMLButtonElement) => {
+    select(chosen)
     history.replaceState(null, '', `#${panelOf(chosen).id}`)
   }
   for (const [i, tab] of tabs.entries()) {
-    tab.addEventListener('click', () => { select(tab) })
+    tab.addEventListener('click', () => { visit(tab) })
     tab.addEventListener('keydown', (event) => {
       const next = tabs[(i + (STEPS[event.key] ?? 0) + tabs.length) % tabs.length]
       if (!next || next === tab) return
       event.preventDefault()
-      select(next)
+      visit(next)
       next.focus()
     })
   }

@@ -11,7 +11,7 @@ const SIMD_CHECK = new Uint8Array([
 
 /** LiteRT reads the options of its loader from this global variable. */
 declare global {
-  var Module: { wasmBinary?: ArrayBuffer; mainScriptUrlOrBlob?: string } | undefined
+  var Module: { wasmBinary: ArrayBuffer; mainScriptUrlOrBlob: string; printErr: (line: string) => void } | undefined
 }
 
 /**
@@ -25,7 +25,11 @@ export async function load(build: Build, base: string): Promise<LiteRt> {
   }
   const file = await fileOf(build)
   const script = new URL(`litert/${file}.js`, base).href
-  globalThis.Module = { wasmBinary: await fetchCompressed(new URL(`litert/${file}.wasm.gz`, base)), mainScriptUrlOrBlob: script }
+  globalThis.Module = {
+    wasmBinary: await fetchCompressed(new URL(`litert/${file}.wasm.gz`, base)),
+    mainScriptUrlOrBlob: script,
+    printErr: console.debug, // it logs all that it does as errors
+  }
   return loadLiteRt(script)
 }
 

@@ -57,7 +57,7 @@ export interface Opened {
   readonly page: Page
   readonly context: BrowserContext
   readonly errors: string[]
-  close(): Promise<void>
+  readonly close: () => Promise<void>
 }
 
 const FLAGS = [
