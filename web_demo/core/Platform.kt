@@ -12,8 +12,8 @@ private external object JavaScriptMath {
 /** Round to float32; JavaScript computes with doubles only. */
 internal fun single(value: Double): Float = JavaScriptMath.fround(value)
 
-/** A number with two decimals. */
-internal fun hundredths(value: Double): String = value.asDynamic().toFixed(2).unsafeCast<String>()
+/** A number with a fixed number of decimals. */
+internal fun fixed(value: Double, decimals: Int): String = value.asDynamic().toFixed(decimals).unsafeCast<String>()
 
 /** Kotlin offers the annotation of this name, for callers in Java, only on the JVM. */
 @Suppress("unused")

@@ -58,6 +58,8 @@ internal object Plausibility {
 
     private fun aspect(ellipse: Ellipse) = minOf(ellipse.a, ellipse.b) / maxOf(ellipse.a, ellipse.b)
 
+    private fun hundredths(value: Double) = fixed(value, 2)
+
     private const val MIN_RATIO = 0.12 // pupil radius over iris radius
     private const val MAX_RATIO = 0.77
     private const val MAX_DECENTRING = 0.3 // distance of the centres, in iris radii

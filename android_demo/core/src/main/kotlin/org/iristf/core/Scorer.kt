@@ -1,6 +1,5 @@
 package org.iristf.core
 
-import java.util.Locale
 import kotlin.math.max
 import kotlin.math.sqrt
 
@@ -20,7 +19,7 @@ class Scorer(private val layout: PhaseCodeLayout, private val model: ScoreModel)
         val coarseness = template.code.coarseness
         if (coarseness <= ScoreModel.MOST_COARSENESS) return
         throw ExtractionException(
-            "The image is blurred (its coarse texture is ${"%.1f".format(Locale.ROOT, coarseness)} times as strong as its " +
+            "The image is blurred (its coarse texture is ${fixed(coarseness, 1)} times as strong as its " +
                 "fine texture, at most ${ScoreModel.MOST_COARSENESS} times is accepted); use an image in focus.",
         )
     }

@@ -7,5 +7,5 @@ import java.util.Locale
 /** Round to float32. */
 internal fun single(value: Double): Float = value.toFloat()
 
-/** A number with two decimals. */
-internal fun hundredths(value: Double): String = String.format(Locale.ROOT, "%.2f", value)
+/** A number with a fixed number of decimals. */
+internal fun fixed(value: Double, decimals: Int): String = "%.${decimals}f".format(Locale.ROOT, value)
