@@ -1,6 +1,6 @@
 import type { LiteRt } from '@litertjs/core'
 import { checkModelFile, checkSignature } from 'core'
-import { NO_MEMORY, Problem } from './problem'
+import { NO_MEMORY, Problem, firstLine, isOutOfMemory } from './problem'
 
 /** Names of backends in results. */
 export type Backend = 'wasm-xnnpack' | 'webgpu' | 'webnn'
@@ -54,10 +54,15 @@ export class CpuModel {
     const memory = wasm._malloc(content.length)
     if (memory === 0) throw new Problem(NO_MEMORY)
     wasm.HEAPU8.set(content, memory)
-    const model = wasm.loadModel(environment.liteRtEnvironment, memory, content.length)
     const options = { environment, accelerator: 'wasm', cpuOptions: { numThreads: threads }, gpuOptions: {}, webNNOptions: {} } as const
-    const compiled = await wasm.compileModel(environment.liteRtEnvironment, model, options)
-    return new CpuModel(wasm, environment.liteRtEnvironment, model, compiled, memory)
+    try {
+      const model = wasm.loadModel(environment.liteRtEnvironment, memory, content.length)
+      const compiled = await wasm.compileModel(environment.liteRtEnvironment, model, options)
+      return new CpuModel(wasm, environment.liteRtEnvironment, model, compiled, memory)
+    } catch (error) {
+      wasm._free(memory)
+      throw cannotRun(file, error)
+    }
   }
 
   /** One of the model's signatures. */
@@ -142,6 +147,14 @@ export class CpuSignature {
     this.result?.delete()
     this.input.delete()
   }
+}
+
+/** LiteRT throws the addresses of C++ exceptions, or errors whose first line says little. */
+function cannotRun(file: string, error: unknown): Problem {
+  const reason = error instanceof Error ? ` (${firstLine(error)})` : ''
+  return isOutOfMemory(error)
+    ? new Problem(NO_MEMORY)
+    : new Problem(`LiteRT cannot run ${file}${reason}; it is damaged, or has operators that LiteRT lacks in browsers.`)
 }
 
 const FLOAT32 = 1 // LiteRT's ElementType

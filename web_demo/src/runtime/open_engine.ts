@@ -1,7 +1,7 @@
 import { Tensor, type CompiledModel, type LiteRt, type SignatureRunner } from '@litertjs/core'
 import { checkModelFile, checkSignature } from 'core'
 import { CpuModel, DEFAULT_SIGNATURE, type Backend, type Engine, type ModelContent } from './engine'
-import { Problem } from './problem'
+import { Problem, firstLine } from './problem'
 
 /** Where a model is to run; only the CPU takes more than one thread. */
 export interface Place {
@@ -23,7 +23,7 @@ export async function openEngine(liteRt: LiteRt, model: ModelContent, place: Pla
   try {
     compiled = await liteRt.loadAndCompile(model.content, { accelerator })
   } catch (error) {
-    return onCpu(liteRt, model, 1, `${NAMES[accelerator]} cannot run this model (${firstLine(error)}).`)
+    return onCpu(liteRt, model, 1, `${NAMES[accelerator]} cannot run this model (${error instanceof Error ? firstLine(error) : String(error)}).`)
   }
   // LiteRT itself falls back where the rest of a model cannot run on the CPU.
   if (compiled.options.accelerator !== accelerator) {
@@ -111,9 +111,4 @@ class AcceleratedEngine implements Engine {
     this.input?.delete()
     this.model.delete()
   }
-}
-
-function firstLine(error: unknown) {
-  const message = error instanceof Error ? error.message : String(error)
-  return (message.split('\n')[0] ?? '').replace(/\.$/, '')
 }

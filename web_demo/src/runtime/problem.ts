@@ -8,12 +8,18 @@ export class Problem extends Error {
 /** One sentence for the user about any error. */
 export function userMessage(error: unknown): string {
   if (error instanceof Problem) return error.message
+  if (isOutOfMemory(error)) return NO_MEMORY
   if (!(error instanceof Error)) return `Something failed (${String(error)}).`
-  const known = sentence(error)
-  if (known) return known
-  const first = (error.message.split('\n')[0] ?? '').replace(/\.$/, '')
-  if (/out of memory|OOM|allocation failed/i.test(first)) return NO_MEMORY
-  return `The runtime failed (${first || error.name}).`
+  return sentence(error) ?? `The runtime failed (${firstLine(error)}).`
+}
+
+/** First line of an error's message, without its full stop. */
+export function firstLine(error: Error): string {
+  return (error.message.split('\n')[0] ?? '').replace(/\.$/, '') || error.name
+}
+
+export function isOutOfMemory(error: unknown): boolean {
+  return error instanceof Error && /out of memory|OOM|allocation failed|enlarge memory/i.test(error.message)
 }
 
 export const NO_MEMORY = 'The browser does not have enough memory for this model; close other tabs, or choose a smaller one.'

@@ -100,10 +100,13 @@ describe('a page with cross-origin isolation', () => {
     expect(await problem.innerText()).toMatch(/^[^\n]*\.$/)
   })
 
-  test('a model with another signature is a row with the reason, and hidden pages make rows invalid', async () => {
+  test('models that are damaged or have another signature are rows with the reason, and hidden pages make rows invalid', async () => {
     const { page } = opened
     const other = Buffer.from(model.toString('latin1').replaceAll('serving_default', 'another_default'), 'latin1')
-    await page.locator('#chosen-models').setInputFiles([{ name: 'other.tflite', mimeType: 'application/octet-stream', buffer: other }])
+    // Whole, but the tables of its tensors and operators, near its end, are nonsense.
+    const damaged = Buffer.from(model.map((byte, i) => (i > model.length - 5000 && i % 53 === 0 ? byte ^ 0x15 : byte)))
+    const files = Object.entries({ 'damaged.tflite': damaged, 'other.tflite': other })
+    await page.locator('#chosen-models').setInputFiles(files.map(([name, buffer]) => ({ name, mimeType: 'application/octet-stream', buffer })))
     await page.getByLabel(/other.tflite/).waitFor()
     await page.getByLabel('WebAssembly, 2 threads').uncheck()
     await page.getByLabel('WebGPU').uncheck()
@@ -114,9 +117,10 @@ describe('a page with cross-origin isolation', () => {
       document.dispatchEvent(new Event('visibilitychange'))
       Object.defineProperty(document, 'hidden', { get: () => false, configurable: true })
     })
-    await expect.poll(() => page.locator('#benchmark-status').innerText(), { timeout: 60_000 }).toBe('Done: 1 rows, 1 not measured.')
-    const [measured, failed] = await page.locator('#benchmark-rows article').allInnerTexts()
+    await expect.poll(() => page.locator('#benchmark-status').innerText(), { timeout: 60_000 }).toBe('Done: 1 rows, 2 not measured.')
+    const [measured, broken, failed] = await page.locator('#benchmark-rows article').allInnerTexts()
     expect(measured).toContain('Invalid: The page was hidden during this row')
+    expect(broken).toMatch(/LiteRT cannot run damaged\.tflite .*; it is damaged/)
     expect(failed).toContain('The model has no signature serving_default from roi to embedding or from image to masks')
   })
 

@@ -1,9 +1,13 @@
+import type { LiteRt } from '@litertjs/core'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { measure, noise } from '../../src/benchmark/measure'
 import { resultJson } from '../../src/benchmark/latency_result'
+import { measure, noise } from '../../src/benchmark/measure'
 import { isHeic, toColours } from '../../src/comparison/decode_image'
 import { browserOf, osOf } from '../../src/page/machine'
-import type { Engine } from '../../src/runtime/engine'
+import { chosenModels } from '../../src/page/models'
+import { CpuModel, type Engine } from '../../src/runtime/engine'
 import { NO_MEMORY, Problem, userMessage } from '../../src/runtime/problem'
 
 /** An engine whose clock advances by 10 ms for its creation, 5 for its first inference and 1 for others. */
@@ -84,6 +88,14 @@ test('HEIC photos are known by their first bytes', () => {
 
 test('red, green, blue and alpha become one number', () => {
   expect([...toColours(new Uint8ClampedArray([1, 2, 3, 4, 255, 0, 128, 255]))]).toEqual([0x04010203, 0xffff0080 | 0])
+})
+
+test('a model that is too large for a browser or its memory is refused', async () => {
+  const file = { name: 'm.tflite', size: 2 ** 31 } as File
+  await expect(chosenModels([file])).rejects.toThrow('m.tflite has more than 1 GiB')
+  const content = new Uint8Array(readFileSync(join(import.meta.dirname, '../../../models/iris-segmenter/iris_segmenter_float16.tflite')))
+  const full = { liteRtWasm: { _malloc: () => 0 }, getDefaultEnvironment: () => ({}) } as unknown as LiteRt
+  await expect(CpuModel.open(full, { file: 'm.tflite', content }, 1)).rejects.toThrow(NO_MEMORY)
 })
 
 test('every error is one sentence', () => {
