@@ -84,7 +84,8 @@ def test_files_have_the_types_that_browsers_insist_on(page, path, kind):
     "path",
     [
         "/secret.txt", "/../secret.txt", "/%2e%2e/secret.txt", "/models/../../secret.txt",
-        "/link.txt", "/up/secret.txt", "/models/", "/a%00.wasm", "/none.js", "//etc/passwd", "/etc/passwd",
+        "/link.txt", "/up/secret.txt", "/models/", "/a%00.wasm", "/none.js", "//etc/passwd",
+        "/etc/passwd",
     ],
 )  # fmt: skip
 def test_nothing_else_is_served(page, path):
