@@ -33,6 +33,17 @@ def small_dataset(small_images):
     return prepare(small_images, small_images.parent / "dataset", jobs=1).folder
 
 
+@pytest.fixture(scope="session")
+def released_float32(tmp_path_factory):
+    """The released recognition model in float32, which is exported on demand. Do not modify."""
+    from iris_tf.exporting.export_weights import export_weights
+    from iris_tf.tflite.released_models import RECOGNITION, released_weights
+
+    folder = tmp_path_factory.mktemp("released") / "float32"
+    export_weights(released_weights(RECOGNITION), folder, ["float32"])
+    return folder / "mobiiris_float32.tflite"
+
+
 @pytest.fixture
 def tiny(monkeypatch):
     """Name of the network of `tiny_network`, registered for one test."""

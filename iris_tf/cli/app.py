@@ -306,10 +306,13 @@ def _resumes_training(folder: Path) -> str:
 
 @app.command()
 def export(
-    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    run: Annotated[Path, typer.Argument(help="Run folder, or .keras file of a released model.")],
     precision: Annotated[
         str, typer.Option(help=f"Comma-separated, of {', '.join(PRECISIONS)}.")
     ] = ",".join(DEFAULT_PRECISIONS),
+    out: Annotated[
+        Path | None, typer.Option(help="New folder, for the files of a released model.")
+    ] = None,
     report: Annotated[
         bool,
         typer.Option("--report", help="Report on layers in integers and on float16 arithmetic."),
@@ -324,20 +327,34 @@ def export(
     in RUN/models; files of other weights are removed. Each file's embeddings are
     compared with the Keras model's on real crops; if they disagree, the export
     fails and reports by how much.
+
+    The .keras file of a released model needs --out; with float32, the file comes
+    from weights that are not rounded.
     """
+    of_weights, precisions = run.suffix == ".keras", [part.strip() for part in precision.split(",")]
+    if of_weights != (out is not None):
+        raise typer.BadParameter("give --out with a .keras file, and only then")
     load_tensorflow()
     from iris_tf.exporting.export_run import REPORT_NAME, export_run
+    from iris_tf.exporting.export_weights import export_weights
 
     with if_interrupted(
-        lambda: f"{run / 'models'} is as it was before: run the same command again."
+        lambda: (
+            f"{run / 'models'} is as it was before: run the same command again."
+            if out is None
+            else f"{out} has no card: run the same command again."
+        )
     ):
-        folder, card = export_run(run, [part.strip() for part in precision.split(",")], report)
+        if out is not None:
+            folder, card = export_weights(run, out, precisions)
+        else:
+            folder, card = export_run(run, precisions, report)
     for name, file in card.files.items():
         echo(
             f"{folder / name}: {file.bytes / 2**20:.2f} MiB, "
             f"least cosine with Keras {card.parity[file.precision]:.6f}"
         )
-    if report:
+    if report and out is None:
         print_precision_report(folder / REPORT_NAME)
 
 

@@ -133,6 +133,13 @@ def verify(
         echo(verification_json(result, recognizer))
         raise outcome
     _print_verification(result)
+    if result.operating_point in FALSE_MATCH_RATES:
+        echo(
+            f"one in {1 / FALSE_MATCH_RATES[result.operating_point]:,.0f} pairs of strangers "
+            "reaches the threshold on the images that it comes from"
+            f"{_support(recognizer, result.operating_point)}; on another camera it may be several "
+            "times as many"
+        )
     _print_circumstances(recognizer, result.quality)
     raise outcome
 

@@ -70,10 +70,11 @@ is not enrolled matches any image of the gallery."""
 SCORE_POINT = "fmr_1e-4"
 """Default operating point of decisions by score."""
 
-VERIFICATION_POINT, IDENTIFICATION_POINT = "far_1e-2", "far_1e-3"
+LENIENT_POINT, STRICT_POINT = "far_1e-2", "far_1e-3"
 """Default operating points of decisions by similarity, where a card has no scores.
 
-Identification has the stricter one, because every template of a gallery may cause a false match.
+Verification has the lenient one where too few comparisons support the strict one. Identification
+always has the strict one, because every template of a gallery may cause a false match.
 """
 
 NAMED_WEIGHTS = ("none", "imagenet", "pretrained")

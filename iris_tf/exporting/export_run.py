@@ -13,6 +13,7 @@ from iris_tf.config.precision import DEFAULT_PRECISIONS, PRECISIONS
 from iris_tf.data.crop_store import load_rois
 from iris_tf.data.dataset_title import dataset_title
 from iris_tf.data.manifest import ManifestRow, model_segmenter, read_manifest, read_settings
+from iris_tf.exporting.card_scores import card_scores
 from iris_tf.exporting.export_tflite import ExportedFile, export_model
 from iris_tf.exporting.float16_check import check_float16, extreme_crops
 from iris_tf.exporting.static_quantization import Quantization
@@ -41,11 +42,13 @@ def export_run(
 ) -> tuple[Path, ModelCard]:
     """Export the best checkpoint of a run to ``RUN/models/``.
 
-    The card's thresholds are estimated on the run's validation split, with the Keras model
-    that every exported file is checked against. Files in other precisions that this version
-    exported earlier from the same weights are kept, also in the card. Other ``.tflite``
-    files are removed together with their calibrations (``calibration-*.json``); all other
-    files in the folder are kept, except for the last report.
+    The card's thresholds of similarities are estimated on the run's validation split, with the
+    Keras model that every exported file is checked against. With a phase code the card has scores,
+    too (see `iris_tf.exporting.card_scores`), by which `verify` then decides.
+
+    Files in other precisions that this version exported earlier from the same weights are kept,
+    also in the card. Other ``.tflite`` files are removed together with their calibrations
+    (``calibration-*.json``); all other files in the folder are kept, except for the last report.
 
     Parameters
     ----------
@@ -93,9 +96,11 @@ def export_run(
     if recipe.network.phase:
         model, layout = with_phase(model, recipe.network.phase)
     with status("Setting thresholds on the validation split"):
+        embeddings = embed_rois(model, rois)
         metrics = evaluate_embeddings(
-            embed_rois(model, rois), validation, resamples=0, matcher=Matcher(layout)
+            embeddings, validation, resamples=0, matcher=Matcher(layout)
         ).metrics
+        scores = None if layout is None else card_scores(embeddings, validation, layout)
     spread = np.linspace(0, len(rois) - 1, min(_PARITY_CROPS, len(rois))).astype(int)
     name, dataset = real_path(run.path).name, dataset_title(settings)
     training = [row for row in rows if row.split == "train"]
@@ -133,6 +138,7 @@ def export_run(
             channels=settings["channels"],
             embedding_size=model.output_shape[-1],
             phase=layout,
+            score=scores,
             thresholds=dict(metrics.thresholds),
             thresholds_from={
                 "dataset": dataset,

@@ -34,6 +34,7 @@ from iris_tf.training.run_folder import RunFolder
 
 UNCHANGED = "as it is"
 STORED = "real.json"
+BY_SIMILARITY = "by-similarity"  # folder of the evaluation that gives the card's `thresholds`
 METRICS = ("eer", "vr_far_1e-2", "vr_far_1e-3", "cmc_1")
 # Files that users may add to the release folder: notes on the model, calibrations of cameras.
 KEPT = ("*.md", "calibration-*.json")
@@ -222,6 +223,18 @@ class Release:
                 folder,
             ),
         )
+        if name == self.recipe.thresholds:
+            self.stages.run(
+                f"set thresholds on {name}",
+                {"model": files[RELEASED_PRECISION], **crops, "phase": self.phase()},
+                [folder / BY_SIMILARITY / "metrics.json"],
+                lambda: evaluate_and_report(
+                    EvaluationRequest(
+                        [files[RELEASED_PRECISION]], [prepared.manifest], "all", by_similarity=True
+                    ),
+                    folder / BY_SIMILARITY,
+                ),
+            )
         for number, kind in enumerate(DEGRADATIONS):
             out = folder / f"degraded-{number}"
 
@@ -341,7 +354,7 @@ class Release:
         name = self.recipe.thresholds
         if not name:
             return {}
-        path = self.folder / "real" / name / "metrics.json"
+        path = self.folder / "real" / name / BY_SIMILARITY / "metrics.json"
         evaluation = read_result(path)["evaluation"]
         counts = ("genuine_comparisons", "impostor_comparisons")
         return {

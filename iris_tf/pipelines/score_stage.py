@@ -36,6 +36,9 @@ def score_stage(stages: Stages, settings: ScoresRecipe, model: Path) -> ScoreMod
     if not settings.sites or phase is None:
         return None
     plan = SitePlan(**dataclasses.asdict(settings), degraded=True)
+    recognizer = IrisRecognizer(model)
+    # Scores of the export would have images refused, whose comparisons are part of the fit.
+    recognizer.card = dataclasses.replace(recognizer.card, score=None)
     fitted = stages.folder / "score.json"
     stages.run(
         "fit scores",
@@ -43,7 +46,7 @@ def score_stage(stages: Stages, settings: ScoresRecipe, model: Path) -> ScoreMod
         [fitted],
         lambda: write_json(
             fitted,
-            dataclasses.asdict(fit_at_sites(IrisRecognizer(model), plan, stages.folder / "sites")),
+            dataclasses.asdict(fit_at_sites(recognizer, plan, stages.folder / "sites")),
         ),
     )
     return ScoreModel.from_json(read_object(fitted))

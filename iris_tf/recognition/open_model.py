@@ -3,6 +3,7 @@
 import itertools
 import logging
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -13,11 +14,15 @@ from iris_tf.data.manifest import model_segmenter, read_settings
 from iris_tf.imaging.images import resize_roi
 from iris_tf.matching.matcher import Matcher
 from iris_tf.quantization.packed_file import PACKED_SUFFIX
+from iris_tf.support.files import sha256
 from iris_tf.tflite.model_card import ModelCard
+from iris_tf.tflite.score_model import ScoreModel
 from iris_tf.tflite.tflite_embedder import TFLiteEmbedder
 
 if TYPE_CHECKING:
     import keras
+
+    from iris_tf.training.run_folder import RunFolder
 
 _CHUNK = 1024  # crops in memory at a time
 
@@ -198,11 +203,20 @@ def crop_settings(path: str | Path) -> dict[str, str | int] | None:
     }
 
 
+def _exported_scores(run: "RunFolder") -> ScoreModel | None:
+    """Scores of the card that a run's best checkpoint was exported with, if it was."""
+    card = run.models / CARD_NAME
+    if not card.is_file():
+        return None
+    exported = ModelCard.read(card)
+    return exported.score if exported.weights_sha256 == sha256(run.best_model()) else None
+
+
 def open_model(path: str | Path) -> Embedder:
     """Open a ``.tflite``, ``.irq`` or ``.keras`` file, or a run folder's best checkpoint.
 
-    The model of a run includes the phase code of its recipe; a ``.keras`` file has the learned
-    component alone.
+    The model of a run includes the phase code of its recipe, and compares by score once it was
+    exported with scores; a ``.keras`` file has the learned component alone.
 
     Raises
     ------
@@ -214,7 +228,9 @@ def open_model(path: str | Path) -> Embedder:
         from iris_tf.training.run_folder import RunFolder
 
         run = RunFolder.open(path)
-        return KerasEmbedder.of_keras_file(run.best_model(), run.recipe().network.phase)
+        embedder = KerasEmbedder.of_keras_file(run.best_model(), run.recipe().network.phase)
+        embedder.matcher = replace(embedder.matcher, score_model=_exported_scores(run))
+        return embedder
     if path.suffix == ".keras":
         return KerasEmbedder.of_keras_file(path)
     card = ModelCard.of_file(path)

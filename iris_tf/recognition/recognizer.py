@@ -9,10 +9,11 @@ import numpy as np
 
 from iris_tf.config.names import (
     CARD_NAME,
-    IDENTIFICATION_POINT,
+    FALSE_MATCH_RATES,
+    LENIENT_POINT,
     SCORE_POINT,
     SCORE_RATES,
-    VERIFICATION_POINT,
+    STRICT_POINT,
 )
 from iris_tf.matching.calibration import Calibration
 from iris_tf.matching.embeddings import Embeddings
@@ -21,6 +22,7 @@ from iris_tf.matching.gallery_folder import Candidates, GalleryFolder
 from iris_tf.matching.matcher import Matcher
 from iris_tf.matching.template import Origin, Template, require_unit, unit
 from iris_tf.matching.template_records import TemplateKind
+from iris_tf.metrics.metrics import RULE_OF_30
 from iris_tf.quantization.packed_file import PACKED_SUFFIX
 from iris_tf.recognition.cropper import Cropper, EyeImageSource, name_of
 from iris_tf.recognition.decisions import Identification, Match, Verification
@@ -294,8 +296,8 @@ class IrisRecognizer:
         probe : image, sequence of images, or Template
             See `enroll`.
         operating_point : str or float, optional
-            Name of one of `thresholds`, or a least similarity; by default ``"fmr_1e-4"``, or
-            ``"far_1e-2"`` without scores.
+            Name of one of `thresholds`, or a least similarity; by default ``"fmr_1e-4"``; without
+            scores ``"far_1e-3"``, or ``"far_1e-2"`` if too few comparisons support that.
         kind : {"auto", "eye", "roi"}
             Whether images are eye images or crops.
 
@@ -309,7 +311,7 @@ class IrisRecognizer:
         """
         point = operating_point
         if point is None:
-            point = SCORE_POINT if self.has_scores else VERIFICATION_POINT
+            point = SCORE_POINT if self.has_scores else self._similarity_point
         threshold = self.threshold(point)
         origin = self._origin_with(probe)
         template = self._template(template, kind, "The template", origin)
@@ -381,7 +383,7 @@ class IrisRecognizer:
         """
         point = operating_point
         if point is None:
-            point = SCORE_POINT if self.has_scores else IDENTIFICATION_POINT
+            point = SCORE_POINT if self.has_scores else STRICT_POINT
         threshold = self.threshold(point)
         by_score = self.has_scores and point in SCORE_RATES
         if not isinstance(gallery, Gallery | GalleryFolder):
@@ -458,6 +460,16 @@ class IrisRecognizer:
         if not self.has_scores:
             source = self.card.name if self.calibration is None else self.calibration.name
             raise ModelError(f"{source}: there are no scores; compare by `similarities`.")
+
+    @property
+    def _similarity_point(self) -> str:
+        """The strictest operating point of similarities that the comparisons behind it support."""
+        strict = FALSE_MATCH_RATES[STRICT_POINT]
+        if self.calibration is not None:  # by counts or, where these do not suffice, by the tail
+            return STRICT_POINT
+        pairs = self.card.thresholds_from.get("impostor_comparisons")
+        supported = isinstance(pairs, int) and pairs * strict >= RULE_OF_30
+        return STRICT_POINT if supported else LENIENT_POINT
 
     @property
     def _calibration_name(self) -> str | None:

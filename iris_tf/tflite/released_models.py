@@ -103,4 +103,10 @@ def released_model(name: str, precision: str = RELEASED_PRECISION) -> Path:
     for file, facts in files.items():
         if facts["precision"] == precision:
             return folder / file
-    raise ModelError(f"{folder}: there is no {precision} file of this model; choose another.")
+    weights = folder / f"{name}.keras"
+    way = (
+        f"export it by `iris-tf export {weights} --precision {precision} --out FOLDER`"
+        if weights.is_file()
+        else "choose another"
+    )
+    raise ModelError(f"{folder}: there is no {precision} file of this model; {way}.")

@@ -19,7 +19,6 @@ from iris_tf.tflite.model_card import ModelCard
 from iris_tf.tflite.released_models import (
     RECOGNITION,
     released_folder,
-    released_model,
     released_weights,
 )
 from iris_tf.tflite.tflite_embedder import TFLiteEmbedder
@@ -71,7 +70,7 @@ def test_a_student_of_one_s_own_crops():
     assert megabytes(build_student(recipe)) == pytest.approx(11.9, abs=0.2)
 
 
-def test_fine_tuning_starts_exactly_from_the_released_model():
+def test_fine_tuning_starts_exactly_from_the_released_model(released_float32):
     recipe = load_recipe(recipe_file("finetune"), TrainRecipe)
     strips = np.random.default_rng(1).integers(1, 256, (3, 64, 512), np.uint8)
     released = load_embedding_model(released_weights(RECOGNITION))
@@ -83,7 +82,7 @@ def test_fine_tuning_starts_exactly_from_the_released_model():
     # Exported with the released phase code.
     model, layout = with_phase(build_student(recipe), recipe.network.phase)
     assert layout == card.phase
-    expected = TFLiteEmbedder(released_model(RECOGNITION, "float32")).embed(strips)
+    expected = TFLiteEmbedder(released_float32).embed(strips)
     found = embed_rois(model, strips)
     np.testing.assert_allclose(np.sum(found * expected, axis=1), 1.0, atol=1e-4)
 

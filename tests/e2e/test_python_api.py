@@ -105,8 +105,8 @@ def test_arrays_are_refused_rather_than_compared_wrongly(recognizer, embeddings,
     assert explicit.metrics.eer == evaluate_embeddings(embeddings, rows, resamples=0).metrics.eer
 
 
-def test_embeddings_of_another_model_are_not_compared(recognizer, embeddings):
-    other = IrisRecognizer(released_model("mobiiris", "float32"))
+def test_embeddings_of_another_model_are_not_compared(recognizer, embeddings, released_float32):
+    other = IrisRecognizer(released_float32)
     with pytest.raises(ModelError, match="The second set of embeddings was made by another model"):
         other.similarities(other.embed([]), embeddings)
 

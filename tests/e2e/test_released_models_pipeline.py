@@ -40,7 +40,8 @@ def command(folder, *overrides):
     return subprocess.run(
         [
             sys.executable, pipelines / "released_models.py", pipelines / "released_models.yaml",
-            f"run={folder / 'run'}", f"out={folder / 'models'}", *overrides,
+            f"run={folder / 'run'}", f"out={folder / 'models'}",
+            "precisions=[float32, float16]", *overrides,
         ],
         capture_output=True, text=True, timeout=900, check=False,
     )  # fmt: skip

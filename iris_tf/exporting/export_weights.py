@@ -1,0 +1,111 @@
+"""`iris-tf export` of a released model's ``.keras`` file, for precisions that are not released."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from iris_tf.config.names import CARD_NAME
+from iris_tf.config.precision import DEFAULT_PRECISIONS, PRECISIONS
+from iris_tf.exporting.export_tflite import export_model
+from iris_tf.matching.matcher import Matcher
+from iris_tf.networks.embed_rois import load_embedding_model
+from iris_tf.networks.phase_code import with_phase
+from iris_tf.support.errors import ExportError, ModelError
+from iris_tf.support.files import sha256
+from iris_tf.support.progress import status
+from iris_tf.synthetic.strips import draw_strips
+from iris_tf.tflite.model_card import ModelCard, ModelFile
+from iris_tf.tflite.tflite_embedder import TFLiteEmbedder
+
+_STRIPS = 8  # on which files are compared with the Keras model
+_SHARE_DECIMALS = 3  # of a phase code's share, as recipes state it
+
+
+def export_weights(
+    weights: str | Path, out: str | Path, precisions: Sequence[str] = DEFAULT_PRECISIONS
+) -> tuple[Path, ModelCard]:
+    """Export the weights of a released model to another folder.
+
+    Parameters
+    ----------
+    weights : str or Path
+        ``.keras`` file beside the card and a ``.tflite`` file of the model, such as
+        ``models/mobiiris/mobiiris.keras``.
+    out : str or Path
+        Folder of the new files and of their card, which is the model's with these files.
+    precisions : sequence of str, optional
+        From `iris_tf.config.precision.PRECISIONS`, except those that need crops for calibration.
+
+    Returns
+    -------
+    folder : Path
+        `out`.
+    card : ModelCard
+
+    Raises
+    ------
+    ModelError
+        If the card is missing or describes other weights.
+    ExportError
+        If a precision needs calibration, the model takes other crops than unrolled strips, `out`
+        holds a card already, or a file does not agree with the Keras model.
+    """
+    weights, out = Path(weights), Path(out)
+    card = ModelCard.read(weights.with_name(CARD_NAME))
+    _check(weights, out, card, precisions)
+    with status(f"Loading {weights}"):
+        model = load_embedding_model(weights)
+        strips = draw_strips(0, 0, _STRIPS)
+        if card.phase is not None:
+            model = _with_released_phase(model, weights.parent, card, strips)
+    files = {
+        made.path.name: made
+        for made in export_model(model, out, card.name, precisions, parity_rois=strips)
+    }
+    card = dataclasses.replace(
+        card,
+        files={
+            name: ModelFile(made.precision, made.sha256, made.bytes) for name, made in files.items()
+        },
+        parity={made.precision: made.parity_min_cosine for made in files.values()},
+    )
+    card.write(out / CARD_NAME)
+    return out, card
+
+
+def _check(weights: Path, out: Path, card: ModelCard, precisions: Sequence[str]) -> None:
+    if card.weights_sha256 != sha256(weights):
+        raise ModelError(
+            f"{weights}: {CARD_NAME} beside it describes other weights; export the run that they "
+            "come from."
+        )
+    calibrated = [name for name in precisions if name in PRECISIONS and PRECISIONS[name].calibrated]
+    if calibrated:
+        raise ExportError(
+            f"{weights}: {calibrated[0]} needs crops for calibration; fine-tune the model on a "
+            "dataset, and export that run."
+        )
+    if card.roi_mode != "unrolled":
+        raise ExportError(
+            f"{weights}: takes {card.roi_mode} crops, but files are compared on unrolled strips; "
+            "export the run that it comes from."
+        )
+    if (out / CARD_NAME).exists():
+        raise ExportError(f"{out}: holds a model card already; choose another folder as --out.")
+
+
+def _with_released_phase(
+    model: keras.Model, folder: Path, card: ModelCard, strips: np.ndarray
+) -> keras.Model:
+    """Append the phase code with the share that it has in a file of the card."""
+    existing = next((folder / file for file in card.files if (folder / file).is_file()), None)
+    if existing is None:
+        raise ModelError(f"{folder}: none of the files of its card is there; restore one.")
+    _, codes = Matcher(card.phase).split(TFLiteEmbedder(existing).embed(strips))
+    # Components have lengths whose squares are their shares.
+    share = float(np.median(np.square(codes).sum(axis=1)))
+    model, _ = with_phase(model, round(share, _SHARE_DECIMALS))
+    return model

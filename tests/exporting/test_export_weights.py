@@ -1,0 +1,68 @@
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from iris_tf.exporting.export_weights import export_weights
+from iris_tf.support.errors import ExportError, ModelError
+from iris_tf.synthetic.strips import draw_strips
+from iris_tf.tflite.model_card import ModelCard
+from iris_tf.tflite.released_models import released_model, released_weights
+from iris_tf.tflite.tflite_embedder import TFLiteEmbedder
+
+
+def test_float32_computes_the_same_as_the_released_float16(released_float32):
+    strips = draw_strips(3, 1, 6)
+    full, half = (
+        TFLiteEmbedder(path).embed(strips)
+        for path in (released_float32, released_model("mobiiris"))
+    )
+    cosines = np.sum(full * half, axis=1)
+    assert cosines.min() > 0.9999 and not np.array_equal(full, half)
+    # Both components have the same share: the square of a component's length.
+    shares = [np.square(each[:, 112:]).sum(axis=1) for each in (full, half)]
+    np.testing.assert_allclose(shares[0], shares[1], atol=2e-3)
+    np.testing.assert_allclose(shares[0], 0.667, atol=1e-5)  # exactly that of the recipe
+
+
+def test_card_is_the_released_one_with_the_new_file(released_float32):
+    card = ModelCard.beside(released_float32)
+    released = ModelCard.beside(released_model("mobiiris"))
+    assert list(card.files) == ["mobiiris_float32.tflite"]
+    assert list(card.parity) == ["float32"] and card.parity["float32"] > 0.99999
+    for name in ("phase", "score", "thresholds", "roi_mode", "embedding_size", "weights_sha256"):
+        assert getattr(card, name) == getattr(released, name)
+
+
+@pytest.fixture
+def copy(tmp_path):
+    """Weights, card and file of the released model in a folder of their own."""
+    folder = released_weights("mobiiris").parent
+    for name in ("mobiiris.keras", "mobiiris_float16.tflite", "model_card.json"):
+        shutil.copy(folder / name, tmp_path)
+    return tmp_path / "mobiiris.keras"
+
+
+def test_what_cannot_be_exported(copy, tmp_path, run_cli):
+    with pytest.raises(ExportError, match="int8 needs crops for calibration"):
+        export_weights(copy, tmp_path / "out", ["int8"])
+    with pytest.raises(ExportError, match="holds a model card already"):
+        export_weights(copy, tmp_path, ["float32"])
+    card = tmp_path / "model_card.json"
+    values = json.loads(card.read_text())
+    card.write_text(json.dumps(values | {"roi_mode": "aligned"}))
+    with pytest.raises(ExportError, match="takes aligned crops"):
+        export_weights(copy, tmp_path / "out", ["float32"])
+    card.write_text(json.dumps(values | {"weights_sha256": 64 * "0"}))
+    with pytest.raises(ModelError, match="describes other weights"):
+        export_weights(copy, tmp_path / "out", ["float32"])
+    for arguments in ([copy], [tmp_path, "--out", tmp_path / "out"]):
+        status, _, err = run_cli("export", *arguments)
+        assert status == 2 and "give --out with a .keras file" in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_precision_that_is_not_released_says_how_to_make_it():
+    with pytest.raises(ModelError, match=r"iris-tf export .*mobiiris\.keras --precision float32"):
+        released_model("mobiiris", "float32")
