@@ -1,22 +1,18 @@
 """Comparison of distillation methods: a MobiIris recipe, and one table of its models."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
 from iris_tf.config.pipeline_recipe import PipelineRecipe
-from iris_tf.data.crop_store import load_rois
 from iris_tf.data.dataset_title import dataset_title
 from iris_tf.data.manifest import read_settings
 from iris_tf.evaluation.evaluate_model import EvaluationRequest
-from iris_tf.evaluation.prepared_sets import PreparedSet
 from iris_tf.metrics.evaluate_embeddings import Evaluation
 from iris_tf.metrics.repeats import mean_differences, mean_figures
 from iris_tf.pipelines.evaluation_stage import evaluate_and_write
 from iris_tf.pipelines.mobiiris_stages import MobiIrisPipeline
 from iris_tf.pipelines.stages import Stages
-from iris_tf.recognition.open_model import open_model
 from iris_tf.report.distillation_table import PLAIN, DistilledModel, distillation_table
 from iris_tf.support.errors import RecipeError
 from iris_tf.support.files import write_text
@@ -64,7 +60,7 @@ def compared_models(pipeline: MobiIrisPipeline) -> dict[str, DistilledModel]:
     request = EvaluationRequest(files, [pipeline.manifest], "test")
     outcome = evaluate_and_write(request, pipeline.folder / "distillation")
     found = dict(zip(names, outcome.evaluations.values(), strict=True))
-    distances = teacher_distances(pipeline)
+    distances = {one.model: one.distance for one in pipeline.taught()}
     repeated = trainings(pipeline.recipe)
     plain = [found[name] for name in repeated[PLAIN]]
 
@@ -79,30 +75,3 @@ def compared_models(pipeline: MobiIrisPipeline) -> dict[str, DistilledModel]:
         )
 
     return {name: line(name) for name in names if name in repeated}
-
-
-def teacher_distances(pipeline: MobiIrisPipeline) -> dict[str, float | None]:
-    """Mean cosine distance of each distilled model to its teacher on the test split, 0..2.
-
-    None where embedding sizes differ.
-    """
-    rows = PreparedSet.read(pipeline.manifest).of_split("test")
-    channels = pipeline.recipe.dataset.channels
-    embeddings: dict[Path, np.ndarray] = {}
-
-    def embedded(path: Path, size: tuple[int, int]) -> np.ndarray:
-        if path not in embeddings:
-            rois = load_rois(rows, pipeline.dataset, size, channels)
-            embeddings[path] = open_model(path).embed(rois)
-        return embeddings[path]
-
-    distances: dict[str, float | None] = {}
-    for name, recipe in pipeline.models.items():
-        if recipe.distillation.teacher is None:
-            continue
-        student = embedded(Path(recipe.run), recipe.network.crop_size)
-        teacher = embedded(Path(recipe.distillation.teacher), recipe.network.crop_size)
-        same = student.shape[1] == teacher.shape[1]
-        cosines = np.sum(student * teacher, axis=1) if same else None
-        distances[name] = None if cosines is None else float(1.0 - cosines.mean())
-    return distances

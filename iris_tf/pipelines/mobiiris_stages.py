@@ -27,8 +27,15 @@ from iris_tf.metrics.evaluate_embeddings import evaluate_embeddings
 from iris_tf.metrics.metrics import Metrics
 from iris_tf.pipelines.evaluation_stage import evaluate_and_report
 from iris_tf.pipelines.stages import Stages, read_result
+from iris_tf.pipelines.teacher_stage import read_taught, teacher_stage
 from iris_tf.preparation.prepare_dataset import prepare
-from iris_tf.report.report_data import Report, ReportRow, TrainingCurve, count_splits
+from iris_tf.report.report_data import (
+    Report,
+    ReportRow,
+    TaughtModel,
+    TrainingCurve,
+    count_splits,
+)
 from iris_tf.report.report_page import write_report
 from iris_tf.report.terminal_table import format_table
 from iris_tf.support.files import write_json
@@ -42,6 +49,7 @@ from iris_tf.training.run_folder import RunFolder, model_file
 
 CROPS_SHOWN = 24
 EYES_MAPPED = 4  # eyes with saliency maps per model
+TEACHERS = "teachers.json"
 AS_RELEASED = "released weights as they are"
 TESTED = {
     "subject": "subjects not seen in training",
@@ -131,6 +139,7 @@ class MobiIrisPipeline:
             for precision in self.recipe.precisions:
                 self.evaluate(name, precision)
         self.compare()
+        self.compare_with_teachers()
         self.measure_latency()
         self.report()
 
@@ -191,6 +200,15 @@ class MobiIrisPipeline:
             [self.comparison / "metrics.json"],
             lambda: evaluate_and_report(request, self.comparison),
         )
+
+    def compare_with_teachers(self) -> None:
+        """Evaluate the teachers, and measure the distance of each student to its own."""
+        channels = self.recipe.dataset.channels
+        teacher_stage(self.stages, self.models, self.manifest, channels, self.folder / TEACHERS)
+
+    def taught(self) -> list[TaughtModel]:
+        """Distilled models with their teachers, once they were compared."""
+        return read_taught(self.folder / TEACHERS)
 
     @property
     def compared_precision(self) -> str:
@@ -296,6 +314,7 @@ class MobiIrisPipeline:
                 occlusion={
                     f"{name}, {self.compared_precision}": self.maps(name) for name in self.models
                 },
+                taught=self.taught(),
                 notes=["Latency was measured on this machine's CPU, not on a phone."],
             ),
         )

@@ -125,6 +125,26 @@ class TrainingCurve:
 
 
 @dataclass(frozen=True)
+class TaughtModel:
+    """A distilled model and its teacher on the images of the report.
+
+    Attributes
+    ----------
+    model, teacher : str
+        Names.
+    teacher_eer : float
+        Equal error rate of the teacher, 0..1.
+    distance : float or None
+        Mean cosine distance of the embeddings of both, 0..2; None if their sizes differ.
+    """
+
+    model: str
+    teacher: str
+    teacher_eer: float
+    distance: float | None
+
+
+@dataclass(frozen=True)
 class ComparedPair:
     """Two images and their score or similarity according to a model.
 
@@ -206,6 +226,8 @@ class Report:
         One for each model of which the pairs are shown.
     occlusion : mapping of str to sequence of OcclusionMap
         Saliency maps by the name of a model.
+    taught : sequence of TaughtModel
+        The distilled models.
     """
 
     title: str
@@ -225,6 +247,7 @@ class Report:
     compared_with: str = ""
     worst: Sequence[WorstPairs] = ()
     occlusion: Mapping[str, Sequence[OcclusionMap]] = field(default_factory=dict)
+    taught: Sequence[TaughtModel] = ()
 
 
 def count_splits(rows: Sequence[ManifestRow]) -> dict[str, dict[str, int]]:

@@ -94,6 +94,16 @@ def details(report: Report, tables: Iterator[int]) -> Iterable[str]:
             "galleries drawn.",
         )
         yield "</section>"
+    if report.taught:
+        yield "<section><h2>Distillation</h2>"
+        yield report_tables.teachers_table(report.taught)
+        yield table_caption(
+            tables,
+            "Teachers on the same images as their students, at full precision. Distance: mean of "
+            "1 − cosine between the embeddings of student and teacher; a dash where these differ "
+            "in size.",
+        )
+        yield "</section>"
     if cost := report_tables.cost_table(rows):
         yield "<section><h2>Cost</h2>"
         yield cost

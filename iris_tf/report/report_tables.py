@@ -9,7 +9,7 @@ from iris_tf.config.names import FMRS
 from iris_tf.metrics.differences import Difference
 from iris_tf.metrics.figures import CMC_RANKS
 from iris_tf.metrics.open_set import FPIRS
-from iris_tf.report.report_data import ReportRow
+from iris_tf.report.report_data import ReportRow, TaughtModel
 from iris_tf.report.report_words import HEADINGS, NOTHING, interval, percent, table_cells
 
 SLICE_THRESHOLD = "far_1e-2"  # strict enough to be useful, lenient enough for small sets
@@ -285,6 +285,17 @@ def differences_table(differences: Mapping[str, Mapping[str, Difference]]) -> st
         Column("90 % interval", False), Column("than the first", False),
     ]  # fmt: skip
     return table(columns, lines, "Differences")
+
+
+def teachers_table(taught: Sequence[TaughtModel]) -> str:
+    """Distilled models with their teachers."""
+    lines = []
+    for found in taught:
+        distance = NOTHING if found.distance is None else f"{found.distance:.3f}"
+        cells = [Cell(found.model), Cell(found.teacher), _share(found.teacher_eer)]
+        lines.append(Line([*cells, Cell(distance, found.distance)]))
+    columns = [Column("model", False), Column("teacher", False), Column("its EER %")]
+    return table([*columns, Column("distance")], lines, "Teachers")
 
 
 def splits_table(splits: Mapping[str, Mapping[str, int]]) -> str:

@@ -93,6 +93,16 @@ def test_report_shows_the_measured_figures_and_says_that_they_are_synthetic(fini
     assert "http://" not in page and "https://" not in page  # nothing is fetched
 
 
+def test_teacher_and_distance_are_figures_of_the_report(finished):
+    folder, _ = finished
+    [found] = json.loads((folder / "teachers.json").read_text())["models"]
+    assert (found["model"], found["teacher"]) == ("mobiiris", "resnet50")
+    metrics = json.loads((folder / "resnet50/evaluation_float32/metrics.json").read_text())
+    assert found["teacher_eer"] == pytest.approx(metrics["evaluation"]["metrics"]["eer"], abs=0.02)
+    assert 0 < found["distance"] < 2
+    assert f">{found['distance']:.3f}<" in (folder / "report.html").read_text()
+
+
 def test_no_test_person_was_seen_in_training(finished):
     folder, _ = finished
     splits = {}

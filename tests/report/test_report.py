@@ -25,6 +25,7 @@ from iris_tf.report.report_data import (
     ComparedPair,
     Report,
     ReportRow,
+    TaughtModel,
     TrainingCurve,
     WorstPairs,
     count_splits,
@@ -525,6 +526,20 @@ def test_differences_say_what_is_better(tmp_path):
     ]
     _, _, text = written(tmp_path, differences=differences, compared_with="First, float32")
     assert "Figure of the model minus that of First, float32, in percentage points" in text
+
+
+def test_teachers_stand_with_their_errors_and_their_students_distance(tmp_path):
+    taught = [
+        TaughtModel("pupil", "master", 0.0123, 0.4567),
+        TaughtModel("other", "x.keras", 0.5, None),
+    ]
+    source, _, _ = written(tmp_path, taught=taught)
+    assert tables_of(source)["Teachers"][1:] == [
+        ["pupil", "master", "1.23", "0.457"],
+        ["other", "x.keras", "50.00", "–"],
+    ]
+    source, _, _ = written(tmp_path)
+    assert "Teachers" not in tables_of(source)
 
 
 def test_small_rates_do_not_break_at_their_hyphen(tmp_path):
