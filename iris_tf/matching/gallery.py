@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from iris_tf.matching.matcher import DescribedTemplates, Matcher
+from iris_tf.matching.matcher import DescribedTemplates, Matcher, Scores
 from iris_tf.matching.secret_keys import KeyGiven
 from iris_tf.matching.template import (
     Origin,
@@ -172,7 +172,13 @@ class Gallery:
     def scores(
         self, embedding: np.ndarray, matcher: Matcher, figures: np.ndarray | None = None
     ) -> np.ndarray:
-        """Score a probe against each image; the images are described once for all probes.
+        """Scores (n,) of a probe against each image: the values of `compare`."""
+        return self.compare(embedding, matcher, figures).values[0]
+
+    def compare(
+        self, embedding: np.ndarray, matcher: Matcher, figures: np.ndarray | None = None
+    ) -> Scores:
+        """Compare a probe with each image; the images are described once for all probes.
 
         Parameters
         ----------
@@ -185,13 +191,13 @@ class Gallery:
 
         Returns
         -------
-        ndarray of shape (n,)
-            See `iris_tf.matching.matcher.Scores`.
+        Scores
+            Of shape (1, n): scores and similarities.
         """
         if matcher not in self._described:
             self._described[matcher] = matcher.describe(self.embeddings, self.figures)
         probe = matcher.describe(embedding[None], None if figures is None else figures[None])
-        return matcher.scores(probe, self._described[matcher]).values[0]
+        return matcher.scores(probe, self._described[matcher])
 
     @staticmethod
     def open(path: str | Path, key: KeyGiven = None) -> "Gallery | GalleryFolder":

@@ -20,11 +20,14 @@ class DescribedTemplates:
     ----------
     learned : ndarray of shape (n, d)
         Learned components at unit length.
+    lengths : ndarray of shape (n,)
+        What their lengths were in the embeddings.
     codes : CodeSet
         Phase codes.
     """
 
     learned: np.ndarray
+    lengths: np.ndarray
     codes: CodeSet
 
     @classmethod
@@ -33,15 +36,15 @@ class DescribedTemplates:
     ) -> Self:
         """Describe embeddings (n, D) whose phase code has a layout; `figures` as of `CodeSet`."""
         learned, codes = Matcher(layout).split(np.asarray(embeddings, np.float32))
-        lengths = np.linalg.norm(learned, axis=1, keepdims=True)
-        learned = learned / np.maximum(lengths, np.finfo(np.float32).tiny)
-        return cls(learned, CodeSet.of(codes, layout, figures))
+        lengths = np.linalg.norm(learned, axis=1)
+        learned = learned / np.maximum(lengths, np.finfo(np.float32).tiny)[:, None]
+        return cls(learned, lengths, CodeSet.of(codes, layout, figures))
 
     def __len__(self) -> int:
         return len(self.learned)
 
     def __getitem__(self, chosen: slice | np.ndarray) -> Self:
-        return type(self)(self.learned[chosen], self.codes[chosen])
+        return type(self)(self.learned[chosen], self.lengths[chosen], self.codes[chosen])
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,10 +59,13 @@ class Scores:
     freedom : ndarray of shape (n, m)
         Degrees of freedom of each comparison, see
         `iris_tf.matching.phase_evidence.PhaseEvidence`.
+    similarities : ndarray of shape (n, m)
+        As `Matcher.similarities`, up to rounding: they come of the same search over rotations.
     """
 
     values: np.ndarray
     freedom: np.ndarray
+    similarities: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -197,7 +203,8 @@ class Matcher:
 
         Unlike similarities, scores take into account how similar strangers on the same camera
         are, how much both templates show, and how sharp it is. They are symmetric, and rise with
-        both similarities.
+        both similarities. Where the score model says so, phase codes are also compared at rotations
+        beyond those of the layout: images rotated by any angle are found, but not by similarity.
 
         Parameters
         ----------
@@ -206,14 +213,15 @@ class Matcher:
         """
         model = self.score_model
         assert model is not None  # else there are no described templates
-        found = compare_codes(first.codes, second.codes)
+        found = compare_codes(first.codes, second.codes, model.wide_share)
         cosines = first.learned @ second.learned.T
         learned = model.learned_weight * np.maximum(cosines - model.learned_from, 0.0)
         values = model.offset + model.slope * (found.evidence + learned)
         shown = np.minimum.outer(first.codes.freedom, second.codes.freedom)
         inconclusive = (found.freedom < model.least_freedom) | (shown < model.least_own_freedom)
         values[inconclusive] = -np.inf
-        return Scores(values, found.freedom)
+        similarities = cosines * np.outer(first.lengths, second.lengths) + found.product
+        return Scores(values, found.freedom, similarities)
 
     def align(self, embedding: np.ndarray, reference: np.ndarray) -> np.ndarray:
         """Rotate an embedding's phase code to where it is most similar to a reference.

@@ -19,7 +19,7 @@ independence", IEEE TPAMI 15(11), 1993.
 """
 
 from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 
@@ -34,23 +34,25 @@ _LEAST_SPREAD = 1.0 / (2 * _FILTERS)  # places per degree of freedom
 _SHARED = 0.85
 _SMOOTHEST = 0.95  # correlation of similarities at neighbouring rotations
 _TINY = 1e-12
-_CHUNK = 16  # codes that are rotated at a time
 _DESCRIBED = 256  # codes whose autocorrelations are computed at a time
+# Codes that are compared at a time, such that their correlations stay in a processor's cache.
+_ROWS, _PAIRS = 16, 2048
 
 
 @dataclass(frozen=True, eq=False)
 class CodeSet:
     """Phase codes, with what comparisons need to know of each.
 
+    Codes are kept as Fourier coefficients along the ring: the products of these are the
+    coefficients of the correlation at all rotations at once.
+
     Attributes
     ----------
     layout : PhaseCodeLayout
-    codes : ndarray of shape (n, size), float32
-        As they lie in the embeddings.
-    seen : ndarray of shape (n, size / 2), float32
-        1 where a complex response is not hidden, else 0.
-    energies : ndarray of shape (n, size / 2), float32
-        Squared magnitude of each complex response.
+    waves : ndarray of shape (columns // 2 + 1, n, size / columns), complex64
+        Coefficients of the codes' entries, by frequency.
+    seen, energies : ndarray of shape (columns // 2 + 1, n, size / columns / 2), complex64
+        Coefficients of where a response is not hidden (1, else 0), and of its squared magnitude.
     spread : ndarray of shape (n,)
         Visible places per degree of freedom in comparisons with codes like this one.
     smoothness : ndarray of shape (n,)
@@ -58,7 +60,7 @@ class CodeSet:
     """
 
     layout: PhaseCodeLayout
-    codes: np.ndarray
+    waves: np.ndarray
     seen: np.ndarray
     energies: np.ndarray
     spread: np.ndarray
@@ -76,19 +78,21 @@ class CodeSet:
         if figures is None:
             figures = _figures(responses, seen, layout)
         spread, smoothness = np.asarray(figures, np.float64).T
-        return cls(layout, codes, seen, energies, spread, smoothness)
+        waves = (_waves(values, layout.columns) for values in (codes, seen, energies))
+        return cls(layout, *waves, spread, smoothness)
 
     def __len__(self) -> int:
-        return len(self.codes)
+        return len(self.spread)
 
     def __getitem__(self, chosen: slice | np.ndarray) -> Self:
-        per_code = (self.codes, self.seen, self.energies, self.spread, self.smoothness)
-        return type(self)(self.layout, *(figures[chosen] for figures in per_code))
+        waves = (part[:, chosen] for part in (self.waves, self.seen, self.energies))
+        figures = (part[chosen] for part in (self.spread, self.smoothness))
+        return type(self)(self.layout, *waves, *figures)
 
     @property
     def freedom(self) -> np.ndarray:
         """Degrees of freedom (n,) of each code's comparison with itself."""
-        return self.seen.sum(axis=1) / self.spread
+        return np.rint(self.seen[0].real.sum(axis=1)) / self.spread
 
     @property
     def coarseness(self) -> np.ndarray:
@@ -97,8 +101,11 @@ class CodeSet:
         It is near 1 for sharp images, and 0 where a filter sees nothing. Blur removes fine texture
         first, so it rises with blur, but hardly with the hidden share of the iris.
         """
-        shape = (len(self), self.codes.shape[1] // (2 * _FILTERS), _FILTERS)
-        energy, seen = (part.reshape(shape).sum(axis=1) for part in (self.energies, self.seen))
+        # Coefficients of frequency 0 are sums along the ring.
+        shape = (len(self), self.seen.shape[2] // _FILTERS, _FILTERS)
+        energy, seen = (
+            part[0].real.reshape(shape).sum(axis=1) for part in (self.energies, self.seen)
+        )
         coarse, fine = (energy / np.maximum(seen, 1.0)).T
         return np.divide(coarse, fine, out=np.zeros_like(coarse), where=fine > 0)
 
@@ -121,65 +128,124 @@ class PhaseEvidence:
     evidence : ndarray of shape (n, m)
         Negative natural logarithm of the share of strangers that are as similar at any rotation;
         by this definition exponentially distributed among strangers.
+    product : ndarray of shape (n, m)
+        Largest scalar product of the codes at the rotations of their layout.
     """
 
     freedom: np.ndarray
     evidence: np.ndarray
+    product: np.ndarray
 
 
-def compare_codes(first: CodeSet, second: CodeSet) -> PhaseEvidence:
-    """Compare every phase code of one set with every code of another."""
+def compare_codes(first: CodeSet, second: CodeSet, wide_share: float = 0.0) -> PhaseEvidence:
+    """Compare every phase code of one set with every code of another.
+
+    Parameters
+    ----------
+    first, second : CodeSet
+        Of the same layout.
+    wide_share : float, optional
+        Share of strangers' evidence, 0..1, that may come of rotations beyond those of the layout,
+        as of images that are upside down. With 0 they are not tried.
+    """
+    found = tuple(np.empty((len(first), len(second)), np.float32) for _ in range(3))
+    rows = max(min(_ROWS, len(first)), 1)
+    for start in range(0, len(first), rows):
+        for column in range(0, len(second), _PAIRS // rows):
+            part = slice(start, start + rows), slice(column, column + _PAIRS // rows)
+            values = _compare(first[part[0]], second[part[1]], wide_share)
+            for whole, value in zip(found, values, strict=True):
+                whole[part] = value
+    return PhaseEvidence(*found)
+
+
+def _compare(
+    first: CodeSet, second: CodeSet, wide_share: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Fields of `PhaseEvidence` of some pairs."""
     layout = first.layout
-    product, common, energy = _at_best_rotation(first, second)
-    spread = np.sqrt(np.outer(first.spread, second.spread))
-    smoothness = 0.5 * np.add.outer(first.smoothness, second.smoothness)
-    freedom = common / spread
-    similarity = np.maximum(product, 0.0) / np.sqrt(np.maximum(energy, _TINY))
+    correlations = _Correlations.of(first, second)
+    freedom, evidence, product = _evidence(correlations, layout.rotations, 1.0 - wide_share)
+    if wide_share and layout.wide_rotations:
+        wide_freedom, wide, _ = _evidence(correlations, layout.wide_rotations, wide_share)
+        freedom = np.where(wide > evidence, wide_freedom, freedom)
+        evidence = np.maximum(wide, evidence)
+    return freedom, evidence, product
+
+
+class _Correlations(NamedTuple):
+    """Correlations of n and m codes at all rotations (columns, n, m), and figures of pairs (n, m).
+
+    Attributes
+    ----------
+    product : ndarray of shape (columns, n, m)
+        Scalar products of the codes.
+    common : ndarray of shape (columns, n, m)
+        Numbers of places that are visible in both.
+    first_energy, second_energy : ndarray of shape (columns, n, m)
+        Energies of either code at these places.
+    spread, smoothness : ndarray of shape (n, m)
+        Means of both codes'.
+    """
+
+    product: np.ndarray
+    common: np.ndarray
+    first_energy: np.ndarray
+    second_energy: np.ndarray
+    spread: np.ndarray
+    smoothness: np.ndarray
+
+    @classmethod
+    def of(cls, first: CodeSet, second: CodeSet) -> Self:
+        pairs = (
+            (first.waves, second.waves),
+            (first.seen, second.seen),
+            (first.energies, second.seen),
+            (first.seen, second.energies),
+        )
+        columns = first.layout.columns
+        return cls(
+            *(_correlate(one, other, columns) for one, other in pairs),
+            np.sqrt(np.outer(first.spread, second.spread)),
+            0.5 * np.add.outer(first.smoothness, second.smoothness),
+        )
+
+
+def _evidence(
+    found: _Correlations, rotations: range, share: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Degrees of freedom, evidence and product (n, m) at the best of some rotations.
+
+    `share` is that of strangers' evidence that may come of these rotations.
+    """
+    columns = len(found.product)
+    products = found.product[np.array(rotations) % columns]
+    # As `argmax`, which is slow along the first axis.
+    order = np.arange(len(rotations), dtype=np.uint16)[:, None, None]
+    place = ((products == products.max(axis=0)) * order).max(axis=0)
+    best = np.array(rotations)[place] % columns
+    product, common, *energies = (
+        np.take_along_axis(values, best[None], axis=0)[0] for values in found[:4]
+    )
+    freedom = np.rint(common) / found.spread
+    similarity = np.maximum(product, 0.0) / np.sqrt(np.maximum(energies[0] * energies[1], _TINY))
     # A Gaussian process is above a level z at the start with probability exp(-z^2 / 2) / 2 at
     # most, and rises above it this often until the last rotation, times exp(-z^2 / 2).
-    crossings = 2 * layout.turns * np.sqrt(2.0 * (1.0 - smoothness)) / (2.0 * np.pi)
-    evidence = 0.5 * freedom * np.square(similarity) - np.log(0.5 + crossings)
-    return PhaseEvidence(freedom, evidence)
+    steps = len(rotations) - 1
+    crossings = steps * np.sqrt(2.0 * (1.0 - found.smoothness)) / (2.0 * np.pi)
+    evidence = 0.5 * freedom * np.square(similarity) - np.log((0.5 + crossings) / share)
+    return freedom, evidence, product
 
 
-def _at_best_rotation(first: CodeSet, second: CodeSet) -> tuple[np.ndarray, ...]:
-    """Compare every pair of codes at the rotation where they are most similar.
-
-    Returns
-    -------
-    product : ndarray of shape (n, m)
-        Scalar product of the codes.
-    common : ndarray of shape (n, m)
-        Number of places that are visible in both.
-    energy : ndarray of shape (n, m)
-        Product of both codes' energies at these places.
-    """
-    layout = first.layout
-    product = np.empty((len(first), len(second)), np.float32)
-    common, energy = np.empty_like(product), np.empty_like(product)
-    for start in range(0, len(first), _CHUNK):
-        rotated = np.stack(list(layout.rotated_codes(first.codes[start : start + _CHUNK])))
-        products = np.tensordot(rotated, second.codes, axes=(2, 1))
-        best = products.argmax(axis=0)
-        product[start : start + _CHUNK] = np.take_along_axis(products, best[None], axis=0)[0]
-        for row, index in np.ndindex(len(best), len(rotated)):
-            others = np.nonzero(best[row] == index)[0]
-            if len(others):
-                where = start + row, others
-                found = _common(first, start + row, layout.rotations[index], second, others)
-                common[where], energy[where] = found
-    return product, common, energy
+def _waves(values: np.ndarray, columns: int) -> np.ndarray:
+    """Fourier coefficients (columns // 2 + 1, n, size / columns) of values (n, size)."""
+    found = np.fft.rfft(values.reshape(len(values), columns, values.shape[1] // columns), axis=1)
+    return np.ascontiguousarray(found.swapaxes(0, 1), np.complex64)
 
 
-def _common(
-    first: CodeSet, row: int, columns: int, second: CodeSet, others: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Places that a rotated code and some others have in common, and their energy."""
-    shift = columns * (first.seen.shape[1] // first.layout.columns)
-    seen, energies = (np.roll(part[row], shift) for part in (first.seen, first.energies))
-    also_seen = second.seen[others]
-    common, energy = (also_seen @ np.stack([seen, energies], axis=1)).T
-    return common, energy * (second.energies[others] @ seen)
+def _correlate(first: np.ndarray, second: np.ndarray, columns: int) -> np.ndarray:
+    """Scalar products (columns, n, m) of codes at all rotations of the first, from their waves."""
+    return np.fft.irfft(first.conj() @ second.swapaxes(1, 2), columns, axis=0)
 
 
 def _figures(responses: np.ndarray, seen: np.ndarray, layout: PhaseCodeLayout) -> np.ndarray:

@@ -316,10 +316,12 @@ class IrisRecognizer:
         origin = self._origin_with(probe)
         template = self._template(template, kind, "The template", origin)
         probe = self._template(probe, kind, "The probe", origin)
-        [[found]] = self.similarities(template.embedding[None], probe.embedding[None])
-        similarity, score, problem = float(found), None, ""
+        score, problem = None, ""
         if self.has_scores:
-            score, problem = self._score(template, probe)
+            score, similarity, problem = self._score(template, probe)
+        else:
+            [[found]] = self.similarities(template.embedding[None], probe.embedding[None])
+            similarity = float(found)
         decisive = score if score is not None and point in SCORE_RATES else similarity
         return Verification(
             similarity,
@@ -332,8 +334,8 @@ class IrisRecognizer:
             problem,
         )
 
-    def _score(self, template: Template, probe: Template) -> tuple[float, str]:
-        """Score of two templates, and why it is inconclusive, or ``""``."""
+    def _score(self, template: Template, probe: Template) -> tuple[float, float, str]:
+        """Score and similarity of two templates, and why they are inconclusive, or ``""``."""
         first, second = (
             self.matcher.describe(
                 eye.embedding[None], None if eye.figures is None else eye.figures[None]
@@ -341,11 +343,12 @@ class IrisRecognizer:
             for eye in (template, probe)
         )
         found = self.matcher.scores(first, second)
-        [[score]], [[common]] = found.values, found.freedom
+        [[score]], [[common]], [[similarity]] = found.values, found.freedom, found.similarities
         [own_first], [own_second] = first.codes.freedom, second.codes.freedom
         assert self.card.score is not None  # `has_scores`
         own = {"template": own_first, "probe": own_second}
-        return float(score), why_inconclusive(self.card.score, own, common)
+        problem = why_inconclusive(self.card.score, own, common)
+        return float(score), float(np.clip(similarity, -1.0, 1.0)), problem
 
     def identify(
         self,
@@ -402,16 +405,19 @@ class IrisRecognizer:
         else:
             candidates = Candidates(gallery, len(gallery))
         gallery, images = candidates.gallery, candidates.images
-        similarities = gallery.similarities(probe.embedding, self.matcher)
-        scores: list[float] | list[None] = [None] * len(similarities)
-        decisive, conclusive = similarities, np.ones(len(similarities), bool)
+        scores: list[float] | list[None] = [None] * len(gallery)
+        conclusive = np.ones(len(gallery), bool)
         if self.has_scores:
-            values = gallery.scores(probe.embedding, self.matcher, probe.figures)
+            found = gallery.compare(probe.embedding, self.matcher, probe.figures)
+            values, similarities = found.values[0], found.similarities[0].clip(-1.0, 1.0)
             conclusive = np.isfinite(values)
-            if by_score:
-                assert self.card.score is not None  # `has_scores`
-                threshold = self.card.score.threshold(str(point), images)
-                decisive, scores = values, values.tolist()
+        else:
+            similarities = gallery.similarities(probe.embedding, self.matcher)
+        decisive = similarities
+        if by_score:
+            assert self.card.score is not None  # `has_scores`
+            threshold = self.card.score.threshold(str(point), images)
+            decisive, scores = values, values.tolist()
         matches = tuple(
             Match(
                 gallery.identities[image],

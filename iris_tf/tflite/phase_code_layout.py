@@ -49,6 +49,11 @@ class PhaseCodeLayout:
         """Rotations at which two codes are compared, in columns."""
         return range(-self.turns, self.turns + 1)
 
+    @property
+    def wide_rotations(self) -> range:
+        """All other rotations, in columns: as of images that are upside down."""
+        return range(self.turns + 1, self.columns - self.turns)
+
     def rotate(self, embeddings: np.ndarray, columns: int) -> np.ndarray:
         """Embeddings (n, D) with their phase codes shifted to the right by some columns."""
         learned, codes = embeddings[:, : -self.size], embeddings[:, -self.size :]

@@ -44,6 +44,10 @@ class ScoreModel:
     thresholds_from : dict
         What supports the thresholds: numbers of cameras and of impostor comparisons, and by how
         much the FMR differs between cameras.
+    wide_share : float
+        Share of the false matches, 0 to less than 1, that may come of rotations beyond those of
+        the phase code's layout: above 0, images rotated by any angle are found. Cards without it
+        have 0.
 
     Raises
     ------
@@ -58,13 +62,17 @@ class ScoreModel:
     least_freedom: float
     thresholds: dict[str, float]
     thresholds_from: dict[str, Any] = field(default_factory=dict)
+    wide_share: float = 0.0
 
     def __post_init__(self) -> None:
         numbers = dataclasses.astuple(self)[:5]
-        if not all(_is_number(number) for number in (*numbers, *self.thresholds.values())):
+        numbers += (self.wide_share, *self.thresholds.values())
+        if not all(_is_number(number) for number in numbers):
             raise ValueError("a number is missing or not finite")
         if self.slope <= 0 or self.learned_weight < 0 or self.least_freedom <= 0:
             raise ValueError("slope, learned_weight or least_freedom is out of range")
+        if not 0 <= self.wide_share < 1:
+            raise ValueError("wide_share is out of range")
         if abs(self.learned_from) > 1:
             raise ValueError("learned_from is not a cosine")
         if list(self.thresholds) != list(SCORE_RATES):

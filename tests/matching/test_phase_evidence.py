@@ -79,11 +79,21 @@ def own_spread_by_hand(code):
     return 0.85 * square, following / square
 
 
-def evidence_by_hand(first, second):
+def evidence_by_hand(first, second, wide_share=0.0):
+    """Degrees of freedom and evidence; codes are rotated by 3 of 32 columns, or by any."""
+    freedom, evidence = evidence_among(first, second, range(-3, 4), 1.0 - wide_share)
+    if wide_share:
+        wide = evidence_among(first, second, range(4, 29), wide_share)
+        if wide[1] > evidence:
+            return wide
+    return freedom, evidence
+
+
+def evidence_among(first, second, rotations, share):
     a, _ = responses_of(first)
     b, _ = responses_of(second)
     best = (-math.inf,)
-    for rotation in range(-3, 4):
+    for rotation in rotations:
         product, common, energies = 0.0, 0, [0.0, 0.0]
         for (column, row, part), other in b.items():
             value = a[(column - rotation) % LAYOUT.columns, row, part]
@@ -96,18 +106,29 @@ def evidence_by_hand(first, second):
     product, common, energies = best
     (spread, smooth), (other_spread, other_smooth) = map(own_spread_by_hand, (first, second))
     freedom = common / math.sqrt(spread * other_spread)
-    crossings = 6 * math.sqrt(2 * (1 - (smooth + other_smooth) / 2)) / (2 * math.pi)
+    steps = len(rotations) - 1
+    crossings = steps * math.sqrt(2 * (1 - (smooth + other_smooth) / 2)) / (2 * math.pi)
     similarity = max(product, 0) / math.sqrt(energies[0] * energies[1])
-    return freedom, freedom * similarity**2 / 2 - math.log(0.5 + crossings)
+    return freedom, freedom * similarity**2 / 2 - math.log((0.5 + crossings) / share)
 
 
-def test_evidence_follows_its_formulas():
+def rotated_by(codes, columns):
+    """Codes (n, size) of images that are rotated by some columns."""
+    return np.roll(codes.reshape(len(codes), LAYOUT.columns, -1), columns, axis=1).reshape(
+        codes.shape
+    )
+
+
+@pytest.mark.parametrize("wide_share", [0.0, 0.25])
+def test_evidence_follows_its_formulas(wide_share):
     rng = np.random.default_rng(1)
     codes = random_codes(rng, 3, smooth=2)
-    found = compare_codes(*[CodeSet.of(codes, LAYOUT)] * 2)
-    for i in range(3):
-        for j in range(3):
-            freedom, evidence = evidence_by_hand(codes[i], codes[j])
+    # By 3 columns and by 4 a head may tilt and may not; by 16 an image is upside down.
+    codes = np.concatenate([codes, *(rotated_by(codes[:1], columns) for columns in (3, 4, 16, 28))])
+    found = compare_codes(*[CodeSet.of(codes, LAYOUT)] * 2, wide_share)
+    for i in range(2):
+        for j in range(7):
+            freedom, evidence = evidence_by_hand(codes[i], codes[j], wide_share)
             assert found.freedom[i, j] == pytest.approx(freedom, rel=1e-4)
             assert found.evidence[i, j] == pytest.approx(evidence, rel=1e-3, abs=1e-3)
 
@@ -120,6 +141,47 @@ def test_strangers_reach_evidence_as_rarely_as_it_says_however_smooth_they_are(s
     # Fewer, because codes without structure along the radius are alike more rarely than irises.
     for rate in (1e-1, 1e-2):
         assert np.mean(found >= -math.log(rate)) < rate
+
+
+@pytest.mark.parametrize("columns", [4, 9, 16, 23, 28])
+def test_images_rotated_by_any_angle_are_found_at_a_price(columns):
+    code = random_codes(np.random.default_rng(8), 1, smooth=2)
+    sets = CodeSet.of(code, LAYOUT), CodeSet.of(rotated_by(code, columns), LAYOUT)
+    [[upright]] = compare_codes(sets[0], sets[0], 0.25).evidence
+    [[rotated]] = compare_codes(*sets, 0.25).evidence
+    assert compare_codes(*sets).evidence[0, 0] < 5.0
+    # 25 rotations instead of 7, and a share of 1/4 instead of 3/4.
+    steps = np.sqrt(2.0 * (1.0 - sets[0].smoothness[0])) / (2.0 * np.pi)
+    price = math.log(3.0) + math.log((0.5 + 24 * steps) / (0.5 + 6 * steps))
+    assert upright - rotated == pytest.approx(price, abs=1e-3)
+    [[back]] = compare_codes(*sets[::-1], 0.25).evidence
+    assert back == pytest.approx(rotated, abs=1e-3)
+
+
+def test_strangers_reach_evidence_at_any_rotation_as_rarely_as_it_says():
+    layout = PhaseCodeLayout(4096, 128, 10)
+    codes = random_codes(np.random.default_rng(9), 200, layout=layout, smooth=4)
+    found = compare_codes(*[CodeSet.of(codes, layout)] * 2, 0.25).evidence
+    for rate in (1e-1, 1e-2):
+        assert np.mean(found[np.triu_indices(200, 1)] >= -math.log(rate)) < rate
+
+
+def test_blocks_of_pairs_are_compared_alike():
+    """More codes than are compared at a time, in both sets."""
+    codes = random_codes(np.random.default_rng(10), 150)
+    sets = CodeSet.of(codes[:20], LAYOUT), CodeSet.of(codes, LAYOUT)
+    whole = compare_codes(*sets, 0.25)
+    for row, column in ((0, 0), (15, 149), (16, 127), (17, 128), (19, 149)):
+        pair = compare_codes(sets[0][row : row + 1], sets[1][column : column + 1], 0.25)
+        for figures, figure in zip(vars(whole).values(), vars(pair).values(), strict=True):
+            assert figures[row, column] == pytest.approx(figure[0, 0], rel=1e-4, abs=1e-5)
+
+
+def test_similarities_come_with_scores():
+    rng = np.random.default_rng(11)
+    first, second = (embeddings(rng, random_codes(rng, n)) for n in (5, 7))
+    found = MATCHER.scores(MATCHER.describe(first), MATCHER.describe(second)).similarities
+    np.testing.assert_allclose(found, MATCHER.similarities(first, second), atol=1e-6)
 
 
 def test_smoother_codes_and_smaller_common_areas_have_fewer_degrees_of_freedom():
@@ -224,6 +286,9 @@ def test_the_fmr_is_shared_by_a_gallery():
         {"least_freedom": 0.0},
         {"learned_weight": -1.0},
         {"learned_from": 1.5},
+        {"wide_share": -0.1},
+        {"wide_share": 1.0},
+        {"wide_share": math.nan},
         {"thresholds": {"fmr_1e-2": 1.0}},
         {"thresholds": dict.fromkeys(SCORE_RATES, 1.0)},
     ],
@@ -235,6 +300,7 @@ def test_impossible_score_models_are_refused(change):
 
 def test_a_score_model_survives_json_in_alphabetical_order():
     values = dataclasses.asdict(MODEL)
+    del values["wide_share"]  # as cards of earlier versions
     values["thresholds"] = dict(sorted(values["thresholds"].items(), reverse=True))
     assert ScoreModel.from_json(values) == MODEL
 
@@ -242,11 +308,11 @@ def test_a_score_model_survives_json_in_alphabetical_order():
 def test_scores_are_those_that_other_programs_must_compute_too():
     # Computed by the plain loops above, not by the library.
     fixture = json.loads((Path(__file__).parents[1] / "fixtures" / "scores.json").read_text())
-    model = ScoreModel(**fixture["score"], thresholds=THRESHOLDS)
-    matcher = Matcher(PhaseCodeLayout(**fixture["phase"]), model)
-    described = matcher.describe(np.array(fixture["embeddings"], np.float32))
-    found = matcher.scores(described, described)
     for pair in fixture["pairs"]:
+        model = ScoreModel(**fixture["score"], thresholds=THRESHOLDS, wide_share=pair["wide_share"])
+        matcher = Matcher(PhaseCodeLayout(**fixture["phase"]), model)
+        described = matcher.describe(np.array(fixture["embeddings"], np.float32))
+        found = matcher.scores(described, described)
         place = pair["first"], pair["second"]
         assert found.freedom[place] == pytest.approx(pair["freedom"], rel=1e-4)
         assert found.values[place] == pytest.approx(pair["score"], abs=2e-3)

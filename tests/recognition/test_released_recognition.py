@@ -90,8 +90,18 @@ def test_a_tilted_head_is_found_again(recognizer, small_images):
     for degrees, least in tilts:
         turned = np.roll(strip, round(degrees * 512 / 360), axis=1)
         assert recognizer.verify(template, turned, kind="roi").similarity >= least
+    # By score alone: similarities are those within the rotations of a head.
     upside_down = recognizer.verify(template, np.roll(strip, 256, axis=1), kind="roi")
-    assert not upside_down.same_eye
+    assert upside_down.same_eye and upside_down.similarity < 0.2
+
+
+def test_strangers_upside_down_are_not_found(recognizer, embedded):
+    identities, vectors = embedded
+    scores = recognizer.scores(vectors, recognizer.matcher.layout.rotate(vectors, 64))
+    same = identities[:, None] == identities[None]
+    threshold = recognizer.thresholds["fmr_1e-4"]
+    assert np.mean(scores[same] >= threshold) >= 0.95
+    assert np.mean(scores[~same] >= threshold) <= 1e-3
 
 
 def test_trainings_can_start_from_it(embedded):

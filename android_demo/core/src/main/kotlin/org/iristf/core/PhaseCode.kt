@@ -55,10 +55,24 @@ class PhaseCode(embedding: FloatArray, private val layout: PhaseCodeLayout) {
         return if (fine > 0) coarse / fine else 0.0
     }
 
-    /** How unlikely it is that a stranger on the same camera is as similar as another code. */
-    fun compare(other: PhaseCode): PhaseEvidence {
+    /**
+     * How unlikely it is that a stranger on the same camera is as similar as another code.
+     *
+     * @param wideShare share of strangers' evidence, 0 to less than 1, that may come of shifts beyond those of the
+     *   layout, as of images that are upside down; with 0 they are not tried
+     */
+    fun compare(other: PhaseCode, wideShare: Double = 0.0): PhaseEvidence {
         require(layout == other.layout) { "the codes have the layouts $layout and ${other.layout}" }
-        val shift = (-layout.maxShift..layout.maxShift).maxBy { product(other, it) }
+        val upright = compareAt(other, -layout.maxShift..layout.maxShift, 1.0 - wideShare)
+        val beyond = layout.maxShift + 1..<layout.columns - layout.maxShift
+        if (wideShare == 0.0 || beyond.isEmpty()) return upright
+        val wide = compareAt(other, beyond, wideShare)
+        return if (wide.evidence > upright.evidence) wide else upright
+    }
+
+    /** Evidence at the best of some shifts, which are to contribute a share of strangers' evidence. */
+    private fun compareAt(other: PhaseCode, shifts: IntRange, share: Double): PhaseEvidence {
+        val shift = shifts.maxBy { product(other, it) }
         var common = 0
         var own = 0.0
         var others = 0.0
@@ -74,8 +88,9 @@ class PhaseCode(embedding: FloatArray, private val layout: PhaseCodeLayout) {
         val similarity = max(product(other, shift), 0.0) / sqrt(max(own * others, TINY))
         // A Gaussian process is above a level z at the start with probability exp(-z^2 / 2) / 2 at most, and
         // rises above it this often until the last rotation, times exp(-z^2 / 2) (Rice, 1945).
-        val crossings = 2 * layout.maxShift * sqrt(2 * (1 - (smoothness + other.smoothness) / 2)) / (2 * PI)
-        return PhaseEvidence(freedom, freedom * similarity * similarity / 2 - ln(0.5 + crossings))
+        val steps = shifts.last - shifts.first
+        val crossings = steps * sqrt(2 * (1 - (smoothness + other.smoothness) / 2)) / (2 * PI)
+        return PhaseEvidence(freedom, freedom * similarity * similarity / 2 - ln((0.5 + crossings) / share))
     }
 
     /** Scalar product with another code, while this one is shifted to the right by some columns. */

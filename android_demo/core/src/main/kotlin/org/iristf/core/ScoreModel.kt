@@ -11,10 +11,12 @@ import kotlin.math.abs
  * @property learnedFrom cosine above which the learned components count
  * @property leastFreedom degrees of freedom of a comparison, below which there is no decision
  * @property thresholds least score that is accepted as the same eye, by operating point
+ * @property wideShare share of the false matches, 0 to less than 1, that may come of shifts beyond those of the phase
+ *   code's layout: above 0, images rotated by any angle are found
  */
 data class ScoreModel(
     val offset: Double, val slope: Double, val learnedWeight: Double, val learnedFrom: Double, val leastFreedom: Double,
-    val thresholds: Map<String, Double>,
+    val thresholds: Map<String, Double>, val wideShare: Double = 0.0,
 ) {
     /** Degrees of freedom that each template needs by itself. */
     val leastOwnFreedom: Double get() = OWN_SHARE * leastFreedom
@@ -34,7 +36,7 @@ data class ScoreModel(
         const val MOST_COARSENESS = 1.6
 
         private val REQUIRED = listOf("offset", "slope", "learned_weight", "learned_from", "least_freedom", "thresholds")
-        private val OPTIONAL = listOf("thresholds_from")
+        private val OPTIONAL = listOf("thresholds_from", "wide_share")
 
         /** Read the block `score` of a model card; it refuses what Python refuses. */
         @Throws(JsonException::class)
@@ -46,7 +48,9 @@ data class ScoreModel(
             if (weight < 0) throw json.wrong("learned_weight", "0 or more")
             if (abs(from) > 1) throw json.wrong("learned_from", "a cosine")
             if (freedom <= 0) throw json.wrong("least_freedom", "positive")
-            return ScoreModel(offset, slope, weight, from, freedom, readThresholds(json.child("thresholds")))
+            val wide = if (json.has("wide_share")) json.number("wide_share") else 0.0
+            if (wide < 0 || wide >= 1) throw json.wrong("wide_share", "0 to less than 1")
+            return ScoreModel(offset, slope, weight, from, freedom, readThresholds(json.child("thresholds")), wide)
         }
 
         private const val NUMBERS = 5 // of the required fields, before the thresholds

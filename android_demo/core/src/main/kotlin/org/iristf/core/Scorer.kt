@@ -26,7 +26,7 @@ class Scorer(private val layout: PhaseCodeLayout, private val model: ScoreModel)
 
     /** Score two templates. The score is symmetric, and rises with both similarities. */
     fun score(first: DescribedTemplate, second: DescribedTemplate): Score {
-        val found = first.code.compare(second.code)
+        val found = first.code.compare(second.code, model.wideShare)
         val cosine = first.learned.indices.sumOf { first.learned[it] * second.learned[it] }
         val learned = model.learnedWeight * max(cosine - model.learnedFrom, 0.0)
         val problem = problem(first, second, found.freedom)

@@ -59,6 +59,12 @@ class ModelCardTest {
         assertEquals(ScoreModel(-4.0, 0.5, 8.0, 0.25, 60.0, thresholds), card.score)
         assertEquals(ScoreModel.OPERATING_POINTS, card.score?.thresholds?.keys?.toList())
         assertEquals(45.0, card.score?.leastOwnFreedom)
+        fun wide(share: String) = ModelCard.read(
+            recognition.replace("\"parity\": {}", score.replace("\"offset\"", "\"wide_share\": $share, \"offset\"")), "small",
+        ) as RecognitionCard
+        assertEquals(0.0, card.score?.wideShare)
+        assertEquals(0.25, wide("0.25").score?.wideShare)
+        for (share in listOf("1", "-0.1", "\"a\"")) assertThrows(ModelException::class.java) { wide(share) }
     }
 
     @Test

@@ -33,17 +33,19 @@ class ScorerTest {
         val numbers = fixture.child("score")
         val (offset, slope, weight, from, freedom) =
             listOf("offset", "slope", "learned_weight", "learned_from", "least_freedom").map(numbers::number)
-        val scorer = Scorer(layout, ScoreModel(offset, slope, weight, from, freedom, thresholds))
+        fun scorer(wideShare: Double) =
+            Scorer(layout, ScoreModel(offset, slope, weight, from, freedom, thresholds, wideShare))
         val templates = fixture.list("embeddings").map { row ->
-            scorer.describe((row as List<*>).map { (it as Number).toFloat() }.toFloatArray())
+            scorer(0.0).describe((row as List<*>).map { (it as Number).toFloat() }.toFloatArray())
         }
         val pairs = fixture.children("pairs")
         assertTrue(pairs.size >= 9)
         for (pair in pairs) {
+            val wideShare = pair.number("wide_share")
             val (first, second) = listOf("first", "second").map { templates[pair.integer(it, 0).toInt()] }
-            val found = scorer.score(first, second)
+            val found = scorer(wideShare).score(first, second)
             assertEquals(pair.number("freedom"), found.freedom, 1e-3)
-            assertEquals(pair.number("evidence"), first.code.compare(second.code).evidence, 1e-3)
+            assertEquals(pair.number("evidence"), first.code.compare(second.code, wideShare).evidence, 1e-3)
             assertEquals(pair.number("score"), found.value, 2e-3)
             assertNull(found.inconclusive)
         }
@@ -69,6 +71,18 @@ class ScorerTest {
         assertEquals(0.0, scorer.score(first, apart).freedom)
         assertEquals(Double.NEGATIVE_INFINITY, scorer.score(first, apart).value)
         assertEquals(-ln(0.95015816), first.code.compare(apart.code).evidence, 1e-6)
+    }
+
+    @Test
+    fun `images rotated by any angle are found at a price`() {
+        // Half of four columns: the only shift beyond those by one column, hence no steps between shifts.
+        val learned = floatArrayOf(0.6f)
+        val (one, rotated) = listOf(0 to 0.8f, 8 to 0.8f).map { PhaseCode(embedding(learned, it), layout) }
+        assertEquals(0.0, one.compare(rotated).freedom)
+        val found = one.compare(rotated, 0.25)
+        assertEquals(4.0, found.freedom, 1e-9)
+        assertEquals(4.0 / 2 - ln(0.5 / 0.25), found.evidence, 1e-9)
+        assertEquals(4.0 / 2 - ln(0.95015816 / 0.75), one.compare(one, 0.25).evidence, 1e-6)
     }
 
     @Test
