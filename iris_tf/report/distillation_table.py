@@ -65,7 +65,7 @@ class DistilledModel:
     figures : mapping of str to MeanFigure
         Of the trainings of the model.
     differences : mapping of str to Difference
-        To the plain student; empty for that itself.
+        To the first model of the table; empty for that itself.
     teacher_distance : float or None
         Mean cosine distance between the embeddings of model and teacher, 0..2; None without a
         teacher, or where sizes differ.
@@ -77,7 +77,7 @@ class DistilledModel:
 
 
 def distillation_table(models: Mapping[str, DistilledModel], data: str) -> str:
-    """Write the table as Markdown.
+    """Write the table as Markdown, with the papers' figures.
 
     Parameters
     ----------
@@ -86,10 +86,25 @@ def distillation_table(models: Mapping[str, DistilledModel], data: str) -> str:
     data : str
         What the models were measured on.
     """
+    own = comparison_table(models, f"Distillation, measured on {data}")
+    return "\n".join([own, *_printed()]) + "\n"
+
+
+def comparison_table(models: Mapping[str, DistilledModel], title: str) -> str:
+    """Write the models' mean figures, and their differences to the first, as Markdown.
+
+    Parameters
+    ----------
+    models : mapping of str to DistilledModel
+        By name.
+    title : str
+        Heading.
+    """
+    first = next(iter(models))
     heads = ["model", *(f"{name} (90 % interval)" for name in _FIGURES.values())]
-    heads += [f"{name.split(',')[0]}, difference to {PLAIN}" for name in _FIGURES.values()]
+    heads += [f"{name.split(',')[0]}, difference to {first}" for name in _FIGURES.values()]
     heads.append("distance to its teacher")
-    lines = [f"## Distillation, measured on {data}", "", _line(heads), _line(["---"] * len(heads))]
+    lines = [f"## {title}", "", _line(heads), _line(["---"] * len(heads))]
     for name, model in models.items():
         cells = [name, *(_figure(model.figures.get(figure)) for figure in _FIGURES)]
         cells += [_difference(model.differences.get(figure)) for figure in _FIGURES]
@@ -99,10 +114,8 @@ def distillation_table(models: Mapping[str, DistilledModel], data: str) -> str:
     lines += [
         *_repeated(models.values()),
         "",
-        f"Differences are of the same images and the same resamples of subjects as {PLAIN}'s; an "
+        f"Differences are of the same images and the same resamples of subjects as {first}'s; an "
         "interval without 0 is a difference at that level.",
-        "",
-        *_printed(),
     ]
     return "\n".join(lines) + "\n"
 

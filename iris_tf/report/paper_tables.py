@@ -18,6 +18,10 @@ MODELS = {
 """Name of each model in a recipe, and in the paper, in the paper's order."""
 
 
+BASELINE = "baseline"
+"""The model that the others are compared with."""
+
+
 @dataclass(frozen=True)
 class PaperRow:
     """One line of Table 3 or 4: per cent, megabytes and milliseconds on the authors' phone."""

@@ -45,11 +45,26 @@ def test_each_table_has_all_rows_and_what_was_measured_in_them(finished):
     assert "Measured on: synthetic eyes" in text
     assert text in printed
     tables = text.split("\n## ")[1:]
-    for table, precision in zip(tables, ("float32", "float16", "int8"), strict=True):
+    for table, precision in zip(tables[:-1], ("float32", "float16", "int8"), strict=True):
         for name, row in MODELS.items():
             metrics = folder / name / f"evaluation_{precision}" / "metrics.json"
             eer = json.loads(metrics.read_text())["evaluation"]["metrics"]["eer"]
             assert table.count(f"\n| {row} | {100 * eer:.2f} (") == 1
+
+
+def test_differences_to_the_baseline_are_paired(finished):
+    folder, _ = finished
+    last = (folder / "paper_tables.md").read_text().split("\n## ")[-1].splitlines()
+    assert last[0].startswith("Attention and distillation, measured on synthetic eyes")
+    content = json.loads((folder / "distillation" / "metrics.json").read_text())
+    differences = {
+        one["model"]["name"].removesuffix("_float32.tflite"): one["differences"]["eer"]
+        for one in content["others"]
+    }
+    lines = {line.split(" | ")[0].strip("| "): line for line in last if line.startswith("| ")}
+    assert list(lines)[2] == MODELS["baseline"]
+    for name, found in differences.items():
+        assert f"| {100 * found['difference']:+.2f} (" in lines[MODELS[name]]
 
 
 def test_attention_and_distillation_are_where_the_rows_say(finished):
