@@ -178,6 +178,52 @@ def benchmark_cameras(
         echo(f"written to {out}")
 
 
+@benchmark.command(name="protection")
+def benchmark_protection(
+    cache: Annotated[Path, typer.Option(help="Folder that keeps the embeddings of each site.")],
+    model: Annotated[
+        Path | None, typer.Option(help="A .tflite file beside its card; default: the released one.")
+    ] = None,
+    sites: Annotated[int, typer.Option(help="Generated sites.")] = 20,
+    eyes: Annotated[int, typer.Option(help="Eyes of each site.")] = 80,
+    images: Annotated[int, typer.Option(help="Images of each eye.")] = 3,
+    seed: Annotated[int, typer.Option(help="Of the sites.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="JSON file to write.")] = None,
+) -> None:
+    """Measure what a keyed transform of templates costs, and what attacks on it achieve.
+
+    Accuracy with and without, linking of templates across keys, and recovery of embeddings. Takes
+    the embeddings that `benchmark cameras` keeps.
+    """
+    from iris_tf.benchmark.template_protection import measure_protection
+    from iris_tf.recognition.site_embeddings import SitePlan
+    from iris_tf.support.files import check_writable, write_json
+    from iris_tf.support.own_files import check_replaceable
+
+    if out is not None:
+        check_writable(out)
+        check_replaceable(out, ["model", "eer", "linkage", "reversal"])
+    result = measure_protection(model, SitePlan(sites, eyes, images, seed), cache)
+    eer = result["eer"]
+    low, high = eer["interval"]
+    echo(
+        f"EER by score: plain {100 * eer['plain']:.2f} %, transformed "
+        f"{100 * eer['transformed']:.2f} %, difference {100 * eer['difference']:+.2f} "
+        f"({100 * low:+.2f} to {100 * high:+.2f})"
+    )
+    for name, errors in result["errors"].items():
+        echo(f"{name}: FMR {errors['fmr']:.2e}, FNMR {100 * errors['fnmr']:.2f} %")
+    echo("linking templates of one eye under two keys: D_sys (by chance)")
+    for name, found in result["linkage"].items():
+        echo(f"  {name:<12}{found['d_sys']:7.3f} ({found['chance']:.3f})")
+    echo("known templates of a key: cosine of recovered embeddings, accepted as the eye")
+    for row in result["reversal"]:
+        echo(f"  {row['known']:>4}{row['cosine']:8.3f}{100 * row['accepted']:8.1f} %")
+    if out is not None:
+        write_json(out, result)
+        echo(f"written to {out}")
+
+
 def _integers(option: str, text: str) -> list[int]:
     try:
         return [int(part) for part in text.split(",")]

@@ -41,6 +41,10 @@ class StoredTemplates:
         figures = protected_figures(embeddings, matcher) if matcher.has_scores else None
         return cls(transform.apply(embeddings), figures, matcher)
 
+    def __getitem__(self, chosen: np.ndarray) -> "StoredTemplates":
+        figures = None if self.figures is None else self.figures[chosen]
+        return StoredTemplates(self.embeddings[chosen], figures, self.matcher)
+
     @property
     def layout(self) -> PhaseCodeLayout:
         """Layout of their phase codes."""

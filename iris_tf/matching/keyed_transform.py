@@ -50,7 +50,8 @@ _LEVELS = (
 )  # fmt: skip
 _CODE_SHARE = 2.0 / 3.0  # of the squared length of an embedding, as in the released model
 _LEAST_LENGTH = 1e-6
-_FREEDOM_STEPS = 4.0  # an octave: finer ones would tell templates apart
+# Steps of degrees of freedom: finer ones, or more, would tell templates apart.
+_FREEDOM, _FREEDOM_FACTOR, _FREEDOM_STEPS = 64.0, 1.5, 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -271,16 +272,18 @@ def protected_figures(embeddings: np.ndarray, matcher: Matcher) -> np.ndarray:
     -------
     ndarray of shape (n, 2), float32
         Spread and smoothness, see `iris_tf.matching.phase_evidence.CodeSet`. The spread is that of
-        codes that show every place; it gives the degrees of freedom of the levelled code in steps
-        of a quarter of an octave, rounded down, so that rounding makes no false match. The
-        smoothness is the same for all, as is the power spectrum.
+        codes that show every place, such that they have the degrees of freedom of the levelled
+        code, of which only the interval is told: below 64, from 64, 96, 144 or 216. Each is
+        represented by its middle, the last by that of an equally wide one. The smoothness is the
+        same for all, as is the power spectrum.
     """
     layout = matcher.layout
     assert layout is not None  # there are scores
     visible = np.repeat(_visible(matcher.split(embeddings)[1]), 2, axis=1)
     codes = matcher.split(levelled(embeddings, matcher))[1] * visible
     freedom = np.maximum(CodeSet.of(codes, layout).freedom, 1.0)
-    freedom = 2.0 ** (np.floor(_FREEDOM_STEPS * np.log2(freedom)) / _FREEDOM_STEPS)
+    steps = np.floor(np.log(freedom / _FREEDOM) / np.log(_FREEDOM_FACTOR))
+    freedom = _FREEDOM * _FREEDOM_FACTOR ** (np.minimum(steps, _FREEDOM_STEPS) + 0.5)
     smoothness = np.full(len(codes), _smoothness(layout.columns))
     return np.stack([layout.size / 2 / freedom, smoothness], axis=1).astype(np.float32)
 
