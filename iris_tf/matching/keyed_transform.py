@@ -190,15 +190,17 @@ class KeyedTransform:
         learned, codes = self.matcher.split(embeddings)
         parts = []
         if learned.shape[1]:
-            matrix = _haar(self._normal("learned component", (learned.shape[1],) * 2))
+            matrix = self._orthogonal(learned.shape[1])
             parts.append(learned @ (matrix if inverse else matrix.T))
         if self.matcher.layout is not None:
-            waves = _waves(codes, self.matcher.layout)
-            matrices = self._unitary
-            if inverse:
-                matrices = matrices.conj().swapaxes(1, 2)
-            parts.append(_codes(np.einsum("fij,nfj->nfi", matrices, waves), self.matcher.layout))
+            waves = _waves(codes, self.matcher.layout).swapaxes(0, 1)
+            matrices = self._unitary.conj() if inverse else self._unitary.swapaxes(1, 2)
+            parts.append(_codes((waves @ matrices).swapaxes(0, 1), self.matcher.layout))
         return unit(np.concatenate(parts, axis=1))
+
+    def _orthogonal(self, size: int) -> np.ndarray:
+        """Matrix of the learned component."""
+        return _haar(self._normal("learned component", (size, size)))
 
     @functools.cached_property
     def _unitary(self) -> np.ndarray:
