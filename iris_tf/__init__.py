@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from iris_tf.exporting.export_run import export_run as export
     from iris_tf.matching.embeddings import Embeddings as Embeddings
     from iris_tf.matching.gallery import Gallery as Gallery
+    from iris_tf.matching.keyed_transform import KeyedTransform as KeyedTransform
+    from iris_tf.matching.secret_keys import SecretKey as SecretKey
     from iris_tf.matching.template import Template as Template
     from iris_tf.metrics.evaluate_embeddings import evaluate_embeddings as evaluate_embeddings
     from iris_tf.pipelines.evaluation_stage import evaluate as evaluate
@@ -31,6 +33,8 @@ __all__ = [
     "Gallery",
     "IrisRecognizer",
     "IrisTfError",
+    "KeyedTransform",
+    "SecretKey",
     "Template",
     "TrainRecipe",
     "__version__",
@@ -49,6 +53,8 @@ _PLACES = {
     "Gallery": "matching.gallery.Gallery",
     "IrisRecognizer": "recognition.recognizer.IrisRecognizer",
     "IrisTfError": "support.errors.IrisTfError",
+    "KeyedTransform": "matching.keyed_transform.KeyedTransform",
+    "SecretKey": "matching.secret_keys.SecretKey",
     "Template": "matching.template.Template",
     "TrainRecipe": "config.training_recipe.TrainRecipe",
     "evaluate": "pipelines.evaluation_stage.evaluate",

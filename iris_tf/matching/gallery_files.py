@@ -7,7 +7,7 @@ import numpy as np
 
 from iris_tf.matching.phase_evidence import CodeSet
 from iris_tf.matching.phase_signs import phase_signs, sign_size
-from iris_tf.matching.row_file import RowFile
+from iris_tf.matching.row_file import DamagedRowsError, RowFile
 from iris_tf.matching.template_records import TemplateKind, TemplateRecords
 
 _FIGURES = np.dtype("<f4")  # two of each template: see `CodeSet.figures`
@@ -75,7 +75,16 @@ class GalleryFiles:
         embeddings : ndarray of shape (n, D), float32
         figures : ndarray of shape (n, 2), float32, or None
             None without a phase code.
+
+        Raises
+        ------
+        FileNotFoundError
+            When there is no file.
+        DamagedRowsError
+            When there are no such rows, or a template is damaged.
         """
+        if len(slots) and slots.max() >= count:
+            raise DamagedRowsError(f"its journal names row {slots.max()} of {count}")
         records = self.records.rows(count)[slots]
         there = records.any(axis=1)
         figures = None

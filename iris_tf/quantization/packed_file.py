@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from iris_tf.support.errors import ModelError
+from iris_tf.support.errors import ModelError, first_line
 from iris_tf.support.files import atomic_path
+from iris_tf.support.foreign_files import UNUSABLE, parse_json
 
 PACKED_SUFFIX = ".irq"
 
@@ -73,10 +74,10 @@ class PackedFile:
             )
         try:
             return cls._from_body(body)
-        except (ValueError, KeyError, TypeError, AttributeError, struct.error, zlib.error) as error:
+        except (*UNUSABLE, struct.error, zlib.error) as error:
             raise ModelError(
-                f"{path}: its content is not that of a packed network ({error}); make it again "
-                "with `iris_tf.quantization.packed_model.pack_model`."
+                f"{path}: its content is not that of a packed network ({first_line(error)}); make "
+                "it again with `iris_tf.quantization.packed_model.pack_model`."
             ) from None
 
     @classmethod
@@ -85,7 +86,7 @@ class PackedFile:
         (length,) = _LENGTH.unpack_from(body, len(_MAGIC))
         decoder = zlib.decompressobj()
         text = decoder.decompress(body[start : start + length], _LARGEST_HEADER)
-        header = json.loads(text)
+        header = parse_json(text)
         sections, start = {}, start + length
         for name, size in header.pop("sections").items():
             sections[name] = body[start : start + size]

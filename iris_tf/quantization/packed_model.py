@@ -26,6 +26,8 @@ from iris_tf.support.errors import ModelError, first_line
 
 _FORMAT = 1
 _WIDTHS = range(LEAST_BITS, MOST_BITS + 1)
+# Bytes that the compressed numbers may unpack to; more where they have the size.
+_MOST_UNPACKED, _MOST_GROWTH = 2**26, 20
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,7 @@ def _unpacked(packed: PackedFile) -> keras.Model:
     for bits in np.unique(widths).tolist():
         count = int((widths == bits).sum())
         codes[widths == bits] = unpack_bits(packed.sections[_weights_name(bits)], bits, count)
-    numbers = _Numbers(zlib.decompress(packed.sections["numbers"]))
+    numbers = _Numbers(_inflated(packed.sections["numbers"]))
     for variable in _numbers(model, layers):
         variable.assign(numbers.take(variable.shape))
     ends = np.cumsum(sizes)[:-1]
@@ -151,6 +153,15 @@ def _unpacked(packed: PackedFile) -> keras.Model:
         layer.restore(own.reshape(shape), bits.reshape(shape), constants)
     numbers.check_used_up()
     return model
+
+
+def _inflated(section: bytes) -> bytes:
+    """Decompress, as long as it is not far more than such files hold."""
+    decoder = zlib.decompressobj()
+    found = decoder.decompress(section, max(_MOST_UNPACKED, _MOST_GROWTH * len(section)))
+    if not decoder.eof:
+        raise ValueError("its numbers unpack to too many bytes, or are cut off")
+    return found
 
 
 class _Numbers:

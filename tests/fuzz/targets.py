@@ -7,14 +7,14 @@ else is a defect: another exception, a crash, a hang.
 import json
 import os
 import signal
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import fuzz_images
 import numpy as np
 
 from fuzz import mutations
+from fuzz.exchange_targets import EXCHANGE_TARGETS
+from fuzz.target import Target
 from iris_tf.support.errors import IrisTfError
 
 ROOT = Path(__file__).parents[2]
@@ -22,34 +22,6 @@ EARLIER = ROOT / "tests" / "data" / "written_by_0_1_0"
 RUN = EARLIER / "pipeline" / "student"
 LONGEST_MESSAGE = 1500
 CPU_SECONDS, WALL_SECONDS = 60, 600  # on a busy machine, a second of work may take a minute
-
-
-@dataclass(frozen=True)
-class Target:
-    """A format under test.
-
-    Attributes
-    ----------
-    name : str
-        File name that the mutants get.
-    originals : callable
-        From a folder for other files to the contents of valid files.
-    mutate : callable
-        From a content and a random generator to a mutant's content.
-    read : callable
-        Reads the mutant at a path.
-    in_suite : int
-        Number of mutants in the test suite.
-    in_full : int
-        Number of mutants in ``make fuzz``.
-    """
-
-    name: str
-    originals: Callable
-    mutate: Callable
-    read: Callable
-    in_suite: int = 500
-    in_full: int = 500
 
 
 def _files(*paths):
@@ -397,6 +369,7 @@ TARGETS = {
     ),
     "splits": Target("splits.csv", _splits, mutations.of_table, _read_splits, 200),
     "pairs": Target("genuine.csv", _pairs, mutations.of_table, _read_pairs, 200),
+    **EXCHANGE_TARGETS,
 }  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 import hashlib
 import json
 import struct
+import tracemalloc
 import zlib
 
 import keras
@@ -182,3 +183,14 @@ def test_other_files_are_refused(tmp_path):
     with pytest.raises(ModelError, match=r"not an \.irq file"):
         load_packed_model(tmp_path / "text.irq")
     assert keras.saving.get_registered_object("iris_tf>MixedPrecision") is not None
+
+
+def test_numbers_that_unpack_to_gigabytes_are_refused(packed, tmp_path):
+    whole = PackedFile.read(packed[0])
+    bomb = zlib.compress(bytes(2**28), 9)
+    PackedFile(whole.header, {**whole.sections, "numbers": bomb}).write(tmp_path / "bomb.irq")
+    tracemalloc.start()
+    with pytest.raises(ModelError, match="unpack to too many bytes"):
+        load_packed_model(tmp_path / "bomb.irq")
+    assert tracemalloc.get_traced_memory()[1] < 2**28
+    tracemalloc.stop()
