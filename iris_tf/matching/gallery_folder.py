@@ -290,10 +290,14 @@ class _Seen:
 
     def parts(self) -> Iterator[Gallery]:
         """The whole gallery, a part at a time."""
+        found = False
         for start in range(0, self.snapshot.slots, _CHUNK):
             enrolled = self.snapshot.between(start, start + _CHUNK)
             if enrolled:
+                found = True
                 yield self._gallery(np.array(sorted(enrolled), np.int64), enrolled)
+        if not found:
+            raise DamagedRowsError("its journal names none of its images")
 
     def nearest(self, embedding: np.ndarray, layout: PhaseCodeLayout, count: int) -> Gallery:
         """The nearest templates by signs: `count`, unless removed ones are among them."""

@@ -228,6 +228,8 @@ class Journal:
     def _errors_explained(self) -> Iterator[None]:
         try:
             yield
+        except UnicodeDecodeError:
+            raise self._explained(sqlite3.DatabaseError("a text")) from None
         except sqlite3.Error as error:
             raise self._explained(error) from None
 

@@ -5,7 +5,6 @@ import stat
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -159,9 +158,10 @@ def test_a_rotation_that_is_killed_goes_on(run_cli, tmp_path, keys):
     assert out == (
         f"encrypted with the key {ids[1]}: {found.count(ids[0])}, before: {found.count(ids[1])}\n"
     )
-    for path in folder.iterdir():
+    kept = [path for path in folder.iterdir() if not path.name.startswith(".")]
+    assert len(kept) == 300
+    for path in kept:
         np.testing.assert_array_equal(Template.load(path, second).embedding, ROWS[0])
-    assert len(list(Path(folder).iterdir())) == 300
 
 
 def test_a_gallery_is_transformed_searched_and_replaced(
