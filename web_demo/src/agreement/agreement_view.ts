@@ -2,6 +2,7 @@ import { byId, element } from '../page/element'
 import type { Model } from '../page/models'
 import type { Backend } from '../runtime/engine'
 import { fetchCompressed } from '../runtime/fetch_file'
+import { buildFor } from '../runtime/litert'
 import type { Agreed, AgreedOnEyes } from '../runtime/protocol'
 import { userMessage } from '../runtime/problem'
 import { Runtime } from '../runtime/runtime'
@@ -12,9 +13,11 @@ const EYES = 'eyes.json'
 export class AgreementView {
   private readonly button = byId('start-agreement', HTMLButtonElement)
   private readonly rows = byId('agreement-rows')
+  private readonly models: readonly Model[]
 
   /** @param models those that come with the page, which alone have agreement tests */
-  constructor(private readonly base: URL, private readonly models: readonly Model[]) {
+  constructor(private readonly base: URL, models: readonly Model[]) {
+    this.models = [...models]
     this.button.addEventListener('click', () => void this.start())
   }
 
@@ -25,11 +28,11 @@ export class AgreementView {
     status.textContent = 'Running …'
     try {
       const backends: Backend[] = 'gpu' in navigator ? ['wasm-xnnpack', 'webgpu'] : ['wasm-xnnpack']
-      const runtime = await Runtime.start('single')
-      for (const model of this.models.filter(({ card }) => card !== null)) {
-        for (const backend of backends) await this.check(runtime, model, backend)
+      for (const backend of backends) {
+        const runtime = await Runtime.start(buildFor({ backend, threads: 1 }))
+        for (const model of this.models) await this.check(runtime, model, backend)
+        runtime.stop()
       }
-      runtime.stop()
       const failed = this.rows.querySelectorAll('.disagrees').length
       status.textContent = failed === 0 ? 'Everything agrees with the desktop.' : `${failed} of ${this.rows.childElementCount} rows do not agree.`
     } catch (error) {

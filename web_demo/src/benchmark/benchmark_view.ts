@@ -5,7 +5,7 @@ import type { Model } from '../page/models'
 import { save } from '../page/save'
 import { Visibility } from '../page/visibility'
 import type { Backend } from '../runtime/engine'
-import { threadsProblem, type Build } from '../runtime/litert'
+import { buildFor, threadsProblem } from '../runtime/litert'
 import { Problem, userMessage } from '../runtime/problem'
 import { Runtime } from '../runtime/runtime'
 import { histogram } from './histogram'
@@ -16,7 +16,6 @@ import type { Counts } from './measure'
 interface Offered {
   readonly backend: Backend
   readonly threads: number
-  readonly build: Build
   readonly label: string
 }
 
@@ -24,14 +23,13 @@ interface Offered {
 interface Planned extends Task {
   readonly model: Model
   readonly backend: Backend
-  readonly build: Build
 }
 
 /** The section that measures models. */
 export class BenchmarkView {
   private readonly visibility = new Visibility()
   private readonly offered: Offered[] = [
-    { backend: 'wasm-xnnpack', threads: 1, build: 'single', label: 'WebAssembly, 1 thread' },
+    { backend: 'wasm-xnnpack', threads: 1, label: 'WebAssembly, 1 thread' },
   ]
   private models: readonly Model[] = []
   private runtime: Runtime | null = null
@@ -65,10 +63,10 @@ export class BenchmarkView {
     line.hidden = problem === null
     const threads = problem === null ? [2, 4].filter((count) => count === 2 || count <= this.machine.cores) : []
     for (const count of threads) {
-      this.offered.push({ backend: 'wasm-xnnpack', threads: count, build: 'threads', label: `WebAssembly, ${count} threads` })
+      this.offered.push({ backend: 'wasm-xnnpack', threads: count, label: `WebAssembly, ${count} threads` })
     }
-    this.offered.push({ backend: 'webgpu', threads: 1, build: 'single', label: 'WebGPU' })
-    if ('ml' in navigator) this.offered.push({ backend: 'webnn', threads: 1, build: 'partial', label: 'WebNN' })
+    this.offered.push({ backend: 'webgpu', threads: 1, label: 'WebGPU' })
+    if ('ml' in navigator) this.offered.push({ backend: 'webnn', threads: 1, label: 'WebNN' })
     byId('backends').replaceChildren(...this.offered.map(({ label }, i) =>
       checkbox(String(i), label, i === 0 || (label === 'WebGPU' && 'gpu' in navigator))))
   }
@@ -105,7 +103,7 @@ export class BenchmarkView {
     const backends = chosen('backends').flatMap((index) => this.offered[Number(index)] ?? [])
     if (models.length === 0) throw new Problem('No model is chosen; choose at least one.')
     if (backends.length === 0) throw new Problem('No backend is chosen; choose at least one.')
-    const planned = models.flatMap((model) => backends.map(({ backend, threads, build }) => ({ model, backend, threads, build })))
+    const planned = models.flatMap((model) => backends.map(({ backend, threads }) => ({ model, backend, threads })))
     return { planned, counts }
   }
 
@@ -139,7 +137,7 @@ export class BenchmarkView {
     const progress = byId('benchmark-progress', HTMLProgressElement)
     progress.value = 0
     const model = await task.model.read()
-    this.runtime = await Runtime.start(task.build)
+    this.runtime = await Runtime.start(buildFor(task))
     try {
       signal.throwIfAborted()
       this.visibility.reset()

@@ -19,8 +19,8 @@ export interface ModelContent {
 
 /** One signature of a loaded model, with one float32 input and one float32 output. */
 export interface Engine {
-  /** Where the model runs, which may differ from where it was to run. */
-  readonly backend: Backend
+  /** Where the model runs, which may differ from where it was to run; both places where it is divided. */
+  readonly backend: string
   /** Why it does not run where it was to run; null if it does. */
   readonly fallback: string | null
   readonly inputShape: Int32Array
@@ -119,11 +119,12 @@ export class CpuSignature {
     this.input.unlock()
   }
 
-  invoke(): void {
+  /** Run one inference; only the build `partial` returns a promise. */
+  invoke(): void | Promise<void> {
     this.result?.delete()
     this.result = null
     const results = this.compiled.run(this.index, [this.input])
-    if (results instanceof Promise) throw new Problem('The runtime does not run synchronously; use the build for one thread.')
+    if (results instanceof Promise) return results.then(([result]) => { this.result = result ?? null })
     this.result = results[0] ?? null
   }
 
@@ -136,10 +137,10 @@ export class CpuSignature {
     return values
   }
 
-  /** Copy the input, run, and copy the output. */
+  /** Copy the input, run, and copy the output; not in the build `partial`. */
   readonly infer = (input: Float32Array): Float32Array => {
     this.fill(input)
-    this.invoke()
+    void this.invoke()
     return this.output()
   }
 

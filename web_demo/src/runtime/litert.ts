@@ -1,9 +1,21 @@
 import { loadLiteRt, supportsFeature, type LiteRt } from '@litertjs/core'
 import { fetchCompressed } from './fetch_file'
+import type { Place } from './open_engine'
 import { Problem } from './problem'
 
-/** Builds of LiteRT's WebAssembly; `partial` can run single operators elsewhere than the rest of a model. */
+/** Builds of LiteRT's WebAssembly; `partial` can run some operators on an accelerator and the rest on the CPU. */
 export type Build = 'single' | 'threads' | 'partial'
+
+/**
+ * The build that runs models on a backend.
+ *
+ * Where a browser can suspend WebAssembly (JSPI), LiteRT divides models between accelerator and CPU, for which it needs
+ * the build `partial`; the others would fail. Elsewhere it runs models on an accelerator as a whole or not at all.
+ */
+export function buildFor({ backend, threads }: Place): Build {
+  if (backend !== 'wasm-xnnpack') return 'Suspending' in WebAssembly ? 'partial' : 'single'
+  return threads > 1 ? 'threads' : 'single'
+}
 
 const SIMD_CHECK = new Uint8Array([
   0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 10, 1, 8, 0, 65, 0, 253, 15, 253, 98, 11,

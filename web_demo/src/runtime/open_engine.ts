@@ -25,12 +25,15 @@ export async function openEngine(liteRt: LiteRt, model: ModelContent, place: Pla
   } catch (error) {
     return onCpu(liteRt, model, 1, `${NAMES[accelerator]} cannot run this model (${error instanceof Error ? firstLine(error) : String(error)}).`)
   }
-  // LiteRT itself falls back where the rest of a model cannot run on the CPU.
+  const lacking = `${NAMES[accelerator]} cannot run all of this model's operators`
+  // LiteRT itself falls back where it cannot divide a model.
   if (compiled.options.accelerator !== accelerator) {
     compiled.delete()
-    return onCpu(liteRt, model, 1, `${NAMES[accelerator]} cannot run all of this model's operators.`)
+    return onCpu(liteRt, model, 1, `${lacking}.`)
   }
-  return new AcceleratedEngine(compiled, accelerator)
+  return compiled.isFullyAccelerated
+    ? new AcceleratedEngine(compiled, accelerator, null)
+    : new AcceleratedEngine(compiled, `${accelerator}+wasm-xnnpack`, `${lacking}; the others ran on the CPU.`)
 }
 
 const NAMES = { webgpu: 'WebGPU', webnn: 'WebNN' }
@@ -53,10 +56,7 @@ async function onCpu(liteRt: LiteRt, content: ModelContent, threads: number, fal
     inputShape: signature.inputShape,
     outputShape: signature.outputShape,
     fill: (input) => { signature.fill(input) },
-    invoke: () => {
-      signature.invoke()
-      return DONE
-    },
+    invoke: async () => { await signature.invoke() },
     output: () => signature.output(),
     close: () => {
       signature.close()
@@ -65,18 +65,15 @@ async function onCpu(liteRt: LiteRt, content: ModelContent, threads: number, fal
   }
 }
 
-const DONE = Promise.resolve()
-
-/** A model on WebGPU or WebNN. */
+/** A model on WebGPU or WebNN, or divided between one of them and the CPU. */
 class AcceleratedEngine implements Engine {
-  readonly fallback = null
   readonly inputShape: Int32Array
   readonly outputShape: Int32Array
   private readonly signature: SignatureRunner
   private input: Tensor | null = null
   private result: Float32Array | null = null
 
-  constructor(private readonly model: CompiledModel, readonly backend: 'webgpu' | 'webnn') {
+  constructor(private readonly model: CompiledModel, readonly backend: string, readonly fallback: string | null) {
     const signature = model.signatures[DEFAULT_SIGNATURE]
     const inputs = signature?.getInputDetails() ?? []
     const outputs = signature?.getOutputDetails() ?? []

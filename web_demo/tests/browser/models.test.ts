@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { MODELS, Site, open, type Opened } from './site'
+import { MODELS, Site, WEBGPU, open, type Opened } from './site'
 
 const RESULT = join(import.meta.dirname, '../../build/browser_result.json') // for web_check.py, which imports it
 const MOBIIRIS = join(MODELS, 'mobiiris/mobiiris_float16.tflite')
@@ -152,6 +152,39 @@ test('a browser without SIMD gets one sentence', async () => {
   await page.getByRole('tab', { name: 'Agreement' }).click()
   await page.getByRole('button', { name: 'Check' }).click()
   await expect.poll(() => page.locator('#agreement-status').innerText()).toMatch(/^This browser has no WebAssembly with SIMD/)
+  await close()
+  await site.stop()
+})
+
+test('models that WebGPU can run in part only say so, and agree with the desktop', async () => {
+  const site = await Site.start(true)
+  const { page, errors, close } = await open(`${site.url}#agreement`, {}, WEBGPU)
+  await page.getByRole('button', { name: 'Check' }).click()
+  await expect.poll(() => page.locator('#agreement-status').innerText(), { timeout: 110_000 }).toBe('Everything agrees with the desktop.')
+  const rows = await page.locator('#agreement-rows article').allInnerTexts()
+  expect(rows.find((row) => row.includes('iris_segmenter_float16.tflite · webgpu'))).toMatch(/over 2 inputs on webgpu/)
+  const recognition = rows.find((row) => row.includes('mobiiris_float16.tflite · webgpu'))
+  expect(recognition).toMatch(/over 2 inputs on webgpu\+wasm-xnnpack/)
+  expect(recognition).toContain("WebGPU cannot run all of this model's operators; the others ran on the CPU.")
+  expect(Number(/differ by at most (\S+)/.exec(recognition ?? '')?.[1])).toBeLessThan(1e-3)
+  expect(errors).toEqual([])
+  await close()
+  await site.stop()
+})
+
+test('over plain HTTP from another machine, everything but threads works, and the page says so', async () => {
+  const site = await Site.start(true)
+  const { port } = new URL(site.url)
+  // Browsers trust 127.0.0.1, but no other name.
+  const { page, errors, close } = await open('about:blank', {}, ['--disable-gpu', '--host-resolver-rules=MAP phone.test 127.0.0.1'])
+  await page.goto(`http://phone.test:${port}/`)
+  await page.getByLabel('WebAssembly, 1 thread').waitFor()
+  expect(await page.evaluate(() => isSecureContext)).toBe(false)
+  expect(await page.locator('#threads-problem').innerText()).toMatch(/^Only one thread: browsers offer more only to pages opened over HTTPS/)
+  await page.getByRole('tab', { name: 'Try it' }).click()
+  await page.getByRole('button', { name: 'Use two examples' }).click()
+  await page.locator('#verdict .decision').waitFor()
+  expect(errors.filter((error) => !error.includes('Cross-Origin-Opener-Policy'))).toEqual([])
   await close()
   await site.stop()
 })

@@ -61,15 +61,20 @@ export interface Opened {
 }
 
 const FLAGS = [
-  '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync',
+  '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync',
 ]
 
+const WITHOUT_GPU = ['--disable-gpu']
+
+/** WebGPU, computed on the CPU by SwiftShader, which comes with Chromium: slow, but the same calls. */
+export const WEBGPU = ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader']
+
 /** Open the page in Debian's Chromium, or the one that CHROMIUM names. */
-export async function open(url: string, options: BrowserContextOptions = {}): Promise<Opened> {
+export async function open(url: string, options: BrowserContextOptions = {}, graphics: string[] = WITHOUT_GPU): Promise<Opened> {
   const profile = mkdtempSync(join(tmpdir(), 'iris-tf-browser-'))
   const context = await chromium.launchPersistentContext(profile, {
     executablePath: process.env['CHROMIUM'] ?? '/usr/bin/chromium', headless: true, chromiumSandbox: process.getuid?.() !== 0,
-    args: FLAGS, ...options,
+    args: [...FLAGS, ...graphics], ...options,
   })
   const page = context.pages()[0] ?? (await context.newPage())
   page.setDefaultTimeout(60_000)
