@@ -1,4 +1,4 @@
-"""Schema of a latency result: one JSON object, common to this package and the Android app.
+"""Schema of a latency result: one JSON object, common to this package, the app and the page.
 
 Times are in milliseconds, sizes in bytes. Statistics are named as in TFLite's
 ``benchmark_model``. Readers ignore unknown fields, so writers may add fields;
@@ -19,8 +19,10 @@ field                           meaning
 ``rows[].model.file``           name of the file, without folders
 ``rows[].model.sha256``         SHA-256 of the file, 64 lower-case hexadecimal digits
 ``rows[].model.bytes``          size of the file
-``rows[].backend_requested``    e.g. ``"cpu-xnnpack"``
-``rows[].backend``              actual backend; differs after a fallback
+``rows[].backend_requested``    e.g. ``"cpu-xnnpack"``; in browsers ``"wasm-xnnpack"``, ``"webgpu"``
+                                or ``"webnn"``
+``rows[].backend``              actual backend; differs after a fallback, or where a model was
+                                divided between two: ``"webgpu+wasm-xnnpack"``
 ``rows[].threads``              requested threads, at least 1
 ``rows[].init``                 statistics of creating an interpreter from the file, including
                                 allocation of tensors; a new interpreter per sample
@@ -30,7 +32,7 @@ field                           meaning
                                 interpreter as the warm-up
 ==============================  ==========================================================
 
-Optional fields; the Android app writes all of them:
+Optional fields; the Android app writes all of them, the page for browsers what it can know:
 
 ==============================  ==========================================================
 ``machine.device``              manufacturer and model of a phone
@@ -55,7 +57,8 @@ population: divided by ``count``), ``median``, ``p5``, ``p90``, ``p95``, ``p99``
 ``samples``, all individual times in the order of measurement. The percentile p of n
 sorted samples x[0..n-1] is interpolated linearly at the position (n - 1) p / 100, the
 default of NumPy. An inference is timed from the filled input tensor to the filled
-output tensor, excluding the copying of crop and embedding.
+output tensor, excluding the copying of crop and embedding; in browsers, an accelerator's output
+counts as filled when it has been copied from there.
 """
 
 import math

@@ -63,7 +63,9 @@ class PageServer:
     ):
         page = Path(folder)
         if not (page / INDEX).is_file():
-            raise ArgumentError(f"{page} has no {INDEX}; give the folder of a built page.")
+            raise ArgumentError(
+                f"{page} has no {INDEX}; give the folder of a built page (`make web` builds one)."
+            )
         if not 0 <= port <= _MOST_PORT:
             raise ArgumentError(f"The port is {port}; choose one from 1 to {_MOST_PORT}.")
         context = None if certificate is None else _tls(certificate)

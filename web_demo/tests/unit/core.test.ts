@@ -106,7 +106,7 @@ describe('comparisons', () => {
     readonly phase: { size: number; columns: number; turns: number }
     readonly score: object
     readonly embeddings: number[][]
-    readonly pairs: { readonly first: number; readonly second: number; readonly freedom: number; readonly score: number }[]
+    readonly pairs: { readonly first: number; readonly second: number; readonly wide_share: number; readonly freedom: number; readonly score: number }[]
   }
   const HEIGHT = 192
   const WIDTH = 256
@@ -116,46 +116,47 @@ describe('comparisons', () => {
     return Float32Array.from(embedding, (value) => value / length)
   })
 
-  /** A segmenter that sees an iris of three quarters of the image's height in its centre. */
-  const segmenter = () => new SynchronousModel(
-    new Int32Array([1, HEIGHT, WIDTH, 1]), new Int32Array([1, HEIGHT, WIDTH, 3]), () => Float32Array.from({ length: HEIGHT * WIDTH * 3 }, (_, i) => {
-      const pixel = Math.floor(i / 3)
-      const radius = Math.hypot((pixel % WIDTH) - (WIDTH - 1) / 2, Math.floor(pixel / WIDTH) - (HEIGHT - 1) / 2)
-      const inside = (limit: number) => 1 / (1 + Math.exp(2 * (radius - limit)))
-      const [iris, pupil] = [inside(0.375 * HEIGHT), inside(0.15 * HEIGHT)]
-      return [iris * (1 - pupil), pupil, iris][i % 3] ?? 0
-    }),
-  )
+  /** Masks of an iris of three quarters of the image's height in its centre. */
+  const masks = Float32Array.from({ length: HEIGHT * WIDTH * 3 }, (_, i) => {
+    const pixel = Math.floor(i / 3)
+    const radius = Math.hypot((pixel % WIDTH) - (WIDTH - 1) / 2, Math.floor(pixel / WIDTH) - (HEIGHT - 1) / 2)
+    const inside = (limit: number) => 1 / (1 + Math.exp(2 * (radius - limit)))
+    const [iris, pupil] = [inside(0.375 * HEIGHT), inside(0.15 * HEIGHT)]
+    return [iris * (1 - pupil), pupil, iris][i % 3] ?? 0
+  })
+  const segmenter = () => new SynchronousModel(new Int32Array([1, HEIGHT, WIDTH, 1]), new Int32Array([1, HEIGHT, WIDTH, 3]), () => masks)
   const segmenterCard = readCard(JSON.stringify({
     name: 'iris-segmenter', files: {}, input: { name: 'image', size: [HEIGHT, WIDTH] }, output: { name: 'masks', channels: ['visible', 'pupil', 'iris'] },
   }), 'segmenter')
-  const recognitionCard = readCard(JSON.stringify({
+  const recognitionCard = (wideShare: number) => readCard(JSON.stringify({
     ...(JSON.parse(card) as object), embedding_size: unit[0]?.length, phase: scores.phase, input_size: [64, 512],
-    score: { ...scores.score, thresholds: { 'fmr_1e-2': 1, 'fmr_1e-3': 2, 'fmr_1e-4': 5, 'fmr_1e-5': 6, 'fmr_1e-6': 7 } },
+    score: { ...scores.score, wide_share: wideShare, thresholds: { 'fmr_1e-2': 1, 'fmr_1e-3': 2, 'fmr_1e-4': 5, 'fmr_1e-5': 6, 'fmr_1e-6': 7 } },
   }), 'small')
 
-  function comparer(embeddings: Float32Array[]) {
+  function comparer(embeddings: Float32Array[], wideShare = 0) {
     const waiting = [new Float32Array(unit[0]?.length ?? 0), ...embeddings] // the first one for the warm-up
     const embedder = new SynchronousModel(
       new Int32Array([1, 64, 512, 1]), new Int32Array([1, unit[0]?.length ?? 0]), () => waiting.shift() ?? new Float32Array(),
     )
     let now = 0
-    return new EyeComparer(segmenter(), segmenter(), segmenterCard, embedder, recognitionCard, () => now++)
+    return new EyeComparer(segmenter(), segmenter(), segmenterCard, embedder, recognitionCard(wideShare), () => now++)
   }
   const textured = toGray(HEIGHT, WIDTH, Int32Array.from({ length: HEIGHT * WIDTH }, (_, i) => (((i * 37) % 200) * 0x10101) | 0xff000000))
 
   test("scores equal those of plain loops in Python, and decide by the card's thresholds", () => {
-    const recognizer = comparer(unit)
-    const eyes = unit.map(() => recognizer.enrol(textured))
     expect(scores.pairs.length).toBeGreaterThanOrEqual(9)
-    for (const pair of scores.pairs) {
-      const [first, second] = [eyes[pair.first], eyes[pair.second]]
-      if (!first || !second) throw new Error('an embedding is missing')
-      const found = recognizer.compare(first, second)
-      expect(found?.freedom).toBeCloseTo(pair.freedom, 2)
-      expect(Math.abs((found?.score ?? NaN) - pair.score)).toBeLessThan(5e-3)
-      const [decisive] = found?.decisions ?? []
-      expect([decisive?.operatingPoint, decisive?.sameEye]).toEqual(['fmr_1e-4', pair.score >= 5])
+    for (const wideShare of new Set(scores.pairs.map((pair) => pair.wide_share))) {
+      const recognizer = comparer(unit, wideShare)
+      const eyes = unit.map(() => recognizer.enrol(textured))
+      for (const pair of scores.pairs.filter((other) => other.wide_share === wideShare)) {
+        const [first, second] = [eyes[pair.first], eyes[pair.second]]
+        if (!first || !second) throw new Error('an embedding is missing')
+        const found = recognizer.compare(first, second)
+        expect(found?.freedom).toBeCloseTo(pair.freedom, 2)
+        expect(Math.abs((found?.score ?? NaN) - pair.score)).toBeLessThan(5e-3)
+        const [decisive] = found?.decisions ?? []
+        expect([decisive?.operatingPoint, decisive?.sameEye]).toEqual(['fmr_1e-4', pair.score >= 5])
+      }
     }
   })
 
