@@ -81,15 +81,20 @@ class ProtectedSite:
             name: values >= matcher.score_model.thresholds[SCORE_POINT]
             for name, values in scores.items()
         }
-        found = {name: linkage(first, second) for name, linkage in LINKAGES.items()}
+        errors = {
+            name: [float(yes[~same].mean()), float(1.0 - yes[mated].mean())]
+            for name, yes in accepted.items()
+        }
+        links = {
+            name: (values[mated], values[~same])
+            for name, values in ((name, link(first, second)) for name, link in LINKAGES.items())
+        }
         return cls(
-            *(_evaluated(values, eyes) for values in scores.values()),
-            {
-                name: [float(yes[~same].mean()), float(1.0 - yes[mated].mean())]
-                for name, yes in accepted.items()
-            },
-            {name: (links[mated], links[~same]) for name, links in found.items()},
-            _reversal(vectors, eyes, first),
+            plain=_evaluated(scores["plain"], eyes),
+            transformed=_evaluated(scores["transformed"], eyes),
+            errors=errors,
+            links=links,
+            reversal=_reversal(vectors, eyes, first),
         )
 
 

@@ -78,8 +78,8 @@ class CodeSet:
         if figures is None:
             figures = _figures(responses, seen, layout)
         spread, smoothness = np.asarray(figures, np.float64).T
-        waves = (_waves(values, layout.columns) for values in (codes, seen, energies))
-        return cls(layout, *waves, spread, smoothness)
+        waves, places, powers = (_waves(part, layout.columns) for part in (codes, seen, energies))
+        return cls(layout, waves, places, powers, spread, smoothness)
 
     def __len__(self) -> int:
         return len(self.spread)
@@ -204,8 +204,14 @@ class _Correlations(NamedTuple):
             (first.seen, second.energies),
         )
         columns = first.layout.columns
+        product, common, first_energy, second_energy = (
+            _correlate(one, other, columns) for one, other in pairs
+        )
         return cls(
-            *(_correlate(one, other, columns) for one, other in pairs),
+            product,
+            common,
+            first_energy,
+            second_energy,
             np.sqrt(np.outer(first.spread, second.spread)),
             0.5 * np.add.outer(first.smoothness, second.smoothness),
         )
