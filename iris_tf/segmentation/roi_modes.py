@@ -14,6 +14,8 @@ import cv2
 import numpy as np
 
 from iris_tf.config.names import ROI_MODES
+from iris_tf.imaging.images import to_grey
+from iris_tf.segmentation.halos import halos
 from iris_tf.segmentation.segmenter import SegmentedEye
 from iris_tf.support.errors import ExtractionError, FailureReason
 
@@ -102,7 +104,8 @@ def unrolled(image: np.ndarray, eye: SegmentedEye) -> np.ndarray:
 
     Row i lies at the fraction (i + 1/2) / 64 of the way from pupil to limbus, and column j at
     the angle 2 pi j / 512, from +x (image right) towards +y (down), so that column 512 would
-    equal column 0. Interpolation is bilinear.
+    equal column 0. Interpolation is bilinear. Halos of highlights are masked, too (see
+    `iris_tf.segmentation.halos`).
 
     Parameters
     ----------
@@ -129,6 +132,7 @@ def unrolled(image: np.ndarray, eye: SegmentedEye) -> np.ndarray:
     # visible pixels next to eyelids and highlights.
     strip = cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     mask = cv2.remap(_roi_mask(image, eye), x, y, cv2.INTER_NEAREST)
+    mask[halos(to_grey(strip), mask)] = 0
     # Networks take 0 to mean occluded, so visible pixels are at least 1.
     return _masked(np.maximum(strip, 1), mask)
 

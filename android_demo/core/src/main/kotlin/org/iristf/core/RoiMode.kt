@@ -75,6 +75,7 @@ enum class RoiMode(val id: String) {
                     if (seen) strip[row, column] = maxOf(1, interpolate(image, x, y))
                 }
             }
+            Halos.hide(strip)
             return strip
         }
     };
