@@ -37,6 +37,7 @@ def megabytes(model):
     ("file", "overrides"),
     [
         ("paper_tables_demo.yaml", []),
+        ("paper_tables_irises.yaml", ["repeats=1"]),
         # ImageNet's weights would be downloaded.
         (
             "mobiiris_paper.yaml",
