@@ -115,7 +115,7 @@ def measure_here(name: str, embeddings: int) -> None:
                 "comparisons": comparisons,
                 "seconds": seconds,
                 "comparisons_per_s": comparisons / seconds,
-                "peak_mib": _peak_mib(),
+                "peak_mib": peak_mib(),
                 "eer": eer,
             }
         )
@@ -172,7 +172,14 @@ def _scikit_learn(vectors: np.ndarray, labels: ImageLabels) -> float:
     return float(fpr[before] + share * (fpr[after] - fpr[before]))
 
 
-def _peak_mib() -> float:
+def peak_mib() -> float:
+    """Largest resident size of this process so far, in MiB.
+
+    Raises
+    ------
+    BenchmarkError
+        When the system does not report it.
+    """
     status = Path("/proc/self/status")
     if not status.is_file():
         raise BenchmarkError(

@@ -224,6 +224,65 @@ def benchmark_protection(
         echo(f"written to {out}")
 
 
+@benchmark.command(name="gallery")
+def benchmark_gallery(
+    folder: Annotated[
+        Path, typer.Option(help="Folder that keeps the gallery; 2.7 GB at a million templates.")
+    ],
+    model: Annotated[
+        Path | None, typer.Option(help="A .tflite file beside its card; default: the released one.")
+    ] = None,
+    sizes: Annotated[
+        str, typer.Option(help="Comma-separated numbers of templates, multiples of 1,000.")
+    ] = "1000,10000,100000,1000000",
+    probes: Annotated[int, typer.Option(help="Searches of each kind at each size.")] = 1_000,
+    exact: Annotated[
+        int, typer.Option(help="Searches repeated with every template compared; slow.")
+    ] = 3,
+    plot: Annotated[Path | None, typer.Option(help="Plot to write (.png, .pdf, .svg).")] = None,
+    out: Annotated[Path | None, typer.Option(help="JSON file to write.")] = None,
+) -> None:
+    """Measure enrolment and searches in a gallery that grows to a million templates.
+
+    Templates are drawn from those of generated eyes. The gallery is kept, so the same command
+    continues an interrupted one.
+    """
+    from iris_tf.benchmark.gallery_speed import GalleryPlan, measure_gallery
+    from iris_tf.report.gallery_plot import write_gallery_plot
+    from iris_tf.support.files import check_writable, write_json
+    from iris_tf.support.own_files import check_replaceable
+
+    plan = GalleryPlan(_integers("--sizes", sizes), probes, exact)
+    for path in (out, plot):
+        if path is not None:
+            check_writable(path)
+    if out is not None:
+        check_replaceable(out, ["model", "candidates", "sizes"])
+    result = measure_gallery(model, folder, plan)
+    echo("images     enrolled/s  open ms  search ms (cpu)  faiss ms (cpu)   exact ms  found  MiB")
+    for row in result["sizes"]:
+        speed = "-" if row["enrolled_per_s"] is None else f"{row['enrolled_per_s']:.0f}"
+        echo(
+            f"{row['images']:<11}{speed:>10}{row['opening_ms']:>9.1f}"
+            f"{row['search_ms']:>10.0f} ({row['search_ms_cpu']:.0f})"
+            f"{row['engine_ms']:>11.0f} ({row['engine_ms_cpu']:.0f})"
+            f"{row['exact_ms']:>11.0f}  {row['found']}/{row['accepted']}  {row['peak_mib']:.0f}"
+        )
+    for row in result["sizes"]:
+        for rate, counted in row["false_positives"].items():
+            echo(
+                f"{row['images']} images, {rate}: {counted['accepted']} of {counted['searches']} "
+                f"searches for eyes that are not enrolled found one, "
+                f"{counted['claimed'] * counted['searches']:.1f} are claimed"
+            )
+    if plot is not None:
+        write_gallery_plot(result, plot)
+        echo(f"written to {plot}")
+    if out is not None:
+        write_json(out, result)
+        echo(f"written to {out}")
+
+
 def _integers(option: str, text: str) -> list[int]:
     try:
         return [int(part) for part in text.split(",")]

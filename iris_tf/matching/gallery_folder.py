@@ -134,6 +134,23 @@ class GalleryFolder:
         with self.journal.snapshot() as snapshot:
             return list(snapshot.of_identity(identity).values())
 
+    def templates_of(self, identity: str) -> Gallery:
+        """What is enrolled of an identity, for instance to verify a claim to it.
+
+        Raises
+        ------
+        ModelError
+            When it is not enrolled, or the gallery is damaged.
+        """
+
+        def read(seen: "_Seen") -> Gallery:
+            enrolled = seen.snapshot.of_identity(identity)
+            if not enrolled:
+                raise ModelError(f"{self.path}: {identity} is not enrolled; check the spelling.")
+            return seen.gallery(np.array(list(enrolled), np.int64), enrolled)
+
+        return self._at_one_moment(read)
+
     def writing(self) -> contextlib.AbstractContextManager[GalleryWriter]:
         """Become the one writer of this gallery, for the duration of a ``with`` block.
 
@@ -274,9 +291,10 @@ class _Seen:
 
     def _gallery_at(self, slots: np.ndarray) -> Gallery:
         """Gallery of what is enrolled in some rows, in their order."""
-        return self._gallery(slots, self.snapshot.at(slots.tolist()))
+        return self.gallery(slots, self.snapshot.at(slots.tolist()))
 
-    def _gallery(self, slots: np.ndarray, enrolled: dict[int, EnrolledImage]) -> Gallery:
+    def gallery(self, slots: np.ndarray, enrolled: dict[int, EnrolledImage]) -> Gallery:
+        """Gallery of those of some rows that are enrolled, in their order."""
         live = slots[[slot in enrolled for slot in slots.tolist()]]
         live, embeddings, figures = self._files.read(live, self.snapshot.slots)
         images = [enrolled[slot] for slot in live.tolist()]
@@ -295,7 +313,7 @@ class _Seen:
             enrolled = self.snapshot.between(start, start + _CHUNK)
             if enrolled:
                 found = True
-                yield self._gallery(np.array(sorted(enrolled), np.int64), enrolled)
+                yield self.gallery(np.array(sorted(enrolled), np.int64), enrolled)
         if not found:
             raise DamagedRowsError("its journal names none of its images")
 
