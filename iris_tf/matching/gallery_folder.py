@@ -226,6 +226,7 @@ class GalleryFolder:
         count: int = CANDIDATES,
         exact: bool = False,
         figures: np.ndarray | None = None,
+        wide: bool = False,
     ) -> Candidates:
         """Find the templates that may be a probe's.
 
@@ -243,6 +244,9 @@ class GalleryFolder:
             phase code are always compared so.
         figures : ndarray of shape (2,), optional
             Of a transformed probe, see `Template.figures`.
+        wide : bool, optional
+            Whether to look for images that are rotated beyond the range of the phase code's layout
+            rather than within it, which takes several times as long.
 
         Raises
         ------
@@ -262,7 +266,7 @@ class GalleryFolder:
             elif exact or matcher.layout is None:
                 found = seen.best(embedding, matcher, count, figures)
             else:
-                found = seen.nearest(embedding, matcher.layout, count)
+                found = seen.nearest(embedding, matcher.layout, count, wide)
             return Candidates(found, seen.snapshot.images)
 
         return self._at_one_moment(search)
@@ -317,12 +321,14 @@ class _Seen:
         if not found:
             raise DamagedRowsError("its journal names none of its images")
 
-    def nearest(self, embedding: np.ndarray, layout: PhaseCodeLayout, count: int) -> Gallery:
+    def nearest(
+        self, embedding: np.ndarray, layout: PhaseCodeLayout, count: int, wide: bool
+    ) -> Gallery:
         """The nearest templates by signs: `count`, unless removed ones are among them."""
         code, signs = embedding[-layout.size :], self._files.signs.rows(self.snapshot.slots)
         asked = count
         while True:
-            found = self._gallery_at(nearest(code, signs, layout, asked)[0])
+            found = self._gallery_at(nearest(code, signs, layout, asked, wide)[0])
             # Erased signs are as near as a code has ones, thus farther than many strangers' signs,
             # which are compared at their best rotation; but for a few codes they are not.
             if 2 * len(found) >= count or asked >= len(signs):

@@ -50,9 +50,9 @@ def phase_signs(codes: np.ndarray) -> np.ndarray:
 
 
 def nearest(
-    probe: np.ndarray, signs: np.ndarray, layout: PhaseCodeLayout, count: int
+    probe: np.ndarray, signs: np.ndarray, layout: PhaseCodeLayout, count: int, wide: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The templates whose signs differ least from a probe's at any rotation.
+    """The templates whose signs differ least from a probe's at any of some rotations.
 
     Parameters
     ----------
@@ -64,6 +64,8 @@ def nearest(
         Of the codes.
     count : int
         How many.
+    wide : bool, optional
+        Whether at the rotations beyond those of the layout rather than at those.
 
     Returns
     -------
@@ -78,7 +80,9 @@ def nearest(
         When faiss is not installed.
     """
     bits = np.unpackbits(phase_signs(probe[None]), axis=1, count=layout.size)
-    rotated = np.concatenate([np.packbits(bits, axis=1) for bits in layout.rotated_codes(bits)])
+    rotations = layout.wide_rotations if wide else layout.rotations
+    column = layout.size // layout.columns
+    rotated = np.packbits([np.roll(bits[0], by * column) for by in rotations], axis=1)
     distances, rows = _faiss().knn_hamming(rotated, signs, min(count, len(signs)))
     return merge(rows.ravel(), distances.ravel().astype(np.int64), count)
 

@@ -1,6 +1,7 @@
 """Iris recognition by one object: enrolment, verification, identification."""
 
 import dataclasses
+import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -398,10 +399,7 @@ class IrisRecognizer:
             self._require_size(gallery.embeddings, "The gallery")
         probe = self._template(probe, kind, "The probe", origin)
         if isinstance(gallery, GalleryFolder):
-            ranking = self.matcher if by_score else Matcher(self.matcher.layout)
-            candidates = gallery.candidates(
-                probe.embedding, ranking, exact=exact, figures=probe.figures
-            )
+            candidates = self._candidates(gallery, probe, point if by_score else None, exact)
         else:
             candidates = Candidates(gallery, len(gallery))
         gallery, images = candidates.gallery, candidates.images
@@ -431,6 +429,28 @@ class IrisRecognizer:
         return Identification(
             matches, threshold, _name_of(point), probe.quality, self._calibration_name, images
         )
+
+    def _candidates(
+        self, gallery: GalleryFolder, probe: Template, point: str | float | None, exact: bool
+    ) -> Candidates:
+        """Candidates for a search by score at an operating point, or by similarity for None.
+
+        Images rotated beyond the range of head tilts are rare, so they are looked for only if no
+        other image reaches the threshold.
+        """
+        ranking = Matcher(self.matcher.layout) if point is None else self.matcher
+        search = functools.partial(
+            gallery.candidates, probe.embedding, ranking, exact=exact, figures=probe.figures
+        )
+        found = search()
+        score = self.card.score
+        if point is None or score is None or not score.wide_share or exact:
+            return found
+        best = found.gallery.scores(probe.embedding, self.matcher, probe.figures).max()
+        whole = len(found.gallery) == found.images
+        if whole or best >= score.threshold(str(point), found.images):
+            return found
+        return Candidates(Gallery.joined([found.gallery, search(wide=True).gallery]), found.images)
 
     def threshold(self, operating_point: str | float) -> float:
         """Least score, or least similarity, that is accepted as the same eye.

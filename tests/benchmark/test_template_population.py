@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from one_thread import one_thread  # noqa: F401
 from template_population import KIND, LAYOUT, LEARNED, MATCHER, mates
 
 from iris_tf.benchmark.template_population import BLOCK, TemplatePopulation, before_limiting

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from one_thread import one_thread  # noqa: F401
 from template_population import KIND, MATCHER, strangers
 
 from iris_tf.matching.gallery_folder import GalleryFolder

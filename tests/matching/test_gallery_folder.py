@@ -1,3 +1,4 @@
+import dataclasses
 import multiprocessing
 import os
 import sqlite3
@@ -7,6 +8,7 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from one_thread import one_thread  # noqa: F401
 from template_population import KIND, LAYOUT, LEARNED, MATCHER, mates, strangers
 
 from iris_tf import Gallery
@@ -15,7 +17,7 @@ from iris_tf.matching.gallery_journal import JOURNAL, EnrolledImage
 from iris_tf.matching.gallery_writer import HOLDER
 from iris_tf.matching.matcher import Matcher
 from iris_tf.matching.phase_signs import merge, nearest, phase_signs
-from iris_tf.matching.template import Origin
+from iris_tf.matching.template import Origin, Template
 from iris_tf.matching.template_records import TemplateKind, TemplateRecords
 from iris_tf.support.errors import ArgumentError, InUseError, ModelError
 
@@ -401,3 +403,41 @@ def test_a_medium_that_nobody_can_write_is_read(filled, monkeypatch):
         (filled.path / f"{JOURNAL}{name}").unlink(missing_ok=True)
     assert len(GalleryFolder(filled.path)) == 300
     assert not (filled.path / f"{JOURNAL}-shm").exists()
+
+
+def test_images_rotated_beyond_the_layout_are_looked_for_where_asked(gallery):
+    enrolled, probes = mates(8, 400, noise=0.4)
+    probe = LAYOUT.rotate(probes[5:6], 20)[0]
+    with gallery.writing() as writer:
+        writer.add(named(400), enrolled)
+    upright = gallery.candidates(probe, MATCHER, 20).gallery
+    wide = gallery.candidates(probe, MATCHER, 20, wide=True).gallery
+    assert wide.identities[0] == "p5"
+    assert upright.identities[0] != "p5"
+
+
+def test_identify_finds_images_rotated_by_any_angle_in_large_galleries(gallery):
+    from iris_tf.recognition.recognizer import IrisRecognizer
+
+    class Card:
+        embedding_size, score = KIND.embedding_size, dataclasses.replace(
+            MATCHER.score_model, wide_share=0.25
+        )  # fmt: skip
+
+    recognizer = object.__new__(IrisRecognizer)
+    recognizer.card, recognizer.origin, recognizer.calibration = Card(), KIND.origin, None
+    recognizer.matcher = Matcher(LAYOUT, Card.score)
+    recognizer.thresholds = dict(Card.score.thresholds)
+    enrolled, probes = mates(8, 1_500, noise=0.3)
+    with gallery.writing() as writer:
+        writer.add(named(1_500), enrolled)
+    for number in (3, 700):
+        for by in (0, 20, 32):
+            probe = Template(LAYOUT.rotate(probes[number : number + 1], by)[0], KIND.origin)
+            found = recognizer.identify(probe, gallery)
+            exact = recognizer.identify(probe, gallery, exact=True)
+            assert found.identity == exact.identity == f"p{number}"
+            assert found.threshold == exact.threshold
+            assert found.matches[0].score == pytest.approx(exact.matches[0].score, abs=1e-3)
+    stranger = Template(strangers(77, 1)[0], KIND.origin)
+    assert recognizer.identify(stranger, gallery, "fmr_1e-6").identity is None

@@ -3,6 +3,7 @@ import zlib
 
 import numpy as np
 import pytest
+from one_thread import one_thread  # noqa: F401
 from template_population import KIND, LEARNED, MATCHER, mates, strangers
 
 from iris_tf.matching.row_file import DamagedRowsError
