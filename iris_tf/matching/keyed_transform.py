@@ -275,9 +275,9 @@ def protected_figures(embeddings: np.ndarray, matcher: Matcher) -> np.ndarray:
     ndarray of shape (n, 2), float32
         Spread and smoothness, see `iris_tf.matching.phase_evidence.CodeSet`. The spread is that of
         codes that show every place, such that they have the degrees of freedom of the levelled
-        code, of which only the interval is told: below 64, from 64, 96, 144 or 216. Each is
-        represented by its middle, the last by that of an equally wide one. The smoothness is the
-        same for all, as is the power spectrum.
+        code, of which only the interval is told: from 64, 96, 144, or 216 on, and likewise below
+        64. Each is represented by its geometric middle, as if the last were no wider. The
+        smoothness is the same for all, as is the power spectrum.
     """
     layout = matcher.layout
     assert layout is not None  # there are scores
