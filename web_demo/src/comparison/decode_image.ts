@@ -1,6 +1,7 @@
 import { sampleSize } from 'core'
 import { Problem, userMessage } from '../runtime/problem'
 import type { Picture } from '../runtime/protocol'
+import { toColours } from './colours'
 
 /** Images of more pixels would take more memory than browsers on phones have. */
 const MOST_PIXELS = 200e6
@@ -64,11 +65,4 @@ function coloursOf(bitmap: ImageBitmap): Picture {
   context.drawImage(bitmap, 0, 0)
   const { data } = context.getImageData(0, 0, width, height)
   return { height, width, colours: toColours(data) }
-}
-
-/** Red, green, blue and alpha as 0xAARRGGBB. */
-export function toColours(data: Uint8ClampedArray): Int32Array {
-  const channel = (at: number) => data[at] ?? 0
-  return Int32Array.from({ length: data.length / 4 }, (_, i) =>
-    (channel(4 * i + 3) << 24) | (channel(4 * i) << 16) | (channel(4 * i + 1) << 8) | channel(4 * i + 2))
 }

@@ -1,5 +1,6 @@
 import { element } from '../page/element'
 import type { Picture, Processed } from '../runtime/protocol'
+import { toBytes } from './colours'
 
 /** One of the two eyes: buttons for its image, outlines, crop, quality and durations. */
 export class EyePanel {
@@ -70,10 +71,6 @@ export class EyePanel {
 function draw(canvas: HTMLCanvasElement, { height, width, colours }: Picture) {
   canvas.height = height
   canvas.width = width
-  const image = new ImageData(width, height)
-  for (const [i, colour] of colours.entries()) {
-    image.data.set([(colour >> 16) & 0xff, (colour >> 8) & 0xff, colour & 0xff, 0xff], 4 * i)
-  }
-  canvas.getContext('2d')?.putImageData(image, 0, 0)
+  canvas.getContext('2d')?.putImageData(new ImageData(toBytes(colours), width, height), 0, 0)
   canvas.hidden = false
 }

@@ -4,7 +4,8 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { resultJson } from '../../src/benchmark/latency_result'
 import { measure, noise } from '../../src/benchmark/measure'
-import { isHeic, toColours } from '../../src/comparison/decode_image'
+import { toBytes, toColours } from '../../src/comparison/colours'
+import { isHeic } from '../../src/comparison/decode_image'
 import { browserOf, osOf } from '../../src/page/machine'
 import { chosenModels } from '../../src/page/models'
 import { CpuModel, type Engine } from '../../src/runtime/engine'
@@ -86,8 +87,10 @@ test('HEIC photos are known by their first bytes', () => {
   expect([head('heic'), head('mif1'), head('isom'), new Uint8Array(3)].map(isHeic)).toEqual([true, true, false, false])
 })
 
-test('red, green, blue and alpha become one number', () => {
-  expect([...toColours(new Uint8ClampedArray([1, 2, 3, 4, 255, 0, 128, 255]))]).toEqual([0x04010203, 0xffff0080 | 0])
+test('red, green, blue and alpha become one number, and bytes again', () => {
+  const bytes = new Uint8ClampedArray([1, 2, 3, 4, 255, 0, 128, 255])
+  expect([...toColours(bytes)]).toEqual([0x04010203, 0xffff0080 | 0])
+  expect(toBytes(toColours(bytes))).toEqual(bytes)
 })
 
 test('a model that is too large for a browser or its memory is refused', async () => {
