@@ -34,7 +34,12 @@ R = TypeVar("R", TrainRecipe, PipelineRecipe, SegmenterRecipe, ReleaseRecipe)
 # Set per model by the pipeline, so not allowed in its sections.
 _OWNED_BY_PIPELINE = ("run", "dataset", "seed")
 # Settings that recipes of version 0.1.0 lack, with their values then.
-_LATER_SETTINGS = {"dataset.channels": 1}
+_LATER_SETTINGS = {
+    "dataset.channels": 1,
+    "dataset.split": None,
+    "dataset.synthetic.cameras": "one",
+    "repeats": 1,
+}
 _YAML_TEXTS = ("'", '"', "${", "null", "~")
 """Beginnings of overrides that YAML reads even where a text is wanted."""
 _IS_SECTION = "is a section: it holds `key: value` lines"

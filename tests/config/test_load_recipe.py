@@ -492,6 +492,19 @@ def test_both_names_at_once_are_refused(write):
     assert "`loss` is the former name of `objective`" in message
 
 
+def test_a_recipe_that_lacks_later_settings_is_that_of_their_defaults(write):
+    """As written by versions without them; its folder can be continued."""
+    text = recipe_yaml(load_recipe(write(PIPELINE + "models:\n  a:\n"), PipelineRecipe))
+    later = ("  channels: 1\n", "  split: null\n", "    cameras: one\n", "repeats: 1\n")
+    former = text
+    for line in later:
+        assert text.count(line) == 1
+        former = former.replace(line, "")
+    assert first_difference(former, text) is None
+    many = text.replace("cameras: one", "cameras: many")
+    assert first_difference(former, many) == "dataset.synthetic.cameras is one there and many here"
+
+
 def test_students_are_trained_again_with_further_seeds(write):
     text = PIPELINE + (
         "seed: 5\nrepeats: 3\nmodels:\n"
