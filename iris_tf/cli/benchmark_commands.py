@@ -136,6 +136,27 @@ def benchmark_template(
         echo(f"{stage:<9}{times['min']:8.2f}{times['median']:8.2f}")
 
 
+@benchmark.command(name="scores")
+def benchmark_scores(
+    model: Annotated[
+        Path | None, typer.Option(help="A .tflite file beside its card; default: the released one.")
+    ] = None,
+    templates: Annotated[int, typer.Option(help="Generated templates, at least 100.")] = 1000,
+) -> None:
+    """Time comparisons by score, beside the plain search for the best rotation.
+
+    Microseconds of processor time for each of many comparisons.
+    """
+    from iris_tf.benchmark.score_speed import measure_scores
+
+    echo("probes x templates    score  similarity  ratio")
+    for row in measure_scores(model, templates):
+        echo(
+            f"{row.probes:>6} x {row.templates:<9}{row.score_us:8.2f}{row.similarity_us:12.2f}"
+            f"{row.ratio:7.2f}"
+        )
+
+
 @benchmark.command(name="cameras")
 def benchmark_cameras(
     cache: Annotated[Path, typer.Option(help="Folder that keeps the embeddings of each site.")],

@@ -106,6 +106,7 @@ class KeyedTransform:
             embedding=embeddings[0],
             origin=origin,
             figures=None if figures is None else figures[0],
+            layout=None,  # few bits would not do: no response is hidden, and few are strong
         )
 
     def gallery(self, gallery: Gallery) -> Gallery:

@@ -3,12 +3,14 @@
 import dataclasses
 import io
 import reprlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
+from iris_tf.matching.packed_templates import packed_template, unpacked_template
 from iris_tf.matching.sealed_files import is_sealed, read_sealed, write_sealed
 from iris_tf.matching.secret_keys import KeyGiven, SecretKey, key_or_none
 from iris_tf.segmentation.quality import IrisQuality
@@ -16,6 +18,7 @@ from iris_tf.support.array_files import load_arrays
 from iris_tf.support.errors import ArgumentError, ModelError, ProtectionError
 from iris_tf.support.files import atomic_path, path_given
 from iris_tf.tflite.model_card import NORM_TOLERANCE
+from iris_tf.tflite.phase_code_layout import PhaseCodeLayout
 
 _MIN_LENGTH = 1e-6  # of a vector that still has a direction
 _QUALITY = tuple(field.name for field in dataclasses.fields(IrisQuality))
@@ -101,12 +104,17 @@ class Template:
     figures : ndarray of shape (2,) or None
         What scores need to know of a transformed embedding, which does not show it itself
         (`iris_tf.matching.keyed_transform.protected_figures`).
+    layout : PhaseCodeLayout or None
+        Where its phase code lies: then `save` rounds to few bits
+        (`iris_tf.matching.packed_embeddings`). None without one, of transformed templates and of
+        those that earlier versions wrote.
     """
 
     embedding: np.ndarray
     origin: Origin
     quality: IrisQuality | None = None
     figures: np.ndarray | None = None
+    layout: PhaseCodeLayout | None = None
 
     def save(self, path: str | Path, key: KeyGiven = None) -> None:
         """Write the template as ``.npz``, whole or not at all.
@@ -130,6 +138,12 @@ class Template:
             )
         known = self.quality is not None and not self.origin.transform
         quality = dataclasses.astuple(self.quality) if known and self.quality else []
+        if self.layout is not None:
+            header = _header(path, "template", self.origin)
+            said = header | {"quality": [float(figure) for figure in quality]}
+            content = packed_template(said, self.embedding, self.layout)
+            _write(path, header, {_PACKED: content}, key, np.savez_compressed)
+            return
         arrays = {"embedding": self.embedding, "quality": np.array(quality)}
         if self.figures is not None:
             arrays["figures"] = self.figures
@@ -160,7 +174,7 @@ class Template:
         figures = arrays.get("figures")
         if figures is not None and not are_figures(figures, (2,)):
             raise _refuse(path, "template")
-        return cls(embedding, origin, known, figures)
+        return cls(embedding, origin, known, figures, arrays.get("layout"))
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
@@ -259,23 +273,38 @@ def write_arrays(
     ProtectionError
         When the key cannot be used.
     """
-    path = path_given(path, f"The {kind} file")
+    header = _header(path, kind, origin)
+    _write(path, header, header | arrays, key, np.savez)
+
+
+def _header(path: str | Path, kind: str, origin: Origin) -> dict[str, str]:
+    """Kind and origin, by name."""
     if not isinstance(origin, Origin):
         raise ArgumentError(
             f"{path}: the {kind} does not say which model made it; give the `origin` of the "
             "recogniser."
         )
+    return {"kind": kind} | dataclasses.asdict(origin)
+
+
+def _write(
+    path: str | Path,
+    header: dict[str, str],
+    values: Mapping[str, Any],
+    key: KeyGiven,
+    save: Callable[..., None],
+) -> None:
+    """Write values by `save`, which is one of NumPy's functions for ``.npz`` files."""
+    path = path_given(path, f"The {header['kind']} file")
     key = key_or_none(key)
-    header = {"kind": kind} | dataclasses.asdict(origin)
-    values: dict[str, Any] = header | arrays
     if key is not None:
         content = io.BytesIO()
-        np.savez(content, **values)
+        save(content, **values)
         write_sealed(path, header, content.getbuffer(), key)
         return
     # Written to an open file, because NumPy appends a suffix to a path.
     with atomic_path(path, private=True) as temporary, open(temporary, "wb") as file:
-        np.savez(file, **values)
+        save(file, **values)
 
 
 def read_arrays(
@@ -283,7 +312,7 @@ def read_arrays(
     kind: str,
     names: tuple[str, ...],
     key: KeyGiven = None,
-) -> tuple[Origin, dict[str, np.ndarray]]:
+) -> tuple[Origin, dict[str, Any]]:
     """Read a file that `write_arrays` wrote.
 
     Raises
@@ -323,15 +352,28 @@ def origin_of(path: Path) -> tuple[str, Origin]:
     return kind, origin
 
 
-def _read(
-    content: Path | BinaryIO, names: tuple[str, ...]
-) -> tuple[str, Origin, dict[str, np.ndarray]]:
+def _read(content: Path | BinaryIO, names: tuple[str, ...]) -> tuple[str, Origin, dict[str, Any]]:
     """Kind, origin and some arrays of a file; OSError or ValueError if it is none."""
     optional = (*_ADDED_TO_ORIGIN, *_ADDED) if names else _ADDED_TO_ORIGIN
+    if packed := load_arrays(content, (), (_PACKED,)):
+        return _read_packed(packed[_PACKED])
     arrays = load_arrays(content, ("kind", *_ORIGIN_AT_FIRST, *names), optional)
     texts = {name: arrays.pop(name).item() for name in ("kind", *_ORIGIN) if name in arrays}
     if not all(isinstance(text, str) for text in texts.values()):
         raise ValueError
+    return texts.pop("kind"), Origin(**texts), arrays
+
+
+def _read_packed(content: np.ndarray) -> tuple[str, Origin, dict[str, Any]]:
+    """As `_read`, of a packed template."""
+    header, embedding, layout = unpacked_template(content)
+    texts: dict[str, Any] = {name: header.get(name) for name in ("kind", *_ORIGIN)}
+    quality = header.get("quality")
+    if not all(isinstance(text, str) for text in texts.values()):
+        raise ValueError
+    if not isinstance(quality, list) or not all(type(figure) is float for figure in quality):
+        raise ValueError
+    arrays = {"embedding": embedding, "quality": np.array(quality, float), "layout": layout}
     return texts.pop("kind"), Origin(**texts), arrays
 
 
@@ -347,6 +389,7 @@ def _opened(path: Path, key: SecretKey | None) -> Path | BinaryIO:
     return path
 
 
+_PACKED = "template"  # the only array of a packed template
 _ORIGIN = tuple(field.name for field in dataclasses.fields(Origin))
 _ADDED_TO_ORIGIN = ("transform",)  # files of earlier versions lack it
 _ADDED = ("figures",)  # of transformed templates

@@ -21,6 +21,7 @@ from iris_tf.matching.embeddings import Embeddings
 from iris_tf.matching.gallery import Gallery
 from iris_tf.matching.gallery_folder import Candidates, GalleryFolder
 from iris_tf.matching.matcher import Matcher
+from iris_tf.matching.packed_embeddings import can_pack
 from iris_tf.matching.template import Origin, Template, require_unit, unit
 from iris_tf.matching.template_records import TemplateKind
 from iris_tf.metrics.metrics import RULE_OF_30
@@ -185,7 +186,13 @@ class IrisRecognizer:
             raise ExtractionError(
                 FailureReason.UNREADABLE, "There is no image to enrol; give at least one."
             )
-        return Template(self._template_embedding(embeddings), self.origin, _mean(qualities))
+        layout = self.matcher.layout
+        return Template(
+            self._template_embedding(embeddings),
+            self.origin,
+            _mean(qualities),
+            layout=layout if layout is not None and can_pack(layout) else None,
+        )
 
     def embed(self, images: EyeImages, kind: str = "auto") -> Embeddings:
         """Embed images, one by one.

@@ -68,10 +68,14 @@ def _units(count):
 
 def _template(folder):
     from iris_tf.matching.template import Template
+    from iris_tf.tflite.phase_code_layout import PhaseCodeLayout
 
+    layout = PhaseCodeLayout(4, 2, 0)
     Template(_units(1)[0], _origin()).save(folder / "original.npz")
-    earlier = [path.read_bytes() for path in sorted((EARLIER / "templates").glob("of_*.npz"))]
-    return [(folder / "original.npz").read_bytes(), *earlier]
+    Template(_units(1)[0], _origin(), layout=layout).save(folder / "packed.npz")
+    originals = [folder / "original.npz", folder / "packed.npz"]
+    originals += sorted((EARLIER / "templates").glob("of_*.npz"))
+    return [path.read_bytes() for path in originals]
 
 
 def _read_template(path):
