@@ -26,6 +26,7 @@ from iris_tf.support.files import check_writable, real_path
 from iris_tf.support.own_files import check_replaceable
 
 if TYPE_CHECKING:
+    from iris_tf.matching.calibration import Calibration
     from iris_tf.matching.gallery import Gallery
     from iris_tf.matching.gallery_folder import GalleryFolder
     from iris_tf.matching.keyed_transform import KeyedTransform
@@ -293,7 +294,35 @@ def calibrate(
             f"{point}: threshold {threshold:.6f} ({found.methods[point]}), without calibration "
             f"{recognizer.thresholds[point]:.6f}"
         )
+    _print_gain(made)
     echo(f"written to {out}")
+
+
+def _print_gain(made: "Calibration") -> None:
+    gain = made.gain
+    if not gain:
+        echo("gain: not measured, it takes at least 20 eyes, half of which are held out")
+        return
+    by = "similarity" if made.score is None else "score"
+    echo(
+        f"gain by {by} on eyes that took no part ({gain['eyes']} eyes, in halves; "
+        f"{gain.get('genuine_comparisons', 'unknown')} genuine, "
+        f"{gain['impostor_comparisons']} impostor comparisons), before and after:"
+    )
+    before, after = gain["before"], gain["after"]
+    if "eer" in before:
+        echo(f"  EER {100 * before['eer']:.2f} % and {100 * after['eer']:.2f} %")
+    for point, rate in before["fmr"].items():
+        claim = (SCORE_RATES | FALSE_MATCH_RATES)[point]
+        fnmr = (
+            f"; FNMR {100 * before['fnmr'][point]:.2f} % and {100 * after['fnmr'][point]:.2f} %"
+            if "fnmr" in before
+            else ""
+        )
+        echo(
+            f"  {point}: FMR {rate / claim:.2f} and {after['fmr'][point] / claim:.2f} times the "
+            f"claim{fnmr}"
+        )
 
 
 def _name_or_number(point: str | None) -> str | float | None:

@@ -11,7 +11,7 @@ No genuine comparisons are involved: a calibration knows the FMR of a threshold,
 
 import dataclasses
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from iris_tf.support.foreign_files import UNUSABLE, read_object
 from iris_tf.support.version import __version__
 from iris_tf.tflite.model_card import is_cosine
 from iris_tf.tflite.phase_code_layout import PhaseCodeLayout
+from iris_tf.tflite.score_model import ScoreModel
 
 SCHEMA_VERSION = 3
 _MOST = 10**18  # of what is counted
@@ -86,6 +87,12 @@ class Calibration:
         ``turns``, or null).
     created_by : str
         Program and version that made it.
+    score : ScoreModel or None
+        Scores of adapted embeddings; None where the model has none, and in earlier files (absent
+        from the JSON then).
+    gain : dict
+        Errors before and after, see `iris_tf.recognition.calibration_gain.held_out_gain`; empty
+        with few eyes and in earlier files.
     """
 
     name: str
@@ -98,6 +105,8 @@ class Calibration:
     impostors: ImpostorEstimate
     matcher: Matcher = Matcher()
     created_by: str = f"iris_tf {__version__}"
+    score: ScoreModel | None = None
+    gain: dict[str, Any] = field(default_factory=dict)
 
     @property
     def id(self) -> str:
@@ -129,6 +138,8 @@ class Calibration:
         """Write the calibration as JSON, whole or not at all."""
         values = dataclasses.asdict(self) | {"matrix": self.matrix.tolist()}
         values["phase"] = values.pop("matcher")["layout"]
+        if self.score is None:
+            del values["score"]
         write_json(path, {"schema_version": SCHEMA_VERSION} | values)
 
     @classmethod
@@ -160,7 +171,10 @@ class Calibration:
         with np.errstate(over="ignore"):  # checked below
             matrix = np.array(values.pop("matrix"), np.float32)
         impostors = ImpostorEstimate(**values.pop("impostors"))
-        phase = values.pop("phase")
+        phase, score = values.pop("phase"), values.pop("score", None)
+        scores = None if score is None else ScoreModel.from_json(score)
+        if not isinstance(values.get("gain", {}), dict):
+            raise TypeError
         matcher = Matcher(None if phase is None else PhaseCodeLayout(**phase))
         thresholds = [impostors.thresholds[point] for point in FALSE_MATCH_RATES]
         texts = [values[name] for name in ("name", "model", "model_sha256")]
@@ -174,7 +188,7 @@ class Calibration:
             raise ValueError
         if sorted(thresholds) != thresholds:  # a lower rate takes a higher threshold
             raise ValueError
-        return cls(matrix=matrix, impostors=impostors, matcher=matcher, **values)
+        return cls(matrix=matrix, impostors=impostors, matcher=matcher, score=scores, **values)
 
 
 def adapt_learned(embeddings: np.ndarray, matrix: np.ndarray, matcher: Matcher) -> np.ndarray:

@@ -154,8 +154,10 @@ class IrisRecognizer:
             )
         self.calibration = calibration
         # The scores of the card are those of its own learned components.
-        self.matcher = dataclasses.replace(self.matcher, score_model=None)
-        self.thresholds = calibration.impostors.thresholds
+        self.matcher = dataclasses.replace(self.matcher, score_model=calibration.score)
+        self.thresholds = dict(calibration.impostors.thresholds)
+        if calibration.score is not None:
+            self.thresholds |= calibration.score.thresholds
         self.origin = dataclasses.replace(self.origin, calibration=calibration.id)
 
     @property
@@ -259,8 +261,9 @@ class IrisRecognizer:
 
     @property
     def has_scores(self) -> bool:
-        """Whether templates can be scored: the card has scores, and no calibration is in use."""
-        return self.card.score is not None and self.calibration is None
+        """Whether templates can be scored: the card, or the calibration in use, has scores."""
+        source = self.card if self.calibration is None else self.calibration
+        return source.score is not None
 
     def scores(self, first: Embeddings | np.ndarray, second: Embeddings | np.ndarray) -> np.ndarray:
         """Score every embedding of one set against every embedding of another.

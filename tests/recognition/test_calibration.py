@@ -11,7 +11,8 @@ from scipy import linalg, stats
 from iris_tf import IrisRecognizer
 from iris_tf.matching.calibration import Calibration, ImpostorEstimate
 from iris_tf.matching.matcher import Matcher
-from iris_tf.recognition.calibrate_camera import adapted_scores, calibrate, estimate_impostors
+from iris_tf.recognition.calibrate_camera import calibrate
+from iris_tf.recognition.impostor_scores import adapted_scores, estimate_impostors
 from iris_tf.support.errors import DatasetError, ModelError
 from iris_tf.tflite.phase_code_layout import PhaseCodeLayout
 
@@ -178,7 +179,7 @@ def test_few_pairs_have_a_fitted_tail():
 @pytest.mark.parametrize(("spread", "dimensions"), [(1e-4, 1e5), (0.9999, 1.5)])
 def test_spreads_that_no_directions_have(monkeypatch, spread, dimensions):
     scores = np.tile([-spread, 0.0, spread], 500)
-    monkeypatch.setattr("iris_tf.recognition.calibrate_camera.adapted_scores", lambda *_: scores)
+    monkeypatch.setattr("iris_tf.recognition.impostor_scores.adapted_scores", lambda *_: scores)
     found = estimate_impostors(np.eye(60), list(range(60)))
     assert found.dimensions == dimensions
     assert 0 < found.thresholds["far_1e-2"] <= found.thresholds["far_1e-3"] <= 1

@@ -269,6 +269,14 @@ def test_calibrated_embeddings_have_no_scores(embedded, recognizer, tmp_path):
         found = evaluate_embeddings(embeddings, rows, resamples=0).metrics
         assert (found.scores is not None) == scored
     assert not calibrated.has_scores
+    # Unless the calibration brings its own.
+    dataclasses.replace(calibration, score=recognizer.card.score).write(tmp_path / "gate.json")
+    scored = IrisRecognizer(recognizer.model, calibration=tmp_path / "gate.json")
+    assert scored.has_scores and scored.matcher.has_scores
+    assert {"far_1e-2", "fmr_1e-4"} < set(scored.thresholds)
+    np.testing.assert_allclose(  # the matrix changes nothing
+        scored.scores(embedded[1][:3], embedded[1]), recognizer.scores(embedded[1][:3], embedded[1])
+    )
 
 
 def test_old_cards_have_no_scores(recognizer, embedded, monkeypatch):
