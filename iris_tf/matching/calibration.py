@@ -92,7 +92,7 @@ class Calibration:
         from the JSON then).
     gain : dict
         Errors before and after, see `iris_tf.recognition.calibration_gain.held_out_gain`; empty
-        with few eyes and in earlier files.
+        with few eyes and in earlier files (absent from the JSON then).
     """
 
     name: str
@@ -140,6 +140,8 @@ class Calibration:
         values["phase"] = values.pop("matcher")["layout"]
         if self.score is None:
             del values["score"]
+        if not self.gain:
+            del values["gain"]
         write_json(path, {"schema_version": SCHEMA_VERSION} | values)
 
     @classmethod

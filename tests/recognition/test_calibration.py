@@ -279,7 +279,7 @@ def test_a_calibrated_recogniser(pixel_model, calibration, noisy_eye, embedding_
     np.testing.assert_allclose(np.linalg.norm(recognizer.embed([a, b]), axis=1), 1, atol=1e-6)
     result = recognizer.verify(template, b)
     assert result.similarity == pytest.approx(cosine(*multiplied), abs=1e-5)
-    assert result.threshold == 0.25
+    assert (result.threshold, result.operating_point) == (0.3, "far_1e-3")
     assert result.calibration == "gate"
     found = recognizer.identify(b, {"a": template})
     assert (found.threshold, found.calibration) == (0.3, "gate")
