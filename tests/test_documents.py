@@ -61,6 +61,7 @@ OUTSIDE_THE_SITE = [
     ROOT / "README.md",
     *sorted((ROOT / "models").glob("**/*.md")),
     ROOT / "android_demo" / "README.md",
+    ROOT / "web_demo" / "README.md",
 ]
 
 

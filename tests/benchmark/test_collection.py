@@ -52,6 +52,20 @@ def test_the_page_says_what_must_not_be_overlooked(tmp_path):
         assert text in page
 
 
+def test_the_page_for_browsers_stands_beside_them(tmp_path):
+    # Written by the page in headless Chromium, which has no GPU.
+    browser = Path(__file__).parents[1] / "fixtures" / "browser_result.json"
+    found = import_results([HOST, browser], tmp_path)
+    assert (found.rows, found.invalid, found.failures) == (5, 0, 0)
+    table = [line for line in lines(tmp_path) if "web_demo" in line["created_by"]]
+    requested = [(line["backend_requested"], line["threads"]) for line in table]
+    assert requested == [("wasm-xnnpack", "1"), ("wasm-xnnpack", "2"), ("webgpu", "1")]
+    assert {line["backend"] for line in table} == {"wasm-xnnpack"}
+    page = (tmp_path / "latency.html").read_text(encoding="utf-8")
+    assert "webgpu, ran on wasm-xnnpack" in page
+    assert "WebGPU found no GPU that it can use." in page
+
+
 @pytest.mark.parametrize(
     ("start", "end", "said"),
     [
