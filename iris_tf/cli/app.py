@@ -21,6 +21,7 @@ from iris_tf.cli.enroll_command import enroll
 from iris_tf.cli.exchange_commands import add_exchange_verbs
 from iris_tf.cli.precision_report import print_precision_report
 from iris_tf.cli.protection_commands import gallery
+from iris_tf.cli.quantize_command import quantize
 from iris_tf.cli.recognition_commands import add_verbs
 from iris_tf.cli.serve_command import add_serve_verb
 from iris_tf.config.names import (
@@ -453,6 +454,7 @@ def evaluate(
         echo(f"report: {out / REPORT_NAME}")
 
 
+app.command()(quantize)
 add_verbs(app)
 app.command()(enroll)
 add_exchange_verbs(app)

@@ -3,7 +3,6 @@
 Symbols and tables in comments refer to the MobiIris paper (Huynh et al., 2026).
 """
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -21,6 +20,7 @@ from iris_tf.config.names import (
     OPTIMIZERS,
     POOLINGS,
 )
+from iris_tf.config.quantization_recipe import QuantizationRecipe
 
 
 @dataclass
@@ -247,25 +247,6 @@ class OptimizerRecipe:
 
 
 @dataclass
-class QuantizationRecipe:
-    """Export with static 8-bit arithmetic."""
-
-    calibration_crops: int = 256  # of the training split; ranges of activations come from them
-    seed: int = 0  # of the choice of crops
-    keep_float: list[str] = field(default_factory=list)  # regular expressions of layer names
-
-    def problems(self) -> Iterator[Problem]:
-        """Invalid values."""
-        yield from between(16, 65536, calibration_crops=self.calibration_crops)
-        yield from between(0, 2**31 - 1, seed=self.seed)
-        for expression in self.keep_float:
-            try:
-                re.compile(expression)
-            except re.error as error:
-                yield "keep_float", f"has {expression!r}, which is no regular expression ({error})"
-
-
-@dataclass
 class TrainRecipe:
     """One training run."""
 
@@ -321,6 +302,11 @@ class TrainRecipe:
         if self.objective == "triplet" and self.batch.layout == "shuffled":
             yield "batch.layout", "must be triplet or balanced with `objective: triplet`"
         yield from positive(temperature=self.temperature)
+        if self.quantization.fine_tuning.milestones and self.optimizer.name != "sgd":
+            yield (
+                "quantization.fine_tuning.milestones",
+                "must be empty without `optimizer.name: sgd`",
+            )
         yield from self._distillation_problems()
         yield from one_of(("mean", "active"), triplet_reduction=self.triplet_reduction)
         yield from one_of(("single", "mirrored"), strategy=self.strategy)

@@ -10,28 +10,16 @@ import numpy as np
 
 from iris_tf.config.names import CARD_NAME
 from iris_tf.config.precision import DEFAULT_PRECISIONS, PRECISIONS
-from iris_tf.data.crop_store import load_rois
-from iris_tf.data.dataset_title import dataset_title
-from iris_tf.data.manifest import ManifestRow, model_segmenter, read_manifest, read_settings
-from iris_tf.exporting.card_scores import card_scores
 from iris_tf.exporting.export_tflite import ExportedFile, export_model
 from iris_tf.exporting.float16_check import check_float16, extreme_crops
+from iris_tf.exporting.run_model import CREATOR, RunModel
 from iris_tf.exporting.static_quantization import Quantization
 from iris_tf.matching.calibration import Calibration
-from iris_tf.matching.matcher import Matcher
-from iris_tf.metrics.counts import give_both_kinds
-from iris_tf.metrics.evaluate_embeddings import evaluate_embeddings
-from iris_tf.networks.embed_rois import embed_rois, load_embedding_model
-from iris_tf.networks.phase_code import with_phase
-from iris_tf.support.errors import EvaluationError, ModelError
+from iris_tf.support.errors import ModelError
 from iris_tf.support.files import path_given, real_path, replace_folder, sha256, write_json
-from iris_tf.support.progress import status
-from iris_tf.support.version import __version__
 from iris_tf.tflite.model_card import ModelCard, ModelFile
+from iris_tf.training.quantized_training import calibration_crops
 from iris_tf.training.run_folder import RunFolder
-
-CREATOR = f"iris_tf {__version__}"
-_PARITY_CROPS = 16
 
 REPORT_NAME = "precision_report.json"
 """File beside the models of an export with `report`."""
@@ -79,100 +67,39 @@ def export_run(
         If an exported file does not agree with the Keras model.
     """
     run = RunFolder.open(path_given(path, "The run folder"))
-    run.check_crops()
-    recipe, settings = run.recipe(), read_settings(run.dataset_description)
-    with status(f"Loading {run.best_model()}"):
-        model = load_embedding_model(run.best_model())
-    rows = read_manifest(run.manifest)
-    validation = [row for row in rows if row.split == "val"]
-    if not give_both_kinds(validation):
-        raise EvaluationError(
-            f"{run.path}: the run's validation split has too few eyes to set a threshold; train "
-            "on a dataset of more eyes, with several images of each."
-        )
-    run.check_manifest()
-    rois = load_rois(validation, run.dataset(), recipe.network.crop_size, settings["channels"])
-    layout = None
-    if recipe.network.phase:
-        model, layout = with_phase(model, recipe.network.phase)
-    with status("Setting thresholds on the validation split"):
-        embeddings = embed_rois(model, rois)
-        metrics = evaluate_embeddings(
-            embeddings, validation, resamples=0, matcher=Matcher(layout)
-        ).metrics
-        scores = None if layout is None else card_scores(embeddings, validation, layout)
-    spread = np.linspace(0, len(rois) - 1, min(_PARITY_CROPS, len(rois))).astype(int)
-    name, dataset = real_path(run.path).name, dataset_title(settings)
-    training = [row for row in rows if row.split == "train"]
+    source = RunModel.of(run)
+    name = real_path(run.path).name
     calibrated = any(name in PRECISIONS and PRECISIONS[name].calibrated for name in precisions)
-    weights = sha256(run.best_model())
     with replace_folder(run.models) as folder:
         made = export_model(
-            model,
+            source.model,
             folder,
             name,
             precisions,
-            parity_rois=rois[spread],
-            quantization=(
-                _quantization(run, training, settings["channels"], report) if calibrated else None
-            ),
+            parity_rois=source.parity_rois,
+            quantization=_quantization(run, report) if calibrated else None,
         )
         if report:
-            _write_report(folder, model, rois[spread], made)
+            _write_report(folder, source.model, source.parity_rois, made)
         files = {
             file.path.name: ModelFile(file.precision, file.sha256, file.bytes) for file in made
         }
         parity = {file.precision: file.parity_min_cosine for file in made}
-        for file, (entry, cosine) in _earlier(run.models, name, weights).items():
+        for file, (entry, cosine) in _earlier(run.models, name, source.weights).items():
             if file not in files:
                 shutil.copy2(run.models / file, folder)
                 files[file], parity[entry.precision] = entry, cosine
         _keep_others(run.models, folder, files)
-        card = ModelCard(
-            name=name,
-            network=recipe.network.name,
-            roi_mode=settings["roi_mode"],
-            segmenter=model_segmenter(settings),
-            segmenter_version=settings.get("segmenter_version", ""),
-            input_size=recipe.network.crop_size,
-            channels=settings["channels"],
-            embedding_size=model.output_shape[-1],
-            phase=layout,
-            score=scores,
-            thresholds=dict(metrics.thresholds),
-            thresholds_from={
-                "dataset": dataset,
-                "split": "val",
-                "genuine_comparisons": metrics.counts.genuine_comparisons,
-                "impostor_comparisons": metrics.counts.impostor_comparisons,
-            },
-            files=files,
-            training_data=(
-                f"{dataset}: {len(training)} images of "
-                f"{len({row.identity for row in training})} identities"
-            ),
-            parity=parity,
-            metrics={"validation": dict(metrics.values)},
-            created_by=CREATOR,
-            weights_sha256=weights,
-        )
+        card = source.card(name, files, parity, CREATOR)
         card.write(folder / CARD_NAME)
     return run.models, card
 
 
-def _quantization(
-    run: RunFolder, training: Sequence[ManifestRow], channels: int, report: bool
-) -> Quantization:
+def _quantization(run: RunFolder, report: bool) -> Quantization:
     """Crops of the training split by the run's recipe."""
-    recipe = run.recipe()
-    wanted = recipe.quantization
-    count = min(wanted.calibration_crops, len(training))
-    chosen = np.random.default_rng(wanted.seed).choice(len(training), count, replace=False)
-    # The packed copy of all training crops is there since training.
-    rois = load_rois(training, run.dataset(), recipe.network.crop_size, channels)
-    return Quantization(
-        np.asarray(rois[np.sort(chosen)]), tuple(wanted.keep_float), wanted.seed, report
-    )
+    wanted = run.recipe().quantization
+    rois = calibration_crops(run, wanted)
+    return Quantization(rois, tuple(wanted.keep_float), wanted.seed, report)
 
 
 def _earlier(models: Path, name: str, weights: str) -> dict[str, tuple[ModelFile, float]]:

@@ -5,6 +5,7 @@ of which run code or read other files. HDF5 files may refer to other files for t
 both may declare more than memory holds.
 """
 
+import copy
 import io
 import math
 import zipfile
@@ -69,7 +70,7 @@ def load_keras_file(path: str | Path) -> keras.Model:
         configuration, weights = read_archive(path)
         with h5py.File(weights, "r") as file:
             stored = check_hdf5(file)
-        _check_size(configuration, stored)
+        check_size(configuration, stored)
         return keras.models.load_model(path, compile=False, safe_mode=True)
     except MemoryError:
         raise
@@ -213,8 +214,21 @@ def _check_array(array: h5py.Dataset) -> None:
         )
 
 
-def _check_size(configuration: dict[str, Any], stored: int) -> None:
-    """Check that the model has no more parameters than its file stores, before any is allocated."""
+def check_size(configuration: dict[str, Any], stored: int) -> None:
+    """Check that a model has no more parameters than its file stores, before any is allocated.
+
+    Parameters
+    ----------
+    configuration : dict
+        Checked by `check_configuration`.
+    stored : int
+        Most parameters that the file can hold.
+
+    Raises
+    ------
+    ValueError
+        If it has more.
+    """
     # In a thread of its own, because Keras keeps a list of what is not initialised yet for each.
     with ThreadPoolExecutor(1) as thread:
         needed = thread.submit(_parameters, configuration).result()
@@ -223,7 +237,8 @@ def _check_size(configuration: dict[str, Any], stored: int) -> None:
 
 
 def _parameters(configuration: dict[str, Any]) -> int:
-    parts = {key: value for key, value in configuration.items() if key != "compile_config"}
+    # Keras takes a configuration apart while it reads it.
+    parts = copy.deepcopy({k: part for k, part in configuration.items() if k != "compile_config"})
     with keras.StatelessScope(initialize_variables=False):
         model = keras.saving.deserialize_keras_object(parts, safe_mode=True)
         return sum(math.prod(variable.shape) for variable in model.variables)

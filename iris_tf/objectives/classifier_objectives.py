@@ -91,6 +91,14 @@ class ClassifierObjective(Objective):
         """The centres, for students that learn from this model's logits."""
         return {FILE_NAME: self._save_centres}
 
+    def load_files(self, folder: Path) -> None:
+        """The centres, if they are of the same classes."""
+        path = folder / FILE_NAME
+        if path.is_file():
+            stored = ClassCentres.load(path)
+            if stored.names == self.classes and stored.vectors.shape == self.centres.shape:
+                self.centres.assign(stored.vectors)
+
     def _save_centres(self, path: Path) -> None:
         vectors = self.centres.numpy()
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)

@@ -178,6 +178,20 @@ class Objective(Scheduled):
         """
         return {}
 
+    def load_files(self, folder: Path) -> None:
+        """Set trainable variables from the `files` of a trained model, where they fit.
+
+        Parameters
+        ----------
+        folder : Path
+            Folder of its best checkpoint.
+
+        Raises
+        ------
+        ModelError
+            If a file is damaged.
+        """
+
     def collapse(self, logs: dict[str, float]) -> str:
         """Describe the sign of collapsed embeddings in the mean values of an epoch.
 

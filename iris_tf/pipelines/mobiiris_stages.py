@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.console import Console
@@ -47,6 +47,9 @@ from iris_tf.tflite.released_models import PRETRAINED, weights_file
 from iris_tf.training.model_recipes import model_recipes
 from iris_tf.training.run_folder import RunFolder, model_file
 
+if TYPE_CHECKING:
+    from iris_tf.training.starting_point import StartingPoint
+
 CROPS_SHOWN = 24
 EYES_MAPPED = 4  # eyes with saliency maps per model
 TEACHERS = "teachers.json"
@@ -58,15 +61,23 @@ TESTED = {
 }
 
 
-def train_stage(stages: Stages, name: str, recipe: TrainRecipe, manifest: Path) -> None:
+def train_stage(
+    stages: Stages,
+    name: str,
+    recipe: TrainRecipe,
+    manifest: Path,
+    start: "StartingPoint | None" = None,
+) -> None:
     """Train a model, or resume its interrupted run.
 
     If recipe, initial weights or teacher have changed, the model is trained from the start and its
     earlier run is set aside. If only the number of epochs has changed, the run is resumed.
+    `start` is what the training starts from, if not from the network of the recipe.
     """
+    from iris_tf.training.starting_point import FROM_RECIPE
     from iris_tf.training.train_model import resume, train
 
-    run = RunFolder(recipe.run)
+    run, start = RunFolder(recipe.run), start or FROM_RECIPE
     inputs: dict[str, Any] = {"recipe": recipe, "manifest": manifest}
     inputs |= starting_weights(recipe)
     if recipe.distillation.teacher is not None:
@@ -84,7 +95,11 @@ def train_stage(stages: Stages, name: str, recipe: TrainRecipe, manifest: Path) 
         f"train {name}",
         inputs,
         [run.best, run.history_file],
-        lambda: resume(run.path, recipe) if run.recipe_file.is_file() else train(recipe),
+        lambda: (
+            resume(run.path, recipe, start)
+            if run.recipe_file.is_file()
+            else train(recipe, start=start)
+        ),
         start_over,
     )
 

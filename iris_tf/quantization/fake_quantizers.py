@@ -7,6 +7,7 @@ levels go to the even one, as in IEEE 754.
 
 from typing import Any
 
+import tensorflow as tf
 from keras import ops
 
 LEAST_BITS, MOST_BITS = 2, 8
@@ -51,7 +52,9 @@ def quantize(values: Any, low: Any, high: Any, bits: int) -> tuple[Any, Any, Any
     """
     check_bits(bits)
     half = 2.0 ** (bits - 1)
-    step = ops.maximum((high - low) / (2.0**bits - 1.0), _TINY)
+    # TensorFlow's graphs replace a division by a constant by this product; eagerly, and when a
+    # model is packed, the step has to be the same to the last bit.
+    step = ops.maximum((high - low) * (1.0 / (2.0**bits - 1.0)), _TINY)
     zero = ops.round(low / step) + half
     integers = ops.clip(ops.round(values / step) - zero, -half, half - 1.0)
     return integers, step, zero
@@ -75,6 +78,22 @@ def fake_quantize(values: Any, low: Any, high: Any, bits: int) -> Any:
         values, step * (zero - 2.0 ** (bits - 1)), step * (zero + 2.0 ** (bits - 1) - 1.0)
     )
     return straight_through(clipped, step * (integers + zero))
+
+
+def fake_quantize_activations(values: Any, low: Any, high: Any, bits: int) -> Any:
+    """Compute `fake_quantize` for one range of all values, several times as fast in training.
+
+    Parameters
+    ----------
+    values : tensor, float32
+    low, high : tensor
+        Scalars, see `quantize`; not trained.
+    bits : int
+        2..8.
+    """
+    _, step, zero = quantize(low, low, high, bits)
+    half = 2.0 ** (bits - 1)
+    return _round_within(values, step * (zero - half), step * (zero + half - 1.0), step)
 
 
 def straight_through(differentiable: Any, value: Any) -> Any:
@@ -158,7 +177,8 @@ def pact(values: Any, alpha: Any, bits: int) -> Any:
     arXiv:1805.06085.
     """
     check_bits(bits)
-    return _on_grid(ops.clip(values, 0.0, alpha), alpha, 2.0**bits - 1.0)
+    alpha = ops.convert_to_tensor(alpha, "float32")
+    return _round_within(values, ops.zeros_like(alpha), alpha, _step(alpha, 2.0**bits - 1.0))
 
 
 def signed_pact(values: Any, alpha: Any, bits: int) -> Any:
@@ -174,10 +194,33 @@ def signed_pact(values: Any, alpha: Any, bits: int) -> Any:
         sign.
     """
     check_bits(bits)
-    return _on_grid(ops.clip(values, -alpha, alpha), alpha, 2.0 ** (bits - 1) - 1.0)
+    alpha = ops.convert_to_tensor(alpha, "float32")
+    return _round_within(values, -alpha, alpha, _step(alpha, 2.0 ** (bits - 1) - 1.0))
 
 
-def _on_grid(clipped: Any, alpha: Any, steps: float) -> Any:
-    """Round to multiples of ``alpha / steps``."""
-    step = ops.maximum(alpha, _TINY) / steps
-    return straight_through(clipped, ops.round(clipped / step) * step)
+def _step(alpha: Any, steps: float) -> Any:
+    return ops.maximum(alpha, _TINY) * (1.0 / steps)  # see `quantize`
+
+
+def _round_within(values: Any, low: Any, high: Any, step: Any) -> Any:
+    """Clip to [low, high], multiples of `step`, and round to multiples of `step`.
+
+    Activations are most of what a network computes, so this uses as few operations as possible:
+    Keras's clipping and its gradient are a dozen passes over the values, these are five. Gradients
+    are those of the clipped identity, also of `low` and `high`.
+    """
+
+    @tf.custom_gradient
+    def rounded(values: tf.Tensor, low: tf.Tensor, high: tf.Tensor) -> Any:
+        within = tf.raw_ops.ClipByValue(t=values, clip_value_min=low, clip_value_max=high)
+
+        def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+            # That of TensorFlow's own fake quantiser, one pass. Its forward pass rounds ties and
+            # ends differently; its finest grid leaves the ends where they are.
+            return tf.raw_ops.FakeQuantWithMinMaxVarsGradient(
+                gradients=upstream, inputs=values, min=low, max=high, num_bits=16
+            )
+
+        return tf.round(within / step) * step, gradient
+
+    return rounded(values, low, high)

@@ -21,6 +21,7 @@ PACKED_SUFFIX = ".irq"
 _MAGIC = b"IRQ1"
 _LENGTH = struct.Struct("<I")
 _DIGEST = hashlib.sha256().digest_size
+_LARGEST_FILE = 2**30  # bytes; a ResNet-50 at 8 bits has 24 MiB
 _LARGEST_HEADER = 64 * 2**20  # bytes; that of a ResNet-50 has 0.2 MiB
 
 
@@ -57,6 +58,11 @@ class PackedFile:
             If the file is missing, of another kind, truncated or changed.
         """
         try:
+            if path.stat().st_size > _LARGEST_FILE:
+                raise ModelError(
+                    f"{path}: has more than {_LARGEST_FILE:,} bytes, which no {PACKED_SUFFIX} file "
+                    "of this program has; check the path."
+                )
             content = path.read_bytes()
         except OSError as error:
             raise ModelError(

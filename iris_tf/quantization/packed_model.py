@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from iris_tf.networks.keras_files import check_configuration
+from iris_tf.networks.keras_files import check_configuration, check_size
 from iris_tf.quantization.bit_masks import average_bits
 from iris_tf.quantization.bit_packing import (
     compress_mask,
@@ -28,6 +28,7 @@ _FORMAT = 1
 _WIDTHS = range(LEAST_BITS, MOST_BITS + 1)
 # Bytes that the compressed numbers may unpack to; more where they have the size.
 _MOST_UNPACKED, _MOST_GROWTH = 2**26, 20
+_MOST_PER_BYTE = 16  # parameters: four weights of two bits, with their bits, and what zlib saves
 
 
 @dataclass(frozen=True)
@@ -135,6 +136,7 @@ def _unpacked(packed: PackedFile) -> keras.Model:
     if packed.header["format"] != _FORMAT:
         raise ValueError(f"format {packed.header['format']}, not {_FORMAT}")
     check_configuration(packed.header["graph"])
+    check_size(packed.header["graph"], _MOST_PER_BYTE * sum(map(len, packed.sections.values())))
     model = keras.saving.deserialize_keras_object(packed.header["graph"])
     layers = quantized_layers(model)
     sizes = [int(np.prod(layer.layer.kernel.shape)) for layer in layers]

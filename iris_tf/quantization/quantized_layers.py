@@ -13,6 +13,7 @@ from iris_tf.quantization.fake_quantizers import (
     dorefa_codes,
     dorefa_values,
     fake_quantize,
+    fake_quantize_activations,
     pact,
     quantize,
     signed_pact,
@@ -157,7 +158,7 @@ class FixedPrecision(QuantizedLayer):
             self.low.assign(ops.minimum(self.low, ops.min(inputs)))
             self.high.assign(ops.maximum(self.high, ops.max(inputs)))
             return inputs
-        return fake_quantize(inputs, self.low, self.high, self.bits)
+        return fake_quantize_activations(inputs, self.low.value, self.high.value, self.bits)
 
 
 @keras.saving.register_keras_serializable(package="iris_tf")

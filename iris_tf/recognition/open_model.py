@@ -107,6 +107,8 @@ class KerasEmbedder:
         ModelError
             When the file is missing or not a model of this project.
         """
+        # Registers the layers of quantised networks.
+        import iris_tf.quantization.quantized_layers  # noqa: F401
         from iris_tf.networks.embed_rois import load_embedding_model
 
         model, layout = load_embedding_model(Path(path)), None

@@ -18,7 +18,14 @@ from iris_tf.evaluation.prepared_sets import PreparedSet
 from iris_tf.evaluation.saliency import OcclusionMap
 from iris_tf.metrics.metrics import Metrics, ScoredPair
 from iris_tf.metrics.score_figures import ScorePointErrors
-from iris_tf.report.report_data import ComparedPair, Report, ReportRow, WorstPairs, count_splits
+from iris_tf.report.report_data import (
+    ComparedPair,
+    QuantizationRow,
+    Report,
+    ReportRow,
+    WorstPairs,
+    count_splits,
+)
 from iris_tf.report.report_page import write_report
 from iris_tf.report.report_words import SPACE, interval, percent
 
@@ -28,6 +35,7 @@ def write_model_report(
     result: EvaluationResult,
     sets: Sequence[PreparedSet],
     occlusion: Mapping[str, Sequence[OcclusionMap]] | None = None,
+    quantization: Sequence[QuantizationRow] = (),
 ) -> bool:
     """Write ``report.html`` for the result of an evaluation.
 
@@ -44,6 +52,8 @@ def write_model_report(
         The evaluated datasets.
     occlusion : mapping of str to sequence of OcclusionMap, optional
         Saliency maps by the name of a model.
+    quantization : sequence of QuantizationRow, optional
+        The float network and its quantised ones, where the result is of these.
 
     Returns
     -------
@@ -88,6 +98,7 @@ def write_model_report(
             },
             worst=[_worst_pairs(found, crops, settings["channels"]) for found in result.models],
             occlusion=occlusion or {},
+            quantization=quantization,
         ),
     )
     return True

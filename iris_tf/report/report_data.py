@@ -9,6 +9,7 @@ import numpy as np
 
 from iris_tf.config.names import SPLITS
 from iris_tf.data.manifest import ManifestRow
+from iris_tf.evaluation.evaluation_result import ModelResult
 from iris_tf.evaluation.saliency import OcclusionMap
 from iris_tf.metrics.differences import Difference
 from iris_tf.metrics.metrics import Metrics
@@ -186,6 +187,37 @@ class WorstPairs:
 
 
 @dataclass(frozen=True)
+class QuantizationRow:
+    """One network.
+
+    Attributes
+    ----------
+    name : str
+        ``"float32"``, or the scheme and its bits or iteration, such as ``"fixed8"``.
+    average_bits : float
+        Mean bits of a weight.
+    bytes : int
+        Of the file; of the float network, of its weights.
+    result : ModelResult
+        Figures, and their differences to the float network.
+    layers : mapping of str to float
+        Average bits of the weights of each layer, from input to output; empty for the float
+        network.
+    """
+
+    name: str
+    average_bits: float
+    bytes: int
+    result: ModelResult
+    layers: Mapping[str, float]
+
+    @property
+    def scheme(self) -> str:
+        """Name of the scheme."""
+        return self.name if not self.layers else self.name.rstrip("0123456789")
+
+
+@dataclass(frozen=True)
 class Report:
     """Content of the page.
 
@@ -228,6 +260,8 @@ class Report:
         Saliency maps by the name of a model.
     taught : sequence of TaughtModel
         The distilled models.
+    quantization : sequence of QuantizationRow
+        The float network, and its quantised ones; empty where the page is not about these.
     """
 
     title: str
@@ -248,6 +282,7 @@ class Report:
     worst: Sequence[WorstPairs] = ()
     occlusion: Mapping[str, Sequence[OcclusionMap]] = field(default_factory=dict)
     taught: Sequence[TaughtModel] = ()
+    quantization: Sequence[QuantizationRow] = ()
 
 
 def count_splits(rows: Sequence[ManifestRow]) -> dict[str, dict[str, int]]:

@@ -20,9 +20,9 @@ if TYPE_CHECKING:  # both libraries are slow to import, and most commands draw n
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _REFERENCE_COLOURS = ("#8A8A8A", "#B4B4B4")
-_MARKERS = "os^Dv*x"
+MARKERS = "os^Dv*x"
 _VALUES = {
     SIMILARITIES.name: "cosine similarity",
     SCORES.name: f"score, log-likelihood ratio ({SCORES.lowest:.0f}: inconclusive)",
@@ -54,7 +54,7 @@ def model_colours(rows: Sequence[ReportRow]) -> dict[str, str]:
     used = {True: 0, False: 0}
     for row in rows:
         if row.model not in colours:
-            palette = _REFERENCE_COLOURS if row.reference else _COLOURS
+            palette = _REFERENCE_COLOURS if row.reference else COLOURS
             colours[row.model] = palette[used[row.reference] % len(palette)]
             used[row.reference] += 1
     return colours
@@ -62,20 +62,20 @@ def model_colours(rows: Sequence[ReportRow]) -> dict[str, str]:
 
 def det_plot(rows: Sequence[ReportRow], colours: Mapping[str, str]) -> bytes:
     """Detection error trade-off on probit axes."""
-    with _style():
-        figure, axes = _new_figure(height=4.1)
+    with style():
+        figure, axes = new_figure(height=4.1)
         for row in rows:
             draw_curve(
                 axes, row.metrics.curves.det, color=colours[row.model], linestyle=_line_style(row)
             )
         format_axes(axes, lowest_fmr(*(row.metrics for row in rows)))
-        return _png(figure)
+        return png(figure)
 
 
 def cmc_plot(rows: Sequence[ReportRow], colours: Mapping[str, str]) -> bytes:
     """Cumulative match characteristic."""
-    with _style():
-        figure, axes = _new_figure(height=4.1)
+    with style():
+        figure, axes = new_figure(height=4.1)
         for row in rows:
             rates = 100 * np.array(row.metrics.curves.cmc)  # empty for listed pairs
             axes.plot(
@@ -94,7 +94,7 @@ def cmc_plot(rows: Sequence[ReportRow], colours: Mapping[str, str]) -> bytes:
         axes.set_ylim(low, high)
         axes.set_xlabel("rank")
         axes.set_ylabel("own identity at this rank or better (% of probes)")
-        return _png(figure)
+        return png(figure)
 
 
 def histogram_plot(row: ReportRow) -> bytes:
@@ -106,8 +106,8 @@ def histogram_plot(row: ReportRow) -> bytes:
         "genuine": 100 * np.array(histogram.genuine),
     }
     filled = np.flatnonzero(sum(shares.values()) > 0)
-    with _style():
-        figure, axes = _new_figure(height=2.5)
+    with style():
+        figure, axes = new_figure(height=2.5)
         for kind, colour in (("impostor", "#D55E00"), ("genuine", "#0072B2")):
             axes.stairs(shares[kind], edges, fill=True, alpha=0.25, color=colour)
             axes.stairs(shares[kind], edges, color=colour, linewidth=1.2, label=kind)
@@ -133,21 +133,21 @@ def histogram_plot(row: ReportRow) -> bytes:
             framealpha=0.9,
             edgecolor="none",
         )
-        return _png(figure)
+        return png(figure)
 
 
 def discard_plot(row: ReportRow, threshold: str) -> bytes:
     """Error-versus-discard curve of each quality figure, at a threshold given by name."""
-    with _style():
-        figure, axes = _new_figure(height=3.2)
+    with style():
+        figure, axes = new_figure(height=3.2)
         quality = (row.slices or {})["quality"]
         for i, (name, found) in enumerate(quality.items()):
             points = found["discard"]
             axes.plot(
                 [100 * point["discarded"] for point in points],
                 [100 * point["fnmr"][threshold] for point in points],
-                color=_COLOURS[i % len(_COLOURS)],
-                marker=_MARKERS[i % len(_MARKERS)],
+                color=COLOURS[i % len(COLOURS)],
+                marker=MARKERS[i % len(MARKERS)],
                 markersize=4,
                 linewidth=1.2,
                 label=name.replace("_", " "),
@@ -158,13 +158,13 @@ def discard_plot(row: ReportRow, threshold: str) -> bytes:
         axes.set_ylabel("FNMR of the remaining (%)")
         axes.set_title(row.label, loc="left")
         figure.legend(loc="outside lower left", ncols=3, columnspacing=1.0, handlelength=1.6)
-        return _png(figure)
+        return png(figure)
 
 
 def loss_plot(curves: Sequence[TrainingCurve], colours: Mapping[str, str]) -> bytes:
     """Training loss by epoch."""
-    with _style():
-        figure, axes = _new_figure(height=3.0)
+    with style():
+        figure, axes = new_figure(height=3.0)
         for curve, colour in _coloured(curves, colours):
             axes.plot(
                 curve.epochs,
@@ -176,13 +176,13 @@ def loss_plot(curves: Sequence[TrainingCurve], colours: Mapping[str, str]) -> by
         axes.set_ylim(0, None)
         axes.set_ylabel("training loss")
         _finish_epochs(axes)
-        return _png(figure)
+        return png(figure)
 
 
 def val_eer_plot(curves: Sequence[TrainingCurve], colours: Mapping[str, str]) -> bytes:
     """Validation EER by epoch, where it was measured."""
-    with _style():
-        figure, axes = _new_figure(height=3.0)
+    with style():
+        figure, axes = new_figure(height=3.0)
         for curve, colour in _coloured(curves, colours):
             if curve.val_eer:
                 axes.plot(
@@ -195,13 +195,13 @@ def val_eer_plot(curves: Sequence[TrainingCurve], colours: Mapping[str, str]) ->
         axes.set_ylim(0, None)
         axes.set_ylabel("validation EER (%)")
         _finish_epochs(axes)
-        return _png(figure)
+        return png(figure)
 
 
 def _coloured(
     curves: Sequence[TrainingCurve], colours: Mapping[str, str]
 ) -> list[tuple[TrainingCurve, str]]:
-    spare = [c for c in _COLOURS if c not in colours.values()] or list(_COLOURS)
+    spare = [c for c in COLOURS if c not in colours.values()] or list(COLOURS)
     unnamed = [curve.model for curve in curves if curve.model not in colours]
     extra = {model: spare[i % len(spare)] for i, model in enumerate(unnamed)}
     return [(curve, colours.get(curve.model) or extra[curve.model]) for curve in curves]
@@ -223,7 +223,8 @@ def _line_style(row: ReportRow) -> Any:
     return (0, precision.dashes) if precision and precision.dashes else "-"
 
 
-def _style() -> AbstractContextManager[None]:
+def style() -> AbstractContextManager[None]:
+    """Context in which figures have the report's style."""
     from matplotlib import rc_context, rcParamsDefault
 
     # Not the user's own style (matplotlibrc), which may need fonts or LaTeX. The backend is not
@@ -232,14 +233,16 @@ def _style() -> AbstractContextManager[None]:
     return rc_context(default | _STYLE)
 
 
-def _new_figure(height: float) -> "tuple[Figure, Axes]":
+def new_figure(height: float) -> "tuple[Figure, Axes]":
+    """Figure of one column's width, `height` in inches."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(4.4, height), layout="constrained")
     return figure, figure.add_subplot()
 
 
-def _png(figure: "Figure") -> bytes:
+def png(figure: "Figure") -> bytes:
+    """Content of a PNG file."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=200)
     return buffer.getvalue()

@@ -20,13 +20,13 @@ from iris_tf.objectives.registry import build_objective, build_term_weights
 from iris_tf.preparation.other_roi_modes import cut_if_asked_for
 from iris_tf.support.errors import DatasetError, RecipeError
 from iris_tf.training.batches import BalancedBatches, Batches, ShuffledBatches, TripletBatches
-from iris_tf.training.build_student import build_student
 from iris_tf.training.check_training import check_strips, check_teacher, warn_of_squeezed_crops
 from iris_tf.training.classes import class_names, number_identities
 from iris_tf.training.embedding_trainer import EmbeddingTrainer
 from iris_tf.training.fit_batch import fit_batch
 from iris_tf.training.input_pipeline import training_dataset
 from iris_tf.training.optimizer import TrainingLength, build_optimizer
+from iris_tf.training.starting_point import FROM_RECIPE, StartingPoint
 from iris_tf.training.teacher import Teacher
 
 
@@ -97,8 +97,14 @@ class Training:
         return None if teacher.feature_shapes else teacher.embeddings(crops)
 
 
-def prepare_training(recipe: TrainRecipe) -> Training:
+def prepare_training(recipe: TrainRecipe, start: StartingPoint = FROM_RECIPE) -> Training:
     """Read the dataset and build student, teacher and optimiser; nothing is written.
+
+    Parameters
+    ----------
+    recipe : TrainRecipe
+    start : StartingPoint, optional
+        Gives the network, and what the objective starts from.
 
     Raises
     ------
@@ -123,10 +129,11 @@ def prepare_training(recipe: TrainRecipe) -> Training:
     try:
         with strategy.scope():
             objective = build_objective(recipe)
-            student = build_student(recipe, channels)
+            student = start.student(recipe, channels)
             classes = class_names(identities, recipe.batch.turned)
             teacher = _teacher(recipe, roi_mode, objective, classes)
             objective.create_variables(_shapes(objective, student, teacher, classes))
+            start.load_objective(objective)
             trainer = EmbeddingTrainer(student, objective, build_term_weights(recipe), teacher)
             length = TrainingLength(batches.steps, recipe.warm_epochs, recipe.epochs)
             trainer.compile(

@@ -31,9 +31,14 @@ from iris_tf.training.divergence import EMBEDDING_ADVICE, DivergenceCheck
 from iris_tf.training.prepare_training import Training, prepare_training
 from iris_tf.training.run_folder import RunFolder, TrainingState
 from iris_tf.training.run_inputs import check_same_dataset, check_same_inputs, input_hashes
+from iris_tf.training.starting_point import FROM_RECIPE, StartingPoint
 
 
-def train(recipe: TrainRecipe | str | Path, overrides: Sequence[str] = ()) -> RunFolder:
+def train(
+    recipe: TrainRecipe | str | Path,
+    overrides: Sequence[str] = (),
+    start: StartingPoint = FROM_RECIPE,
+) -> RunFolder:
     """Train a model from the start into the folder that the recipe names as `run`.
 
     Parameters
@@ -42,6 +47,8 @@ def train(recipe: TrainRecipe | str | Path, overrides: Sequence[str] = ()) -> Ru
         The recipe, its YAML file, or the name of a shipped one such as ``"finetune"``.
     overrides : sequence of str, optional
         ``key=value`` for keys of the file, e.g. ``["dataset=data/mine", "batch.groups=16"]``.
+    start : StartingPoint, optional
+        What to start from, if not from the network of the recipe.
 
     Returns
     -------
@@ -69,12 +76,14 @@ def train(recipe: TrainRecipe | str | Path, overrides: Sequence[str] = ()) -> Ru
             "Overrides are for recipe files; change a TrainRecipe with dataclasses.replace."
         )
     RunFolder(recipe.run).check_unused(recipe)
-    training = prepare_training(recipe)
+    training = prepare_training(recipe, start)
     with sole_user(recipe.run):
         return _fit(training, RunFolder.create(recipe))
 
 
-def resume(path: str | Path, recipe: TrainRecipe | None = None) -> RunFolder:
+def resume(
+    path: str | Path, recipe: TrainRecipe | None = None, start: StartingPoint = FROM_RECIPE
+) -> RunFolder:
     """Resume an interrupted run at the epoch that was running.
 
     Parameters
@@ -85,6 +94,8 @@ def resume(path: str | Path, recipe: TrainRecipe | None = None) -> RunFolder:
         If given, must equal the recipe of the run, except for `epochs`. With another number of
         epochs, the remaining ones follow the schedules of a run of that length: a complete run
         that is prolonged continues with a higher learning rate than it ended with.
+    start : StartingPoint, optional
+        The one that the run was started with.
 
     Returns
     -------
@@ -114,7 +125,7 @@ def resume(path: str | Path, recipe: TrainRecipe | None = None) -> RunFolder:
         if recipe is not None:
             run.set_epochs(recipe.epochs)
         recipe = replace(run.recipe(), dataset=str(run.dataset()))
-        return _fit(prepare_training(recipe), run)
+        return _fit(prepare_training(recipe, start), run)
 
 
 def _fit(training: Training, run: RunFolder) -> RunFolder:

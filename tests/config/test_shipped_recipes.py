@@ -111,3 +111,19 @@ def test_an_installation_has_the_recipes_inside_the_package(tmp_path, monkeypatc
     monkeypatch.setattr(shipped_recipes, "FOLDERS", (inside, PIPELINES))
     assert training_recipes() == {"mine": inside / "mine.yaml"}
     assert summary(inside / "mine.yaml") == "Mine alone."
+
+
+@pytest.mark.parametrize(
+    ("name", "rate", "epochs"),
+    [
+        ("precision_irises", 1e-3, 4),
+        ("precision_faces", 0.005, 8),
+        ("precision_periocular", 0.01, 20),
+    ],
+)
+def test_rates_of_mixed_precision(name, rate, epochs):
+    """For faces and periocular images those of the paper (Kolf et al.)."""
+    recipe = load_recipe(PIPELINES / f"{name}.yaml", TrainRecipe)
+    tuning = recipe.quantization.fine_tuning
+    assert tuning.rate * recipe.optimizer.backbone.maximum == pytest.approx(rate)
+    assert tuning.epochs == tuning.first_epochs == epochs

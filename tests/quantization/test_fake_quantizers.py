@@ -5,6 +5,7 @@ import tensorflow as tf
 from iris_tf.quantization.fake_quantizers import (
     dorefa,
     fake_quantize,
+    fake_quantize_activations,
     pact,
     quantize,
     signed_pact,
@@ -123,3 +124,20 @@ def test_gradients_are_those_of_the_clipped_identity(quantizer, without_rounding
     for which, gradient in enumerate(found):
         expected = finite_differences(without_rounding, weights, arguments, which)
         np.testing.assert_allclose(gradient, expected, atol=2e-3)
+
+
+@pytest.mark.parametrize("bits", [8, 4, 2])
+@pytest.mark.parametrize(("low", "high"), [(-1.0, 2.0), (0.0, 3.3), (-2.7, 0.0), (0.0, 0.0)])
+def test_activations_are_quantised_bit_for_bit_as_all_values_are(low, high, bits):
+    drawn = np.random.default_rng(0).normal(0.0, 2.0, 500).astype(np.float32)
+    values = tf.constant([low, high, 0.0, *drawn])
+    low, high = tf.constant(low), tf.constant(high)
+    plain = np.asarray(fake_quantize(values, low, high, bits))
+    assert np.asarray(fake_quantize_activations(values, low, high, bits)).tolist() == plain.tolist()
+
+
+def test_gradient_of_activations_is_that_of_the_clipped_identity():
+    quantizer = lambda x: fake_quantize_activations(x, tf.constant(-1.0), tf.constant(2.0), 4)  # noqa: E731
+    (found,), weights = gradients(quantizer, VALUES)
+    expected = finite_differences(lambda x: np.clip(x, -1.0, 2.0), weights, [VALUES], 0)
+    np.testing.assert_allclose(found, expected, atol=2e-3)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from network_checks import SIZE, build
 
+from iris_tf.networks.embed_rois import embed_rois
 from iris_tf.quantization.bit_packing import (
     compress_mask,
     decompress_mask,
@@ -176,6 +177,20 @@ def test_a_foreign_content_with_a_fitting_checksum(packed, tmp_path, change, mes
         load_packed_model(path)
 
 
+def test_a_network_that_its_file_cannot_hold(packed, monkeypatch):
+    monkeypatch.setattr("iris_tf.quantization.packed_model._MOST_PER_BYTE", 1)
+    with pytest.raises(ModelError, match=r"its network has [0-9,]+ parameters, but the file st"):
+        load_packed_model(packed[0])
+
+
+def test_a_file_of_more_than_any_network_has(tmp_path):
+    path = tmp_path / "large.irq"
+    with open(path, "wb") as file:
+        file.truncate(2**30 + 1)  # sparse
+    with pytest.raises(ModelError, match=r"has more than 1,073,741,824 bytes"):
+        load_packed_model(path)
+
+
 def test_other_files_are_refused(tmp_path):
     with pytest.raises(ModelError, match="cannot be read"):
         load_packed_model(tmp_path / "missing.irq")
@@ -194,3 +209,12 @@ def test_numbers_that_unpack_to_gigabytes_are_refused(packed, tmp_path):
         load_packed_model(tmp_path / "bomb.irq")
     assert tracemalloc.get_traced_memory()[1] < 2**28
     tracemalloc.stop()
+
+
+@pytest.mark.parametrize("bits", [8, 6, 4])
+def test_files_compute_the_same_in_graphs(mobile, bits, tmp_path):
+    """TensorFlow rewrites graphs, so those of a model and of its file could round differently."""
+    model = fix_precision(mobile, bits, ROIS)
+    pack_model(model, tmp_path / "fixed.irq")
+    loaded = load_packed_model(tmp_path / "fixed.irq")
+    np.testing.assert_array_equal(embed_rois(loaded, ROIS), embed_rois(model, ROIS))

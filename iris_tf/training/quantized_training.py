@@ -1,0 +1,112 @@
+"""Fine-tuning of quantised networks from the float network of a run."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from iris_tf.config.quantization_recipe import FineTuningRecipe, QuantizationRecipe
+from iris_tf.config.training_recipe import OptimizerRecipe, ParameterGroupRecipe, TrainRecipe
+from iris_tf.data.crop_store import load_rois
+from iris_tf.data.manifest import read_manifest, read_settings
+from iris_tf.networks.embed_rois import load_embedding_model
+from iris_tf.objectives.objective import Objective
+from iris_tf.quantization.schemes import QuantizationStep
+from iris_tf.training.run_folder import RunFolder
+from iris_tf.training.starting_point import StartingPoint
+
+
+@dataclass(frozen=True)
+class QuantizedStart(StartingPoint):
+    """Start from a quantised network.
+
+    Attributes
+    ----------
+    step : QuantizationStep
+        How it is quantised.
+    source : RunFolder
+        Run whose best checkpoint is quantised, and whose class centres are continued.
+    crops : RunFolder
+        Run of the float network, whose training split has the crops for calibration.
+    """
+
+    step: QuantizationStep
+    source: RunFolder
+    crops: RunFolder
+
+    def student(self, recipe: TrainRecipe, channels: int) -> keras.Model:
+        """Quantise the best checkpoint."""
+        model = load_embedding_model(self.source.best_model())
+        return self.step.quantize(model, calibration_crops(self.crops, recipe.quantization))
+
+    def load_objective(self, objective: Objective) -> None:
+        """Continue with what was trained beside the checkpoint."""
+        objective.load_files(self.source.best.parent)
+
+
+def calibration_crops(run: RunFolder, wanted: QuantizationRecipe) -> np.ndarray:
+    """Choose crops of a run's training split, in the order of its manifest.
+
+    Parameters
+    ----------
+    run : RunFolder
+        Complete.
+    wanted : QuantizationRecipe
+        How many, and the seed of the choice. All crops if there are fewer.
+
+    Returns
+    -------
+    ndarray of shape (n, H, W) or (n, H, W, 3), uint8
+        At the network's input size.
+    """
+    rows = [row for row in read_manifest(run.manifest) if row.split == "train"]
+    channels = read_settings(run.dataset_description)["channels"]
+    count = min(wanted.calibration_crops, len(rows))
+    chosen = np.random.default_rng(wanted.seed).choice(len(rows), count, replace=False)
+    # The packed copy of all training crops is there since training.
+    rois = load_rois(rows, run.dataset(), run.recipe().network.crop_size, channels)
+    return np.asarray(rois[np.sort(chosen)])
+
+
+def fine_tuning_recipe(
+    recipe: TrainRecipe, step: QuantizationStep, folder: Path, weights: Path
+) -> TrainRecipe:
+    """Training recipe of a step.
+
+    Parameters
+    ----------
+    recipe : TrainRecipe
+        Of the float network; its `quantization.fine_tuning` says what differs.
+    step : QuantizationStep
+    folder : Path
+        Run folder of the step.
+    weights : Path
+        Checkpoint that the step starts from.
+    """
+    tuning = recipe.quantization.fine_tuning
+    return replace(
+        recipe,
+        run=str(folder),
+        epochs=step.epochs(tuning),
+        warm_epochs=tuning.warm_epochs,
+        unfreeze_epochs=0,
+        mixed_float16=False,
+        network=replace(recipe.network, weights=str(weights)),
+        optimizer=_slowed(recipe.optimizer, tuning),
+    )
+
+
+def _slowed(optimizer: OptimizerRecipe, tuning: FineTuningRecipe) -> OptimizerRecipe:
+    def slower(group: ParameterGroupRecipe) -> ParameterGroupRecipe:
+        rate = tuning.rate
+        return replace(group, maximum=rate * group.maximum, minimum=rate * group.minimum)
+
+    return replace(
+        optimizer,
+        backbone=slower(optimizer.backbone),
+        attention=slower(optimizer.attention),
+        head=slower(optimizer.head),
+        groups={name: slower(group) for name, group in optimizer.groups.items()},
+        milestones=list(tuning.milestones),
+    )

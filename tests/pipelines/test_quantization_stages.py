@@ -1,0 +1,141 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_recipes import small_recipe
+
+from iris_tf.networks.embed_rois import embed_rois, load_embedding_model
+from iris_tf.pipelines.quantization_stages import RunQuantization
+from iris_tf.quantization.schemes import FixedStep, MixedScheme
+from iris_tf.recognition.open_model import open_model
+from iris_tf.support.errors import TrainingError
+from iris_tf.tflite.model_card import ModelCard
+from iris_tf.training.run_folder import RunFolder
+from iris_tf.training.train_model import train
+
+PROGRAM = Path(__file__).parents[1] / "tiny_network.py"
+TUNING = {"fine_tuning": {"epochs": 2, "first_epochs": 2}, "calibration_crops": 16}
+
+
+@pytest.fixture
+def run(tiny, small_dataset, tmp_path):
+    return train(small_recipe(tmp_path, small_dataset, epochs=1, quantization=TUNING))
+
+
+def test_a_fixed_network_is_trained_packed_and_evaluated_once(run, capfd):
+    quantization = RunQuantization(run, run.recipe())
+    table = quantization.carry_out([FixedStep(6)])
+    folder = run.path.with_name("run_quantized")
+    file = folder / "fixed6" / "models" / "run_fixed6.irq"
+    card = ModelCard.beside(file)
+    assert card.files[file.name].precision == "fixed6"
+    assert card.parity == {"fixed6": 1.0}
+    trained = RunFolder(folder / "fixed6")
+    assert trained.state().epochs_done == 2
+    rois = np.random.default_rng(0).integers(0, 256, (3, 32, 32), dtype=np.uint8)
+    expected = embed_rois(load_embedding_model(trained.best), rois)
+    np.testing.assert_array_equal(open_model(file).embed(rois), expected)
+    metrics = json.loads((folder / "fixed6" / "evaluation" / "metrics.json").read_text())
+    (other,) = metrics["others"]
+    assert other["model"]["precision"] == "fixed6"
+    line = next(line for line in table.splitlines() if line.startswith("| fixed6"))
+    size = file.stat().st_size / 1024
+    assert line.startswith(
+        f"| fixed6 | 6.00 | {size:,.0f} | {100 * other['evaluation']['metrics']['eer']:.2f}"
+    )
+    assert (folder / "quantization.md").read_text("utf-8") == table
+    assert "Quantised networks" in (folder / "report.html").read_text("utf-8")
+
+    before = (trained.best.stat().st_mtime_ns, file.stat().st_mtime_ns)
+    capfd.readouterr()
+    assert RunQuantization(run, run.recipe()).carry_out([FixedStep(6)]) == table
+    assert (trained.best.stat().st_mtime_ns, file.stat().st_mtime_ns) == before
+    assert capfd.readouterr().err.count("done before, inputs unchanged") == 3
+
+
+def test_iterations_start_from_the_first_ones_weights(run):
+    quantization = RunQuantization(run, run.recipe())
+    table = quantization.carry_out([*MixedScheme(iterations=4).steps(), FixedStep(8)])
+    lines = [line.split(" | ") for line in table.splitlines() if line.startswith(("| m", "| fi"))]
+    # The tiny network has an even number of weights in all, so half of them is exact.
+    assert [(cells[0], cells[1]) for cells in lines] == [
+        ("| fixed8", "8.00"), ("| mixed01", "8.00"), ("| mixed02", "6.00"), ("| mixed03", "5.00"),
+        ("| mixed04", "2.00"),
+    ]  # fmt: skip
+    folder = quantization.folder
+    first = folder / "mixed01" / "checkpoints" / "best.keras"
+    for number in (2, 3, 4):
+        other = RunFolder(folder / f"mixed0{number}")
+        assert other.recipe().network.weights == str(first)
+        assert any(str(first) in name for name in json.loads(other.inputs.read_text()))
+    bits = json.loads((folder / "mixed03" / "bits.json").read_text())
+    names = [name for name, _ in bits["layers"]]
+    assert names == ["conv1_conv", "conv2_conv", "conv3_conv", "head_dense"]  # from input to output
+    assert (folder / "bits_by_layer.png").is_file()
+
+
+def test_an_unfinished_run_is_refused(tiny, small_dataset, tmp_path):
+    run = train(small_recipe(tmp_path, small_dataset, epochs=1))
+    run.recipe_file.write_text(run.recipe_file.read_text().replace("epochs: 1", "epochs: 3", 1))
+    with pytest.raises(
+        TrainingError, match=r"not complete; finish it with `iris-tf train --resume"
+    ):
+        RunQuantization(run, run.recipe())
+
+
+def quantize(run, stop=None):
+    """Quantise in a process of its own; end it by SIGKILL once the path `stop` is there."""
+    arguments = [run.path, "--scheme", "mixed", "--iterations", "3"]
+    process = subprocess.Popen(
+        [sys.executable, PROGRAM, "quantize", *arguments], stderr=subprocess.PIPE, text=True
+    )
+    while stop is not None and process.poll() is None and not stop.exists():
+        time.sleep(0.01)
+    if stop is not None:
+        os.kill(process.pid, signal.SIGKILL)
+    _, errors = process.communicate()
+    return process.returncode, errors
+
+
+@pytest.mark.parametrize(
+    "stop",
+    [
+        "mixed01/evaluation/metrics.json",  # between iterations
+        "mixed02/checkpoints/epoch-0001/state.json",  # within one
+    ],
+)
+def test_a_killed_run_goes_on_and_ends_the_same(run, tmp_path, stop):
+    folder = run.path.with_name("run_quantized")
+    assert quantize(run, folder / stop)[0] == -signal.SIGKILL
+    epochs = RunFolder(folder / "mixed01").state().epochs_done
+    assert epochs == 2
+    assert not (folder / "quantization.md").exists()
+    before = (folder / "mixed01" / "checkpoints" / "best.keras").stat().st_mtime_ns
+    status, errors = quantize(run)
+    assert status == 0, errors
+    assert "train mixed01: done before" in errors
+    assert (folder / "mixed01" / "checkpoints" / "best.keras").stat().st_mtime_ns == before
+    interrupted = results(folder)
+    folder.rename(folder.with_name("interrupted"))
+    assert quantize(run)[0] == 0
+    assert results(folder) == interrupted
+
+
+def results(folder):
+    """Losses of all epochs, and average bits."""
+    return {
+        step.name: (
+            [
+                (row["epoch"], pytest.approx(row["loss"], rel=1e-4))
+                for row in RunFolder(step).state().history
+            ],
+            json.loads((step / "bits.json").read_text())["layers"],
+        )
+        for step in sorted(folder.glob("mixed*"))
+    }
