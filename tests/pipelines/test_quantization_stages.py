@@ -1,5 +1,5 @@
 import json
-import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -89,18 +89,17 @@ def test_an_unfinished_run_is_refused(tiny, small_dataset, tmp_path):
         RunQuantization(run, run.recipe())
 
 
-def quantize(run, stop=None):
-    """Quantise in a process of its own; end it by SIGKILL once the path `stop` is there."""
-    arguments = [run.path, "--scheme", "mixed", "--iterations", "3"]
+def kill_once_there(run, path):
+    """Quantise in a process of its own, and end it by SIGKILL once `path` is there."""
+    arguments = [run.path, "--scheme", "mixed", "--iterations", "2"]
     process = subprocess.Popen(
         [sys.executable, PROGRAM, "quantize", *arguments], stderr=subprocess.PIPE, text=True
     )
-    while stop is not None and process.poll() is None and not stop.exists():
+    while process.poll() is None and not path.exists():
         time.sleep(0.01)
-    if stop is not None:
-        os.kill(process.pid, signal.SIGKILL)
+    process.kill()
     _, errors = process.communicate()
-    return process.returncode, errors
+    assert process.returncode == -signal.SIGKILL, errors
 
 
 @pytest.mark.parametrize(
@@ -110,32 +109,32 @@ def quantize(run, stop=None):
         "mixed02/checkpoints/epoch-0001/state.json",  # within one
     ],
 )
-def test_a_killed_run_goes_on_and_ends_the_same(run, tmp_path, stop):
-    folder = run.path.with_name("run_quantized")
-    assert quantize(run, folder / stop)[0] == -signal.SIGKILL
-    epochs = RunFolder(folder / "mixed01").state().epochs_done
-    assert epochs == 2
-    assert not (folder / "quantization.md").exists()
-    before = (folder / "mixed01" / "checkpoints" / "best.keras").stat().st_mtime_ns
-    status, errors = quantize(run)
-    assert status == 0, errors
-    assert "train mixed01: done before" in errors
-    assert (folder / "mixed01" / "checkpoints" / "best.keras").stat().st_mtime_ns == before
-    interrupted = results(folder)
-    folder.rename(folder.with_name("interrupted"))
-    assert quantize(run)[0] == 0
-    assert results(folder) == interrupted
-
-
-def results(folder):
-    """Losses of all epochs, and average bits."""
-    return {
-        step.name: (
-            [
-                (row["epoch"], pytest.approx(row["loss"], rel=1e-4))
-                for row in RunFolder(step).state().history
-            ],
-            json.loads((step / "bits.json").read_text())["layers"],
+def test_a_killed_run_goes_on_and_ends_the_same(run, tmp_path, stop, capfd):
+    other = RunFolder(shutil.copytree(run.path, tmp_path / "other" / "run"))
+    quantization = RunQuantization(run, run.recipe())
+    kill_once_there(run, quantization.folder / stop)
+    first = quantization.folder / "mixed01" / "checkpoints" / "best.keras"
+    before = first.stat().st_mtime_ns
+    assert not (quantization.folder / "quantization.md").exists()
+    capfd.readouterr()
+    steps = MixedScheme(iterations=2).steps()
+    table = quantization.carry_out(steps)
+    assert "train mixed01: done before" in capfd.readouterr().err
+    assert first.stat().st_mtime_ns == before
+    uninterrupted = RunQuantization(other, run.recipe())
+    assert uninterrupted.carry_out(steps).count("| mixed0") == table.count("| mixed0") == 2
+    for name in ("mixed01", "mixed02"):
+        bits, expected_bits = (
+            read_bits(one.folder / name) for one in (quantization, uninterrupted)
         )
-        for step in sorted(folder.glob("mixed*"))
-    }
+        assert bits == expected_bits
+        losses, expected = (losses_of(one.folder / name) for one in (quantization, uninterrupted))
+        assert losses == pytest.approx(expected, rel=1e-4)
+
+
+def losses_of(step):
+    return [row["loss"] for row in RunFolder(step).state().history]
+
+
+def read_bits(step):
+    return json.loads((step / "bits.json").read_text())["layers"]
