@@ -115,7 +115,7 @@ class TemplatePopulation:
 def before_limiting(correlation: np.ndarray | float) -> np.ndarray:
     """Correlation of complex Gaussian values whose phases have a correlation, both 0..1."""
     limited = 0.25 * np.pi * _GRID * hyp2f1(0.5, 0.5, 2.0, np.square(_GRID))
-    return np.interp(correlation, limited, _GRID)
+    return np.asarray(np.interp(correlation, limited, _GRID))
 
 
 def _draw(rng: np.random.Generator, site: _Site) -> tuple[np.ndarray, np.ndarray]:
