@@ -94,8 +94,8 @@ def _measure(matcher: Matcher, embeddings: np.ndarray, probes: int) -> Compariso
 def _generated(count: int, learned: int, layout: PhaseCodeLayout) -> np.ndarray:
     """Unit vectors (count, D) with smooth codes, part of which is hidden."""
     rng = np.random.default_rng(0)
-    codes = rng.normal(size=(count, layout.columns, layout.size // layout.columns))
-    codes = sum(np.roll(codes, step, axis=1) for step in range(_SMOOTH))
+    noise = rng.normal(size=(count, layout.columns, layout.size // layout.columns))
+    codes = np.sum([np.roll(noise, step, axis=1) for step in range(_SMOOTH)], axis=0)
     codes[rng.random((count, layout.columns)) < _HIDDEN] = 0.0
     vectors = np.concatenate(
         [rng.normal(size=(count, learned)), codes.reshape(count, -1)], axis=1
