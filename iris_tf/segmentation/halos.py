@@ -39,7 +39,7 @@ def halos(strip: np.ndarray, visible: np.ndarray) -> np.ndarray:
     excess = brightness - _median(brightness, seen, axis=1)
     # Rings are even now, but light often comes from one side.
     around = _median(excess, seen, axis=0)
-    columns, lit = _windows(around), _windows(seen.any(axis=0, keepdims=True))
+    columns, lit = _windows(around), _windows(np.any(seen, axis=0, keepdims=True))
     excess -= _median(columns, lit, axis=2)[..., 0]
     spread = _NORMAL * float(np.median(np.abs(excess[seen])))
     bright = seen & (excess > _BRIGHT * max(spread, _LEAST_SPREAD))
