@@ -102,11 +102,11 @@ def test_tensorflow_starts_in_strange_surroundings():
 
 
 def test_figures_are_drawn_in_the_project_s_style(tmp_path, monkeypatch):
-    from iris_tf.report.report_plots import _style
+    from iris_tf.report.report_plots import style
 
     monkeypatch.setitem(matplotlib.rcParams, "text.usetex", True)
     monkeypatch.setitem(matplotlib.rcParams, "figure.dpi", 7.0)
-    with _style():
+    with style():
         assert not matplotlib.rcParams["text.usetex"]
         assert matplotlib.rcParams["figure.dpi"] == matplotlib.rcParamsDefault["figure.dpi"]
         assert matplotlib.rcParams["font.size"] == 8.5
