@@ -11,6 +11,7 @@ from iris_tf.config.training_recipe import TrainRecipe
 from iris_tf.pipelines.stages import Stages
 from iris_tf.support.errors import RecipeError
 from iris_tf.training.run_folder import RunFolder, TrainingState
+from iris_tf.training.starting_point import FROM_RECIPE
 
 
 class Trainings:
@@ -19,12 +20,14 @@ class Trainings:
     def __init__(self):
         self.calls, self.interrupt = [], False
 
-    def train(self, recipe):
+    def train(self, recipe, start):
+        assert start == FROM_RECIPE
         run = RunFolder(recipe.run)
         assert not run.path.exists()
         self._work("train", run, recipe)
 
-    def resume(self, path, recipe):
+    def resume(self, path, recipe, start):
+        assert start == FROM_RECIPE
         self._work("resume", RunFolder(path), recipe)
 
     def _work(self, what, run, recipe):
