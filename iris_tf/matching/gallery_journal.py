@@ -28,6 +28,11 @@ _APPLICATION = 0x49725466  # "IrTf", in the header of the database
 _OWNER_ONLY = 0o600
 _WAIT_SECONDS = 30.0  # for another process that just recovers the journal of a killed one
 _VARIABLES = 500  # in one query; SQLite's limit was 999
+_NOT_WRITTEN = (
+    sqlite3.SQLITE_IOERR_WRITE,
+    sqlite3.SQLITE_IOERR_TRUNCATE,
+    sqlite3.SQLITE_IOERR_SHMSIZE,
+)
 
 _SCHEMA = """
 CREATE TABLE about (kind TEXT NOT NULL, encoding TEXT NOT NULL);
@@ -234,8 +239,11 @@ class Journal:
             raise self._explained(error) from None
 
     def _explained(self, error: sqlite3.Error) -> Exception:
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        if code == sqlite3.SQLITE_FULL:
+        extended = getattr(error, "sqlite_errorcode", 0)
+        code = extended & 0xFF
+        # SQLite does not say why it could not write. Mostly it is because the process may not
+        # write larger files, which takes the same remedy as a full disk.
+        if code == sqlite3.SQLITE_FULL or extended in _NOT_WRITTEN:
             return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._file))
         if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
             return OSError(errno.EACCES, os.strerror(errno.EACCES), str(self._file))
