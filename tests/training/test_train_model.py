@@ -187,7 +187,8 @@ def test_a_missing_dataset_is_refused(tiny_module, tmp_path):
 def test_a_shipped_recipe_is_found_by_name(tmp_path):
     with pytest.raises(DatasetError, match=r"none.manifest\.csv"):
         train("student", [f"dataset={tmp_path / 'none'}", f"run={tmp_path / 'run'}"])
-    with pytest.raises(RecipeError, match="finetune, student"):
+    names = "finetune, precision_faces, precision_irises, precision_periocular, student"
+    with pytest.raises(RecipeError, match=names):
         train("studnt")
 
 
