@@ -29,13 +29,18 @@ def summary(result: EvaluationResult) -> Iterator[str]:
     metrics = result.first.metrics
     counts = metrics.counts
     shown = {name: value for name in _NAMES if (value := metrics.values[name]) is not None}
-    yield (
+    first = (
         f"{counts.images} images of {counts.identities} identities: "
         f"{counts.genuine_comparisons} genuine, {counts.impostor_comparisons} impostor "
         "comparisons"
     )
-    if any(found.metrics.scores for found in result.models):
-        yield compared_by({found.model.name: found.metrics for found in result.models})
+    scored = [bool(found.metrics.scores) for found in result.models]
+    if all(scored):
+        yield f"{first} by score"
+    else:
+        yield first
+        if any(scored):
+            yield compared_by({found.model.name: found.metrics for found in result.models})
     if result.others:
         yield f"{result.first.model.name}:"
     for name, value in shown.items():

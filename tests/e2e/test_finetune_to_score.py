@@ -63,7 +63,7 @@ def test_it_is_evaluated_by_score(run, eyes, run_cli, tmp_path):
         "all", "--out", tmp_path, "--resamples", 20, "--latency-runs", 0, "--occlusion-eyes", 0,
     )  # fmt: skip
     assert status == 0, err
-    assert "Compared by score\n" in out
+    assert " impostor comparisons by score\n" in out
     found = json.loads((tmp_path / "metrics.json").read_text())
     for result in (found, *found["others"]):
         assert result["evaluation"]["compared_by"] == "score"
