@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from iris_tf.benchmark.scoring_recognizer import scoring_recognizer
 from iris_tf.config.names import SCORE_RATES
 from iris_tf.matching.matcher import Matcher
 from iris_tf.metrics.metrics import RULE_OF_30
 from iris_tf.metrics.verification import equal_error_rate
-from iris_tf.recognition.recognizer import IrisRecognizer
 from iris_tf.recognition.site_embeddings import SiteEmbeddings, SitePlan, site_embeddings
-from iris_tf.support.errors import BenchmarkError, ModelError
+from iris_tf.support.errors import BenchmarkError
 
 RATES = {name: SCORE_RATES[name] for name in ("fmr_1e-2", "fmr_1e-3", "fmr_1e-4")}
 """Operating points that a site may have enough comparisons for."""
@@ -118,12 +118,7 @@ def measure_cameras(model: str | Path | None, plan: SitePlan, folder: str | Path
     BenchmarkError
         When too many images of a site were refused.
     """
-    recognizer = IrisRecognizer(model)
-    if not recognizer.matcher.has_scores:
-        raise ModelError(
-            f"{recognizer.model}: its card has no scores; give a model whose card has them, such "
-            "as the released one."
-        )
+    recognizer = scoring_recognizer(model)
     sites = [
         SiteFigures.of(found, recognizer.matcher)
         for found in site_embeddings(recognizer, plan, folder)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from iris_tf.benchmark.comparison_speed import peak_mib
+from iris_tf.benchmark.scoring_recognizer import scoring_recognizer
 from iris_tf.benchmark.template_population import BLOCK, TemplatePopulation
 from iris_tf.config.names import SCORE_POINT, SCORE_RATES
 from iris_tf.matching.gallery_files import GalleryFiles
@@ -19,7 +20,7 @@ from iris_tf.matching.phase_signs import nearest
 from iris_tf.matching.template import Template
 from iris_tf.recognition.recognizer import IrisRecognizer
 from iris_tf.recognition.site_embeddings import SitePlan, site_embeddings
-from iris_tf.support.errors import BenchmarkError, ModelError
+from iris_tf.support.errors import BenchmarkError
 from iris_tf.support.progress import StageProgress
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
@@ -97,12 +98,7 @@ def measure_gallery(
     ModelError
         When the model cannot be used, or its card has no scores.
     """
-    recognizer = IrisRecognizer(model)
-    if not recognizer.matcher.has_scores:
-        raise ModelError(
-            f"{recognizer.model}: its card has no scores; give a model whose card has them, such "
-            "as the released one."
-        )
+    recognizer = scoring_recognizer(model)
     folder = Path(folder)
     sites = list(site_embeddings(recognizer, _SITES, folder / "sites"))
     population = TemplatePopulation(sites, recognizer.matcher)

@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from iris_tf.benchmark.scoring_recognizer import scoring_recognizer
 from iris_tf.matching.matcher import Matcher
-from iris_tf.recognition.recognizer import IrisRecognizer
-from iris_tf.support.errors import BenchmarkError, ModelError
+from iris_tf.support.errors import BenchmarkError
 from iris_tf.tflite.phase_code_layout import PhaseCodeLayout
 
 _LEAST = 100  # templates: fewer are compared too quickly to be measured
@@ -63,13 +63,9 @@ def measure_scores(model: str | Path | None = None, templates: int = 1000) -> li
     """
     if templates < _LEAST:
         raise BenchmarkError(f"{templates} templates are too few; take at least {_LEAST}.")
-    recognizer = IrisRecognizer(model)
+    recognizer = scoring_recognizer(model)
     matcher = recognizer.matcher
-    if matcher.layout is None or not matcher.has_scores:
-        raise ModelError(
-            f"{recognizer.model}: its card has no scores; give a model whose card has them, such "
-            "as the released one."
-        )
+    assert matcher.layout is not None  # there are scores
     learned = recognizer.card.embedding_size - matcher.layout.size
     embeddings = _generated(templates, learned, matcher.layout)
     return [_measure(matcher, embeddings, probes) for probes in (1, templates)]

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from iris_tf.benchmark.scoring_recognizer import scoring_recognizer
 from iris_tf.config.names import SCORE_POINT
 from iris_tf.data.manifest import ManifestRow
 from iris_tf.evaluation.template_attacks import LINKAGES, StoredTemplates, recovered
@@ -19,7 +20,6 @@ from iris_tf.metrics.figures import CONFIDENCE
 from iris_tf.metrics.unlinkability import unlinkability
 from iris_tf.recognition.recognizer import IrisRecognizer
 from iris_tf.recognition.site_embeddings import SiteEmbeddings, SitePlan, site_embeddings
-from iris_tf.support.errors import ModelError
 
 KNOWN = (1, 2, 4, 8, 16, 32, 64, 112)
 """Numbers of templates whose embeddings an attacker knows."""
@@ -127,12 +127,7 @@ def measure_protection(
     EvaluationError
         When the sites have too few eyes or images.
     """
-    recognizer = IrisRecognizer(model)
-    if not recognizer.matcher.has_scores:
-        raise ModelError(
-            f"{recognizer.model}: its card has no scores; give a model whose card has them, such "
-            "as the released one."
-        )
+    recognizer = scoring_recognizer(model)
     sites = [_of_site(found, recognizer) for found in site_embeddings(recognizer, plan, folder)]
     return {"model": recognizer.card.name, "seed": plan.seed} | summary(sites)
 

@@ -10,6 +10,16 @@ from iris_tf.config.names import DEFAULT_SEGMENTER
 from iris_tf.data.layouts import AUTO
 from iris_tf.support.errors import BenchmarkError
 
+JsonFile = Annotated[Path | None, typer.Option(help="JSON file to write.")]
+ScoredModel = Annotated[
+    Path | None, typer.Option(help="A .tflite file beside its card; default: the released one.")
+]
+SiteCache = Annotated[Path, typer.Option(help="Folder that keeps the embeddings of each site.")]
+SiteCount = Annotated[int, typer.Option(help="Generated sites.")]
+EyesOfSite = Annotated[int, typer.Option(help="Eyes of each site.")]
+ImagesOfEye = Annotated[int, typer.Option(help="Images of each eye.")]
+SiteSeed = Annotated[int, typer.Option(help="Of the sites.")]
+
 benchmark = typer.Typer(
     no_args_is_help=True, help="Measure speed on this machine, and decisions on generated cameras."
 )
@@ -20,7 +30,7 @@ def latency(
     model: Annotated[Path, typer.Option(help="A .tflite file.")],
     threads: Annotated[str, typer.Option(help="Comma-separated.")] = "1,2",
     runs: Annotated[int, typer.Option(help="Timed inferences, at least 50.")] = 100,
-    out: Annotated[Path | None, typer.Option(help="JSON file to write.")] = None,
+    out: JsonFile = None,
 ) -> None:
     """Time a .tflite model with LiteRT on this machine's CPU."""
     from iris_tf.benchmark.latency import measure_latency
@@ -138,9 +148,7 @@ def benchmark_template(
 
 @benchmark.command(name="scores")
 def benchmark_scores(
-    model: Annotated[
-        Path | None, typer.Option(help="A .tflite file beside its card; default: the released one.")
-    ] = None,
+    model: ScoredModel = None,
     templates: Annotated[int, typer.Option(help="Generated templates, at least 100.")] = 1000,
 ) -> None:
     """Time comparisons by score, beside the plain search for the best rotation.
@@ -159,15 +167,13 @@ def benchmark_scores(
 
 @benchmark.command(name="cameras")
 def benchmark_cameras(
-    cache: Annotated[Path, typer.Option(help="Folder that keeps the embeddings of each site.")],
-    model: Annotated[
-        Path | None, typer.Option(help="A .tflite file beside its card; default: the released one.")
-    ] = None,
-    sites: Annotated[int, typer.Option(help="Generated sites.")] = 20,
-    eyes: Annotated[int, typer.Option(help="Eyes of each site.")] = 80,
-    images: Annotated[int, typer.Option(help="Images of each eye.")] = 3,
-    seed: Annotated[int, typer.Option(help="Of the sites.")] = 0,
-    out: Annotated[Path | None, typer.Option(help="JSON file to write.")] = None,
+    cache: SiteCache,
+    model: ScoredModel = None,
+    sites: SiteCount = 20,
+    eyes: EyesOfSite = 80,
+    images: ImagesOfEye = 3,
+    seed: SiteSeed = 0,
+    out: JsonFile = None,
 ) -> None:
     """Measure whether decisions by score hold on generated cameras.
 
@@ -201,15 +207,13 @@ def benchmark_cameras(
 
 @benchmark.command(name="protection")
 def benchmark_protection(
-    cache: Annotated[Path, typer.Option(help="Folder that keeps the embeddings of each site.")],
-    model: Annotated[
-        Path | None, typer.Option(help="A .tflite file beside its card; default: the released one.")
-    ] = None,
-    sites: Annotated[int, typer.Option(help="Generated sites.")] = 20,
-    eyes: Annotated[int, typer.Option(help="Eyes of each site.")] = 80,
-    images: Annotated[int, typer.Option(help="Images of each eye.")] = 3,
-    seed: Annotated[int, typer.Option(help="Of the sites.")] = 0,
-    out: Annotated[Path | None, typer.Option(help="JSON file to write.")] = None,
+    cache: SiteCache,
+    model: ScoredModel = None,
+    sites: SiteCount = 20,
+    eyes: EyesOfSite = 80,
+    images: ImagesOfEye = 3,
+    seed: SiteSeed = 0,
+    out: JsonFile = None,
 ) -> None:
     """Measure what a keyed transform of templates costs, and what attacks on it achieve.
 
@@ -250,9 +254,7 @@ def benchmark_gallery(
     folder: Annotated[
         Path, typer.Option(help="Folder that keeps the gallery; 2.7 GB at a million templates.")
     ],
-    model: Annotated[
-        Path | None, typer.Option(help="A .tflite file beside its card; default: the released one.")
-    ] = None,
+    model: ScoredModel = None,
     sizes: Annotated[
         str, typer.Option(help="Comma-separated numbers of templates, multiples of 1,000.")
     ] = "1000,10000,100000,1000000",
@@ -261,7 +263,7 @@ def benchmark_gallery(
         int, typer.Option(help="Searches repeated with every template compared; slow.")
     ] = 3,
     plot: Annotated[Path | None, typer.Option(help="Plot to write (.png, .pdf, .svg).")] = None,
-    out: Annotated[Path | None, typer.Option(help="JSON file to write.")] = None,
+    out: JsonFile = None,
 ) -> None:
     """Measure enrolment and searches in a gallery that grows to a million templates.
 
