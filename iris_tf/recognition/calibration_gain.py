@@ -30,7 +30,7 @@ def calibrated_scores(
 ) -> ScoreModel | None:
     """Scores for embeddings whose learned components are adapted to a camera.
 
-    The evidence of phase codes, which are not adapted, stays as it is. The cosine from which the
+    The evidence of phase codes, which are not adapted, does not change. The cosine from which the
     learned component counts is that which hardly adds to the FMR on this camera.
 
     Parameters

@@ -203,10 +203,10 @@ def test_a_full_disk_is_one_sentence_and_loses_nothing(made, monkeypatch):
             left = 3_000
             with monkeypatch.context() as patched:
                 patched.setattr(os, "write", limited)
-                with pytest.raises(OSError) as told:
+                with pytest.raises(OSError) as raised:
                     CHANGES[change](writer)
-            assert told.value.errno == errno.ENOSPC
-            assert told.value.filename.endswith(".bin")
+            assert raised.value.errno == errno.ENOSPC
+            assert raised.value.filename.endswith(".bin")
             assert content(made.path) == before
             assert (made.path / "records-000001.bin").stat().st_size == 60 * TemplateRecords(
                 KIND
@@ -220,10 +220,10 @@ def test_a_journal_that_cannot_grow_is_a_full_disk(made):
     with made.writing() as writer:
         writer._connection.execute("PRAGMA max_page_count = 1")  # SQLite then says: disk full
         many = [EnrolledImage(f"{'x' * 400}{n}", "1.png") for n in range(60)]
-        with pytest.raises(OSError) as told:
+        with pytest.raises(OSError) as raised:
             writer.add(many, VECTORS)
-        assert told.value.errno == errno.ENOSPC
-        assert told.value.filename.endswith("gallery.sqlite")
+        assert raised.value.errno == errno.ENOSPC
+        assert raised.value.filename.endswith("gallery.sqlite")
         assert content(made.path) == before
         writer._connection.execute("PRAGMA max_page_count = 1000000")
         writer.add(many, VECTORS)

@@ -287,10 +287,10 @@ def test_readers_are_never_disturbed_by_a_writer(filled):
 
 
 def test_the_second_writer_is_told_who_holds_the_gallery(filled):
-    with filled.writing(), pytest.raises(InUseError) as told, filled.writing():
+    with filled.writing(), pytest.raises(InUseError) as raised, filled.writing():
         pass
-    assert f"process {os.getpid()} on " in str(told.value)
-    assert "writing to this gallery" in str(told.value)
+    assert f"process {os.getpid()} on " in str(raised.value)
+    assert "writing to this gallery" in str(raised.value)
     with filled.writing():  # released
         pass
 

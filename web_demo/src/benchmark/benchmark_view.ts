@@ -12,7 +12,7 @@ import { histogram } from './histogram'
 import { resultCsv, resultJson, type Failure, type Row, type Task } from './latency_result'
 import type { Counts } from './measure'
 
-/** A backend as it is offered. */
+/** A backend that is offered. */
 interface Offered {
   readonly backend: Backend
   readonly threads: number

@@ -3,7 +3,7 @@ import { byId, element } from '../page/element'
 import type { Model } from '../page/models'
 import { fetchFile } from '../runtime/fetch_file'
 import { Problem, userMessage } from '../runtime/problem'
-import type { Compared, Picture } from '../runtime/protocol'
+import type { ColourImage, Compared } from '../runtime/protocol'
 import { Runtime } from '../runtime/runtime'
 import { decodeImage } from './decode_image'
 import { EyePanel } from './eye_panel'
@@ -14,7 +14,7 @@ type Index = 0 | 1
 export class ComparisonView {
   private readonly panels: [EyePanel, EyePanel]
   private readonly select = byId('recognition-model', HTMLSelectElement)
-  private readonly pictures: [Picture | null, Picture | null] = [null, null]
+  private readonly images: [ColourImage | null, ColourImage | null] = [null, null]
   private models: readonly Model[] = []
   private runtime: Promise<Runtime> | null = null
   private busyWith: Promise<void> = Promise.resolve()
@@ -64,9 +64,9 @@ export class ComparisonView {
 
   private async read(index: Index, file: Blob, name: string) {
     byId('verdict').replaceChildren()
-    this.pictures[index] = null
+    this.images[index] = null
     try {
-      this.pictures[index] = await decodeImage(file, name)
+      this.images[index] = await decodeImage(file, name)
     } catch (error) {
       await this.forget(index)
       this.panels[index].refuse(null, userMessage(error))
@@ -81,13 +81,13 @@ export class ComparisonView {
   }
 
   private async enrol(index: Index) {
-    const picture = this.pictures[index]
-    if (!picture) return
+    const image = this.images[index]
+    if (!image) return
     const runtime = await this.opened()
     try {
-      this.panels[index].show(await runtime.run('enrol', [index, picture]))
+      this.panels[index].show(await runtime.run('enrol', [index, image]))
     } catch (error) {
-      this.panels[index].refuse(picture, userMessage(error))
+      this.panels[index].refuse(image, userMessage(error))
     }
     const compared = await runtime.run('compare', [])
     byId('verdict').replaceChildren(...(compared ? describe(compared) : []))

@@ -1,6 +1,6 @@
 import { sampleSize } from 'core'
 import { Problem, userMessage } from '../runtime/problem'
-import type { Picture } from '../runtime/protocol'
+import type { ColourImage } from '../runtime/protocol'
 import { toColours } from './colours'
 
 /** Images of more pixels would take more memory than browsers on phones have. */
@@ -12,7 +12,7 @@ const MOST_PIXELS = 200e6
  * Colours are neither converted nor multiplied by transparency, so that a PNG has the grey levels that
  * Python reads.
  */
-export async function decodeImage(file: Blob, name: string): Promise<Picture> {
+export async function decodeImage(file: Blob, name: string): Promise<ColourImage> {
   const { height, width } = await sizeOf(file, name)
   if (height * width > MOST_PIXELS) {
     throw new Problem(`${name} has ${Math.round((height * width) / 1e6)} megapixels, more than a browser can hold; reduce it first.`)
@@ -27,9 +27,9 @@ export async function decodeImage(file: Blob, name: string): Promise<Picture> {
   } catch (error) {
     throw new Problem(`${name} cannot be decoded (${userMessage(error).replace(/\.$/, '')}); use a smaller image.`)
   }
-  const picture = coloursOf(bitmap)
+  const image = coloursOf(bitmap)
   bitmap.close()
-  return picture
+  return image
 }
 
 /** Height and width after the rotation that a photo's EXIF data ask for. */
@@ -58,7 +58,7 @@ export function isHeic(head: Uint8Array): boolean {
   return /^ftyp(heic|heix|heim|heis|hevc|hevx|mif1|msf1)/.test(text)
 }
 
-function coloursOf(bitmap: ImageBitmap): Picture {
+function coloursOf(bitmap: ImageBitmap): ColourImage {
   const { height, width } = bitmap
   const context = new OffscreenCanvas(width, height).getContext('2d', { willReadFrequently: true })
   if (!context) throw new Problem('The browser does not have enough memory for this image; close other tabs, or reduce the image.')

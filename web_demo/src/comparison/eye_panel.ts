@@ -1,5 +1,5 @@
 import { element } from '../page/element'
-import type { Picture, Processed } from '../runtime/protocol'
+import type { ColourImage, Processed } from '../runtime/protocol'
 import { toBytes } from './colours'
 
 /** One of the two eyes: buttons for its image, outlines, crop, quality and durations. */
@@ -56,8 +56,8 @@ export class EyePanel {
   }
 
   /** Show why there is no result, below the image where it could be read. */
-  refuse(picture: Picture | null, reason: string): void {
-    if (picture) draw(this.overlay, picture)
+  refuse(image: ColourImage | null, reason: string): void {
+    if (image) draw(this.overlay, image)
     else this.overlay.hidden = true
     this.crop.hidden = true
     this.write(element('p', { class: 'problem' }, reason))
@@ -68,7 +68,7 @@ export class EyePanel {
   }
 }
 
-function draw(canvas: HTMLCanvasElement, { height, width, colours }: Picture) {
+function draw(canvas: HTMLCanvasElement, { height, width, colours }: ColourImage) {
   canvas.height = height
   canvas.width = width
   canvas.getContext('2d')?.putImageData(new ImageData(toBytes(colours), width, height), 0, 0)

@@ -5,7 +5,7 @@ import type { Build } from './litert'
 import type { Place } from './open_engine'
 
 /** An image of 0xAARRGGBB, row by row. */
-export interface Picture {
+export interface ColourImage {
   readonly height: number
   readonly width: number
   readonly colours: Int32Array
@@ -13,8 +13,8 @@ export interface Picture {
 
 /** A processed eye image. */
 export interface Processed {
-  readonly overlay: Picture
-  readonly crop: Picture
+  readonly overlay: ColourImage
+  readonly crop: ColourImage
   readonly confidence: number
   /** Visible share of the iris, 0..1. */
   readonly visibleShare: number
@@ -72,7 +72,7 @@ export interface Jobs {
   readonly agree: (input: { model: ModelContent; place: Place; test: string; where: string }) => Promise<Agreed>
   readonly agreeOnEyes: (input: { model: ModelContent; card: string; test: string; where: string }) => Promise<AgreedOnEyes>
   readonly openComparer: (models: ComparerModels) => Promise<string | null>
-  readonly enrol: (index: 0 | 1, picture: Picture) => Promise<Processed>
+  readonly enrol: (index: 0 | 1, image: ColourImage) => Promise<Processed>
   readonly forget: (index: 0 | 1) => Promise<void>
   readonly compare: () => Promise<Compared | null>
 }

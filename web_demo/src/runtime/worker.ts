@@ -6,7 +6,7 @@ import { CpuModel, DEFAULT_SIGNATURE, WHOLE, type CpuSignature, type ModelConten
 import { load } from './litert'
 import { openEngine } from './open_engine'
 import { Problem, userMessage } from './problem'
-import type { ComparerModels, Jobs, Picture, Processed, Request, Response } from './protocol'
+import type { ColourImage, ComparerModels, Jobs, Processed, Request, Response } from './protocol'
 
 let comparer: EyeComparer | null = null
 const eyes: (Eye | null)[] = [null, null]
@@ -54,12 +54,12 @@ const jobs: Jobs = {
     return comparer.note ?? null
   },
 
-  enrol: (index, picture) => {
+  enrol: (index, image) => {
     if (!comparer) throw new Problem('No model could be loaded, so images cannot be compared; reload the page.')
     eyes[index] = null
-    const eye = comparer.enrol(toGray(picture.height, picture.width, picture.colours))
+    const eye = comparer.enrol(toGray(image.height, image.width, image.colours))
     eyes[index] = eye
-    return Promise.resolve(processed(eye, picture))
+    return Promise.resolve(processed(eye, image))
   },
 
   forget: (index) => {
@@ -95,7 +95,7 @@ async function open({ segmenter, segmenterCard, recognition, recognitionCard }: 
 const synchronous = (signature: CpuSignature) =>
   new SynchronousModel(signature.inputShape, signature.outputShape, signature.infer)
 
-function processed(eye: Eye, { height, width }: Picture): Processed {
+function processed(eye: Eye, { height, width }: ColourImage): Processed {
   const { crop } = eye
   return {
     overlay: { height, width, colours: eye.overlay() },

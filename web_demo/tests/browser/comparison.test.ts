@@ -70,7 +70,7 @@ describe('30 generated photographs', () => {
       if (refusal === undefined) differences.push(difference(await cropOf(page, 'first'), Buffer.from(crop, 'hex')))
       else expect(await problemOf(page, 'first'), file).toBe(refusal)
     }
-    // WebAssembly rounds otherwise than this machine's LiteRT, which moves outlines by millionths of a pixel.
+    // WebAssembly rounds unlike this machine's LiteRT, which moves outlines by millionths of a pixel.
     const most = { mean: Math.max(...differences.map(({ mean }) => mean)), share: Math.max(...differences.map(({ share }) => share)) }
     console.log(`${differences.length} crops differ by at most ${most.mean.toFixed(5)} grey levels on average, in ${(100 * most.share).toFixed(3)} % of pixels.`)
     expect(most.mean).toBeLessThan(0.005)
