@@ -10,6 +10,7 @@ from iris_tf.cli.benchmark_commands import benchmark
 from iris_tf.cli.console import (
     RESUMES,
     LayoutName,
+    Scheduler,
     echo,
     if_interrupted,
     listed,
@@ -58,11 +59,6 @@ app = typer.Typer(
 )
 app.add_typer(benchmark, name="benchmark")
 app.add_typer(gallery, name="gallery")
-
-Scheduler = Annotated[
-    str | None,
-    typer.Option(metavar="tcp://HOST:PORT", help="Run on this dask.distributed cluster."),
-]
 
 
 def main() -> None:

@@ -41,6 +41,10 @@ def one_of(
 
 
 LayoutName = Annotated[str, one_of(LAYOUTS, "How paths encode subject, eye and sample.")]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(metavar="tcp://HOST:PORT", help="Run on this dask.distributed cluster."),
+]
 SegmenterName = Annotated[
     str, typer.Option(help=f"Finds pupil and iris: {', '.join(sorted(SEGMENTERS))}.")
 ]

@@ -10,8 +10,6 @@ import math
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from iris_tf.matching.gallery import Gallery
-    from iris_tf.matching.gallery_folder import GalleryFolder
     from iris_tf.recognition.decisions import Identification, Verification
     from iris_tf.recognition.embed_folder import EmbeddedFolder
     from iris_tf.recognition.recognizer import IrisRecognizer
@@ -32,7 +30,7 @@ def verification_json(result: "Verification", recognizer: "IrisRecognizer") -> s
 def identification_json(
     result: "Identification",
     recognizer: "IrisRecognizer",
-    gallery: "Gallery | GalleryFolder",
+    identities: int,
     top: int,
     enrolled: "EmbeddedFolder | None",
 ) -> str:
@@ -42,8 +40,8 @@ def identification_json(
     ----------
     result : Identification
     recognizer : IrisRecognizer
-    gallery : Gallery or GalleryFolder
-        What was searched.
+    identities : int
+        Number of identities that were searched.
     top : int
         Number of identities to write.
     enrolled : EmbeddedFolder or None
@@ -59,7 +57,7 @@ def identification_json(
             "matches": matches,
             "gallery": {
                 "images": result.images,
-                "identities": gallery.count_identities(),
+                "identities": identities,
                 "failures": {} if enrolled is None else enrolled.failures,
                 "missing": [] if enrolled is None else list(enrolled.missing),
             },

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from iris_tf.cli.console import LayoutName, decision, echo, one_of
+from iris_tf.cli.console import LayoutName, Scheduler, decision, echo, one_of
 from iris_tf.cli.decision_json import identification_json, verification_json
 from iris_tf.cli.keys import KeyOption, TransformOption, key_given, transform_given
+from iris_tf.cli.searched_gallery import GalleryGiven, in_memory, searched_gallery
 from iris_tf.cli.skipped_images import print_failed, print_failures
 from iris_tf.config.names import (
     FALSE_MATCH_RATES,
@@ -27,12 +28,7 @@ from iris_tf.support.own_files import check_replaceable
 
 if TYPE_CHECKING:
     from iris_tf.matching.calibration import Calibration
-    from iris_tf.matching.gallery import Gallery
-    from iris_tf.matching.gallery_folder import GalleryFolder
-    from iris_tf.matching.keyed_transform import KeyedTransform
-    from iris_tf.matching.secret_keys import SecretKey
     from iris_tf.recognition.decisions import Identification, Verification
-    from iris_tf.recognition.embed_folder import EmbeddedFolder
     from iris_tf.recognition.recognizer import IrisRecognizer
     from iris_tf.segmentation.quality import IrisQuality
 
@@ -148,10 +144,10 @@ def verify(
 def identify(
     probe: Annotated[Path, typer.Argument(help="Eye image or ROI crop.")],
     gallery: Annotated[
-        Path,
+        list[Path],
         typer.Option(
             help="Folder that `iris-tf enroll` made, folder of images to enrol for this search, "
-            "or a file from --save-gallery."
+            "or a file from --save-gallery; repeat, or give a folder of such folders, for shards."
         ),
     ],
     model: ModelFile = None,
@@ -173,6 +169,7 @@ def identify(
             "--exact", help="Compare every image of a gallery made by `iris-tf enroll`; slow."
         ),
     ] = False,
+    scheduler: Scheduler = None,
     as_json: JsonOption = False,
 ) -> None:
     """Search a gallery for an eye: exit status 0 if an identity reaches the threshold, else 1.
@@ -180,7 +177,6 @@ def identify(
     The similarity of an identity is that of its most similar image. In a folder without
     subfolders, each image is an identity of its own.
     """
-    from iris_tf.matching.gallery import Gallery
     from iris_tf.recognition.recognizer import IrisRecognizer
 
     secret = key_given(key)
@@ -195,18 +191,19 @@ def identify(
     point = _name_or_number(operating_point)
     if point is not None:
         recognizer.threshold(point)
-    enrolled, found = _gallery(recognizer, gallery, layout, secret, keyed)
-    if save_gallery is not None:
-        in_memory = enrolled if isinstance(enrolled, Gallery) else enrolled.load()
-        in_memory.save(save_gallery, secret)
-    result = recognizer.identify(template, enrolled, point, exact=exact)
+    given = GalleryGiven(gallery, layout, secret, scheduler)
+    with searched_gallery(given, recognizer, keyed) as (enrolled, found):
+        if save_gallery is not None:
+            in_memory(enrolled).save(save_gallery, secret)
+        result = recognizer.identify(template, enrolled, point, exact=exact)
+        identities = enrolled.count_identities()
     accepted = sum(match.same_eye for match in result.matches)
     if as_json:
-        echo(identification_json(result, recognizer, enrolled, top, found))
+        echo(identification_json(result, recognizer, identities, top, found))
         raise decision(accepted > 0)
     if found is not None:
         print_failed(found)
-    echo(f"gallery: {result.images} images of {enrolled.count_identities()} identities")
+    echo(f"gallery: {result.images} images of {identities} identities")
     if save_gallery is not None:
         plain = "" if secret else ", which is not encrypted (--key)"
         echo(f"gallery written to {save_gallery}{plain}")
@@ -360,28 +357,6 @@ def _check_no_other_file(gallery: Path) -> None:
             f"{gallery}: exists and is an encrypted template, so it is not overwritten; choose "
             "another name."
         )
-
-
-def _gallery(
-    recognizer: "IrisRecognizer",
-    path: Path,
-    layout: str,
-    key: "SecretKey | None",
-    transform: "KeyedTransform | None",
-) -> "tuple[Gallery | GalleryFolder, EmbeddedFolder | None]":
-    """Open a gallery, or enrol a folder of images, which is returned, too."""
-    from iris_tf.matching.gallery import Gallery
-    from iris_tf.matching.gallery_folder import is_gallery_folder
-    from iris_tf.recognition.embed_folder import embed_folder
-
-    if path.is_file() or is_gallery_folder(path):
-        gallery = Gallery.open(path, key)
-        origin = recognizer.origin if transform is None else transform.origin(recognizer.origin)
-        origin.require(gallery.origin, f"{path}: the gallery")
-        return gallery, None
-    found = embed_folder(recognizer, path, layout, "Enrolling")
-    plain = found.gallery(recognizer.origin)
-    return plain if transform is None else transform.gallery(plain), found
 
 
 def _print_circumstances(recognizer: "IrisRecognizer", quality: "IrisQuality | None") -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from iris_tf.matching.gallery_search import Comparisons, Search, best_of_identities
 from iris_tf.matching.matcher import DescribedTemplates, Matcher, Scores
 from iris_tf.matching.secret_keys import KeyGiven
 from iris_tf.matching.template import (
@@ -155,15 +156,8 @@ class Gallery:
         found = self.similarities(embedding, matcher)
         return [
             (self.identities[number], float(found[number]), self.images[number])
-            for number in self.best_images(found)
+            for number in best_of_identities(self.identities, found)
         ]
-
-    def best_images(self, values: np.ndarray) -> list[int]:
-        """Index of each identity's image of the highest value (n,), the highest first."""
-        best: dict[str, int] = {}
-        for number in np.argsort(-values, kind="stable").tolist():
-            best.setdefault(self.identities[number], number)
-        return list(best.values())
 
     def similarities(self, embedding: np.ndarray, matcher: Matcher) -> np.ndarray:
         """Cosine similarities (n,) of a probe (D,) to each image, -1..1."""
@@ -198,6 +192,10 @@ class Gallery:
             self._described[matcher] = matcher.describe(self.embeddings, self.figures)
         probe = matcher.describe(embedding[None], None if figures is None else figures[None])
         return matcher.scores(probe, self._described[matcher])
+
+    def compared(self, search: Search) -> Comparisons:
+        """Compare a probe with every image."""
+        return Comparisons.of(self, search, len(self))
 
     @staticmethod
     def open(path: str | Path, key: KeyGiven = None) -> "Gallery | GalleryFolder":

@@ -1,6 +1,8 @@
 """Galleries in a folder: as many templates as the disk holds, searched without reading them all."""
 
 import contextlib
+import hashlib
+import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,6 +14,7 @@ import numpy as np
 from iris_tf.matching.gallery import Gallery
 from iris_tf.matching.gallery_files import GalleryFiles
 from iris_tf.matching.gallery_journal import JOURNAL, EnrolledImage, Journal, Snapshot
+from iris_tf.matching.gallery_search import Comparisons, Search
 from iris_tf.matching.gallery_writer import GalleryWriter, gallery_writer
 from iris_tf.matching.matcher import Matcher
 from iris_tf.matching.phase_signs import nearest
@@ -27,6 +30,10 @@ CANDIDATES = 1000
 
 _CHUNK = 2048  # templates that are decoded at a time
 _Found = TypeVar("_Found")
+
+
+class EmptyGalleryError(ModelError):
+    """A gallery without images, which cannot be searched."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,6 +141,23 @@ class GalleryFolder:
         with self.journal.snapshot() as snapshot:
             return list(snapshot.of_identity(identity).values())
 
+    def first_digest(self) -> str:
+        """SHA-256 of the first image and its template, which tells a gallery from others.
+
+        It is ``""`` of an empty gallery.
+        """
+
+        def read(seen: "_Seen") -> str:
+            first = seen.snapshot.first()
+            template = seen.gallery(np.array(list(first), np.int64), first)
+            names = json.dumps([template.identities, template.images]).encode()
+            return hashlib.sha256(names + template.embeddings.tobytes()).hexdigest()
+
+        try:
+            return self._at_one_moment(read)
+        except EmptyGalleryError:
+            return ""
+
     def templates_of(self, identity: str) -> Gallery:
         """What is enrolled of an identity, for instance to verify a claim to it.
 
@@ -207,11 +231,14 @@ class GalleryFolder:
         """
         with self.journal.snapshot() as snapshot:
             if not snapshot.images:
-                raise ModelError(f"{self.path}: the gallery is empty; enrol an eye first.")
+                raise self._empty()
             try:
                 yield from _Seen(self, snapshot).parts()
             except (FileNotFoundError, DamagedRowsError) as error:
                 raise self._damaged(error) from None
+
+    def _empty(self) -> EmptyGalleryError:
+        return EmptyGalleryError(f"{self.path}: the gallery is empty; enrol an eye first.")
 
     def _damaged(self, error: Exception) -> ModelError:
         return ModelError(
@@ -271,13 +298,34 @@ class GalleryFolder:
 
         return self._at_one_moment(search)
 
+    def compared(self, search: Search) -> Comparisons:
+        """Compare a probe with its candidates, or with every image if there are few.
+
+        Raises
+        ------
+        ModelError, ArgumentError
+            As for `candidates`.
+        """
+        found = self.candidates_of(search)
+        return Comparisons.of(found.gallery, search, found.images)
+
+    def candidates_of(self, search: Search) -> Candidates:
+        """The candidates of a search, see `candidates`."""
+        return self.candidates(
+            search.embedding,
+            search.ranking,
+            exact=search.exact,
+            figures=search.figures,
+            wide=search.wide,
+        )
+
     def _at_one_moment(self, search: Callable[["_Seen"], _Found]) -> _Found:
         """Search in one snapshot, or in the next if a writer removes just then what it needs."""
         failed = None
         while True:
             with self.journal.snapshot() as snapshot:
                 if not snapshot.images:
-                    raise ModelError(f"{self.path}: the gallery is empty; enrol an eye first.")
+                    raise self._empty()
                 try:
                     return search(_Seen(self, snapshot))
                 except (FileNotFoundError, DamagedRowsError) as error:
@@ -292,10 +340,6 @@ class _Seen:
     def __init__(self, folder: GalleryFolder, snapshot: Snapshot):
         self.snapshot, self._origin = snapshot, folder.origin
         self._files = GalleryFiles(folder.path, snapshot.generation, folder.kind)
-
-    def _gallery_at(self, slots: np.ndarray) -> Gallery:
-        """Gallery of what is enrolled in some rows, in their order."""
-        return self.gallery(slots, self.snapshot.at(slots.tolist()))
 
     def gallery(self, slots: np.ndarray, enrolled: dict[int, EnrolledImage]) -> Gallery:
         """Gallery of those of some rows that are enrolled, in their order."""
@@ -324,15 +368,17 @@ class _Seen:
     def nearest(
         self, embedding: np.ndarray, layout: PhaseCodeLayout, count: int, wide: bool
     ) -> Gallery:
-        """The nearest templates by signs: `count`, unless removed ones are among them."""
+        """The `count` nearest templates by signs."""
         code, signs = embedding[-layout.size :], self._files.signs.rows(self.snapshot.slots)
-        asked = count
+        # Erased signs are as near as a code has ones, thus farther than many strangers' signs,
+        # which are compared at their best rotation; but for a few codes they are not.
+        asked = count + min(count, self.snapshot.slots - self.snapshot.images)
         while True:
-            found = self._gallery_at(nearest(code, signs, layout, asked, wide)[0])
-            # Erased signs are as near as a code has ones, thus farther than many strangers' signs,
-            # which are compared at their best rotation; but for a few codes they are not.
-            if 2 * len(found) >= count or asked >= len(signs):
-                return found
+            slots = nearest(code, signs, layout, asked, wide)[0]
+            enrolled = self.snapshot.at(slots.tolist())
+            live = slots[[slot in enrolled for slot in slots.tolist()]]
+            if len(live) >= count or asked >= len(signs):
+                return self.gallery(live[:count], enrolled)
             asked *= 4
 
     def best(

@@ -102,6 +102,11 @@ class Snapshot:
         query = "SELECT slot, identity, image, content FROM images WHERE slot >= ? AND slot < ?"
         return {s: EnrolledImage(*rest) for s, *rest in self._execute(query, (start, stop))}
 
+    def first(self) -> dict[int, EnrolledImage]:
+        """The image in the first row that is enrolled; none in an empty gallery."""
+        query = "SELECT slot, identity, image, content FROM images ORDER BY slot LIMIT 1"
+        return {slot: EnrolledImage(*rest) for slot, *rest in self._execute(query)}
+
     def identities(self) -> list[str]:
         """All identities, in alphabetical order."""
         query = "SELECT DISTINCT identity FROM images ORDER BY identity"

@@ -79,12 +79,28 @@ def nearest(
     ModelError
         When faiss is not installed.
     """
-    bits = np.unpackbits(phase_signs(probe[None]), axis=1, count=layout.size)
-    rotations = layout.wide_rotations if wide else layout.rotations
-    column = layout.size // layout.columns
-    rotated = np.packbits([np.roll(bits[0], by * column) for by in rotations], axis=1)
+    rotated = np.packbits(_rotated_signs(probe, layout, wide), axis=1)
     distances, rows = _faiss().knn_hamming(rotated, signs, min(count, len(signs)))
     return merge(rows.ravel(), distances.ravel().astype(np.int64), count)
+
+
+def sign_distances(
+    probe: np.ndarray, signs: np.ndarray, layout: PhaseCodeLayout, wide: bool = False
+) -> np.ndarray:
+    """The distances (n,), int64, of `nearest` of all of some templates, in their order."""
+    # For bits a and b, a XOR b = a + b - 2ab; sums of so few are exact in float32.
+    bits = np.unpackbits(signs, axis=1, count=layout.size).astype(np.float32)
+    rotated = _rotated_signs(probe, layout, wide).astype(np.float32)
+    common = (bits @ rotated.T).max(axis=1)
+    return (bits.sum(axis=1) + rotated[0].sum() - 2.0 * common).astype(np.int64)
+
+
+def _rotated_signs(probe: np.ndarray, layout: PhaseCodeLayout, wide: bool) -> np.ndarray:
+    """Signs (rotations, size), 0 or 1, of a probe's code at the rotations that are sought."""
+    [bits] = np.unpackbits(phase_signs(probe[None]), axis=1, count=layout.size)
+    rotations = layout.wide_rotations if wide else layout.rotations
+    column = layout.size // layout.columns
+    return np.stack([np.roll(bits, by * column) for by in rotations])
 
 
 def merge(rows: np.ndarray, distances: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:

@@ -1,7 +1,6 @@
 """Iris recognition by one object: enrolment, verification, identification."""
 
 import dataclasses
-import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,9 @@ from iris_tf.config.names import (
 from iris_tf.matching.calibration import Calibration
 from iris_tf.matching.embeddings import Embeddings
 from iris_tf.matching.gallery import Gallery
-from iris_tf.matching.gallery_folder import Candidates, GalleryFolder
+from iris_tf.matching.gallery_folder import GalleryFolder
+from iris_tf.matching.gallery_search import Comparisons, Search, best_of_identities
+from iris_tf.matching.gallery_shards import ShardedGallery
 from iris_tf.matching.matcher import Matcher
 from iris_tf.matching.packed_embeddings import can_pack
 from iris_tf.matching.template import Origin, Template, require_unit, unit
@@ -40,6 +41,9 @@ from iris_tf.tflite.tflite_embedder import TFLiteEmbedder
 
 EyeImages = EyeImageSource | Sequence[EyeImageSource]
 """One or more eye images or ROI crops."""
+
+AnyGallery = Gallery | GalleryFolder | ShardedGallery
+"""What a probe is searched in."""
 
 
 class IrisRecognizer:
@@ -364,7 +368,7 @@ class IrisRecognizer:
     def identify(
         self,
         probe: EyeImages | Template,
-        gallery: Gallery | GalleryFolder | Mapping[str, Template],
+        gallery: AnyGallery | Mapping[str, Template],
         operating_point: str | float | None = None,
         kind: str = "auto",
         exact: bool = False,
@@ -379,9 +383,9 @@ class IrisRecognizer:
         ----------
         probe : image, sequence of images, or Template
             See `enroll`.
-        gallery : Gallery, GalleryFolder, or mapping of identity to Template
-            The enrolled templates. Of a gallery folder with many images, only the candidates of
-            its first stage are compared.
+        gallery : Gallery, GalleryFolder, ShardedGallery, or mapping of identity to Template
+            The enrolled templates. Of gallery folders with many images, only the candidates of
+            the first stage are compared.
         operating_point : str or float, optional
             Name of one of `thresholds`, or a least similarity; by default ``"fmr_1e-4"``, or
             ``"far_1e-3"`` without scores.
@@ -400,7 +404,7 @@ class IrisRecognizer:
             point = SCORE_POINT if self.has_scores else STRICT_POINT
         threshold = self.threshold(point)
         by_score = self.has_scores and point in SCORE_RATES
-        if not isinstance(gallery, Gallery | GalleryFolder):
+        if not isinstance(gallery, Gallery | GalleryFolder | ShardedGallery):
             gallery = Gallery.of_templates(gallery)
         origin = self._origin_with(probe)
         origin.require(gallery.origin, "The gallery")
@@ -408,59 +412,51 @@ class IrisRecognizer:
             gallery.require_searchable()
             self._require_size(gallery.embeddings, "The gallery")
         probe = self._template(probe, kind, "The probe", origin)
-        if isinstance(gallery, GalleryFolder):
-            candidates = self._candidates(gallery, probe, point if by_score else None, exact)
-        else:
-            candidates = Candidates(gallery, len(gallery))
-        gallery, images = candidates.gallery, candidates.images
-        scores: list[float] | list[None] = [None] * len(gallery)
-        conclusive = np.ones(len(gallery), bool)
-        if self.has_scores:
-            found = gallery.compare(probe.embedding, self.matcher, probe.figures)
-            values, similarities = found.values[0], found.similarities[0].clip(-1.0, 1.0)
-            conclusive = np.isfinite(values)
-        else:
-            similarities = gallery.similarities(probe.embedding, self.matcher)
-        decisive = similarities
+        search = Search(probe.embedding, self.matcher, by_score, probe.figures, exact)
+        found = self._compared(gallery, search, str(point))
+        decisive = found.decisive(search)
+        scores: list[float] | list[None] = [None] * len(found)
+        conclusive = np.ones(len(found), bool)
+        if found.scores is not None:
+            conclusive = np.isfinite(found.scores)
         if by_score:
             assert self.card.score is not None  # `has_scores`
-            threshold = self.card.score.threshold(str(point), images)
-            decisive, scores = values, values.tolist()
+            threshold = self.card.score.threshold(str(point), found.searched)
+            scores = decisive.tolist()
         matches = tuple(
             Match(
-                gallery.identities[image],
-                float(similarities[image]),
-                gallery.images[image],
+                found.identities[image],
+                float(found.similarities[image]),
+                found.images[image],
                 bool(conclusive[image] and decisive[image] >= threshold),
                 scores[image],
             )
-            for image in gallery.best_images(decisive)
+            for image in best_of_identities(found.identities, decisive)
         )
         return Identification(
-            matches, threshold, _name_of(point), probe.quality, self._calibration_name, images
+            matches,
+            threshold,
+            _name_of(point),
+            probe.quality,
+            self._calibration_name,
+            found.searched,
         )
 
-    def _candidates(
-        self, gallery: GalleryFolder, probe: Template, point: str | float | None, exact: bool
-    ) -> Candidates:
-        """Candidates for a search by score at an operating point, or by similarity for None.
+    def _compared(self, gallery: AnyGallery, search: Search, point: str) -> Comparisons:
+        """Compare a probe with a gallery's candidates; `point` is that of a search by score.
 
         Images rotated beyond the range of head tilts are rare, so they are looked for only if no
         other image reaches the threshold.
         """
-        ranking = Matcher(self.matcher.layout) if point is None else self.matcher
-        search = functools.partial(
-            gallery.candidates, probe.embedding, ranking, exact=exact, figures=probe.figures
-        )
-        found = search()
-        score = self.card.score
-        if point is None or score is None or not score.wide_share or exact:
+        found, score = gallery.compared(search), self.card.score
+        if not search.by_score or score is None or not score.wide_share or search.exact:
             return found
-        best = found.gallery.scores(probe.embedding, self.matcher, probe.figures).max()
-        whole = len(found.gallery) == found.images
-        if whole or best >= score.threshold(str(point), found.images):
+        assert found.scores is not None  # `has_scores`
+        reached = found.scores.max() >= score.threshold(point, found.searched)
+        if reached or len(found) == found.searched:
             return found
-        return Candidates(Gallery.joined([found.gallery, search(wide=True).gallery]), found.images)
+        wide = gallery.compared(dataclasses.replace(search, wide=True))
+        return Comparisons.joined([found, wide], found.searched)
 
     def threshold(self, operating_point: str | float) -> float:
         """Least score, or least similarity, that is accepted as the same eye.

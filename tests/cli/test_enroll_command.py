@@ -199,3 +199,41 @@ def test_an_empty_gallery_is_no_defect(run_cli, enroll, people, tmp_path, pixel_
     )
     assert status == 2
     assert "the gallery is empty; enrol an eye first" in err
+
+
+def test_identify_searches_shards_as_one_gallery(run_cli, people, tmp_path, noisy_eye, pixel_model):
+    """Two shards, given one by one and by their folder, and all images in one gallery."""
+    cv2.imwrite(str(tmp_path / "probe.png"), noisy_eye(1, 5))
+    model = ("--model", pixel_model)
+    run_cli("enroll", people, "--gallery", tmp_path / "whole", *model)
+    for shard, names in (("a", ("ann", "bea")), ("b", ("cleo",))):
+        for name in names:
+            shutil.copytree(people / name, tmp_path / f"images-{shard}" / name)
+        images, folder = tmp_path / f"images-{shard}", tmp_path / "shards" / shard
+        assert run_cli("enroll", images, "--gallery", folder, *model)[0] == 0
+    both = ("--gallery", tmp_path / "shards" / "a", "--gallery", tmp_path / "shards" / "b")
+    results = []
+    for gallery in (
+        ("--gallery", tmp_path / "whole"), both, ("--gallery", tmp_path / "shards")
+    ):  # fmt: skip
+        status, out, err = run_cli(
+            "identify", tmp_path / "probe.png", *gallery, *model, "--threshold", "0.5", "--json"
+        )
+        assert status == 0, err
+        results.append(json.loads(out))
+    assert results[0]["identity"] == "bea"
+    assert results[0]["gallery"]["images"] == 6
+    assert results[0] == results[1] == results[2]
+    status, _, err = run_cli(
+        "identify", tmp_path / "probe.png", *both, *model, "--save-gallery", tmp_path / "g.npz"
+    )
+    assert (status, "shards are not written to one file" in err) == (2, True)
+    (tmp_path / "file.npz").write_bytes(b"")
+    status, _, err = run_cli(
+        "identify", tmp_path / "probe.png", *both, *model, "--gallery", tmp_path / "file.npz"
+    )
+    assert (status, "is a file; give the folders of galleries" in err) == (2, True)
+    status, _, err = run_cli(
+        "identify", tmp_path / "probe.png", *both, *model, "--scheduler", "tcp://127.0.0.1:9"
+    )
+    assert (status, "no scheduler answers at this address" in err) == (2, True)

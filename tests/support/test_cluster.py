@@ -157,3 +157,19 @@ def test_jobs_and_a_scheduler_do_not_go_together():
     check_jobs(-1, "tcp://127.0.0.1:8786")
     with pytest.raises(DatasetError, match="leave jobs out"):
         check_jobs(2, "tcp://127.0.0.1:8786")
+
+
+def test_a_scheduler_without_the_package_is_one_sentence():
+    """It unpickles what it is sent, and raises this error where that fails."""
+    absent = RuntimeError("Error during deserialization of the task graph.")
+    absent.__cause__ = ModuleNotFoundError("No module named 'iris_tf'", name="iris_tf.support")
+    with (
+        pytest.raises(DatasetError, match=r"cannot import iris_tf \(iris_tf\.support\)"),
+        cluster._explained("tcp://here:1", "The search"),
+    ):
+        raise absent
+    with (
+        pytest.raises(RuntimeError, match="something else"),
+        cluster._explained("tcp://here:1", "The search"),
+    ):
+        raise RuntimeError("something else")
