@@ -74,7 +74,9 @@ class ProtectedSite:
         mated = same & ~np.eye(len(eyes), dtype=bool)
         scores = {
             "plain": _scores(matcher.describe(vectors), matcher),
-            "transformed": _scores(matcher.describe(first.embeddings, first.figures), matcher),
+            "transformed": _scores(
+                matcher.describe(first.embeddings, first.figures, transformed=True), matcher
+            ),
         }
         assert matcher.score_model is not None  # `measure_protection` has checked it
         accepted = {
@@ -203,7 +205,7 @@ def _reversal(vectors: np.ndarray, eyes: np.ndarray, stored: StoredTemplates) ->
     assert matcher.score_model is not None and stored.figures is not None  # there are scores
     true = levelled(vectors[theirs], matcher).astype(np.float32)
     targets = stored[theirs]
-    another = matcher.describe(true, targets.figures)
+    another = matcher.describe(true, targets.figures, transformed=True)
     mated = eyes[theirs][:, None] == eyes[theirs][None]
     np.fill_diagonal(mated, False)
     result = np.full((len(KNOWN), 2), np.nan)
@@ -212,7 +214,8 @@ def _reversal(vectors: np.ndarray, eyes: np.ndarray, stored: StoredTemplates) ->
             break
         chosen = np.random.default_rng(known).permutation(mine)[:known]
         found = recovered(vectors[chosen], stored[chosen], targets).astype(np.float32)
-        scores = matcher.scores(matcher.describe(found, targets.figures), another).values
+        forged = matcher.describe(found, targets.figures, transformed=True)
+        scores = matcher.scores(forged, another).values
         accepted = scores[mated] >= matcher.score_model.thresholds[SCORE_POINT]
         result[row] = np.einsum("ij,ij->i", found, true).mean(), accepted.mean()
     return result

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from iris_tf.matching.gallery_search import Comparisons, Search, best_of_identities
-from iris_tf.matching.matcher import DescribedTemplates, Matcher, Scores
+from iris_tf.matching.matcher import DescribedTemplates, Matcher
 from iris_tf.matching.secret_keys import KeyGiven
 from iris_tf.matching.template import (
     Origin,
@@ -166,13 +166,7 @@ class Gallery:
     def scores(
         self, embedding: np.ndarray, matcher: Matcher, figures: np.ndarray | None = None
     ) -> np.ndarray:
-        """Scores (n,) of a probe against each image: the values of `compare`."""
-        return self.compare(embedding, matcher, figures).values[0]
-
-    def compare(
-        self, embedding: np.ndarray, matcher: Matcher, figures: np.ndarray | None = None
-    ) -> Scores:
-        """Compare a probe with each image; the images are described once for all probes.
+        """Score a probe against each image; the images are described once for all probes.
 
         Parameters
         ----------
@@ -185,13 +179,15 @@ class Gallery:
 
         Returns
         -------
-        Scores
-            Of shape (1, n): scores and similarities.
+        ndarray of shape (n,)
+            See `iris_tf.matching.matcher.Scores.values`.
         """
+        transformed = bool(self.origin.transform)
         if matcher not in self._described:
-            self._described[matcher] = matcher.describe(self.embeddings, self.figures)
-        probe = matcher.describe(embedding[None], None if figures is None else figures[None])
-        return matcher.scores(probe, self._described[matcher])
+            self._described[matcher] = matcher.describe(self.embeddings, self.figures, transformed)
+        known = None if figures is None else figures[None]
+        probe = matcher.describe(embedding[None], known, transformed)
+        return matcher.scores(probe, self._described[matcher]).values[0]
 
     def compared(self, search: Search) -> Comparisons:
         """Compare a probe with every image."""

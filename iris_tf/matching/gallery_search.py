@@ -73,10 +73,8 @@ class Comparisons:
         """Compare a probe with every image of a gallery in memory."""
         scores = None
         if search.matcher.has_scores:
-            found = gallery.compare(search.embedding, search.matcher, search.figures)
-            scores, similarities = found.values[0], found.similarities[0].clip(-1.0, 1.0)
-        else:
-            similarities = gallery.similarities(search.embedding, search.matcher)
+            scores = gallery.scores(search.embedding, search.matcher, search.figures)
+        similarities = gallery.similarities(search.embedding, search.matcher)
         return cls(gallery.identities, gallery.images, similarities, scores, searched)
 
     @classmethod

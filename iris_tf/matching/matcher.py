@@ -9,7 +9,7 @@ from iris_tf.matching.phase_evidence import CodeSet, compare_codes
 from iris_tf.support.errors import ModelError
 from iris_tf.tflite.model_card import ModelCard
 from iris_tf.tflite.phase_code_layout import PhaseCodeLayout
-from iris_tf.tflite.score_model import ScoreModel
+from iris_tf.tflite.score_model import Levelling, ScoreModel
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,31 +20,32 @@ class DescribedTemplates:
     ----------
     learned : ndarray of shape (n, d)
         Learned components at unit length.
-    lengths : ndarray of shape (n,)
-        What their lengths were in the embeddings.
     codes : CodeSet
         Phase codes.
     """
 
     learned: np.ndarray
-    lengths: np.ndarray
     codes: CodeSet
 
     @classmethod
     def of(
-        cls, embeddings: np.ndarray, layout: PhaseCodeLayout, figures: np.ndarray | None = None
+        cls,
+        embeddings: np.ndarray,
+        layout: PhaseCodeLayout,
+        figures: np.ndarray | None = None,
+        levelling: Levelling | None = None,
     ) -> Self:
-        """Describe embeddings (n, D) whose phase code has a layout; `figures` as of `CodeSet`."""
+        """Describe embeddings (n, D) with phase codes; for the others see `CodeSet.of`."""
         learned, codes = Matcher(layout).split(np.asarray(embeddings, np.float32))
-        lengths = np.linalg.norm(learned, axis=1)
-        learned = learned / np.maximum(lengths, np.finfo(np.float32).tiny)[:, None]
-        return cls(learned, lengths, CodeSet.of(codes, layout, figures))
+        lengths = np.linalg.norm(learned, axis=1, keepdims=True)
+        learned = learned / np.maximum(lengths, np.finfo(np.float32).tiny)
+        return cls(learned, CodeSet.of(codes, layout, figures, levelling))
 
     def __len__(self) -> int:
         return len(self.learned)
 
     def __getitem__(self, chosen: slice | np.ndarray) -> Self:
-        return type(self)(self.learned[chosen], self.lengths[chosen], self.codes[chosen])
+        return type(self)(self.learned[chosen], self.codes[chosen])
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,13 +60,10 @@ class Scores:
     freedom : ndarray of shape (n, m)
         Degrees of freedom of each comparison, see
         `iris_tf.matching.phase_evidence.PhaseEvidence`.
-    similarities : ndarray of shape (n, m)
-        As `Matcher.similarities`, up to rounding: they come of the same search over rotations.
     """
 
     values: np.ndarray
     freedom: np.ndarray
-    similarities: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -176,7 +174,10 @@ class Matcher:
         return np.einsum("ij,ij->i", learned, other_learned) + best
 
     def describe(
-        self, embeddings: np.ndarray, figures: np.ndarray | None = None
+        self,
+        embeddings: np.ndarray,
+        figures: np.ndarray | None = None,
+        transformed: bool = False,
     ) -> DescribedTemplates:
         """Compute what scores need to know of templates (n, D).
 
@@ -185,6 +186,9 @@ class Matcher:
         embeddings : ndarray of shape (n, D)
         figures : ndarray of shape (n, 2), optional
             `CodeSet.figures` of their phase codes, where they were kept.
+        transformed : bool, optional
+            Whether a keyed transform protects them, before which their phase codes were levelled.
+            Levelled by this matcher, codes have other figures than those that were kept.
 
         Raises
         ------
@@ -196,7 +200,10 @@ class Matcher:
                 "The model card has no scores; compare by similarity, or use a model whose card "
                 "has them, such as the released one."
             )
-        return DescribedTemplates.of(embeddings, self.layout, figures)
+        levelling = self.score_model.levelling
+        if transformed or levelling is None:
+            return DescribedTemplates.of(embeddings, self.layout, figures)
+        return DescribedTemplates.of(embeddings, self.layout, levelling=levelling)
 
     def scores(self, first: DescribedTemplates, second: DescribedTemplates) -> Scores:
         """Score every template of one set against every template of another.
@@ -220,8 +227,7 @@ class Matcher:
         shown = np.minimum.outer(first.codes.freedom, second.codes.freedom)
         inconclusive = (found.freedom < model.least_freedom) | (shown < model.least_own_freedom)
         values[inconclusive] = -np.inf
-        similarities = cosines * np.outer(first.lengths, second.lengths) + found.product
-        return Scores(values, found.freedom, similarities)
+        return Scores(values, found.freedom)
 
     def align(self, embedding: np.ndarray, reference: np.ndarray) -> np.ndarray:
         """Rotate an embedding's phase code to where it is most similar to a reference.

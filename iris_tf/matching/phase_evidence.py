@@ -23,7 +23,9 @@ from typing import NamedTuple, Self
 
 import numpy as np
 
+from iris_tf.matching.levelling import levelled_codes
 from iris_tf.tflite.phase_code_layout import PhaseCodeLayout
+from iris_tf.tflite.score_model import Levelling
 
 _FILTERS = 2
 _ROW_LAGS = 4  # 0..3; negative ones follow by symmetry
@@ -57,6 +59,10 @@ class CodeSet:
         Visible places per degree of freedom in comparisons with codes like this one.
     smoothness : ndarray of shape (n,)
         Correlation of similarities with codes like this one at neighbouring rotations.
+    coarseness : ndarray of shape (n,)
+        Mean energy of the coarse filter's visible responses over the fine filter's, before
+        levelling. It is near 1 for sharp images, and 0 where a filter sees nothing. Blur removes
+        fine texture first, so it rises with blur, but hardly with the hidden share of the iris.
     """
 
     layout: PhaseCodeLayout
@@ -65,49 +71,45 @@ class CodeSet:
     energies: np.ndarray
     spread: np.ndarray
     smoothness: np.ndarray
+    coarseness: np.ndarray
 
     @classmethod
     def of(
-        cls, codes: np.ndarray, layout: PhaseCodeLayout, figures: np.ndarray | None = None
+        cls,
+        codes: np.ndarray,
+        layout: PhaseCodeLayout,
+        figures: np.ndarray | None = None,
+        levelling: Levelling | None = None,
     ) -> Self:
-        """Describe phase codes (n, size), of which `figures` (n, 2) may be known."""
+        """Describe phase codes (n, size), after levelling them if there is one.
+
+        `figures` (n, 2) of the codes that are compared may be known.
+        """
         codes = np.ascontiguousarray(codes, np.float32)
-        responses = codes.view(np.complex64)
-        energies = np.square(responses.real) + np.square(responses.imag)
+        energies = _energies(codes)
         seen = (energies > 0.0).astype(np.float32)
+        coarseness = _coarseness(energies, seen)
+        if levelling is not None:
+            codes = levelled_codes(codes, layout, levelling)
+            energies = _energies(codes)
         if figures is None:
-            figures = _figures(responses, seen, layout)
+            figures = _figures(codes.view(np.complex64), seen, layout)
         spread, smoothness = np.asarray(figures, np.float64).T
         waves, places, powers = (_waves(part, layout.columns) for part in (codes, seen, energies))
-        return cls(layout, waves, places, powers, spread, smoothness)
+        return cls(layout, waves, places, powers, spread, smoothness, coarseness)
 
     def __len__(self) -> int:
         return len(self.spread)
 
     def __getitem__(self, chosen: slice | np.ndarray) -> Self:
         waves = (part[:, chosen] for part in (self.waves, self.seen, self.energies))
-        figures = (part[chosen] for part in (self.spread, self.smoothness))
+        figures = (part[chosen] for part in (self.spread, self.smoothness, self.coarseness))
         return type(self)(self.layout, *waves, *figures)
 
     @property
     def freedom(self) -> np.ndarray:
         """Degrees of freedom (n,) of each code's comparison with itself."""
         return np.rint(self.seen[0].real.sum(axis=1)) / self.spread
-
-    @property
-    def coarseness(self) -> np.ndarray:
-        """Mean energy of the coarse filter's visible responses over the fine filter's (n,).
-
-        It is near 1 for sharp images, and 0 where a filter sees nothing. Blur removes fine texture
-        first, so it rises with blur, but hardly with the hidden share of the iris.
-        """
-        # Coefficients of frequency 0 are sums along the ring.
-        shape = (len(self), self.seen.shape[2] // _FILTERS, _FILTERS)
-        energy, seen = (
-            part[0].real.reshape(shape).sum(axis=1) for part in (self.energies, self.seen)
-        )
-        coarse, fine = (energy / np.maximum(seen, 1.0)).T
-        return np.divide(coarse, fine, out=np.zeros_like(coarse), where=fine > 0)
 
     @property
     def figures(self) -> np.ndarray:
@@ -128,13 +130,10 @@ class PhaseEvidence:
     evidence : ndarray of shape (n, m)
         Negative natural logarithm of the share of strangers that are as similar at any rotation;
         by this definition exponentially distributed among strangers.
-    product : ndarray of shape (n, m)
-        Largest scalar product of the codes at the rotations of their layout.
     """
 
     freedom: np.ndarray
     evidence: np.ndarray
-    product: np.ndarray
 
 
 def compare_codes(first: CodeSet, second: CodeSet, wide_share: float = 0.0) -> PhaseEvidence:
@@ -148,7 +147,7 @@ def compare_codes(first: CodeSet, second: CodeSet, wide_share: float = 0.0) -> P
         Share of strangers' evidence, 0..1, that may come of rotations beyond those of the layout,
         as of images that are upside down. With 0 they are not tried.
     """
-    found = tuple(np.empty((len(first), len(second)), np.float32) for _ in range(3))
+    found = tuple(np.empty((len(first), len(second)), np.float32) for _ in range(2))
     rows = max(min(_ROWS, len(first)), 1)
     for start in range(0, len(first), rows):
         for column in range(0, len(second), _PAIRS // rows):
@@ -161,16 +160,16 @@ def compare_codes(first: CodeSet, second: CodeSet, wide_share: float = 0.0) -> P
 
 def _compare(
     first: CodeSet, second: CodeSet, wide_share: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray]:
     """Fields of `PhaseEvidence` of some pairs."""
     layout = first.layout
     correlations = _Correlations.of(first, second)
-    freedom, evidence, product = _evidence(correlations, layout.rotations, 1.0 - wide_share)
+    freedom, evidence = _evidence(correlations, layout.rotations, 1.0 - wide_share)
     if wide_share and layout.wide_rotations:
-        wide_freedom, wide, _ = _evidence(correlations, layout.wide_rotations, wide_share)
+        wide_freedom, wide = _evidence(correlations, layout.wide_rotations, wide_share)
         freedom = np.where(wide > evidence, wide_freedom, freedom)
         evidence = np.maximum(wide, evidence)
-    return freedom, evidence, product
+    return freedom, evidence
 
 
 class _Correlations(NamedTuple):
@@ -219,8 +218,8 @@ class _Correlations(NamedTuple):
 
 def _evidence(
     found: _Correlations, rotations: range, share: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Degrees of freedom, evidence and product (n, m) at the best of some rotations.
+) -> tuple[np.ndarray, np.ndarray]:
+    """Degrees of freedom and evidence (n, m) at the best of some rotations.
 
     `share` is that of strangers' evidence that may come of these rotations.
     """
@@ -240,7 +239,21 @@ def _evidence(
     steps = len(rotations) - 1
     crossings = steps * np.sqrt(2.0 * (1.0 - found.smoothness)) / (2.0 * np.pi)
     evidence = 0.5 * freedom * np.square(similarity) - np.log((0.5 + crossings) / share)
-    return freedom, evidence, product
+    return freedom, evidence
+
+
+def _energies(codes: np.ndarray) -> np.ndarray:
+    """Squared magnitudes (n, size / 2) of the responses of codes (n, size), float32."""
+    responses = codes.view(np.complex64)
+    return np.square(responses.real) + np.square(responses.imag)
+
+
+def _coarseness(energies: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """`CodeSet.coarseness` of codes whose responses have some energies."""
+    shape = (len(energies), energies.shape[1] // _FILTERS, _FILTERS)
+    energy, count = (part.reshape(shape).sum(axis=1) for part in (energies, seen))
+    coarse, fine = (energy / np.maximum(count, 1.0)).T
+    return np.divide(coarse, fine, out=np.zeros_like(coarse), where=fine > 0)
 
 
 def _waves(values: np.ndarray, columns: int) -> np.ndarray:

@@ -8,11 +8,13 @@ import numpy as np
 from scipy.optimize import minimize
 
 from iris_tf.config.names import SCORE_RATES
-from iris_tf.matching.matcher import DescribedTemplates, Matcher
+from iris_tf.matching.levelling import mean_spectrum
+from iris_tf.matching.matcher import DescribedTemplates
 from iris_tf.matching.phase_evidence import compare_codes
 from iris_tf.recognition.recognizer import IrisRecognizer
 from iris_tf.recognition.site_embeddings import SitePlan, site_embeddings
-from iris_tf.tflite.score_model import ScoreModel
+from iris_tf.tflite.phase_code_layout import PhaseCodeLayout
+from iris_tf.tflite.score_model import Levelling, ScoreModel
 
 # Not fitted: on generated eyes, which the network was trained on, the learned component would be
 # trusted four times as much. Among strangers of any camera, exp(8 max(c - 0.35, 0)) has a mean
@@ -22,6 +24,8 @@ _LEAST_FREEDOM = 64.0  # a similarity of 0.6 is 4.6 standard deviations then
 # Images that are rotated by more than a head tilts are rare, and others lose
 # ln(4/3) of evidence by the search for them.
 _WIDE_SHARE = 0.25
+# Of magnitudes, see `Levelling`: 0.4 to 0.6 serve about equally well.
+_EXPONENT = 0.5
 _SAFE_SHARE = 0.75  # of the sites have at most the FMR of an operating point
 _SUPPORTED_AT = 1e-2  # FMR that every site's comparisons support
 
@@ -45,11 +49,14 @@ class SiteComparisons:
 
     @classmethod
     def of(
-        cls, embeddings: np.ndarray, identities: Sequence | np.ndarray, matcher: Matcher
+        cls,
+        embeddings: np.ndarray,
+        identities: Sequence | np.ndarray,
+        layout: PhaseCodeLayout,
+        levelling: Levelling,
     ) -> "SiteComparisons":
-        """Compare all pairs of embeddings (n, D), which have phase codes."""
-        assert matcher.layout is not None
-        templates = DescribedTemplates.of(embeddings, matcher.layout)
+        """Compare all pairs of embeddings (n, D), whose phase codes are levelled."""
+        templates = DescribedTemplates.of(embeddings, layout, levelling=levelling)
         found = compare_codes(templates.codes, templates.codes, _WIDE_SHARE)
         pairs = np.triu_indices(len(embeddings), 1)
         names = np.asarray(identities)
@@ -72,7 +79,7 @@ class SiteComparisons:
         return self.freedom >= _LEAST_FREEDOM
 
 
-def fit_scores(sites: Sequence[SiteComparisons]) -> ScoreModel:
+def fit_scores(sites: Sequence[SiteComparisons], levelling: Levelling) -> ScoreModel:
     """Fit offset, slope and thresholds.
 
     Offset and slope are those of a logistic regression in which each site has the same weight,
@@ -84,6 +91,8 @@ def fit_scores(sites: Sequence[SiteComparisons]) -> ScoreModel:
     ----------
     sites : sequence of SiteComparisons
         Each with genuine and impostor comparisons.
+    levelling : Levelling
+        Of the phase codes that were compared.
     """
     totals = [site.total for site in sites]
     kinds = [site.genuine[site.conclusive] for site in sites]
@@ -114,6 +123,7 @@ def fit_scores(sites: Sequence[SiteComparisons]) -> ScoreModel:
             "tail": "exponential in the evidence",
         },
         _WIDE_SHARE,
+        levelling,
     )
 
 
@@ -129,11 +139,16 @@ def fit_at_sites(recognizer: IrisRecognizer, plan: SitePlan, folder: str | Path)
     folder : str or Path
         Keeps embeddings, so that an interrupted fit continues.
     """
+    layout = recognizer.matcher.layout
+    assert layout is not None  # else there is nothing to fit
+    sites = list(site_embeddings(recognizer, plan, folder))
+    codes = [recognizer.matcher.split(found.vectors)[1] for found in sites]
+    # Every site has the same weight, however many of its images were refused.
+    spectra = [mean_spectrum(code, layout) for code in codes]
+    levelling = Levelling(tuple(np.mean(spectra, axis=0).round(3).tolist()), _EXPONENT)
     return fit_scores(
-        [
-            SiteComparisons.of(found.vectors, found.eyes, recognizer.matcher)
-            for found in site_embeddings(recognizer, plan, folder)
-        ]
+        [SiteComparisons.of(found.vectors, found.eyes, layout, levelling) for found in sites],
+        levelling,
     )
 
 

@@ -331,15 +331,11 @@ class IrisRecognizer:
         origin = self._origin_with(probe)
         template = self._template(template, kind, "The template", origin)
         probe = self._template(probe, kind, "The probe", origin)
-        score, problem = None, ""
-        if self.has_scores:
-            score, similarity, problem = self._score(template, probe)
-        else:
-            [[found]] = self.similarities(template.embedding[None], probe.embedding[None])
-            similarity = float(found)
+        score, problem = self._score(template, probe) if self.has_scores else (None, "")
+        [[similarity]] = self.similarities(template.embedding[None], probe.embedding[None])
         decisive = score if score is not None and point in SCORE_RATES else similarity
         return Verification(
-            similarity,
+            float(similarity),
             threshold,
             _name_of(point),
             bool(decisive >= threshold and not problem),
@@ -349,21 +345,23 @@ class IrisRecognizer:
             problem,
         )
 
-    def _score(self, template: Template, probe: Template) -> tuple[float, float, str]:
-        """Score and similarity of two templates, and why they are inconclusive, or ``""``."""
+    def _score(self, template: Template, probe: Template) -> tuple[float, str]:
+        """Score of two templates, and why they are inconclusive, or ``""``."""
         first, second = (
             self.matcher.describe(
-                eye.embedding[None], None if eye.figures is None else eye.figures[None]
+                eye.embedding[None],
+                None if eye.figures is None else eye.figures[None],
+                bool(eye.origin.transform),
             )
             for eye in (template, probe)
         )
         found = self.matcher.scores(first, second)
-        [[score]], [[common]], [[similarity]] = found.values, found.freedom, found.similarities
+        [[score]], [[common]] = found.values, found.freedom
         [own_first], [own_second] = first.codes.freedom, second.codes.freedom
         assert self.card.score is not None  # `has_scores`
         own = {"template": own_first, "probe": own_second}
         problem = why_inconclusive(self.card.score, own, common)
-        return float(score), float(np.clip(similarity, -1.0, 1.0)), problem
+        return float(score), problem
 
     def identify(
         self,

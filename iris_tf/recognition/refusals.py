@@ -31,7 +31,7 @@ def require_texture(
     ExtractionError
         With the reason ``low_quality``, for the first such image.
     """
-    described = CodeSet.of(codes, layout)
+    described = CodeSet.of(codes, layout, levelling=model.levelling)
     for name, freedom, coarseness in zip(
         names, described.freedom, described.coarseness, strict=True
     ):

@@ -214,6 +214,12 @@ class ModelCard:
                 raise refuse(f"score cannot be used ({shown(str(error))})") from None
             if values["phase"] is None or values["phase"].size % (4 * values["phase"].columns):
                 raise refuse("score needs a phase code of two complex filters")
+            levelling, frequencies = values["score"].levelling, values["phase"].columns // 2 + 1
+            if levelling is not None and len(levelling.spectrum) != frequencies:
+                raise refuse(
+                    f"score levels {len(levelling.spectrum)} frequencies, but the phase code has "
+                    f"{frequencies}"
+                )
         for point in (*OPERATING_POINTS, *values["thresholds"]):
             threshold = values["thresholds"].get(point)
             if not is_cosine(threshold):
@@ -261,6 +267,8 @@ class ModelCard:
             del values["channels"]
         if self.score is None:
             del values["score"]
+        elif self.score.levelling is None:
+            del values["score"]["levelling"]
         write_json(path, values)
 
     @classmethod

@@ -19,6 +19,48 @@ MOST_COARSENESS = 1.6
 
 
 @dataclass(frozen=True)
+class Levelling:
+    """How phase codes are made alike before they are compared: see `iris_tf.matching.levelling`.
+
+    Attributes
+    ----------
+    spectrum : tuple of float
+        Root mean power that a levelled code has at each frequency along the ring, from 0 to half a
+        cycle per column; 0 or more, relative to each other.
+    exponent : float
+        Power to which magnitudes of responses are raised, above 0 up to 1.
+
+    Raises
+    ------
+    ValueError
+        When a number is out of range, or all of the spectrum is 0.
+    """
+
+    spectrum: tuple[float, ...]
+    exponent: float
+
+    def __post_init__(self) -> None:
+        if not all(_is_number(number) for number in (*self.spectrum, self.exponent)):
+            raise ValueError("a number of the levelling is missing or not finite")
+        if not any(self.spectrum) or min(self.spectrum) < 0:
+            raise ValueError("the spectrum of the levelling is out of range")
+        if not 0 < self.exponent <= 1:
+            raise ValueError("the exponent of the levelling is out of range")
+
+    @classmethod
+    def from_json(cls, values: Any) -> Self:
+        """Read the block of a model card.
+
+        Raises
+        ------
+        TypeError, ValueError
+            When it is not such a block.
+        """
+        values = dict(values)
+        return cls(tuple(values.pop("spectrum")), **values)
+
+
+@dataclass(frozen=True)
 class ScoreModel:
     """Turns the evidence of a pair of templates into a log-likelihood ratio, and into decisions.
 
@@ -48,6 +90,9 @@ class ScoreModel:
         Share of the false matches, 0 to less than 1, that may come of rotations beyond those of
         the phase code's layout: above 0, images rotated by any angle are found. Cards without it
         have 0.
+    levelling : Levelling or None
+        How phase codes are levelled before they are compared. Cards without it compare them as
+        they are.
 
     Raises
     ------
@@ -63,6 +108,7 @@ class ScoreModel:
     thresholds: dict[str, float]
     thresholds_from: dict[str, Any] = field(default_factory=dict)
     wide_share: float = 0.0
+    levelling: Levelling | None = None
 
     def __post_init__(self) -> None:
         numbers = dataclasses.astuple(self)[:5]
@@ -98,6 +144,8 @@ class ScoreModel:
             json.dumps(values.get("thresholds_from"), allow_nan=False)
         except ValueError:
             raise ValueError("thresholds_from holds a number that is not finite") from None
+        if values.get("levelling") is not None:
+            values["levelling"] = Levelling.from_json(values["levelling"])
         # JSON objects are written in alphabetical order.
         thresholds = {point: found.pop(point) for point in SCORE_RATES if point in found} | found
         return cls(thresholds=thresholds, **values)

@@ -177,13 +177,6 @@ def test_blocks_of_pairs_are_compared_alike():
             assert figures[row, column] == pytest.approx(figure[0, 0], rel=1e-4, abs=1e-5)
 
 
-def test_similarities_come_with_scores():
-    rng = np.random.default_rng(11)
-    first, second = (embeddings(rng, random_codes(rng, n)) for n in (5, 7))
-    found = MATCHER.scores(MATCHER.describe(first), MATCHER.describe(second)).similarities
-    np.testing.assert_allclose(found, MATCHER.similarities(first, second), atol=1e-6)
-
-
 def test_smoother_codes_and_smaller_common_areas_have_fewer_degrees_of_freedom():
     rng = np.random.default_rng(2)
     sharp, smooth = random_codes(rng, 4), random_codes(rng, 4, smooth=4)

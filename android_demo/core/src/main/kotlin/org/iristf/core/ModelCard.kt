@@ -149,7 +149,13 @@ data class RecognitionCard(
             if (phase == null || phase.size % (CODE_ENTRIES * phase.columns) != 0) {
                 throw JsonException("score needs a phase code of two complex filters.")
             }
-            return ScoreModel.read(json.child("score"))
+            val score = json.child("score")
+            val model = ScoreModel.read(score)
+            val frequencies = phase.columns / 2 + 1
+            if (model.levelling != null && model.levelling.spectrum.size != frequencies) {
+                throw score.wrong("levelling", "a spectrum of $frequencies frequencies")
+            }
+            return model
         }
 
         private fun inconsistent(json: JsonObject) =

@@ -11,14 +11,21 @@ import kotlin.math.sqrt
  * The counterpart of `iris_tf/matching/phase_evidence.py`; formulas are in `docs/how-it-works/scores.md`.
  *
  * @param embedding its last entries are the code: complex responses of two filters, hidden ones of which are 0
+ * @param levelling how the code is levelled before comparisons; null if it is compared as it is
  */
-class PhaseCode(embedding: FloatArray, private val layout: PhaseCodeLayout) {
+class PhaseCode(embedding: FloatArray, private val layout: PhaseCodeLayout, levelling: Levelling? = null) {
     private val rows = layout.size / (layout.columns * ENTRIES)
     private val column = rows * FILTERS // complex responses of a column
     private val responses = layout.size / 2
-    private val real = DoubleArray(responses) { embedding[embedding.size - layout.size + 2 * it].toDouble() }
-    private val imaginary = DoubleArray(responses) { embedding[embedding.size - layout.size + 2 * it + 1].toDouble() }
-    private val energy = DoubleArray(responses) { real[it] * real[it] + imaginary[it] * imaginary[it] }
+    private val real: DoubleArray
+    private val imaginary: DoubleArray
+    private val energy: DoubleArray
+
+    /**
+     * Mean energy of the coarse filter's visible responses over the fine filter's, before levelling: near 1 for sharp
+     * images, higher for blurred ones, and 0 where a filter sees nothing.
+     */
+    val coarseness: Double
 
     /** Visible places per degree of freedom in comparisons with codes like this one. */
     val spread: Double
@@ -27,9 +34,16 @@ class PhaseCode(embedding: FloatArray, private val layout: PhaseCodeLayout) {
     val smoothness: Double
 
     init {
+        val plain = DoubleArray(layout.size) { embedding[embedding.size - layout.size + it].toDouble() }
+        val (coarse, fine) = meanEnergies(energies(plain))
+        coarseness = if (fine > 0) coarse / fine else 0.0
+        val code = levelling?.level(plain, layout.columns) ?: plain
+        real = DoubleArray(responses) { code[2 * it] }
+        imaginary = DoubleArray(responses) { code[2 * it + 1] }
+        energy = energies(code)
         var square = 0.0
         var nextSquare = 0.0
-        val total = max((0 until FILTERS).sumOf(::meanEnergy), TINY)
+        val total = max(meanEnergies(energy).sum(), TINY)
         for (rowLag in 0 until min(ROW_LAGS, rows)) {
             // Fewer places have a neighbour that many rows away; lags but 0 occur with both signs.
             val weight = (if (rowLag == 0) 1.0 else 2.0) * (1.0 - rowLag.toDouble() / rows)
@@ -45,15 +59,6 @@ class PhaseCode(embedding: FloatArray, private val layout: PhaseCodeLayout) {
 
     /** Degrees of freedom of the comparison of this code with itself. */
     val freedom: Double get() = energy.count { it > 0 } / spread
-
-    /**
-     * Mean energy of the coarse filter's visible responses over the fine filter's: near 1 for sharp images, higher for
-     * blurred ones, and 0 where a filter sees nothing.
-     */
-    val coarseness: Double get() {
-        val (coarse, fine) = (0 until FILTERS).map(::meanEnergy)
-        return if (fine > 0) coarse / fine else 0.0
-    }
 
     /**
      * How unlikely it is that a stranger on the same camera is as similar as another code.
@@ -101,9 +106,14 @@ class PhaseCode(embedding: FloatArray, private val layout: PhaseCodeLayout) {
 
     private fun shifted(at: Int, shift: Int) = (at - shift * column).mod(responses)
 
-    private fun meanEnergy(filter: Int): Double {
-        val visible = (filter until responses step FILTERS).map { energy[it] }.filter { it > 0 }
-        return if (visible.isEmpty()) 0.0 else visible.average()
+    /** Energies of the responses of a code. */
+    private fun energies(code: DoubleArray) =
+        DoubleArray(responses) { code[2 * it] * code[2 * it] + code[2 * it + 1] * code[2 * it + 1] }
+
+    /** Mean of each filter's visible responses. */
+    private fun meanEnergies(energies: DoubleArray) = (0 until FILTERS).map { filter ->
+        val visible = (filter until responses step FILTERS).map { energies[it] }.filter { it > 0 }
+        if (visible.isEmpty()) 0.0 else visible.average()
     }
 
     /** Autocorrelations of two filters at one row lag, by column lag. */

@@ -13,10 +13,12 @@ import kotlin.math.abs
  * @property thresholds least score that is accepted as the same eye, by operating point
  * @property wideShare share of the false matches, 0 to less than 1, that may come of shifts beyond those of the phase
  *   code's layout: above 0, images rotated by any angle are found
+ * @property levelling how phase codes are levelled before they are compared; null if they are compared as they are
  */
 data class ScoreModel(
     val offset: Double, val slope: Double, val learnedWeight: Double, val learnedFrom: Double, val leastFreedom: Double,
     val thresholds: Map<String, Double>, val wideShare: Double = 0.0,
+    val levelling: Levelling? = null,
 ) {
     /** Degrees of freedom that each template needs by itself. */
     val leastOwnFreedom: Double get() = OWN_SHARE * leastFreedom
@@ -36,7 +38,7 @@ data class ScoreModel(
         const val MOST_COARSENESS = 1.6
 
         private val REQUIRED = listOf("offset", "slope", "learned_weight", "learned_from", "least_freedom", "thresholds")
-        private val OPTIONAL = listOf("thresholds_from", "wide_share")
+        private val OPTIONAL = listOf("thresholds_from", "wide_share", "levelling")
 
         /** Read the block `score` of a model card; it refuses what Python refuses. */
         @Throws(JsonException::class)
@@ -50,7 +52,10 @@ data class ScoreModel(
             if (freedom <= 0) throw json.wrong("least_freedom", "positive")
             val wide = if (json.has("wide_share")) json.number("wide_share") else 0.0
             if (wide < 0 || wide >= 1) throw json.wrong("wide_share", "0 to less than 1")
-            return ScoreModel(offset, slope, weight, from, freedom, readThresholds(json.child("thresholds")), wide)
+            val thresholds = readThresholds(json.child("thresholds"))
+            val levelled = json.has("levelling") && !json.isNull("levelling")
+            val levelling = if (levelled) Levelling.read(json.child("levelling")) else null
+            return ScoreModel(offset, slope, weight, from, freedom, thresholds, wide, levelling)
         }
 
         private const val NUMBERS = 5 // of the required fields, before the thresholds

@@ -52,6 +52,30 @@ class ScorerTest {
     }
 
     @Test
+    fun `scores of levelled codes equal those of plain loops in Python`() {
+        val fixture = Fixtures.json("scores.json")
+        val phase = fixture.child("phase")
+        val layout = PhaseCodeLayout(phase.size("size"), phase.size("columns"), phase.size("turns"))
+        val numbers = fixture.child("score")
+        val (offset, slope, weight, from, freedom) =
+            listOf("offset", "slope", "learned_weight", "learned_from", "least_freedom").map(numbers::number)
+        val levelling = Levelling.read(fixture.child("levelling"))
+        val scorer = Scorer(layout, ScoreModel(offset, slope, weight, from, freedom, thresholds, 0.25, levelling))
+        val vectors = fixture.list("embeddings").map { row -> (row as List<*>).map { (it as Number).toFloat() }.toFloatArray() }
+        val templates = vectors.map(scorer::describe)
+        val pairs = fixture.children("levelled_pairs")
+        assertTrue(pairs.size >= 6)
+        for (pair in pairs) {
+            val (first, second) = listOf("first", "second").map { templates[pair.integer(it, 0).toInt()] }
+            val found = scorer.score(first, second)
+            assertEquals(pair.number("freedom"), found.freedom, 1e-3)
+            assertEquals(pair.number("score"), found.value, 2e-3)
+        }
+        // Coarseness is that of the codes before.
+        assertEquals(PhaseCode(vectors[0], layout).coarseness, templates[0].code.coarseness, 1e-12)
+    }
+
+    @Test
     fun `a score follows its formula`() {
         // Four degrees of freedom, and K = 2 * sqrt(2) / (2 pi) = 0.45015816.
         val one = embedding(floatArrayOf(0.3f, 0.4f), 0 to 0.6f, 1 to 0.8f)
