@@ -158,9 +158,7 @@ def compare_codes(first: CodeSet, second: CodeSet, wide_share: float = 0.0) -> P
     return PhaseEvidence(*found)
 
 
-def _compare(
-    first: CodeSet, second: CodeSet, wide_share: float
-) -> tuple[np.ndarray, np.ndarray]:
+def _compare(first: CodeSet, second: CodeSet, wide_share: float) -> tuple[np.ndarray, np.ndarray]:
     """Fields of `PhaseEvidence` of some pairs."""
     layout = first.layout
     correlations = _Correlations.of(first, second)

@@ -332,10 +332,11 @@ class IrisRecognizer:
         template = self._template(template, kind, "The template", origin)
         probe = self._template(probe, kind, "The probe", origin)
         score, problem = self._score(template, probe) if self.has_scores else (None, "")
-        [[similarity]] = self.similarities(template.embedding[None], probe.embedding[None])
+        [[found]] = self.similarities(template.embedding[None], probe.embedding[None])
+        similarity = float(found)
         decisive = score if score is not None and point in SCORE_RATES else similarity
         return Verification(
-            float(similarity),
+            similarity,
             threshold,
             _name_of(point),
             bool(decisive >= threshold and not problem),

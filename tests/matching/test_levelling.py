@@ -6,6 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+from iris_tf.matching.levelling import levelled_codes, mean_spectrum
+from iris_tf.matching.matcher import Matcher
+from iris_tf.matching.phase_evidence import CodeSet
+from iris_tf.tflite.phase_code_layout import PhaseCodeLayout
+from iris_tf.tflite.score_model import Levelling, ScoreModel
 from tests.matching.test_phase_evidence import (
     LAYOUT,
     MATCHER,
@@ -16,12 +22,6 @@ from tests.matching.test_phase_evidence import (
     responses_of,
     rotated_by,
 )
-
-from iris_tf.matching.levelling import levelled_codes, mean_spectrum
-from iris_tf.matching.matcher import Matcher
-from iris_tf.matching.phase_evidence import CodeSet
-from iris_tf.tflite.phase_code_layout import PhaseCodeLayout
-from iris_tf.tflite.score_model import Levelling, ScoreModel
 
 FREQUENCIES = LAYOUT.columns // 2 + 1
 LEVELLING = Levelling(tuple(1.0 / (2.0 + f) for f in range(FREQUENCIES)), 0.5)
@@ -176,4 +176,3 @@ def test_scores_are_those_that_other_programs_must_compute_too():
         place = pair["first"], pair["second"]
         assert found.freedom[place] == pytest.approx(pair["freedom"], rel=1e-4)
         assert found.values[place] == pytest.approx(pair["score"], abs=2e-3)
-

@@ -17,6 +17,7 @@ from iris_tf.matching.calibration import Calibration, ImpostorEstimate
 from iris_tf.matching.embeddings import Embeddings
 from iris_tf.matching.gallery import Gallery
 from iris_tf.matching.keyed_transform import KeyedTransform
+from iris_tf.matching.levelling import mean_spectrum
 from iris_tf.matching.secret_keys import SecretKey
 from iris_tf.matching.template import Template
 from iris_tf.metrics.evaluate_embeddings import evaluate_embeddings
@@ -28,6 +29,7 @@ from iris_tf.synthetic.sites import draw_site, render_site_eye
 from iris_tf.tflite.cost import model_cost
 from iris_tf.tflite.model_card import ModelCard
 from iris_tf.tflite.released_models import released_folder, released_model, released_weights
+from iris_tf.tflite.score_model import Levelling
 from iris_tf.tflite.tflite_embedder import TFLiteEmbedder
 
 STOCK_MACS = 216.6e6  # MobileNetV3-Large at 224x224 without its classifier
@@ -241,8 +243,12 @@ def test_a_search_shares_its_rate_among_the_images(embedded, recognizer):
 
 def test_scores_are_fitted_to_comparisons(embedded, recognizer):
     identities, vectors = embedded
-    fitted = fit_scores([SiteComparisons.of(vectors, identities, recognizer.matcher)])
+    layout = recognizer.matcher.layout
+    levelling = Levelling(mean_spectrum(recognizer.matcher.split(vectors)[1], layout), 0.5)
+    site = SiteComparisons.of(vectors, identities, layout, levelling)
+    fitted = fit_scores([site], levelling)
     assert fitted.slope > 0
+    assert fitted.levelling == levelling
     line = np.diff(list(fitted.thresholds.values()))
     np.testing.assert_allclose(line, fitted.slope * math.log(10), atol=1e-3)
     assert fitted.thresholds_from["cameras"] == 1
