@@ -223,7 +223,7 @@ class _Measurement:
         layout = self._recognizer.matcher.layout
         assert layout is not None
         with self._gallery.journal.snapshot() as snapshot:
-            files = GalleryFiles(self._gallery.path, snapshot.generation, self._gallery.kind)
+            files = GalleryFiles(self._gallery.path, snapshot.generation, self._gallery.kind, None)
             signs = files.signs.rows(snapshot.slots)
         return lambda probe: nearest(probe.embedding[-layout.size :], signs, layout, CANDIDATES)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from iris_tf.cli.console import RESUMES, LayoutName, echo, if_interrupted, listed
-from iris_tf.cli.keys import TransformOption, transform_given
+from iris_tf.cli.keys import KeyOption, TransformOption, key_given, transform_given
 from iris_tf.cli.recognition_commands import CalibrationFile, ModelFile
 from iris_tf.cli.skipped_images import print_failed
 from iris_tf.data.layouts import AUTO
@@ -38,6 +38,7 @@ def enroll(
     model: ModelFile = None,
     calibration: CalibrationFile = None,
     transform: TransformOption = None,
+    key: KeyOption = None,
 ) -> None:
     """Add, replace or remove identities of a gallery for `identify`.
 
@@ -53,16 +54,17 @@ def enroll(
     from iris_tf.recognition.enroll_folder import enroll_folder
     from iris_tf.recognition.recognizer import IrisRecognizer
 
+    secret = key_given(key)
     with if_interrupted(lambda: RESUMES):
         if images is None:
-            opened = GalleryFolder(gallery)
+            opened = GalleryFolder(gallery, secret)
         else:
             scan_images(images, layout)  # before a gallery is made
             recognizer = IrisRecognizer(model, calibration=calibration)
             keyed, kind = transform_given(transform, recognizer), recognizer.template_kind
             if keyed is not None:
                 kind = kind.with_origin(keyed.origin(kind.origin))
-            opened = GalleryFolder.make(gallery, kind)
+            opened = GalleryFolder.make(gallery, kind, secret)
         with opened.writing() as writer:
             if remove:
                 _remove(opened, writer, remove)
@@ -72,9 +74,9 @@ def enroll(
                 print_failed(found)
             if compact or writer.wasted > _WASTED:
                 writer.compact()
+    plain = "" if opened.encrypted else ", which is not encrypted"
     echo(
-        f"gallery {gallery}, which is not encrypted: {len(opened)} images of "
-        f"{opened.count_identities()} identities"
+        f"gallery {gallery}{plain}: {len(opened)} images of {opened.count_identities()} identities"
     )
 
 

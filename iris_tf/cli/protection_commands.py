@@ -51,18 +51,18 @@ def key(
 
 @gallery.command()
 def encrypt(files: Files, key: KeyOption = None) -> None:
-    """Encrypt plain files of templates in place.
+    """Encrypt plain templates and galleries in place.
 
     What was plain may still lie in copies, backups and freed blocks of the disk.
     """
-    from iris_tf.matching.protected_files import encrypt_file, files_of_templates
+    from iris_tf.matching.protected_files import encrypt_stored, files_of_templates
     from iris_tf.matching.sealed_files import encryption_id
 
     secret = key_required(key)
     done = skipped = 0
     with if_interrupted(lambda: RESUMES):
         for path in files_of_templates(files):
-            changed = encrypt_file(path, secret)
+            changed = encrypt_stored(path, secret)
             done, skipped = done + changed, skipped + (not changed)
     echo(f"encrypted with the key {encryption_id(secret)}: {done}, before: {skipped}")
 
@@ -75,12 +75,12 @@ def rotate(
     ],
     key: KeyOption = None,
 ) -> None:
-    """Change the key of encrypted files, whose contents stay as they are.
+    """Change the key of encrypted templates and galleries, whose contents stay as they are.
 
-    Each file is replaced whole, so an interrupted rotation leaves every file readable with one of
-    the keys, and the same command goes on. Plain files are refused.
+    Each is changed whole, so an interrupted rotation leaves all of them readable with one of the
+    keys, and the same command goes on. Plain ones are refused.
     """
-    from iris_tf.matching.protected_files import files_of_templates, rotate_file
+    from iris_tf.matching.protected_files import files_of_templates, rotate_stored
     from iris_tf.matching.sealed_files import encryption_id
     from iris_tf.matching.secret_keys import key_or_none
 
@@ -89,7 +89,7 @@ def rotate(
     done = skipped = 0
     with if_interrupted(lambda: RESUMES):
         for path in files_of_templates(files):
-            changed = rotate_file(path, old, new)
+            changed = rotate_stored(path, old, new)
             done, skipped = done + changed, skipped + (not changed)
     echo(f"encrypted with the key {encryption_id(new)}: {done}, before: {skipped}")
 

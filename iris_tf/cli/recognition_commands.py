@@ -191,7 +191,7 @@ def identify(
     point = _name_or_number(operating_point)
     if point is not None:
         recognizer.threshold(point)
-    given = GalleryGiven(gallery, layout, secret, scheduler)
+    given = GalleryGiven(gallery, layout, key, scheduler)
     with searched_gallery(given, recognizer, keyed) as (enrolled, found):
         if save_gallery is not None:
             in_memory(enrolled).save(save_gallery, secret)

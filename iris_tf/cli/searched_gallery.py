@@ -5,12 +5,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from iris_tf.cli.keys import key_given
 from iris_tf.support.errors import ModelError
 
 if TYPE_CHECKING:
     from iris_tf.matching.gallery import Gallery
     from iris_tf.matching.keyed_transform import KeyedTransform
-    from iris_tf.matching.secret_keys import SecretKey
     from iris_tf.recognition.embed_folder import EmbeddedFolder
     from iris_tf.recognition.recognizer import AnyGallery, IrisRecognizer
 
@@ -25,15 +25,15 @@ class GalleryGiven(NamedTuple):
         folders, or folders of some.
     layout : str
         Of a folder of images.
-    key : SecretKey or None
-        Of a gallery file.
+    key : str or None
+        Option that names the key of an encrypted gallery.
     scheduler : str or None
         Of a cluster that searches gallery folders.
     """
 
     paths: list[Path]
     layout: str
-    key: "SecretKey | None"
+    key: str | None
     scheduler: str | None
 
 
@@ -50,13 +50,15 @@ def searched_gallery(
     origin = recognizer.origin if transform is None else transform.origin(recognizer.origin)
     shards = _shards(given)
     if shards:
-        with open_shards(shards, given.scheduler) as gallery:
+        # Workers read the key themselves: it is not sent to other machines.
+        key = key_given(given.key) if given.scheduler is None else given.key
+        with open_shards(shards, given.scheduler, key) as gallery:
             origin.require(gallery.origin, f"{shards[0]}: the gallery")
             yield gallery, None
         return
     [path] = given.paths
     if path.is_file() or is_gallery_folder(path):
-        opened = Gallery.open(path, given.key)
+        opened = Gallery.open(path, key_given(given.key))
         origin.require(opened.origin, f"{path}: the gallery")
         yield opened, None
         return

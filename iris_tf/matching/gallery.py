@@ -201,7 +201,7 @@ class Gallery:
         ----------
         path : str or Path
         key : SecretKey, str or Path, optional
-            As for `load`; folders are not encrypted, and do not use it.
+            That it is encrypted with. A plain gallery is refused with a key.
 
         Raises
         ------
@@ -211,7 +211,7 @@ class Gallery:
         from iris_tf.matching.gallery_folder import GalleryFolder
 
         path = path_given(path, "The gallery")
-        return Gallery.load(path, key) if path.is_file() else GalleryFolder(path)
+        return Gallery.load(path, key) if path.is_file() else GalleryFolder(path, key)
 
     def save(self, path: str | Path, key: KeyGiven = None) -> None:
         """Write the gallery as ``.npz``, whole or not at all.

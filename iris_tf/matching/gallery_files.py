@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from iris_tf.matching.gallery_vault import GalleryVault, SealedRowFile
 from iris_tf.matching.phase_evidence import CodeSet
 from iris_tf.matching.phase_signs import phase_signs, sign_size
 from iris_tf.matching.row_file import DamagedRowsError, RowFile
@@ -19,8 +20,19 @@ class GalleryFiles:
     Signs and figures follow from the records; they are kept because searches need them of every
     template and of every candidate.
 
+    Parameters
+    ----------
+    folder : Path
+    generation : int
+    kind : TemplateKind
+        What the gallery holds.
+    vault : GalleryVault or None
+        Keys of an encrypted gallery.
+
     Attributes
     ----------
+    sealed : bool
+        Whether they are encrypted.
     records : RowFile
         Templates, see `TemplateRecords`.
     signs : RowFile
@@ -29,10 +41,13 @@ class GalleryFiles:
         What comparisons need to know of each phase code.
     """
 
-    def __init__(self, folder: Path, generation: int, kind: TemplateKind):
+    def __init__(
+        self, folder: Path, generation: int, kind: TemplateKind, vault: GalleryVault | None
+    ):
         self._kind, self._encoding = kind, TemplateRecords(kind)
+        self.sealed = vault is not None
         self.records, self.signs, self.figures = (
-            RowFile(folder / f"{name}-{generation:06d}.bin", size)
+            _row_file(folder, f"{name}-{generation:06d}", size, vault)
             for name, size in {
                 "records": self._encoding.size,
                 "signs": sign_size(kind.layout) if kind.layout else 0,
@@ -63,15 +78,11 @@ class GalleryFiles:
         for file in self.all:
             file.erase(slots)
 
-    def read(
-        self, slots: np.ndarray, count: int
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    def read(self, slots: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray | None]:
         """Templates in some rows of the first `count`.
 
         Returns
         -------
-        slots : ndarray of shape (n,)
-            Those that have not been erased meanwhile.
         embeddings : ndarray of shape (n, D), float32
         figures : ndarray of shape (n, 2), float32, or None
             None without a phase code.
@@ -81,15 +92,20 @@ class GalleryFiles:
         FileNotFoundError
             When there is no file.
         DamagedRowsError
-            When there are no such rows, or a template is damaged.
+            When there are no such rows, or a template is damaged or was erased.
         """
         if len(slots) and slots.max() >= count:
             raise DamagedRowsError(f"its journal names row {slots.max()} of {count}")
-        records = self.records.rows(count)[slots]
+        records, figures = self.records.take(slots, count), None
         there = records.any(axis=1)
-        figures = None
         if self._kind.layout is not None:
-            figures = self.figures.rows(count)[slots].view(_FIGURES)
+            figures = self.figures.take(slots, count).view(_FIGURES)
             there &= figures.any(axis=1)
-            figures = figures[there]
-        return slots[there], self._encoding.decode(records[there]), figures
+        if not there.all():
+            raise DamagedRowsError("a template was erased that its journal names")
+        return self._encoding.decode(records), figures
+
+
+def _row_file(folder: Path, name: str, size: int, vault: GalleryVault | None) -> RowFile:
+    path = folder / f"{name}.bin"
+    return RowFile(path, size) if vault is None else SealedRowFile(path, size, vault.cipher(name))

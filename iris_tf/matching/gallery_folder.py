@@ -1,8 +1,6 @@
 """Galleries in a folder: as many templates as the disk holds, searched without reading them all."""
 
 import contextlib
-import hashlib
-import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,12 +11,15 @@ import numpy as np
 
 from iris_tf.matching.gallery import Gallery
 from iris_tf.matching.gallery_files import GalleryFiles
-from iris_tf.matching.gallery_journal import JOURNAL, EnrolledImage, Journal, Snapshot
+from iris_tf.matching.gallery_journal import JOURNAL, Journal
+from iris_tf.matching.gallery_moment import GalleryMoment, OpenSigns
+from iris_tf.matching.gallery_names import EnrolledImage
 from iris_tf.matching.gallery_search import Comparisons, Search
+from iris_tf.matching.gallery_state import Snapshot
 from iris_tf.matching.gallery_writer import GalleryWriter, gallery_writer
 from iris_tf.matching.matcher import Matcher
-from iris_tf.matching.phase_signs import nearest
 from iris_tf.matching.row_file import DamagedRowsError
+from iris_tf.matching.secret_keys import KeyGiven, key_or_none
 from iris_tf.matching.template import Origin, require_unit
 from iris_tf.matching.template_records import TemplateKind, TemplateRecords
 from iris_tf.support.errors import ArgumentError, ModelError
@@ -28,7 +29,6 @@ from iris_tf.tflite.phase_code_layout import PhaseCodeLayout
 CANDIDATES = 1000
 """Templates that the first stage of a search passes on to the matcher."""
 
-_CHUNK = 2048  # templates that are decoded at a time
 _Found = TypeVar("_Found")
 
 
@@ -56,11 +56,15 @@ class GalleryFolder:
     """A gallery in a folder, which any number of threads and processes may search at once.
 
     The folder is changed by one `GalleryWriter` at a time; each search sees the state of the moment
-    at which it starts. Templates are mapped into memory, so opening does not read them.
+    at which it starts. Templates are mapped into memory, so opening does not read them. Of an
+    encrypted gallery, the first search decrypts the signs of all phase codes, which stay in memory
+    (512 bytes of each template of the released model).
 
     Parameters
     ----------
     path : str or Path
+    key : SecretKey, str or Path, optional
+        That the gallery is encrypted with. A plain gallery is refused with a key.
 
     Attributes
     ----------
@@ -72,6 +76,8 @@ class GalleryFolder:
     ------
     ModelError
         When this is no gallery folder, one of another version, or damaged.
+    ProtectionError
+        When it is encrypted and this is not its key, or is plain despite a key.
 
     Examples
     --------
@@ -80,13 +86,15 @@ class GalleryFolder:
     'ann'
     """
 
-    def __init__(self, path: str | Path):
+    def __init__(self, path: str | Path, key: KeyGiven = None):
         self.path = path_given(path, "The gallery")
         self.journal = Journal(self.path)
         self.kind = self.journal.kind(TemplateRecords.name)
+        self._data_key = self.journal.unlock(key_or_none(key))
+        self._signs = OpenSigns()
 
     @classmethod
-    def make(cls, path: str | Path, kind: TemplateKind) -> "GalleryFolder":
+    def make(cls, path: str | Path, kind: TemplateKind, key: KeyGiven = None) -> "GalleryFolder":
         """Make an empty gallery folder, or open the one that there is.
 
         Parameters
@@ -95,12 +103,17 @@ class GalleryFolder:
             A missing or empty folder, or a gallery.
         kind : TemplateKind
             What it shall hold.
+        key : SecretKey, str or Path, optional
+            Encrypts the gallery: a key, its file, or ``keyring:NAME``.
 
         Raises
         ------
         ModelError
             When the folder holds other files, or a gallery of another kind.
+        ProtectionError
+            As for `GalleryFolder`, of a gallery that there is.
         """
+        key = key_or_none(key)
         path = path_given(path, "The gallery")
         if not is_gallery_folder(path):
             if not is_unused(path) or path.is_file():
@@ -110,8 +123,8 @@ class GalleryFolder:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.mkdir(0o700, exist_ok=True)
         with sole_user(path) if not is_gallery_folder(path) else contextlib.nullcontext():
-            Journal(path).make(kind, TemplateRecords.name)
-        gallery = cls(path)
+            Journal(path).make(kind, TemplateRecords.name, key)
+        gallery = cls(path, key)
         kind.origin.require(gallery.origin, f"{path}: the gallery")
         gallery.require_kind(kind.embedding_size, kind.layout)
         return gallery
@@ -120,6 +133,15 @@ class GalleryFolder:
     def origin(self) -> Origin:
         """Model and calibration of its templates."""
         return self.kind.origin
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether templates and names are encrypted."""
+        return self.journal.vault is not None
+
+    def is_same(self) -> bool:
+        """Whether the folder still holds the gallery that was opened, with the same key."""
+        return self.journal.sealed_data_key() == self._data_key
 
     def __len__(self) -> int:
         """Number of images."""
@@ -147,14 +169,8 @@ class GalleryFolder:
         It is ``""`` of an empty gallery.
         """
 
-        def read(seen: "_Seen") -> str:
-            first = seen.snapshot.first()
-            template = seen.gallery(np.array(list(first), np.int64), first)
-            names = json.dumps([template.identities, template.images]).encode()
-            return hashlib.sha256(names + template.embeddings.tobytes()).hexdigest()
-
         try:
-            return self._at_one_moment(read)
+            return self._at_one_moment(GalleryMoment.first_digest)
         except EmptyGalleryError:
             return ""
 
@@ -167,7 +183,7 @@ class GalleryFolder:
             When it is not enrolled, or the gallery is damaged.
         """
 
-        def read(seen: "_Seen") -> Gallery:
+        def read(seen: GalleryMoment) -> Gallery:
             enrolled = seen.snapshot.of_identity(identity)
             if not enrolled:
                 raise ModelError(f"{self.path}: {identity} is not enrolled; check the spelling.")
@@ -233,9 +249,13 @@ class GalleryFolder:
             if not snapshot.images:
                 raise self._empty()
             try:
-                yield from _Seen(self, snapshot).parts()
+                yield from self._moment(snapshot).parts()
             except (FileNotFoundError, DamagedRowsError) as error:
                 raise self._damaged(error) from None
+
+    def _moment(self, snapshot: Snapshot) -> GalleryMoment:
+        files = GalleryFiles(self.path, snapshot.generation, self.kind, self.journal.vault)
+        return GalleryMoment(snapshot, files, self.origin, self._signs)
 
     def _empty(self) -> EmptyGalleryError:
         return EmptyGalleryError(f"{self.path}: the gallery is empty; enrol an eye first.")
@@ -287,7 +307,7 @@ class GalleryFolder:
             raise ArgumentError(f"The number of candidates is {count}; give 1 or more.")
         self.require_kind(len(embedding), matcher.layout)
 
-        def search(seen: "_Seen") -> Candidates:
+        def search(seen: GalleryMoment) -> Candidates:
             if seen.snapshot.images <= count:
                 found = Gallery.joined(list(seen.parts()))
             elif exact or matcher.layout is None:
@@ -319,7 +339,7 @@ class GalleryFolder:
             wide=search.wide,
         )
 
-    def _at_one_moment(self, search: Callable[["_Seen"], _Found]) -> _Found:
+    def _at_one_moment(self, search: Callable[[GalleryMoment], _Found]) -> _Found:
         """Search in one snapshot, or in the next if a writer removes just then what it needs."""
         failed = None
         while True:
@@ -327,86 +347,13 @@ class GalleryFolder:
                 if not snapshot.images:
                     raise self._empty()
                 try:
-                    return search(_Seen(self, snapshot))
+                    return search(self._moment(snapshot))
                 except (FileNotFoundError, DamagedRowsError) as error:
                     if failed == snapshot.state:  # no writer did it
                         raise self._damaged(error) from None
                 failed = snapshot.state
 
 
-class _Seen:
-    """A gallery folder at one moment."""
-
-    def __init__(self, folder: GalleryFolder, snapshot: Snapshot):
-        self.snapshot, self._origin = snapshot, folder.origin
-        self._files = GalleryFiles(folder.path, snapshot.generation, folder.kind)
-
-    def gallery(self, slots: np.ndarray, enrolled: dict[int, EnrolledImage]) -> Gallery:
-        """Gallery of those of some rows that are enrolled, in their order."""
-        live = slots[[slot in enrolled for slot in slots.tolist()]]
-        live, embeddings, figures = self._files.read(live, self.snapshot.slots)
-        images = [enrolled[slot] for slot in live.tolist()]
-        return Gallery(
-            embeddings,
-            tuple(image.identity for image in images),
-            tuple(image.image for image in images),
-            self._origin,
-            figures,
-        )
-
-    def parts(self) -> Iterator[Gallery]:
-        """The whole gallery, a part at a time."""
-        found = False
-        for start in range(0, self.snapshot.slots, _CHUNK):
-            enrolled = self.snapshot.between(start, start + _CHUNK)
-            if enrolled:
-                found = True
-                yield self.gallery(np.array(sorted(enrolled), np.int64), enrolled)
-        if not found:
-            raise DamagedRowsError("its journal names none of its images")
-
-    def nearest(
-        self, embedding: np.ndarray, layout: PhaseCodeLayout, count: int, wide: bool
-    ) -> Gallery:
-        """The `count` nearest templates by signs."""
-        code, signs = embedding[-layout.size :], self._files.signs.rows(self.snapshot.slots)
-        # Erased signs are as near as a code has ones, thus farther than many strangers' signs,
-        # which are compared at their best rotation; but for a few codes they are not.
-        asked = count + min(count, self.snapshot.slots - self.snapshot.images)
-        while True:
-            slots = nearest(code, signs, layout, asked, wide)[0]
-            enrolled = self.snapshot.at(slots.tolist())
-            live = slots[[slot in enrolled for slot in slots.tolist()]]
-            if len(live) >= count or asked >= len(signs):
-                return self.gallery(live[:count], enrolled)
-            asked *= 4
-
-    def best(
-        self, embedding: np.ndarray, matcher: Matcher, count: int, figures: np.ndarray | None
-    ) -> Gallery:
-        """The best templates by the matcher, which compares all."""
-        parts, values = [], []
-        for part in self.parts():
-            parts.append(part)
-            if matcher.has_scores:
-                values.append(part.scores(embedding, matcher, figures))
-            else:
-                values.append(part.similarities(embedding, matcher))
-            if sum(map(len, values)) > count + _CHUNK:
-                parts, values = _best(parts, values, count)
-        parts, _ = _best(parts, values, count)
-        return parts[0]
-
-
 def is_gallery_folder(path: str | os.PathLike) -> bool:
     """Whether a path is a gallery folder rather than a file or a folder of images."""
     return os.path.isfile(os.path.join(path, JOURNAL))
-
-
-def _best(
-    parts: list[Gallery], values: list[np.ndarray], count: int
-) -> tuple[list[Gallery], list[np.ndarray]]:
-    """The images of the highest values, as one part."""
-    joined = np.concatenate(values)
-    order = np.argsort(-joined, kind="stable")[:count]
-    return [Gallery.joined(parts)[order]], [joined[order]]

@@ -10,13 +10,18 @@ import errno
 import json
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
+from iris_tf.matching.gallery_names import EnrolledImage as EnrolledImage
+from iris_tf.matching.gallery_state import ENCRYPTED_FORMAT, Change, Snapshot
+from iris_tf.matching.gallery_vault import GalleryVault
+from iris_tf.matching.row_file import DamagedRowsError
+from iris_tf.matching.sealed_files import DataKey, encryption_id, wrapped_by
+from iris_tf.matching.secret_keys import SecretKey
 from iris_tf.matching.template import Origin
 from iris_tf.matching.template_records import TemplateKind
-from iris_tf.support.errors import ModelError
+from iris_tf.support.errors import ModelError, ProtectionError
 from iris_tf.support.foreign_files import UNUSABLE
 from iris_tf.tflite.phase_code_layout import PhaseCodeLayout
 
@@ -24,10 +29,11 @@ JOURNAL = "gallery.sqlite"
 """File that makes a folder a gallery."""
 
 FORMAT = 1
+"""Version of journals."""
+
 _APPLICATION = 0x49725466  # "IrTf", in the header of the database
 _OWNER_ONLY = 0o600
 _WAIT_SECONDS = 30.0  # for another process that just recovers the journal of a killed one
-_VARIABLES = 500  # in one query; SQLite's limit was 999
 _NOT_WRITTEN = (
     sqlite3.SQLITE_IOERR_WRITE,
     sqlite3.SQLITE_IOERR_TRUNCATE,
@@ -46,97 +52,23 @@ INSERT INTO state VALUES (1, 0, 0);
 """
 
 
-@dataclass(frozen=True)
-class EnrolledImage:
-    """An image in a gallery.
-
-    Attributes
-    ----------
-    identity : str
-    image : str
-        Its name, or ``""`` if unknown.
-    content : str
-        What tells whether its file has changed, such as its SHA-256, or ``""``.
-    """
-
-    identity: str
-    image: str = ""
-    content: str = ""
-
-
-class Snapshot:
-    """State of a gallery at one moment, for as long as its transaction lasts.
-
-    Attributes
-    ----------
-    generation : int
-        Number in the names of the files of rows; a compaction raises it.
-    slots : int
-        Rows of these files that count.
-    images : int
-        Rows that are enrolled; the others were removed.
-    """
-
-    def __init__(self, connection: sqlite3.Connection):
-        self._connection = connection
-        query = "SELECT generation, slots, images FROM state"
-        self.generation, self.slots, self.images = connection.execute(query).fetchone()
-
-    @property
-    def state(self) -> tuple[int, int, int]:
-        """The figures above, which every change changes."""
-        return self.generation, self.slots, self.images
-
-    def at(self, slots: Sequence[int]) -> dict[int, EnrolledImage]:
-        """What is enrolled in some rows; rows that were removed are left out."""
-        found: dict[int, EnrolledImage] = {}
-        for start in range(0, len(slots), _VARIABLES):
-            part = slots[start : start + _VARIABLES]
-            marks = ",".join("?" * len(part))
-            query = f"SELECT slot, identity, image, content FROM images WHERE slot IN ({marks})"
-            found |= {slot: EnrolledImage(*rest) for slot, *rest in self._execute(query, part)}
-        return found
-
-    def between(self, start: int, stop: int) -> dict[int, EnrolledImage]:
-        """What is enrolled in rows from `start` to before `stop`."""
-        query = "SELECT slot, identity, image, content FROM images WHERE slot >= ? AND slot < ?"
-        return {s: EnrolledImage(*rest) for s, *rest in self._execute(query, (start, stop))}
-
-    def first(self) -> dict[int, EnrolledImage]:
-        """The image in the first row that is enrolled; none in an empty gallery."""
-        query = "SELECT slot, identity, image, content FROM images ORDER BY slot LIMIT 1"
-        return {slot: EnrolledImage(*rest) for slot, *rest in self._execute(query)}
-
-    def identities(self) -> list[str]:
-        """All identities, in alphabetical order."""
-        query = "SELECT DISTINCT identity FROM images ORDER BY identity"
-        return [identity for (identity,) in self._execute(query)]
-
-    def count_identities(self) -> int:
-        """Number of identities."""
-        [(count,)] = self._execute("SELECT COUNT(DISTINCT identity) FROM images")
-        return count
-
-    def of_identity(self, identity: str) -> dict[int, EnrolledImage]:
-        """Images of an identity by row; none if it is not enrolled."""
-        query = "SELECT slot, identity, image, content FROM images WHERE identity = ? ORDER BY slot"
-        return {slot: EnrolledImage(*rest) for slot, *rest in self._execute(query, (identity,))}
-
-    def _execute(self, query: str, values: Sequence = ()) -> sqlite3.Cursor:
-        return self._connection.execute(query, values)
-
-
 class Journal:
     """Opens the journal of a gallery folder.
 
     Connections are opened for each use: opening one takes a fraction of a millisecond, and none
     is shared by threads or inherited by processes.
+
+    Attributes
+    ----------
+    vault : GalleryVault or None
+        Keys of an encrypted gallery, once it was unlocked.
     """
 
     def __init__(self, folder: Path):
         self._folder, self._file = folder, folder / JOURNAL
+        self.vault: GalleryVault | None = None
 
-    def make(self, kind: TemplateKind, encoding: str) -> None:
+    def make(self, kind: TemplateKind, encoding: str, key: SecretKey | None) -> None:
         """Make an empty journal, whole or not at all; one that exists is left unchanged."""
         os.close(os.open(self._file, os.O_CREAT, _OWNER_ONLY))
         with self._connected("rw") as connection:
@@ -150,6 +82,8 @@ class Journal:
             connection.execute("INSERT INTO about VALUES (?, ?)", (text, encoding))
             connection.execute(f"PRAGMA application_id = {_APPLICATION}")
             connection.execute(f"PRAGMA user_version = {FORMAT}")
+            if key is not None:
+                Change(connection, None).encrypt(key)
             connection.execute("COMMIT")
 
     def kind(self, encoding: str) -> TemplateKind:
@@ -173,7 +107,7 @@ class Journal:
                     "`iris-tf enroll` made."
                 )
             text, stored = connection.execute("SELECT kind, encoding FROM about").fetchone()
-            if (version, stored) != (FORMAT, encoding):
+            if version not in (FORMAT, ENCRYPTED_FORMAT) or stored != encoding:
                 raise ModelError(
                     f"{self._folder}: this gallery is of another version (format {version}, "
                     f"templates {stored!r}) than this program reads (format {FORMAT}, templates "
@@ -184,12 +118,92 @@ class Journal:
             except UNUSABLE:
                 raise self._explained(sqlite3.DatabaseError("its first table")) from None
 
+    def sealed_data_key(self) -> bytes | None:
+        """The data key as the journal holds it, see `DataKey.wrap`; None of a plain gallery."""
+        with self._connected("ro") as connection:
+            return self._data_key(connection)
+
+    def unlock(self, key: SecretKey | None) -> bytes | None:
+        """Give the key that the gallery is encrypted with, or None for a plain one.
+
+        Returns
+        -------
+        bytes or None
+            `sealed_data_key`.
+
+        Raises
+        ------
+        ProtectionError
+            When it is the wrong one, is missing, or the gallery is plain despite a key.
+        """
+        wrapped = self.sealed_data_key()
+        if wrapped is None:
+            if key is not None:
+                raise ProtectionError(
+                    f"{self._folder}: it is not encrypted although a key is given, so somebody may "
+                    "have exchanged it; encrypt it with `iris-tf gallery encrypt`, or give no key."
+                )
+            return None
+        if key is None:
+            raise ProtectionError(
+                f"{self._folder}: it is encrypted with the key {wrapped_by(wrapped)}; give that "
+                "key."
+            )
+        self.vault = GalleryVault(DataKey.unwrap(wrapped, key, str(self._folder)))
+        return wrapped
+
+    def rewrap(self, old: SecretKey, new: SecretKey) -> bool:
+        """Change the key of an encrypted gallery, whole or not at all; False if `new` is its key.
+
+        Raises
+        ------
+        ProtectionError
+            When it is plain, or encrypted with neither key.
+        """
+        with self.writing() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            wrapped = self._data_key(connection)
+            if wrapped is None:
+                raise ProtectionError(
+                    f"{self._folder}: it is not encrypted, so it has no key to change; encrypt it "
+                    "with `iris-tf gallery encrypt`."
+                )
+            if wrapped_by(wrapped) == encryption_id(new):
+                DataKey.unwrap(wrapped, new, str(self._folder))
+                return False
+            data_key = DataKey.unwrap(wrapped, old, str(self._folder))
+            connection.execute("UPDATE protection SET data_key = ?", (data_key.wrap(new),))
+            connection.execute("COMMIT")
+            self.forget_past(connection)
+        return True
+
+    def forget_past(self, connection: sqlite3.Connection) -> None:
+        """Cut off the log of former changes, in which former content may be; unless it is read."""
+        with self._errors_explained():
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def _require_unlocked(self, connection: sqlite3.Connection) -> None:
+        if (self._data_key(connection) is None) != (self.vault is None):
+            raise ProtectionError(
+                f"{self._folder}: it was encrypted, or exchanged, since it was opened; open it "
+                "again, with its key."
+            )
+
+    def _data_key(self, connection: sqlite3.Connection) -> bytes | None:
+        if connection.execute("PRAGMA user_version").fetchone()[0] != ENCRYPTED_FORMAT:
+            return None
+        found = connection.execute("SELECT data_key FROM protection").fetchone()
+        if found is None or not isinstance(found[0], bytes):
+            raise DamagedRowsError("its journal has no key")
+        return found[0]
+
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[Snapshot]:
         """The state at this moment, which does not change within the ``with`` block."""
         with self._connected("ro") as connection:
             connection.execute("BEGIN")
-            yield Snapshot(connection)
+            self._require_unlocked(connection)
+            yield Snapshot(connection, self.vault)
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
@@ -200,7 +214,7 @@ class Journal:
             yield connection
 
     @contextlib.contextmanager
-    def change(self, connection: sqlite3.Connection) -> Iterator["Change"]:
+    def change(self, connection: sqlite3.Connection) -> Iterator[Change]:
         """A change of the journal, committed at the end of the ``with`` block.
 
         When the block or the commit raises, nothing has changed.
@@ -208,8 +222,11 @@ class Journal:
         with self._errors_explained():
             connection.execute("BEGIN IMMEDIATE")
             try:
-                yield Change(connection)
+                self._require_unlocked(connection)
+                change = Change(connection, self.vault)
+                yield change
                 connection.execute("COMMIT")
+                self.vault = change.vault
             except BaseException:
                 if connection.in_transaction:  # SQLite ends some by itself, as on a full disk
                     connection.execute("ROLLBACK")
@@ -242,6 +259,11 @@ class Journal:
             raise self._explained(sqlite3.DatabaseError("a text")) from None
         except sqlite3.Error as error:
             raise self._explained(error) from None
+        except DamagedRowsError as error:
+            raise ModelError(
+                f"{self._folder}: the gallery is damaged ({error}); restore it from a copy, or "
+                "enrol again."
+            ) from None
 
     def _explained(self, error: sqlite3.Error) -> Exception:
         extended = getattr(error, "sqlite_errorcode", 0)
@@ -256,65 +278,6 @@ class Journal:
             f"{self._file}: the journal of this gallery cannot be read ({error}); restore it from "
             "a copy, or enrol again."
         )
-
-
-class Change(Snapshot):
-    """A change of a journal, not yet committed; what was changed is seen by what follows."""
-
-    def add(self, images: Sequence[EnrolledImage]) -> None:
-        """Enrol images in the rows that follow the last.
-
-        An earlier image of the same identity and name is removed.
-        """
-        named = [(image.identity, image.image) for image in images if image.image]
-        self._remove_where("identity = ? AND image = ?", named)
-        rows = [
-            (self.slots + number, image.identity, image.image, image.content)
-            for number, image in enumerate(images)
-        ]
-        self._connection.executemany("INSERT INTO images VALUES (?, ?, ?, ?)", rows)
-        self.slots += len(images)
-        self.images += len(images)
-        self._store()
-
-    def remove(self, identities: Iterable[str]) -> None:
-        """Remove identities, with all their images."""
-        self._remove_where("identity = ?", [(identity,) for identity in identities])
-        self._store()
-
-    def _remove_where(self, condition: str, values: list[tuple]) -> None:
-        execute = self._connection.executemany
-        execute(f"INSERT INTO to_erase SELECT slot FROM images WHERE {condition}", values)
-        self.images -= max(execute(f"DELETE FROM images WHERE {condition}", values).rowcount, 0)
-
-    def all_slots(self) -> list[int]:
-        """Rows of all enrolled images, in their order."""
-        return [slot for (slot,) in self._execute("SELECT slot FROM images ORDER BY slot")]
-
-    def to_erase(self) -> list[int]:
-        """Rows that were removed but may not be overwritten yet."""
-        return [slot for (slot,) in self._execute("SELECT slot FROM to_erase")]
-
-    def erased(self) -> None:
-        """State that all rows of `to_erase` have been overwritten."""
-        self._execute("DELETE FROM to_erase")
-
-    def renumber(self) -> None:
-        """Number the rows of enrolled images from 0, in their order, as a new generation."""
-        self._execute(
-            "CREATE TEMP TABLE renumbered AS SELECT row_number() OVER (ORDER BY slot) - 1 AS slot, "
-            "identity, image, content FROM images"
-        )
-        self._execute("DELETE FROM images")
-        self._execute("INSERT INTO images SELECT * FROM renumbered")
-        self._execute("DROP TABLE renumbered")
-        self.erased()
-        self.generation += 1
-        self.slots = self.images
-        self._store()
-
-    def _store(self) -> None:
-        self._execute("UPDATE state SET generation = ?, slots = ?, images = ?", self.state)
 
 
 def _kind_of(text: str) -> TemplateKind:

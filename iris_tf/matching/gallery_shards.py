@@ -6,7 +6,9 @@ answer comes from all shards or not at all.
 """
 
 import contextlib
+import functools
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +24,7 @@ from iris_tf.matching.gallery_folder import (
 )
 from iris_tf.matching.gallery_search import Comparisons, Search
 from iris_tf.matching.phase_signs import phase_signs, sign_distances
+from iris_tf.matching.secret_keys import KeyGiven, SecretKey, key_or_none
 from iris_tf.matching.template import Origin
 from iris_tf.matching.template_records import TemplateKind
 from iris_tf.support.errors import ArgumentError, ModelError
@@ -52,11 +55,11 @@ class ShardedGallery:
 
     def __len__(self) -> int:
         """Number of images."""
-        return sum(self._call(_count_images))
+        return sum(self._call(len))
 
     def count_identities(self) -> int:
         """Number of identities; one that is in several shards counts several times."""
-        return sum(self._call(_count_identities))
+        return sum(self._call(GalleryFolder.count_identities))
 
     def compared(self, search: Search) -> Comparisons:
         """Compare a probe with its candidates in all shards, or with every image if there are few.
@@ -82,7 +85,7 @@ class ShardedGallery:
 
 @contextlib.contextmanager
 def open_shards(
-    paths: Sequence[str | Path], scheduler: str | None = None
+    paths: Sequence[str | Path], scheduler: str | None = None, key: KeyGiven = None
 ) -> Iterator[ShardedGallery]:
     """Open the shards of a gallery for the duration of a ``with`` block.
 
@@ -94,6 +97,10 @@ def open_shards(
         Address ``tcp://host:port`` of a ``dask.distributed`` scheduler. Then each shard is searched
         by workers on the machines that have its folder, which need not be this one. Without it,
         one shard after the other is searched by this process.
+    key : SecretKey, str or Path, optional
+        That the shards are encrypted with. With a scheduler, the path of its file or
+        ``keyring:NAME``, where each worker reads it; without one there, workers use the key in
+        their environment, if any.
 
     Yields
     ------
@@ -102,7 +109,9 @@ def open_shards(
     Raises
     ------
     ArgumentError
-        When no path is given.
+        When no path is given, or a key that would have to be sent to other machines.
+    ProtectionError
+        When a shard is encrypted and this is not its key, or is plain despite a key.
     ModelError
         When a shard cannot be used, its templates are of another kind than those of the first,
         two are copies of each other, or two machines have different galleries under one path.
@@ -119,21 +128,31 @@ def open_shards(
     if not names:
         raise ArgumentError("A gallery needs a folder; give one or more.")
     if scheduler is None:
-        found = {name: _look(name) for name in names}
-        yield ShardedGallery(names, _common_kind(names, found), _here(names))
+        opened = _Opened(key_or_none(key))
+        found = {name: _Shard.of(opened(name)) for name in names}
+        kind = _common_kind(names, found)
+        yield ShardedGallery(
+            names, kind, lambda what, *more: [what(opened(name), *more) for name in names]
+        )
         return
+    if isinstance(key, SecretKey):
+        raise ArgumentError(
+            "Secret keys are not sent to other machines; give the path of a key file that all "
+            "workers can read, or keyring:NAME."
+        )
     # A local import, because dask is an optional dependency.
     from iris_tf.support.cluster import open_cluster
 
+    key = None if key is None else str(key)
     with open_cluster(scheduler, "The search") as cluster:
-        seen = cluster.everywhere(_look_if_there, names)
+        seen = cluster.everywhere(_look, names, key)
         located = {name: _located(name, seen, scheduler) for name in names}
         kind = _common_kind(names, {name: shard for name, (_, shard) in located.items()})
-        hosts = [located[name][0] for name in names]
 
-        def call(function: Callable, *arguments: Any) -> list[Any]:
-            calls = [(function, name, *arguments) for name in names]
-            return cluster.on_hosts(list(zip(hosts, calls, strict=True)))
+        def call(what: Callable, *more: Any) -> list[Any]:
+            return cluster.on_hosts(
+                [(located[name][0], (_at_worker, what, name, key, *more)) for name in names]
+            )
 
         yield ShardedGallery(names, kind, call)
 
@@ -160,11 +179,7 @@ def shards_in(folder: Path) -> list[Path]:
 
 
 _Call = Callable[..., list[Any]]
-"""Calls a function with the path of each shard, and further arguments, where the shard is."""
-
-
-def _here(paths: Sequence[str]) -> _Call:
-    return lambda function, *arguments: [function(path, *arguments) for path in paths]
+"""Calls a function with the gallery of each shard, and further arguments, where the shard is."""
 
 
 @dataclass(frozen=True)
@@ -182,14 +197,41 @@ class _Shard:
     kind: TemplateKind
     content: str
 
+    @classmethod
+    def of(cls, gallery: GalleryFolder) -> "_Shard":
+        return cls(gallery.kind, gallery.first_digest() or os.path.realpath(gallery.path))
 
-def _look(path: str) -> _Shard:
-    gallery = GalleryFolder(path)
-    return _Shard(gallery.kind, gallery.first_digest() or os.path.realpath(path))
+
+class _Opened:
+    """Galleries by path; encrypted ones stay open, because opening them again takes long."""
+
+    def __init__(self, key: SecretKey | None):
+        self._key, self._lock = key, threading.Lock()
+        self._galleries: dict[str, GalleryFolder] = {}
+
+    def __call__(self, path: str) -> GalleryFolder:
+        if self._key is None:
+            return GalleryFolder(path)
+        with self._lock:
+            opened = self._galleries.get(path)
+            if opened is None or not opened.is_same():
+                opened = self._galleries[path] = GalleryFolder(path, self._key)
+            return opened
 
 
-def _look_if_there(paths: Sequence[str]) -> dict[str, _Shard]:
-    return {path: _look(path) for path in paths if is_gallery_folder(path)}
+@functools.lru_cache(maxsize=8)
+def _opened_with(key: str | None) -> _Opened:
+    """Galleries that this worker has opened with a key, which it reads itself."""
+    return _Opened(key_or_none(key) or SecretKey.from_environment())
+
+
+def _at_worker(what: Callable, path: str, key: str | None, *more: Any) -> Any:
+    return what(_opened_with(key)(path), *more)
+
+
+def _look(paths: Sequence[str], key: str | None) -> dict[str, _Shard]:
+    opened = _opened_with(key)
+    return {path: _Shard.of(opened(path)) for path in paths if is_gallery_folder(path)}
 
 
 def _located(
@@ -238,10 +280,9 @@ class _Found(NamedTuple):
     ranks: np.ndarray
 
 
-def _searched(path: str, search: Search, origin: Origin) -> _Found | None:
+def _searched(gallery: GalleryFolder, search: Search, origin: Origin) -> _Found | None:
     """What is found in a shard; None if it is empty."""
-    gallery = GalleryFolder(path)
-    origin.require(gallery.origin, f"{path}: the gallery")
+    origin.require(gallery.origin, f"{gallery.path}: the gallery")
     try:
         found = gallery.candidates_of(search)
     except EmptyGalleryError:
@@ -253,11 +294,3 @@ def _searched(path: str, search: Search, origin: Origin) -> _Found | None:
     signs = phase_signs(found.gallery.embeddings[:, -layout.size :])
     code = search.embedding[-layout.size :]
     return _Found(comparisons, sign_distances(code, signs, layout, search.wide))
-
-
-def _count_images(path: str) -> int:
-    return len(GalleryFolder(path))
-
-
-def _count_identities(path: str) -> int:
-    return GalleryFolder(path).count_identities()

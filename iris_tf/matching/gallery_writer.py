@@ -16,7 +16,10 @@ from typing import Any
 import numpy as np
 
 from iris_tf.matching.gallery_files import GalleryFiles
-from iris_tf.matching.gallery_journal import Change, EnrolledImage, Journal
+from iris_tf.matching.gallery_journal import Journal
+from iris_tf.matching.gallery_names import EnrolledImage
+from iris_tf.matching.gallery_state import Change
+from iris_tf.matching.secret_keys import SecretKey
 from iris_tf.matching.template import require_unit
 from iris_tf.matching.template_records import TemplateKind
 from iris_tf.support.errors import ArgumentError, InUseError
@@ -92,7 +95,7 @@ class GalleryWriter:
         embeddings = np.asarray(embeddings)
         self._check(images, embeddings)
         with self._changing() as change:
-            files = self._files(change.generation)
+            files = self._files(change)
             for file, rows in zip(files.all, files.encode(embeddings, figures), strict=True):
                 file.append(rows, change.slots)
             if replace:
@@ -113,20 +116,34 @@ class GalleryWriter:
             return before - change.images
 
     def compact(self) -> None:
-        """Write the files anew without the rows of images that were removed or replaced.
+        """Write the files again without the rows of images that were removed or replaced.
 
         Searches go on meanwhile; for a time the disk holds the gallery twice.
         """
         with self._changing() as change:
             if change.slots == change.images:
                 return
-            old, new = self._files(change.generation), self._files(change.generation + 1)
-            slots = np.array(change.all_slots(), np.int64)
-            for start in range(0, len(slots), _CHUNK):
-                chosen = slots[start : start + _CHUNK]
-                for source, target in zip(old.all, new.all, strict=True):
-                    target.append(source.rows(change.slots)[chosen], start)
-            change.renumber()
+            old = self._files(change)
+            self._copy(old, change, change.renumber())
+
+    def encrypt(self, key: SecretKey) -> None:
+        """Encrypt a plain gallery: templates and names.
+
+        What was plain may still lie in freed blocks of the disk, copies and backups. Objects that
+        have the gallery open must open it again.
+        """
+        with self._changing() as change:
+            old = self._files(change)
+            self._copy(old, change, change.encrypt(key))
+        self._journal.forget_past(self._connection)
+
+    def _copy(self, old: GalleryFiles, change: Change, slots: np.ndarray) -> None:
+        """Write some rows to the files of the generation that a change begins."""
+        new = self._files(change)
+        for start in range(0, len(slots), _CHUNK):
+            chosen = slots[start : start + _CHUNK]
+            for source, target in zip(old.all, new.all, strict=True):
+                target.append(source.take(chosen, int(slots[-1]) + 1), start)
 
     @property
     def wasted(self) -> float:
@@ -150,7 +167,7 @@ class GalleryWriter:
     def clean_up(self) -> None:
         """Remove what the journal does not know, and overwrite what was removed."""
         with self._journal.change(self._connection) as change:
-            files = self._files(change.generation)
+            files = self._files(change)
             removed = change.to_erase()
             for file in files.all:
                 file.truncate(change.slots)
@@ -163,8 +180,8 @@ class GalleryWriter:
                 with contextlib.suppress(OSError):  # Windows: a reader still has it open
                     path.unlink()
 
-    def _files(self, generation: int) -> GalleryFiles:
-        return GalleryFiles(self._folder, generation, self._kind)
+    def _files(self, change: Change) -> GalleryFiles:
+        return GalleryFiles(self._folder, change.generation, self._kind, change.vault)
 
     def _check(self, images: Sequence[EnrolledImage], embeddings: np.ndarray) -> None:
         what = f"{self._folder}: what shall be enrolled"

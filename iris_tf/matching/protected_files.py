@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from iris_tf.matching.gallery_folder import GalleryFolder, is_gallery_folder
-from iris_tf.matching.gallery_journal import JOURNAL
+from iris_tf.matching.gallery_journal import JOURNAL, Journal
 from iris_tf.matching.sealed_files import (
     CIPHER,
     encryption_id,
@@ -15,10 +15,12 @@ from iris_tf.matching.sealed_files import (
     read_header,
     read_sealed,
     rewrap,
+    wrapped_by,
     write_sealed,
 )
 from iris_tf.matching.secret_keys import SecretKey
 from iris_tf.matching.template import Origin, origin_of
+from iris_tf.matching.template_records import TemplateRecords
 from iris_tf.support.errors import IrisTfError, ModelError, ProtectionError
 
 _KINDS = ("template", "gallery")
@@ -64,7 +66,10 @@ class FileProtection:
         """
         mode = stat.S_IMODE(path.stat().st_mode)
         if is_gallery_folder(path):
-            return cls(path, "gallery folder", GalleryFolder(path).origin, "", "", mode)
+            journal = Journal(path)
+            origin, wrapped = journal.kind(TemplateRecords.name).origin, journal.sealed_data_key()
+            cipher, key_id = (CIPHER, wrapped_by(wrapped)) if wrapped else ("", "")
+            return cls(path, "gallery folder", origin, cipher, key_id, mode)
         if not is_sealed(path):
             kind, origin = origin_of(path)
             return cls(path, kind, origin, "", "", mode)
@@ -107,8 +112,8 @@ def _holds_templates(path: Path) -> bool:
         return False
 
 
-def encrypt_file(path: Path, key: SecretKey) -> bool:
-    """Replace a plain file of templates by its encryption.
+def encrypt_stored(path: Path, key: SecretKey) -> bool:
+    """Encrypt a plain file of templates, or a plain gallery folder, in place.
 
     Returns
     -------
@@ -121,43 +126,43 @@ def encrypt_file(path: Path, key: SecretKey) -> bool:
         When it is no file of templates.
     ProtectionError
         When it is encrypted with another key.
+    InUseError
+        When another process is writing to the gallery folder.
     """
-    _require_file(path)
     found = FileProtection.of(path)
-    if found.cipher:
-        if found.key_id != encryption_id(key):
-            raise ProtectionError(
-                f"{path}: it is encrypted already, with the key {found.key_id}; change its key "
-                "with `iris-tf gallery rotate`."
-            )
+    if found.cipher and found.key_id != encryption_id(key):
+        raise ProtectionError(
+            f"{path}: it is encrypted already, with the key {found.key_id}; change its key "
+            "with `iris-tf gallery rotate`."
+        )
+    if is_gallery_folder(path):
+        gallery = GalleryFolder(path, key if found.cipher else None)
+        with gallery.writing() as writer:  # removes what an encryption that was killed has left
+            if not found.cipher:
+                writer.encrypt(key)
+    elif found.cipher:
         read_sealed(path, key)
-        return False
-    write_sealed(path, {"kind": found.kind} | vars(found.origin), path.read_bytes(), key)
-    path.chmod(stat.S_IRUSR | stat.S_IWUSR)
-    return True
+    else:
+        write_sealed(path, {"kind": found.kind} | vars(found.origin), path.read_bytes(), key)
+        path.chmod(stat.S_IRUSR | stat.S_IWUSR)
+    return not found.cipher
 
 
-def rotate_file(path: Path, old: SecretKey, new: SecretKey) -> bool:
-    """Change the key of an encrypted file, see `iris_tf.matching.sealed_files.rewrap`.
+def rotate_stored(path: Path, old: SecretKey, new: SecretKey) -> bool:
+    """Change the key of an encrypted file or gallery folder; False if `new` was its key already.
+
+    Only the data key is encrypted again, see `iris_tf.matching.sealed_files.rewrap`.
 
     Raises
     ------
     ProtectionError
         When it is plain, encrypted with neither key, changed or incomplete.
     """
-    _require_file(path)
+    if is_gallery_folder(path):
+        return Journal(path).rewrap(old, new)
     if not is_sealed(path):
         raise ProtectionError(
             f"{path}: it is not encrypted, so it has no key to change; encrypt it with `iris-tf "
             "gallery encrypt`."
         )
     return rewrap(path, old, new)
-
-
-def _require_file(path: Path) -> None:
-    if is_gallery_folder(path):
-        raise ProtectionError(
-            f"{path}: a gallery folder is mapped into memory, so it cannot be encrypted by itself; "
-            "keep it on an encrypted disk, and transform its templates with `iris-tf gallery "
-            "transform`."
-        )

@@ -51,6 +51,16 @@ class RowFile:
             raise DamagedRowsError(f"{self.path.name} has fewer than {count} rows")
         return np.memmap(self.path, np.uint8, "r", shape=(count, self._size))
 
+    def take(self, slots: np.ndarray, count: int) -> np.ndarray:
+        """Some of the first `count` rows (n, bytes), uint8, by their numbers, in their order.
+
+        Raises
+        ------
+        FileNotFoundError, DamagedRowsError
+            As for `rows`, or when a row cannot be read.
+        """
+        return self.rows(count)[slots]
+
     def append(self, rows: np.ndarray, start: int) -> None:
         """Write rows (n, size), uint8, from row `start` on.
 

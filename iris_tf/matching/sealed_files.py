@@ -29,6 +29,8 @@ from typing import BinaryIO, NamedTuple
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from iris_tf.matching.secret_keys import SecretKey
 from iris_tf.support.errors import ProtectionError
@@ -53,7 +55,7 @@ def encryption_id(key: SecretKey) -> str:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class DataKey:
-    """The key of one file, or of the records of one gallery.
+    """The key of one file, or of one gallery folder.
 
     Parameters
     ----------
@@ -97,6 +99,11 @@ class DataKey:
         """The data key, encrypted with a user's key (68 bytes)."""
         identifier = bytes.fromhex(encryption_id(key))
         return identifier + _seal(key.derive(_PURPOSE), self.secret, identifier)
+
+    def derive(self, purpose: str) -> bytes:
+        """Derive a key (32 bytes) for some of what is encrypted (HKDF with SHA-256)."""
+        info = f"iris_tf {purpose}".encode()
+        return HKDF(SHA256(), _KEY, salt=None, info=info).derive(self.secret)
 
     def seal(self, content: bytes, associated: bytes) -> bytes:
         """Encrypt and authenticate a record.

@@ -26,7 +26,7 @@ def transformed_copy(
         From a gallery, or a part of one, to the one to write: `KeyedTransform.gallery`, or
         `KeyedTransform.replacing` of some former transform.
     key : SecretKey, str or Path, optional
-        That the file is encrypted with, and its copy will be.
+        That the gallery is encrypted with, and its copy will be.
 
     Returns
     -------
@@ -43,14 +43,14 @@ def transformed_copy(
     if target.exists():
         raise OutputError(f"{target}: exists, so it is not overwritten; choose another name.")
     if is_gallery_folder(source):
-        return _copied_folder(GalleryFolder(source), target, change)
+        return _copied_folder(GalleryFolder(source, key), target, change, key)
     copy = change(Gallery.load(source, key))
     copy.save(target, key)
     return copy
 
 
 def _copied_folder(
-    source: GalleryFolder, target: Path, change: Callable[[Gallery], Gallery]
+    source: GalleryFolder, target: Path, change: Callable[[Gallery], Gallery], key: KeyGiven
 ) -> GalleryFolder:
     with replace_folder(target) as unfinished:
         unfinished.chmod(0o700)
@@ -58,11 +58,12 @@ def _copied_folder(
         for part in source.parts():
             changed = change(part)
             if copy is None:
-                copy = GalleryFolder.make(unfinished, source.kind.with_origin(changed.origin))
+                kind = source.kind.with_origin(changed.origin)
+                copy = GalleryFolder.make(unfinished, kind, key)
             with copy.writing() as writer:
                 images = list(_images(source, part))
                 writer.add(images, changed.embeddings, figures=changed.figures)
-    return GalleryFolder(target)
+    return GalleryFolder(target, key)
 
 
 def _images(source: GalleryFolder, part: Gallery) -> Iterator[EnrolledImage]:

@@ -207,8 +207,58 @@ def test_a_gallery_is_transformed_searched_and_replaced(
     assert "6 were enrolled before" in run_cli(*enrolled, "--transform", first)[1]
     found = json.loads(run_cli(*identify, tmp_path / "keyed", "--transform", first)[1])
     assert found["matches"][0]["identity"] == "bea"
-    for command in (("encrypt",), ("rotate", "--new-key", second)):
-        message = refused(run_cli, command[0], folder, "--key", first, *command[1:])
-        assert "a gallery folder is mapped into memory" in message
     status, out, _ = run_cli("gallery", "audit", tmp_path)
     assert f"{folder}: gallery folder, plain, mode 0700" in out and status == 0
+
+
+def test_a_gallery_folder_is_encrypted_used_rotated_and_transformed(
+    run_cli, pixel_model, noisy_eye, keys, tmp_path, monkeypatch
+):
+    first, second = keys
+    ids = [encryption_id(SecretKey.read(path)) for path in keys]
+    for eye, name in enumerate(("ann", "bea", "cleo")):
+        (tmp_path / "eyes" / name).mkdir(parents=True)
+        for image in range(2):
+            cv2.imwrite(str(tmp_path / "eyes" / name / f"{image}.png"), noisy_eye(eye, image))
+    model, folder = ("--model", pixel_model), tmp_path / "people"
+    probe = tmp_path / "eyes" / "bea" / "1.png"
+    enroll = ("enroll", tmp_path / "eyes", "--gallery", folder, *model)
+    identify = ("identify", probe, *model, "--json", "--gallery", folder)
+    assert "people, which is not encrypted: 6 images" in run_cli(*enroll)[1]
+    plain = json.loads(run_cli(*identify)[1])
+    rotate = ("rotate", folder, "--key", first, "--new-key", second)
+    assert "is not encrypted, so it has no key to change" in refused(run_cli, *rotate)
+    status, _, err = run_cli(*identify, "--key", first)
+    assert status == 2 and "it is not encrypted although a key is given" in err
+
+    status, out, _ = run_cli("gallery", "encrypt", folder, "--key", first)
+    assert (status, out) == (0, f"encrypted with the key {ids[0]}: 1, before: 0\n")
+    assert run_cli("gallery", "encrypt", folder, "--key", first)[1].endswith(": 0, before: 1\n")
+    assert "encrypted already" in refused(run_cli, "encrypt", folder, "--key", second)
+    status, out, _ = run_cli("gallery", "audit", folder)
+    assert f"{folder}: gallery folder, AES-256-GCM, key {ids[0]}, mode 0700" in out and status == 0
+    assert json.loads(run_cli(*identify, "--key", first)[1]) == plain
+    for wrong, message in (((), "give that key"), (("--key", second), "but the key given is")):
+        status, _, err = run_cli(*identify, *wrong)
+        assert status == 2 and f"it is encrypted with the key {ids[0]}" in err and message in err
+        assert message in run_cli(*enroll, *wrong)[2]
+    monkeypatch.setenv(KEY_VARIABLE, SecretKey.read(first).secret.hex())
+    status, out, _ = run_cli(*enroll)
+    assert out.splitlines()[0] == "0 images enrolled, 6 were enrolled before"
+    assert out.splitlines()[-1] == f"gallery {folder}: 6 images of 3 identities"
+    status, out, _ = run_cli("enroll", "--gallery", folder, "--remove", "ann")
+    assert (status, out.splitlines()[0]) == (0, "2 images of ann removed")
+
+    status, out, _ = run_cli("gallery", "rotate", folder, "--new-key", second)
+    assert (status, out) == (0, f"encrypted with the key {ids[1]}: 1, before: 0\n")
+    assert run_cli("gallery", *rotate)[1].endswith(": 0, before: 1\n")
+    assert "but the key given is" in run_cli(*identify)[2]
+    monkeypatch.setenv(KEY_VARIABLE, SecretKey.read(second).secret.hex())
+    assert json.loads(run_cli(*identify)[1])["gallery"]["images"] == 4
+    copy = tmp_path / "copy"
+    transform = ("gallery", "transform", folder, copy, "--transform", first, *model)
+    assert run_cli(*transform)[0] == 0
+    assert f"folder, AES-256-GCM, key {ids[1]}" in run_cli("gallery", "audit", copy)[1]
+    new = ("enroll", tmp_path / "eyes", "--gallery", tmp_path / "new", *model)
+    assert run_cli(*new)[0] == 0
+    assert f"AES-256-GCM, key {ids[1]}" in run_cli("gallery", "audit", tmp_path / "new")[1]

@@ -81,21 +81,21 @@ def _read_results(path):
     assert "<script>" not in (out / PAGE).read_text("utf-8", "surrogateescape")
 
 
-def _journal(folder):
+def _journal(folder, key=None):
     from iris_tf.matching.gallery_folder import GalleryFolder
     from iris_tf.matching.gallery_journal import JOURNAL, EnrolledImage
     from iris_tf.matching.template import Origin
     from iris_tf.matching.template_records import TemplateKind
 
     kind = TemplateKind(Origin("model", "ab" * 32), 8, None)
-    gallery = GalleryFolder.make(folder / "gallery", kind)
+    gallery = GalleryFolder.make(folder / "gallery", kind, key)
     rows = np.eye(3, 8, dtype=np.float32)
     with gallery.writing() as writer:
         writer.add([EnrolledImage(name, "1.png", "ab") for name in ("ann", "bea", "cy")], rows)
     return [(folder / "gallery" / JOURNAL).read_bytes()]
 
 
-def _read_journal(path):
+def _read_journal(path, key=None):
     from iris_tf.matching.gallery_folder import GalleryFolder
     from iris_tf.matching.gallery_journal import JOURNAL
     from iris_tf.matching.matcher import Matcher
@@ -104,9 +104,21 @@ def _read_journal(path):
     for name in (f"{JOURNAL}-wal", f"{JOURNAL}-shm"):
         (folder / name).unlink(missing_ok=True)
     (folder / JOURNAL).write_bytes(path.read_bytes())
-    gallery = GalleryFolder(folder)
+    gallery = GalleryFolder(folder, key)
     gallery.candidates(np.eye(1, 8, dtype=np.float32)[0], Matcher())
     gallery.images_of("ann")
+
+
+def _sealed_journal(folder):
+    from iris_tf.matching.secret_keys import SecretKey
+
+    return _journal(folder, SecretKey(b"\x05" * 32))
+
+
+def _read_sealed_journal(path):
+    from iris_tf.matching.secret_keys import SecretKey
+
+    _read_journal(path, SecretKey(b"\x05" * 32))
 
 
 EXCHANGE_TARGETS = {
@@ -115,4 +127,7 @@ EXCHANGE_TARGETS = {
     "lfw_pairs": Target("pairs.txt", _lfw_pairs, mutations.of_bytes, _read_lfw_pairs, 200),
     "results": Target("result.json", _results, mutations.of_json, _read_results, 100),
     "journal": Target("journal", _journal, mutations.of_bytes, _read_journal, 200),
+    "sealed_journal": Target(
+        "journal", _sealed_journal, mutations.of_bytes, _read_sealed_journal, 200
+    ),
 }

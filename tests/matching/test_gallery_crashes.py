@@ -17,13 +17,19 @@ from one_thread import one_thread  # noqa: F401
 from template_population import KIND, MATCHER, strangers
 
 from iris_tf.matching.gallery_folder import GalleryFolder
-from iris_tf.matching.gallery_journal import EnrolledImage
+from iris_tf.matching.gallery_journal import EnrolledImage, Journal
+from iris_tf.matching.protected_files import encrypt_stored
+from iris_tf.matching.secret_keys import SecretKey
 from iris_tf.matching.template_records import TemplateRecords
 
 FORK = multiprocessing.get_context("fork")
 VECTORS = strangers(0, 60)
 NEW = strangers(1, 8)
-FILES = ("gallery_writer.py", "gallery_journal.py", "row_file.py", "gallery_files.py")
+KEY, OTHER = SecretKey(b"k" * 32), SecretKey(b"o" * 32)
+FILES = (
+    "gallery_writer.py", "gallery_journal.py", "gallery_state.py", "gallery_vault.py",
+    "row_file.py", "gallery_files.py", "protected_files.py",
+)  # fmt: skip
 
 
 def images(prefix, count):
@@ -59,13 +65,18 @@ def made(folder):
     return gallery
 
 
-def content(path):
-    whole = GalleryFolder(path).load()
+def content(path, key=None):
+    whole = GalleryFolder(path, key).load()
     return dict(zip(whole.identities, whole.embeddings.round(3).tolist(), strict=True))
 
 
-def killed_at(step, path, change):
-    """Whether a process that makes a change was killed (-9) at a line of the code that does it."""
+def changed(path, change, key=None):
+    with GalleryFolder(path, key).writing() as writer:
+        CHANGES[change](writer)
+
+
+def killed_at(step, act, *arguments):
+    """Whether a process that calls a function was killed (-9) at a line of galleries' code."""
 
     def run():
         passed = 0
@@ -80,11 +91,8 @@ def killed_at(step, path, change):
                     os.kill(os.getpid(), signal.SIGKILL)
             return trace
 
-        gallery = GalleryFolder(path)
-        with gallery.writing() as writer:
-            sys.settrace(trace)
-            CHANGES[change](writer)
-            sys.settrace(None)
+        sys.settrace(trace)
+        act(*arguments)
         os._exit(0)
 
     process = FORK.Process(target=run)
@@ -105,7 +113,7 @@ def test_a_change_is_whole_or_not_at_all_wherever_the_process_is_killed(made, fo
     while True:
         copy = folder / f"killed-{step}"
         shutil.copytree(made.path, copy)
-        if not killed_at(step, copy, change):
+        if not killed_at(step, changed, copy, change):
             break
         found = content(copy)
         assert found in (before, after)
@@ -129,8 +137,8 @@ def test_a_change_is_whole_or_not_at_all_wherever_the_process_is_killed(made, fo
 def test_what_was_removed_is_overwritten_though_the_remover_was_killed(made):
     os.sync()
     step = 1
-    while killed_at(step, made.path, "remove") and "old0" in content(made.path):
-        step += 1
+    while killed_at(step, changed, made.path, "remove") and "old0" in content(made.path):
+        step += 5
     with made.writing():
         pass
     rows = np.fromfile(made.path / "records-000001.bin", np.uint8).reshape(60, -1)
@@ -250,3 +258,62 @@ def test_a_limit_of_file_size_counts_as_a_full_disk(made):
     assert (
         GalleryFolder(made.path).candidates(VECTORS[0], MATCHER, 5).gallery.identities[0] == "old0"
     )
+
+
+def all_kills(made, folder, every, act, *arguments):
+    """What is left of copies of a gallery, in which changes are killed at lines some way apart."""
+    step = 1
+    while True:
+        copy = folder / f"killed-{step}"
+        shutil.copytree(made, copy)
+        if not killed_at(step, act, copy, *arguments):
+            return
+        yield copy
+        shutil.rmtree(copy)
+        step += every
+
+
+def test_an_encryption_is_whole_or_not_at_all_wherever_the_process_is_killed(made, folder):
+    before, outcomes = content(made.path), []
+    for copy in all_kills(made.path, folder, 41, encrypt_stored, KEY):
+        encrypted = Journal(copy).sealed_data_key() is not None
+        outcomes.append(encrypted)
+        assert content(copy, KEY if encrypted else None) == before
+        assert encrypt_stored(copy, KEY) == (not encrypted)
+        assert content(copy, KEY) == before
+        assert len(list(copy.glob("*.bin"))) == 3  # nothing plain is left
+        assert not any(b"old1" in file.read_bytes() for file in copy.iterdir())
+    assert outcomes == sorted(outcomes)
+    assert len(outcomes) > 10 and not outcomes[0] and outcomes[-1]
+
+
+def test_a_rotation_of_a_folder_is_whole_or_not_at_all(made, folder):
+    encrypt_stored(made.path, KEY)
+    before, outcomes = content(made.path, KEY), []
+    for copy in all_kills(made.path, folder, 3, lambda path: Journal(path).rewrap(KEY, OTHER)):
+        rotated = not Journal(copy).rewrap(KEY, OTHER)
+        outcomes.append(rotated)
+        assert content(copy, OTHER) == before
+    assert outcomes == sorted(outcomes)
+    assert len(outcomes) > 5 and not outcomes[0] and outcomes[-1]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_change_of_an_encrypted_folder_is_whole_or_not_at_all(made, folder, change):
+    encrypt_stored(made.path, KEY)
+    with GalleryFolder(made.path, KEY).writing() as writer:
+        writer.remove(["old39"])  # so that there is something to compact
+    before = content(made.path, KEY)
+    shutil.copytree(made.path, folder / "after")
+    changed(folder / "after", change, KEY)
+    after, outcomes = content(folder / "after", KEY), []
+    for copy in all_kills(made.path, folder, 41, changed, change, KEY):
+        found = content(copy, KEY)
+        assert found in (before, after)
+        outcomes.append(found == after)
+        with GalleryFolder(copy, KEY).writing() as writer:  # cleans up, and goes on
+            writer.add([EnrolledImage("later")], VECTORS[40:41])
+        assert content(copy, KEY).keys() == found.keys() | {"later"}
+    assert len(outcomes) > 10
+    if change != "compact":
+        assert outcomes == sorted(outcomes) and not outcomes[0] and outcomes[-1]

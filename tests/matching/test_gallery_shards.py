@@ -206,9 +206,9 @@ def two_workers():
 
 def die_once_while_searching(mark):
     """Have this worker be killed (-9) in the first stage of its next search."""
-    from iris_tf.matching import gallery_folder
+    from iris_tf.matching import gallery_moment
 
-    search_signs = gallery_folder.nearest
+    search_signs = gallery_moment.nearest
 
     def killed(*arguments):
         if not os.path.exists(mark):
@@ -216,7 +216,7 @@ def die_once_while_searching(mark):
             os.kill(os.getpid(), signal.SIGKILL)
         return search_signs(*arguments)
 
-    gallery_folder.nearest = killed
+    gallery_moment.nearest = killed
 
 
 def test_a_cluster_gives_what_one_gallery_gives(divided, two_workers):
@@ -351,10 +351,10 @@ def test_a_scheduler_that_is_lost_is_an_error(two_machines, divided):
 
 def test_one_path_with_different_galleries_on_two_machines_is_refused(divided):
     """Nobody can tell which of them a search would read."""
-    from iris_tf.matching.gallery_shards import _located, _look
+    from iris_tf.matching.gallery_shards import _located, _Shard
 
     folder, _ = divided
-    first, second = (_look(folder / "shards" / name) for name in "01")
+    first, second = (_Shard.of(GalleryFolder(folder / "shards" / name)) for name in "01")
     assert _located("g", [("a", {"g": first}), ("b", {"g": first})], "s") == (["a", "b"], first)
     with pytest.raises(ModelError, match="g: the machines a, b have different galleries"):
         _located("g", [("a", {"g": first}), ("b", {"g": second})], "s")
