@@ -87,6 +87,11 @@ class TemplatePopulation:
         if not all(site.pairs for site in self._sites):
             raise BenchmarkError("A site has no two images of one eye; take more images of each.")
 
+    @property
+    def sites(self) -> int:
+        """Number of sites, of which successive blocks come in turn."""
+        return len(self._sites)
+
     def enrolled(self, block: int) -> np.ndarray:
         """Templates (1000, D), float32, of the eyes of a block."""
         rng, site = self._block(block)

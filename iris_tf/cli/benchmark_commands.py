@@ -258,7 +258,10 @@ def benchmark_gallery(
     sizes: Annotated[
         str, typer.Option(help="Comma-separated numbers of templates, multiples of 1,000.")
     ] = "1000,10000,100000,1000000",
-    probes: Annotated[int, typer.Option(help="Searches of each kind at each size.")] = 1_000,
+    probes: Annotated[int, typer.Option(help="Searches for enrolled eyes at each size.")] = 1_000,
+    strangers: Annotated[
+        int, typer.Option(help="Searches for eyes that are not enrolled, at each size.")
+    ] = 1_000,
     exact: Annotated[
         int, typer.Option(help="Searches repeated with every template compared; slow.")
     ] = 3,
@@ -267,15 +270,15 @@ def benchmark_gallery(
 ) -> None:
     """Measure enrolment and searches in a gallery that grows to a million templates.
 
-    Templates are drawn from those of generated eyes. The gallery is kept, so the same command
-    continues an interrupted one.
+    Templates are drawn from those of generated eyes. The gallery and the result of each search are
+    kept, so the same command continues an interrupted one.
     """
     from iris_tf.benchmark.gallery_speed import GalleryPlan, measure_gallery
     from iris_tf.report.gallery_plot import write_gallery_plot
     from iris_tf.support.files import check_writable, write_json
     from iris_tf.support.own_files import check_replaceable
 
-    plan = GalleryPlan(_integers("--sizes", sizes), probes, exact)
+    plan = GalleryPlan(_integers("--sizes", sizes), probes, exact, strangers)
     for path in (out, plot):
         if path is not None:
             check_writable(path)
@@ -293,10 +296,11 @@ def benchmark_gallery(
         )
     for row in result["sizes"]:
         for rate, counted in row["false_positives"].items():
+            low, high = counted["interval"]
             echo(
-                f"{row['images']} images, {rate}: {counted['accepted']} of {counted['searches']} "
-                f"searches for eyes that are not enrolled found one, "
-                f"{counted['claimed'] * counted['searches']:.1f} are claimed"
+                f"{row['images']} images, {rate}: FPIR {counted['rate']:.1e} ({low:.1e} to "
+                f"{high:.1e}), {counted['accepted']} of {counted['searches']} searches for eyes "
+                f"that are not enrolled, {counted['claimed']:.0e} is claimed"
             )
     if plot is not None:
         write_gallery_plot(result, plot)
