@@ -21,6 +21,7 @@ from iris_tf.matching.template import (
 )
 from iris_tf.support.errors import ArgumentError, ModelError
 from iris_tf.support.files import path_given
+from iris_tf.tflite.score_model import Levelling
 
 if TYPE_CHECKING:
     from iris_tf.matching.gallery_folder import GalleryFolder
@@ -43,6 +44,8 @@ class Gallery:
     figures : ndarray of shape (n, 2), float32, or None
         What scores need to know of each phase code (`CodeSet.figures`), if it was kept; computed
         when it is needed, else.
+    levelling : Levelling or None
+        How the phase codes of `figures` were levelled.
     """
 
     embeddings: np.ndarray
@@ -50,6 +53,7 @@ class Gallery:
     images: tuple[str, ...]
     origin: Origin
     figures: np.ndarray | None = None
+    levelling: Levelling | None = None
     _described: dict[Matcher, DescribedTemplates] = field(
         default_factory=dict, init=False, repr=False
     )
@@ -64,6 +68,7 @@ class Gallery:
             tuple(image for part in parts for image in part.images),
             parts[0].origin,
             np.concatenate(figures) if len(figures) == len(parts) else None,
+            parts[0].levelling,
         )
 
     def __len__(self) -> int:
@@ -82,6 +87,7 @@ class Gallery:
             tuple(self.images[row] for row in rows.tolist()),
             self.origin,
             None if self.figures is None else self.figures[rows],
+            self.levelling,
         )
 
     @classmethod
@@ -184,7 +190,9 @@ class Gallery:
         """
         transformed = bool(self.origin.transform)
         if matcher not in self._described:
-            self._described[matcher] = matcher.describe(self.embeddings, self.figures, transformed)
+            self._described[matcher] = matcher.describe(
+                self.embeddings, self.figures, transformed, self.levelling
+            )
         known = None if figures is None else figures[None]
         probe = matcher.describe(embedding[None], known, transformed)
         return matcher.scores(probe, self._described[matcher]).values[0]
@@ -254,7 +262,7 @@ class Gallery:
             "identities": np.array(self.identities),
             "images": np.array(self.images),
         }
-        if self.figures is not None:
+        if self.figures is not None and self.levelling is None:  # the file has no levelling
             arrays["figures"] = self.figures
         write_arrays(path, "gallery", self.origin, key, **arrays)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from iris_tf.matching.gallery_vault import GalleryVault, SealedRowFile
-from iris_tf.matching.phase_evidence import CodeSet
+from iris_tf.matching.phase_evidence import code_figures
 from iris_tf.matching.phase_signs import phase_signs, sign_size
 from iris_tf.matching.row_file import DamagedRowsError, RowFile
 from iris_tf.matching.template_records import TemplateKind, TemplateRecords
@@ -70,8 +70,10 @@ class GalleryFiles:
             return (records,)
         # Signs and figures are those of what will be read.
         codes = self._encoding.decode(records)[:, -layout.size :]
-        known = np.asarray(CodeSet.of(codes, layout, figures).figures, _FIGURES)
-        return records, phase_signs(codes), known.view(np.uint8)
+        if figures is None:
+            figures = code_figures(codes, layout, self._kind.levelling)
+        rows = np.ascontiguousarray(figures, _FIGURES).view(np.uint8)
+        return records, phase_signs(codes), rows
 
     def erase(self, slots: Sequence[int]) -> None:
         """Overwrite rows."""

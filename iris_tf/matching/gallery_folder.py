@@ -255,7 +255,7 @@ class GalleryFolder:
 
     def _moment(self, snapshot: Snapshot) -> GalleryMoment:
         files = GalleryFiles(self.path, snapshot.generation, self.kind, self.journal.vault)
-        return GalleryMoment(snapshot, files, self.origin, self._signs)
+        return GalleryMoment(snapshot, files, self.kind, self._signs)
 
     def _empty(self) -> EmptyGalleryError:
         return EmptyGalleryError(f"{self.path}: the gallery is empty; enrol an eye first.")

@@ -24,6 +24,7 @@ from iris_tf.matching.template_records import TemplateKind
 from iris_tf.support.errors import ModelError, ProtectionError
 from iris_tf.support.foreign_files import UNUSABLE
 from iris_tf.tflite.phase_code_layout import PhaseCodeLayout
+from iris_tf.tflite.score_model import Levelling
 
 JOURNAL = "gallery.sqlite"
 """File that makes a folder a gallery."""
@@ -78,7 +79,7 @@ class Journal:
             connection.execute("BEGIN IMMEDIATE")
             for statement in filter(str.strip, _SCHEMA.split(";")):
                 connection.execute(statement)
-            text = json.dumps(dataclasses.asdict(kind))
+            text = _text_of(kind)
             connection.execute("INSERT INTO about VALUES (?, ?)", (text, encoding))
             connection.execute(f"PRAGMA application_id = {_APPLICATION}")
             connection.execute(f"PRAGMA user_version = {FORMAT}")
@@ -280,11 +281,19 @@ class Journal:
         )
 
 
+def _text_of(kind: TemplateKind) -> str:
+    values = dataclasses.asdict(kind)
+    if kind.levelling is None:  # as galleries from before there was any
+        del values["levelling"]
+    return json.dumps(values)
+
+
 def _kind_of(text: str) -> TemplateKind:
     values = json.loads(text)
-    layout = values.pop("layout")
+    layout, levelling = values.pop("layout"), values.pop("levelling", None)
     return TemplateKind(
         Origin(**values.pop("origin")),
         layout=None if layout is None else PhaseCodeLayout(**layout),
+        levelling=None if levelling is None else Levelling.from_json(levelling),
         **values,
     )

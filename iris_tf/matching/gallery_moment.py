@@ -14,7 +14,7 @@ from iris_tf.matching.gallery_state import Snapshot
 from iris_tf.matching.matcher import Matcher
 from iris_tf.matching.phase_signs import nearest
 from iris_tf.matching.row_file import DamagedRowsError, RowFile
-from iris_tf.matching.template import Origin
+from iris_tf.matching.template_records import TemplateKind
 from iris_tf.tflite.phase_code_layout import PhaseCodeLayout
 
 _CHUNK = 2048  # templates that are decoded at a time
@@ -32,14 +32,16 @@ class GalleryMoment:
         Of its journal.
     files : GalleryFiles
         Of the generation of the snapshot.
-    origin : Origin
+    kind : TemplateKind
         Of its templates.
     signs : OpenSigns
         Signs that are kept in memory.
     """
 
-    def __init__(self, snapshot: Snapshot, files: GalleryFiles, origin: Origin, signs: "OpenSigns"):
-        self.snapshot, self._files, self._origin = snapshot, files, origin
+    def __init__(
+        self, snapshot: Snapshot, files: GalleryFiles, kind: TemplateKind, signs: "OpenSigns"
+    ):
+        self.snapshot, self._files, self._kind = snapshot, files, kind
         self._signs = signs
 
     def gallery(self, slots: np.ndarray, enrolled: dict[int, EnrolledImage]) -> Gallery:
@@ -51,8 +53,9 @@ class GalleryMoment:
             embeddings,
             tuple(image.identity for image in images),
             tuple(image.image for image in images),
-            self._origin,
+            self._kind.origin,
             figures,
+            self._kind.levelling,
         )
 
     def parts(self) -> Iterator[Gallery]:

@@ -178,6 +178,7 @@ class Matcher:
         embeddings: np.ndarray,
         figures: np.ndarray | None = None,
         transformed: bool = False,
+        figures_of: Levelling | None = None,
     ) -> DescribedTemplates:
         """Compute what scores need to know of templates (n, D).
 
@@ -188,7 +189,9 @@ class Matcher:
             `CodeSet.figures` of their phase codes, where they were kept.
         transformed : bool, optional
             Whether a keyed transform protects them, before which their phase codes were levelled.
-            Levelled by this matcher, codes have other figures than those that were kept.
+        figures_of : Levelling, optional
+            How the codes of `figures` were levelled. Figures of another levelling than this
+            matcher's are computed again.
 
         Raises
         ------
@@ -200,10 +203,9 @@ class Matcher:
                 "The model card has no scores; compare by similarity, or use a model whose card "
                 "has them, such as the released one."
             )
-        levelling = self.score_model.levelling
-        if transformed or levelling is None:
-            return DescribedTemplates.of(embeddings, self.layout, figures)
-        return DescribedTemplates.of(embeddings, self.layout, levelling=levelling)
+        levelling = None if transformed else self.score_model.levelling
+        known = figures if figures_of == levelling else None
+        return DescribedTemplates.of(embeddings, self.layout, known, levelling)
 
     def scores(self, first: DescribedTemplates, second: DescribedTemplates) -> Scores:
         """Score every template of one set against every template of another.

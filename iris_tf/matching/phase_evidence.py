@@ -117,6 +117,17 @@ class CodeSet:
         return np.stack([self.spread, self.smoothness], axis=1)
 
 
+def code_figures(
+    codes: np.ndarray, layout: PhaseCodeLayout, levelling: Levelling | None
+) -> np.ndarray:
+    """`CodeSet.figures` (n, 2) of phase codes (n, size), for which not all else is computed."""
+    codes = np.ascontiguousarray(codes, np.float32)
+    seen = (codes.view(np.complex64) != 0).astype(np.float32)
+    if levelling is not None:
+        codes = levelled_codes(codes, layout, levelling)
+    return _figures(codes.view(np.complex64), seen, layout)
+
+
 @dataclass(frozen=True, eq=False)
 class PhaseEvidence:
     """Evidence of phase codes, for every pair of two sets.

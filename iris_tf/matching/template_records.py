@@ -2,13 +2,14 @@
 
 import dataclasses
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from iris_tf.matching.row_file import DamagedRowsError
 from iris_tf.matching.template import Origin, unit
 from iris_tf.tflite.phase_code_layout import PhaseCodeLayout
+from iris_tf.tflite.score_model import Levelling
 
 _CHECKSUM = np.dtype("<u4")
 _SCALE = np.dtype("<f4")
@@ -28,15 +29,21 @@ class TemplateKind:
         Numbers in an embedding.
     layout : PhaseCodeLayout or None
         Where their phase code lies; None without one.
+    levelling : Levelling or None
+        How phase codes are levelled before they are compared. What scores need to know of each is
+        kept for these; a matcher that levels otherwise computes it again.
     """
 
     origin: Origin
     embedding_size: int
     layout: PhaseCodeLayout | None
+    levelling: Levelling | None = field(default=None, compare=False)
 
     def with_origin(self, origin: Origin) -> "TemplateKind":
         """The same templates with another origin, such as under a keyed transform."""
-        return dataclasses.replace(self, origin=origin)
+        # Before a transform, codes are levelled in a way of its own.
+        levelling = None if origin.transform else self.levelling
+        return dataclasses.replace(self, origin=origin, levelling=levelling)
 
 
 class TemplateRecords:

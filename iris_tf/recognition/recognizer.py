@@ -167,7 +167,9 @@ class IrisRecognizer:
     @property
     def template_kind(self) -> TemplateKind:
         """What a gallery folder of the templates made here holds, see `GalleryFolder.make`."""
-        return TemplateKind(self.origin, self.card.embedding_size, self.matcher.layout)
+        model = self.matcher.score_model
+        levelling = None if model is None else model.levelling
+        return TemplateKind(self.origin, self.card.embedding_size, self.matcher.layout, levelling)
 
     def enroll(self, images: EyeImages, kind: str = "auto") -> Template:
         """Make a template from one or more images of one eye.
