@@ -75,7 +75,7 @@ def rotate(
     ],
     key: KeyOption = None,
 ) -> None:
-    """Change the key of encrypted templates and galleries, whose contents stay as they are.
+    """Change the key of encrypted templates and galleries, whose contents do not change.
 
     Each is changed whole, so an interrupted rotation leaves all of them readable with one of the
     keys, and the same command goes on. Plain ones are refused.

@@ -46,7 +46,7 @@ class Names(Protocol):
 
 
 class PlainNames:
-    """Names as they are."""
+    """Names that are not encrypted."""
 
     def identity(self, identity: str) -> str:
         """See `Names`."""

@@ -99,10 +99,18 @@ class Cluster:
         Raises
         ------
         DatasetError
-            If the connection is lost, or workers lack this package.
+            If a worker or the connection is lost, or workers lack this package.
         """
         with self._explained():
-            results = self._client.run(function, *arguments)
+            try:
+                results = self._client.run(function, *arguments)
+            except CommClosedError:
+                raise
+            except OSError as error:
+                raise DatasetError(
+                    f"{self._work}: a worker of {self._scheduler} gave no answer "
+                    f"({first_line(error)}); {_AGAIN}."
+                ) from None
         return [(_host(address), result) for address, result in results.items()]
 
     def on_hosts(self, calls: Sequence[tuple[Collection[str], tuple]]) -> list[Any]:

@@ -173,3 +173,22 @@ def test_a_scheduler_without_the_package_is_one_sentence():
         cluster._explained("tcp://here:1", "The search"),
     ):
         raise RuntimeError("something else")
+
+
+def test_a_worker_that_gives_no_answer_is_one_sentence(two_workers):
+    def silent():
+        raise OSError("Timed out trying to connect to tcp://127.0.0.1:9")
+
+    with (
+        cluster.open_cluster(two_workers, "The search") as opened,
+        pytest.raises(DatasetError, match=r"^The search: a worker of tcp://.*Timed out.*again\.$"),
+    ):
+        opened.everywhere(silent)
+
+
+def test_calls_run_on_the_hosts_that_they_name(two_workers):
+    with cluster.open_cluster(two_workers, "The search") as opened:
+        assert set(opened.everywhere(abs, -2)) == {("127.0.0.1", 2)}  # workers may just restart
+        assert opened.on_hosts([(["127.0.0.1"], (pow, n, 2)) for n in range(5)]) == [0, 1, 4, 9, 16]
+        with pytest.raises(ZeroDivisionError):
+            opened.on_hosts([(["127.0.0.1"], (divmod, 1, 0))])
