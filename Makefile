@@ -16,7 +16,7 @@ OPEN_IRIS_TESTS := tests/open_iris tests/imaging/test_geometry.py tests/support/
 # TensorFlow for this machine's processor; EXTRA=gpu installs the build for NVIDIA GPUs.
 EXTRA ?= $(shell command -v nvidia-smi > /dev/null 2>&1 && echo gpu || echo cpu)
 
-.PHONY: demo test fuzz docs lint clean android-tools android-check web web-check
+.PHONY: demo test fuzz docs lint clean android-tools android-check arm-tools arm-check web web-check
 
 demo: $(VENV)/installed
 	$(BIN)/python pipelines/mobiiris.py pipelines/demo.yaml
@@ -57,6 +57,13 @@ android-tools:
 
 android-check:
 	$(DEMO_PYTHON) android_demo/check/android_check.py
+
+# The released models on emulated 64-bit Arm against this machine; FILES="a.tflite ..." takes others.
+arm-tools:
+	ANDROID_PYTHON=$(DEMO_PYTHON) android_demo/check/arm_tools.sh
+
+arm-check:
+	$(DEMO_PYTHON) android_demo/check/arm_check.py $(FILES)
 
 # The page for browsers, into web_demo/dist: needs Node.js from 20 on and a JDK from 17 on.
 web:

@@ -1,5 +1,6 @@
 """Time from an eye image to its embedding, stage by stage, on one thread."""
 
+import operator
 import statistics
 import time
 from collections.abc import Callable
@@ -22,7 +23,10 @@ _WARM_UP = 2
 
 
 def measure_template(
-    image: str | Path, model: str | Path | None = None, runs: int = 50
+    image: str | Path,
+    model: str | Path | None = None,
+    runs: int = 50,
+    segmenter_model: str | Path | None = None,
 ) -> dict[str, dict[str, float]]:
     """Time each stage from an eye image to its embedding.
 
@@ -37,6 +41,8 @@ def measure_template(
         A ``.tflite`` file with its card, of iris crops; by default the released model.
     runs : int, optional
         Timed repetitions, at least 5.
+    segmenter_model : str or Path, optional
+        File with the segmenter's network. The default one is then timed, too, in alternating runs.
 
     Returns
     -------
@@ -44,7 +50,8 @@ def measure_template(
         ``min`` and ``median`` milliseconds by stage: ``read`` (decoding the file), ``segment``
         (outlines and masks), ``crop``, ``quality``, ``embed`` (the network with the phase code in
         its graph), and ``template`` (`IrisRecognizer.embed` of the decoded image: all stages but
-        the first).
+        the first). With `segmenter_model` also ``ratio``, the median over runs of the time over
+        that with the default network.
 
     Raises
     ------
@@ -53,40 +60,62 @@ def measure_template(
     ExtractionError
         If the image cannot be used.
     ModelError
-        If the model cannot be used.
+        If the model or the segmenter's network cannot be used.
     """
     if runs < MIN_RUNS:
         raise BenchmarkError(f"runs is {runs}; at least {MIN_RUNS} are needed.")
-    recognizer = IrisRecognizer(model)
-    card = recognizer.card
-    if card.roi_mode in IMAGE_ROI_MODES:
-        raise BenchmarkError(
-            f"{recognizer.model}: takes crops of the ROI mode {card.roi_mode}, which has no "
-            "stages; measure it with `iris-tf benchmark latency`."
-        )
-    segment, embedder = segmenter_by_name(card.segmenter), TFLiteEmbedder(recognizer.model)
-    times: dict[str, list[float]] = {}
-
-    def timed(stage: str, work: Callable[..., Any], *arguments: Any) -> Any:
-        start = time.process_time_ns()
-        result = work(*arguments)
-        times.setdefault(stage, []).append((time.process_time_ns() - start) / 1e6)
-        return result
-
+    measured = [_Stages(model, segmenter_model)]
+    if segmenter_model is not None:
+        measured.append(_Stages(model, None))
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
         for _ in range(_WARM_UP + runs):
-            pixels = timed("read", read_eye, image, card.channels).pixels
-            grey = to_grey(pixels)
-            eye = timed("segment", segment, grey)
-            roi = timed("crop", crop_roi, pixels, eye, card.roi_mode)
-            timed("quality", iris_quality, grey, eye)
-            timed("embed", embedder.embed, [roi])
-            timed("template", recognizer.embed, pixels, "eye")
+            for stages in measured:
+                stages.run(image)
     finally:
         cv2.setNumThreads(threads)
-    return {
-        stage: {"min": min(laps[_WARM_UP:]), "median": statistics.median(laps[_WARM_UP:])}
-        for stage, laps in times.items()
+    laps, *others = (
+        {stage: times[_WARM_UP:] for stage, times in stages.times.items()} for stages in measured
+    )
+    figures = {
+        stage: {"min": min(times), "median": statistics.median(times)}
+        for stage, times in laps.items()
     }
+    for default in others:
+        for stage, times in laps.items():
+            ratios = map(operator.truediv, times, default[stage])
+            figures[stage]["ratio"] = statistics.median(ratios)
+    return figures
+
+
+class _Stages:
+    """The stages from an eye image to its embedding, and their times in milliseconds."""
+
+    def __init__(self, model: str | Path | None, segmenter_model: str | Path | None):
+        self._recognizer = IrisRecognizer(model, segmenter_model=segmenter_model)
+        self._card = self._recognizer.card
+        if self._card.roi_mode in IMAGE_ROI_MODES:
+            raise BenchmarkError(
+                f"{self._recognizer.model}: takes crops of the ROI mode {self._card.roi_mode}, "
+                "which has no stages; measure it with `iris-tf benchmark latency`."
+            )
+        self._segment = segmenter_by_name(self._card.segmenter, segmenter_model)
+        self._embedder = TFLiteEmbedder(self._recognizer.model)
+        self.times: dict[str, list[float]] = {}
+
+    def run(self, image: str | Path) -> None:
+        """Time all stages once."""
+        pixels = self._timed("read", read_eye, image, self._card.channels).pixels
+        grey = to_grey(pixels)
+        eye = self._timed("segment", self._segment, grey)
+        roi = self._timed("crop", crop_roi, pixels, eye, self._card.roi_mode)
+        self._timed("quality", iris_quality, grey, eye)
+        self._timed("embed", self._embedder.embed, [roi])
+        self._timed("template", self._recognizer.embed, pixels, "eye")
+
+    def _timed(self, stage: str, work: Callable[..., Any], *arguments: Any) -> Any:
+        start = time.process_time_ns()
+        result = work(*arguments)
+        self.times.setdefault(stage, []).append((time.process_time_ns() - start) / 1e6)
+        return result

@@ -23,7 +23,7 @@ from iris_tf.cli.exchange_commands import add_exchange_verbs
 from iris_tf.cli.precision_report import print_precision_report
 from iris_tf.cli.protection_commands import gallery
 from iris_tf.cli.quantize_command import quantize
-from iris_tf.cli.recognition_commands import add_verbs
+from iris_tf.cli.recognition_commands import SegmenterModel, add_verbs
 from iris_tf.cli.serve_command import add_serve_verb
 from iris_tf.config.names import (
     ALL_SPLITS,
@@ -121,9 +121,7 @@ def prepare(
             f"ROI modes {' and '.join(IMAGE_ROI_MODES)}."
         ),
     ] = DEFAULT_SEGMENTER,
-    segmenter_model: Annotated[
-        Path | None, typer.Option(help="File with the segmenter's network, if not its default.")
-    ] = None,
+    segmenter_model: SegmenterModel = None,
     min_quality: Annotated[
         str,
         typer.Option(
@@ -303,12 +301,17 @@ def _resumes_training(folder: Path) -> str:
 
 @app.command()
 def export(
-    run: Annotated[Path, typer.Argument(help="Run folder, or .keras file of a released model.")],
+    run: Annotated[
+        Path,
+        typer.Argument(
+            help="Run folder, .keras file of a released model, or .tflite file of a segmenter."
+        ),
+    ],
     precision: Annotated[
         str, typer.Option(help=f"Comma-separated, of {', '.join(PRECISIONS)}.")
     ] = ",".join(DEFAULT_PRECISIONS),
     out: Annotated[
-        Path | None, typer.Option(help="New folder, for the files of a released model.")
+        Path | None, typer.Option(help="Folder for the files of a released model or segmenter.")
     ] = None,
     report: Annotated[
         bool,
@@ -318,7 +321,7 @@ def export(
     """Export a run's best checkpoint as .tflite files with a model card.
 
     int8 and int16x8 estimate ranges of activations from crops of the training split
-    (`quantization` in the training recipe).
+    (`quantization` in the training recipe), those of released models from generated eyes.
 
     Files in other precisions from an earlier export of the same weights are kept
     in RUN/models; files of other weights are removed. Each file's embeddings are
@@ -326,14 +329,20 @@ def export(
     fails and reports by how much.
 
     The .keras file of a released model needs --out; with float32, the file comes
-    from weights that are not rounded.
+    from weights that are not rounded. So does a segmenter's file in float16 or float32.
     """
-    of_weights, precisions = run.suffix == ".keras", [part.strip() for part in precision.split(",")]
-    if of_weights != (out is not None):
-        raise typer.BadParameter("give --out with a .keras file, and only then")
+    precisions = [part.strip() for part in precision.split(",")]
+    if (run.suffix in (".keras", ".tflite")) != (out is not None):
+        raise typer.BadParameter("give --out with a .keras or .tflite file, and only then")
     load_tensorflow()
     from iris_tf.exporting.export_run import REPORT_NAME, export_run
+    from iris_tf.exporting.export_segmenter_file import export_segmenter_file
     from iris_tf.exporting.export_weights import export_weights
+
+    if out is not None and run.suffix == ".tflite":
+        for path in export_segmenter_file(run, out, precisions):
+            echo(f"{path}: {path.stat().st_size / 2**20:.2f} MiB")
+        return
 
     with if_interrupted(
         lambda: (

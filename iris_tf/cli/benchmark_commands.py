@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from iris_tf.cli.console import LayoutName, SegmenterName, echo, load_tensorflow
+from iris_tf.cli.recognition_commands import SegmenterModel
 from iris_tf.config.names import DEFAULT_SEGMENTER
 from iris_tf.data.layouts import AUTO
 from iris_tf.support.errors import BenchmarkError
@@ -98,9 +99,7 @@ def benchmark_prepare(
     images: Annotated[Path, typer.Option(help="Folder of eye images, at least a few hundred.")],
     layout: LayoutName = AUTO,
     segmenter: SegmenterName = DEFAULT_SEGMENTER,
-    segmenter_model: Annotated[
-        Path | None, typer.Option(help="File with the segmenter's network, if not its default.")
-    ] = None,
+    segmenter_model: SegmenterModel = None,
 ) -> None:
     """Measure speed and memory of `iris-tf prepare` with one process, and with one per core.
 
@@ -133,17 +132,21 @@ def benchmark_template(
         Path | None, typer.Option(help="A .tflite file beside its card; the released one.")
     ] = None,
     runs: Annotated[int, typer.Option(help="Timed repetitions, at least 5.")] = 50,
+    segmenter_model: SegmenterModel = None,
 ) -> None:
     """Time each stage from an eye image to its template, on one thread.
 
-    Milliseconds are processor time, which other programs disturb little.
+    Milliseconds are processor time, which other programs disturb little. With --segmenter-model,
+    the ratio is to the segmenter's default network, in alternating runs.
     """
     from iris_tf.benchmark.template_speed import measure_template
 
-    stages = measure_template(image, model, runs)
-    echo(f"{image}; milliseconds of one core\nstage         min  median")
+    stages = measure_template(image, model, runs, segmenter_model)
+    ratio = "" if segmenter_model is None else "   ratio"
+    echo(f"{image}; milliseconds of one core\nstage         min  median{ratio}")
     for stage, times in stages.items():
-        echo(f"{stage:<9}{times['min']:8.2f}{times['median']:8.2f}")
+        figures = (times[name] for name in ("min", "median", "ratio") if name in times)
+        echo(f"{stage:<9}" + "".join(f"{figure:8.2f}" for figure in figures))
 
 
 @benchmark.command(name="scores")

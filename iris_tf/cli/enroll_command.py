@@ -7,7 +7,7 @@ import typer
 
 from iris_tf.cli.console import RESUMES, LayoutName, echo, if_interrupted, listed
 from iris_tf.cli.keys import KeyOption, TransformOption, key_given, transform_given
-from iris_tf.cli.recognition_commands import CalibrationFile, ModelFile
+from iris_tf.cli.recognition_commands import CalibrationFile, ModelFile, SegmenterModel
 from iris_tf.cli.skipped_images import print_failed
 from iris_tf.data.layouts import AUTO
 from iris_tf.support.errors import ArgumentError, ModelError
@@ -37,6 +37,7 @@ def enroll(
     layout: LayoutName = AUTO,
     model: ModelFile = None,
     calibration: CalibrationFile = None,
+    segmenter_model: SegmenterModel = None,
     transform: TransformOption = None,
     key: KeyOption = None,
 ) -> None:
@@ -60,7 +61,9 @@ def enroll(
             opened = GalleryFolder(gallery, secret)
         else:
             scan_images(images, layout)  # before a gallery is made
-            recognizer = IrisRecognizer(model, calibration=calibration)
+            recognizer = IrisRecognizer(
+                model, calibration=calibration, segmenter_model=segmenter_model
+            )
             keyed, kind = transform_given(transform, recognizer), recognizer.template_kind
             if keyed is not None:
                 kind = kind.with_origin(keyed.origin(kind.origin))

@@ -69,6 +69,12 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object 
 CalibrationFile = Annotated[
     Path | None, typer.Option("--calibration", help="A file that `iris-tf calibrate` wrote.")
 ]
+SegmenterModel = Annotated[
+    Path | None,
+    typer.Option(
+        "--segmenter-model", help="File with the segmenter's network, if not its default."
+    ),
+]
 
 
 def add_verbs(app: typer.Typer) -> None:
@@ -82,6 +88,7 @@ def embed(
     model: ModelFile = None,
     kind: KindOption = KINDS[0],
     calibration: CalibrationFile = None,
+    segmenter_model: SegmenterModel = None,
 ) -> None:
     """Print the embedding of each image as a line of JSON, adapted by a calibration if given.
 
@@ -90,7 +97,7 @@ def embed(
     """
     from iris_tf.recognition.recognizer import IrisRecognizer
 
-    recognizer = IrisRecognizer(model, calibration=calibration)
+    recognizer = IrisRecognizer(model, calibration=calibration, segmenter_model=segmenter_model)
     failed = False
     for path in images:
         try:
@@ -111,6 +118,7 @@ def verify(
     operating_point: PointOption = None,
     kind: KindOption = KINDS[0],
     calibration: CalibrationFile = None,
+    segmenter_model: SegmenterModel = None,
     as_json: JsonOption = False,
 ) -> None:
     """Decide whether two images show the same eye: exit status 0 if so, 1 if not.
@@ -121,7 +129,7 @@ def verify(
     """
     from iris_tf.recognition.recognizer import IrisRecognizer
 
-    recognizer = IrisRecognizer(model, calibration=calibration)
+    recognizer = IrisRecognizer(model, calibration=calibration, segmenter_model=segmenter_model)
     template = recognizer.enroll(a, kind)
     point = _name_or_number(operating_point)
     result = recognizer.verify(template, b, point, kind)
@@ -158,6 +166,7 @@ def identify(
         str, one_of(KINDS, "Whether the probe is an eye image or an ROI crop.")
     ] = KINDS[0],
     calibration: CalibrationFile = None,
+    segmenter_model: SegmenterModel = None,
     save_gallery: Annotated[
         Path | None, typer.Option(help=".npz file to write, for --gallery in later calls.")
     ] = None,
@@ -183,7 +192,7 @@ def identify(
     if save_gallery is not None:
         check_writable(save_gallery)
         _check_no_other_file(save_gallery)
-    recognizer = IrisRecognizer(model, calibration=calibration)
+    recognizer = IrisRecognizer(model, calibration=calibration, segmenter_model=segmenter_model)
     # Before the gallery, whose enrolment may take long.
     template, keyed = recognizer.enroll(probe, kind), transform_given(transform, recognizer)
     if keyed is not None:
@@ -253,6 +262,7 @@ def calibrate(
     ] = None,
     model: ModelFile = None,
     layout: LayoutName = AUTO,
+    segmenter_model: SegmenterModel = None,
 ) -> None:
     """Adapt a model to a camera by a few hundred images, which need no labels.
 
@@ -266,7 +276,7 @@ def calibrate(
     from iris_tf.recognition.calibrate_camera import calibrate
     from iris_tf.recognition.recognizer import IrisRecognizer
 
-    recognizer = IrisRecognizer(model)
+    recognizer = IrisRecognizer(model, segmenter_model=segmenter_model)
     name = out.stem.removeprefix("calibration-") if out else real_path(images).name
     name = re.sub(r"[^\w.-]+", "-", name).strip("-") or "camera"
     out = out or _beside_the_model(recognizer, name)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 import numpy as np
+from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
 from iris_tf.support.quiet import quiet
@@ -39,9 +40,10 @@ def observe_activations(
         )
         interpreter.allocate_tensors()
         run = interpreter.get_signature_runner(signature.name)
+    graph = _graph_of(content, signature)
     details = [
         detail
-        for detail in interpreter.get_tensor_details()
+        for detail in interpreter.get_tensor_details(graph)
         if detail["dtype"] == np.float32 and detail["name"]
     ]
     rng = np.random.default_rng(seed)
@@ -50,7 +52,7 @@ def observe_activations(
         run(**{signature.input: crop[None].astype(np.float32)})
         for detail in details:
             try:
-                tensor = interpreter.get_tensor(detail["index"]).ravel()
+                tensor = interpreter.get_tensor(detail["index"], graph).ravel()
             except ValueError:  # a scratch tensor without data
                 continue
             if not tensor.size:
@@ -60,6 +62,17 @@ def observe_activations(
                 chosen = tensor[rng.integers(0, tensor.size, _VALUES_PER_CROP)]
             values[detail["name"]] += [chosen, np.array([tensor.min(), tensor.max()])]
     return {name: np.concatenate(parts) for name, parts in values.items() if parts}
+
+
+def _graph_of(content: bytes, signature: Signature) -> int:
+    """Number of the subgraph that a signature runs; each of several has tensors of its own."""
+    model = schema.Model.GetRootAs(content, 0)
+    found = (model.SignatureDefs(i) for i in range(model.SignatureDefsLength()))
+    return next(
+        int(definition.SubgraphIndex())
+        for definition in found
+        if definition.SignatureKey().decode() == signature.name
+    )
 
 
 def best_range(values: np.ndarray, bits: int) -> tuple[float, float]:

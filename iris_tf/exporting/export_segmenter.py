@@ -1,5 +1,6 @@
 """Export of the segmentation network to a TFLite file with a card."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,13 @@ import numpy as np
 import tensorflow as tf
 
 from iris_tf.config.names import CARD_NAME
-from iris_tf.config.precision import PRECISIONS, RELEASED_PRECISION
+from iris_tf.config.precision import FLOAT32, PRECISIONS, RELEASED_PRECISION
 from iris_tf.exporting.conversion import convert, foreign_operators_error, save_signatures
+from iris_tf.exporting.static_quantization import (
+    prepare_for_integers,
+    quantize_statically,
+    quantized_name,
+)
 from iris_tf.segmentation.mask_channels import CHANNELS
 from iris_tf.segmentation.network_segmenter import FILE_NAME
 from iris_tf.support.errors import ExportError
@@ -19,7 +25,7 @@ from iris_tf.support.temporary_names import temporary_folder
 from iris_tf.synthetic.segmentation_samples import sample_size
 from iris_tf.tflite.litert_model import LiteRTModel
 from iris_tf.tflite.operators import foreign_operators
-from iris_tf.tflite.signatures import MASKS, MASKS_OF_WHOLE
+from iris_tf.tflite.signatures import MASKS, MASKS_OF_WHOLE, Signature
 
 WHOLE_HEIGHT = 192
 """Largest input height for whole images; the iris itself is segmented at full size."""
@@ -27,9 +33,17 @@ WHOLE_HEIGHT = 192
 MAX_DIFFERENCE = 0.02
 """Parity bound: largest mean absolute difference of probabilities."""
 
+# Means and variances of whole images; and probabilities next to 0 and 1, which confidences are
+# computed from.
+_FLOAT_LAYERS = ("rescaling", "normalisation", "probabilities")
+
 
 def export_segmenter(
-    model: keras.Model, out: Path, parity_images: np.ndarray, precision: str = RELEASED_PRECISION
+    model: keras.Model,
+    out: Path,
+    parity_images: np.ndarray,
+    precision: str = RELEASED_PRECISION,
+    calibration: Mapping[Signature, np.ndarray] | None = None,
 ) -> Path:
     """Export the segmentation network to ``iris_segmenter_PRECISION.tflite``.
 
@@ -48,6 +62,9 @@ def export_segmenter(
         Images on which the file is compared with `model`.
     precision : str, optional
         One of `iris_tf.config.precision.PRECISIONS`.
+    calibration : mapping of Signature to ndarray of shape (n, H, W), uint8, optional
+        For calibrated precisions: images that ranges of activations are estimated from, of the
+        sizes of both signatures. Everything but the normalisation of the image is quantised.
 
     Returns
     -------
@@ -57,17 +74,28 @@ def export_segmenter(
     Raises
     ------
     ExportError
-        If the model cannot be converted, or the masks of the file differ. No file is
-        written then.
+        If the model cannot be converted, the precision needs images for calibration, or the masks
+        of the file differ. No file is written then.
     OSError
         If the file cannot be written.
     """
-    models = {MASKS: _probabilities(model), MASKS_OF_WHOLE: _probabilities(_finder(model))}
     path = out / PRECISIONS[precision].file_name(FILE_NAME)
+    if PRECISIONS[precision].calibrated and calibration is None:
+        raise ExportError(
+            f"{path}: {precision} needs images for calibration; give them, or choose another "
+            "precision."
+        )
+    models = _signatures(model)
     with temporary_folder() as saved, atomic_path(path) as file:
-        fast = {signature: _without_transposed(model) for signature, model in models.items()}
-        save_signatures(fast, str(saved))
-        file.write_bytes(convert(str(saved), precision, path, models))
+        if PRECISIONS[precision].calibrated and calibration is not None:
+            rewritten = _signatures(prepare_for_integers(model, calibration[MASKS]))
+            content = _converted(rewritten, saved, FLOAT32, path)
+            content = quantize_statically(
+                content, PRECISIONS[precision], calibration, _FLOAT_LAYERS
+            )
+        else:
+            content = _converted(models, saved, precision, path)
+        file.write_bytes(content)
         if operators := foreign_operators(file):
             raise foreign_operators_error(path, operators)
         for signature, expected in models.items():
@@ -85,8 +113,21 @@ def export_segmenter(
     return path
 
 
+def _signatures(model: keras.Model) -> dict[Signature, keras.Model]:
+    return {MASKS: _probabilities(model), MASKS_OF_WHOLE: _probabilities(_finder(model))}
+
+
+def _converted(
+    models: Mapping[Signature, keras.Model], folder: Path, precision: str, path: Path
+) -> bytes:
+    fast = {signature: _without_transposed(model) for signature, model in models.items()}
+    save_signatures(fast, str(folder))
+    return convert(str(folder), precision, path, models)
+
+
 def _probabilities(model: keras.Model) -> keras.Model:
-    return keras.Model(model.input, keras.layers.Activation("sigmoid")(model.output))
+    sigmoid = keras.layers.Activation("sigmoid", name=quantized_name("probabilities"))
+    return keras.Model(model.input, sigmoid(model.output))
 
 
 def _without_transposed(model: keras.Model) -> keras.Model:
@@ -170,14 +211,13 @@ def write_segmenter_card(path: Path, precision: str, facts: dict[str, Any]) -> P
             "range": [0, 255],
         },
         "output": {"name": MASKS.output, "channels": list(CHANNELS), "range": [0, 1]},
-        "files": {
-            path.name: {
-                "precision": precision,
-                "bytes": path.stat().st_size,
-                "sha256": sha256(path),
-            }
-        },
+        "files": {path.name: file_facts(path, precision)},
         **facts,
     }
     write_json(path.with_name(CARD_NAME), card)
     return path.with_name(CARD_NAME)
+
+
+def file_facts(path: Path, precision: str) -> dict[str, Any]:
+    """What a segmenter's card says about one of its files."""
+    return {"precision": precision, "bytes": path.stat().st_size, "sha256": sha256(path)}

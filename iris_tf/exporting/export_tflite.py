@@ -184,9 +184,9 @@ class _Graphs:
             self._quantized = quantize_statically(
                 self._for_integers,
                 precision,
-                EMBEDDING,
-                self._quantization,
+                {EMBEDDING: rois},
                 self._quantization.float_layers(self._model),
+                self._quantization.seed,
             )
         except (ValueError, KeyError, RuntimeError) as error:
             raise ExportError(

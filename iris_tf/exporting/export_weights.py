@@ -10,6 +10,7 @@ import numpy as np
 from iris_tf.config.names import CARD_NAME
 from iris_tf.config.precision import DEFAULT_PRECISIONS, PRECISIONS
 from iris_tf.exporting.export_tflite import export_model
+from iris_tf.exporting.static_quantization import Quantization
 from iris_tf.matching.matcher import Matcher
 from iris_tf.networks.embed_rois import load_embedding_model
 from iris_tf.networks.phase_code import with_phase
@@ -21,6 +22,8 @@ from iris_tf.tflite.model_card import ModelCard, ModelFile
 from iris_tf.tflite.tflite_embedder import TFLiteEmbedder
 
 _STRIPS = 8  # on which files are compared with the Keras model
+# Strips that neither training nor the tests of `pipelines/released_models.py` see.
+_CALIBRATION_SEED, _EYES, _STRIPS_PER_EYE = 27, 128, 2
 _SHARE_DECIMALS = 3  # of a phase code's share, as recipes state it
 
 
@@ -37,7 +40,8 @@ def export_weights(
     out : str or Path
         Folder of the new files and of their card, which is the model's with these files.
     precisions : sequence of str, optional
-        From `iris_tf.config.precision.PRECISIONS`, except those that need crops for calibration.
+        From `iris_tf.config.precision.PRECISIONS`. Ranges of activations of those that are
+        calibrated are estimated from generated strips, on which the model was trained.
 
     Returns
     -------
@@ -50,20 +54,24 @@ def export_weights(
     ModelError
         If the card is missing or describes other weights.
     ExportError
-        If a precision needs calibration, the model takes other crops than unrolled strips, `out`
-        holds a card already, or a file does not agree with the Keras model.
+        If the model takes other crops than unrolled strips, `out` holds a card already, or a file
+        does not agree with the Keras model.
     """
     weights, out = Path(weights), Path(out)
     card = ModelCard.read(weights.with_name(CARD_NAME))
-    _check(weights, out, card, precisions)
+    _check(weights, out, card)
     with status(f"Loading {weights}"):
         model = load_embedding_model(weights)
         strips = draw_strips(0, 0, _STRIPS)
         if card.phase is not None:
             model = _with_released_phase(model, weights.parent, card, strips)
+    calibrated = any(name in PRECISIONS and PRECISIONS[name].calibrated for name in precisions)
+    quantization = Quantization(_calibration_strips()) if calibrated else None
     files = {
         made.path.name: made
-        for made in export_model(model, out, card.name, precisions, parity_rois=strips)
+        for made in export_model(
+            model, out, card.name, precisions, parity_rois=strips, quantization=quantization
+        )
     }
     card = dataclasses.replace(
         card,
@@ -76,17 +84,19 @@ def export_weights(
     return out, card
 
 
-def _check(weights: Path, out: Path, card: ModelCard, precisions: Sequence[str]) -> None:
+def _calibration_strips() -> np.ndarray:
+    """Generated strips of many eyes and cameras, (n, 64, 512)."""
+    with status("Generating strips for calibration"):
+        return np.concatenate(
+            [draw_strips(_CALIBRATION_SEED, eye, _STRIPS_PER_EYE) for eye in range(_EYES)]
+        )
+
+
+def _check(weights: Path, out: Path, card: ModelCard) -> None:
     if card.weights_sha256 != sha256(weights):
         raise ModelError(
             f"{weights}: {CARD_NAME} beside it describes other weights; export the run that they "
             "come from."
-        )
-    calibrated = [name for name in precisions if name in PRECISIONS and PRECISIONS[name].calibrated]
-    if calibrated:
-        raise ExportError(
-            f"{weights}: {calibrated[0]} needs crops for calibration; fine-tune the model on a "
-            "dataset, and export that run."
         )
     if card.roi_mode != "unrolled":
         raise ExportError(

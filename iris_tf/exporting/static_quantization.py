@@ -1,7 +1,7 @@
 """Static quantisation: 8-bit weights and 8- or 16-bit activations with ranges from crops."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -120,7 +120,7 @@ def prepare_for_integers(model: keras.Model, rois: np.ndarray) -> keras.Model:
     named = keras.models.clone_model(
         corrected,
         clone_function=lambda layer: type(layer).from_config(
-            layer.get_config() | {"name": layer.name + _END}
+            layer.get_config() | {"name": quantized_name(layer.name)}
         ),
     )
     named.set_weights(corrected.get_weights())
@@ -130,11 +130,11 @@ def prepare_for_integers(model: keras.Model, rois: np.ndarray) -> keras.Model:
 def quantize_statically(
     content: bytes,
     precision: Precision,
-    signature: Signature,
-    quantization: Quantization,
+    crops: Mapping[Signature, np.ndarray],
     float_layers: Sequence[str],
+    seed: int = 0,
 ) -> bytes:
-    """Quantise a float32 file of `prepare_for_integers`; input and output stay float32.
+    """Quantise a float32 file of `prepare_for_integers`; inputs and outputs stay float32.
 
     Operations that litert-quantizer or LiteRT has no integer kernel for stay float32, too.
 
@@ -144,11 +144,12 @@ def quantize_statically(
         Of the ``.tflite`` file.
     precision : Precision
         Gives the bits of activations.
-    signature : Signature
-        Of the file.
-    quantization : Quantization
+    crops : mapping of Signature to ndarray of shape (n, H, W), or (n, H, W, 3) for colour, uint8
+        What ranges of activations are estimated from, for every signature of the file.
     float_layers : sequence of str
         Names of layers that stay float32.
+    seed : int, optional
+        Of the choice of values that ranges are estimated from.
 
     Returns
     -------
@@ -158,7 +159,6 @@ def quantize_statically(
     from litert_quantizer import quantizer
     from litert_quantizer.qtyping import TFLOperationName
 
-    crops = with_channel_axis(quantization.rois)
     work = quantizer.Quantizer(content)
     work.add_static_config(
         ".*", TFLOperationName.ALL_SUPPORTED, precision.activation_bits, precision.weight_bits
@@ -172,16 +172,25 @@ def quantize_statically(
         )
     with quiet(1, 2):
         # Finds the tensors that need ranges, which the values of all crops then replace.
-        first = {signature.input: crops[:1].astype(np.float32)}
-        calibrated: Any = work.calibrate({signature.name: [first]}, num_threads=1)
-        values = observe_activations(content, signature, crops, quantization.seed)
-        ranges = with_ranges(calibrated, values, precision.activation_bits)
+        first: Any = {
+            signature.name: [{signature.input: with_channel_axis(images[:1]).astype(np.float32)}]
+            for signature, images in crops.items()
+        }
+        ranges: Any = work.calibrate(first, num_threads=1)
+        for signature, images in crops.items():
+            values = observe_activations(content, signature, with_channel_axis(images), seed)
+            ranges = with_ranges(ranges, values, precision.activation_bits)
         return bytes(work.quantize(ranges).quantized_model)
+
+
+def quantized_name(layer: str) -> str:
+    """Name that a layer has in `prepare_for_integers`."""
+    return layer + _END
 
 
 def in_graph(layer: str) -> str:
     """Regular expression that finds a layer of `prepare_for_integers` in names of tensors."""
-    return rf"(^|[/;]){re.escape(layer + _END)}(_\d+)?/"
+    return rf"(^|[/;]){re.escape(quantized_name(layer))}(_\d+)?/"
 
 
 def layer_of_tensor(tensor: str) -> str | None:

@@ -87,11 +87,28 @@ class Cropper:
         warning is logged at the first eye image if the installed segmenter has another version.
     channels : {1, 3}, optional
         Of the crops.
+    segmenter_model : str or Path, optional
+        The segmenter's network, if not its default; `version` is that of the default.
+
+    Raises
+    ------
+    DatasetError, ModelError
+        If `segmenter_model` cannot be used.
     """
 
-    def __init__(self, segmenter: str, roi_mode: str, version: str = "", channels: int = 1):
+    def __init__(
+        self,
+        segmenter: str,
+        roi_mode: str,
+        version: str = "",
+        channels: int = 1,
+        segmenter_model: str | Path | None = None,
+    ):
         self._name, self._roi_mode, self._version = segmenter, roi_mode, version
         self._channels = channels
+        if segmenter_model is not None:
+            # Made at once, which refuses a wrong file before any image.
+            self._segment = segmenter_by_name(segmenter, segmenter_model)
 
     @cached_property
     def _segment(self) -> Segmenter:

@@ -60,6 +60,9 @@ class IrisRecognizer:
         Threads that LiteRT may use for one image.
     calibration : str or Path, optional
         A file that `iris-tf calibrate` wrote for this model file.
+    segmenter_model : str or Path, optional
+        File with the segmenter's network, such as the released one in int8; by default that of
+        the segmenter that the card names.
 
     Attributes
     ----------
@@ -81,7 +84,7 @@ class IrisRecognizer:
     Raises
     ------
     ModelError
-        When model, card or calibration cannot be used or do not belong together.
+        When model, card, calibration or segmenter cannot be used or do not belong together.
 
     Examples
     --------
@@ -96,6 +99,7 @@ class IrisRecognizer:
         model: str | Path | None = None,
         threads: int = 1,
         calibration: str | Path | None = None,
+        segmenter_model: str | Path | None = None,
     ):
         self.model = (
             released_model(RECOGNITION) if model is None else path_given(model, "The model")
@@ -103,6 +107,7 @@ class IrisRecognizer:
         self.card = ModelCard.beside(self.model)
         self.matcher = Matcher.of_card(self.card)
         self._threads, self._calibration_file = threads, calibration
+        self._segmenter_model = segmenter_model
         self._embedder: TFLiteEmbedder | KerasEmbedder
         if self.model.suffix == PACKED_SUFFIX:
             self._embedder = KerasEmbedder.of_packed_file(self.model, self.card)
@@ -113,6 +118,7 @@ class IrisRecognizer:
             self.card.roi_mode,
             self.card.segmenter_version,
             self.card.channels,
+            segmenter_model,
         )
         self._check_sizes()
         self.calibration: Calibration | None = None
@@ -135,7 +141,8 @@ class IrisRecognizer:
 
     def __reduce__(self) -> tuple[type, tuple]:
         # Interpreters cannot be pickled; another process makes its own.
-        return type(self), (self.model, self._threads, self._calibration_file)
+        arguments = self.model, self._threads, self._calibration_file, self._segmenter_model
+        return type(self), arguments
 
     def _use(self, path: str | Path) -> None:
         calibration = Calibration.read(path_given(path, "The calibration"))

@@ -45,8 +45,6 @@ def copy(tmp_path):
 
 
 def test_what_cannot_be_exported(copy, tmp_path, run_cli):
-    with pytest.raises(ExportError, match="int8 needs crops for calibration"):
-        export_weights(copy, tmp_path / "out", ["int8"])
     with pytest.raises(ExportError, match="holds a model card already"):
         export_weights(copy, tmp_path, ["float32"])
     card = tmp_path / "model_card.json"
@@ -61,6 +59,22 @@ def test_what_cannot_be_exported(copy, tmp_path, run_cli):
         status, _, err = run_cli("export", *arguments)
         assert status == 2 and "give --out with a .keras file" in err
     assert not (tmp_path / "out").exists()
+
+
+def test_integers_are_calibrated_on_generated_strips(copy, tmp_path, monkeypatch):
+    asked = []
+
+    def stand_in(model, out, name, precisions, *, parity_rois, quantization):
+        asked.append(quantization)
+        return []
+
+    monkeypatch.setattr("iris_tf.exporting.export_weights.export_model", stand_in)
+    monkeypatch.setattr("iris_tf.exporting.export_weights._EYES", 3)
+    export_weights(copy, tmp_path / "integers", ["float16", "int8"])
+    export_weights(copy, tmp_path / "floats", ["float16"])
+    expected = np.concatenate([draw_strips(27, eye, 2) for eye in range(3)])
+    np.testing.assert_array_equal(asked[0].rois, expected)
+    assert asked[1] is None
 
 
 def test_a_precision_that_is_not_released_says_how_to_make_it():

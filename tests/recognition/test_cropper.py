@@ -12,9 +12,10 @@ from iris_tf.recognition.cropper import Cropper, looks_like_roi
 from iris_tf.segmentation.quality import iris_quality
 from iris_tf.segmentation.roi_modes import crop_roi
 from iris_tf.segmentation.segmenter import SegmentedEye, segmenter_by_name
-from iris_tf.support.errors import ArgumentError, ExtractionError, FailureReason
+from iris_tf.support.errors import ArgumentError, ExtractionError, FailureReason, ModelError
 from iris_tf.synthetic.ground_truth import read_truth
 from iris_tf.tflite.model_card import ModelCard
+from iris_tf.tflite.released_models import released_model
 
 REFUSED = json.loads(
     Path(__file__)
@@ -88,6 +89,20 @@ def test_another_version_of_the_segmenter_is_told(eyes, card, caplog, version, w
     assert len(caplog.records) == warnings
     if warnings:
         assert "an older one" in caplog.text and now in caplog.text
+
+
+def test_another_network_of_the_segmenter(eyes, card, caplog, tmp_path):
+    int8 = released_model("iris-segmenter", "int8")
+    crop = Cropper(card.segmenter, "unrolled", "an older one", segmenter_model=int8)
+    image = read_image(eyes[0]).pixels
+    expected = crop_roi(image, segmenter_by_name(card.segmenter, int8)(image), "unrolled")
+    np.testing.assert_array_equal(crop(eyes[0]).roi, expected)
+    assert not caplog.records  # it was chosen
+    default = Cropper(card.segmenter, "unrolled")(eyes[0]).roi
+    assert not np.array_equal(expected, default)
+    assert np.corrcoef(expected.ravel(), default.ravel())[0, 1] > 0.98
+    with pytest.raises(ModelError, match=r"none\.tflite: there is no such model file"):
+        Cropper(card.segmenter, "unrolled", segmenter_model=tmp_path / "none.tflite")
 
 
 def test_a_crop_is_taken_as_it_is(small_dataset, crop):

@@ -25,6 +25,7 @@ from iris_tf.support.errors import (
 )
 from iris_tf.tflite.model_card import ModelCard
 from iris_tf.tflite.phase_code_layout import PhaseCodeLayout
+from iris_tf.tflite.released_models import released_model
 
 
 @pytest.fixture
@@ -330,6 +331,19 @@ def test_a_recognizer_can_be_sent_to_another_process(recognizer, eye_files):
     sent = pickle.loads(pickle.dumps(recognizer))
     np.testing.assert_array_equal(sent.embed(eye_files[0]), recognizer.embed(eye_files[0]))
     assert sent.origin == recognizer.origin
+
+
+def test_another_network_of_the_segmenter_goes_with_it(recognizer, eye_files):
+    int8 = released_model("iris-segmenter", "int8")
+    with pytest.raises(DatasetError, match="'opencv' has no network"):
+        IrisRecognizer(recognizer.model, segmenter_model=int8)
+    recognizer, other = IrisRecognizer(), IrisRecognizer(segmenter_model=int8)
+    embedding = np.asarray(other.embed(eye_files[0]))
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(other)).embed(eye_files[0]), embedding)
+    default = np.asarray(recognizer.embed(eye_files[0]))
+    [[similarity]] = recognizer.similarities(embedding, default)
+    assert similarity > 0.9 and not np.array_equal(embedding, default)
+    assert other.origin == recognizer.origin
 
 
 def test_templates_of_another_length_are_refused(recognizer, eye_files):
