@@ -5,7 +5,6 @@ version, whereas OpenCV 4 silently fills the missing half with grey. Everything 
 """
 
 import io
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from PIL import Image, ImageFile, ImageOps
 
 from iris_tf.support.errors import ExtractionError, FailureReason
 from iris_tf.support.files import write_bytes
+from iris_tf.support.quiet import no_warnings
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".pgm")
 MIN_SIDE = 64
@@ -308,8 +308,7 @@ def _unreadable(detail: str) -> ExtractionError:
 def _decode(data: bytes) -> tuple[np.ndarray, list[str]]:
     """Decode to pixels (H, W) or (H, W, channels), uint8 or uint16, and notes."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # unusual metadata is irrelevant here
+        with no_warnings():  # unusual metadata is irrelevant here
             image: Image.Image = Image.open(io.BytesIO(data), formats=_FORMATS)
     except Image.DecompressionBombError:
         raise _unreadable(_TOO_LARGE) from None
@@ -324,8 +323,7 @@ def _decode(data: bytes) -> tuple[np.ndarray, list[str]]:
     if image.format == "JPEG" and _lacks_its_end(data):
         raise _unreadable("The file is truncated: the end of the JPEG data is missing.")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with no_warnings():
             deep_channels = _stores_16_bit_channels(image)
             # Checked before loading, which rotates a TIFF and removes the tag.
             rotated = image.getexif().get(_EXIF_ORIENTATION, 1) in _NOT_UPRIGHT

@@ -1,9 +1,10 @@
-"""Suppression of the log output of native libraries."""
+"""Suppression of the log output of native libraries, and of Python's warnings."""
 
 import contextlib
 import os
 import sys
 import threading
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ class _Silenced:
 
 # Descriptors belong to the process. Two threads that each saved and restored them would restore
 # each other's redirection, and leave the process without standard error.
+# The same goes for the filters of warnings.
 _lock = threading.Lock()
 _silenced: dict[int, _Silenced] = {}
 _LAST_STANDARD_STREAM = 2
@@ -89,3 +91,36 @@ def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             stream.flush()
+
+
+@dataclass
+class _Ignored:
+    """How many blocks ignore warnings at present, and what restores the filters."""
+
+    blocks: int = 0
+    caught: warnings.catch_warnings | None = None
+
+
+_ignored = _Ignored()
+
+
+@contextlib.contextmanager
+def no_warnings() -> Iterator[None]:
+    """Ignore warnings for the duration of a ``with`` block, which may overlap in several threads.
+
+    `warnings.catch_warnings` alone restores what it found: of two threads, the later one restores
+    that warnings are ignored, and the process gives no warning any more.
+    """
+    with _lock:
+        if not _ignored.blocks:
+            _ignored.caught = warnings.catch_warnings()
+            _ignored.caught.__enter__()
+            warnings.simplefilter("ignore")
+        _ignored.blocks += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _ignored.blocks -= 1
+            if not _ignored.blocks and _ignored.caught is not None:
+                _ignored.caught.__exit__(None, None, None)

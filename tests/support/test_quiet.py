@@ -2,10 +2,11 @@ import os
 import subprocess
 import sys
 import threading
+import warnings
 
 import pytest
 
-from iris_tf.support.quiet import quiet
+from iris_tf.support.quiet import no_warnings, quiet
 
 
 def test_only_the_block_and_the_named_descriptor_are_silent(capfd):
@@ -80,3 +81,29 @@ def test_many_threads_leave_no_descriptor_behind(capfd):
     os.write(1, b"out")
     os.write(2, b"err")
     assert capfd.readouterr() == ("out", "err")
+
+
+def test_warnings_are_given_again_after_overlapping_blocks():
+    first_is_in, second_is_in, first_is_out = (threading.Event() for _ in range(3))
+
+    def second():
+        first_is_in.wait()
+        with no_warnings():
+            second_is_in.set()
+            first_is_out.wait()
+            warnings.warn("inside the second block", stacklevel=1)
+
+    before = list(warnings.filters)
+    thread = threading.Thread(target=second)
+    with warnings.catch_warnings(record=True) as given:
+        warnings.simplefilter("always")
+        thread.start()
+        with no_warnings():
+            first_is_in.set()
+            second_is_in.wait()
+            warnings.warn("inside both", stacklevel=1)
+        first_is_out.set()
+        thread.join()
+        warnings.warn("after both", stacklevel=1)
+    assert [str(warning.message) for warning in given] == ["after both"]
+    assert warnings.filters == before
