@@ -5,6 +5,7 @@ of which run code or read other files. HDF5 files may refer to other files for t
 both may declare more than memory holds.
 """
 
+import contextlib
 import copy
 import io
 import math
@@ -68,8 +69,8 @@ def load_keras_file(path: str | Path) -> keras.Model:
         )
     try:
         configuration, weights = read_archive(path)
-        with h5py.File(weights, "r") as file:
-            stored = check_hdf5(file)
+        with open_hdf5(weights) as file:
+            stored = sum(array.size or 0 for array in hdf5_arrays(file))
         check_size(configuration, stored)
         return keras.models.load_model(path, compile=False, safe_mode=True)
     except MemoryError:
@@ -162,25 +163,49 @@ def _check_class(described: dict[str, Any]) -> None:
     )
 
 
-def check_hdf5(file: h5py.File) -> int:
-    """Check that an HDF5 file holds all of its arrays itself, and no more than it declares.
+@contextlib.contextmanager
+def open_hdf5(source: Path | io.BytesIO) -> Iterator[h5py.File]:
+    """Open an HDF5 file that holds all of its arrays itself, and no more than it declares.
 
     Parameters
     ----------
-    file : h5py.File
-        Open for reading.
+    source : Path or BytesIO
+        The file, or its content.
 
-    Returns
-    -------
-    int
-        Number of entries in all arrays.
+    Yields
+    ------
+    h5py.File
+        For reading.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read.
+    ValueError
+        If it is damaged, links to other files, stores arrays in them, or declares more than memory
+        holds. Also for what is found only while the caller reads. The message is a clause.
+    """
+    try:
+        with h5py.File(source, "r") as file:
+            declared = sum(array.nbytes for array in hdf5_arrays(file))
+            if declared > _MOST_WEIGHTS:
+                raise ValueError(f"its weights declare {declared:,} bytes")
+            yield file
+    except (OSError, ValueError):
+        raise
+    except (*UNUSABLE, RuntimeError) as error:  # HDF5 has no exception of its own
+        raise ValueError(first_line(error)) from None
+
+
+def hdf5_arrays(file: h5py.File) -> Iterator[h5py.Dataset]:
+    """All arrays of a file, each once.
 
     Raises
     ------
     ValueError
-        If it links to other files, stores arrays in them, or declares more than memory holds.
+        If one does not lie in the file, which may also link to others.
     """
-    entries, declared, seen = 0, 0, set()
+    seen = set()
     waiting: list[h5py.Group] = [file]
     while waiting:
         group = waiting.pop()
@@ -196,11 +221,7 @@ def check_hdf5(file: h5py.File) -> int:
                 waiting.append(node)
             elif isinstance(node, h5py.Dataset):
                 _check_array(node)
-                entries += node.size or 0
-                declared += node.nbytes
-    if declared > _MOST_WEIGHTS:
-        raise ValueError(f"its weights declare {declared:,} bytes")
-    return entries
+                yield node
 
 
 def _check_array(array: h5py.Dataset) -> None:
@@ -242,20 +263,3 @@ def _parameters(configuration: dict[str, Any]) -> int:
     with keras.StatelessScope(initialize_variables=False):
         model = keras.saving.deserialize_keras_object(parts, safe_mode=True)
         return sum(math.prod(variable.shape) for variable in model.variables)
-
-
-def hdf5_source(path: Path) -> Path | io.BytesIO:
-    """The HDF5 file at a path, or within a ``.keras`` file at a path; checked.
-
-    Raises
-    ------
-    OSError, ValueError
-        If it cannot be used. The message is a clause.
-    """
-    source: Path | io.BytesIO = read_archive(path)[1] if path.suffix == ".keras" else path
-    try:
-        with h5py.File(source, "r") as file:
-            check_hdf5(file)
-    except UNUSABLE as error:
-        raise ValueError(first_line(error)) from None
-    return source

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from iris_tf.networks.keras_files import hdf5_source
+from iris_tf.networks.keras_files import open_hdf5
 from iris_tf.networks.registry import NetworkSpec, PretrainedInput
 from iris_tf.networks.roi_normalization import IMAGENET_MEAN, IMAGENET_STD
 from iris_tf.support.errors import ModelError, first_line
@@ -41,7 +41,8 @@ def pretrained_backbone(spec: NetworkSpec, input_tensor: Any, weights: str) -> k
         raise ModelError(f"There is no weights file {weights}.")
     if weights != IMAGENET:
         try:
-            hdf5_source(Path(weights))
+            with open_hdf5(Path(weights)):
+                pass  # Keras reads it, unchecked
         except (OSError, ValueError) as error:
             raise ModelError(f"The weights file {weights} cannot be used: {error}.") from None
     try:

@@ -8,7 +8,7 @@ import h5py
 import keras
 import numpy as np
 
-from iris_tf.networks.keras_files import hdf5_source
+from iris_tf.networks.keras_files import open_hdf5
 from iris_tf.networks.pretrained import fold_input_normalization
 from iris_tf.networks.registry import NetworkSpec
 from iris_tf.networks.weights import assign_layers
@@ -100,7 +100,8 @@ def _read_modules(path: Path) -> dict[str, dict[str, np.ndarray]]:
         ) from None
     modules: dict[str, dict[str, np.ndarray]] = {}
     for (module, parameter), array in arrays.items():
-        modules.setdefault(module, {})[parameter] = array
+        if array.dtype.kind in "fiu":  # others hold no weights
+            modules.setdefault(module, {})[parameter] = array
     return modules
 
 
@@ -110,7 +111,7 @@ def _read_npz(path: Path) -> dict[tuple[str, str], np.ndarray]:
 
 def _read_h5(path: Path) -> dict[tuple[str, str], np.ndarray]:
     found = {}
-    with h5py.File(hdf5_source(path), "r") as file:
+    with open_hdf5(path) as file:
 
         def collect(name: str, node: Any) -> None:
             if isinstance(node, h5py.Dataset):
@@ -148,6 +149,8 @@ def _normalization_arrays(
         return []
     # FaceNet's models in Keras have no scale.
     (gamma,) = _first_of(arrays, "gamma", "weight") or [np.ones_like(beta[0])]
+    if any(array.shape != variance[0].shape for array in (gamma, *beta, *mean)):
+        return [gamma, *beta, *mean, *variance]  # none of a layer, which names the shapes
     # The normalisation is the same with another epsilon if the scale makes up for it.
     gamma = gamma * np.sqrt((variance[0] + layer.epsilon) / (variance[0] + epsilon))
     return [gamma, *beta, *mean, *variance]

@@ -1,5 +1,6 @@
 """Loading of weights from files of this project, matched by layer name and shape."""
 
+import io
 import json
 import logging
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ import keras
 import numpy as np
 
 from iris_tf.networks.input_normalization import NORMALIZATION_LAYER
-from iris_tf.networks.keras_files import hdf5_source, read_archive
+from iris_tf.networks.keras_files import open_hdf5, read_archive
 from iris_tf.networks.parameter_groups import parameter_group
 from iris_tf.support.errors import ModelError, first_line
 from iris_tf.support.foreign_files import UNUSABLE
@@ -49,8 +50,8 @@ def load_matching_weights(model: keras.Model, path: str | Path) -> list[str]:
         If the file is missing or of another kind, its network normalises crops
         differently, or a backbone layer does not match; `model` is unmodified then.
     """
-    stored = _read_layers(Path(path))
-    _check_normalization(model, _stored_normalization(Path(path)), str(path))
+    stored, normalization = _read_weights(Path(path))
+    _check_normalization(model, normalization, str(path))
     return assign_layers(model, stored, path)
 
 
@@ -133,17 +134,6 @@ def _differences(
     return differing
 
 
-def _stored_normalization(path: Path) -> list | None:
-    """Class and configuration of the normalisation in a ``.keras`` file; None if not known."""
-    if path.suffix != ".keras":
-        return None  # a weights file has no configuration
-    try:
-        config, _ = read_archive(path)
-    except (OSError, ValueError) as error:
-        raise _unreadable(path, error) from None
-    return _layer_in(config, NORMALIZATION_LAYER)
-
-
 def _described(layer: keras.layers.Layer) -> list:
     """Class and configuration of a layer, as in a file."""
     return json.loads(json.dumps([type(layer).__name__, layer.get_config()]))
@@ -192,28 +182,31 @@ def _difference(layer: keras.layers.Layer, arrays: list[np.ndarray] | None) -> s
     return "" if found == expected else f"has shapes {found} instead of {expected}"
 
 
-def _read_layers(path: Path) -> dict[str, list[np.ndarray]]:
-    """Arrays of each layer by layer name, in the order of `Layer.get_weights`."""
+def _read_weights(path: Path) -> tuple[dict[str, list[np.ndarray]], list | None]:
+    """Arrays of each layer, and the normalisation, which only a ``.keras`` file describes."""
     if not path.is_file():
         raise ModelError(f"There is no weights file {path}.")
     try:
-        source = hdf5_source(path)
-        layers: dict[str, list[np.ndarray]] = {}
-        with h5py.File(source, "r") as file:
-            # Keras stores layers under numbered class names, with the layer's name as an
-            # attribute of the group of its variables.
-            def collect(_: str, node: Any) -> None:
-                if isinstance(node, h5py.Group) and "name" in node.attrs and len(node):
-                    layers[node.attrs["name"]] = [node[str(i)][()] for i in range(len(node))]
-
-            file.visititems(collect)
+        if path.suffix != ".keras":
+            return _read_layers(path), None
+        configuration, weights = read_archive(path)
+        return _read_layers(weights), _layer_in(configuration, NORMALIZATION_LAYER)
     except UNUSABLE as error:
-        raise _unreadable(path, error) from None
+        raise ModelError(
+            f"{path} is not a readable Keras weights file ({first_line(error).rstrip('.')}); check "
+            "the path."
+        ) from None
+
+
+def _read_layers(source: Path | io.BytesIO) -> dict[str, list[np.ndarray]]:
+    """Arrays of each layer by layer name, in the order of `Layer.get_weights`."""
+    layers: dict[str, list[np.ndarray]] = {}
+    with open_hdf5(source) as file:
+        # Keras stores layers under numbered class names, with the layer's name as an
+        # attribute of the group of its variables.
+        def collect(_: str, node: Any) -> None:
+            if isinstance(node, h5py.Group) and "name" in node.attrs and len(node):
+                layers[node.attrs["name"]] = [node[str(i)][()] for i in range(len(node))]
+
+        file.visititems(collect)
     return layers
-
-
-def _unreadable(path: Path, error: Exception) -> ModelError:
-    return ModelError(
-        f"{path} is not a readable Keras weights file ({first_line(error).rstrip('.')}); check the "
-        "path."
-    )

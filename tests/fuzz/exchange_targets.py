@@ -25,15 +25,21 @@ def _packed(folder):
 
 def _mutated_packed(content, rng):
     """Half of the mutants have the right checksum: that is no secret."""
-    if rng.random() < 0.5:
-        return mutations.of_bytes(content, rng)
+    return mutations.of_bytes(content, rng) if rng.random() < 0.5 else resummed(content, rng)
+
+
+def resummed(content, rng, header=True):
+    """Mutate the header of a packed network, or what follows it, and correct the checksum."""
     body = content[:-32]
     length = int.from_bytes(body[4:8], "little")
-    header, rest = zlib.decompress(body[8 : 8 + length]), body[8 + length :]
-    header = zlib.compress(mutations.of_json(header, rng))
-    if rng.random() < 0.3:
-        rest = mutations.of_bytes(rest, rng)
-    body = body[:4] + len(header).to_bytes(4, "little") + header + rest
+    described, rest = body[8 : 8 + length], body[8 + length :]
+    if header:
+        described = zlib.compress(mutations.of_json(zlib.decompress(described), rng))
+    if not header or rng.random() < 0.3:
+        # The sections' sizes are in the header.
+        kinds = mutations.ALL if header else mutations.OVERWRITE
+        rest = mutations.of_bytes(rest, rng, kinds=kinds)
+    body = body[:4] + len(described).to_bytes(4, "little") + described + rest
     return body + hashlib.sha256(body).digest()
 
 

@@ -29,4 +29,4 @@ class Target:
     mutate: Callable
     read: Callable
     in_suite: int = 500
-    in_full: int = 500
+    in_full: int = 10_000

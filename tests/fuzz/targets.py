@@ -14,6 +14,7 @@ import numpy as np
 
 from fuzz import mutations
 from fuzz.exchange_targets import EXCHANGE_TARGETS
+from fuzz.network_targets import NETWORK_TARGETS
 from fuzz.target import Target
 from iris_tf.support.errors import IrisTfError
 
@@ -338,7 +339,7 @@ CARDS = [
 ]
 
 TARGETS = {
-    "image": Target("eye.image", _images, _mutated_image, _read_image, 60, 3000),
+    "image": Target("eye.image", _images, _mutated_image, _read_image, 60),
     "tflite": Target(
         "model.tflite", _files(*TFLITE), _mutated_tflite, _read_tflite,
         15,
@@ -374,6 +375,7 @@ TARGETS = {
     "splits": Target("splits.csv", _splits, mutations.of_table, _read_splits, 200),
     "pairs": Target("genuine.csv", _pairs, mutations.of_table, _read_pairs, 200),
     **EXCHANGE_TARGETS,
+    **NETWORK_TARGETS,
 }  # fmt: skip
 
 

@@ -296,3 +296,31 @@ def test_missing_checkpoint(tmp_path):
 def test_no_imagenet_weights():
     with pytest.raises(ModelError, match="Keras has no such weights of resnet18"):
         build_embedding_model("resnet18", (32, 32), 8, "imagenet")
+
+
+# The first convolution and its normalisation: enough to see what is made of an array.
+@pytest.mark.parametrize(
+    ("arrays", "problem"),
+    [
+        ({"bn1.running_var": np.zeros(0)}, "bn1 has shapes .*instead of"),
+        ({"bn1.bias": np.zeros(3)}, "bn1 has shapes .*instead of"),
+        ({"bn1.bias": np.array([b"text"] * 64)}, "bn1 has shapes .*instead of"),
+        ({"conv1.weight": np.array("text")}, "conv1 (is missing|has shapes)"),
+    ],
+)
+def test_arrays_that_are_no_weights_of_their_layer(tmp_path, arrays, problem):
+    names = ("weight", "bias", "running_mean", "running_var")
+    state = {f"bn1.{name}": np.ones(64, np.float32) for name in names}
+    state["conv1.weight"] = np.ones((64, 3, 7, 7), np.float32)
+    np.savez(tmp_path / "odd.npz", **state | arrays)
+    with pytest.raises(ModelError, match=problem):
+        build_embedding_model("resnet18", (32, 32), 16, str(tmp_path / "odd.npz"))
+
+
+def test_damaged_structures_of_hdf5(tmp_path):
+    with h5py.File(tmp_path / "damaged.h5", "w") as file:
+        file["conv1/conv1/kernel:0"] = np.ones((7, 7, 3, 64), np.float32)
+    content = (tmp_path / "damaged.h5").read_bytes()
+    (tmp_path / "damaged.h5").write_bytes(content.replace(b"SNOD", b"SNOW"))
+    with pytest.raises(ModelError, match=r"damaged\.h5: cannot be read as a checkpoint"):
+        build_embedding_model("resnet18", (32, 32), 16, str(tmp_path / "damaged.h5"))

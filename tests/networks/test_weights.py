@@ -121,3 +121,11 @@ def test_an_archive_without_a_configuration(student, tmp_path):
         part.writestr("model.weights.h5", whole.read("model.weights.h5"))
     with pytest.raises(ModelError, match="not a readable Keras weights file"):
         load_matching_weights(student, tmp_path / "part.keras")
+
+
+def test_damaged_structures_of_hdf5(trained, student, tmp_path):
+    content = (trained[1] / "model.weights.h5").read_bytes()
+    assert b"SNOD" in content
+    (tmp_path / "damaged.weights.h5").write_bytes(content.replace(b"SNOD", b"SNOW"))
+    with pytest.raises(ModelError, match="not a readable Keras weights file"):
+        load_matching_weights(student, tmp_path / "damaged.weights.h5")
