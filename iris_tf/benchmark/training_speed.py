@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import tensorflow as tf
 
 from iris_tf.config.training_recipe import TrainRecipe
+from iris_tf.support.errors import RecipeError
 from iris_tf.training.prepare_training import prepare_training
 
 _WARMUP_STEPS = 3
@@ -33,6 +34,11 @@ def measure_training(recipe: TrainRecipe, steps: int = 30) -> dict[str, float]:
     RecipeError, DatasetError, ModelError
         If recipe or dataset cannot be used.
     """
+    if recipe.strategy == "multi_worker":
+        raise RecipeError(
+            "strategy is multi_worker, but training speed is measured on one machine; choose "
+            "single or mirrored."
+        )
     training = prepare_training(recipe)
     trainer = training.trainer
     trainer.make_train_function()  # the step that `fit` runs, with its devices and XLA
@@ -44,11 +50,11 @@ def measure_training(recipe: TrainRecipe, steps: int = 30) -> dict[str, float]:
 
     def seconds(source: Iterator) -> float:
         for _ in range(_WARMUP_STEPS):
-            logs = trainer.train_function(source)
+            logs = trainer.train_function(next(source))
         float(logs["loss"])  # waits for the devices
         started = time.perf_counter()
         for _ in range(steps):
-            logs = trainer.train_function(source)
+            logs = trainer.train_function(next(source))
         float(logs["loss"])
         return time.perf_counter() - started
 

@@ -259,27 +259,29 @@ def train(
         for name, file in training_recipes().items():
             echo(f"{name}: {summary(file)}")
         return
-    load_tensorflow()
     from iris_tf.config.load_recipe import load_recipe
     from iris_tf.config.training_recipe import TrainRecipe
-    from iris_tf.training import train_model as run
     from iris_tf.training.run_folder import RunFolder
 
     changes = overrides or []
     if recipe is not None and "=" in recipe and not Path(recipe).is_file():
         changes, recipe = [recipe, *changes], None
-    if resume is not None:
-        source = RunFolder.open(resume).recipe_file if recipe is None else recipe_file(recipe)
-        loaded = load_recipe(source, TrainRecipe, changes)
-        with if_interrupted(lambda: _resumes_training(resume)):
-            folder = run.resume(resume, loaded)
-    elif recipe is not None:
-        loaded = load_recipe(recipe_file(recipe), TrainRecipe, changes)
-        with if_interrupted(lambda: _resumes_training(Path(loaded.run))):
-            folder = run.train(loaded)
+    if recipe is not None:
+        source = recipe_file(recipe)
+    elif resume is not None:
+        source = RunFolder.open(resume).recipe_file
     else:
         raise typer.BadParameter("give a recipe (--list names those shipped), or --resume RUN")
+    loaded = load_recipe(source, TrainRecipe, changes)
+    load_tensorflow(own_devices=loaded.strategy != "multi_worker")
+    from iris_tf.training import train_model as run
+
+    with if_interrupted(lambda: _resumes_training(resume or Path(loaded.run))):
+        folder = run.train(loaded) if resume is None else run.resume(resume, loaded)
     state = folder.state()
+    if not state.history:  # on a worker without access to the folder
+        echo(f"{folder.path}: is complete, on the machine of worker 0")
+        return
     last = state.history[-1]
     figure = f", val EER {100 * last['val_eer']:.2f} %" if "val_eer" in last else ""
     echo(

@@ -236,8 +236,15 @@ def _fail(sentence: str) -> None:
     sys.exit(USER_ERROR)
 
 
-def load_tensorflow() -> None:
-    """Import TensorFlow and initialise its devices without log output."""
+def load_tensorflow(own_devices: bool = True) -> None:
+    """Import TensorFlow without log output.
+
+    Parameters
+    ----------
+    own_devices : bool, optional
+        Whether the command uses the devices of this machine only, which are then initialised here.
+        Otherwise the workers' connection initialises them.
+    """
     from iris_tf.support.progress import status
     from iris_tf.support.quiet import quiet
 
@@ -246,11 +253,15 @@ def load_tensorflow() -> None:
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     # Override Keras settings for other programs, in the environment or in keras.json.
     settle()
+    if not own_devices:
+        # Each message about a lost worker would be repeated by every thread that waits for it.
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with status("Loading TensorFlow"), quiet(2):
         import keras
         import tensorflow as tf
 
-        tf.constant(0)
+        if own_devices:
+            tf.constant(0)
     keras.config.set_image_data_format("channels_last")
     keras.config.set_floatx("float32")
     keras.config.set_epsilon(1e-7)

@@ -107,6 +107,9 @@ NORM_ORDERS = ("matched", "printed")
 LAYOUTS_OF_BATCHES = ("triplet", "balanced", "shuffled")
 """Samplings of batches (`iris_tf.training.batches`)."""
 
+STRATEGIES = ("single", "mirrored", "multi_worker")
+"""Distribution of a training over devices and workers (`iris_tf.training.strategies`)."""
+
 OPTIMIZERS = ("adamw", "sgd")
 """Optimisers (`iris_tf.training.optimizer`)."""
 

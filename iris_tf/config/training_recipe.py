@@ -19,6 +19,7 @@ from iris_tf.config.names import (
     OBJECTIVES,
     OPTIMIZERS,
     POOLINGS,
+    STRATEGIES,
 )
 from iris_tf.config.quantization_recipe import QuantizationRecipe
 
@@ -271,7 +272,8 @@ class TrainRecipe:
     quantization: QuantizationRecipe = field(default_factory=QuantizationRecipe)
     mixed_float16: bool = False
     xla: bool = False
-    strategy: str = "single"  # single | mirrored (all GPUs found)
+    # single | mirrored (all GPUs found) | multi_worker (all workers of TF_CONFIG)
+    strategy: str = "single"
 
     def problems(self) -> Iterator[Problem]:
         """Invalid values."""
@@ -309,7 +311,9 @@ class TrainRecipe:
             )
         yield from self._distillation_problems()
         yield from one_of(("mean", "active"), triplet_reduction=self.triplet_reduction)
-        yield from one_of(("single", "mirrored"), strategy=self.strategy)
+        yield from one_of(STRATEGIES, strategy=self.strategy)
+        if self.xla and self.strategy == "multi_worker":
+            yield "xla", "must be false with `strategy: multi_worker`"
 
     def _distillation_problems(self) -> Iterator[Problem]:
         """Settings of distillation that contradict others."""
@@ -322,8 +326,11 @@ class TrainRecipe:
                 f"is {distillation.distiller}, which compares class logits and needs "
                 f"`objective: {', '.join(CLASSIFIERS)}`, not {self.objective}",
             )
-        if distillation.gradient_norm.every > 1 and self.strategy == "mirrored":
-            yield "distillation.gradient_norm.every", "must be 1 with `strategy: mirrored`"
+        if distillation.gradient_norm.every > 1 and self.strategy != "single":
+            yield (
+                "distillation.gradient_norm.every",
+                f"must be 1 with `strategy: {self.strategy}`",
+            )
 
     def strip_settings(self) -> Iterator[str]:
         """Settings in use that require unrolled strips, as dotted keys."""

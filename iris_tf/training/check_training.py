@@ -46,6 +46,11 @@ def check_models(recipes: Mapping[str, TrainRecipe], roi_mode: str, channels: in
         If a model cannot be trained; names the model.
     """
     for name, recipe in recipes.items():
+        if recipe.strategy == "multi_worker":
+            raise RecipeError(
+                f"models.{name}: strategy is multi_worker, but the other stages of a pipeline run "
+                "on one machine; choose single or mirrored, or train with `iris-tf train`."
+            )
         if RunFolder(recipe.run).continues(recipe):
             continue
         try:

@@ -1,7 +1,9 @@
 """Training step: student and teacher forward passes, weighted loss terms, weight update."""
 
 import functools
+import itertools
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +23,9 @@ class EmbeddingTrainer(keras.Model):
 
     The trainer is independent of the losses: the objective defines the terms and their inputs.
 
-    Under `tf.distribute.MirroredStrategy` the objective receives the outputs of all replicas, so
-    that each replica can mine negatives from all of them.
+    One loop and one step serve a single device, several devices and several workers. Where a
+    strategy has replicas, the objective receives the outputs of all of them, so that each replica
+    can mine negatives from the global batch.
 
     Parameters
     ----------
@@ -35,6 +38,8 @@ class EmbeddingTrainer(keras.Model):
         Required if the objective has `teacher_terms`. Its weights are neither trained nor saved
         with the student's.
     """
+
+    train_function: Any  # of Keras, which sets it to None; see `make_train_function`
 
     def __init__(
         self,
@@ -66,7 +71,7 @@ class EmbeddingTrainer(keras.Model):
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
-        """Mean metrics of the epoch, reset by `fit`."""
+        """Mean metrics of the epoch, reset by `fit` at its start."""
         return list(self._means.values())
 
     def call(self, rois: Any, training: bool = False) -> Any:
@@ -77,6 +82,65 @@ class EmbeddingTrainer(keras.Model):
         """Set the optimiser and create its state for all trainable variables."""
         super().compile(optimizer=optimizer, jit_compile=jit_compile)
         self.optimizer.build(self._trained)
+
+    def fit(
+        self,
+        data: tf.data.Dataset,
+        epochs: int = 1,
+        initial_epoch: int = 0,
+        steps_per_epoch: int | None = None,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
+    ) -> keras.callbacks.History:
+        """Train; Keras's own `fit` fails under `tf.distribute.MultiWorkerMirroredStrategy`.
+
+        Parameters
+        ----------
+        data : tf.data.Dataset
+            Global batches of all epochs, see `train_step`; each is shared by the replicas.
+        epochs, initial_epoch : int, optional
+            Number of epochs, counted from epoch 0, and the first one to be trained.
+        steps_per_epoch : int, optional
+            All batches of `data` if it is for a single epoch.
+        callbacks : sequence of keras.callbacks.Callback, optional
+            Their logs are means over the replicas and the steps of the epoch so far.
+        """
+        called = keras.callbacks.CallbackList(
+            list(callbacks), add_history=True, model=self, epochs=epochs, steps=steps_per_epoch
+        )
+        batches = iter(self.distribute_strategy.experimental_distribute_dataset(data))
+        self.make_train_function()
+        called.on_train_begin()
+        for epoch in range(initial_epoch, epochs):
+            self.reset_metrics()
+            called.on_epoch_begin(epoch)
+            logs: dict[str, tf.Tensor] = {}
+            for step, batch in enumerate(itertools.islice(batches, steps_per_epoch)):
+                called.on_train_batch_begin(step)
+                logs = self.train_function(batch)
+                called.on_train_batch_end(step, logs)
+            called.on_epoch_end(epoch, {name: float(value) for name, value in logs.items()})
+        called.on_train_end()
+        return self.history
+
+    def make_train_function(self, force: bool = False) -> None:
+        """Compile `train_function`, the step of `fit` on a batch that the replicas share.
+
+        Parameters
+        ----------
+        force : bool, optional
+            Compile it again, because other variables are trainable.
+        """
+        if self.train_function is not None and not force:
+            return
+        strategy = self.distribute_strategy
+
+        def step(batch: Any) -> dict[str, tf.Tensor]:
+            found = strategy.run(self.train_step, args=(batch,))
+            return {n: strategy.reduce("MEAN", value, axis=None) for n, value in found.items()}
+
+        self.train_function = tf.function(
+            step, autograph=False, reduce_retracing=True, jit_compile=self.jit_compile
+        )
 
     def begin_epoch(self, epoch: int) -> None:
         """Update all scheduled values for `epoch`, counted from 0."""

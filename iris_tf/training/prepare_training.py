@@ -1,6 +1,5 @@
 """Preparation of training from a recipe: rows, batches, network, objective and optimiser."""
 
-import functools
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ from iris_tf.config.training_recipe import TrainRecipe
 from iris_tf.data.crop_store import load_rois
 from iris_tf.data.manifest import ManifestRow, read_manifest, read_settings
 from iris_tf.data.splits import check_splits, world
+from iris_tf.metrics.counts import give_both_kinds
 from iris_tf.networks.feature_maps import feature_shapes, with_feature_maps
 from iris_tf.objectives.objective import ModelShapes, Objective
 from iris_tf.objectives.registry import build_objective, build_term_weights
@@ -27,6 +27,7 @@ from iris_tf.training.fit_batch import fit_batch
 from iris_tf.training.input_pipeline import training_dataset
 from iris_tf.training.optimizer import TrainingLength, build_optimizer
 from iris_tf.training.starting_point import FROM_RECIPE, StartingPoint
+from iris_tf.training.strategies import strategy_of
 from iris_tf.training.teacher import Teacher
 
 
@@ -64,6 +65,11 @@ class Training:
     def input_size(self) -> tuple[int, int]:
         """Height and width of the crops."""
         return self.recipe.network.crop_size
+
+    @property
+    def validates(self) -> bool:
+        """Whether the validation split has genuine and impostor comparisons."""
+        return give_both_kinds(self.rows["val"])
 
     def crops(self, split: str) -> np.ndarray:
         """Crops of a split at the network's input size, see `load_rois`."""
@@ -121,7 +127,7 @@ def prepare_training(recipe: TrainRecipe, start: StartingPoint = FROM_RECIPE) ->
     warn_of_squeezed_crops(recipe, roi_mode)
     identities = sorted({row.identity for row in rows["train"]})
     labels = _labels(rows["train"])
-    strategy = _strategy(recipe)
+    strategy = strategy_of(recipe.strategy)
     devices = strategy.num_replicas_in_sync
     recipe = replace(recipe, batch=fit_batch(recipe.batch, labels, devices))
     batches = _batches(recipe, rows["train"], labels, devices)
@@ -156,7 +162,7 @@ def check_batches(recipes: Mapping[str, TrainRecipe]) -> None:
     for name, recipe in recipes.items():
         rows = _rows(recipe)["train"]
         labels = _labels(rows)
-        devices = _strategy(recipe).num_replicas_in_sync
+        devices = strategy_of(recipe.strategy).num_replicas_in_sync
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", RuntimeWarning)  # given again when it is trained
@@ -209,22 +215,6 @@ def _batches(
         np.array([row.dataset for row in rows]),
         batch.datasets,
     )
-
-
-def _strategy(recipe: TrainRecipe) -> tf.distribute.Strategy:
-    return tf.distribute.get_strategy() if recipe.strategy == "single" else mirrored_strategy()
-
-
-@functools.cache
-def mirrored_strategy() -> tf.distribute.MirroredStrategy:
-    """Strategy over all GPUs, or all CPUs without a GPU; a singleton per process.
-
-    A second strategy over the same devices would reuse the keys of collective
-    operations, which TensorFlow rejects if shapes differ.
-    """
-    # Logical devices, so that tests can split a CPU into several.
-    devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
-    return tf.distribute.MirroredStrategy([device.name for device in devices])
 
 
 def _teacher(

@@ -92,6 +92,8 @@ def fine_tuning_recipe(
         warm_epochs=tuning.warm_epochs,
         unfreeze_epochs=0,
         mixed_float16=False,
+        # The steps follow each other on one machine.
+        strategy="single" if recipe.strategy == "multi_worker" else recipe.strategy,
         network=replace(recipe.network, weights=str(weights)),
         optimizer=_slowed(recipe.optimizer, tuning),
     )

@@ -1,5 +1,6 @@
 """`iris-tf train`: start or resume a training run."""
 
+import contextlib
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
@@ -8,12 +9,12 @@ from typing import Any
 
 import keras
 
-from iris_tf.config.load_recipe import load_recipe
+from iris_tf.config.load_recipe import load_recipe, recipe_yaml
 from iris_tf.config.shipped_recipes import recipe_file
 from iris_tf.config.training_recipe import TrainRecipe
-from iris_tf.metrics.counts import give_both_kinds
 from iris_tf.metrics.scores import label_images
 from iris_tf.networks.parameter_groups import backbone_stages
+from iris_tf.preparation.other_roi_modes import cut_if_asked_for
 from iris_tf.support.errors import ArgumentError
 from iris_tf.support.files import path_given, real_path, sole_user, write_bytes, write_json
 from iris_tf.support.machine import machine_description
@@ -29,9 +30,11 @@ from iris_tf.training.callbacks import (
 )
 from iris_tf.training.divergence import EMBEDDING_ADVICE, DivergenceCheck
 from iris_tf.training.prepare_training import Training, prepare_training
-from iris_tf.training.run_folder import RunFolder, TrainingState
+from iris_tf.training.run_folder import RunFolder
 from iris_tf.training.run_inputs import check_same_dataset, check_same_inputs, input_hashes
 from iris_tf.training.starting_point import FROM_RECIPE, StartingPoint
+from iris_tf.training.strategies import lost_workers_told, strategy_of, wait_for_all
+from iris_tf.training.workers import Worker, this_worker
 
 
 def train(
@@ -76,9 +79,14 @@ def train(
             "Overrides are for recipe files; change a TrainRecipe with dataclasses.replace."
         )
     RunFolder(recipe.run).check_unused(recipe)
-    training = prepare_training(recipe, start)
-    with sole_user(recipe.run):
-        return _fit(training, RunFolder.create(recipe))
+    worker = this_worker(recipe.strategy)
+    _meet(worker, recipe)
+    with lost_workers_told(worker, Path(recipe.run)):
+        training = prepare_training(recipe, start)
+        if not worker.is_chief:
+            return _fit(training, RunFolder(recipe.run), worker)
+        with sole_user(recipe.run):
+            return _fit(training, RunFolder.create(recipe), worker)
 
 
 def resume(
@@ -120,17 +128,70 @@ def resume(
     check_same_dataset(run)
     if run.is_complete() and (recipe is None or recipe.epochs == run.recipe().epochs):
         return run
-    with sole_user(run.path):
+    worker = this_worker(run.recipe().strategy)
+    with sole_user(run.path) if worker.is_chief else contextlib.nullcontext():
         check_same_inputs(run)
-        if recipe is not None:
+        if recipe is not None and worker.is_chief:
             run.set_epochs(recipe.epochs)
-        recipe = replace(run.recipe(), dataset=str(run.dataset()))
-        return _fit(prepare_training(recipe, start), run)
+        epochs = run.recipe().epochs if recipe is None else recipe.epochs
+        recipe = replace(run.recipe(), dataset=str(run.dataset()), epochs=epochs)
+        _meet(worker, recipe, run.state().epochs_done)
+        with lost_workers_told(worker, run.path):
+            return _fit(prepare_training(recipe, start), run, worker)
 
 
-def _fit(training: Training, run: RunFolder) -> RunFolder:
+def _meet(worker: Worker, recipe: TrainRecipe, epochs_done: int = 0) -> None:
+    """Wait for the other workers, if there are any, and connect to them.
+
+    Before all else, so that a worker that fails later is missed by the others at once.
+    """
+    if not worker.addresses:
+        return
+    dataset = Path(recipe.dataset)
+    if worker.is_chief:
+        cut_if_asked_for(dataset)
+    # The paths may differ from machine to machine.
+    start = {"recipe": recipe_yaml(replace(recipe, run="run", dataset="dataset"))}
+    start["checkpoint"] = str(epochs_done)
+    if (manifest := dataset / "manifest.csv").is_file():
+        start["dataset"] = manifest.read_text("utf-8", "replace")
+    worker.meet(start)
+    strategy_of(recipe.strategy)
+
+
+def _fit(training: Training, run: RunFolder, worker: Worker) -> RunFolder:
     recipe, trainer = training.recipe, training.trainer
     state = run.state()
+    if worker.is_chief:
+        _record(training, run)
+    wait_for_all(trainer.distribute_strategy)
+    if (weights := run.state_weights()) is not None:
+        trainer.load_state(weights)
+    steps = training.batches.steps
+    callbacks = _callbacks(training)
+    with warnings.catch_warnings(), contextlib.ExitStack() as shown:
+        # Frozen stages have no gradients, and Keras lists their variables after each unfreezing.
+        warnings.filterwarnings("ignore", "Gradients do not exist")
+        if worker.is_chief:
+            done = steps * state.epochs_done
+            title = f"Training {run.path.name}"
+            progress = shown.enter_context(StageProgress(title, steps * recipe.epochs, done=done))
+            callbacks += [CollapseWarning(), TensorBoardScalars(run), Checkpoints(run, state)]
+            callbacks.append(ProgressBar(progress))
+        trainer.fit(
+            training.dataset(state.epochs_done),
+            epochs=recipe.epochs,
+            initial_epoch=state.epochs_done,
+            steps_per_epoch=steps,
+            callbacks=callbacks,
+        )
+        wait_for_all(trainer.distribute_strategy)  # the chief has written the last checkpoint
+    return run
+
+
+def _record(training: Training, run: RunFolder) -> None:
+    """Write what the run is trained with, and the history up to the last checkpoint."""
+    recipe = training.recipe
     for name, target in (
         ("manifest.csv", run.manifest),
         ("dataset.json", run.dataset_description),
@@ -140,27 +201,9 @@ def _fit(training: Training, run: RunFolder) -> RunFolder:
     write_json(run.environment, _environment(training))
     if not run.inputs.is_file():
         write_json(run.inputs, input_hashes(recipe))
-    if (weights := run.state_weights()) is not None:
-        trainer.load_state(weights)
-        run.write_history(state)
-    steps = training.batches.steps
-    progress = StageProgress(
-        f"Training {run.path.name}", steps * recipe.epochs, done=steps * state.epochs_done
-    )
-    callbacks = [*_callbacks(training, run, state), ProgressBar(progress)]
-    with warnings.catch_warnings(), progress:
-        # Frozen stages have no gradients, and Keras lists their variables after each unfreezing.
-        warnings.filterwarnings("ignore", "Gradients do not exist")
-        trainer.fit(
-            training.dataset(state.epochs_done),
-            epochs=recipe.epochs,
-            initial_epoch=state.epochs_done,
-            steps_per_epoch=steps,
-            shuffle=False,  # the stream is already shuffled; Keras warns about its default
-            verbose=0,
-            callbacks=callbacks,
-        )
-    return run
+    run.write_history(run.state())
+    for split in ("train", "val") if training.validates else ("train",):
+        training.crops(split)  # packs them, for the other workers too
 
 
 def _environment(training: Training) -> dict[str, Any]:
@@ -175,25 +218,23 @@ def _environment(training: Training) -> dict[str, Any]:
     }
 
 
-def _callbacks(
-    training: Training, run: RunFolder, state: TrainingState
-) -> list[keras.callbacks.Callback]:
+def _callbacks(training: Training) -> list[keras.callbacks.Callback]:
+    """Callbacks of all workers: they compute or decide the same on each."""
     recipe, rows, student = training.recipe, training.rows, training.trainer.student
-    callbacks = [
+    callbacks: list[keras.callbacks.Callback] = [
         Schedules(),
         GradualUnfreezing(backbone_stages(student), recipe.unfreeze_epochs),
         DivergenceCheck(student, EMBEDDING_ADVICE),
-        CollapseWarning(),
     ]
-    if give_both_kinds(rows["val"]):
-        rois = training.crops("val")
-        callbacks.append(ValidationEER(rois, label_images(rows["val"])))
-    else:
-        warnings.warn(
-            f"{recipe.dataset}: its validation split has too few eyes to evaluate a model, so the "
-            "epoch with the lowest loss counts as the best one, and `iris-tf export` will find no "
-            "threshold; add eyes, with several images of each.",
-            RuntimeWarning,
-            stacklevel=2,
-        )
-    return [*callbacks, TensorBoardScalars(run), Checkpoints(run, state)]
+    if training.validates:
+        # Embedding is shared by the workers, too.
+        callbacks.append(ValidationEER(training.crops("val"), label_images(rows["val"])))
+        return callbacks
+    warnings.warn(
+        f"{recipe.dataset}: its validation split has too few eyes to evaluate a model, so the "
+        "epoch with the lowest loss counts as the best one, and `iris-tf export` will find no "
+        "threshold; add eyes, with several images of each.",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+    return callbacks

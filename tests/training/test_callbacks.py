@@ -62,7 +62,7 @@ def test_schedules_are_set_before_an_epoch_and_written_after_it(tiny, objective)
     )
     trainer = make_trainer(tiny, keras.optimizers.SGD(0.0), recipe)
     history = trainer.fit(
-        random_batches(5), epochs=5, steps_per_epoch=1, verbose=0, callbacks=[Schedules()]
+        random_batches(5), epochs=5, steps_per_epoch=1, callbacks=[Schedules()]
     ).history
     # Eqs. 4, 5 and 9 by hand: warm-up in epoch 0, halves 1-2 and 3-4, alpha and ratios over 1-4,
     # where the cosine has gone 0, 1/4, 3/4 and all of the way.
@@ -121,7 +121,6 @@ def test_stages_learn_from_the_epoch_in_which_they_are_unfrozen(tiny):
         random_batches(8),
         epochs=4,
         steps_per_epoch=2,
-        verbose=0,
         callbacks=[GradualUnfreezing(stages, 2), Watch()],
     )
     assert learnt == [
@@ -141,7 +140,6 @@ def test_a_resumed_run_is_unfrozen_as_far_as_its_epoch_asks(tiny):
         initial_epoch=1,
         epochs=2,
         steps_per_epoch=1,
-        verbose=0,
         callbacks=[GradualUnfreezing(stages, 2)],
     ).history
     assert history["unfrozen_stages"] == [2]
@@ -164,7 +162,6 @@ def test_validation_eer_is_the_evaluations(tiny):
     history = trainer.fit(
         random_batches(2),
         epochs=1,
-        verbose=0,
         callbacks=[ValidationEER(rois, label_images(rows))],
     ).history
     one_by_one = np.concatenate(
@@ -186,7 +183,6 @@ def collapse_warnings(trainer, epochs):
             random_batches(2 * epochs),
             epochs=epochs,
             steps_per_epoch=2,
-            verbose=0,
             callbacks=[CollapseWarning()],
         )
     return [str(w.message) for w in caught if "collapsed" in str(w.message)]

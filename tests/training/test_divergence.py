@@ -53,7 +53,6 @@ def fit(trainer, broken, network=None):
         tf.data.Dataset.from_tensors((images, labels)).repeat(),
         epochs=2,
         steps_per_epoch=5,
-        verbose=0,
         callbacks=[Breaking(broken), DivergenceCheck(network or trainer.student, "smaller steps")],
     )
 

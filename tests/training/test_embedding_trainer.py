@@ -351,7 +351,7 @@ def test_training_pulls_eyes_apart():
 
     before = error()
     data = tf.data.Dataset.from_tensor_slices((images, eyes.astype(np.int32)))
-    trainer.fit(data.batch(20, drop_remainder=True).repeat(30), verbose=0)
+    trainer.fit(data.batch(20, drop_remainder=True).repeat(30))
     assert before > 0.3
     assert error() < 0.1, error()
 
@@ -370,12 +370,12 @@ def test_the_teacher_is_not_asked_while_alpha_is_0():
     trainer.compile(keras.optimizers.SGD(1.0))
     trainer.begin_epoch(0)
     data = tf.data.Dataset.from_tensors((images, labels)).repeat(2)
-    history = trainer.fit(data, verbose=0).history
+    history = trainer.fit(data).history
     assert not calls
     assert np.isnan(history["teacher_distance"])
     assert history["distillation_loss"] == [0.0]
     trainer.begin_epoch(1)  # the compiled step reads the weight again
-    history = trainer.fit(data, verbose=0).history
+    history = trainer.fit(data).history
     assert len(calls) == 2
     assert history["teacher_distance"][0] > 0
 
@@ -390,7 +390,7 @@ def test_the_teacher_is_neither_trained_nor_saved(tmp_path):
     teacher = keras.Model(roi, keras.layers.UnitNormalization()(x))
     before = teacher.get_weights()
     trainer = make_trainer(kernel, triplet_objective(), 0.5, Teacher(teacher))
-    trainer.fit(tf.data.Dataset.from_tensors((images, labels)).repeat(3), verbose=0)
+    trainer.fit(tf.data.Dataset.from_tensors((images, labels)).repeat(3))
     for old, new in zip(before, teacher.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
     assert not {id(v) for v in teacher.variables} & {id(v) for v in trainer.variables}
@@ -413,14 +413,14 @@ def test_the_state_brings_back_student_optimiser_and_step(tmp_path):
         return trainer
 
     straight = fresh()
-    straight.fit(data, verbose=0)
+    straight.fit(data)
     straight.save_state(tmp_path / "trainer.npz")
-    straight.fit(data, verbose=0)
+    straight.fit(data)
 
     resumed = fresh()
     resumed.load_state(tmp_path / "trainer.npz")
     assert int(resumed.step.value) == 3
-    resumed.fit(data, verbose=0)
+    resumed.fit(data)
     for one, two in zip(straight.get_weights(), resumed.get_weights(), strict=True):
         np.testing.assert_array_equal(one, two)
 
@@ -457,14 +457,14 @@ def test_an_objective_s_own_variables_are_trained_and_saved(tmp_path):
 
     trainer = fresh()
     start = trainer.objective.centres.numpy()
-    history = trainer.fit(data, verbose=0).history
+    history = trainer.fit(data).history
     assert set(history) == {"loss", "pull_loss", "size_loss"}
     assert np.abs(trainer.objective.centres.numpy() - start).min() > 0
     trainer.save_state(tmp_path / "trainer.npz")
     resumed = fresh()
     resumed.load_state(tmp_path / "trainer.npz")
     for each in (trainer, resumed):
-        each.fit(data, verbose=0)
+        each.fit(data)
     np.testing.assert_array_equal(
         trainer.objective.centres.numpy(), resumed.objective.centres.numpy()
     )

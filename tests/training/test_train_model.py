@@ -384,7 +384,7 @@ def test_groups_that_cannot_be_shared_by_the_devices_are_refused(
     tiny_module, tmp_path, small_dataset, monkeypatch
 ):
     three = SimpleNamespace(num_replicas_in_sync=3)
-    monkeypatch.setattr(preparation, "_strategy", lambda recipe: three)
+    monkeypatch.setattr(preparation, "strategy_of", lambda name: three)
     recipe = small_recipe(tmp_path, small_dataset, strategy="mirrored")
     assert_refused(recipe, RecipeError, "batch.groups", "4", "3 devices")
 

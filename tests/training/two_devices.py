@@ -42,7 +42,7 @@ from iris_tf.objectives.triplet_objective import TripletObjective  # noqa: E402
 from iris_tf.support.errors import RecipeError  # noqa: E402
 from iris_tf.training.embedding_trainer import EmbeddingTrainer  # noqa: E402
 from iris_tf.training.optimizer import OwnStepsAdamW  # noqa: E402
-from iris_tf.training.prepare_training import mirrored_strategy  # noqa: E402
+from iris_tf.training.strategies import mirrored_strategy  # noqa: E402
 from iris_tf.training.teacher import Teacher  # noqa: E402
 from iris_tf.training.train_model import resume, train  # noqa: E402
 
@@ -111,7 +111,7 @@ def one_step(
         trainer.compile(optimizer or keras.optimizers.SGD(1.0))
         trainer.begin_epoch(0)
     data = tf.data.Dataset.from_tensors((images, labels)).repeat(steps)
-    history = trainer.fit(data, verbose=0, shuffle=False).history
+    history = trainer.fit(data).history
     return {
         "logs": {name: float(values[0]) for name, values in history.items()},
         "kernel": student.get_layer("head_linear").get_weights()[0].tolist(),
@@ -175,7 +175,7 @@ def afl_steps(strategy, steps=2):
         trainer.compile(keras.optimizers.SGD(0.1))
         trainer.begin_epoch(0)
     data = tf.data.Dataset.from_tensors((images, labels)).repeat(steps)
-    history = trainer.fit(data, verbose=0, shuffle=False).history
+    history = trainer.fit(data).history
     trained = [*student.trainable_variables, *objective.trainable_variables]
     return {
         "logs": {name: float(values[0]) for name, values in history.items()},
