@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import tensorflow as tf
+from tensorflow.python.eager import context  # no public module can abort collective operations
 
 from iris_tf.support.errors import TrainingError, first_line
 from iris_tf.support.quiet import quiet
@@ -95,3 +96,9 @@ def lost_workers_told(worker: Worker, run: Path) -> Iterator[None]:
             f"start all workers again with `--resume {run}`, which goes on after the last "
             "checkpoint."
         ) from None
+    except BaseException:
+        if worker.addresses:
+            # A step that waits for the others, as after Ctrl-C, would keep this process from
+            # ending, and the others would wait for it in turn.
+            context.context().abort_collective_ops(tf.errors.CANCELLED, "This worker ends.")
+        raise

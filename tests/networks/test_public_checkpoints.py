@@ -302,10 +302,10 @@ def test_no_imagenet_weights():
 @pytest.mark.parametrize(
     ("arrays", "problem"),
     [
-        ({"bn1.running_var": np.zeros(0)}, "bn1 has shapes .*instead of"),
-        ({"bn1.bias": np.zeros(3)}, "bn1 has shapes .*instead of"),
-        ({"bn1.bias": np.array([b"text"] * 64)}, "bn1 has shapes .*instead of"),
-        ({"conv1.weight": np.array("text")}, "conv1 (is missing|has shapes)"),
+        ({"bn1.running_var": np.zeros(0)}, "stem_bn has shapes .*instead of"),
+        ({"bn1.bias": np.zeros(3)}, "stem_bn has shapes .*instead of"),
+        ({"bn1.bias": np.array([b"text"] * 64)}, "stem_bn has shapes .*instead of"),
+        ({"conv1.weight": np.array("text")}, "stem_conv (is missing|has shapes)"),
     ],
 )
 def test_arrays_that_are_no_weights_of_their_layer(tmp_path, arrays, problem):

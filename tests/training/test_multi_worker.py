@@ -84,17 +84,18 @@ def assert_same_run(run, alone):
     assert [path.name for path in run.checkpoints.glob("epoch-*")] == ["epoch-0004"]
 
 
-def end_by_a_kill(workers, killed, run, epochs_done):
-    """Kill one worker after an epoch; what the other says as it ends."""
+def end_by(number, workers, killed, run, epochs_done):
+    """Send one worker a signal after an epoch; what the other says as it ends."""
     state = run.checkpoints / f"epoch-{epochs_done:04d}"
     while not state.is_dir():
         assert workers[0].poll() is None, workers[0].communicate()
         time.sleep(0.01)
-    workers[killed].send_signal(signal.SIGKILL)
+    workers[killed].send_signal(number)
     killed_at = time.monotonic()
     ended = outcomes(workers)
     assert time.monotonic() - killed_at < ENDS_WITHIN
-    assert [ended[killed][0], ended[1 - killed][0]] == [-signal.SIGKILL, 2], ended
+    status = -number if number == signal.SIGKILL else 128 + number
+    assert [ended[killed][0], ended[1 - killed][0]] == [status, 2], ended
     message = ended[1 - killed][2]
     assert "Traceback" not in message
     assert epochs_done <= run.state().epochs_done < 4
@@ -114,7 +115,8 @@ def test_killed_workers_end_the_others_and_all_resume_to_what_one_process_trains
             write_recipe(folder / "recipe.yaml", folder / "run", small_dataset, **settings)
         )
     run = RunFolder(tmp_path / "chief" / "run")
-    message = end_by_a_kill([start(addresses, i, r) for i, r in enumerate(recipes)], 1, run, 1)
+    workers = [start(addresses, index, recipe) for index, recipe in enumerate(recipes)]
+    message = end_by(signal.SIGKILL, workers, 1, run, 1)
     assert (
         f"{run.path}: worker 0 has lost another worker, whose own message says why; start all "
         f"workers again with `--resume {run.path}`, which goes on after the last checkpoint."
@@ -123,7 +125,8 @@ def test_killed_workers_end_the_others_and_all_resume_to_what_one_process_trains
     assert json.loads(run.environment.read_text())["devices"] == 2
 
     resume = ("--resume", run.path)
-    message = end_by_a_kill([start(addresses, i, *resume) for i in range(2)], 0, run, 2)
+    # SIGTERM ends a process in the middle of a step, in which the other one waits for it.
+    message = end_by(signal.SIGTERM, [start(addresses, i, *resume) for i in range(2)], 0, run, 2)
     assert f"{run.path}: worker 1 has lost another worker" in message
 
     chief, other = outcomes([start(addresses, i, *resume) for i in range(2)])
