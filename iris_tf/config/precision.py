@@ -75,6 +75,8 @@ _REGISTERED = (
     Precision(
         "int8", "8-bit integers", 8, 8, 0.95, (3, 1, 1, 1, 1, 1), "dash-dot-dotted", calibrated=True
     ),
+    # Of convolutions and matrix products; LiteRT's depthwise ones have 8 bits.
+    Precision("dynamic4", "4-bit weights", 4, 8, 0.8, (9, 3), "long-dashed"),
 )
 
 PRECISIONS: dict[str, Precision] = {precision.name: precision for precision in _REGISTERED}

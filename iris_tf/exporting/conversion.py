@@ -53,6 +53,18 @@ def _with_8_bit_weights(converter: tf.lite.TFLiteConverter) -> bytes:
     return bytes(work.quantize().quantized_model)
 
 
+@converts("dynamic4")
+def _with_4_bit_weights(converter: tf.lite.TFLiteConverter) -> bytes:
+    from litert_quantizer import quantizer, recipe
+    from litert_quantizer.qtyping import TFLOperationName
+
+    work = quantizer.Quantizer(converter.convert())
+    work.load_quantization_recipe(recipe.dynamic_wi8_afp32())
+    for operation in (TFLOperationName.CONV_2D, TFLOperationName.FULLY_CONNECTED):
+        work.add_dynamic_config(".*", operation, 4)
+    return bytes(work.quantize().quantized_model)
+
+
 def save_signatures(models: dict[Signature, keras.Model], folder: str) -> None:
     """Save models as signatures with batch size 1 in one SavedModel.
 

@@ -64,7 +64,7 @@ def pack_run(run: RunFolder, name: str, precision: str) -> PackedRun:
     ExportError
         If embeddings of the file are not those of the checkpoint, bit for bit.
     """
-    source = RunModel.of(run)
+    source = RunModel.of(run, with_quantizers=True)
     with replace_folder(run.models) as folder:
         file = folder / packed_file(run, name, precision).name
         size = pack_model(source.model, file)

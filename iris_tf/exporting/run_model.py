@@ -17,6 +17,7 @@ from iris_tf.metrics.evaluate_embeddings import evaluate_embeddings
 from iris_tf.metrics.metrics import Metrics
 from iris_tf.networks.embed_rois import embed_rois, load_embedding_model
 from iris_tf.networks.phase_code import with_phase
+from iris_tf.quantization.wrapping import without_quantizers
 from iris_tf.support.errors import EvaluationError
 from iris_tf.support.files import sha256
 from iris_tf.support.progress import status
@@ -65,8 +66,15 @@ class RunModel:
     weights: str
 
     @classmethod
-    def of(cls, run: RunFolder) -> Self:
+    def of(cls, run: RunFolder, with_quantizers: bool = False) -> Self:
         """Load and measure the model of a run.
+
+        Parameters
+        ----------
+        run : RunFolder
+        with_quantizers : bool, optional
+            Whether layers of `iris-tf quantize` stay quantised, for packed files, or become plain
+            ones with their rounded weights, which TFLite can hold.
 
         Raises
         ------
@@ -82,6 +90,8 @@ class RunModel:
         recipe, settings = run.recipe(), read_settings(run.dataset_description)
         with status(f"Loading {run.best_model()}"):
             model = load_embedding_model(run.best_model())
+            if not with_quantizers:
+                model = without_quantizers(model)
         rows = read_manifest(run.manifest)
         validation = [row for row in rows if row.split == "val"]
         if not give_both_kinds(validation):

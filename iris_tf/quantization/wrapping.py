@@ -9,7 +9,7 @@ from iris_tf.imaging.images import with_channel_axis
 from iris_tf.networks.channel_scaling import LINEAR_LAYERS
 from iris_tf.networks.spatial_attention import SpatialAttention
 from iris_tf.quantization.bit_masks import BitMask, check_mask
-from iris_tf.quantization.quantized_layers import FixedPrecision, MixedPrecision
+from iris_tf.quantization.quantized_layers import FixedPrecision, MixedPrecision, QuantizedLayer
 
 WITH_KERNELS = (*LINEAR_LAYERS, keras.layers.Conv2DTranspose, SpatialAttention)
 """Layers whose weights are quantised."""
@@ -83,6 +83,37 @@ def mix_precision(model: keras.Model, mask: BitMask, rois: np.ndarray) -> keras.
         layer.bits.assign(bits)
         layer.scale.assign(np.abs(weights[name]).max())
         layer.alpha.assign(max(ranges[name][1], _LEAST_ALPHA))
+    return copy
+
+
+def without_quantizers(model: keras.Model) -> keras.Model:
+    """Copy a model of `fix_precision` or `mix_precision` with plain layers and its rounded weights.
+
+    Activations are no longer rounded. What is exported from it was fine-tuned for few bits.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Functional; not modified.
+
+    Returns
+    -------
+    keras.Model
+        The model itself if none of its layers is quantised.
+    """
+    if not any(isinstance(layer, QuantizedLayer) for layer in model.layers):
+        return model
+
+    def clone(layer: keras.layers.Layer) -> keras.layers.Layer:
+        inner = _inner(layer)
+        return type(inner).from_config(inner.get_config() | {"name": layer.name})
+
+    copy = keras.models.clone_model(model, clone_function=clone)
+    for layer in model.layers:
+        if layer.weights:
+            copy.get_layer(layer.name).set_weights(_inner(layer).get_weights())
+        if isinstance(layer, QuantizedLayer) and not layer.packed:
+            copy.get_layer(layer.name).kernel.assign(layer.quantized_kernel())
     return copy
 
 

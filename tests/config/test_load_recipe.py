@@ -337,7 +337,7 @@ def test_a_mistaken_override_is_found_on_the_command_line(write, override, probl
          "neither an existing file nor a model"),
         ("models: {eyes: }", 6, "models", "'eyes'"),
         ("models: {a: }\nprecisions: []", 7, "precisions", "at least one"),
-        ("models: {a: }\nprecisions: [int4]", 7, "precisions", "int16x8, dynamic8, int8"),
+        ("models: {a: }\nprecisions: [int4]", 7, "precisions", "int16x8, dynamic8, int8, dynamic4"),
         ("models: {a: }\nprecisions: float32", 7, "precisions", "is a list"),
         ("models: {a: }\nlatency:\n  runs: 3", 8, "latency.runs", "between 50"),
         ("models: {a: }\nlatency:\n  threads: [0]", 8, "latency.threads", "between 1"),

@@ -20,7 +20,7 @@ def test_file_name_has_the_models_name_and_the_precision():
 
 def test_registry_runs_from_fine_to_coarse():
     bits = [precision.weight_bits for precision in PRECISIONS.values()]
-    assert bits == sorted(bits, reverse=True) == [32, 16, 8, 8, 8]
+    assert bits == sorted(bits, reverse=True) == [32, 16, 8, 8, 8, 4]
     assert all(name == precision.name for name, precision in PRECISIONS.items())
     assert {*DEFAULT_PRECISIONS, RELEASED_PRECISION} <= PRECISIONS.keys()
 

@@ -13,6 +13,8 @@ from iris_tf.config.training_recipe import TrainRecipe
 from iris_tf.networks.embed_rois import embed_rois, load_embedding_model
 from iris_tf.networks.parameter_groups import parameter_group
 from iris_tf.networks.phase_code import with_phase
+from iris_tf.quantization.bit_masks import average_bits, halve_smallest, uniform_mask
+from iris_tf.quantization.wrapping import kernels
 from iris_tf.report.paper_tables import MODELS
 from iris_tf.support.errors import RecipeError
 from iris_tf.tflite.model_card import ModelCard
@@ -127,3 +129,23 @@ def test_rates_of_mixed_precision(name, rate, epochs):
     tuning = recipe.quantization.fine_tuning
     assert tuning.rate * recipe.optimizer.backbone.maximum == pytest.approx(rate)
     assert tuning.epochs == tuning.first_epochs == epochs
+
+
+@pytest.mark.parametrize(
+    ("name", "overrides", "size", "dimensions"),
+    [
+        ("precision_faces", [], 4.0, 128),
+        ("precision_faces", ["network.name=resnet18", "network.pooling=average"], 42.9, 128),
+        ("precision_faces", ["network.name=resnet50", "network.pooling=average"], 90.6, 128),
+        ("precision_periocular", [], 4.2, 128),
+    ],
+)
+def test_the_paper_s_recipes_of_few_bits_build_their_networks(name, overrides, size, dimensions):
+    """A dry run up to the first mask of the mixed scheme, and a layer of fixed precision."""
+    recipe = load_recipe(PIPELINES / f"{name}.yaml", TrainRecipe, overrides)
+    model = build_student(recipe)
+    assert megabytes(model) == pytest.approx(size, rel=0.05)
+    assert model.output_shape == (None, dimensions)
+    mask = uniform_mask(kernels(model), 8)
+    halved = halve_smallest(mask, kernels(model), 0.5, 2)
+    assert average_bits(halved) == pytest.approx(6.0, abs=0.01)

@@ -8,7 +8,13 @@ from iris_tf.networks.registry import NETWORKS
 from iris_tf.quantization.bit_masks import uniform_mask
 from iris_tf.quantization.fake_quantizers import dorefa, fake_quantize
 from iris_tf.quantization.quantized_layers import FixedPrecision, MixedPrecision
-from iris_tf.quantization.wrapping import WITH_KERNELS, fix_precision, kernels, mix_precision
+from iris_tf.quantization.wrapping import (
+    WITH_KERNELS,
+    fix_precision,
+    kernels,
+    mix_precision,
+    without_quantizers,
+)
 
 ROIS = np.random.default_rng(0).integers(0, 256, (4, *SIZE), dtype=np.uint8)
 X = ROIS[..., None].astype(np.float32)
@@ -130,6 +136,26 @@ def test_saving(mobile, scheme, tmp_path):
     np.testing.assert_array_equal(loaded(X), model(X))
     kind = FixedPrecision if scheme == "fixed" else MixedPrecision
     assert any(isinstance(layer, kind) for layer in loaded.layers)
+
+
+@pytest.mark.parametrize("scheme", ["fixed", "mixed"])
+def test_plain_layers_with_the_rounded_weights(mobile, scheme):
+    if scheme == "fixed":
+        quantized = fix_precision(mobile, 4, ROIS)
+    else:
+        quantized = mix_precision(mobile, uniform_mask(kernels(mobile), 4), ROIS)
+    plain = without_quantizers(quantized)
+    assert not any(isinstance(layer, FixedPrecision | MixedPrecision) for layer in plain.layers)
+    assert [layer.name for layer in plain.layers] == [layer.name for layer in mobile.layers]
+    for name, kernel in kernels(plain).items():
+        np.testing.assert_array_equal(kernel, quantized.get_layer(name).quantized_kernel())
+    # Sixteen levels in each output channel of the first convolution.
+    first = next(iter(kernels(plain).values()))
+    assert max(len(np.unique(first[..., channel])) for channel in range(first.shape[-1])) <= 16
+    np.testing.assert_array_equal(
+        plain.get_layer("head_dense").bias, mobile.get_layer("head_dense").bias
+    )
+    assert without_quantizers(mobile) is mobile
 
 
 def test_a_mask_of_another_network(mobile):
