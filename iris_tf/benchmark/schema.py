@@ -61,7 +61,6 @@ output tensor, excluding the copying of crop and embedding; in browsers, an acce
 counts as filled when it has been copied from there.
 """
 
-import math
 import re
 from collections.abc import Sequence
 from datetime import datetime
@@ -70,11 +69,13 @@ from typing import Any
 import numpy as np
 
 from iris_tf.support.errors import BenchmarkError
+from iris_tf.support.foreign_files import shown
 
 SCHEMA = "iris_tf.latency"
 SCHEMA_VERSION = 1
 STATISTICS = ("avg", "min", "max", "stddev", "median", "p5", "p90", "p95", "p99")
 _PERCENTILES = {"median": 50, "p5": 5, "p90": 90, "p95": 95, "p99": 99}
+_LONGEST_TIME = 1e9  # milliseconds, eleven days; squares of such times are still finite
 _TOLERANCE = 1e-4  # relative to the largest sample, because writers may round
 
 
@@ -120,9 +121,11 @@ def validate_result(result: Any) -> None:
     if not isinstance(result, dict):
         raise _problem("the whole", f"is {result!r:.40}, not an object")
     if _text(result, "", "schema") != SCHEMA:
-        raise _problem("schema", f"is {result['schema']!r}, not {SCHEMA!r}")
+        raise _problem("schema", f"is {shown(result['schema'])}, not {SCHEMA!r}")
     if _integer(result, "", "schema_version", 1) != SCHEMA_VERSION:
-        raise _problem("schema_version", f"is {result['schema_version']}, but this program reads 1")
+        raise _problem(
+            "schema_version", f"is {shown(result['schema_version'])}, but this program reads 1"
+        )
     _check_time(_text(result, "", "created"))
     _text(result, "", "created_by")
     _text(result, "", "runtime")
@@ -153,10 +156,10 @@ def _check_row(row: dict, where: str) -> None:
     model = _object(row, where, "model")
     file = _text(model, f"{where}model.", "file")
     if "/" in file or "\\" in file:
-        raise _problem(f"{where}model.file", f"is {file!r}, not a file name without folders")
+        raise _problem(f"{where}model.file", f"is {shown(file)}, not a file name without folders")
     digest = _text(model, f"{where}model.", "sha256")
     if not re.fullmatch("[0-9a-f]{64}", digest):
-        raise _problem(f"{where}model.sha256", f"is {digest!r}, not 64 hexadecimal digits")
+        raise _problem(f"{where}model.sha256", f"is {shown(digest)}, not 64 hexadecimal digits")
     _integer(model, f"{where}model.", "bytes", 1)
     _text(row, where, "backend_requested")
     _text(row, where, "backend")
@@ -184,7 +187,7 @@ def _check_statistics(found: dict, where: str) -> None:
     if not isinstance(samples, list) or not samples or not all(map(_is_time, samples)):
         raise _problem(f"{where}samples", "is not a list of times in milliseconds")
     if len(samples) != count:
-        raise _problem(f"{where}count", f"is {count}, but there are {len(samples)} samples")
+        raise _problem(f"{where}count", f"is {shown(count)}, but there are {len(samples)} samples")
     expected = statistics(samples)
     for name in STATISTICS:
         value = _get(found, where, name)
@@ -192,7 +195,7 @@ def _check_statistics(found: dict, where: str) -> None:
             raise _problem(f"{where}{name}", f"is {value!r:.40}, not a time in milliseconds")
         if abs(value - expected[name]) > _TOLERANCE * expected["max"]:
             raise _problem(
-                f"{where}{name}", f"is {value}, but the samples give {expected[name]:.6g}"
+                f"{where}{name}", f"is {shown(value)}, but the samples give {expected[name]:.6g}"
             )
 
 
@@ -203,12 +206,12 @@ def _check_time(created: str) -> None:
         moment = None
     offset = None if moment is None else moment.utcoffset()
     if offset is None or offset.total_seconds():
-        raise _problem("created", f"is {created!r}, not a time like '2026-01-31T12:00:00Z'")
+        raise _problem("created", f"is {shown(created)}, not a time like '2026-01-31T12:00:00Z'")
 
 
 def _is_time(value: Any) -> bool:
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    return number and math.isfinite(value) and value >= 0
+    return number and 0 <= value <= _LONGEST_TIME
 
 
 def _get(parent: dict, where: str, name: str) -> Any:

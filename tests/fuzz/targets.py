@@ -351,7 +351,7 @@ TARGETS = {
     "gallery": Target("gallery.npz", _gallery, _mutated_arrays, _read_gallery),
     "sealed": Target("eye.npz", _sealed, mutations.of_bytes, _read_sealed),
     "resealed": Target("eye.npz", _template, _resealed, _read_resealed),
-    "key": Target("key", _key_file, mutations.of_bytes, _read_key, 200),
+    "key": Target("key", _key_file, mutations.of_bytes, _read_key),
     "manifest": Target(
         "manifest.csv", _files(RUN / "manifest.csv"), mutations.of_table, _read_manifest
     ),
@@ -367,13 +367,13 @@ TARGETS = {
     "history": Target(
         "history.csv", _files(RUN / "history.csv"), mutations.of_table, _read_history
     ),
-    "state": Target("mutant.json", _state, mutations.of_json, _read_state, 200),
+    "state": Target("mutant.json", _state, mutations.of_json, _read_state),
     "environment": Target(
         "environment.json", _files(RUN / "environment.json"), mutations.of_json, _read_environment,
         20,
     ),
-    "splits": Target("splits.csv", _splits, mutations.of_table, _read_splits, 200),
-    "pairs": Target("genuine.csv", _pairs, mutations.of_table, _read_pairs, 200),
+    "splits": Target("splits.csv", _splits, mutations.of_table, _read_splits),
+    "pairs": Target("genuine.csv", _pairs, mutations.of_table, _read_pairs),
     **EXCHANGE_TARGETS,
     **NETWORK_TARGETS,
 }  # fmt: skip
