@@ -61,6 +61,7 @@ output tensor, excluding the copying of crop and embedding; in browsers, an acce
 counts as filled when it has been copied from there.
 """
 
+import json
 import re
 from collections.abc import Sequence
 from datetime import datetime
@@ -120,6 +121,10 @@ def validate_result(result: Any) -> None:
     """
     if not isinstance(result, dict):
         raise _problem("the whole", f"is {result!r:.40}, not an object")
+    try:
+        json.dumps(result, ensure_ascii=False).encode()
+    except UnicodeEncodeError:  # half of a surrogate pair, which JSON can hold and no file
+        raise _problem("the whole", "holds a text that is not Unicode") from None
     if _text(result, "", "schema") != SCHEMA:
         raise _problem("schema", f"is {shown(result['schema'])}, not {SCHEMA!r}")
     if _integer(result, "", "schema_version", 1) != SCHEMA_VERSION:

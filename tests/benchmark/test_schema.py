@@ -148,6 +148,7 @@ def test_each_field_is_required_and_of_its_kind(path):
         (("rows", 0, "inference", "p95"), 10**400, r"inference\.p95 is 1.{,60}0, not a time in"),
         (("rows", 0, "inference", "count"), 10**4000, r"count is 1.{,60}0, but there are 4"),
         (("rows", 0, "model", "file"), "x/" * 9000, r"file is '.{,90}', not a file name"),
+        (("machine", "cpu"), "\ud800", "a text that is not Unicode"),
         (("rows", 0, "first"), None, r"first is None"),
         (("rows", 0), [], r"rows\[0\] is \[\]"),
     ],
