@@ -57,7 +57,7 @@ def test_what_cannot_be_exported(copy, tmp_path, run_cli):
         export_weights(copy, tmp_path / "out", ["float32"])
     for arguments in ([copy], [tmp_path, "--out", tmp_path / "out"]):
         status, _, err = run_cli("export", *arguments)
-        assert status == 2 and "give --out with a .keras file" in err
+        assert status == 2 and "give --out with a .keras or .tflite file" in err
     assert not (tmp_path / "out").exists()
 
 
