@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 
 from iris_tf.matching.gallery_vault import GalleryVault, SealedRowFile
-from iris_tf.matching.phase_evidence import code_figures
+from iris_tf.matching.phase_evidence import code_figures, figure_count
 from iris_tf.matching.phase_signs import phase_signs, sign_size
 from iris_tf.matching.row_file import DamagedRowsError, RowFile
 from iris_tf.matching.template_records import TemplateKind, TemplateRecords
 
-_FIGURES = np.dtype("<f4")  # two of each template: see `CodeSet.figures`
+_FIGURES = np.dtype("<f4")  # see `CodeSet.figures`
 
 
 class GalleryFiles:
@@ -51,7 +51,7 @@ class GalleryFiles:
             for name, size in {
                 "records": self._encoding.size,
                 "signs": sign_size(kind.layout) if kind.layout else 0,
-                "figures": 2 * _FIGURES.itemsize,
+                "figures": figure_count(kind.levelling) * _FIGURES.itemsize,
             }.items()
         )
 
@@ -63,7 +63,7 @@ class GalleryFiles:
     def encode(
         self, embeddings: np.ndarray, figures: np.ndarray | None = None
     ) -> tuple[np.ndarray, ...]:
-        """Rows of each of `all` for unit vectors (n, D), whose figures (n, 2) may be known."""
+        """Rows of each of `all` for unit vectors (n, D), whose figures may be known."""
         records = self._encoding.encode(embeddings)
         layout = self._kind.layout
         if layout is None:
@@ -86,7 +86,7 @@ class GalleryFiles:
         Returns
         -------
         embeddings : ndarray of shape (n, D), float32
-        figures : ndarray of shape (n, 2), float32, or None
+        figures : ndarray of shape (n, 2) or (n, 3), float32, or None
             None without a phase code.
 
         Raises

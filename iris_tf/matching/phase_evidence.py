@@ -63,6 +63,8 @@ class CodeSet:
         Mean energy of the coarse filter's visible responses over the fine filter's, before
         levelling. It is near 1 for sharp images, and 0 where a filter sees nothing. Blur removes
         fine texture first, so it rises with blur, but hardly with the hidden share of the iris.
+    plain_spread : ndarray of shape (n,) or None
+        The spread before levelling; None without.
     """
 
     layout: PhaseCodeLayout
@@ -72,6 +74,7 @@ class CodeSet:
     spread: np.ndarray
     smoothness: np.ndarray
     coarseness: np.ndarray
+    plain_spread: np.ndarray | None = None
 
     @classmethod
     def of(
@@ -83,20 +86,20 @@ class CodeSet:
     ) -> Self:
         """Describe phase codes (n, size), after levelling them if there is one.
 
-        `figures` (n, 2) of the codes that are compared may be known.
+        Their `figures` after the same levelling may be known.
         """
-        codes = np.ascontiguousarray(codes, np.float32)
+        plain = codes = np.ascontiguousarray(codes, np.float32)
         energies = _energies(codes)
         seen = (energies > 0.0).astype(np.float32)
         coarseness = _coarseness(energies, seen)
         if levelling is not None:
-            codes = levelled_codes(codes, layout, levelling)
+            codes = levelled_codes(plain, layout, levelling)
             energies = _energies(codes)
         if figures is None:
-            figures = _figures(codes.view(np.complex64), seen, layout)
-        spread, smoothness = np.asarray(figures, np.float64).T
+            figures = _figures(plain, codes, seen, layout)
+        spread, smoothness, *others = np.asarray(figures, np.float64).T
         waves, places, powers = (_waves(part, layout.columns) for part in (codes, seen, energies))
-        return cls(layout, waves, places, powers, spread, smoothness, coarseness)
+        return cls(layout, waves, places, powers, spread, smoothness, coarseness, *others)
 
     def __len__(self) -> int:
         return len(self.spread)
@@ -104,28 +107,42 @@ class CodeSet:
     def __getitem__(self, chosen: slice | np.ndarray) -> Self:
         waves = (part[:, chosen] for part in (self.waves, self.seen, self.energies))
         figures = (part[chosen] for part in (self.spread, self.smoothness, self.coarseness))
-        return type(self)(self.layout, *waves, *figures)
+        plain = None if self.plain_spread is None else self.plain_spread[chosen]
+        return type(self)(self.layout, *waves, *figures, plain)
 
     @property
     def freedom(self) -> np.ndarray:
-        """Degrees of freedom (n,) of each code's comparison with itself."""
-        return np.rint(self.seen[0].real.sum(axis=1)) / self.spread
+        """Degrees of freedom (n,) of each code's comparison with itself, before levelling.
+
+        Blur takes most of them; levelling would make up for that.
+        """
+        spread = self.spread if self.plain_spread is None else self.plain_spread
+        return np.rint(self.seen[0].real.sum(axis=1)) / spread
 
     @property
     def figures(self) -> np.ndarray:
-        """`spread` and `smoothness` (n, 2), which take longest to compute."""
-        return np.stack([self.spread, self.smoothness], axis=1)
+        """What takes longest to compute: `spread`, `smoothness`, and any `plain_spread`.
+
+        Of shape (n, 2), or (n, 3) of levelled codes.
+        """
+        others = [] if self.plain_spread is None else [self.plain_spread]
+        return np.stack([self.spread, self.smoothness, *others], axis=1)
+
+
+def figure_count(levelling: Levelling | None) -> int:
+    """Number of `CodeSet.figures` of each code."""
+    return 2 if levelling is None else 3
 
 
 def code_figures(
     codes: np.ndarray, layout: PhaseCodeLayout, levelling: Levelling | None
 ) -> np.ndarray:
-    """`CodeSet.figures` (n, 2) of phase codes (n, size), for which not all else is computed."""
-    codes = np.ascontiguousarray(codes, np.float32)
-    seen = (codes.view(np.complex64) != 0).astype(np.float32)
+    """`CodeSet.figures` of phase codes (n, size), for which not all else is computed."""
+    plain = codes = np.ascontiguousarray(codes, np.float32)
+    seen = (plain.view(np.complex64) != 0).astype(np.float32)
     if levelling is not None:
-        codes = levelled_codes(codes, layout, levelling)
-    return _figures(codes.view(np.complex64), seen, layout)
+        codes = levelled_codes(plain, layout, levelling)
+    return _figures(plain, codes, seen, layout)
 
 
 @dataclass(frozen=True, eq=False)
@@ -276,8 +293,19 @@ def _correlate(first: np.ndarray, second: np.ndarray, columns: int) -> np.ndarra
     return np.fft.irfft(first.conj() @ second.swapaxes(1, 2), columns, axis=0)
 
 
-def _figures(responses: np.ndarray, seen: np.ndarray, layout: PhaseCodeLayout) -> np.ndarray:
-    """`CodeSet.figures` of complex responses (n, size / 2) and where they are not hidden."""
+def _figures(
+    plain: np.ndarray, codes: np.ndarray, seen: np.ndarray, layout: PhaseCodeLayout
+) -> np.ndarray:
+    """`CodeSet.figures` of codes (n, size) before and after levelling, if they are not the same."""
+    figures = _spreads(codes, seen, layout)
+    if codes is plain:
+        return figures
+    return np.concatenate([figures, _spreads(plain, seen, layout)[:, :1]], axis=1)
+
+
+def _spreads(codes: np.ndarray, seen: np.ndarray, layout: PhaseCodeLayout) -> np.ndarray:
+    """Spread and smoothness (n, 2) of codes (n, size), with where they are not hidden."""
+    responses = codes.view(np.complex64)
     rows = layout.size // (2 * _FILTERS * layout.columns)
     shape = (len(responses), layout.columns, rows, _FILTERS)
     fields = responses.reshape(shape), seen.reshape(shape)

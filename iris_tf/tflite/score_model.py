@@ -152,8 +152,12 @@ class ScoreModel:
 
     @property
     def least_own_freedom(self) -> float:
-        """Degrees of freedom that each template needs by itself."""
-        return _OWN_SHARE * self.least_freedom
+        """Degrees of freedom that each template needs by itself, before levelling.
+
+        Those of a comparison of levelled codes do not tell blur, so these have to.
+        """
+        share = _OWN_SHARE if self.levelling is None else 1.0
+        return share * self.least_freedom
 
     def shows_enough(self, freedom: np.ndarray, coarseness: np.ndarray) -> np.ndarray:
         """Whether each of some images shows enough to make a template of it.

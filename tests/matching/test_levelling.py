@@ -9,7 +9,7 @@ import pytest
 
 from iris_tf.matching.levelling import levelled_codes, mean_spectrum
 from iris_tf.matching.matcher import Matcher
-from iris_tf.matching.phase_evidence import CodeSet
+from iris_tf.matching.phase_evidence import CodeSet, code_figures
 from iris_tf.tflite.phase_code_layout import PhaseCodeLayout
 from iris_tf.tflite.score_model import Levelling, ScoreModel
 from tests.matching.test_phase_evidence import (
@@ -115,6 +115,26 @@ def test_scores_are_of_levelled_codes_but_coarseness_is_not():
     )
     np.testing.assert_array_equal(found.codes.coarseness, CodeSet.of(codes, LAYOUT).coarseness)
     assert not np.allclose(found.codes.coarseness, expected.codes.coarseness, rtol=0.01)
+    # Nor are the degrees of freedom that an image needs by itself.
+    np.testing.assert_array_equal(found.codes.freedom, MATCHER.describe(vectors).codes.freedom)
+    assert not np.allclose(found.codes.freedom, expected.codes.freedom, rtol=0.01)
+
+
+def test_templates_need_more_freedom_by_themselves_where_comparisons_do_not_tell_blur():
+    levelled = dataclasses.replace(MODEL, levelling=LEVELLING)
+    assert (MODEL.least_own_freedom, levelled.least_own_freedom) == (7.5, 10.0)
+
+
+def test_figures_spare_their_computation():
+    rng = np.random.default_rng(9)
+    vectors = embeddings(rng, random_codes(rng, 3))
+    matcher = Matcher(LAYOUT, dataclasses.replace(MODEL, levelling=LEVELLING))
+    found = matcher.describe(vectors)
+    codes = MATCHER.split(vectors)[1]
+    np.testing.assert_array_equal(code_figures(codes, LAYOUT, LEVELLING), found.codes.figures)
+    known = matcher.describe(vectors, 2.0 * found.codes.figures, figures_of=LEVELLING)
+    np.testing.assert_allclose(known.codes.freedom, found.codes.freedom / 2.0)
+    np.testing.assert_array_equal(known[1:].codes.figures, 2.0 * found[1:].codes.figures)
 
 
 def test_transformed_templates_are_not_levelled_again():

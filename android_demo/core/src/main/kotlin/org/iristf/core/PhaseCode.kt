@@ -10,22 +10,16 @@ import kotlin.math.sqrt
  * The phase code of an embedding, with what comparisons need to know of it: computed once, compared many times.
  * The counterpart of `iris_tf/matching/phase_evidence.py`; formulas are in `docs/how-it-works/scores.md`.
  *
- * @param embedding its last entries are the code: complex responses of two filters, hidden ones of which are 0
- * @param levelling how the code is levelled before comparisons; null if it is compared as it is
+ * @param code complex responses of two filters, column after column around the ring; hidden ones are 0
+ * @property plain the code before levelling; null if it is compared as it is
  */
-class PhaseCode(embedding: FloatArray, private val layout: PhaseCodeLayout, levelling: Levelling? = null) {
+class PhaseCode private constructor(code: DoubleArray, private val layout: PhaseCodeLayout, private val plain: PhaseCode?) {
     private val rows = layout.size / (layout.columns * ENTRIES)
     private val column = rows * FILTERS // complex responses of a column
     private val responses = layout.size / 2
-    private val real: DoubleArray
-    private val imaginary: DoubleArray
-    private val energy: DoubleArray
-
-    /**
-     * Mean energy of the coarse filter's visible responses over the fine filter's, before levelling: near 1 for sharp
-     * images, higher for blurred ones, and 0 where a filter sees nothing.
-     */
-    val coarseness: Double
+    private val real = DoubleArray(responses) { code[2 * it] }
+    private val imaginary = DoubleArray(responses) { code[2 * it + 1] }
+    private val energy = DoubleArray(responses) { real[it] * real[it] + imaginary[it] * imaginary[it] }
 
     /** Visible places per degree of freedom in comparisons with codes like this one. */
     val spread: Double
@@ -34,16 +28,9 @@ class PhaseCode(embedding: FloatArray, private val layout: PhaseCodeLayout, leve
     val smoothness: Double
 
     init {
-        val plain = DoubleArray(layout.size) { embedding[embedding.size - layout.size + it].toDouble() }
-        val (coarse, fine) = meanEnergies(energies(plain))
-        coarseness = if (fine > 0) coarse / fine else 0.0
-        val code = levelling?.level(plain, layout.columns) ?: plain
-        real = DoubleArray(responses) { code[2 * it] }
-        imaginary = DoubleArray(responses) { code[2 * it + 1] }
-        energy = energies(code)
         var square = 0.0
         var nextSquare = 0.0
-        val total = max(meanEnergies(energy).sum(), TINY)
+        val total = max((0 until FILTERS).sumOf(::meanEnergy), TINY)
         for (rowLag in 0 until min(ROW_LAGS, rows)) {
             // Fewer places have a neighbour that many rows away; lags but 0 occur with both signs.
             val weight = (if (rowLag == 0) 1.0 else 2.0) * (1.0 - rowLag.toDouble() / rows)
@@ -57,8 +44,18 @@ class PhaseCode(embedding: FloatArray, private val layout: PhaseCodeLayout, leve
         smoothness = (nextSquare / max(square, TINY)).coerceIn(0.0, SMOOTHEST)
     }
 
-    /** Degrees of freedom of the comparison of this code with itself. */
-    val freedom: Double get() = energy.count { it > 0 } / spread
+    /** Degrees of freedom of the comparison of this code with itself, before levelling, which would make up for blur. */
+    val freedom: Double get() = plain?.freedom ?: (energy.count { it > 0 } / spread)
+
+    /**
+     * Mean energy of the coarse filter's visible responses over the fine filter's, before levelling: near 1 for sharp
+     * images, higher for blurred ones, and 0 where a filter sees nothing.
+     */
+    val coarseness: Double get() {
+        if (plain != null) return plain.coarseness
+        val (coarse, fine) = (0 until FILTERS).map(::meanEnergy)
+        return if (fine > 0) coarse / fine else 0.0
+    }
 
     /**
      * How unlikely it is that a stranger on the same camera is as similar as another code.
@@ -106,14 +103,9 @@ class PhaseCode(embedding: FloatArray, private val layout: PhaseCodeLayout, leve
 
     private fun shifted(at: Int, shift: Int) = (at - shift * column).mod(responses)
 
-    /** Energies of the responses of a code. */
-    private fun energies(code: DoubleArray) =
-        DoubleArray(responses) { code[2 * it] * code[2 * it] + code[2 * it + 1] * code[2 * it + 1] }
-
-    /** Mean of each filter's visible responses. */
-    private fun meanEnergies(energies: DoubleArray) = (0 until FILTERS).map { filter ->
-        val visible = (filter until responses step FILTERS).map { energies[it] }.filter { it > 0 }
-        if (visible.isEmpty()) 0.0 else visible.average()
+    private fun meanEnergy(filter: Int): Double {
+        val visible = (filter until responses step FILTERS).map { energy[it] }.filter { it > 0 }
+        return if (visible.isEmpty()) 0.0 else visible.average()
     }
 
     /** Autocorrelations of two filters at one row lag, by column lag. */
@@ -147,18 +139,25 @@ class PhaseCode(embedding: FloatArray, private val layout: PhaseCodeLayout, leve
         fun dot(other: Complex) = real * other.real + imaginary * other.imaginary
     }
 
-    private companion object {
-        const val FILTERS = 2
-        const val ENTRIES = 2 * FILTERS // per place of a code: real and imaginary parts
-        const val ROW_LAGS = 4 // 0..3; negative ones follow by symmetry
-        const val COLUMN_LAGS = 11 // in either direction
-        const val LEAST_COUNT = 20 // places, below which an autocorrelation is not scaled up further
-        const val LEAST_SPREAD = 1.0 / ENTRIES
+    companion object {
+        private const val FILTERS = 2
+        private const val ENTRIES = 2 * FILTERS // per place of a code: real and imaginary parts
+        private const val ROW_LAGS = 4 // 0..3; negative ones follow by symmetry
+        private const val COLUMN_LAGS = 11 // in either direction
+        private const val LEAST_COUNT = 20 // places, below which an autocorrelation is not scaled up further
+        private const val LEAST_SPREAD = 1.0 / ENTRIES
 
         /** A code shares the sampling error of its autocorrelation with itself, not with strangers. */
-        const val SHARED = 0.85
-        const val SMOOTHEST = 0.95
-        const val TINY = 1e-12
+        private const val SHARED = 0.85
+        private const val SMOOTHEST = 0.95
+        private const val TINY = 1e-12
+
+        /** The code in the last entries of an embedding, levelled if there is a [levelling]. */
+        fun of(embedding: FloatArray, layout: PhaseCodeLayout, levelling: Levelling? = null): PhaseCode {
+            val code = DoubleArray(layout.size) { embedding[embedding.size - layout.size + it].toDouble() }
+            val plain = PhaseCode(code, layout, null)
+            return levelling?.let { PhaseCode(it.level(code, layout.columns), layout, plain) } ?: plain
+        }
     }
 }
 

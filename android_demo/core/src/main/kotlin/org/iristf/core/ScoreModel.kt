@@ -20,8 +20,11 @@ data class ScoreModel(
     val thresholds: Map<String, Double>, val wideShare: Double = 0.0,
     val levelling: Levelling? = null,
 ) {
-    /** Degrees of freedom that each template needs by itself. */
-    val leastOwnFreedom: Double get() = OWN_SHARE * leastFreedom
+    /**
+     * Degrees of freedom that each template needs by itself, before levelling. Those of a comparison of levelled codes
+     * do not tell blur, so these have to.
+     */
+    val leastOwnFreedom: Double get() = (if (levelling == null) OWN_SHARE else 1.0) * leastFreedom
 
     companion object {
         /** Operating points with an FMR of 1 % to one in a million, from lenient to strict. */

@@ -10,7 +10,7 @@ import kotlin.math.sqrt
 class Scorer(private val layout: PhaseCodeLayout, private val model: ScoreModel) {
     /** Compute what scores need to know of an embedding: once, for any number of comparisons. */
     fun describe(embedding: FloatArray) = DescribedTemplate(
-        unit(embedding.copyOf(embedding.size - layout.size)), PhaseCode(embedding, layout, model.levelling),
+        unit(embedding.copyOf(embedding.size - layout.size)), PhaseCode.of(embedding, layout, model.levelling),
     )
 
     /** Refuse an image of which a template cannot tell eyes apart. */

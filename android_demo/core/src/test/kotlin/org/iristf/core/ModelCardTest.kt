@@ -59,6 +59,7 @@ class ModelCardTest {
         assertEquals(ScoreModel(-4.0, 0.5, 8.0, 0.25, 60.0, thresholds), card.score)
         assertEquals(ScoreModel.OPERATING_POINTS, card.score?.thresholds?.keys?.toList())
         assertEquals(45.0, card.score?.leastOwnFreedom)
+        assertEquals(60.0, card.score?.copy(levelling = Levelling(listOf(1.0), 0.5))?.leastOwnFreedom)
         fun wide(share: String) = ModelCard.read(
             recognition.replace("\"parity\": {}", score.replace("\"offset\"", "\"wide_share\": $share, \"offset\"")), "small",
         ) as RecognitionCard

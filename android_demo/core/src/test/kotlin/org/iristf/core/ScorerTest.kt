@@ -72,7 +72,7 @@ class ScorerTest {
             assertEquals(pair.number("score"), found.value, 2e-3)
         }
         // Coarseness is that of the codes before.
-        assertEquals(PhaseCode(vectors[0], layout).coarseness, templates[0].code.coarseness, 1e-12)
+        assertEquals(PhaseCode.of(vectors[0], layout).coarseness, templates[0].code.coarseness, 1e-12)
     }
 
     @Test
@@ -101,7 +101,7 @@ class ScorerTest {
     fun `images rotated by any angle are found at a price`() {
         // Half of four columns: the only shift beyond those by one column, hence no steps between shifts.
         val learned = floatArrayOf(0.6f)
-        val (one, rotated) = listOf(0 to 0.8f, 8 to 0.8f).map { PhaseCode(embedding(learned, it), layout) }
+        val (one, rotated) = listOf(0 to 0.8f, 8 to 0.8f).map { PhaseCode.of(embedding(learned, it), layout) }
         assertEquals(0.0, one.compare(rotated).freedom)
         val found = one.compare(rotated, 0.25)
         assertEquals(4.0, found.freedom, 1e-9)
