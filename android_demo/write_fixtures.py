@@ -23,6 +23,7 @@ from iris_tf.benchmark.schema import STATISTICS, statistics, validate_result
 from iris_tf.config.names import IRIS_ROI_MODES
 from iris_tf.imaging.geometry import Ellipse, Window
 from iris_tf.imaging.images import resize_roi
+from iris_tf.imaging.rotated_window import RotatedWindow
 from iris_tf.segmentation.network_segmenter import CHANNELS, NetworkSegmenter
 from iris_tf.segmentation.polar import fit_ellipse
 from iris_tf.segmentation.roi_modes import crop_roi
@@ -117,14 +118,15 @@ def fits() -> list[list[float] | None]:
 
 
 def windows() -> list[int]:
-    """Checksums of windows, many of which reach beyond the image."""
+    """Checksums of windows, a third of them rotated; many reach beyond the image."""
     numbers, found = PseudoRandom(5), []
     for _ in range(WINDOWS):
         image = numbers.image(20 + numbers.below(100), 20 + numbers.below(100))
         x, y = numbers.below(1400) / 10 - 10, numbers.below(1400) / 10 - 10
-        window = Window.around(x, y, 4 + numbers.below(1500) / 10)
-        found.append(checksum(window.cut(image, 48)))
-        found.append(checksum(Window.whole(image.shape).cut(image, 48)))
+        extent = 4 + numbers.below(1500) / 10
+        rotated = RotatedWindow.around(x, y, extent, numbers.below(628) / 100)
+        for window in (Window.around(x, y, extent), Window.whole(image.shape), rotated):
+            found.append(checksum(window.cut(image, 48)))
     return found
 
 
@@ -180,7 +182,7 @@ def rendered_eyes() -> list[dict]:
             continue
         found.append({
             "pupil": outline(eye.pupil), "iris": outline(eye.iris), "confidence": eye.confidence,
-            "visible": checksum(eye.visible),
+            "visible": checksum(eye.visible), "tilt": eye.tilt,
         })  # fmt: skip
     return found
 

@@ -38,7 +38,7 @@ import write_agreement  # noqa: E402
 
 
 def eye_images() -> list[np.ndarray]:
-    """Synthetic eyes, some of them distant, cut off or enlarged; noise, and a uniform image."""
+    """Synthetic eyes, some distant, cut off, enlarged or rotated; noise, and a uniform image."""
     with tempfile.TemporaryDirectory() as folder:
         synthesize(folder, SUBJECTS, IMAGES, SEED, 1, "png", "many", None)
         eyes = write_agreement.eyes_in(Path(folder))
@@ -47,7 +47,8 @@ def eye_images() -> list[np.ndarray]:
     far = [np.pad(eyes[i][::2, ::2], ((150,), (200,)), constant_values=140) for i in (0, 13, 14)]
     cut = [np.ascontiguousarray(eye[eye.shape[0] // 3 :, : -eye.shape[1] // 3]) for eye in eyes[:4]]
     large = [cv2.resize(eye, None, fx=2.3, fy=2.3) for eye in eyes[4:6]]
-    return [*eyes, *far, *cut, *large, noise, np.full((200, 300), 127, np.uint8)]
+    rotated = [np.ascontiguousarray(np.rot90(eyes[i], i)) for i in (5, 6, 7)]
+    return [*eyes, *far, *cut, *large, *rotated, noise, np.full((200, 300), 127, np.uint8)]
 
 
 def embeddings(path: Path, roi_mode: str, images: list[np.ndarray]) -> np.ndarray:

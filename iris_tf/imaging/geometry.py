@@ -150,3 +150,27 @@ class Window:
         return ellipse.scaled(
             factor, (0.5 * factor - 0.5 + self.left, 0.5 * factor - 0.5 + self.top)
         )
+
+    def outside(self, probabilities: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+        """The pixels of an image whose probability in the window exceeds 1/2.
+
+        Parameters
+        ----------
+        probabilities : ndarray of shape (rows, 4 * rows / 3), float32
+        shape : tuple of int
+            Height and width of the image.
+
+        Returns
+        -------
+        ndarray of shape (height, width), bool
+        """
+        size = (4 * self.unit, 3 * self.unit)
+        enlarged = cv2.resize(probabilities, size, interpolation=cv2.INTER_LINEAR) > 0.5
+        inside = np.zeros(shape, bool)
+        top, left = max(self.top, 0), max(self.left, 0)
+        bottom = max(min(self.top + size[1], shape[0]), top)
+        right = max(min(self.left + size[0], shape[1]), left)
+        inside[top:bottom, left:right] = enlarged[
+            top - self.top : bottom - self.top, left - self.left : right - self.left
+        ]
+        return inside

@@ -205,6 +205,7 @@ def _with_iris(outcome: Outcome, pixels: np.ndarray, eye: SegmentedEye) -> Outco
         iris=_plain(eye.iris),
         visible=_visible_share(eye),
         confidence=_rounded(eye.confidence),
+        tilt=eye.tilt,
         quality=_rounded_figures(iris_quality(to_grey(pixels), eye)),
     )
 

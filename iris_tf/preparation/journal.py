@@ -51,6 +51,8 @@ class Outcome:
         Whether there is a thumbnail, which requires a readable image.
     pixels : str
         SHA-256 of the decoded pixels; ``""`` after a failure and in journals of version 0.1.
+    tilt : float
+        `SegmentedEye.tilt`; 0 after a failure or without a segmenter.
     """
 
     image: str
@@ -66,6 +68,7 @@ class Outcome:
     quality: IrisQuality | None = None
     overlay: bool = False
     pixels: str = ""
+    tilt: float = 0.0
 
 
 class Journal:

@@ -59,4 +59,5 @@ def read_segmentation(path: Path, outcome: Outcome) -> SegmentedEye:
         visible,
         outcome.confidence,
         iris_minus_pupil=None if is_grey else own,
+        tilt=outcome.tilt,
     )

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from iris_tf.imaging.geometry import Ellipse, Window
+from iris_tf.imaging.rotated_window import RotatedWindow
 from iris_tf.segmentation.mask_channels import CHANNELS
 from iris_tf.segmentation.plausibility import (
     check_confidence,
@@ -19,6 +20,7 @@ from iris_tf.segmentation.plausibility import (
 )
 from iris_tf.segmentation.polar import directions, fit_ellipse, sample
 from iris_tf.segmentation.segmenter import SegmentedEye
+from iris_tf.segmentation.tilt import lid_tilt
 from iris_tf.support.errors import ExtractionError, FailureReason, ModelError
 from iris_tf.support.files import sha256
 from iris_tf.tflite.litert_model import LiteRTModel
@@ -28,7 +30,7 @@ from iris_tf.tflite.signatures import MASKS, MASKS_OF_WHOLE
 FILE_NAME = "iris_segmenter"
 """Stem of the model file names (`Precision.file_name`)."""
 
-_CODE = 4  # increment when the same masks yield different results
+_CODE = 5  # increment when the same masks yield different results
 _RAYS = 96
 _ANGLES = directions(_RAYS)
 # Fallback tiles, for irises too small to be found at the resolution of the whole image:
@@ -41,6 +43,15 @@ _FILL = 0.75  # iris diameter in a refinement window, as a share of the window h
 _MAX_REFINEMENTS = 3
 _CONVERGED = 0.85
 _CONFIDENT = 0.95  # expected overlap above which the mirrored window is not evaluated
+# Confidence from which an eye may pass for upright. Where its eyelids hide too little to tell how
+# it is tilted, more is asked: the network is surer of upright eyes that are wide open.
+_SURE, _SURE_WITHOUT_LIDS = 0.85, 0.94
+# Largest tilt of the eyelids of an upright eye; heads are tilted less.
+_MAX_UPRIGHT_TILT = math.radians(20.0)
+_ROTATIONS = 8  # of the windows that are tried for an eye that may not be upright
+# Largest difference between the rotation of a window and the eyelids' tilt that is believed; half
+# the step between rotations is 22.5 degrees.
+_MAX_TILT_IN_WINDOW = math.radians(35.0)
 _MIN_DIAMETER = 0.06  # of iris and pupil in the window, as a share of the window height
 _RIDGE = 0.02  # regularisation of the ellipse fits towards circles
 _RADIUS_RANGE = (0.6, 1.6)  # of a fitted outline, relative to a disc with the area of the mask
@@ -50,7 +61,7 @@ _RADIUS_RANGE = (0.6, 1.6)  # of a fitted outline, relative to a disc with the a
 class _Inference:
     """Result of one forward pass on a window, in pixels of the network's input."""
 
-    window: Window
+    window: Window | RotatedWindow
     masks: np.ndarray  # (4, height, width), probabilities
     pupil: Ellipse
     iris: Ellipse
@@ -59,6 +70,20 @@ class _Inference:
     def outwards(self, outline: Ellipse) -> Ellipse:
         """Map an outline to image pixels."""
         return self.window.outwards(outline, self.masks.shape[1])
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    """What became of outlining an eye in windows of one rotation."""
+
+    iris: Ellipse  # of the last pass that found one
+    eye: SegmentedEye | None
+    refusal: ExtractionError | None  # why there is no eye
+
+    @property
+    def confidence(self) -> float:
+        """Confidence in the eye; 0 without one."""
+        return 0.0 if self.eye is None else self.eye.confidence
 
 
 class NetworkSegmenter:
@@ -71,6 +96,12 @@ class NetworkSegmenter:
     limbus are ellipses fitted robustly to the edges of the masks. Each edge point is
     weighted by its sharpness, because the network blurs edges that it extrapolates under
     the eyelids.
+
+    The network was trained on upright eyes. Where it is unsure, or the eyelids hide another side
+    of the iris than the upper one, it also sees windows that are rotated by multiples of 45
+    degrees; the eye is outlined again in the one about which it is surest, and the surer of both
+    results is given. Outlines and masks are always those of the image, and `SegmentedEye.tilt`
+    tells the eye's rotation.
 
     The confidence is the expected overlap of the last pass's masks with the ground truth,
     assuming calibrated probabilities. It is reduced where the last two passes disagree.
@@ -110,25 +141,40 @@ class NetworkSegmenter:
     def __call__(self, image: np.ndarray) -> SegmentedEye:
         """Segment one eye; see `Segmenter`."""
         found = self._find(image)
-        iris = found.outwards(found.iris)
-        for _ in range(_MAX_REFINEMENTS):
-            before = iris
-            window = Window.around(before.x, before.y, 2 * before.radius / _FILL)
-            found = _infer(self._model, image, window, mirrored=True)
-            pupil, iris = found.outwards(found.pupil), found.outwards(found.iris)
-            agreement = _overlap(iris, before)
-            if agreement > _CONVERGED:
-                break
-        check_geometry(pupil, iris, image.shape)
-        visible, opening = (
-            _to_image(found.window, found.masks[channel], image.shape)
-            for channel in (CHANNELS.index("visible"), CHANNELS.index("opening"))
-        )
-        visible &= iris.mask(image.shape) & ~pupil.mask(image.shape)
-        check_visible(pupil, iris, visible)
-        confidence = found.expected_overlap * min(agreement / _CONVERGED, 1.0)
-        check_confidence(confidence)
-        return SegmentedEye(pupil, iris, visible, confidence, opening)
+        attempt = self._refine(image, found.outwards(found.iris), 0.0)
+        if attempt.eye is None or not _seems_upright(attempt.eye):
+            angle = self._surest_rotation(image, attempt.iris)
+            if angle is not None:
+                rotated = self._refine(image, attempt.iris, angle)
+                attempt = max(attempt, rotated, key=lambda one: one.confidence)
+        if attempt.eye is None:
+            assert attempt.refusal is not None
+            raise attempt.refusal
+        return attempt.eye
+
+    def _refine(self, image: np.ndarray, iris: Ellipse, angle: float) -> _Attempt:
+        """Outline an eye in windows around its iris that are rotated by an angle."""
+        try:
+            for _ in range(_MAX_REFINEMENTS):
+                before = iris
+                found = _infer(self._model, image, _window(before, angle), mirrored=True)
+                iris = found.outwards(found.iris)
+                agreement = _overlap(iris, before)
+                if agreement > _CONVERGED:
+                    break
+            confidence = found.expected_overlap * min(agreement / _CONVERGED, 1.0)
+            return _Attempt(iris, _plausible_eye(found, confidence, angle, image.shape), None)
+        except ExtractionError as refusal:
+            return _Attempt(iris, None, refusal)
+
+    def _surest_rotation(self, image: np.ndarray, iris: Ellipse) -> float | None:
+        """Angle of the rotated window around an iris in which most overlap is expected."""
+        overlaps = {}
+        for step in range(1, _ROTATIONS):
+            angle = 2.0 * math.pi * step / _ROTATIONS
+            with contextlib.suppress(ExtractionError):
+                overlaps[angle] = _infer(self._model, image, _window(iris, angle)).expected_overlap
+        return max(overlaps, key=overlaps.__getitem__, default=None)
 
     def _find(self, image: np.ndarray) -> _Inference:
         """Locate the iris in the whole image or, failing that, in overlapping tiles."""
@@ -147,8 +193,53 @@ class NetworkSegmenter:
             return max(found, key=lambda inference: inference.expected_overlap)
 
 
+def _window(iris: Ellipse, angle: float) -> Window | RotatedWindow:
+    """Window around an iris; the pixels of one that is not rotated are the image's."""
+    height = 2 * iris.radius / _FILL
+    if angle:
+        return RotatedWindow.around(iris.x, iris.y, height, angle)
+    return Window.around(iris.x, iris.y, height)
+
+
+def _plausible_eye(
+    found: _Inference, confidence: float, angle: float, shape: tuple[int, int]
+) -> SegmentedEye:
+    """Segmentation of an image of `shape` by a pass on a window rotated by an angle."""
+    pupil, iris = found.outwards(found.pupil), found.outwards(found.iris)
+    check_geometry(pupil, iris, shape)
+    visible, opening = (
+        found.window.outside(found.masks[CHANNELS.index(name)], shape)
+        for name in ("visible", "opening")
+    )
+    visible &= iris.mask(shape) & ~pupil.mask(shape)
+    check_visible(pupil, iris, visible)
+    check_confidence(confidence)
+    tilt = _tilt(pupil, iris, visible, angle) if angle else 0.0
+    return SegmentedEye(pupil, iris, visible, confidence, opening, tilt=tilt)
+
+
+def _tilt(pupil: Ellipse, iris: Ellipse, visible: np.ndarray, angle: float) -> float:
+    """Tilt of an eye in a window that is rotated by an angle, in radians, -pi..pi."""
+    tilt = lid_tilt(pupil, iris, visible)
+    if tilt is not None and math.cos(tilt - angle) >= math.cos(_MAX_TILT_IN_WINDOW):
+        return tilt
+    return math.remainder(angle, 2.0 * math.pi)
+
+
+def _seems_upright(eye: SegmentedEye) -> bool:
+    if eye.confidence < _SURE:
+        return False
+    tilt = lid_tilt(eye.pupil, eye.iris, eye.visible)
+    if tilt is None:
+        return eye.confidence >= _SURE_WITHOUT_LIDS
+    return abs(tilt) <= _MAX_UPRIGHT_TILT
+
+
 def _infer(
-    model: LiteRTModel, image: np.ndarray, window: Window, mirrored: bool = False
+    model: LiteRTModel,
+    image: np.ndarray,
+    window: Window | RotatedWindow,
+    mirrored: bool = False,
 ) -> _Inference:
     """Run the network on a window and fit the outlines.
 
@@ -238,17 +329,3 @@ def _overlap(one: Ellipse, other: Ellipse) -> float:
     ]
     both, either = (int(np.count_nonzero(m)) for m in (masks[0] & masks[1], masks[0] | masks[1]))
     return both / max(either, 1)
-
-
-def _to_image(window: Window, mask: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Paste the mask (probabilities) of a window into an image of `shape`, as bool."""
-    size = (4 * window.unit, 3 * window.unit)
-    enlarged = cv2.resize(mask, size, interpolation=cv2.INTER_LINEAR) > 0.5
-    result = np.zeros(shape, bool)
-    top, left = max(window.top, 0), max(window.left, 0)
-    bottom = max(min(window.top + size[1], shape[0]), top)
-    right = max(min(window.left + size[0], shape[1]), left)
-    result[top:bottom, left:right] = enlarged[
-        top - window.top : bottom - window.top, left - window.left : right - window.left
-    ]
-    return result

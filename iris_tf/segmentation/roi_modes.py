@@ -103,9 +103,9 @@ def unrolled(image: np.ndarray, eye: SegmentedEye) -> np.ndarray:
     """Rubber-sheet strip between pupil and limbus (Daugman, 1993), masked.
 
     Row i lies at the fraction (i + 1/2) / 64 of the way from pupil to limbus, and column j at
-    the angle 2 pi j / 512, from +x (image right) towards +y (down), so that column 512 would
-    equal column 0. Interpolation is bilinear. Halos of highlights are masked, too (see
-    `iris_tf.segmentation.halos`).
+    the angle 2 pi j / 512 from +x (image right) towards +y (down), plus the eye's tilt, so that
+    column 512 would equal column 0. Interpolation is bilinear. Halos of highlights are masked, too
+    (see `iris_tf.segmentation.halos`).
 
     Parameters
     ----------
@@ -122,7 +122,7 @@ def unrolled(image: np.ndarray, eye: SegmentedEye) -> np.ndarray:
     ExtractionError
         ``OCCLUDED`` if no iris pixel is visible.
     """
-    angles = np.arange(STRIP_ANGLES) * (2.0 * np.pi / STRIP_ANGLES)
+    angles = eye.tilt + np.arange(STRIP_ANGLES) * (2.0 * np.pi / STRIP_ANGLES)
     share = ((np.arange(STRIP_RADII) + 0.5) / STRIP_RADII)[:, None]
     x, y = (
         ((1.0 - share) * inner + share * outer).astype(np.float32)

@@ -41,6 +41,9 @@ class SegmentedEye:
     iris_minus_pupil : ndarray of shape (height, width), bool, optional
         The mask that Algorithm 1 crops by, from a segmenter that produces the same masks
         as the paper's. None: `visible` is used instead.
+    tilt : float, optional
+        Rotation of the eye from upright in radians, -pi..pi, from +x towards +y, at which strips
+        begin. 0 for an eye that is about upright, and from segmenters that do not tell.
     """
 
     pupil: Ellipse
@@ -49,6 +52,7 @@ class SegmentedEye:
     confidence: float = 1.0
     opening: np.ndarray | None = None
     iris_minus_pupil: np.ndarray | None = None
+    tilt: float = 0.0
 
 
 class Segmenter(Protocol):

@@ -121,12 +121,14 @@ def test_masks_are_kept_as_they_are(tmp_path, with_own_mask):
     rng = np.random.default_rng(0)
     visible, own = rng.random((2, 40, 60)) < 0.5
     pupil, iris = Ellipse(30.1, 20.2, 5, 5, 0), Ellipse(30, 20, 15, 14, 0.5)
-    eye = SegmentedEye(pupil, iris, visible, 0.9, iris_minus_pupil=own if with_own_mask else None)
+    own_mask = own if with_own_mask else None
+    eye = SegmentedEye(pupil, iris, visible, 0.9, iris_minus_pupil=own_mask, tilt=1.5)
     write_masks(tmp_path / "a.png", eye)
     read = read_segmentation(
-        tmp_path / "a.png", Outcome("a.png", "", pupil=pupil, iris=iris, confidence=0.9)
+        tmp_path / "a.png",
+        Outcome("a.png", "", pupil=pupil, iris=iris, confidence=0.9, tilt=1.5),
     )
-    assert (read.pupil, read.iris, read.confidence) == (pupil, iris, 0.9)
+    assert (read.pupil, read.iris, read.confidence, read.tilt) == (pupil, iris, 0.9, 1.5)
     np.testing.assert_array_equal(read.visible, visible)
     if with_own_mask:
         np.testing.assert_array_equal(read.iris_minus_pupil, own)

@@ -2,8 +2,8 @@
 
     python web_demo/check/reference.py FOLDER
 
-Writes PNG files of 30 synthetic eyes of varied cameras, some of them distant, cut off or enlarged,
-and of images without an eye, and `reference.json`: for each file the levels of the crop as
+Writes PNG files of 32 synthetic eyes of varied cameras, some of them distant, cut off, enlarged or
+rotated, and of images without an eye, and `reference.json`: for each file the levels of the crop as
 hexadecimal digits, or why there is none; for each two files in a row that gave crops their
 comparison.
 """
@@ -27,7 +27,7 @@ SUBJECTS, IMAGES, SEED = 6, 2, 41
 
 
 def photographs() -> list[np.ndarray]:
-    """30 images of varied cameras: 24 eyes, and variants that are hard to crop or show no eye."""
+    """32 images of varied cameras: 24 eyes, and variants that are hard to crop or show no eye."""
     with tempfile.TemporaryDirectory() as folder:
         synthesize(folder, SUBJECTS, IMAGES, SEED, 1, "png", "many", None)
         files = sorted(p for p in Path(folder).rglob("*.png") if not p.stem.endswith("_mask"))
@@ -36,8 +36,9 @@ def photographs() -> list[np.ndarray]:
     far = np.pad(eyes[0][::2, ::2], ((150,), (200,)), constant_values=140)
     cut = [eye[eye.shape[0] // 3 :, : -eye.shape[1] // 3] for eye in eyes[:2]]
     large = cv2.resize(eyes[4], None, fx=2.3, fy=2.3)
+    rotated = [np.ascontiguousarray(np.rot90(eyes[i], i)) for i in (5, 6)]
     noise = np.random.default_rng(0).integers(0, 256, (240, 320)).astype(np.uint8)
-    return [*eyes, far, *cut, large, noise, np.full((200, 300), 127, np.uint8)]
+    return [*eyes, far, *cut, large, *rotated, noise, np.full((200, 300), 127, np.uint8)]
 
 
 def main(folder: Path) -> None:

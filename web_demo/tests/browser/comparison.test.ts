@@ -59,10 +59,10 @@ function difference(one: readonly number[], other: Uint8Array): { mean: number; 
   return { mean: found.reduce((sum, step) => sum + step, 0) / one.length, share: found.filter((step) => step > 0).length / one.length }
 }
 
-describe('30 generated photographs', () => {
+describe('32 generated photographs', () => {
   test('have the crops and refusals of Python', async () => {
     const { page } = opened
-    expect(reference.cases).toHaveLength(30)
+    expect(reference.cases).toHaveLength(32)
     expect(reference.cases.filter(({ refusal }) => refusal !== undefined).length).toBeGreaterThan(0)
     const differences: { mean: number; share: number }[] = []
     for (const { file, refusal, crop } of reference.cases) {

@@ -1,12 +1,17 @@
 package org.iristf.core
 
+import kotlin.math.PI
+import kotlin.math.abs
+import kotlin.math.cos
+
 /**
  * Segments eye images with the released network, step by step as
  * `iris_tf/segmentation/network_segmenter.py`.
  *
  * A first pass locates the iris in the downscaled image. Up to three more segment a window around it,
  * until the irises of two passes agree. Where the network is unsure, its masks are averaged with
- * those of the mirror image.
+ * those of the mirror image. Unless the eye is surely upright, windows that are rotated by multiples
+ * of 45 degrees are tried, too.
  *
  * @param finder the network's signature [Signature.WHOLE], for the first pass
  * @param outliner its signature [Signature.KEY], for the windows
@@ -24,7 +29,7 @@ class NetworkSegmenter(finder: Engine, outliner: Engine, channels: List<String>)
      *   masks' probabilities hold
      */
     private class WindowResult(
-        val window: Window, val masks: Map<String, Plane>, val pupil: Ellipse, val iris: Ellipse,
+        val window: Section, val masks: Map<String, Plane>, val pupil: Ellipse, val iris: Ellipse,
         val expectedOverlap: Double,
     )
 
@@ -35,26 +40,83 @@ class NetworkSegmenter(finder: Engine, outliner: Engine, channels: List<String>)
      */
     @Throws(ExtractionException::class)
     fun segment(image: GrayImage): SegmentedEye {
-        var result = find(image)
-        var iris = result.iris
-        var agreement = 0.0
-        for (i in 0 until MAX_PASSES) {
-            val before = iris
-            result = outliner.segment(image, Window.around(before.x, before.y, 2 * before.radius / IRIS_SHARE), mirrored = true)
-            iris = result.iris
-            agreement = overlap(iris, before)
-            if (agreement > CONVERGED) break
+        val upright = refine(image, find(image).iris, 0.0)
+        if (upright.eye?.let(::seemsUpright) == true) return upright.eye
+        val rotated = surestRotation(image, upright.iris)?.let { refine(image, upright.iris, it) }
+        val eye = if (rotated != null && rotated.confidence > upright.confidence) rotated.eye else upright.eye
+        return eye ?: throw checkNotNull(upright.refusal)
+    }
+
+    /**
+     * What became of outlining an eye in windows of one rotation.
+     *
+     * @property iris of the last pass that found one
+     * @property refusal why there is no eye
+     */
+    private class Attempt(val iris: Ellipse, val eye: SegmentedEye?, val refusal: ExtractionException?) {
+        val confidence: Double get() = eye?.confidence ?: 0.0
+    }
+
+    /** Outline an eye in windows around its iris that are rotated by an angle. */
+    private fun refine(image: GrayImage, start: Ellipse, angle: Double): Attempt {
+        var iris = start
+        try {
+            lateinit var result: WindowResult
+            var agreement = 0.0
+            for (i in 0 until MAX_PASSES) {
+                val before = iris
+                result = outliner.segment(image, window(before, angle), mirrored = true)
+                iris = result.iris
+                agreement = overlap(iris, before)
+                if (agreement > CONVERGED) break
+            }
+            val confidence = result.expectedOverlap * minOf(agreement / CONVERGED, 1.0)
+            return Attempt(iris, plausibleEye(image, result, confidence, angle), null)
+        } catch (refusal: ExtractionException) {
+            return Attempt(iris, null, refusal)
         }
+    }
+
+    private fun plausibleEye(image: GrayImage, result: WindowResult, confidence: Double, angle: Double): SegmentedEye {
         val pupil = result.pupil
+        val iris = result.iris
         Plausibility.checkGeometry(pupil, iris, image.height, image.width)
         val seen = result.window.outside(result.masks.getValue("visible"), image.height, image.width)
         val irisMask = iris.mask(image.height, image.width)
         val pupilMask = pupil.mask(image.height, image.width)
         for (i in seen.inside.indices) seen.inside[i] = seen.inside[i] && irisMask.inside[i] && !pupilMask.inside[i]
         Plausibility.checkVisible(pupil, iris, seen)
-        val confidence = result.expectedOverlap * minOf(agreement / CONVERGED, 1.0)
         Plausibility.checkConfidence(confidence)
-        return SegmentedEye(pupil, iris, seen, confidence = confidence)
+        val tilt = if (angle == 0.0) 0.0 else tilt(LidTilt.of(pupil, iris, seen), angle)
+        return SegmentedEye(pupil, iris, seen, confidence = confidence, tilt = tilt)
+    }
+
+    /** Tilt of an eye in a window that is rotated by an angle, by the eyelids' tilt if that is near. */
+    private fun tilt(ofLids: Double?, angle: Double): Double =
+        if (ofLids != null && cos(ofLids - angle) >= cos(MAX_TILT_IN_WINDOW)) ofLids
+        else if (angle > PI) angle - 2.0 * PI else angle
+
+    private fun seemsUpright(eye: SegmentedEye): Boolean {
+        if (eye.confidence < SURE) return false
+        val tilt = LidTilt.of(eye.pupil, eye.iris, eye.visible) ?: return eye.confidence >= SURE_WITHOUT_LIDS
+        return abs(tilt) <= MAX_UPRIGHT_TILT
+    }
+
+    /** Angle of the rotated window around an iris in which most overlap is expected; null if none shows an eye. */
+    private fun surestRotation(image: GrayImage, iris: Ellipse): Double? =
+        (1 until ROTATIONS).mapNotNull { step ->
+            val angle = 2.0 * PI * step / ROTATIONS
+            try {
+                angle to outliner.segment(image, window(iris, angle)).expectedOverlap
+            } catch (nothing: ExtractionException) {
+                null
+            }
+        }.maxByOrNull { it.second }?.first
+
+    /** Window around an iris; the pixels of one that is not rotated are the image's. */
+    private fun window(iris: Ellipse, angle: Double): Section {
+        val height = 2 * iris.radius / IRIS_SHARE
+        return if (angle == 0.0) Window.around(iris.x, iris.y, height) else RotatedWindow.around(iris.x, iris.y, height, angle)
     }
 
     /** Locate the iris in the whole image or, if that fails, in overlapping tiles of it. */
@@ -98,7 +160,7 @@ class NetworkSegmenter(finder: Engine, outliner: Engine, channels: List<String>)
         }
 
         /** Segment a window; with [mirrored], average the masks with those of the mirror image if unsure. */
-        fun segment(image: GrayImage, window: Window, mirrored: Boolean = false): WindowResult {
+        fun segment(image: GrayImage, window: Section, mirrored: Boolean = false): WindowResult {
             val pixels = window.cut(image, height).toFloats()
             val output = infer(pixels)
             var masks = planes(output)
@@ -146,6 +208,11 @@ class NetworkSegmenter(finder: Engine, outliner: Engine, channels: List<String>)
         const val MAX_PASSES = 3 // on windows around the iris of the pass before
         const val CONVERGED = 0.85 // overlap of two passes' irises at which no further pass is needed
         const val CONFIDENT = 0.95 // expected overlap above which the mirror image is not needed
+        const val SURE = 0.85 // confidence from which an eye may pass for upright
+        const val SURE_WITHOUT_LIDS = 0.94 // the same if its eyelids hide too little to tell how it is tilted
+        const val MAX_UPRIGHT_TILT = 20.0 * (PI / 180.0) // of the eyelids of an upright eye
+        const val ROTATIONS = 8 // of the windows for eyes that may not be upright
+        const val MAX_TILT_IN_WINDOW = 35.0 * (PI / 180.0) // from a window's rotation to a tilt of the eyelids that is believed
         const val MIN_DIAMETER = 0.06 // of iris and pupil, relative to the height of the window
     }
 }

@@ -11,7 +11,7 @@ class Plane(val height: Int, val width: Int, val values: FloatArray = FloatArray
     operator fun get(y: Int, x: Int): Float = values[y * width + x]
 
     /** The bilinearly interpolated value at a point. */
-    fun at(x: Float, y: Float): Float = bilinear(height, width, x, y) { row, column -> this[row, column] }
+    fun at(x: Float, y: Float): Float = replicated(height, width, x, y) { row, column -> this[row, column] }
 
     /** This plane resized to [newHeight] x [newWidth] pixels, as with `cv2.INTER_LINEAR`. */
     fun resized(newHeight: Int, newWidth: Int): Resized = Resized(newHeight, newWidth)
@@ -26,17 +26,17 @@ class Plane(val height: Int, val width: Int, val values: FloatArray = FloatArray
 }
 
 /** Bilinear interpolation between four pixels; beyond the frame, edge pixels are replicated. */
-internal inline fun bilinear(height: Int, width: Int, x: Float, y: Float, pixel: (Int, Int) -> Float): Float {
+internal inline fun replicated(height: Int, width: Int, x: Float, y: Float, pixel: (Int, Int) -> Float): Float =
+    bilinear(x, y) { row, column -> pixel(row.coerceIn(0, height - 1), column.coerceIn(0, width - 1)) }
+
+/** Bilinear interpolation between four pixels, some of which may lie beyond the frame. */
+internal inline fun bilinear(x: Float, y: Float, pixel: (Int, Int) -> Float): Float {
     val left = floor(x).toInt()
     val top = floor(y).toInt()
-    val above = top.coerceIn(0, height - 1)
-    val below = (top + 1).coerceIn(0, height - 1)
-    val first = left.coerceIn(0, width - 1)
-    val second = (left + 1).coerceIn(0, width - 1)
     val across = single(x.toDouble() - left)
     return lerp(
-        lerp(pixel(above, first), pixel(above, second), across),
-        lerp(pixel(below, first), pixel(below, second), across),
+        lerp(pixel(top, left), pixel(top, left + 1), across),
+        lerp(pixel(top + 1, left), pixel(top + 1, left + 1), across),
         single(y.toDouble() - top),
     )
 }

@@ -13,10 +13,11 @@ class ExtractionException(message: String) : Exception(message)
  * @property irisMinusPupil the mask for Algorithm 1, from segmenters that provide one; if null,
  *   [visible] without the pupil is used
  * @property confidence the segmenter's estimate of its accuracy, 0..1
+ * @property tilt rotation of the eye from upright, in radians from +x towards +y; 0 for eyes that are about upright
  */
 class SegmentedEye(
     val pupil: Ellipse, val iris: Ellipse, val visible: Mask, val irisMinusPupil: Mask? = null,
-    val confidence: Double = 1.0,
+    val confidence: Double = 1.0, val tilt: Double = 0.0,
 )
 
 /**
@@ -60,8 +61,8 @@ enum class RoiMode(val id: String) {
             val strip = GrayImage(STRIP_RADII, STRIP_ANGLES)
             val step = 2.0 * PI / STRIP_ANGLES
             for (column in 0 until STRIP_ANGLES) {
-                val inner = eye.pupil.point(column * step)
-                val outer = eye.iris.point(column * step)
+                val inner = eye.pupil.point(eye.tilt + column * step)
+                val outer = eye.iris.point(eye.tilt + column * step)
                 for (row in 0 until STRIP_RADII) {
                     val share = (row + 0.5) / STRIP_RADII
                     val x = single((1.0 - share) * inner.first + share * outer.first)
@@ -114,7 +115,7 @@ enum class RoiMode(val id: String) {
         }
 
         private fun interpolate(image: GrayImage, x: Float, y: Float): Int =
-            roundHalfEven(bilinear(image.height, image.width, x, y) { row, column -> image[row, column].toFloat() }.toDouble())
+            roundHalfEven(replicated(image.height, image.width, x, y) { row, column -> image[row, column].toFloat() }.toDouble())
                 .coerceIn(0, 255)
     }
 }

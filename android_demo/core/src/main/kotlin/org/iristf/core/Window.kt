@@ -2,6 +2,18 @@ package org.iristf.core
 
 import kotlin.math.ceil
 
+/** A part of an image that the network sees. */
+interface Section {
+    /** The content resized to [rows] rows, a multiple of 3. */
+    fun cut(image: GrayImage, rows: Int): GrayImage
+
+    /** Transform an ellipse from the content, at [rows] rows, to image coordinates. */
+    fun outwards(ellipse: Ellipse, rows: Int): Ellipse
+
+    /** The pixels of an image whose probability in the content exceeds 1/2. */
+    fun outside(probabilities: Plane, height: Int, width: Int): Mask
+}
+
 /**
  * A 4:3 rectangle of whole pixels that is resampled for the network, equal to `Window` of
  * `iris_tf/imaging/geometry.py`. It may extend beyond the image, which is padded with black.
@@ -10,24 +22,21 @@ import kotlin.math.ceil
  * @property top first row in the image
  * @property unit a quarter of the width and a third of the height in pixels, at least 1
  */
-data class Window(val left: Int, val top: Int, val unit: Int) {
-    /** The window's content resized to [rows] rows, a multiple of 3. */
-    fun cut(image: GrayImage, rows: Int): GrayImage {
+data class Window(val left: Int, val top: Int, val unit: Int) : Section {
+    override fun cut(image: GrayImage, rows: Int): GrayImage {
         val content = GrayImage(3 * unit, 4 * unit)
         forEachInside(image.height, image.width) { y, x -> content[y - top, x - left] = image[y, x] }
         // Both axes are scaled by the same factor.
         return Resize.roi(content, rows, rows * 4 / 3)
     }
 
-    /** Transform an ellipse from the window, at [rows] rows, to image coordinates. */
-    fun outwards(ellipse: Ellipse, rows: Int): Ellipse {
+    override fun outwards(ellipse: Ellipse, rows: Int): Ellipse {
         val factor = 3.0 * unit / rows
         // Pixel centres have integer coordinates, so scaling shifts them by half a pixel.
         return ellipse.scaled(factor, 0.5 * factor - 0.5 + left, 0.5 * factor - 0.5 + top)
     }
 
-    /** The pixels of an image whose probability in the window exceeds 1/2. */
-    fun outside(probabilities: Plane, height: Int, width: Int): Mask {
+    override fun outside(probabilities: Plane, height: Int, width: Int): Mask {
         val mask = Mask(height, width)
         val enlarged = probabilities.resized(3 * unit, 4 * unit)
         forEachInside(height, width) { y, x -> mask[y, x] = enlarged[y - top, x - left] > 0.5f }

@@ -108,6 +108,7 @@ class NetworkSegmenterTest {
             assertArrayEquals(expected.numbers("pupil").toDoubleArray(), outline(eye.pupil), 1e-6, "eye $i")
             assertArrayEquals(expected.numbers("iris").toDoubleArray(), outline(eye.iris), 1e-6, "eye $i")
             assertEquals(expected.number("confidence"), eye.confidence, 1e-6, "eye $i")
+            assertEquals(expected.number("tilt"), eye.tilt, 1e-6, "eye $i")
             val visible = ByteArray(eye.visible.inside.size) { if (eye.visible.inside[it]) 1 else 0 }
             assertEquals(expected.integer("visible", 0), Fixtures.checksum(visible), "eye $i")
             found++
@@ -175,9 +176,11 @@ class NetworkSegmenterTest {
             val image = numbers.image(20 + numbers.below(100), 20 + numbers.below(100))
             val x = numbers.below(1400) / 10.0 - 10
             val y = numbers.below(1400) / 10.0 - 10
-            val window = Window.around(x, y, 4 + numbers.below(1500) / 10.0)
-            found.add(Fixtures.checksum(window.cut(image, 48).pixels))
-            found.add(Fixtures.checksum(Window.whole(image.height, image.width).cut(image, 48).pixels))
+            val extent = 4 + numbers.below(1500) / 10.0
+            val rotated = RotatedWindow.around(x, y, extent, numbers.below(628) / 100.0)
+            for (window in listOf(Window.around(x, y, extent), Window.whole(image.height, image.width), rotated)) {
+                found.add(Fixtures.checksum(window.cut(image, 48).pixels))
+            }
         }
         assertEquals(expected, found)
     }
