@@ -128,17 +128,21 @@ class NetworkSegmenterTest {
     }
 
     @Test
-    fun `the first pass sees the whole image, the second the iris, and its mirror image if unsure`() {
+    fun `the first pass sees the whole image, the second the iris, then its mirror image and rotations if unsure`() {
         // Grey level 110 is certainly iris; 134 is iris with a probability of 0.93.
-        for ((grey, passes) in listOf(110 to 1, 134 to 2)) {
+        // Unsure: the window, its mirror image, seven rotations, and the surest of these with its mirror image.
+        for ((grey, passes) in listOf(110 to 1, 134 to 2 + 7 + 2)) {
             val image = flatEye(iris, pupil, grey)
             val (finder, outliner) = listOf(GreyLevels.finder(), GreyLevels.outliner())
             NetworkSegmenter(finder, outliner, GreyLevels.CHANNELS).segment(image)
             assertArrayEquals(Window.whole(180, 240).cut(image, 192).toFloats(), finder.seen.single())
             assertEquals(passes, outliner.seen.size)
-            val last = outliner.seen.last()
-            val mirrored = FloatArray(last.size) { last[it - it % 384 + 383 - it % 384] }
-            if (passes == 2) assertArrayEquals(outliner.seen.first(), mirrored)
+            if (passes == 1) continue
+            for ((window, mirror) in listOf(0 to 1, passes - 2 to passes - 1)) {
+                val seen = outliner.seen[mirror]
+                val mirrored = FloatArray(seen.size) { seen[it - it % 384 + 383 - it % 384] }
+                assertArrayEquals(outliner.seen[window], mirrored)
+            }
         }
     }
 
