@@ -43,7 +43,7 @@ _FILL = 0.75  # iris diameter in a refinement window, as a share of the window h
 _MAX_REFINEMENTS = 3
 _CONVERGED = 0.85
 _CONFIDENT = 0.95  # expected overlap above which the mirrored window is not evaluated
-# Confidence from which an eye may pass for upright. Where its eyelids hide too little to tell how
+# Confidence from which an eye may pass for upright, or for rotated. Where its eyelids hide too little to tell how
 # it is tilted, more is asked: the network is surer of upright eyes that are wide open.
 _SURE, _SURE_WITHOUT_LIDS = 0.85, 0.94
 # Largest tilt of the eyelids of an upright eye; heads are tilted less.
@@ -146,7 +146,9 @@ class NetworkSegmenter:
             angle = self._surest_rotation(image, attempt.iris)
             if angle is not None:
                 rotated = self._refine(image, attempt.iris, angle)
-                attempt = max(attempt, rotated, key=lambda one: one.confidence)
+                # The surest of eight is sure by chance more often than one, also of what is no eye.
+                if rotated.confidence > max(attempt.confidence, _SURE):
+                    attempt = rotated
         if attempt.eye is None:
             assert attempt.refusal is not None
             raise attempt.refusal

@@ -43,7 +43,8 @@ class NetworkSegmenter(finder: Engine, outliner: Engine, channels: List<String>)
         val upright = refine(image, find(image).iris, 0.0)
         if (upright.eye?.let(::seemsUpright) == true) return upright.eye
         val rotated = surestRotation(image, upright.iris)?.let { refine(image, upright.iris, it) }
-        val eye = if (rotated != null && rotated.confidence > upright.confidence) rotated.eye else upright.eye
+        // The surest of eight is sure by chance more often than one, also of what is no eye.
+        val eye = if (rotated != null && rotated.confidence > maxOf(upright.confidence, SURE)) rotated.eye else upright.eye
         return eye ?: throw checkNotNull(upright.refusal)
     }
 
@@ -208,7 +209,7 @@ class NetworkSegmenter(finder: Engine, outliner: Engine, channels: List<String>)
         const val MAX_PASSES = 3 // on windows around the iris of the pass before
         const val CONVERGED = 0.85 // overlap of two passes' irises at which no further pass is needed
         const val CONFIDENT = 0.95 // expected overlap above which the mirror image is not needed
-        const val SURE = 0.85 // confidence from which an eye may pass for upright
+        const val SURE = 0.85 // confidence from which an eye may pass for upright, or for rotated
         const val SURE_WITHOUT_LIDS = 0.94 // the same if its eyelids hide too little to tell how it is tilted
         const val MAX_UPRIGHT_TILT = 20.0 * (PI / 180.0) // of the eyelids of an upright eye
         const val ROTATIONS = 8 // of the windows for eyes that may not be upright
