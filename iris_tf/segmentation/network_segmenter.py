@@ -43,8 +43,9 @@ _FILL = 0.75  # iris diameter in a refinement window, as a share of the window h
 _MAX_REFINEMENTS = 3
 _CONVERGED = 0.85
 _CONFIDENT = 0.95  # expected overlap above which the mirrored window is not evaluated
-# Confidence from which an eye may pass for upright, or for rotated. Where its eyelids hide too little to tell how
-# it is tilted, more is asked: the network is surer of upright eyes that are wide open.
+# Confidence from which an eye may pass for upright, or for rotated. Where the eyelids hide too
+# little to tell how it is tilted, more is asked: the network is surer of upright eyes that are wide
+# open.
 _SURE, _SURE_WITHOUT_LIDS = 0.85, 0.94
 # Largest tilt of the eyelids of an upright eye; heads are tilted less.
 _MAX_UPRIGHT_TILT = math.radians(20.0)
