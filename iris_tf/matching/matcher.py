@@ -226,9 +226,11 @@ class Matcher:
         cosines = first.learned @ second.learned.T
         learned = model.learned_weight * np.maximum(cosines - model.learned_from, 0.0)
         values = model.offset + model.slope * (found.evidence + learned)
-        shown = np.minimum.outer(first.codes.freedom, second.codes.freedom)
-        inconclusive = (found.freedom < model.least_freedom) | (shown < model.least_own_freedom)
-        values[inconclusive] = -np.inf
+        one, other = (
+            part.codes.freedom < model.least_own_freedom(part.codes.coarseness)
+            for part in (first, second)
+        )
+        values[(found.freedom < model.least_freedom) | np.logical_or.outer(one, other)] = -np.inf
         return Scores(values, found.freedom)
 
     def align(self, embedding: np.ndarray, reference: np.ndarray) -> np.ndarray:

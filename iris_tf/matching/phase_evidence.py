@@ -98,8 +98,9 @@ class CodeSet:
         if figures is None:
             figures = _figures(plain, codes, seen, layout)
         spread, smoothness, *others = np.asarray(figures, np.float64).T
+        plain_spread = others[0] if others else None
         waves, places, powers = (_waves(part, layout.columns) for part in (codes, seen, energies))
-        return cls(layout, waves, places, powers, spread, smoothness, coarseness, *others)
+        return cls(layout, waves, places, powers, spread, smoothness, coarseness, plain_spread)
 
     def __len__(self) -> int:
         return len(self.spread)

@@ -367,11 +367,9 @@ class IrisRecognizer:
         )
         found = self.matcher.scores(first, second)
         [[score]], [[common]] = found.values, found.freedom
-        [own_first], [own_second] = first.codes.freedom, second.codes.freedom
         assert self.card.score is not None  # `has_scores`
-        own = {"template": own_first, "probe": own_second}
-        problem = why_inconclusive(self.card.score, own, common)
-        return float(score), problem
+        own = {"template": first.codes, "probe": second.codes}
+        return float(score), why_inconclusive(self.card.score, own, common)
 
     def identify(
         self,

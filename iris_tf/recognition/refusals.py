@@ -35,28 +35,28 @@ def require_texture(
     for name, freedom, coarseness in zip(
         names, described.freedom, described.coarseness, strict=True
     ):
-        problem = _lack_of_texture(model, freedom) or _blur(coarseness)
+        problem = _lack_of_texture(model, freedom, coarseness) or _blur(coarseness)
         if problem:
             raise ExtractionError(FailureReason.LOW_QUALITY, f"{name}: The image {problem}.")
 
 
-def why_inconclusive(model: ScoreModel, own: Mapping[str, float], common: float) -> str:
+def why_inconclusive(model: ScoreModel, own: Mapping[str, CodeSet], common: float) -> str:
     """Why two templates do not show enough to decide, or ``""``.
 
-    Templates of several images are not judged by their coarseness: the mean of codes has less of
-    what differs between the images, thus of the fine texture.
+    Templates of several images are not judged by their coarseness alone: the mean of codes has
+    less of what differs between the images, thus of the fine texture.
 
     Parameters
     ----------
     model : ScoreModel
         States how many degrees of freedom are needed.
-    own : mapping of str to float
-        Degrees of freedom of each template, by what it is called.
+    own : mapping of str to CodeSet
+        Phase code of each template, by what it is called.
     common : float
         Degrees of freedom of what both show.
     """
-    for what, freedom in own.items():
-        if problem := _lack_of_texture(model, freedom):
+    for what, code in own.items():
+        if problem := _lack_of_texture(model, code.freedom.item(), code.coarseness.item()):
             return f"the {what} {problem}"
     if common >= model.least_freedom:
         return ""
@@ -66,12 +66,13 @@ def why_inconclusive(model: ScoreModel, own: Mapping[str, float], common: float)
     )
 
 
-def _lack_of_texture(model: ScoreModel, freedom: float) -> str:
-    if freedom >= model.least_own_freedom:
+def _lack_of_texture(model: ScoreModel, freedom: float, coarseness: float) -> str:
+    least = float(model.least_own_freedom(coarseness))
+    if freedom >= least:
         return ""
     return (
         f"shows too little texture ({freedom:.0f} degrees of freedom, at least "
-        f"{model.least_own_freedom:.0f} are needed); use an image in focus that shows more of the "
+        f"{least:.0f} are needed); use an image in focus that shows more of the "
         "iris"
     )
 

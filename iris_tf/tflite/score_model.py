@@ -150,14 +150,23 @@ class ScoreModel:
         thresholds = {point: found.pop(point) for point in SCORE_RATES if point in found} | found
         return cls(thresholds=thresholds, **values)
 
-    @property
-    def least_own_freedom(self) -> float:
-        """Degrees of freedom that each template needs by itself, before levelling.
+    def least_own_freedom(self, coarseness: float | np.ndarray) -> np.ndarray:
+        """Degrees of freedom that each of some templates needs by itself, before levelling.
 
-        Those of a comparison of levelled codes do not tell blur, so these have to.
+        Those of a comparison of levelled codes do not tell blur, so coarse codes need as many as a
+        comparison.
+
+        Parameters
+        ----------
+        coarseness : float or ndarray of shape (n,)
+            Of the phase codes, see `iris_tf.matching.phase_evidence.CodeSet`.
+
+        Returns
+        -------
+        ndarray of the same shape
         """
-        share = _OWN_SHARE if self.levelling is None else 1.0
-        return share * self.least_freedom
+        blurred = (np.asarray(coarseness) > MOST_COARSENESS) & (self.levelling is not None)
+        return np.where(blurred, 1.0, _OWN_SHARE) * self.least_freedom
 
     def shows_enough(self, freedom: np.ndarray, coarseness: np.ndarray) -> np.ndarray:
         """Whether each of some images shows enough to make a template of it.
@@ -171,7 +180,7 @@ class ScoreModel:
         -------
         ndarray of shape (n,), bool
         """
-        return (freedom >= self.least_own_freedom) & (coarseness <= MOST_COARSENESS)
+        return (freedom >= self.least_own_freedom(coarseness)) & (coarseness <= MOST_COARSENESS)
 
     def threshold(self, point: str, chances: int = 1) -> float:
         """Least score that is accepted as the same eye.

@@ -120,9 +120,11 @@ def test_scores_are_of_levelled_codes_but_coarseness_is_not():
     assert not np.allclose(found.codes.freedom, expected.codes.freedom, rtol=0.01)
 
 
-def test_templates_need_more_freedom_by_themselves_where_comparisons_do_not_tell_blur():
+def test_coarse_templates_need_more_freedom_where_comparisons_do_not_tell_blur():
     levelled = dataclasses.replace(MODEL, levelling=LEVELLING)
-    assert (MODEL.least_own_freedom, levelled.least_own_freedom) == (7.5, 10.0)
+    coarseness = np.array([0.9, 1.6, 1.7])
+    np.testing.assert_allclose(MODEL.least_own_freedom(coarseness), [7.5, 7.5, 7.5])
+    np.testing.assert_allclose(levelled.least_own_freedom(coarseness), [7.5, 7.5, 10.0])
 
 
 def test_figures_spare_their_computation():

@@ -21,10 +21,11 @@ data class ScoreModel(
     val levelling: Levelling? = null,
 ) {
     /**
-     * Degrees of freedom that each template needs by itself, before levelling. Those of a comparison of levelled codes
-     * do not tell blur, so these have to.
+     * Degrees of freedom that a template needs by itself, before levelling. Those of a comparison of levelled codes do
+     * not tell blur, so coarse codes need as many as a comparison.
      */
-    val leastOwnFreedom: Double get() = (if (levelling == null) OWN_SHARE else 1.0) * leastFreedom
+    fun leastOwnFreedom(coarseness: Double): Double =
+        (if (levelling != null && coarseness > MOST_COARSENESS) 1.0 else OWN_SHARE) * leastFreedom
 
     companion object {
         /** Operating points with an FMR of 1 % to one in a million, from lenient to strict. */

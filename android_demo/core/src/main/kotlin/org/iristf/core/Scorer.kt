@@ -45,8 +45,9 @@ class Scorer(private val layout: PhaseCodeLayout, private val model: ScoreModel)
     }
 
     private fun lackOfTexture(template: DescribedTemplate): String? {
-        if (template.code.freedom >= model.leastOwnFreedom) return null
-        return "shows too little texture (${figures(template.code.freedom, model.leastOwnFreedom)}); use an image in focus " +
+        val least = model.leastOwnFreedom(template.code.coarseness)
+        if (template.code.freedom >= least) return null
+        return "shows too little texture (${figures(template.code.freedom, least)}); use an image in focus " +
             "that shows more of the iris."
     }
 

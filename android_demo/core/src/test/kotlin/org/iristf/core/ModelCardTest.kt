@@ -58,8 +58,9 @@ class ModelCardTest {
         val thresholds = mapOf("fmr_1e-2" to 1.0, "fmr_1e-3" to 3.0, "fmr_1e-4" to 5.0, "fmr_1e-5" to 7.0, "fmr_1e-6" to 9.0)
         assertEquals(ScoreModel(-4.0, 0.5, 8.0, 0.25, 60.0, thresholds), card.score)
         assertEquals(ScoreModel.OPERATING_POINTS, card.score?.thresholds?.keys?.toList())
-        assertEquals(45.0, card.score?.leastOwnFreedom)
-        assertEquals(60.0, card.score?.copy(levelling = Levelling(listOf(1.0), 0.5))?.leastOwnFreedom)
+        val levelled = card.score?.copy(levelling = Levelling(listOf(1.0), 0.5))
+        assertEquals(listOf(45.0, 45.0), listOf(1.6, 1.7).map { card.score?.leastOwnFreedom(it) })
+        assertEquals(listOf(45.0, 60.0), listOf(1.6, 1.7).map { levelled?.leastOwnFreedom(it) })
         fun wide(share: String) = ModelCard.read(
             recognition.replace("\"parity\": {}", score.replace("\"offset\"", "\"wide_share\": $share, \"offset\"")), "small",
         ) as RecognitionCard
