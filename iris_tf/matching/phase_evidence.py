@@ -109,7 +109,7 @@ class CodeSet:
         waves = (part[:, chosen] for part in (self.waves, self.seen, self.energies))
         figures = (part[chosen] for part in (self.spread, self.smoothness, self.coarseness))
         plain = None if self.plain_spread is None else self.plain_spread[chosen]
-        return type(self)(self.layout, *waves, *figures, plain)
+        return type(self)(self.layout, *waves, *figures, plain_spread=plain)
 
     @property
     def freedom(self) -> np.ndarray:
