@@ -106,10 +106,17 @@ class CodeSet:
         return len(self.spread)
 
     def __getitem__(self, chosen: slice | np.ndarray) -> Self:
-        waves = (part[:, chosen] for part in (self.waves, self.seen, self.energies))
-        figures = (part[chosen] for part in (self.spread, self.smoothness, self.coarseness))
-        plain = None if self.plain_spread is None else self.plain_spread[chosen]
-        return type(self)(self.layout, *waves, *figures, plain_spread=plain)
+        waves, seen, energies = (part[:, chosen] for part in (self.waves, self.seen, self.energies))
+        return type(self)(
+            self.layout,
+            waves,
+            seen,
+            energies,
+            self.spread[chosen],
+            self.smoothness[chosen],
+            self.coarseness[chosen],
+            None if self.plain_spread is None else self.plain_spread[chosen],
+        )
 
     @property
     def freedom(self) -> np.ndarray:
