@@ -259,8 +259,10 @@ def train(
         for name, file in training_recipes().items():
             echo(f"{name}: {summary(file)}")
         return
+    load_tensorflow()
     from iris_tf.config.load_recipe import load_recipe
     from iris_tf.config.training_recipe import TrainRecipe
+    from iris_tf.training import train_model as run
     from iris_tf.training.run_folder import RunFolder
 
     changes = overrides or []
@@ -273,9 +275,6 @@ def train(
     else:
         raise typer.BadParameter("give a recipe (--list names those shipped), or --resume RUN")
     loaded = load_recipe(source, TrainRecipe, changes)
-    load_tensorflow(own_devices=loaded.strategy != "multi_worker")
-    from iris_tf.training import train_model as run
-
     with if_interrupted(lambda: _resumes_training(resume or Path(loaded.run))):
         folder = run.train(loaded) if resume is None else run.resume(resume, loaded)
     state = folder.state()

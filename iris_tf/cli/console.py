@@ -236,14 +236,11 @@ def _fail(sentence: str) -> None:
     sys.exit(USER_ERROR)
 
 
-def load_tensorflow(own_devices: bool = True) -> None:
+def load_tensorflow() -> None:
     """Import TensorFlow without log output.
 
-    Parameters
-    ----------
-    own_devices : bool, optional
-        Whether the command uses the devices of this machine only, which are then initialised here.
-        Otherwise the workers' connection initialises them.
+    Its devices are initialised, too, unless this is one of several workers, whose connection
+    initialises them.
     """
     from iris_tf.support.progress import status
     from iris_tf.support.quiet import quiet
@@ -253,6 +250,7 @@ def load_tensorflow(own_devices: bool = True) -> None:
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     # Override Keras settings for other programs, in the environment or in keras.json.
     settle()
+    own_devices = "TF_CONFIG" not in os.environ
     if not own_devices:
         # Each message about a lost worker would be repeated by every thread that waits for it.
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

@@ -73,7 +73,7 @@ def mean_spectrum(codes: np.ndarray, layout: PhaseCodeLayout) -> tuple[float, ..
 
 def _waves(codes: np.ndarray, layout: PhaseCodeLayout) -> np.ndarray:
     """Fourier coefficients (n, columns // 2 + 1, size / columns) of codes (n, size)."""
-    fields = codes.reshape(len(codes), layout.columns, -1)
+    fields = codes.reshape(len(codes), layout.columns, layout.size // layout.columns)
     return np.fft.rfft(fields, axis=1).astype(np.complex64)
 
 

@@ -87,6 +87,7 @@ def test_levelling_shifts_with_the_code_and_hides_what_was_hidden():
 def test_codes_without_anything_stay_so():
     codes = np.zeros((1, LAYOUT.size), np.float32)
     np.testing.assert_array_equal(levelled_codes(codes, LAYOUT, LEVELLING), codes)
+    assert levelled_codes(codes[:0], LAYOUT, LEVELLING).shape == (0, LAYOUT.size)
 
 
 def test_a_mean_spectrum_is_that_of_codes_whatever_their_lengths():
