@@ -37,9 +37,10 @@ def filled(path, levelling):
 def test_figures_are_those_of_levelled_codes(tmp_path):
     gallery = filled(tmp_path / "g", LEVELLINGS[0])
     whole = gallery.load()
-    levelled = levelled_codes(whole.embeddings[:, LEARNED:], LAYOUT, LEVELLINGS[0])
-    expected = CodeSet.of(levelled, LAYOUT).figures
-    np.testing.assert_allclose(whole.figures, expected, rtol=1e-5)
+    plain = whole.embeddings[:, LEARNED:]
+    levelled = CodeSet.of(levelled_codes(plain, LAYOUT, LEVELLINGS[0]), LAYOUT)
+    expected = [levelled.spread, levelled.smoothness, CodeSet.of(plain, LAYOUT).spread]
+    np.testing.assert_allclose(whole.figures, np.stack(expected, axis=1), rtol=1e-5)
     assert whole.levelling == whole[np.arange(3)].levelling == LEVELLINGS[0]
     assert gallery.kind.levelling == LEVELLINGS[0]
 
