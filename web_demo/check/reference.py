@@ -3,9 +3,9 @@
     python web_demo/check/reference.py FOLDER
 
 Writes PNG files of 32 synthetic eyes of varied cameras, some of them distant, cut off, enlarged or
-rotated, and of images without an eye, and `reference.json`: for each file the levels of the crop as
-hexadecimal digits, or why there is none; for each two files in a row that gave crops their
-comparison.
+rotated, and of images without an eye, and `reference.json`: for each file whether its eye is
+sideways or upside down, and the levels of the crop as hexadecimal digits, or why there is none; for
+each two files in a row that gave crops their comparison.
 """
 
 import itertools
@@ -26,8 +26,11 @@ from iris_tf.synthetic.dataset_writer import synthesize
 SUBJECTS, IMAGES, SEED = 6, 2, 41
 
 
-def photographs() -> list[np.ndarray]:
-    """32 images of varied cameras: 24 eyes, and variants that are hard to crop or show no eye."""
+def photographs() -> list[tuple[np.ndarray, bool]]:
+    """32 images of varied cameras: 24 eyes, and variants that are hard to crop or show no eye.
+
+    Each with whether its eye is sideways or upside down.
+    """
     with tempfile.TemporaryDirectory() as folder:
         synthesize(folder, SUBJECTS, IMAGES, SEED, 1, "png", "many", None)
         files = sorted(p for p in Path(folder).rglob("*.png") if not p.stem.endswith("_mask"))
@@ -38,7 +41,8 @@ def photographs() -> list[np.ndarray]:
     large = cv2.resize(eyes[4], None, fx=2.3, fy=2.3)
     rotated = [np.ascontiguousarray(np.rot90(eyes[i], i)) for i in (5, 6)]
     noise = np.random.default_rng(0).integers(0, 256, (240, 320)).astype(np.uint8)
-    return [*eyes, far, *cut, large, *rotated, noise, np.full((200, 300), 127, np.uint8)]
+    upright = [*eyes, far, *cut, large, noise, np.full((200, 300), 127, np.uint8)]
+    return [(image, False) for image in upright] + [(image, True) for image in rotated]
 
 
 def main(folder: Path) -> None:
@@ -48,7 +52,7 @@ def main(folder: Path) -> None:
     card = recognizer.card
     cropper = Cropper(card.segmenter, card.roi_mode, card.segmenter_version, card.channels)
     cases, templates = [], []
-    for i, photograph in enumerate(photographs()):
+    for i, (photograph, sideways) in enumerate(photographs()):
         name = f"{i:02}.png"
         cv2.imwrite(str(folder / name), photograph)
         try:
@@ -56,10 +60,13 @@ def main(folder: Path) -> None:
             template = recognizer.enroll(photograph, "eye")
         except ExtractionError as error:
             refusal = str(error).removeprefix("image array: ")
-            cases.append({"file": name, "refusal": refusal})
+            cases.append({"file": name, "sideways": sideways, "refusal": refusal})
             continue
         height, width = crop.shape
-        cases.append({"file": name, "height": height, "width": width, "crop": crop.tobytes().hex()})
+        cases.append({
+            "file": name, "sideways": sideways, "height": height, "width": width,
+            "crop": crop.tobytes().hex(),
+        })  # fmt: skip
         templates.append((name, template))
     comparisons = []
     for (first, template), (second, probe) in itertools.pairwise(templates):

@@ -7,7 +7,9 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { REFERENCE, Site, open, type Opened } from './site'
 
 interface Reference {
-  readonly cases: { readonly file: string; readonly refusal?: string; readonly height: number; readonly width: number; readonly crop: string }[]
+  readonly cases: {
+    readonly file: string; readonly sideways: boolean; readonly refusal?: string; readonly height: number; readonly width: number; readonly crop: string
+  }[]
   readonly comparisons: {
     readonly first: string
     readonly second: string
@@ -64,17 +66,21 @@ describe('32 generated photographs', () => {
     const { page } = opened
     expect(reference.cases).toHaveLength(32)
     expect(reference.cases.filter(({ refusal }) => refusal !== undefined).length).toBeGreaterThan(0)
-    const differences: { mean: number; share: number }[] = []
-    for (const { file, refusal, crop } of reference.cases) {
+    const differences: { sideways: boolean; mean: number; share: number }[] = []
+    for (const { file, sideways, refusal, crop } of reference.cases) {
       await give(page, 'first', photograph(file))
-      if (refusal === undefined) differences.push(difference(await cropOf(page, 'first'), Buffer.from(crop, 'hex')))
+      if (refusal === undefined) differences.push({ sideways, ...difference(await cropOf(page, 'first'), Buffer.from(crop, 'hex')) })
       else expect(await problemOf(page, 'first'), file).toBe(refusal)
     }
-    // WebAssembly rounds unlike this machine's LiteRT, which moves outlines by millionths of a pixel.
-    const most = { mean: Math.max(...differences.map(({ mean }) => mean)), share: Math.max(...differences.map(({ share }) => share)) }
-    console.log(`${differences.length} crops differ by at most ${most.mean.toFixed(5)} grey levels on average, in ${(100 * most.share).toFixed(3)} % of pixels.`)
-    expect(most.mean).toBeLessThan(0.005)
-    expect(most.share).toBeLessThan(0.001)
+    // WebAssembly rounds unlike this machine's LiteRT, which moves outlines by millionths of a pixel. Strips of sideways
+    // eyes begin at an angle that follows from every pixel of the mask, so that more of their pixels differ.
+    for (const [kind, highest] of [['upright', { mean: 0.005, share: 0.001 }], ['sideways', { mean: 0.02, share: 0.004 }]] as const) {
+      const found = differences.filter(({ sideways }) => sideways === (kind === 'sideways'))
+      const most = { mean: Math.max(...found.map(({ mean }) => mean)), share: Math.max(...found.map(({ share }) => share)) }
+      console.log(`${found.length} ${kind} crops differ by at most ${most.mean.toFixed(5)} grey levels on average, in ${(100 * most.share).toFixed(3)} % of pixels.`)
+      expect(most.mean, kind).toBeLessThan(highest.mean)
+      expect(most.share, kind).toBeLessThan(highest.share)
+    }
   }, LONG)
 
   test('have the similarities, scores and decisions of Python', async () => {
