@@ -33,6 +33,8 @@ async function main() {
     }
     offer(models)
   }))
+  // Until here nothing answers a click.
+  for (const id of ['start-benchmark', 'start-agreement', 'examples']) byId(id, HTMLButtonElement).disabled = false
 }
 
 /** Show the problem of an action; a success clears the last one. */
