@@ -141,8 +141,7 @@ def _procrustes(products: np.ndarray) -> np.ndarray:
 
 def _power(stored: StoredTemplates) -> np.ndarray:
     codes = stored.matcher.split(stored.embeddings)[1].astype(np.float64)
-    waves = np.fft.rfft(codes.reshape(len(codes), stored.layout.columns, -1), axis=1)
-    return np.square(np.abs(waves)).sum(axis=2)
+    return np.square(np.abs(stored.layout.waves(codes))).sum(axis=2)
 
 
 def _freedom(stored: StoredTemplates) -> np.ndarray:

@@ -83,6 +83,12 @@ class Ellipse:
         )
 
 
+def resampled(content: np.ndarray, height: int) -> np.ndarray:
+    """Resample the content of a 4:3 window to `height` rows, a multiple of 3."""
+    interpolation = cv2.INTER_AREA if len(content) > height else cv2.INTER_LINEAR
+    return cv2.resize(content, (height * 4 // 3, height), interpolation=interpolation)
+
+
 @dataclass(frozen=True)
 class Window:
     """A 4:3 rectangle of whole pixels that is resampled to another resolution.
@@ -133,9 +139,7 @@ class Window:
         part[top - self.top : bottom - self.top, left - self.left : right - self.left] = image[
             top:bottom, left:right
         ]
-        shrinks = 3 * self.unit > height
-        interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-        return cv2.resize(part, (height * 4 // 3, height), interpolation=interpolation)
+        return resampled(part, height)
 
     def inwards(self, ellipse: Ellipse, height: int) -> Ellipse:
         """Map an ellipse from image pixels to the window resampled to `height` rows."""

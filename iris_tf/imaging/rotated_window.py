@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from iris_tf.imaging.geometry import Ellipse
+from iris_tf.imaging.geometry import Ellipse, resampled
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,7 @@ class RotatedWindow:
         content = _interpolated(
             image, self.x + cos * across - sin * down, self.y + sin * across + cos * down
         )
-        interpolation = cv2.INTER_AREA if 3 * self.unit > height else cv2.INTER_LINEAR
-        return cv2.resize(content, (height * 4 // 3, height), interpolation=interpolation)
+        return resampled(content, height)
 
     def outwards(self, ellipse: Ellipse, height: int) -> Ellipse:
         """Map an ellipse from the window resampled to `height` rows to image pixels."""

@@ -39,7 +39,6 @@ from iris_tf.matching.phase_evidence import CodeSet
 from iris_tf.matching.secret_keys import SecretKey
 from iris_tf.matching.template import Origin, Template, unit
 from iris_tf.support.errors import ModelError
-from iris_tf.tflite.phase_code_layout import PhaseCodeLayout
 
 _PURPOSE = "transform of templates"
 # Root of the mean power of generated eyes' phase codes of the released model, by cycles per column
@@ -194,9 +193,9 @@ class KeyedTransform:
             matrix = self._orthogonal(learned.shape[1])
             parts.append(learned @ (matrix if inverse else matrix.T))
         if self.matcher.layout is not None:
-            waves = _waves(codes, self.matcher.layout).swapaxes(0, 1)
+            waves = self.matcher.layout.waves(codes).swapaxes(0, 1)
             matrices = self._unitary.conj() if inverse else self._unitary.swapaxes(1, 2)
-            parts.append(_codes((waves @ matrices).swapaxes(0, 1), self.matcher.layout))
+            parts.append(self.matcher.layout.from_waves((waves @ matrices).swapaxes(0, 1)))
         return unit(np.concatenate(parts, axis=1))
 
     def _orthogonal(self, size: int) -> np.ndarray:
@@ -248,15 +247,15 @@ def levelled(embeddings: np.ndarray, matcher: Matcher) -> np.ndarray:
     layout = matcher.layout
     if layout is None:
         return _scaled(learned, 1.0)
-    waves = _waves(codes, layout)
+    waves = layout.waves(codes)
     lengths = np.linalg.norm(waves, axis=2, keepdims=True)
     amplitudes = np.sqrt(_power(layout.columns))[:, None]
     waves = waves * (amplitudes / np.maximum(lengths, _LEAST_LENGTH))
     if not learned.shape[1]:
-        return _scaled(_codes(waves, layout), 1.0)
+        return _scaled(layout.from_waves(waves), 1.0)
     parts = (
         _scaled(learned, np.sqrt(1.0 - _CODE_SHARE)),
-        _scaled(_codes(waves, layout), np.sqrt(_CODE_SHARE)),
+        _scaled(layout.from_waves(waves), np.sqrt(_CODE_SHARE)),
     )
     return np.concatenate(parts, axis=1)
 
@@ -314,16 +313,6 @@ def _smoothness(columns: int) -> float:
     squares = np.square(_power(columns)) * _occurrences(columns)
     angles = 2.0 * np.pi * np.arange(len(squares)) / columns
     return float((squares * np.cos(angles)).sum() / squares.sum())
-
-
-def _waves(codes: np.ndarray, layout: PhaseCodeLayout) -> np.ndarray:
-    """Fourier transform of codes over the columns, of shape (n, frequencies, channels)."""
-    return np.fft.rfft(codes.reshape(len(codes), layout.columns, -1), axis=1)
-
-
-def _codes(waves: np.ndarray, layout: PhaseCodeLayout) -> np.ndarray:
-    """Inverse of `_waves`."""
-    return np.fft.irfft(waves, layout.columns, axis=1).reshape(len(waves), layout.size)
 
 
 def _scaled(vectors: np.ndarray, length: float) -> np.ndarray:

@@ -38,11 +38,10 @@ def levelled_codes(codes: np.ndarray, layout: PhaseCodeLayout, levelling: Levell
         Their lengths mean nothing.
     """
     codes = np.ascontiguousarray(codes, np.float32)
-    waves = _waves(codes, layout)
+    waves = layout.waves(codes).astype(np.complex64, copy=False)
     power = np.maximum(_root_mean_power(waves), _LEAST_POWER)
     waves *= (np.asarray(levelling.spectrum, np.float32) / power)[:, :, None]
-    found = np.fft.irfft(waves, layout.columns, axis=1).reshape(codes.shape)
-    responses = np.ascontiguousarray(found, np.float32).view(np.complex64)
+    responses = np.ascontiguousarray(layout.from_waves(waves), np.float32).view(np.complex64)
     magnitudes = np.abs(responses)
     visible = (codes.view(np.complex64) != 0) & (magnitudes > 0)
     factors = np.zeros_like(magnitudes)
@@ -65,16 +64,10 @@ def mean_spectrum(codes: np.ndarray, layout: PhaseCodeLayout) -> tuple[float, ..
         Mean over codes of the same power of the root mean power at each frequency, 0..1; the
         largest is 1.
     """
-    power = _root_mean_power(_waves(np.asarray(codes, np.float32), layout))
+    power = _root_mean_power(layout.waves(np.asarray(codes, np.float32)))
     lengths = np.linalg.norm(power, axis=1, keepdims=True)
     mean = (power / np.maximum(lengths, np.finfo(np.float32).tiny)).mean(axis=0)
     return tuple(np.round(mean / mean.max(), _DIGITS).tolist())
-
-
-def _waves(codes: np.ndarray, layout: PhaseCodeLayout) -> np.ndarray:
-    """Fourier coefficients (n, columns // 2 + 1, size / columns) of codes (n, size)."""
-    fields = codes.reshape(len(codes), layout.columns, layout.size // layout.columns)
-    return np.fft.rfft(fields, axis=1).astype(np.complex64)
 
 
 def _root_mean_power(waves: np.ndarray) -> np.ndarray:

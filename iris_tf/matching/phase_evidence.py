@@ -99,7 +99,7 @@ class CodeSet:
             figures = _figures(plain, codes, seen, layout)
         spread, smoothness, *others = np.asarray(figures, np.float64).T
         plain_spread = others[0] if others else None
-        waves, places, powers = (_waves(part, layout.columns) for part in (codes, seen, energies))
+        waves, places, powers = (_waves(part, layout) for part in (codes, seen, energies))
         return cls(layout, waves, places, powers, spread, smoothness, coarseness, plain_spread)
 
     def __len__(self) -> int:
@@ -290,10 +290,9 @@ def _coarseness(energies: np.ndarray, seen: np.ndarray) -> np.ndarray:
     return np.divide(coarse, fine, out=np.zeros_like(coarse), where=fine > 0)
 
 
-def _waves(values: np.ndarray, columns: int) -> np.ndarray:
+def _waves(values: np.ndarray, layout: PhaseCodeLayout) -> np.ndarray:
     """Fourier coefficients (columns // 2 + 1, n, size / columns) of values (n, size)."""
-    found = np.fft.rfft(values.reshape(len(values), columns, values.shape[1] // columns), axis=1)
-    return np.ascontiguousarray(found.swapaxes(0, 1), np.complex64)
+    return np.ascontiguousarray(layout.waves(values).swapaxes(0, 1), np.complex64)
 
 
 def _correlate(first: np.ndarray, second: np.ndarray, columns: int) -> np.ndarray:

@@ -81,7 +81,7 @@ def open_cluster(scheduler: str, work: str) -> Iterator["Cluster"]:
 class Cluster:
     """Calls functions on the machines of a cluster that have what they need.
 
-    Machines are told by the host in the address of their workers, so a worker that was restarted
+    Machines are known by the host in the address of their workers, so a worker that was restarted
     takes the place of the one before. Made by `open_cluster`.
     """
 

@@ -54,6 +54,26 @@ class PhaseCodeLayout:
         """All other rotations, in columns: as of images that are upside down."""
         return range(self.turns + 1, self.columns - self.turns)
 
+    def waves(self, values: np.ndarray) -> np.ndarray:
+        """Discrete Fourier transform along the ring.
+
+        Parameters
+        ----------
+        values : ndarray of shape (n, m), float
+            Phase codes, or other numbers of which each column has as many.
+
+        Returns
+        -------
+        ndarray of shape (n, columns // 2 + 1, m / columns), complex
+            Coefficients by frequency.
+        """
+        shape = len(values), self.columns, values.shape[1] // self.columns
+        return np.fft.rfft(values.reshape(shape), axis=1)
+
+    def from_waves(self, waves: np.ndarray) -> np.ndarray:
+        """Phase codes (n, size) of coefficients (n, columns // 2 + 1, size / columns)."""
+        return np.fft.irfft(waves, self.columns, axis=1).reshape(len(waves), self.size)
+
     def rotate(self, embeddings: np.ndarray, columns: int) -> np.ndarray:
         """Embeddings (n, D) with their phase codes shifted to the right by some columns."""
         learned, codes = embeddings[:, : -self.size], embeddings[:, -self.size :]

@@ -93,6 +93,15 @@ def cluster(tmp_path):
         process.wait()
 
 
+def start_prepare(eyes, out, cluster):
+    return subprocess.Popen(
+        [sys.executable, "-c", PREPARE, str(eyes), str(out), cluster.address],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
 def chunks_done(out):
     return len(list((out / ".journal").glob("[!.]*.jsonl")))
 
@@ -110,12 +119,7 @@ def test_a_killed_worker_and_a_restarted_scheduler_lose_nothing(tmp_path, eyes, 
     scheduler = cluster.scheduler()
     cluster.answers()
     first, second = cluster.worker(), cluster.worker()
-    run = subprocess.Popen(
-        [sys.executable, "-c", PREPARE, str(eyes), str(out), cluster.address],
-        cwd=ROOT,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    run = start_prepare(eyes, out, cluster)
     wait_for_chunks(out, 1, run)
     first.send_signal(signal.SIGKILL)
     wait_for_chunks(out, 2, run)  # the other worker goes on
@@ -146,12 +150,7 @@ def test_a_worker_killed_mid_run_changes_no_byte(tmp_path, eyes, prepared, clust
     cluster.scheduler()
     cluster.answers()
     killed, _ = cluster.worker(), cluster.worker()
-    run = subprocess.Popen(
-        [sys.executable, "-c", PREPARE, str(eyes), str(out), cluster.address],
-        cwd=ROOT,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    run = start_prepare(eyes, out, cluster)
     wait_for_chunks(out, 1, run)
     killed.send_signal(signal.SIGKILL)
     _, errors = run.communicate(timeout=120)

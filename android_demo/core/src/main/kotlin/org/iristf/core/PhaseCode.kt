@@ -11,7 +11,7 @@ import kotlin.math.sqrt
  * The counterpart of `iris_tf/matching/phase_evidence.py`; formulas are in `docs/how-it-works/scores.md`.
  *
  * @param code complex responses of two filters, column after column around the ring; hidden ones are 0
- * @property plain the code before levelling; null if it is compared as it is
+ * @property plain the code before levelling; null if there is none
  */
 class PhaseCode private constructor(code: DoubleArray, private val layout: PhaseCodeLayout, private val plain: PhaseCode?) {
     private val rows = layout.size / (layout.columns * ENTRIES)

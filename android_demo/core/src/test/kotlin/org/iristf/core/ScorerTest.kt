@@ -25,25 +25,27 @@ class ScorerTest {
         for ((at, value) in code) it[learned.size + at] = value
     }
 
-    @Test
-    fun `scores equal those of plain loops in Python`() {
-        val fixture = Fixtures.json("scores.json")
+    private val fixture = Fixtures.json("scores.json")
+    private val vectors =
+        fixture.list("embeddings").map { row -> (row as List<*>).map { (it as Number).toFloat() }.toFloatArray() }
+
+    private fun fixtureScorer(wideShare: Double, levelling: Levelling? = null): Scorer {
         val phase = fixture.child("phase")
         val layout = PhaseCodeLayout(phase.size("size"), phase.size("columns"), phase.size("turns"))
-        val numbers = fixture.child("score")
         val (offset, slope, weight, from, freedom) =
-            listOf("offset", "slope", "learned_weight", "learned_from", "least_freedom").map(numbers::number)
-        fun scorer(wideShare: Double) =
-            Scorer(layout, ScoreModel(offset, slope, weight, from, freedom, thresholds, wideShare))
-        val templates = fixture.list("embeddings").map { row ->
-            scorer(0.0).describe((row as List<*>).map { (it as Number).toFloat() }.toFloatArray())
-        }
+            listOf("offset", "slope", "learned_weight", "learned_from", "least_freedom").map(fixture.child("score")::number)
+        return Scorer(layout, ScoreModel(offset, slope, weight, from, freedom, thresholds, wideShare, levelling))
+    }
+
+    @Test
+    fun `scores equal those of plain loops in Python`() {
+        val templates = vectors.map(fixtureScorer(0.0)::describe)
         val pairs = fixture.children("pairs")
         assertTrue(pairs.size >= 9)
         for (pair in pairs) {
             val wideShare = pair.number("wide_share")
             val (first, second) = listOf("first", "second").map { templates[pair.integer(it, 0).toInt()] }
-            val found = scorer(wideShare).score(first, second)
+            val found = fixtureScorer(wideShare).score(first, second)
             assertEquals(pair.number("freedom"), found.freedom, 1e-3)
             assertEquals(pair.number("evidence"), first.code.compare(second.code, wideShare).evidence, 1e-3)
             assertEquals(pair.number("score"), found.value, 2e-3)
@@ -53,15 +55,7 @@ class ScorerTest {
 
     @Test
     fun `scores of levelled codes equal those of plain loops in Python`() {
-        val fixture = Fixtures.json("scores.json")
-        val phase = fixture.child("phase")
-        val layout = PhaseCodeLayout(phase.size("size"), phase.size("columns"), phase.size("turns"))
-        val numbers = fixture.child("score")
-        val (offset, slope, weight, from, freedom) =
-            listOf("offset", "slope", "learned_weight", "learned_from", "least_freedom").map(numbers::number)
-        val levelling = Levelling.read(fixture.child("levelling"))
-        val scorer = Scorer(layout, ScoreModel(offset, slope, weight, from, freedom, thresholds, 0.25, levelling))
-        val vectors = fixture.list("embeddings").map { row -> (row as List<*>).map { (it as Number).toFloat() }.toFloatArray() }
+        val scorer = fixtureScorer(0.25, Levelling.read(fixture.child("levelling")))
         val templates = vectors.map(scorer::describe)
         val pairs = fixture.children("levelled_pairs")
         assertTrue(pairs.size >= 6)
@@ -72,7 +66,7 @@ class ScorerTest {
             assertEquals(pair.number("score"), found.value, 2e-3)
         }
         // Coarseness is that of the codes before.
-        assertEquals(PhaseCode.of(vectors[0], layout).coarseness, templates[0].code.coarseness, 1e-12)
+        assertEquals(fixtureScorer(0.25).describe(vectors[0]).code.coarseness, templates[0].code.coarseness, 1e-12)
     }
 
     @Test
