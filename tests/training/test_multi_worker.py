@@ -37,11 +37,11 @@ def addresses():
         return [f"127.0.0.1:{each.getsockname()[1]}" for each in taken]
 
 
-def start(addresses, index, *arguments):
+def start(addresses, index, *arguments, **environment):
     config = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
     return subprocess.Popen(
         [*PROGRAM, *map(str, arguments)],
-        env=os.environ | {"TF_CONFIG": json.dumps(config)},
+        env=os.environ | {"TF_CONFIG": json.dumps(config)} | environment,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
 
@@ -84,21 +84,28 @@ def assert_same_run(run, alone):
     assert [path.name for path in run.checkpoints.glob("epoch-*")] == ["epoch-0004"]
 
 
-def end_by(number, workers, killed, run, epochs_done):
-    """Send one worker a signal after an epoch; what the other says as it ends."""
-    state = run.checkpoints / f"epoch-{epochs_done:04d}"
-    while not state.is_dir():
+def end_by(number, addresses, killed, run, epochs_done, *arguments):
+    """Start both workers and send one a signal after an epoch; what the other says as it ends.
+
+    `arguments` are those of each worker.
+    """
+    hold = {"HOLD_AFTER_EPOCH": str(epochs_done)}
+    workers = [start(addresses, i, *each, **hold) for i, each in enumerate(arguments)]
+    checkpoint = run.checkpoints / f"epoch-{epochs_done:04d}"
+    while not checkpoint.is_dir():
         assert workers[0].poll() is None, workers[0].communicate()
         time.sleep(0.01)
     workers[killed].send_signal(number)
     killed_at = time.monotonic()
+    (run.path / "go-on").touch()
     ended = outcomes(workers)
+    (run.path / "go-on").unlink()
     assert time.monotonic() - killed_at < ENDS_WITHIN
     status = -number if number == signal.SIGKILL else 128 + number
     assert [ended[killed][0], ended[1 - killed][0]] == [status, 2], ended
     message = ended[1 - killed][2]
     assert "Traceback" not in message
-    assert epochs_done <= run.state().epochs_done < 4
+    assert run.state().epochs_done == epochs_done
     return message
 
 
@@ -115,8 +122,7 @@ def test_killed_workers_end_the_others_and_all_resume_to_what_one_process_trains
             write_recipe(folder / "recipe.yaml", folder / "run", small_dataset, **settings)
         )
     run = RunFolder(tmp_path / "chief" / "run")
-    workers = [start(addresses, index, recipe) for index, recipe in enumerate(recipes)]
-    message = end_by(signal.SIGKILL, workers, 1, run, 1)
+    message = end_by(signal.SIGKILL, addresses, 1, run, 1, *([each] for each in recipes))
     assert (
         f"{run.path}: worker 0 has lost another worker, whose own message says why; start all "
         f"workers again with `--resume {run.path}`, which goes on after the last checkpoint."
@@ -126,7 +132,7 @@ def test_killed_workers_end_the_others_and_all_resume_to_what_one_process_trains
 
     resume = ("--resume", run.path)
     # SIGTERM ends a process in the middle of a step, in which the other one waits for it.
-    message = end_by(signal.SIGTERM, [start(addresses, i, *resume) for i in range(2)], 0, run, 2)
+    message = end_by(signal.SIGTERM, addresses, 0, run, 2, resume, resume)
     assert f"{run.path}: worker 1 has lost another worker" in message
 
     chief, other = outcomes([start(addresses, i, *resume) for i in range(2)])
