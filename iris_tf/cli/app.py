@@ -138,13 +138,14 @@ def prepare(
         ),
     ] = ROI_MODES[0],
     channels: Annotated[
-        str,
+        str | None,
         one_of(
             map(str, CHANNELS),
             "1: grey crops, colour images are converted; 3: colour crops, a grey image gets three "
-            "equal channels. Conversions are counted.",
+            "equal channels. Conversions are counted. Without it crops are grey, but with "
+            f"--segmenter {NO_SEGMENTER} grey and colour images in one folder are refused.",
         ),
-    ] = str(CHANNELS[0]),
+    ] = None,
     mirror_left: Annotated[
         bool,
         typer.Option(
@@ -194,7 +195,7 @@ def prepare(
             seed,
             jobs,
             split=split,
-            channels=int(channels),
+            channels=None if channels is None else int(channels),
             mirror_left=mirror_left,
             segmenter_model=segmenter_model,
             min_quality=parse_limits(min_quality),

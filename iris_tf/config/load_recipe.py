@@ -13,7 +13,7 @@ from omegaconf.errors import ConfigKeyError
 
 from iris_tf.config.checks import Problem
 from iris_tf.config.former_keys import former_name, renew, retired
-from iris_tf.config.names import NAMED_WEIGHTS, SPLIT_BY_ALIASES
+from iris_tf.config.names import CHANNELS, NAMED_WEIGHTS, SPLIT_BY_ALIASES
 from iris_tf.config.pipeline_recipe import PipelineRecipe
 from iris_tf.config.recipe_yaml import (
     DAMAGED,
@@ -35,11 +35,13 @@ R = TypeVar("R", TrainRecipe, PipelineRecipe, SegmenterRecipe, ReleaseRecipe)
 _OWNED_BY_PIPELINE = ("run", "dataset", "seed")
 # Settings that recipes of version 0.1.0 lack, with their values then.
 _LATER_SETTINGS = {
-    "dataset.channels": 1,
+    "dataset.channels": None,
     "dataset.split": None,
     "dataset.synthetic.cameras": "one",
     "repeats": 1,
 }
+# What settings mean that are none: stating it changes nothing that was made.
+_MEANT_BY_NONE = {"dataset.channels": CHANNELS[0]}
 _YAML_TEXTS = ("'", '"', "${", "null", "~")
 """Beginnings of overrides that YAML reads even where a text is wanted."""
 _IS_SECTION = "is a section: it holds `key: value` lines"
@@ -158,7 +160,8 @@ def first_difference(old: str, new: str) -> str | None:
     there, here = _flat(old), _flat(new)
     for key in there | here:
         was, now = there.get(key, _LATER_SETTINGS.get(key, "absent")), here.get(key, "absent")
-        if was != now:
+        meant = _MEANT_BY_NONE.get(key)
+        if (meant if was is None else was) != (meant if now is None else now):
             return f"{key} is {was} there and {now} here"
     return None
 

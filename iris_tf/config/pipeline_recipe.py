@@ -51,12 +51,18 @@ class DatasetRecipe:
     layout: str = "auto"
     segmenter: str = DEFAULT_SEGMENTER
     roi_mode: str = "algorithm1"
-    channels: int = 1  # 1 (grey) | 3 (colour)
+    # 1 (grey) | 3 (colour); none: grey, but without a segmenter not of grey and colour images
+    channels: int | None = None
     split_by: str = "subject"  # subject | identity (the paper's) | image (closed world)
     split: str | None = None  # table of splits, instead of drawing them; image: required
 
     def __post_init__(self) -> None:
         self.split_by = SPLIT_BY_ALIASES.get(self.split_by, self.split_by)
+
+    @property
+    def crop_channels(self) -> int:
+        """Channels of the crops, 1 or 3."""
+        return self.channels or CHANNELS[0]
 
     def problems(self) -> Iterator[Problem]:
         """Invalid values."""
@@ -65,7 +71,7 @@ class DatasetRecipe:
         if self.synthetic is not None:
             yield from under("synthetic", self.synthetic.problems())
         yield from one_of(ROI_MODES, roi_mode=self.roi_mode)
-        if self.channels not in CHANNELS:
+        if self.channels not in (None, *CHANNELS):
             yield "channels", f"must be 1 (grey) or 3 (colour), but is {self.channels}"
         if problem := segmenter_problem(self.segmenter, self.roi_mode):
             yield "segmenter", problem

@@ -42,6 +42,9 @@ _WANTED = {
     "(height, width, 3), both 0 to 255",
     3: "red, green and blue as uint8 of shape (height, width, 3), 0 to 255",
 }
+COLOUR_TO_GREY = "colour to grey"
+"""Note of an image whose channels differ, read as grey."""
+
 _REPLICATED = "grey to three equal channels"
 _JPEG_START_OF_SCAN, _JPEG_END = 0xDA, b"\xff\xd9"
 
@@ -390,7 +393,7 @@ def _convert_channels(pixels: np.ndarray, wanted: int) -> tuple[np.ndarray, list
         return rgb, notes
     if np.array_equal(rgb[..., 0], rgb[..., 1]) and np.array_equal(rgb[..., 0], rgb[..., 2]):
         return rgb[..., 0], ["three equal channels to one", *notes]
-    return to_grey(rgb), ["colour to grey", *notes]
+    return to_grey(rgb), [COLOUR_TO_GREY, *notes]
 
 
 def _to_8_bits(pixels: np.ndarray) -> tuple[np.ndarray, str]:

@@ -142,7 +142,7 @@ class MobiIrisPipeline:
         from iris_tf.training.check_training import check_models
         from iris_tf.training.prepare_training import check_batches
 
-        check_models(self.models, self.recipe.dataset.roi_mode, self.recipe.dataset.channels)
+        check_models(self.models, self.recipe.dataset.roi_mode, self.recipe.dataset.crop_channels)
         self.make_dataset()
         check_batches(self.models)
         for name, recipe in self.models.items():
@@ -177,9 +177,11 @@ class MobiIrisPipeline:
             split=settings.split,
             channels=settings.channels,
         )
+        counts = dataset.counts
+        converted = [f", {note}: {count}" for note, count in counts["notes"].items()]
         print(
-            f"{dataset.counts['prepared']} of {dataset.counts['images']} images cropped, "
-            f"{dataset.counts['identities']} identities",
+            f"{counts['prepared']} of {counts['images']} images cropped, "
+            f"{counts['identities']} identities{''.join(converted)}",
             file=sys.stderr,
         )
 
@@ -218,7 +220,7 @@ class MobiIrisPipeline:
 
     def compare_with_teachers(self) -> None:
         """Evaluate the teachers, and measure the distance of each student to its own."""
-        channels = self.recipe.dataset.channels
+        channels = self.recipe.dataset.crop_channels
         teacher_stage(self.stages, self.models, self.manifest, channels, self.folder / TEACHERS)
 
     def taught(self) -> list[TaughtModel]:
@@ -246,7 +248,7 @@ class MobiIrisPipeline:
 
         def action() -> None:
             rows = PreparedSet.read(self.manifest).of_split("test")
-            channels = self.recipe.dataset.channels
+            channels = self.recipe.dataset.crop_channels
             rois = load_rois(rows, self.dataset, recipe.network.crop_size, channels)
             vectors = {
                 "raw pixels (cosine)": raw_pixel_embeddings(rois),
@@ -384,7 +386,9 @@ class MobiIrisPipeline:
         size = next(iter(self.models.values())).network.crop_size
         shown = np.linspace(0, len(rows) - 1, min(CROPS_SHOWN, len(rows))).astype(int)
         return list(
-            load_rois([rows[i] for i in shown], self.dataset, size, self.recipe.dataset.channels)
+            load_rois(
+                [rows[i] for i in shown], self.dataset, size, self.recipe.dataset.crop_channels
+            )
         )
 
 

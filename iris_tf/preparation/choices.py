@@ -16,7 +16,7 @@ def check_choices(
     segmenter: str,
     roi_mode: str,
     split_by: str,
-    channels: int,
+    channels: int | None,
     limits: Mapping[str, float] | None,
 ) -> None:
     """Refuse unknown names, and settings that exclude each other.
@@ -36,7 +36,7 @@ def check_choices(
         raise DatasetError(
             f"ROI mode {roi_mode!r} is unknown; choose one of {', '.join(ROI_MODES)}."
         )
-    if channels not in CHANNELS:
+    if channels not in (None, *CHANNELS):
         raise DatasetError(f"channels is {channels}; choose 1 for grey or 3 for colour.")
     if problem := segmenter_problem(segmenter, roi_mode):
         raise DatasetError(f"The segmenter {problem}.")

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from iris_tf.config.names import (
+    CHANNELS,
     DEFAULT_SEGMENTER,
     NO_SEGMENTER,
     SPLIT_BY_ALIASES,
@@ -55,6 +56,7 @@ from iris_tf.preparation.file_stamps import file_stamp, is_unchanged
 from iris_tf.preparation.journal import Journal, Outcome
 from iris_tf.preparation.kept_segmentation import mask_path
 from iris_tf.preparation.leftovers import remove_leftovers
+from iris_tf.preparation.mixed_channels import refuse_mixed_channels
 from iris_tf.preparation.overlay import overlay_path
 from iris_tf.preparation.quality_rules import rejection
 from iris_tf.support.errors import DatasetError
@@ -106,7 +108,7 @@ def prepare(
     jobs: int = -1,
     *,
     split: str | Path | None = None,
-    channels: int = 1,
+    channels: int | None = None,
     mirror_left: bool = False,
     segmenter_model: str | Path | None = None,
     min_quality: Mapping[str, float] | None = None,
@@ -148,9 +150,10 @@ def prepare(
         Processes, at least 1; -1 for one per core.
     split : str or Path, optional
         Table of splits, instead of drawing them; see `iris_tf.data.split_file.split_by_table`.
-    channels : {1, 3}
+    channels : {1, 3}, optional
         1 for grey crops, to which colour images are converted; 3 for colour, in which a grey
-        image gets three equal channels. Conversions are noted in the manifest and counted.
+        image gets three equal channels. Conversions are noted in the manifest and counted. None
+        for grey crops, too, but without a segmenter not of grey and colour images together.
     mirror_left : bool
         Whether to mirror the crops of left eyes left to right, so that the inner corner of all eyes
         is on the same side, as periocular recognition may want. Models then need mirrored crops of
@@ -173,7 +176,8 @@ def prepare(
     ------
     DatasetError
         For an unusable folder, layout or choice; or if `out` holds other data, a worker process
-        is killed, a cluster cannot be used, no image yields a crop, or a split stays empty.
+        is killed, a cluster cannot be used, no image yields a crop, or a split stays empty; or if
+        the images are grey and in colour and `channels` does not say what crops are to be.
     ModelError
         If the segmenter's network cannot be used.
     InUseError
@@ -208,7 +212,7 @@ def prepare(
         "segmenter": segmenter,
         "segmenter_version": version,
         "roi_mode": roi_mode,
-        "channels": channels,
+        "channels": channels or CHANNELS[0],
         "split_by": split_by,
         "seed": seed,
         "min_quality": limits,
@@ -232,7 +236,7 @@ def prepare(
     if complete and (description["inputs"] == inputs or _are_unchanged(out, images, stamps)):
         return _finished(out, description)
     how = Extraction(
-        real_path(images), real_path(out), roi_mode, segmenter, model, version, channels
+        real_path(images), real_path(out), roi_mode, segmenter, model, version, settings["channels"]
     )
     with sole_user(out):
         started = {"name": name, "settings": settings}
@@ -261,6 +265,8 @@ def prepare(
                 failed += sum(bool(outcome.reason) for outcome in chunk)
                 progress.advance(len(chunk), note=f"{failed} failed")
         in_order = [outcomes[row.image] for row in rows]
+        if channels is None and segmenter == NO_SEGMENTER:
+            refuse_mixed_channels(images, in_order)
         return _finish(out, started | {"inputs": inputs}, scan, rows, in_order, earlier)
 
 

@@ -506,12 +506,17 @@ def test_both_names_at_once_are_refused(write):
 def test_a_recipe_that_lacks_later_settings_is_that_of_their_defaults(write):
     """As written by versions without them; its folder can be continued."""
     text = recipe_yaml(load_recipe(write(PIPELINE + "models:\n  a:\n"), PipelineRecipe))
-    later = ("  channels: 1\n", "  split: null\n", "    cameras: one\n", "repeats: 1\n")
+    later = ("  channels: null\n", "  split: null\n", "    cameras: one\n", "repeats: 1\n")
     former = text
     for line in later:
         assert text.count(line) == 1
         former = former.replace(line, "")
     assert first_difference(former, text) is None
+    # Stated channels are those that earlier versions wrote, and that a folder without them has.
+    grey = text.replace("channels: null", "channels: 1")
+    assert first_difference(grey, text) is None and first_difference(former, grey) is None
+    colour = text.replace("channels: null", "channels: 3")
+    assert first_difference(text, colour) == "dataset.channels is None there and 3 here"
     many = text.replace("cameras: one", "cameras: many")
     assert first_difference(former, many) == "dataset.synthetic.cameras is one there and many here"
 

@@ -58,12 +58,47 @@ def test_a_grey_image_in_a_colour_dataset_gets_equal_channels_and_is_counted(fac
 
 
 def test_colour_images_in_a_grey_dataset_become_luma(faces):
-    dataset = prepared(faces, roi_mode="whole")
+    dataset = prepared(faces, roi_mode="whole", channels=1)
     assert dataset.counts["notes"] == {"colour to grey": 8}
     rows = [row for row in dataset.rows if row.note]
     rois = load_rois(rows, dataset.folder, SIZE)
     luma = [stored(faces, row).astype(float) @ (0.299, 0.587, 0.114) for row in rows]
     assert rois.shape == (8, *SIZE) and np.abs(rois - luma).max() <= 1
+
+
+def test_grey_and_colour_images_are_refused_unless_channels_are_chosen(faces):
+    """9 images, 8 of them in colour; the rarer kind is named."""
+    with pytest.raises(DatasetError) as refused:
+        prepared(faces, roi_mode="whole")
+    message = str(refused.value)
+    assert message.startswith(f"{faces}: holds 1 grey and 8 colour images (grey: d/grey.png); ")
+    assert "`--channels`" in message and "`dataset.channels`" in message
+    assert not (faces.parent / "dataset" / "manifest.csv").exists()
+    # The same folder goes on in grey, and crops nothing again.
+    crop = faces.parent / "dataset" / "roi" / "a" / "0.png"
+    before = crop.stat().st_mtime_ns
+    dataset = prepared(faces, roi_mode="whole", channels=1)
+    assert dataset.counts["notes"] == {"colour to grey": 8}
+    assert crop.stat().st_mtime_ns == before
+
+
+def test_several_images_of_the_rarer_kind_are_counted(faces):
+    for path in sorted(faces.glob("[abc]/*.png")):
+        grey = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+        # Stored with three equal channels, it is grey.
+        cv2.imwrite(str(path), np.stack([grey] * 3, axis=-1) if path.stem == "0" else grey)
+    (faces / "a" / "broken.png").write_bytes(b"x")
+    with pytest.raises(
+        DatasetError, match=r"holds 7 grey and 2 colour images \(colour: d/0.png and 1 more\)"
+    ):
+        prepared(faces, roi_mode="whole")
+
+
+def test_colour_images_alone_become_grey_without_being_asked(faces):
+    (faces / "d" / "grey.png").unlink()
+    dataset = prepared(faces, roi_mode="whole")
+    assert dataset.counts["notes"] == {"colour to grey": 8}
+    assert read_settings(dataset.folder / "dataset.json")["channels"] == 1
 
 
 def test_the_centre_is_the_largest_square_in_the_middle(faces):
@@ -85,10 +120,13 @@ def test_the_contact_sheet_shows_images_without_outlines(faces):
 
 def test_a_finished_dataset_returns_at_once_and_an_image_that_is_too_small_fails(faces):
     cv2.imwrite(str(faces / "a" / "tiny.png"), np.zeros((15, 80), np.uint8))
-    dataset = prepared(faces, roi_mode="whole")
+    dataset = prepared(faces, roi_mode="whole", channels=1)
     assert dataset.failures == {"too_small": 1}
     before = dataset.manifest.stat().st_mtime_ns
-    assert prepared(faces, roi_mode="whole").rows == read_manifest(dataset.manifest)
+    # A finished dataset was once asked for, also without the channels.
+    for channels in (1, None):
+        again = prepared(faces, roi_mode="whole", channels=channels)
+        assert again.rows == read_manifest(dataset.manifest)
     assert dataset.manifest.stat().st_mtime_ns == before
 
 
