@@ -11,6 +11,7 @@ from iris_tf.config.names import (
     DISTILLERS,
     FEATURE_DISTILLERS,
     NORM_ORDERS,
+    PHASE_CODE,
     RELATIONS,
     TERM_WEIGHTS,
 )
@@ -50,7 +51,8 @@ class GradientNormRecipe:
 class DistillationRecipe:
     """Distillation from a frozen teacher; by default as in Eqs. 7-9 of the paper."""
 
-    # Run folder, .keras file or pretrained (the released model); none: no distillation
+    # Run folder, .keras file, pretrained (the released model) or phase_code (of unrolled strips,
+    # untrained; relational only); none: no distillation
     teacher: str | None = None
     # cosine | soft_labels | features | relational | hybrid (soft labels, with weight alpha for
     # them and 1 - alpha for the objective) | afl (soft labels and features)
@@ -73,6 +75,12 @@ class DistillationRecipe:
         if self.clean and self.teacher is None:
             yield "clean", "needs a `teacher`"
         yield from one_of(DISTILLERS, distiller=self.distiller)
+        if self.teacher == PHASE_CODE and self.distiller != "relational":
+            yield (
+                "distiller",
+                f"must be relational with `teacher: {PHASE_CODE}`, whose codes are compared with "
+                f"each other only, but is {self.distiller}",
+            )
         yield from one_of(TERM_WEIGHTS, term_weights=self.term_weights)
         yield from length(2, weight=self.weight)
         yield from positive(temperature=self.temperature)

@@ -13,7 +13,7 @@ from omegaconf.errors import ConfigKeyError
 
 from iris_tf.config.checks import Problem
 from iris_tf.config.former_keys import former_name, renew, retired
-from iris_tf.config.names import CHANNELS, NAMED_WEIGHTS, SPLIT_BY_ALIASES
+from iris_tf.config.names import CHANNELS, NAMED_TEACHERS, NAMED_WEIGHTS, SPLIT_BY_ALIASES
 from iris_tf.config.pipeline_recipe import PipelineRecipe
 from iris_tf.config.recipe_yaml import (
     DAMAGED,
@@ -115,7 +115,7 @@ def merge_models(
                 raise source.error(
                     f"models.{name}.{key}", f"names {other}, which must come before {name}"
                 )
-            named = NAMED_WEIGHTS if key == "network.weights" else ()
+            named = NAMED_WEIGHTS if key == "network.weights" else NAMED_TEACHERS
             if other not in (*recipe.models, *named) and not Path(other).exists():
                 raise source.error(
                     f"models.{name}.{key}",

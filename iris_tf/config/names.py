@@ -80,6 +80,12 @@ always has the strict one, because every template of a gallery may cause a false
 NAMED_WEIGHTS = ("none", "imagenet", "pretrained")
 """Values of `network.weights` besides a file or a model of the same recipe."""
 
+PHASE_CODE = "phase_code"
+"""Teacher that needs no training: the phase code of unrolled strips."""
+
+NAMED_TEACHERS = ("pretrained", PHASE_CODE)
+"""Values of `distillation.teacher` besides a run, a file or a model of the same recipe."""
+
 CLASSIFIERS = ("arcface", "cosface", "softmax")
 """Training objectives that classify the training identities."""
 

@@ -19,6 +19,7 @@ from iris_tf.config.names import (
     CHANNELS,
     CLOSED_WORLD,
     DEFAULT_SEGMENTER,
+    NAMED_TEACHERS,
     NAMED_WEIGHTS,
     ROI_MODES,
     SPLIT_BY,
@@ -108,6 +109,8 @@ def models_and_precisions(
             yield "models", f"has {name!r}, the name of another folder of the run; choose another"
         elif name in NAMED_WEIGHTS:
             yield "models", f"has {name!r}, a reserved value of `weights`; choose another"
+        elif name in NAMED_TEACHERS:
+            yield "models", f"has {name!r}, a reserved value of `teacher`; choose another"
     yield from folder_names(models=models)
     if not precisions:
         yield "precisions", "must name at least one"

@@ -123,6 +123,21 @@ def _filters(wavelength: float) -> tuple[np.ndarray, np.ndarray]:
     return np.stack([envelope * even, envelope * np.sin(angle)], axis=1), envelope
 
 
+def phase_code_of(layer: StripNormalization, normalised: Any) -> tuple[Any, PhaseCodeLayout]:
+    """Phase codes (batch, code) of normalised strips, and their layout.
+
+    Parameters
+    ----------
+    layer : StripNormalization
+        That normalised the strips.
+    normalised : tensor of shape (batch, rows, columns + 2 * wrap, 3)
+        Rows and columns are multiples of the code's strides.
+    """
+    code = PhaseCode(name="phase_code")(normalised)
+    places = (normalised.shape[2] - 2 * layer.wrap) // _STRIDES[1]
+    return code, PhaseCodeLayout(code.shape[-1], places, round(_FURTHEST * places))
+
+
 def with_phase(model: keras.Model, share: float) -> tuple[keras.Model, PhaseCodeLayout]:
     """Add a phase code to the embedding of a network of unrolled strips.
 
@@ -164,9 +179,7 @@ def with_phase(model: keras.Model, share: float) -> tuple[keras.Model, PhaseCode
             f"code needs multiples of {_STRIDES[0]} and {_STRIDES[1]}; choose another "
             "`network.reduction`, or leave out `network.phase`."
         )
-    code = PhaseCode(name="phase_code")(normalised)
+    code, layout = phase_code_of(layer, normalised)
     both = WeightedUnits(share, name="embedding")([model.output, code])
-    places = columns // _STRIDES[1]
-    layout = PhaseCodeLayout(code.shape[-1], places, round(_FURTHEST * places))
     # A short name, because it is part of every tensor name in an exported file.
     return keras.Model(model.input, both, name="iris"), layout

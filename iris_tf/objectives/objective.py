@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 
 from iris_tf.objectives.scheduled import Scheduled
+from iris_tf.tflite.phase_code_layout import PhaseCodeLayout
 
 
 class Outputs(NamedTuple):
@@ -46,12 +47,15 @@ class ModelShapes:
         Names of the classes that the labels number: the identities of the training split.
     student_features, teacher_features : mapping of str to Shape
         Feature maps that the objective asked for.
+    teacher_code : PhaseCodeLayout or None
+        Layout of the teacher's embeddings, if they are phase codes.
     """
 
     embedding_size: int
     classes: tuple[str, ...]
     student_features: Mapping[str, Shape] = field(default_factory=dict)
     teacher_features: Mapping[str, Shape] = field(default_factory=dict)
+    teacher_code: PhaseCodeLayout | None = None
 
 
 class StepBatch(NamedTuple):

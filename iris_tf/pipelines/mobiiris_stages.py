@@ -45,7 +45,7 @@ from iris_tf.synthetic.dataset_writer import synthesize
 from iris_tf.tflite.cost import model_cost
 from iris_tf.tflite.released_models import PRETRAINED, weights_file
 from iris_tf.training.model_recipes import model_recipes
-from iris_tf.training.run_folder import RunFolder, model_file
+from iris_tf.training.run_folder import RunFolder, teacher_file
 
 if TYPE_CHECKING:
     from iris_tf.training.starting_point import StartingPoint
@@ -81,7 +81,8 @@ def train_stage(
     inputs: dict[str, Any] = {"recipe": recipe, "manifest": manifest}
     inputs |= starting_weights(recipe)
     if recipe.distillation.teacher is not None:
-        inputs["teacher"] = model_file(Path(recipe.distillation.teacher))
+        teacher = recipe.distillation.teacher
+        inputs["teacher"] = teacher_file(teacher) or teacher
 
     def start_over(changed: set[str]) -> None:
         # `resume` itself refuses to continue with changed images.

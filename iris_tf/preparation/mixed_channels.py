@@ -30,11 +30,11 @@ def refuse_mixed_channels(images: Path, outcomes: Sequence[Outcome]) -> None:
     grey: list[str] = []
     for outcome in outcomes:
         if not outcome.reason:
-            kind = colour if COLOUR_TO_GREY in outcome.note.split("; ") else grey
-            kind.append(outcome.image)
+            found = colour if COLOUR_TO_GREY in outcome.note.split("; ") else grey
+            found.append(outcome.image)
     if not colour or not grey:
         return
-    kind, rare = min(("grey", grey), ("colour", colour), key=lambda found: len(found[1]))
+    kind, rare = min(("grey", grey), ("colour", colour), key=lambda images: len(images[1]))
     others = f" and {len(rare) - 1} more" if len(rare) > 1 else ""
     raise DatasetError(
         f"{images}: holds {len(grey)} grey and {len(colour)} colour images ({kind}: {rare[0]}"

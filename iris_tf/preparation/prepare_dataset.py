@@ -206,13 +206,14 @@ def prepare(
         if split is None
         else split_by_table(scan.rows, split, split_by)
     )
+    crop_channels = channels or CHANNELS[0]
     settings = {
         "images": str(real_path(images)),
         "layout": scan.name,
         "segmenter": segmenter,
         "segmenter_version": version,
         "roi_mode": roi_mode,
-        "channels": channels or CHANNELS[0],
+        "channels": crop_channels,
         "split_by": split_by,
         "seed": seed,
         "min_quality": limits,
@@ -236,7 +237,7 @@ def prepare(
     if complete and (description["inputs"] == inputs or _are_unchanged(out, images, stamps)):
         return _finished(out, description)
     how = Extraction(
-        real_path(images), real_path(out), roi_mode, segmenter, model, version, settings["channels"]
+        real_path(images), real_path(out), roi_mode, segmenter, model, version, crop_channels
     )
     with sole_user(out):
         started = {"name": name, "settings": settings}

@@ -200,8 +200,8 @@ def check_teacher(
     teacher_mode = teacher_roi_mode(path)
     if teacher_mode not in (None, roi_mode):
         raise ModelError(
-            f"{path}: the teacher was trained on {teacher_mode} crops, but the crops of "
-            f"{recipe.dataset} are {roi_mode}; choose a teacher trained on the same kind of crops."
+            f"{path}: the teacher takes {teacher_mode} crops, but the crops of {recipe.dataset} "
+            f"are {roi_mode}; choose a teacher for the same kind of crops."
         )
 
 

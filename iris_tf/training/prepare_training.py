@@ -238,4 +238,5 @@ def _shapes(
         classes,
         feature_shapes(with_feature_maps(student, names)) if names else {},
         teacher.feature_shapes if teacher else {},
+        teacher.code if teacher else None,
     )

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from iris_tf.config.load_recipe import first_difference, load_recipe, recipe_yaml
+from iris_tf.config.names import PHASE_CODE
 from iris_tf.config.training_recipe import TrainRecipe
 from iris_tf.data.manifest import read_settings
 from iris_tf.support.errors import ModelError, RecipeError, TrainingError, first_line
@@ -324,6 +325,17 @@ class RunFolder:
         writer.writeheader()
         writer.writerows(state.history)
         write_text(self.history_file, buffer.getvalue())
+
+
+def teacher_file(teacher: str | Path) -> Path | None:
+    """Path of a teacher's model file; None for the phase code, which has none.
+
+    Raises
+    ------
+    ModelError
+        As for `model_file`.
+    """
+    return None if str(teacher) == PHASE_CODE else model_file(Path(teacher))
 
 
 def model_file(path: Path) -> Path:

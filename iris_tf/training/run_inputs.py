@@ -8,7 +8,7 @@ from iris_tf.objectives.class_centres import FILE_NAME as CENTRES_FILE
 from iris_tf.support.errors import TrainingError
 from iris_tf.support.files import sha256
 from iris_tf.support.foreign_files import read_object
-from iris_tf.training.run_folder import RunFolder, model_file
+from iris_tf.training.run_folder import RunFolder, model_file, teacher_file
 
 
 def check_same_dataset(run: RunFolder) -> None:
@@ -48,15 +48,16 @@ def check_same_inputs(run: RunFolder) -> None:
 
 def input_hashes(recipe: TrainRecipe) -> dict[str, str]:
     """SHA-256 of teacher, its class centres, and initial weights, by recipe key and path."""
-    files = {"distillation.teacher": recipe.distillation.teacher}
-    if recipe.network.weights not in NAMED_WEIGHTS:
-        files["network.weights"] = recipe.network.weights
+    files: dict[str, Path | None] = {}
+    if (teacher := recipe.distillation.teacher) is not None:
+        files[f"distillation.teacher {teacher}"] = teacher_file(teacher)
+    if (weights := recipe.network.weights) not in NAMED_WEIGHTS:
+        files[f"network.weights {weights}"] = model_file(Path(weights))
     found = {}
-    for name, file in files.items():
-        if file is not None:
-            path = model_file(Path(file))
-            found[f"{name} {file}"] = sha256(path) if path.is_file() else ""
+    for name, path in files.items():
+        if path is not None:
+            found[name] = sha256(path) if path.is_file() else ""
             centres = path.with_name(CENTRES_FILE)
             if centres.is_file():
-                found[f"{name} {file}, {CENTRES_FILE}"] = sha256(centres)
+                found[f"{name}, {CENTRES_FILE}"] = sha256(centres)
     return found

@@ -14,6 +14,7 @@ from iris_tf.imaging.images import with_channel_axis
 from iris_tf.networks.embed_rois import load_embedding_model
 from iris_tf.networks.feature_maps import EMBEDDING, feature_shapes, with_feature_maps
 from iris_tf.networks.input_normalization import NORMALIZATION_LAYER
+from iris_tf.networks.phase_code_network import phase_code_network
 from iris_tf.networks.strip_normalization import StripNormalization
 from iris_tf.objectives.class_centres import FILE_NAME as CENTRES_FILE
 from iris_tf.objectives.class_centres import ClassCentres
@@ -21,8 +22,9 @@ from iris_tf.objectives.objective import Outputs, Shape
 from iris_tf.objectives.resizing import resize
 from iris_tf.support.errors import ModelError
 from iris_tf.tflite.model_card import ModelCard
+from iris_tf.tflite.phase_code_layout import PhaseCodeLayout
 from iris_tf.training.photometric_augmentation import grey
-from iris_tf.training.run_folder import RunFolder, model_file
+from iris_tf.training.run_folder import RunFolder, teacher_file
 
 _BATCH = 64
 
@@ -42,6 +44,8 @@ class Teacher:
         Feature maps to give besides, by their names in the network's `NetworkSpec.features`.
     centres : ClassCentres, optional
         Centres of the classes that the model was trained on, if it is to give class logits.
+    code : PhaseCodeLayout, optional
+        Layout of the embeddings, if they are phase codes.
 
     Raises
     ------
@@ -54,24 +58,30 @@ class Teacher:
         model: keras.Model,
         features: Sequence[str] = (),
         centres: ClassCentres | None = None,
+        code: PhaseCodeLayout | None = None,
     ):
         model.trainable = False
         self.model = model
         self.centres = centres
+        self.code = code
         self._maps = with_feature_maps(model, features) if features else None
 
     @classmethod
     def load(cls, path: str | Path, features: Sequence[str] = ()) -> "Teacher":
-        """Load a teacher from a run folder (its best model), a ``.keras`` file or "pretrained".
+        """Load a teacher from a run folder (its best model) or a ``.keras`` file, or a named one.
 
-        The last is the released model. Class centres are read from beside the model, if there.
+        "pretrained" is the released model, "phase_code" the phase code of unrolled strips, which
+        needs no training. Class centres are read from beside the model, if there.
 
         Raises
         ------
         ModelError
             If there is no such model, or it lacks a feature map.
         """
-        file = model_file(Path(path))
+        file = teacher_file(path)
+        if file is None:
+            model, code = phase_code_network()
+            return cls(model, features, code=code)
         centres = file.with_name(CENTRES_FILE)
         return cls(
             load_embedding_model(file),
@@ -212,21 +222,23 @@ def check_strip_size(teacher: tuple[int, int], student: tuple[int, int]) -> None
 
 
 def teacher_roi_mode(path: str | Path) -> str | None:
-    """ROI mode of the crops that a teacher was trained on.
+    """ROI mode of the crops that a teacher was trained on, or made for.
 
     Parameters
     ----------
     path : str or Path
-        Run folder, ``.keras`` file, or "pretrained".
+        Run folder, ``.keras`` file, "pretrained" or "phase_code".
 
     Returns
     -------
     str or None
         None if no file beside the model states it.
     """
-    path = Path(path)
+    file = teacher_file(path)
+    if file is None:
+        return "unrolled"
     description = RunFolder(path).dataset_description
     if description.is_file():
         return read_settings(description).get("roi_mode")
-    card = model_file(path).parent / CARD_NAME
+    card = file.with_name(CARD_NAME)
     return ModelCard.read(card).roi_mode if card.is_file() else None

@@ -322,6 +322,7 @@ def test_a_mistaken_override_is_found_on_the_command_line(write, override, probl
         ("models: {comparison: }", 6, "models", "'comparison'"),
         ("models: {a/b: }", 6, "models", "'a/b'"),
         ("models: {pretrained: }", 6, "models", "'pretrained', a reserved value"),
+        ("models: {phase_code: }", 6, "models", "'phase_code', a reserved value of `teacher`"),
         ("models:\n  a:\n    run: x", 8, "models.a.run", "set by the pipeline"),
         ("models:\n  a:\n    seed: 3", 8, "models.a.seed", "set by the pipeline"),
         ("models:\n  a:\n    distillation: {teacher: b}\n  b:", 8, "models.a.distillation.teacher",
@@ -519,6 +520,13 @@ def test_a_recipe_that_lacks_later_settings_is_that_of_their_defaults(write):
     assert first_difference(text, colour) == "dataset.channels is None there and 3 here"
     many = text.replace("cameras: one", "cameras: many")
     assert first_difference(former, many) == "dataset.synthetic.cameras is one there and many here"
+
+
+@pytest.mark.parametrize("teacher", ["pretrained", "phase_code"])
+def test_teachers_of_a_pipeline_may_be_named_ones(write, teacher):
+    text = f"models:\n  a: {{distillation: {{teacher: {teacher}, distiller: relational}}}}\n"
+    recipe = load_recipe(write(PIPELINE + text), PipelineRecipe)
+    assert model_recipes(recipe)["a"].distillation.teacher == teacher
 
 
 def test_students_are_trained_again_with_further_seeds(write):

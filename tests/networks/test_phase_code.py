@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 
 from iris_tf.matching.matcher import Matcher
-from iris_tf.networks.embed_rois import embed_rois, load_embedding_model
+from iris_tf.networks.embed_rois import embed_rois, is_embedding_model, load_embedding_model
 from iris_tf.networks.embedding_model import build_embedding_model
 from iris_tf.networks.phase_code import PhaseCode, with_phase
+from iris_tf.networks.phase_code_network import phase_code_network
 from iris_tf.networks.strip_normalization import StripNormalization
 from iris_tf.support.errors import ModelError
 from iris_tf.tflite.phase_code_layout import PhaseCodeLayout
@@ -145,3 +146,38 @@ def test_networks_of_other_crops_are_refused():
     model = build_embedding_model("mobilenet_v3_large", (64, 64), embedding_size=4)
     with pytest.raises(ModelError, match="local contrast"):
         with_phase(model, 0.5)
+
+
+# -- Alone, as an embedding model -----------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def alone():
+    return phase_code_network()
+
+
+def test_embeddings_are_codes_of_unit_length(alone):
+    model, layout = alone
+    strips = textures(3)
+    strips[1, 20:, 40:200] = 0  # a lid
+    codes = np.array(PhaseCode()(normalised(strips)))
+    expected = codes / np.linalg.norm(codes, axis=1, keepdims=True)
+    found = embed_rois(model, strips)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert model.count_params() == 0 and is_embedding_model(model)
+    # 512 columns, of which 2 x 2 pixels make one, and every other is a place.
+    assert (layout.size, layout.columns) == (found.shape[1], 128) == (4096, 128)
+
+
+def test_similarity_survives_head_tilt(alone):
+    model, layout = alone
+    strips = textures(2)
+    one, tilted = (embed_rois(model, s) for s in (strips, np.roll(strips, 12, axis=2)))
+    similarities = Matcher(layout).similarities(one, tilted)
+    np.testing.assert_allclose(np.diag(similarities), 1.0, atol=1e-4)
+    assert similarities[0, 1] < 0.5 and np.diag(one @ tilted.T).max() < 0.9
+
+
+def test_a_strip_of_which_nothing_is_visible_has_no_code(alone):
+    found = embed_rois(alone[0], np.zeros((1, HEIGHT, WIDTH), np.uint8))
+    np.testing.assert_array_equal(found, 0.0)

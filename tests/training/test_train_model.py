@@ -312,7 +312,7 @@ def test_weights_and_teachers_are_looked_at_before_the_first_model_is_trained(
     missing = str(tmp_path / "none.keras")
     with pytest.raises(ModelError, match=r"^models\.student: .*none\.keras"):
         check_models(models(distillation={"teacher": missing}), "algorithm1")
-    with pytest.raises(ModelError, match=r"^models\.student: .*trained on algorithm1 crops"):
+    with pytest.raises(ModelError, match=r"^models\.student: .*takes algorithm1 crops"):
         check_models(models(distillation={"teacher": str(teacher)}), "aligned")
     assert not (tmp_path / "first").exists()
 
