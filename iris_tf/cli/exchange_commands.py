@@ -33,8 +33,9 @@ def convert(
 ) -> None:
     """Convert a public checkpoint to a .keras file, as a teacher or initial weights.
 
-    Reads FaceNet's, InsightFace's and torchvision's weights: .h5 files of Keras
-    models, and .npz files of PyTorch state dictionaries. No code of the file runs.
+    Reads weights of keras.applications, FaceNet, InsightFace and torchvision: .h5
+    files of Keras models, and .npz files of PyTorch state dictionaries. No code of
+    the file runs.
     """
     from iris_tf.support.files import check_writable
     from iris_tf.support.own_files import check_replaceable

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from iris_tf.data.manifest import ManifestRow
 from iris_tf.evaluation.evaluate_model import EvaluationRequest, read_inputs
 from iris_tf.evaluation.evaluation_result import EvaluationResult
 from iris_tf.evaluation.fold_protocol import FoldedPairLists, evaluate_pair_set
@@ -49,6 +50,41 @@ def test_a_set_of_pairs(tmp_path):
     lines = list(fold_summary("m", found))
     assert "10 folds of 20 comparisons: accuracy 95.00 % (standard error 5.00)" in lines[0]
     assert "thresholds 0.30 to 0.70: accuracy 95.0 %, 95.0 %" in lines[1]
+
+
+def test_folds_of_a_list_by_hand(tmp_path):
+    """Genuine and impostor cosines of three folds of two and two comparisons."""
+    cosines = (
+        ((0.9, 0.8), (0.1, 0.2)),
+        ((0.9, 0.58), (0.2, 0.1)),
+        ((0.8, 0.7), (0.5, 0.1)),
+    )
+    lines, names, vectors = ["3 2"], [], []
+    for fold, (genuine, impostor) in enumerate(cosines):
+        for n, cosine in enumerate((*genuine, *impostor)):
+            first, second = f"A{fold}{n}", f"B{fold}{n}"
+            if n < 2:
+                lines.append(f"{first} 1 2")
+                names += [(first, 1), (first, 2)]
+            else:
+                lines.append(f"{first} 1 {second} 1")
+                names += [(first, 1), (second, 1)]
+            vectors += [(1.0, 0.0), (cosine, np.sqrt(1 - cosine**2))]
+    (tmp_path / "pairs.txt").write_text("\n".join(lines))
+    rows = [
+        ManifestRow(f"{name}/{name}_{n:04d}.jpg", "folder", name, "", name, str(n))
+        for name, n in names
+    ]
+    listed = FoldedPairLists.read_folds(tmp_path / "pairs.txt", rows, [])
+    found = listed.fold_figures(np.array(vectors), Matcher())
+    # Fold 0, on the others: halfway between 0.5 and 0.58, 0.54, which is right four times.
+    # Fold 1: halfway between 0.5 and 0.7, 0.6, which rejects 0.58.
+    # Fold 2: halfway between 0.2 and 0.58, 0.39, which accepts 0.5.
+    assert found["accuracies"] == [1.0, 0.75, 0.75]
+    assert found["accuracy"] == pytest.approx(5 / 6)
+    # Deviations 1/6, -1/12 and -1/12: variance 1/48 (of two degrees of freedom), over three folds.
+    assert found["standard_error"] == pytest.approx(1 / 12)
+    assert (found["far"], found["frr"]) == (pytest.approx(1 / 6), pytest.approx(1 / 6))
 
 
 def test_comparisons_of_failed_images_are_left_out():

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+from iris_tf.networks.embed_rois import load_embedding_model
 from iris_tf.networks.embedding_model import build_embedding_model
 from iris_tf.networks.pretrained import fold_input_normalization
 from iris_tf.networks.registry import NETWORKS
@@ -69,6 +70,24 @@ def test_published_weights_are_kept_under_attention(published):
             ):
                 np.testing.assert_array_equal(mine, theirs)
     assert not np.allclose(model.get_layer("conv").get_weights()[0], base.layers[2].get_weights())
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_published_file_is_converted(published, tmp_path, run_cli, channels):
+    path, base = published
+    out = tmp_path / "net.keras"
+    status, _, error = run_cli(
+        "convert", "mobilenet_v3_large", path, out, "--input-size", SIDE, SIDE,
+        "--embedding-size", 16, "--channels", channels,
+    )  # fmt: skip
+    assert status == 0, error
+    model = load_embedding_model(out)
+    assert model.input_shape == (None, SIDE, SIDE, channels)
+    name = "expanded_conv_14_project"
+    for mine, theirs in zip(
+        model.get_layer(name).get_weights(), base.get_layer(name).get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(mine, theirs)
 
 
 def test_published_weights_of_another_network(published):

@@ -2,12 +2,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from iris_tf.objectives.classifier_objectives import ArcFaceObjective
 from iris_tf.objectives.margin_softmax import (
     arcface_cosine,
     cosface_cosine,
     margin_softmax_loss,
     softmax_cosine,
 )
+from iris_tf.objectives.objective import ModelShapes, Outputs, StepBatch
 
 M, S = 0.5, 16.0
 
@@ -147,3 +149,46 @@ def test_many_classes_need_no_one_hot_matrix():
     logits[np.arange(rows), labels] = S * target
     expected = np.log(np.exp(logits).sum(axis=1)) - S * target
     np.testing.assert_allclose(compiled(cosines), expected, rtol=1e-4)
+
+
+def test_a_step_of_many_classes_needs_no_one_hot_matrix_either():
+    classes, rows, size = 100_000, 3, 4
+    objective = ArcFaceObjective(S, M, seed=0)
+    objective.create_variables(ModelShapes(size, tuple(map(str, range(classes)))))
+    rng = np.random.default_rng(2)
+    embeddings = rng.normal(size=(rows, size))
+    embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
+    labels = np.array([0, 99_999, 7])
+
+    @tf.function
+    def step(x):
+        batch = StepBatch(
+            Outputs(x), None, tf.constant(labels, tf.int32), tf.ones(rows, tf.bool),
+            tf.constant(True), tf.range(rows), 1, rows, tf.constant(0), 0,
+        )  # fmt: skip
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            loss = objective.compute(batch).terms["arcface"]
+        gradients = tape.gradient(loss, [x, objective.centres.value])
+        return loss, *map(tf.convert_to_tensor, gradients)
+
+    x = tf.constant(embeddings, tf.float32)
+    operations = step.get_concrete_function(x).graph.get_operations()
+    assert "OneHot" not in {operation.type for operation in operations}
+    # Nothing is larger than the logits or the centres.
+    sizes = [o.shape.num_elements() or 0 for operation in operations for o in operation.outputs]
+    assert max(sizes) == max(rows, size) * classes
+    loss, of_x, of_centres = step(x)
+    centres = objective.centres.numpy().astype(np.float64)
+
+    def naive(x):
+        return naive_loss(x, centres, labels, S, M, "arcface").mean()
+
+    assert float(loss) == pytest.approx(naive(embeddings), rel=1e-4)
+    assert np.isfinite(of_centres).all()
+    # `naive` normalises embeddings, so only differences along the sphere are compared.
+    tangent = rng.normal(size=(rows, size))
+    tangent -= (tangent * embeddings).sum(axis=1, keepdims=True) * embeddings
+    h = 1e-5
+    expected = (naive(embeddings + h * tangent) - naive(embeddings - h * tangent)) / (2 * h)
+    assert (of_x.numpy() * tangent).sum() == pytest.approx(expected, rel=1e-3)

@@ -312,6 +312,8 @@ def test_a_student_of_logits_needs_a_teacher_with_classes(tiny_module, tmp_path,
     [
         ({"distillation": {"teacher": "t", "distiller": "hybrid", "weight": [0.5, 1.5]}},
          "weight.*between 0.0 and 1.0"),
+        ({"distillation": {"teacher": "t", "distiller": "hybrid", "weight": [-0.1, 0.5]}},
+         "weight.*between 0.0 and 1.0"),
         ({"distillation": {"teacher": "t", "distiller": "afl"}}, "features.*must name"),
         ({"distillation": {"teacher": "t", "distiller": "soft_labels"}}, "objective: arcface"),
         ({"batch": {"layout": "shuffled"}}, "batch.layout.*triplet or balanced"),

@@ -26,6 +26,7 @@ from iris_tf.support.files import sole_user
 from iris_tf.training import prepare_training as preparation
 from iris_tf.training import train_model as run_module
 from iris_tf.training.check_training import check_models
+from iris_tf.training.embedding_trainer import EmbeddingTrainer
 from iris_tf.training.prepare_training import check_batches
 from iris_tf.training.run_folder import RunFolder
 from iris_tf.training.train_model import resume, train
@@ -566,6 +567,29 @@ def test_a_diverged_training_is_one_sentence(tiny_module, tmp_path, small_datase
     ):
         train(recipe)
     assert not RunFolder.open(recipe.run).best.exists()
+
+
+def test_checkpoints_before_a_divergence_stay(tiny_module, tmp_path, small_dataset, monkeypatch):
+    recipe = small_recipe(tmp_path, small_dataset)
+    begin = EmbeddingTrainer.begin_epoch
+
+    def broken_in_the_second(trainer, epoch):
+        begin(trainer, epoch)
+        if epoch == 1:
+            kernel = trainer.student.get_layer("head_dense").kernel
+            kernel.assign(kernel * np.nan)
+
+    with monkeypatch.context() as context:
+        context.setattr(EmbeddingTrainer, "begin_epoch", broken_in_the_second)
+        with pytest.raises(
+            TrainingError,
+            match=r"NaN at step 1 of 5 in epoch 2\. The checkpoints of epoch 1 are kept",
+        ):
+            train(recipe)
+    run = RunFolder.open(recipe.run)
+    assert run.state().epochs_done == 1
+    assert all(np.isfinite(w).all() for w in load_embedding_model(run.best).get_weights())
+    assert len(resume(run.path).state().history) == 2
 
 
 def test_a_run_killed_in_the_middle_of_epochs_ends_where_an_uninterrupted_one_ends(
