@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from iris_tf.config.precision import PRECISIONS
 from iris_tf.exporting.export_tflite import export_model
+from iris_tf.exporting.static_quantization import LEAST_CROPS, Quantization
 from iris_tf.networks.embedding_model import build_embedding_model
 from iris_tf.networks.feature_maps import with_feature_maps
 from iris_tf.networks.parameter_groups import backbone_stages, parameter_groups
@@ -84,3 +85,18 @@ def check_export(model, tmp_path):
         assert file.parity_min_cosine >= PRECISIONS[file.precision].min_cosine
         assert foreign_operators(file.path) == []
     assert files[1].bytes < 0.52 * files[0].bytes
+
+
+def check_integers(model, tmp_path):
+    """Check the file in int8, after `check_export`."""
+    [file] = export_model(
+        model,
+        tmp_path,
+        model.name,
+        ["int8"],
+        parity_rois=crops(model),
+        quantization=Quantization(crops(model, LEAST_CROPS)),
+    )
+    assert file.parity_min_cosine >= PRECISIONS["int8"].min_cosine
+    assert foreign_operators(file.path) == []
+    assert file.bytes < 0.27 * 4 * model.count_params()

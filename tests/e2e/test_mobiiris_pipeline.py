@@ -4,11 +4,11 @@ import json
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+import tiny_network
+from launchers import PIPELINES, launch
 
-PROJECT = Path(__file__).parents[2]
 SHORTER = (
     "dataset.synthetic.subjects=14",
     "dataset.synthetic.images=3",
@@ -19,27 +19,30 @@ SHORTER = (
     "models.resnet50.epochs=2",
     "models.resnet50.warm_epochs=1",
     "models.resnet50.batch.steps_per_epoch=2",
-    "models.resnet50.network.reduction=[2,8]",
+    # The last model is the shipped one; two small ones show the same of the stages.
+    *(f"models.{name}.network.name={tiny_network.NAME}" for name in ("resnet50", "baseline")),
+    "models.baseline.network.weights=none",
     "latency.runs=50",
 )
 MODELS = ("resnet50", "baseline", "mobiiris")
 PRECISIONS = ("float32", "float16", "int8")
 
 
-def run_pipeline(folder: Path, *overrides: str) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [
-            sys.executable, PROJECT / "pipelines" / "mobiiris.py",
-            PROJECT / "pipelines" / "demo.yaml", f"run={folder}", *overrides,
-        ],
-        capture_output=True, text=True, timeout=1200, check=False,
-    )  # fmt: skip
+def arguments(folder, *overrides):
+    return PIPELINES / "demo.yaml", f"run={folder}", *overrides
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tiny_module():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(tiny_network.NETWORKS, tiny_network.NAME, tiny_network.SPEC)
+        yield
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
+def finished(tiny_module, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "short"
-    return folder, run_pipeline(folder, *SHORTER)
+    return folder, launch("mobiiris.py", *arguments(folder, *SHORTER))
 
 
 def test_ends_with_a_table_of_all_models_and_both_references(finished):
@@ -125,20 +128,28 @@ def test_a_second_run_repeats_no_stage_and_another_recipe_is_refused(finished):
     files = [p for name in MODELS for s in stages for p in (folder / name / s).rglob("*.*")]
     files += (folder / "comparison").iterdir()
     before = {path: path.stat().st_mtime_ns for path in files}
-    again = run_pipeline(folder, *SHORTER)
+    again = launch("mobiiris.py", *arguments(folder, *SHORTER))
     assert again.returncode == 0, again.stderr
     # Training, export, references, evaluations, comparisons of models and with teachers, latency.
     assert again.stderr.count("done before") == 3 + 3 + 1 + 3 * len(PRECISIONS) + 1 + 1 + 1
     assert {path: path.stat().st_mtime_ns for path in files} == before
 
-    other = run_pipeline(folder, *SHORTER, "training.batch.groups=16")
+    other = subprocess.run(
+        [
+            sys.executable, PIPELINES / "mobiiris.py",
+            *arguments(folder, *SHORTER, "training.batch.groups=16"),
+        ],
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
     assert other.returncode == 2
     assert "belongs to another recipe" in other.stderr
     assert "Traceback" not in other.stderr
 
 
 def test_a_mistake_in_a_model_is_refused_before_any_work(tmp_path):
-    refused = run_pipeline(tmp_path / "short", "models.resnet50.network.name=resnet")
+    refused = launch(
+        "mobiiris.py", *arguments(tmp_path / "short", "models.resnet50.network.name=resnet")
+    )
     assert refused.returncode == 2
     assert "models.resnet50: " in refused.stderr and "Traceback" not in refused.stderr
     assert not (tmp_path / "short" / "eyes").exists()

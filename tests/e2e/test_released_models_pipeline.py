@@ -4,10 +4,10 @@ import json
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from launchers import PIPELINES, launch
 
 from iris_tf.config.release_recipe import FinishRecipe
 from iris_tf.imaging.images import read_image
@@ -20,7 +20,6 @@ from iris_tf.tflite.tflite_embedder import TFLiteEmbedder
 from iris_tf.training.finishing import finish
 from iris_tf.training.run_folder import RunFolder
 
-PROJECT = Path(__file__).parents[2]
 SHORTER = [
     "strips={identities: 24, views: 2, validation: 6}",
     "scores={sites: 2, eyes: 12, images: 2}",
@@ -35,16 +34,15 @@ SHORTER = [
 ]
 
 
-def command(folder, *overrides):
-    pipelines = PROJECT / "pipelines"
-    return subprocess.run(
-        [
-            sys.executable, pipelines / "released_models.py", pipelines / "released_models.yaml",
-            f"run={folder / 'run'}", f"out={folder / 'models'}",
-            "precisions=[float32, float16]", *overrides,
-        ],
-        capture_output=True, text=True, timeout=900, check=False,
+def arguments(folder, *overrides):
+    return (
+        PIPELINES / "released_models.yaml", f"run={folder / 'run'}", f"out={folder / 'models'}",
+        "precisions=[float32, float16]", *overrides,
     )  # fmt: skip
+
+
+def command(folder, *overrides):
+    return launch("released_models.py", *arguments(folder, *overrides))
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +144,11 @@ def test_figures_stay_in_the_card_of_a_call_without_the_eyes(release):
 
 
 def test_eyes_that_are_not_there_are_missed_at_once(tmp_path):
-    finished = command(tmp_path, f"real.mine={tmp_path / 'none'}")
+    program = [sys.executable, PIPELINES / "released_models.py"]
+    finished = subprocess.run(
+        [*program, *arguments(tmp_path, f"real.mine={tmp_path / 'none'}")],
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
     assert finished.returncode == 2
     assert str(tmp_path / "none") in finished.stderr
     assert not (tmp_path / "run").exists()
