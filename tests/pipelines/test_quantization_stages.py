@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tiny_network
 from small_recipes import small_recipe
 
 from iris_tf.networks.embed_rois import embed_rois, load_embedding_model
@@ -23,9 +24,34 @@ PROGRAM = Path(__file__).parents[1] / "tiny_network.py"
 TUNING = {"fine_tuning": {"epochs": 2, "first_epochs": 2}, "calibration_crops": 16}
 
 
+TWO = MixedScheme(iterations=2).steps()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tiny_module():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(tiny_network.NETWORKS, tiny_network.NAME, tiny_network.SPEC)
+        yield
+
+
+@pytest.fixture(scope="module")
+def trained(tiny_module, small_dataset, tmp_path_factory):
+    """The float run. Do not modify."""
+    folder = tmp_path_factory.mktemp("float")
+    return train(small_recipe(folder, small_dataset, epochs=1, quantization=TUNING))
+
+
 @pytest.fixture
-def run(tiny, small_dataset, tmp_path):
-    return train(small_recipe(tmp_path, small_dataset, epochs=1, quantization=TUNING))
+def run(trained, tmp_path):
+    return RunFolder(shutil.copytree(trained.path, tmp_path / "run"))
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(trained, tmp_path_factory):
+    """Both iterations of `TWO`, and their table."""
+    copy = shutil.copytree(trained.path, tmp_path_factory.mktemp("uninterrupted") / "run")
+    quantization = RunQuantization(RunFolder(copy), trained.recipe())
+    return quantization, quantization.carry_out(TWO)
 
 
 def test_a_fixed_network_is_trained_packed_and_evaluated_once(run, capfd):
@@ -80,8 +106,7 @@ def test_iterations_start_from_the_first_ones_weights(run):
     assert (folder / "bits_by_layer.png").is_file()
 
 
-def test_an_unfinished_run_is_refused(tiny, small_dataset, tmp_path):
-    run = train(small_recipe(tmp_path, small_dataset, epochs=1))
+def test_an_unfinished_run_is_refused(run):
     run.recipe_file.write_text(run.recipe_file.read_text().replace("epochs: 1", "epochs: 3", 1))
     with pytest.raises(
         TrainingError, match=r"not complete; finish it with `iris-tf train --resume"
@@ -109,26 +134,22 @@ def kill_once_there(run, path):
         "mixed02/checkpoints/epoch-0001/state.json",  # within one
     ],
 )
-def test_a_killed_run_goes_on_and_ends_the_same(run, tmp_path, stop, capfd):
-    other = RunFolder(shutil.copytree(run.path, tmp_path / "other" / "run"))
+def test_a_killed_run_goes_on_and_ends_the_same(run, uninterrupted, stop, capfd):
     quantization = RunQuantization(run, run.recipe())
     kill_once_there(run, quantization.folder / stop)
     first = quantization.folder / "mixed01" / "checkpoints" / "best.keras"
     before = first.stat().st_mtime_ns
     assert not (quantization.folder / "quantization.md").exists()
     capfd.readouterr()
-    steps = MixedScheme(iterations=2).steps()
-    table = quantization.carry_out(steps)
+    table = quantization.carry_out(TWO)
     assert "train mixed01: done before" in capfd.readouterr().err
     assert first.stat().st_mtime_ns == before
-    uninterrupted = RunQuantization(other, run.recipe())
-    assert uninterrupted.carry_out(steps).count("| mixed0") == table.count("| mixed0") == 2
+    whole, expected_table = uninterrupted
+    assert expected_table.count("| mixed0") == table.count("| mixed0") == 2
     for name in ("mixed01", "mixed02"):
-        bits, expected_bits = (
-            read_bits(one.folder / name) for one in (quantization, uninterrupted)
-        )
+        bits, expected_bits = (read_bits(one.folder / name) for one in (quantization, whole))
         assert bits == expected_bits
-        losses, expected = (losses_of(one.folder / name) for one in (quantization, uninterrupted))
+        losses, expected = (losses_of(one.folder / name) for one in (quantization, whole))
         assert losses == pytest.approx(expected, rel=1e-4)
 
 

@@ -9,6 +9,7 @@ import pytest
 
 pytest.importorskip("distributed", reason="the extra dask is not installed")
 
+import dask
 import distributed
 
 from iris_tf.support import cluster
@@ -18,10 +19,13 @@ from iris_tf.support.parallel import check_jobs, run_in_processes
 
 @pytest.fixture(scope="module")
 def two_workers():
-    """Address of a scheduler with two worker processes."""
-    with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
-    ) as local:
+    """Address of a scheduler with two worker processes, which gives up work that killed two."""
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 1}),  # by default 3
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+        ) as local,
+    ):
         yield local.scheduler_address
 
 
