@@ -178,27 +178,18 @@ def _table(source: _Source, share: float, entries: int | None = None) -> _Table:
     if not every_level:
         quantiles = np.linspace(0, len(keys) - 1, _MAX_LEVELS).astype(np.int64)
         levels = np.unique(np.sort(keys)[quantiles])
-    # Row of every key: below a level, at it, and between it and the next; the latter count as
-    # tied with it where not all levels are kept apart.
-    place = np.zeros(KEYS + 1, np.int32)
-    place[levels] += 1
-    if every_level:
-        place[levels + 1] += 1
-    np.cumsum(place, out=place)
+    place = _Places(levels, every_level, dense=share < 1.0 or n_impostor > _FEW)
     whole = share == 1.0
     if not whole:
         from_top = np.cumsum(source.counts.impostor[::-1])
         cut = source.counts.levels[::-1][np.searchsorted(from_top, share * n_impostor)]
-        below = place[source.genuine.scale.key(cut)]
-        whole = below == 0
-        place -= below
-        np.maximum(place, 0, out=place)
-    rows = int(place[-1]) + 1
+        whole = place.start_after(source.genuine.scale.key(cut)) == 0
+    rows = int(place(np.array([KEYS]))[0]) + 1
     genuine = sparse.coo_array(
-        (np.ones(len(keys)), (place[keys], labels.subject[source.genuine.first])),
+        (np.ones(len(keys)), (place(keys), labels.subject[source.genuine.first])),
         shape=(rows, labels.subjects),
     ).tocsr()
-    least = int(np.searchsorted(place, 1))
+    least = place.least()
     pairs = labels.subjects * (labels.subjects + 1) // 2
     impostor, columns = _impostor_table(source.impostors(least), labels, place, (rows, pairs), kept)
     high = ((np.sqrt(8.0 * columns + 1.0) - 1.0) / 2.0).astype(np.int64)
@@ -214,10 +205,59 @@ def _table(source: _Source, share: float, entries: int | None = None) -> _Table:
     )
 
 
+class _Places:
+    """Row of every key in a table: below a level, at it, and between it and the next.
+
+    Keys between two levels count as tied with the lower one where not all levels are kept apart.
+
+    Parameters
+    ----------
+    levels : ndarray of shape (n,), integer
+        Rising.
+    every_level : bool
+        Whether all levels are kept apart.
+    dense : bool
+        Whether to look rows up in a table of all keys, which pays for many keys.
+    """
+
+    def __init__(self, levels: np.ndarray, every_level: bool, dense: bool):
+        self._levels, self._every_level = levels, every_level
+        self._rows: np.ndarray | None = None
+        if dense:
+            self._rows = np.zeros(KEYS + 1, np.int32)
+            self._rows[levels] += 1
+            if every_level:
+                self._rows[levels + 1] += 1
+            np.cumsum(self._rows, out=self._rows)
+
+    def __call__(self, keys: np.ndarray) -> np.ndarray:
+        """Rows of keys from 0 to `KEYS`."""
+        if self._rows is not None:
+            return self._rows[keys]
+        rows = np.searchsorted(self._levels, keys, "right")
+        if self._every_level:
+            rows += np.searchsorted(self._levels, keys, "left")
+        return rows
+
+    def start_after(self, key: int) -> int:
+        """Make the row of `key` row 0, with all below it; returns what it was. Only if dense."""
+        assert self._rows is not None
+        below = int(self._rows[key])
+        self._rows -= below
+        np.maximum(self._rows, 0, out=self._rows)
+        return below
+
+    def least(self) -> int:
+        """The lowest key above row 0; more than `KEYS` if there is none."""
+        if self._rows is None:
+            return int(self._levels[0]) if len(self._levels) else KEYS + 1
+        return int(np.searchsorted(self._rows, np.int32(1)))  # another type would copy them
+
+
 def _impostor_table(
     impostors: Iterable[Pairs],
     labels: ImageLabels,
-    place: np.ndarray,
+    place: "_Places",
     shape: tuple[int, int],
     kept: float,
 ) -> tuple[sparse.csr_array, np.ndarray]:
@@ -230,7 +270,7 @@ def _impostor_table(
     for found in impostors:
         if kept < 1.0:
             found = found[rng.random(len(found.keys)) < kept]
-        parts.append((place[found.keys], _pair_number(found, labels)))
+        parts.append((place(found.keys), _pair_number(found, labels)))
     row, column = (np.concatenate(part) for part in zip(*parts, strict=True))
     columns = np.arange(shape[1])
     if len(column) < shape[1]:

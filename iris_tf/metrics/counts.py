@@ -194,7 +194,7 @@ class ScoreCounter:
     def __init__(self, labels: ImageLabels, highest: int = 0, scale: Scale = SIMILARITIES):
         check_both_kinds(labels)
         self._labels, self._highest, self._scale = labels, highest, scale
-        self._every = np.zeros(KEYS, np.int64)
+        self._every = _KeyCounts()
         self._genuine: list[Pairs] = []
         self._top = Pairs.joined([], scale)
 
@@ -214,13 +214,13 @@ class ScoreCounter:
         same = labels.identity[start : start + rows, None] == labels.identity[None, start:]
         same[:, :rows] &= triangle
         if labels.one_group:
-            _count(keys[:, :rows][triangle], self._every)
-            _count(keys[:, rows:].ravel(), self._every)
+            self._every.add(keys[:, :rows][triangle])
+            self._every.add(keys[:, rows:].ravel())
         else:
             compared = labels.group[start : start + rows, None] == labels.group[None, start:]
             compared[:, :rows] &= triangle
             same &= compared
-            _count(keys[compared], self._every)
+            self._every.add(keys[compared])
         first, second = (places.astype(np.int32) for places in np.nonzero(same))
         self._genuine.append(Pairs(keys[same], first + start, second + start))
         if self._highest:
@@ -241,12 +241,13 @@ class ScoreCounter:
     def comparisons(self) -> Comparisons:
         """Everything counted so far."""
         genuine = Pairs.joined(self._genuine, self._scale)
-        counted = np.zeros(KEYS, np.int64)
-        _count(genuine.keys, counted)
-        levels = np.flatnonzero(self._every)
-        counts = ScoreCounts(
-            self._scale.values(levels), counted[levels], self._every[levels] - counted[levels]
-        )
+        genuine_counts = _KeyCounts()
+        genuine_counts.add(genuine.keys)
+        levels, every = self._every.found()
+        found, times = genuine_counts.found()
+        counted = np.zeros(len(levels), np.int64)
+        counted[np.searchsorted(levels, found)] = times
+        counts = ScoreCounts(self._scale.values(levels), counted, every - counted)
         return Comparisons(counts, genuine, self._top)
 
 
@@ -309,10 +310,33 @@ def check_both_kinds(labels: ImageLabels) -> None:
         )
 
 
-def _count(keys: np.ndarray, counts: np.ndarray) -> None:
-    if len(keys) < _FEW:
-        found, times = np.unique(keys, return_counts=True)
-        counts[found] += times
-    else:
-        times = np.bincount(keys)
-        counts[: len(times)] += times
+class _KeyCounts:
+    """How often each key occurs; all bins are only made once there are many keys."""
+
+    def __init__(self) -> None:
+        self._few: list[np.ndarray] = []
+        self._bins: np.ndarray | None = None
+
+    def add(self, keys: np.ndarray) -> None:
+        """Count keys, an array of integers from 0 to `KEYS` - 1."""
+        if self._bins is None:
+            self._few.append(keys)
+            if sum(map(len, self._few)) < _FEW:
+                return
+            keys, self._few = np.concatenate(self._few), []
+            self._bins = np.zeros(KEYS, np.int64)
+        if len(keys) < _FEW:
+            found, times = np.unique(keys, return_counts=True)
+            self._bins[found] += times
+        else:
+            times = np.bincount(keys)
+            self._bins[: len(times)] += times
+
+    def found(self) -> tuple[np.ndarray, np.ndarray]:
+        """The keys that occur, rising, and how often."""
+        if self._bins is None:
+            return np.unique(
+                np.concatenate([np.zeros(0, np.int64), *self._few]), return_counts=True
+            )
+        keys = np.flatnonzero(self._bins)
+        return keys, self._bins[keys]

@@ -11,7 +11,7 @@ from iris_tf.metrics.bootstrap import (
 from iris_tf.metrics.comparison_sets import AllPairs
 from iris_tf.metrics.counts import count_scores
 from iris_tf.metrics.identification import closed_set_ranks, resample_cmc
-from iris_tf.metrics.scales import SIMILARITIES
+from iris_tf.metrics.scales import KEYS, SIMILARITIES
 from iris_tf.metrics.scores import label_images, similarity_blocks
 from iris_tf.metrics.verification import (
     area_under_roc,
@@ -228,3 +228,17 @@ def test_percentiles():
     assert percentile_interval(np.array([np.nan, 1.0]), 0.9) is None
     with pytest.raises(EvaluationError, match="confidence level is 90"):
         percentile_interval(samples, 90)
+
+
+@pytest.mark.parametrize("every_level", [True, False])
+def test_keys_have_the_same_rows_with_and_without_a_table_of_all(every_level):
+    levels, keys = np.array([3, 4, 9], np.int32), np.arange(13)
+    expected = [sum((k >= x) + (every_level and k > x) for x in (3, 4, 9)) for k in range(13)]
+    for dense in (True, False):
+        places = bootstrap_module._Places(levels, every_level, dense)
+        np.testing.assert_array_equal(places(keys), expected)
+        assert places.least() == 3
+        assert bootstrap_module._Places(levels[:0], every_level, dense).least() > KEYS
+    table = bootstrap_module._Places(levels, every_level, dense=True)
+    assert table.start_after(4) == expected[4]
+    np.testing.assert_array_equal(table(keys), np.maximum(np.array(expected) - expected[4], 0))
