@@ -4,6 +4,7 @@ import contextlib
 import errno
 import math
 import os
+import shutil
 import time
 import warnings
 from collections.abc import Iterator
@@ -160,7 +161,10 @@ class Checkpoints(keras.callbacks.Callback):
                 with atomic_path(self.run.checkpoints / name) as temporary:
                     write(temporary)
             self._save_student(self.run.best)
-        self._save_student(self.run.last)
+            with atomic_path(self.run.last) as temporary:
+                shutil.copyfile(self.run.best, temporary)
+        else:
+            self._save_student(self.run.last)
         self.state.history.append(row)
         self.state.epochs_done = epoch + 1
         self.run.save_state(self.state, self.model.save_state)
