@@ -18,6 +18,11 @@ import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parent))
+
+import check_steps
+from check_steps import Failed, Missing, made, run_steps
+
 DEMO = Path(__file__).resolve().parents[1]
 MODELS = DEMO.parent / "models"
 BUILD = DEMO / "build" / "check"
@@ -38,39 +43,31 @@ KOTLIN_OPTIONS = (
 )  # fmt: skip
 
 
-class Missing(Exception):
-    """A tool that this machine lacks; the message is one sentence on where to get it."""
-
-    @classmethod
-    def fetched(cls, name: str) -> "Missing":
-        """A tool that `make android-tools` fetches."""
-        return cls(f"{name} is missing; run `make android-tools`.")
-
-    @classmethod
-    def packaged(cls, needed: str | Path) -> "Missing":
-        """A program or file of a Debian package."""
-        packages = [
-            f"{package} (Debian {releases.replace(',', ' and ')})"
-            for name, package, releases, _ in debian_packages()
-            if name == str(needed)
-        ]
-        return cls(f"{needed} is missing; install {' or '.join(packages)}.")
-
-
-class Failed(Exception):
-    """A step that failed."""
-
-
 def debian_packages() -> list[list[str]]:
     """Rows of the list of packages: what is needed, package, releases, purpose."""
     lines = (DEMO / "check" / "debian_packages.txt").read_text(encoding="utf-8").splitlines()
     return [line.split(maxsplit=3) for line in lines if not line.startswith("#")]
 
 
+def not_installed(needed: str | Path) -> Missing:
+    """A program or file of a Debian package is missing."""
+    packages = [
+        f"{package} (Debian {releases.replace(',', ' and ')})"
+        for name, package, releases, _ in debian_packages()
+        if name == str(needed)
+    ]
+    return Missing(f"{needed} is missing; install {' or '.join(packages)}.")
+
+
+def not_fetched(name: str) -> Missing:
+    """A tool that `make android-tools` fetches is missing."""
+    return Missing(f"{name} is missing; run `make android-tools`.")
+
+
 def existing(path: Path) -> Path:
     """A file of a Debian package."""
     if not path.exists():
-        raise Missing.packaged(path)
+        raise not_installed(path)
     return path
 
 
@@ -78,29 +75,13 @@ def program(name: str) -> str:
     """Path of a program of a Debian package."""
     found = shutil.which(name)
     if found is None:
-        raise Missing.packaged(name)
+        raise not_installed(name)
     return found
 
 
-def made(path: Path) -> Path:
-    """The result of an earlier step."""
-    if not path.exists():
-        raise Missing(f"{path.name} is missing, because an earlier step was skipped or failed.")
-    return path
-
-
 def run(command: Sequence[str | Path], **options) -> str:
-    """Run a command and return its output; on failure, raise `Failed` with it."""
-    done = subprocess.run(
-        [str(part) for part in command], text=True, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, check=False, **options,
-    )  # fmt: skip
-    if done.returncode != 0:
-        # Without LiteRT's log lines.
-        lines = [line for line in done.stdout.splitlines() if not line.startswith(LOGGED)]
-        output = "\n".join(lines)[-6000:]
-        raise Failed(f"{command[0]} ended with status {done.returncode}:\n{output}")
-    return done.stdout
+    """`check_steps.run` without LiteRT's log lines."""
+    return check_steps.run(command, LOGGED, **options)
 
 
 def kotlin_home() -> Path:
@@ -114,7 +95,7 @@ def kotlin_home() -> Path:
         build = home / "build.txt"
         if build.exists() and build.read_text(encoding="utf-8").startswith(f"{version}-"):
             return home
-    raise Missing.fetched(f"Kotlin {version}")
+    raise not_fetched(f"Kotlin {version}")
 
 
 def kotlin_library() -> Path:
@@ -151,7 +132,7 @@ def android_jar() -> Path:
     for jar in (*sorted(jars, reverse=True), fetched):
         if jar.exists():
             return jar
-    raise Missing.fetched("android.jar")
+    raise not_fetched("android.jar")
 
 
 def core() -> None:
@@ -274,7 +255,7 @@ def package() -> str:
     """Assemble, align, sign and verify an APK."""
     dx = TOOLS / "root" / "usr" / "share" / "java" / "com.android.dx.jar"
     if not dx.exists():
-        raise Missing.fetched("dx")
+        raise not_fetched("dx")
     zipalign, apksigner, _ = map(program, ("zipalign", "apksigner", "javac"))
     made(BUILD / "app.jar")
     # Without Kotlin's standard library, because dx does not support invokedynamic: this APK shows
@@ -323,19 +304,7 @@ def main() -> int:
     BUILD.mkdir(parents=True, exist_ok=True)
     for stale in BUILD.glob("*.jar"):
         stale.unlink()
-    counts = {"ok": 0, "skipped": 0, "FAILED": 0}
-    for step in STEPS:
-        title = step.__doc__.splitlines()[0]
-        try:
-            verdict, detail = "ok", step() or ""
-        except Missing as missing:
-            verdict, detail = "skipped", str(missing)
-        except Failed as failed:
-            verdict, detail = "FAILED", str(failed)
-        counts[verdict] += 1
-        print(f"{verdict:<8}  {title}{f'  ({detail})' if detail else ''}", flush=True)
-    print(", ".join(f"{count} {verdict}" for verdict, count in counts.items()))
-    return 1 if counts["FAILED"] else 0
+    return run_steps(STEPS)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from iris_tf.matching.gallery_search import Comparisons, Search, best_of_identities
+from iris_tf.matching.gallery_search import Comparisons, Search
 from iris_tf.matching.matcher import DescribedTemplates, Matcher
 from iris_tf.matching.secret_keys import KeyGiven
 from iris_tf.matching.template import (
@@ -143,27 +143,6 @@ class Gallery:
                 f"The gallery has {len(self.embeddings)} embeddings, {len(self.identities)} "
                 f"identities and {len(self.images)} images; give one of each for every image."
             )
-
-    def best_of_each(self, embedding: np.ndarray, matcher: Matcher) -> list[tuple[str, float, str]]:
-        """Find the most similar image of each identity.
-
-        Parameters
-        ----------
-        embedding : ndarray of shape (D,), float32
-            The probe's unit vector.
-        matcher : Matcher
-            Compares the model's embeddings.
-
-        Returns
-        -------
-        list of (identity, similarity, image)
-            Cosine similarities, -1..1, the most similar identity first.
-        """
-        found = self.similarities(embedding, matcher)
-        return [
-            (self.identities[number], float(found[number]), self.images[number])
-            for number in best_of_identities(self.identities, found)
-        ]
 
     def similarities(self, embedding: np.ndarray, matcher: Matcher) -> np.ndarray:
         """Cosine similarities (n,) of a probe (D,) to each image, -1..1."""

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from iris_tf.metrics.verification import area_under_roc, error_curve
 from iris_tf.support.errors import EvaluationError
 
 
@@ -115,14 +116,5 @@ def fold_figures(scores: np.ndarray, genuine: np.ndarray, folds: np.ndarray) -> 
         float(np.std(accuracies, ddof=1) / np.sqrt(len(numbers))),
         float(far),
         float(frr),
-        area_under_roc(scores, genuine),
+        area_under_roc(error_curve(scores[genuine], scores[~genuine])),
     )
-
-
-def area_under_roc(scores: np.ndarray, genuine: np.ndarray) -> float:
-    """Probability that a genuine comparison scores higher than an impostor one; ties count half."""
-    impostors = np.sort(scores[~genuine])
-    real = scores[genuine]
-    below = np.searchsorted(impostors, real, side="left")
-    not_above = np.searchsorted(impostors, real, side="right")
-    return float(np.mean(below + not_above) / 2 / len(impostors))

@@ -99,7 +99,7 @@ def _read_gallery(path):
     from iris_tf.matching.matcher import Matcher
 
     gallery = Gallery.load(path)
-    gallery.best_of_each(gallery.embeddings[0], Matcher())
+    gallery.similarities(gallery.embeddings[0], Matcher())
     gallery.save(path.with_name("again.npz"))
 
 

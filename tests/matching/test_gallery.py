@@ -4,6 +4,7 @@ import pytest
 
 from iris_tf import IrisRecognizer
 from iris_tf.matching.gallery import Gallery
+from iris_tf.matching.gallery_search import best_of_identities
 from iris_tf.matching.matcher import Matcher
 from iris_tf.matching.template import Origin, Template, write_arrays
 from iris_tf.recognition.embed_folder import FLAT, embed_folder
@@ -36,17 +37,18 @@ def test_every_identity_ranks_by_its_best_image():
     identities = tuple(f"eye{number % 7}" for number in range(40))
     images = tuple(f"{number}.png" for number in range(40))
     probe = unit_rows(rng.normal(size=(1, 6)))[0]
-    found = Gallery(embeddings, identities, images, ORIGIN).best_of_each(probe, Matcher())
+    similarities = Gallery(embeddings, identities, images, ORIGIN).similarities(probe, Matcher())
+    found = best_of_identities(identities, similarities)
     best = {}
     for embedding, identity, image in zip(embeddings, identities, images, strict=True):
         cosine = sum(float(x) * float(y) for x, y in zip(embedding, probe, strict=True))
         best[identity] = max(best.get(identity, (-2, "")), (cosine, image))
     expected = sorted(best.items(), key=lambda item: -item[1][0])
-    assert [(identity, image) for identity, _, image in found] == [
+    assert [(identities[image], images[image]) for image in found] == [
         (identity, image) for identity, (_, image) in expected
     ]
     np.testing.assert_allclose(
-        [similarity for _, similarity, _ in found], [value for _, (value, _) in expected], atol=1e-6
+        similarities[found], [value for _, (value, _) in expected], atol=1e-6
     )
 
 
@@ -194,7 +196,7 @@ def test_identities_that_would_come_back_as_others_are_not_saved(tmp_path):
     first, second = unit_rows([[1, 0], [0, 1]])
     templates = {101: Template(first, ORIGIN, None), "b": Template(second, ORIGIN, None)}
     gallery = Gallery.of_templates(templates)
-    assert gallery.best_of_each(first, Matcher())[0][0] == 101
+    assert gallery.identities[gallery.similarities(first, Matcher()).argmax()] == 101
     with pytest.raises(ArgumentError, match=r"the identity 101 is a int, .*str\(\)"):
         gallery.save(tmp_path / "gallery.npz")
     assert not list(tmp_path.iterdir())

@@ -67,7 +67,7 @@ def test_an_old_node_is_refused(check, monkeypatch, tmp_path):
 
 
 def test_a_failed_step_shows_what_it_printed(check, tmp_path):
-    with pytest.raises(check.Failed, match=r"ended with status 3:\n.*wrong"):
+    with pytest.raises(check.check_steps.Failed, match=r"ended with status 3:\n.*wrong"):
         check.run(["sh", "-c", "echo something is wrong; exit 3"])
 
 

@@ -13,19 +13,16 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[2] / "android_demo" / "check"))
+
+import check_steps
+from check_steps import Missing, made, run_steps
+
 DEMO = Path(__file__).resolve().parents[1]
 BUILD = DEMO / "build"
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 NODE = 20  # least main version
 PACKAGES = "nodejs (from 20 on) with npm, openjdk-17-jdk-headless (or newer) and chromium"
-
-
-class Missing(Exception):
-    """A tool that this machine lacks; the message is one sentence on where to get it."""
-
-
-class Failed(Exception):
-    """A step that failed."""
 
 
 def program(name: str) -> str:
@@ -37,14 +34,8 @@ def program(name: str) -> str:
 
 
 def run(command: Sequence[str | Path], shown: Sequence[str] = (), **options) -> str:
-    """Run a command in the page's folder; return the lines of its output that hold one of `shown`."""
-    done = subprocess.run(
-        [str(part) for part in command], cwd=DEMO, text=True, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, check=False, **options,
-    )  # fmt: skip
-    if done.returncode != 0:
-        raise Failed(f"{command[0]} ended with status {done.returncode}:\n{done.stdout[-6000:]}")
-    lines = [line.strip() for line in done.stdout.splitlines()]
+    """Run a command in the page's folder; return its lines of output that hold one of `shown`."""
+    lines = [line.strip() for line in check_steps.run(command, cwd=DEMO, **options).splitlines()]
     return "; ".join(line for line in lines if any(word in line for word in shown))
 
 
@@ -62,13 +53,6 @@ def packages() -> None:
     lock = DEMO / "package-lock.json"
     if not stamp.exists() or stamp.stat().st_mtime < lock.stat().st_mtime:
         npm("ci", "--no-progress")
-
-
-def made(path: Path) -> Path:
-    """The result of an earlier step."""
-    if not path.exists():
-        raise Missing(f"{path.name} is missing, because an earlier step was skipped or failed.")
-    return path
 
 
 def core() -> None:
@@ -144,19 +128,7 @@ def main() -> int:
     for stale in (DEMO / "dist", BUILD / "browser_result.json"):
         shutil.rmtree(stale, ignore_errors=True)
         stale.unlink(missing_ok=True)
-    counts = {"ok": 0, "skipped": 0, "FAILED": 0}
-    for step in STEPS:
-        title = step.__doc__.splitlines()[0]
-        try:
-            verdict, detail = "ok", step() or ""
-        except Missing as missing:
-            verdict, detail = "skipped", str(missing)
-        except Failed as failed:
-            verdict, detail = "FAILED", str(failed)
-        counts[verdict] += 1
-        print(f"{verdict:<8}  {title}{f'  ({detail})' if detail else ''}", flush=True)
-    print(", ".join(f"{count} {verdict}" for verdict, count in counts.items()))
-    return 1 if counts["FAILED"] else 0
+    return run_steps(STEPS)
 
 
 if __name__ == "__main__":
