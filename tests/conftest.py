@@ -1,5 +1,9 @@
 import csv
+import fcntl
+import gc
+import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,30 +21,61 @@ pytest_plugins = [
 ]
 
 
+def pytest_collection_finish():
+    """Spare the collections that each training asks for TensorFlow's half million objects."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="session")
-def small_images(tmp_path_factory):
+def made_once(tmp_path_factory):
+    """`made_once(name, make)`: a folder that `make(folder)` fills for all workers. Do not modify.
+
+    The other workers of pytest-xdist wait for the first one that asks for it.
+    """
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent
+
+    def made_once(name, make):
+        folder, finished = base / name, base / f"{name}.finished"
+        with open(base / f"{name}.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not finished.exists():
+                make(folder)
+                finished.touch()
+        return folder
+
+    return made_once
+
+
+@pytest.fixture(scope="session")
+def small_images(made_once):
     """Synthetic eyes of 12 subjects, 4 images per eye. Do not modify."""
     from iris_tf.synthetic.dataset_writer import synthesize
 
-    return synthesize(tmp_path_factory.mktemp("small") / "images", 12, 4, seed=3, jobs=1)
+    return made_once("small-images", lambda folder: synthesize(folder, 12, 4, seed=3, jobs=1))
 
 
 @pytest.fixture(scope="session")
-def small_dataset(small_images):
+def small_dataset(made_once, small_images, tmp_path_factory):
     """Dataset prepared from `small_images`. Do not modify, except for its packed crops."""
     from iris_tf.preparation.prepare_dataset import prepare
 
-    return prepare(small_images, small_images.parent / "dataset", jobs=1).folder
+    made = made_once("small-dataset", lambda folder: prepare(small_images, folder, jobs=1))
+    return shutil.copytree(made, tmp_path_factory.mktemp("small") / "dataset")
 
 
 @pytest.fixture(scope="session")
-def released_float32(tmp_path_factory):
+def released_float32(made_once):
     """The released recognition model in float32, which is exported on demand. Do not modify."""
     from iris_tf.exporting.export_weights import export_weights
     from iris_tf.tflite.released_models import RECOGNITION, released_weights
 
-    folder = tmp_path_factory.mktemp("released") / "float32"
-    export_weights(released_weights(RECOGNITION), folder, ["float32"])
+    folder = made_once(
+        "released-float32",
+        lambda folder: export_weights(released_weights(RECOGNITION), folder, ["float32"]),
+    )
     return folder / "mobiiris_float32.tflite"
 
 
@@ -89,14 +124,12 @@ def command():
     return path
 
 
-@pytest.fixture(scope="session")
-def trained_run(command, small_dataset, tmp_path_factory):
-    """Run folder of MobileNetV3-Large at 32x32, two epochs by `iris-tf train`. Do not modify."""
-    folder = tmp_path_factory.mktemp("trained")
+def _train(command, dataset, folder):
+    folder.mkdir()
     recipe = folder / "recipe.yaml"
     recipe.write_text(
         f"run: {folder / 'mobile'}\n"
-        f"dataset: {small_dataset}\n"
+        f"dataset: {dataset}\n"
         "network:\n"
         "  input_size: [32, 32]\n"
         "  embedding_size: 16\n"
@@ -115,13 +148,25 @@ def trained_run(command, small_dataset, tmp_path_factory):
     # A log gets progress, but no warnings of libraries.
     assert "Training mobile: 8/8" in done.stderr
     assert "Warning" not in done.stderr
-    return folder / "mobile"
 
 
 @pytest.fixture(scope="session")
-def exported(trained_run):
+def trained_run(made_once, command, small_dataset, tmp_path_factory):
+    """Run folder of MobileNetV3-Large at 32x32, two epochs by `iris-tf train`. Do not modify."""
+    made = made_once("trained", lambda folder: _train(command, small_dataset, folder)) / "mobile"
+    run = shutil.copytree(made, tmp_path_factory.mktemp("trained") / "mobile")
+    # The run and its dataset may be those of another worker, which has made them.
+    dataset = json.loads((run / "environment.json").read_text())["dataset"]
+    for file in (path for path in run.iterdir() if path.suffix in (".json", ".yaml")):
+        text = file.read_text().replace(dataset, str(small_dataset))
+        file.write_text(text.replace(str(made), str(run)))
+    return run
+
+
+@pytest.fixture(scope="session")
+def exported(made_once, trained_run):
     """Folder with the run's .tflite files and their card. Do not modify."""
     from iris_tf.exporting.export_run import export_run
 
-    folder, _ = export_run(trained_run)
-    return folder
+    made = made_once("exported", lambda folder: shutil.copytree(export_run(trained_run)[0], folder))
+    return shutil.copytree(made, trained_run / "models", dirs_exist_ok=True)

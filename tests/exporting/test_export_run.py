@@ -6,6 +6,8 @@ import shutil
 import keras
 import numpy as np
 import pytest
+import tiny_network
+from small_recipes import small_recipe
 
 from iris_tf.config.precision import PRECISIONS
 from iris_tf.data.manifest import read_manifest, write_manifest
@@ -17,13 +19,21 @@ from iris_tf.metrics.evaluate_embeddings import evaluate_embeddings
 from iris_tf.support.errors import DatasetError, EvaluationError, ModelError, TrainingError
 from iris_tf.tflite.model_card import ModelCard
 from iris_tf.tflite.tflite_embedder import TFLiteEmbedder
+from iris_tf.training.train_model import train
+
+
+@pytest.fixture(scope="module")
+def trained(small_dataset, tmp_path_factory):
+    """A run of the tiny network, without an export. Do not modify."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(tiny_network.NETWORKS, tiny_network.NAME, tiny_network.SPEC)
+        return train(small_recipe(tmp_path_factory.mktemp("tiny"), small_dataset, epochs=1)).path
 
 
 @pytest.fixture
-def run(trained_run, tmp_path):
-    """A copy of the trained run whose files may be changed, without an export."""
-    ignored = shutil.ignore_patterns("models", "epoch-*")
-    return shutil.copytree(trained_run, tmp_path / "run", ignore=ignored)
+def run(trained, tmp_path):
+    """A copy of the trained run whose files may be changed."""
+    return shutil.copytree(trained, tmp_path / "run", ignore=shutil.ignore_patterns("epoch-*"))
 
 
 def test_thresholds_are_those_of_the_validation_split(exported, small_dataset):
