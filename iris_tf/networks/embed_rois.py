@@ -67,4 +67,7 @@ def embed_rois(model: keras.Model, rois: np.ndarray) -> np.ndarray:
             (None, *crops.shape[1:]),
         )
     )
-    return np.asarray(model.predict(dataset, verbose=0), np.float32)
+    options = tf.data.Options()
+    # Its thread may sleep for seconds before the iterator can be freed.
+    options.autotune.enabled = False
+    return np.asarray(model.predict(dataset.with_options(options), verbose=0), np.float32)

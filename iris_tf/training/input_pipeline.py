@@ -158,4 +158,6 @@ def training_dataset(
     options = tf.data.Options()
     # Several workers: shard each batch, since there are no files to shard.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    # Its thread may sleep for seconds before an iterator can be freed, at the end of a training.
+    options.autotune.enabled = False
     return dataset.with_options(options)

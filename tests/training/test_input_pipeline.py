@@ -35,6 +35,13 @@ def test_batches_hold_the_crops_and_labels_of_their_rows():
         np.testing.assert_array_equal(labels, LABELS[expected])
 
 
+def test_no_thread_sleeps_when_a_stream_ends():
+    """That of autotuning does, often for seconds, and whoever frees the iterator waits for it."""
+    batches = TripletBatches(LABELS, groups=5, steps=3, seed=1)
+    dataset = training_dataset(ROIS, LABELS, batches, NONE, "aligned", seed=0, epochs=2)
+    assert dataset.options().autotune.enabled is False
+
+
 @pytest.mark.parametrize("roi_mode", ["algorithm1", "unrolled"])
 def test_a_resumed_stream_goes_on_where_it_was(roi_mode):
     batches = BalancedBatches(LABELS, 4, images_per_identity=2, steps=3, seed=1)
