@@ -132,8 +132,6 @@ EXCHANGE_TARGETS = {
     "pair_set": Target("set.bin", _pair_set, mutations.of_bytes, _read_pair_set),
     "lfw_pairs": Target("pairs.txt", _lfw_pairs, mutations.of_bytes, _read_lfw_pairs),
     "results": Target("result.json", _results, mutations.of_json, _read_results),
-    "journal": Target("journal", _journal, mutations.of_bytes, _read_journal, 200),
-    "sealed_journal": Target(
-        "journal", _sealed_journal, mutations.of_bytes, _read_sealed_journal, 200
-    ),
+    "journal": Target("journal", _journal, mutations.of_bytes, _read_journal),
+    "sealed_journal": Target("journal", _sealed_journal, mutations.of_bytes, _read_sealed_journal),
 }

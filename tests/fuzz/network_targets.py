@@ -190,5 +190,5 @@ NETWORK_TARGETS = {
     "checkpoint_npz": Target("checkpoint.npz", _checkpoint_npz, _mutated_npz, _read_checkpoint),
     "weights": Target("model.keras", _weights, _mutated_weights, _read_weights),
     "weights_h5": Target("model.weights.h5", _weights_h5, _mutated_h5, _read_weights),
-    "network": Target("model.irq", _packed_network, _mutated_network, _read_packed_network, 60),
+    "network": Target("model.irq", _packed_network, _mutated_network, _read_packed_network),
 }

@@ -4,6 +4,8 @@ A reader may accept a file or raise one of the project's exceptions with one sho
 else is a defect: another exception, a crash, a hang.
 """
 
+import contextlib
+import functools
 import json
 import os
 import signal
@@ -185,28 +187,43 @@ def _read_description(path):
     read_settings(path)
 
 
-def _read_recipe(path):
-    from iris_tf.config.load_recipe import load_recipe, recipe_yaml
+def _recipe_schemas():
     from iris_tf.config.pipeline_recipe import PipelineRecipe
     from iris_tf.config.release_recipe import ReleaseRecipe
     from iris_tf.config.segmenter_recipe import SegmenterRecipe
     from iris_tf.config.training_recipe import TrainRecipe
 
-    refused = []
-    for schema in (TrainRecipe, PipelineRecipe, ReleaseRecipe, SegmenterRecipe):
-        try:
-            recipe_yaml(load_recipe(path, schema))
-        except IrisTfError as error:
-            refused.append(error)
-    if len(refused) == 4:
-        raise max(refused, key=lambda error: len(str(error)))
+    return {
+        "training": TrainRecipe, "pipeline": PipelineRecipe, "release": ReleaseRecipe,
+        "segmenter": SegmenterRecipe,
+    }  # fmt: skip
 
 
-def _recipes(folder):
-    shipped = sorted((ROOT / "pipelines").glob("*.yaml"))
-    contents = [path.read_bytes() for path in (*shipped, RUN / "recipe.yaml")]
-    # Some need a value on the command line.
-    return [content for content in contents if b"???" not in content]
+def _read_recipe(kind, path):
+    from iris_tf.config.load_recipe import load_recipe, recipe_yaml
+
+    recipe_yaml(load_recipe(path, _recipe_schemas()[kind]))
+
+
+def _recipes(kind, folder):
+    """Shipped recipes of a kind."""
+    path, contents = folder / "original.yaml", []
+    for shipped in (*sorted((ROOT / "pipelines").glob("*.yaml")), RUN / "recipe.yaml"):
+        path.write_bytes(shipped.read_bytes())
+        with contextlib.suppress(IrisTfError):  # of another kind, or needs values to be given
+            _read_recipe(kind, path)
+            contents.append(path.read_bytes())
+    path.unlink()
+    assert contents, f"No shipped recipe is a {kind} recipe."
+    return contents
+
+
+def _recipe_target(kind):
+    # A quarter of the usual numbers for each of four kinds.
+    return Target(
+        "recipe.yaml", functools.partial(_recipes, kind), mutations.of_yaml,
+        functools.partial(_read_recipe, kind), 125, 2_500,
+    )  # fmt: skip
 
 
 def _read_history(path):
@@ -339,12 +356,9 @@ CARDS = [
 ]
 
 TARGETS = {
-    "image": Target("eye.image", _images, _mutated_image, _read_image, 60),
-    "tflite": Target(
-        "model.tflite", _files(*TFLITE), _mutated_tflite, _read_tflite,
-        15,
-    ),
-    "keras": Target("model.keras", _files(*KERAS), _mutated_keras, _read_keras, 10),
+    "image": Target("eye.image", _images, _mutated_image, _read_image),
+    "tflite": Target("model.tflite", _files(*TFLITE), _mutated_tflite, _read_tflite),
+    "keras": Target("model.keras", _files(*KERAS), _mutated_keras, _read_keras),
     "card": Target("model_card.json", _files(*CARDS), mutations.of_json, _read_card),
     "calibration": Target("camera.json", _calibration, mutations.of_json, _read_calibration),
     "template": Target("eye.npz", _template, _mutated_arrays, _read_template),
@@ -359,7 +373,10 @@ TARGETS = {
         "failures.csv", _files(EARLIER / "pipeline" / "dataset" / "failures.csv"),
         mutations.of_table, _read_failures,
     ),
-    "recipe": Target("recipe.yaml", _recipes, mutations.of_yaml, _read_recipe, 20),
+    **{
+        f"{kind}_recipe": _recipe_target(kind)
+        for kind in ("training", "pipeline", "release", "segmenter")
+    },
     "dataset": Target(
         "dataset.json", _files(EARLIER / "pipeline" / "dataset" / "dataset.json"),
         mutations.of_json, _read_description,
@@ -369,8 +386,7 @@ TARGETS = {
     ),
     "state": Target("mutant.json", _state, mutations.of_json, _read_state),
     "environment": Target(
-        "environment.json", _files(RUN / "environment.json"), mutations.of_json, _read_environment,
-        20,
+        "environment.json", _files(RUN / "environment.json"), mutations.of_json, _read_environment
     ),
     "splits": Target("splits.csv", _splits, mutations.of_table, _read_splits),
     "pairs": Target("genuine.csv", _pairs, mutations.of_table, _read_pairs),
