@@ -43,7 +43,7 @@ DURATIONS = {  # in minutes on the machine that the documents name, and where it
         13,
         ("README.md", "docs/getting-started.md", "docs/results.md", "pipelines/demo.yaml"),
     ),
-    "make test": (28, ("README.md", "docs/getting-started.md", "CONTRIBUTING.md")),
+    "make test": (23, ("README.md", "docs/getting-started.md", "CONTRIBUTING.md")),
     "paper_tables_demo.yaml": (
         29,
         (
