@@ -88,6 +88,16 @@ def tiny(monkeypatch):
     return tiny_network.NAME
 
 
+@pytest.fixture(scope="module")
+def tiny_module():
+    """The network of `tiny_network`, registered for the tests of one file."""
+    import tiny_network
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(tiny_network.NETWORKS, tiny_network.NAME, tiny_network.SPEC)
+        yield
+
+
 @pytest.fixture
 def run_cli(monkeypatch, capfd):
     """Runs `iris-tf` in this process: (exit status, standard output, standard error)."""

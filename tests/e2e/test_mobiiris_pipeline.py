@@ -26,17 +26,11 @@ SHORTER = (
 )
 MODELS = ("resnet50", "baseline", "mobiiris")
 PRECISIONS = ("float32", "float16", "int8")
+pytestmark = pytest.mark.usefixtures("tiny_module")
 
 
 def arguments(folder, *overrides):
     return PIPELINES / "demo.yaml", f"run={folder}", *overrides
-
-
-@pytest.fixture(scope="module", autouse=True)
-def tiny_module():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(tiny_network.NETWORKS, tiny_network.NAME, tiny_network.SPEC)
-        yield
 
 
 @pytest.fixture(scope="module")

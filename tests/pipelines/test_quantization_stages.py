@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tiny_network
 from small_recipes import small_recipe
 
 from iris_tf.networks.embed_rois import embed_rois, load_embedding_model
@@ -25,13 +24,7 @@ TUNING = {"fine_tuning": {"epochs": 2, "first_epochs": 2}, "calibration_crops": 
 
 
 TWO = MixedScheme(iterations=2).steps()
-
-
-@pytest.fixture(scope="module", autouse=True)
-def tiny_module():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(tiny_network.NETWORKS, tiny_network.NAME, tiny_network.SPEC)
-        yield
+pytestmark = pytest.mark.usefixtures("tiny_module")
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,6 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-import tiny_network
 from small_recipes import small_recipe, write_recipe
 
 from iris_tf.networks.embed_rois import load_embedding_model
@@ -46,13 +45,6 @@ def student_recipe(folder, dataset, teacher, distillation, **changes):
         **ARCFACE | {"optimizer": groups, "warm_epochs": 0} | changes,
         distillation={"teacher": str(teacher), **distillation},
     )
-
-
-@pytest.fixture(scope="module")
-def tiny_module():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(tiny_network.NETWORKS, tiny_network.NAME, tiny_network.SPEC)
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@ import shutil
 
 import numpy as np
 import pytest
-import tiny_network
 from small_recipes import small_recipe
 
 from iris_tf.data.crop_store import load_rois
@@ -21,13 +20,6 @@ from iris_tf.training.teacher import Teacher
 from iris_tf.training.train_model import resume, train
 
 SIZE = (64, 512)
-
-
-@pytest.fixture(scope="module")
-def tiny_module():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(tiny_network.NETWORKS, tiny_network.NAME, tiny_network.SPEC)
-        yield
 
 
 @pytest.fixture(scope="module")

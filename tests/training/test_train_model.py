@@ -13,7 +13,6 @@ from types import SimpleNamespace
 import keras
 import numpy as np
 import pytest
-import tiny_network
 from small_recipes import small_recipe, write_recipe
 
 from iris_tf.config.load_recipe import load_recipe, recipe_yaml
@@ -54,14 +53,6 @@ def assert_same_history(one, two):
 
 
 # -- What a run gives -----------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def tiny_module():
-    """The tiny network, registered for this file."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(tiny_network.NETWORKS, tiny_network.NAME, tiny_network.SPEC)
-        yield
 
 
 @pytest.fixture(scope="module")
