@@ -36,8 +36,8 @@ _LEAST_SPREAD = 1.0 / (2 * _FILTERS)  # places per degree of freedom
 _SHARED = 0.85
 _SMOOTHEST = 0.95  # correlation of similarities at neighbouring rotations
 _TINY = 1e-12
-_DESCRIBED = 256  # codes whose autocorrelations are computed at a time
-# Codes that are compared at a time, such that their correlations stay in a processor's cache.
+# Codes that are described and compared at a time, such that all of it stays in a processor's cache.
+_DESCRIBED = 64
 _ROWS, _PAIRS = 16, 2048
 
 
@@ -88,18 +88,29 @@ class CodeSet:
 
         Their `figures` after the same levelling may be known.
         """
-        plain = codes = np.ascontiguousarray(codes, np.float32)
-        energies = _energies(codes)
-        seen = (energies > 0.0).astype(np.float32)
-        coarseness = _coarseness(energies, seen)
-        if levelling is not None:
-            codes = levelled_codes(plain, layout, levelling)
-            energies = _energies(codes)
-        if figures is None:
-            figures = _figures(plain, codes, seen, layout)
-        spread, smoothness, *others = np.asarray(figures, np.float64).T
+        codes = np.ascontiguousarray(codes, np.float32)
+        count, entries = len(codes), codes.shape[1] // layout.columns
+        shape = layout.columns // 2 + 1, count
+        waves = np.empty((*shape, entries), np.complex64)
+        places, powers = (np.empty((*shape, entries // 2), np.complex64) for _ in range(2))
+        known = figures is not None
+        figures = np.asarray(figures, np.float64) if known else _no_figures(count, levelling)
+        coarseness = np.empty(count, np.float32)
+        for start in range(0, count, _DESCRIBED):
+            part = slice(start, start + _DESCRIBED)
+            plain = levelled = codes[part]
+            energies = _energies(plain)
+            seen = (energies > 0.0).astype(np.float32)
+            coarseness[part] = _coarseness(energies, seen)
+            if levelling is not None:
+                levelled = levelled_codes(plain, layout, levelling)
+                energies = _energies(levelled)
+            if not known:
+                figures[part] = _figures(plain, levelled, seen, layout)
+            for whole, values in ((waves, levelled), (places, seen), (powers, energies)):
+                whole[:, part] = layout.waves(values).swapaxes(0, 1)
+        spread, smoothness, *others = figures.T
         plain_spread = others[0] if others else None
-        waves, places, powers = (_waves(part, layout) for part in (codes, seen, energies))
         return cls(layout, waves, places, powers, spread, smoothness, coarseness, plain_spread)
 
     def __len__(self) -> int:
@@ -146,11 +157,16 @@ def code_figures(
     codes: np.ndarray, layout: PhaseCodeLayout, levelling: Levelling | None
 ) -> np.ndarray:
     """`CodeSet.figures` of phase codes (n, size), for which not all else is computed."""
-    plain = codes = np.ascontiguousarray(codes, np.float32)
-    seen = (plain.view(np.complex64) != 0).astype(np.float32)
-    if levelling is not None:
-        codes = levelled_codes(plain, layout, levelling)
-    return _figures(plain, codes, seen, layout)
+    codes = np.ascontiguousarray(codes, np.float32)
+    figures = _no_figures(len(codes), levelling)
+    for start in range(0, len(codes), _DESCRIBED):
+        part = slice(start, start + _DESCRIBED)
+        plain = levelled = codes[part]
+        seen = (plain.view(np.complex64) != 0).astype(np.float32)
+        if levelling is not None:
+            levelled = levelled_codes(plain, layout, levelling)
+        figures[part] = _figures(plain, levelled, seen, layout)
+    return figures
 
 
 @dataclass(frozen=True, eq=False)
@@ -284,20 +300,22 @@ def _energies(codes: np.ndarray) -> np.ndarray:
 
 def _coarseness(energies: np.ndarray, seen: np.ndarray) -> np.ndarray:
     """`CodeSet.coarseness` of codes whose responses have some energies."""
-    shape = (len(energies), energies.shape[1] // _FILTERS, _FILTERS)
-    energy, count = (part.reshape(shape).sum(axis=1) for part in (energies, seen))
-    coarse, fine = (energy / np.maximum(count, 1.0)).T
+    # Strided sums, since NumPy is slow at summing over all but a last axis of length 2.
+    coarse, fine = (
+        energies[:, number::_FILTERS].sum(axis=1)
+        / np.maximum(seen[:, number::_FILTERS].sum(axis=1), 1.0)
+        for number in range(_FILTERS)
+    )
     return np.divide(coarse, fine, out=np.zeros_like(coarse), where=fine > 0)
-
-
-def _waves(values: np.ndarray, layout: PhaseCodeLayout) -> np.ndarray:
-    """Fourier coefficients (columns // 2 + 1, n, size / columns) of values (n, size)."""
-    return np.ascontiguousarray(layout.waves(values).swapaxes(0, 1), np.complex64)
 
 
 def _correlate(first: np.ndarray, second: np.ndarray, columns: int) -> np.ndarray:
     """Scalar products (columns, n, m) of codes at all rotations of the first, from their waves."""
     return np.fft.irfft(first.conj() @ second.swapaxes(1, 2), columns, axis=0)
+
+
+def _no_figures(count: int, levelling: Levelling | None) -> np.ndarray:
+    return np.empty((count, figure_count(levelling)))
 
 
 def _figures(
@@ -315,13 +333,8 @@ def _spreads(codes: np.ndarray, seen: np.ndarray, layout: PhaseCodeLayout) -> np
     responses = codes.view(np.complex64)
     rows = layout.size // (2 * _FILTERS * layout.columns)
     shape = (len(responses), layout.columns, rows, _FILTERS)
-    fields = responses.reshape(shape), seen.reshape(shape)
-    figures = np.empty((len(responses), 2))
-    for start in range(0, len(responses), _DESCRIBED):
-        part = slice(start, start + _DESCRIBED)
-        correlations = _autocorrelations(*(field[part] for field in fields))
-        figures[part] = np.stack(_spread(correlations, rows), axis=1)
-    return figures
+    correlations = _autocorrelations(responses.reshape(shape), seen.reshape(shape))
+    return np.stack(_spread(correlations, rows), axis=1)
 
 
 def _autocorrelations(responses: np.ndarray, seen: np.ndarray) -> np.ndarray:

@@ -14,6 +14,7 @@ from iris_tf.tflite.score_model import Levelling
 _CHECKSUM = np.dtype("<u4")
 _SCALE = np.dtype("<f4")
 _DIRECTIONS, _LENGTHS = 16, 15  # of a complex response; 0 is a hidden one
+_DECODED = 64  # records at a time, such that all of it stays in a processor's cache
 _MOST = 127  # of an entry of the learned component
 
 
@@ -102,6 +103,13 @@ class TemplateRecords:
         stated = np.ascontiguousarray(records[:, self._payload :]).view(_CHECKSUM)[:, 0]
         if not np.array_equal(stated, self._checksums(records)):
             raise DamagedRowsError("the checksum of a template is wrong")
+        embeddings = np.empty((len(records), self._learned + 2 * self._responses), np.float32)
+        for start in range(0, len(records), _DECODED):
+            part = slice(start, start + _DECODED)
+            embeddings[part] = self._decoded(records[part])
+        return embeddings
+
+    def _decoded(self, records: np.ndarray) -> np.ndarray:
         steps = np.ascontiguousarray(records[:, self._entries : self._payload]).view(_SCALE)
         learned = records[:, : self._learned].view(np.int8) * steps[:, :1]
         responses = _OF_BYTE[records[:, self._learned : self._entries]] * steps[:, 1:]

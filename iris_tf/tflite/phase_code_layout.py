@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.fft import rfft
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class PhaseCodeLayout:
             Coefficients by frequency.
         """
         shape = len(values), self.columns, values.shape[1] // self.columns
-        return np.fft.rfft(values.reshape(shape), axis=1)
+        return rfft(values.reshape(shape), axis=1)
 
     def from_waves(self, waves: np.ndarray) -> np.ndarray:
         """Phase codes (n, size) of coefficients (n, columns // 2 + 1, size / columns)."""
