@@ -90,7 +90,7 @@ class GalleryPlan:
 
 
 def measure_gallery(
-    model: str | Path | None, folder: str | Path, plan: GalleryPlan
+    model: str | Path | None, folder: str | Path, plan: GalleryPlan, remove: bool = False
 ) -> dict[str, Any]:
     """Let a gallery grow, and search it at several sizes.
 
@@ -107,11 +107,14 @@ def measure_gallery(
         interrupted measurement continues, at the search where it was; 2.8 GB at a million
         templates.
     plan : GalleryPlan
+    remove : bool, optional
+        Whether to remove all templates at last, and to time it.
 
     Returns
     -------
     dict
-        ``model`` and ``sizes``, a row for each size: see `_Measurement.row`.
+        ``model`` and ``sizes``, a row for each size: see `_Measurement.row`; ``removal``, see
+        `_removal`, if templates were removed.
 
     Raises
     ------
@@ -132,7 +135,8 @@ def measure_gallery(
     gallery = GalleryFolder.make(folder / "gallery", recognizer.template_kind)
     measurement = _Measurement(recognizer, population, gallery, plan, log)
     rows = [measurement.row(size) for size in plan.sizes]
-    return {"model": recognizer.card.name, "candidates": CANDIDATES, "sizes": rows}
+    result = {"model": recognizer.card.name, "candidates": CANDIDATES, "sizes": rows}
+    return result | {"removal": _removal(gallery)} if remove and len(gallery) else result
 
 
 class _Measurement:
@@ -298,6 +302,26 @@ class _Measurement:
             files = GalleryFiles(self._gallery.path, snapshot.generation, self._gallery.kind, None)
             signs = files.signs.rows(snapshot.slots)
         return lambda probe: nearest(probe.embedding[-layout.size :], signs, layout, CANDIDATES)
+
+
+def _removal(gallery: GalleryFolder) -> dict[str, float]:
+    """Remove all templates, and free their places on the disk.
+
+    ``images`` that were removed, ``removed_per_s``, overwriting included, and ``compaction_ms``.
+    """
+    count = len(gallery)
+    with StageProgress(f"Removing {count:,}", count) as progress, gallery.writing() as writer:
+        start = time.perf_counter()
+        for first in range(0, count, BLOCK):
+            progress.advance(writer.remove(map(str, range(first, first + BLOCK))))
+        removed = time.perf_counter()
+        writer.compact()
+        compacted = time.perf_counter()
+    return {
+        "images": count,
+        "removed_per_s": count / (removed - start),
+        "compaction_ms": 1e3 * (compacted - removed),
+    }
 
 
 def _enrolment_speed(log: SizeLog) -> dict[str, float | None]:

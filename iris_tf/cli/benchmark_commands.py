@@ -268,6 +268,9 @@ def benchmark_gallery(
     exact: Annotated[
         int, typer.Option(help="Searches repeated with every template compared; slow.")
     ] = 3,
+    remove: Annotated[
+        bool, typer.Option("--remove", help="Remove all templates at last, and time it.")
+    ] = False,
     plot: Annotated[Path | None, typer.Option(help="Plot to write (.png, .pdf, .svg).")] = None,
     out: JsonFile = None,
 ) -> None:
@@ -287,7 +290,7 @@ def benchmark_gallery(
             check_writable(path)
     if out is not None:
         check_replaceable(out, ["model", "candidates", "sizes"])
-    result = measure_gallery(model, folder, plan)
+    result = measure_gallery(model, folder, plan, remove)
     echo("images     enrolled/s  open ms  search ms (cpu)  faiss ms (cpu)   exact ms  found  MiB")
     for row in result["sizes"]:
         speed = "-" if row["enrolled_per_s"] is None else f"{row['enrolled_per_s']:.0f}"
@@ -305,6 +308,12 @@ def benchmark_gallery(
                 f"{high:.1e}), {counted['accepted']} of {counted['searches']} searches for eyes "
                 f"that are not enrolled, {counted['claimed']:.0e} is claimed"
             )
+    if "removal" in result:
+        removal = result["removal"]
+        echo(
+            f"{removal['images']} images removed, {removal['removed_per_s']:.0f} a second; "
+            f"compacted in {removal['compaction_ms']:.0f} ms"
+        )
     if plot is not None:
         write_gallery_plot(result, plot)
         echo(f"written to {plot}")

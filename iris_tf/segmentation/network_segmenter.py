@@ -1,6 +1,7 @@
 """The embedded segmenter: a small network trained on synthetic eyes only."""
 
 import contextlib
+import dataclasses
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +31,7 @@ from iris_tf.tflite.signatures import MASKS, MASKS_OF_WHOLE
 FILE_NAME = "iris_segmenter"
 """Stem of the model file names (`Precision.file_name`)."""
 
-_CODE = 5  # increment when the same masks yield different results
+_CODE = 6  # increment when the same masks yield different results
 _RAYS = 96
 _ANGLES = directions(_RAYS)
 # Fallback tiles, for irises too small to be found at the resolution of the whole image:
@@ -49,10 +50,19 @@ _CONFIDENT = 0.95  # expected overlap above which the mirrored window is not eva
 _SURE, _SURE_WITHOUT_LIDS = 0.85, 0.94
 # Largest tilt of the eyelids of an upright eye; heads are tilted less.
 _MAX_UPRIGHT_TILT = math.radians(20.0)
-_ROTATIONS = 8  # of the windows that are tried for an eye that may not be upright
+_NEIGHBOURS_SHARE = 0.5  # weight of the overlaps in the windows rotated by 45 degrees more and less
+_NO_OVERLAP = 0.6  # stands for that in a window in which there is no iris
+# How much more evidence than for an upright eye is asked for in windows rotated by multiples of 45
+# degrees, since rotated eyes are rare. Upright ones of which the lower eyelid hides more than the
+# upper one look as if they were upside down.
+_LEADS = np.array([0.0, 0.01, 0.02, 0.02, 0.03, 0.02, 0.02, 0.01])
+_ANGLE_STEP = 2.0 * math.pi / len(_LEADS)
 # Largest difference between the rotation of a window and the eyelids' tilt that is believed; half
 # the step between rotations is 22.5 degrees.
 _MAX_TILT_IN_WINDOW = math.radians(35.0)
+# Least tilt that is made up for. Below it, an error would do more harm to upright eyes than the
+# tilt does, over which comparisons search.
+_LEAST_TILT = math.radians(25.0)
 _MIN_DIAMETER = 0.06  # of iris and pupil in the window, as a share of the window height
 _RIDGE = 0.02  # regularisation of the ellipse fits towards circles
 _RADIUS_RANGE = (0.6, 1.6)  # of a fitted outline, relative to a disc with the area of the mask
@@ -100,9 +110,9 @@ class NetworkSegmenter:
 
     The network was trained on upright eyes. Where it is unsure, or the eyelids hide another side
     of the iris than the upper one, it also sees windows that are rotated by multiples of 45
-    degrees; the eye is outlined again in the one about which it is surest, and the surer of both
+    degrees. The eye is outlined again in the one about which it is surest, and the surer of both
     results is given. Outlines and masks are always those of the image, and `SegmentedEye.tilt`
-    tells the eye's rotation.
+    tells the eye's rotation, if it clearly is rotated.
 
     The confidence is the expected overlap of the last pass's masks with the ground truth,
     assuming calibrated probabilities. It is reduced where the last two passes disagree.
@@ -143,17 +153,20 @@ class NetworkSegmenter:
         """Segment one eye; see `Segmenter`."""
         found = self._find(image)
         attempt = self._refine(image, found.outwards(found.iris), 0.0)
+        tilt = 0.0
         if attempt.eye is None or not _seems_upright(attempt.eye):
-            angle = self._surest_rotation(image, attempt.iris)
-            if angle is not None:
-                rotated = self._refine(image, attempt.iris, angle)
-                # The surest of eight is sure by chance more often than one, also of what is no eye.
-                if rotated.confidence > max(attempt.confidence, _SURE):
-                    attempt = rotated
+            overlaps = self._rotated_overlaps(image, attempt.iris)
+            surest = _ANGLE_STEP * int(1 + overlaps[1:].argmax())
+            rotated = self._refine(image, attempt.iris, surest)
+            # The surest of eight is sure by chance more often than one, also of what is no eye.
+            if rotated.confidence > max(attempt.confidence, _SURE):
+                attempt = rotated
+            if attempt.eye is not None:
+                tilt = _tilt(attempt.eye, _rotation(overlaps))
         if attempt.eye is None:
             assert attempt.refusal is not None
             raise attempt.refusal
-        return attempt.eye
+        return dataclasses.replace(attempt.eye, tilt=tilt)
 
     def _refine(self, image: np.ndarray, iris: Ellipse, angle: float) -> _Attempt:
         """Outline an eye in windows around its iris that are rotated by an angle."""
@@ -166,18 +179,19 @@ class NetworkSegmenter:
                 if agreement > _CONVERGED:
                     break
             confidence = found.expected_overlap * min(agreement / _CONVERGED, 1.0)
-            return _Attempt(iris, _plausible_eye(found, confidence, angle, image.shape), None)
+            return _Attempt(iris, _plausible_eye(found, confidence, image.shape), None)
         except ExtractionError as refusal:
             return _Attempt(iris, None, refusal)
 
-    def _surest_rotation(self, image: np.ndarray, iris: Ellipse) -> float | None:
-        """Angle of the rotated window around an iris in which most overlap is expected."""
-        overlaps = {}
-        for step in range(1, _ROTATIONS):
-            angle = 2.0 * math.pi * step / _ROTATIONS
+    def _rotated_overlaps(self, image: np.ndarray, iris: Ellipse) -> np.ndarray:
+        """Expected overlaps (8,) in windows around an iris that are rotated by multiples of 45
+        degrees, from 0 on."""
+        overlaps = np.full(len(_LEADS), _NO_OVERLAP)
+        for step in range(len(_LEADS)):
             with contextlib.suppress(ExtractionError):
-                overlaps[angle] = _infer(self._model, image, _window(iris, angle)).expected_overlap
-        return max(overlaps, key=overlaps.__getitem__, default=None)
+                found = _infer(self._model, image, _window(iris, _ANGLE_STEP * step))
+                overlaps[step] = found.expected_overlap
+        return overlaps
 
     def _find(self, image: np.ndarray) -> _Inference:
         """Locate the iris in the whole image or, failing that, in overlapping tiles."""
@@ -204,10 +218,8 @@ def _window(iris: Ellipse, angle: float) -> Window | RotatedWindow:
     return Window.around(iris.x, iris.y, height)
 
 
-def _plausible_eye(
-    found: _Inference, confidence: float, angle: float, shape: tuple[int, int]
-) -> SegmentedEye:
-    """Segmentation of an image of `shape` by a pass on a window rotated by an angle."""
+def _plausible_eye(found: _Inference, confidence: float, shape: tuple[int, int]) -> SegmentedEye:
+    """Segmentation of an image of `shape` by a pass on a window."""
     pupil, iris = found.outwards(found.pupil), found.outwards(found.iris)
     check_geometry(pupil, iris, shape)
     visible, opening = (
@@ -217,16 +229,27 @@ def _plausible_eye(
     visible &= iris.mask(shape) & ~pupil.mask(shape)
     check_visible(pupil, iris, visible)
     check_confidence(confidence)
-    tilt = _tilt(pupil, iris, visible, angle) if angle else 0.0
-    return SegmentedEye(pupil, iris, visible, confidence, opening, tilt=tilt)
+    return SegmentedEye(pupil, iris, visible, confidence, opening)
 
 
-def _tilt(pupil: Ellipse, iris: Ellipse, visible: np.ndarray, angle: float) -> float:
-    """Tilt of an eye in a window that is rotated by an angle, in radians, -pi..pi."""
-    tilt = lid_tilt(pupil, iris, visible)
-    if tilt is not None and math.cos(tilt - angle) >= math.cos(_MAX_TILT_IN_WINDOW):
-        return tilt
-    return math.remainder(angle, 2.0 * math.pi)
+def _rotation(overlaps: np.ndarray) -> float:
+    """Angle, -pi..pi, of the window in which an eye is most upright; 0.0 if none clearly is.
+
+    `overlaps` are those of `NetworkSegmenter._rotated_overlaps`.
+    """
+    # Overlap falls with the angle between eye and window, so neighbours tell, too: by itself, a
+    # window is hardly better than the one in which the same eye is upside down.
+    neighbours = np.roll(overlaps, 1) + np.roll(overlaps, -1)
+    evidence = overlaps + _NEIGHBOURS_SHARE * neighbours
+    return math.remainder(_ANGLE_STEP * int((evidence - _LEADS).argmax()), 2.0 * math.pi)
+
+
+def _tilt(eye: SegmentedEye, angle: float) -> float:
+    """Tilt of an eye in radians, -pi..pi, that is most upright in a window of some angle."""
+    tilt = lid_tilt(eye.pupil, eye.iris, eye.visible) if angle else None
+    if tilt is None or math.cos(tilt - angle) < math.cos(_MAX_TILT_IN_WINDOW):
+        tilt = angle if abs(angle) > 1.5 * _ANGLE_STEP else 0.0  # hardly more than a guess
+    return tilt if abs(tilt) > _LEAST_TILT else 0.0
 
 
 def _seems_upright(eye: SegmentedEye) -> bool:

@@ -6,6 +6,7 @@ from template_population import KIND, MATCHER, mates
 from iris_tf.benchmark import gallery_speed
 from iris_tf.benchmark.gallery_log import GalleryLog, positive_rate
 from iris_tf.benchmark.gallery_speed import GalleryPlan, measure_gallery
+from iris_tf.matching.gallery_folder import GalleryFolder
 from iris_tf.recognition.site_embeddings import SiteEmbeddings
 from iris_tf.report.gallery_plot import write_gallery_plot
 from iris_tf.support.errors import BenchmarkError
@@ -52,6 +53,11 @@ def test_a_growing_gallery_is_measured_and_an_interrupted_measurement_continues(
         measure_gallery(None, tmp_path, GalleryPlan((1_000,), 6, 1, strangers=5))
     write_gallery_plot(result, tmp_path / "plot.png")
     assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
+    removal = measure_gallery(None, tmp_path, plan, remove=True)["removal"]
+    assert removal["images"] == 2_000 and removal["removed_per_s"] > 0
+    assert len(GalleryFolder(tmp_path / "gallery")) == 0
+    assert not any(file.stat().st_size for file in (tmp_path / "gallery").glob("*-*.bin"))
+    assert measure_gallery(None, tmp_path, plan, remove=True) == result
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The network segmenter on generated eyes that are rotated by any angle."""
 
 import math
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -11,7 +12,7 @@ from iris_tf.imaging.geometry import Ellipse
 from iris_tf.recognition.recognizer import IrisRecognizer
 from iris_tf.segmentation import network_segmenter
 from iris_tf.segmentation.network_segmenter import NetworkSegmenter
-from iris_tf.support.errors import ExtractionError
+from iris_tf.support.errors import ExtractionError, FailureReason
 from iris_tf.synthetic.dataset_writer import synthesize
 from iris_tf.synthetic.ground_truth import read_truth
 
@@ -92,6 +93,38 @@ def test_an_upright_eye_takes_no_rotated_window(segment, eyes, monkeypatch):
     monkeypatch.setattr(network_segmenter.RotatedWindow, "around", forbidden)
     for image, *_ in eyes:
         assert segment(image).tilt == 0.0
+
+
+LIKE_UPRIGHT = {0: 0.93, 45: 0.9, 90: 0.85, 135: 0.86, 180: 0.935, 225: 0.86, 270: 0.84, 315: 0.9}
+
+
+@pytest.mark.parametrize(
+    ("overlaps", "degrees"),
+    [
+        # 0.93 + (0.9 + 0.9) / 2 = 1.83, against 0.935 + (0.86 + 0.86) / 2 = 1.795: the windows
+        # beside the best one tell on which side is up.
+        (LIKE_UPRIGHT, 0),
+        ({(at + 180) % 360: overlap for at, overlap in LIKE_UPRIGHT.items()}, 180),
+        ({(at + 90) % 360: overlap for at, overlap in LIKE_UPRIGHT.items()}, 90),
+        ({(at + 225) % 360: overlap for at, overlap in LIKE_UPRIGHT.items()}, 225),
+        (dict.fromkeys(LIKE_UPRIGHT, 0.9), 0),
+        # 0.025 more evidence is enough for an eye on its side, not for one upside down.
+        (dict.fromkeys(LIKE_UPRIGHT, 0.9) | {90: 0.925}, 90),
+        (dict.fromkeys(LIKE_UPRIGHT, 0.9) | {180: 0.925}, 0),
+        ({90: 0.8}, 90),
+        ({}, 0),
+    ],
+)
+def test_all_windows_tell_the_rotation(segment, monkeypatch, overlaps, degrees):
+    def infer(_model, _image, window):
+        if window not in overlaps:
+            raise ExtractionError(FailureReason.NO_IRIS, "none")
+        return SimpleNamespace(expected_overlap=overlaps[window])
+
+    monkeypatch.setattr(network_segmenter, "_window", lambda _, angle: round(math.degrees(angle)))
+    monkeypatch.setattr(network_segmenter, "_infer", infer)
+    found = segment._rotated_overlaps(np.zeros((9, 9), np.uint8), Ellipse(4.0, 4.0, 2.0, 2.0))
+    assert round(math.degrees(network_segmenter._rotation(found))) % 360 == degrees
 
 
 def test_the_refusal_is_that_of_the_image_as_it_is(segment, eyes, monkeypatch):

@@ -130,8 +130,8 @@ class NetworkSegmenterTest {
     @Test
     fun `the first pass sees the whole image, the second the iris, then its mirror image and rotations if unsure`() {
         // Grey level 110 is certainly iris; 134 is iris with a probability of 0.93.
-        // Unsure: the window, its mirror image, seven rotations, and the surest of these with its mirror image.
-        for ((grey, passes) in listOf(110 to 1, 134 to 2 + 7 + 2)) {
+        // Unsure: the window, its mirror image, eight rotations, and the surest of these with its mirror image.
+        for ((grey, passes) in listOf(110 to 1, 134 to 2 + 8 + 2)) {
             val image = flatEye(iris, pupil, grey)
             val (finder, outliner) = listOf(GreyLevels.finder(), GreyLevels.outliner())
             NetworkSegmenter(finder, outliner, GreyLevels.CHANNELS).segment(image)
