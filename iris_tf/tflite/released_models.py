@@ -103,10 +103,15 @@ def released_model(name: str, precision: str = RELEASED_PRECISION) -> Path:
     for file, facts in files.items():
         if facts["precision"] == precision:
             return folder / file
-    weights = folder / f"{name}.keras"
-    way = (
-        f"export it by `iris-tf export {weights} --precision {precision} --out FOLDER`"
-        if weights.is_file()
-        else "choose another"
+    # A segmenter has no .keras file; its other precisions are made from float16.
+    sources = [folder / f"{name}.keras"]
+    sources += [folder / file for file, facts in files.items() if facts["precision"] == "float16"]
+    way = next(
+        (
+            f"export it by `iris-tf export {source} --precision {precision} --out FOLDER`"
+            for source in sources
+            if source.is_file()
+        ),
+        "choose another",
     )
     raise ModelError(f"{folder}: there is no {precision} file of this model; {way}.")

@@ -92,10 +92,10 @@ def test_another_version_of_the_segmenter_is_told(eyes, card, caplog, version, w
 
 
 def test_another_network_of_the_segmenter(eyes, card, caplog, tmp_path):
-    int8 = released_model("iris-segmenter", "int8")
-    crop = Cropper(card.segmenter, "unrolled", "an older one", segmenter_model=int8)
+    float16 = released_model("iris-segmenter", "float16")
+    crop = Cropper(card.segmenter, "unrolled", "an older one", segmenter_model=float16)
     image = read_image(eyes[0]).pixels
-    expected = crop_roi(image, segmenter_by_name(card.segmenter, int8)(image), "unrolled")
+    expected = crop_roi(image, segmenter_by_name(card.segmenter, float16)(image), "unrolled")
     np.testing.assert_array_equal(crop(eyes[0]).roi, expected)
     assert not caplog.records  # it was chosen
     default = Cropper(card.segmenter, "unrolled")(eyes[0]).roi

@@ -334,10 +334,10 @@ def test_a_recognizer_can_be_sent_to_another_process(recognizer, eye_files):
 
 
 def test_another_network_of_the_segmenter_goes_with_it(recognizer, eye_files):
-    int8 = released_model("iris-segmenter", "int8")
+    float16 = released_model("iris-segmenter", "float16")
     with pytest.raises(DatasetError, match="'opencv' has no network"):
-        IrisRecognizer(recognizer.model, segmenter_model=int8)
-    recognizer, other = IrisRecognizer(), IrisRecognizer(segmenter_model=int8)
+        IrisRecognizer(recognizer.model, segmenter_model=float16)
+    recognizer, other = IrisRecognizer(), IrisRecognizer(segmenter_model=float16)
     embedding = np.asarray(other.embed(eye_files[0]))
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(other)).embed(eye_files[0]), embedding)
     default = np.asarray(recognizer.embed(eye_files[0]))

@@ -22,6 +22,7 @@ from iris_tf.recognition.cropper import Cropper
 from iris_tf.recognition.recognizer import IrisRecognizer
 from iris_tf.support.errors import ExtractionError
 from iris_tf.synthetic.dataset_writer import synthesize
+from iris_tf.tflite.released_models import released_model
 
 SUBJECTS, IMAGES, SEED = 6, 2, 41
 
@@ -48,9 +49,11 @@ def photographs() -> list[tuple[np.ndarray, bool]]:
 def main(folder: Path) -> None:
     """Write the photographs and their results."""
     folder.mkdir(parents=True, exist_ok=True)
-    recognizer = IrisRecognizer()
+    # The page is given this file, not the default one of 8-bit integers.
+    network = released_model("iris-segmenter", "float16")
+    recognizer = IrisRecognizer(segmenter_model=network)
     card = recognizer.card
-    cropper = Cropper(card.segmenter, card.roi_mode, card.segmenter_version, card.channels)
+    cropper = Cropper(card.segmenter, card.roi_mode, "", card.channels, network)
     cases, templates = [], []
     for i, (photograph, sideways) in enumerate(photographs()):
         name = f"{i:02}.png"
