@@ -274,6 +274,7 @@ def _build(schema: type[R], values: Any, source: _Source, prefixes: list[str] | 
     try:
         merged = OmegaConf.merge(OmegaConf.structured(schema), values)
         recipe: Any = OmegaConf.to_object(merged)
+        OmegaConf.structured(recipe)  # checks the elements of lists, too
     except ConfigKeyError as error:
         key = error.full_key or str(error.key)
         problem = retired(key) or _unknown(schema, key)
@@ -308,7 +309,8 @@ def _wrong_containers(schema: type, values: Any) -> Iterator[Problem]:
             yield name, _IS_LIST
         elif section := _named_section(field):
             for key in value:
-                yield from _wrong_section(f"{name}.{key}", section, value[key])
+                if not OmegaConf.is_interpolation(value, key):
+                    yield from _wrong_section(f"{name}.{key}", section, value[key])
 
 
 def _wrong_section(prefix: str, schema: type, value: Any) -> Iterator[Problem]:

@@ -11,6 +11,7 @@ from iris_tf.matching.embeddings import Embeddings
 from iris_tf.matching.matcher import DescribedTemplates, Matcher
 from iris_tf.metrics.scales import SCORES, SIMILARITIES
 from iris_tf.support.errors import EvaluationError
+from iris_tf.support.foreign_files import shown
 from iris_tf.tflite.model_card import NORM_TOLERANCE
 
 _FLOATS_PER_BLOCK = 1 << 23
@@ -102,8 +103,8 @@ def label_images(rows: Sequence[ManifestRow], protocol: str = ALL_PAIRS) -> Imag
         identity[i] = identities.setdefault((row.dataset, row.identity), len(identities))
         if owner.setdefault(int(identity[i]), row.subject) != row.subject:
             raise EvaluationError(
-                f"identity {row.identity} of {row.dataset} belongs to the subjects "
-                f"{owner[int(identity[i])]} and {row.subject}; correct the manifest."
+                f"identity {shown(row.identity)} of {row.dataset} belongs to the subjects "
+                f"{shown(owner[int(identity[i])])} and {shown(row.subject)}; correct the manifest."
             )
     unknown = [row.image for row in rows if not row.eye]
     if protocol == SAME_EYE and unknown:

@@ -33,7 +33,7 @@ def operator_names(path: str | os.PathLike) -> list[str]:
             # Files of old converters have the code in the 8-bit field only.
             builtin = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
             if builtin == schema.BuiltinOperator.CUSTOM:
-                names.add(f"custom {(code.CustomCode() or b'').decode()}")
+                names.add(f"custom {(code.CustomCode() or b'').decode(errors='replace')}")
             else:
                 names.add(_BUILTIN_NAMES.get(builtin, f"custom code {builtin}"))
     return sorted(names)

@@ -57,6 +57,8 @@ class TrainingState:
         columns = state.history[0].keys() if state.history else set()
         if not all(row.keys() <= columns for row in state.history):
             raise ValueError("its epochs have different columns")
+        if not all(column.isprintable() for column in columns):
+            raise ValueError("a column's name is no text")
         numbers = (state.best_value, *(n for row in state.history for n in row.values()))
         counts = (state.epochs_done, state.best_epoch)
         if not all(isinstance(number, int | float) for number in numbers):

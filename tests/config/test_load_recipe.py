@@ -633,3 +633,20 @@ def test_text_for_the_models_of_a_pipeline_stays_text(write, tmp_path, monkeypat
 def test_folders_by_name_stay_text(write):
     text = "run: out\nout: released\nmodels: {a: {network: {weights: none}, unfreeze_epochs: 0}}\n"
     assert load_recipe(write(text), ReleaseRecipe, ["real.mine=007"]).real == {"mine": "007"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("network: {input_size: [[1], [2]]}", r"network\.input_size\[0\] is invalid: .*Integer"),
+        ("network: {attention: [{a: 7}]}", r"network\.attention\[0\] is invalid: .*string"),
+    ],
+)
+def test_elements_of_lists_are_checked(write, text, message):
+    with pytest.raises(RecipeError, match=rf"line 3: {message}"):
+        load_recipe(write(f"dataset: data\nrun: run\n{text}"), TrainRecipe)
+
+
+def test_a_section_may_not_be_a_reference_to_nothing(write):
+    with pytest.raises(RecipeError, match=r"recipe\.yaml: .*run"):
+        load_recipe(write("out: o\nparts: {first: '${nothing}'}"), SegmenterRecipe)

@@ -161,6 +161,8 @@ def test_operator_names_tell_built_in_from_foreign(tmp_path):
     path.write_bytes(converter.convert())
     assert operator_names(path) == ["CONV_2D", "custom FlexDilation2D"]
     assert foreign_operators(path) == ["custom FlexDilation2D"]
+    path.write_bytes(path.read_bytes().replace(b"FlexDilation2D", b"FlexDilation\xff\xfe"))
+    assert foreign_operators(path) == ["custom FlexDilation\ufffd\ufffd"]
 
 
 def test_what_cannot_be_exported_is_said(tmp_path):

@@ -4,6 +4,7 @@ Each takes the content of a valid file and a generator of random numbers, and re
 of a damaged or hostile one.
 """
 
+import contextlib
 import copy
 import csv
 import io
@@ -82,7 +83,9 @@ def of_values(values, rng):
             if (isinstance(other, dict) and name in other) or isinstance(other, list):
                 container[key] = json.loads(json.dumps(other[name if other else 0]))
         elif kind == 3 and isinstance(container[key], int | float):
-            container[key] = pick(rng, (-1, 10, 1000, 0.5)) * container[key]
+            factor = pick(rng, (-1, 10, 1000, 0.5))
+            with contextlib.suppress(OverflowError):  # of an integer too large for a float
+                container[key] = factor * container[key]
         else:
             container[key] = copy.deepcopy(pick(rng, HOSTILE_VALUES))
     return values

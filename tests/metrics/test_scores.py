@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from sklearn.metrics.pairwise import cosine_similarity
@@ -82,8 +84,12 @@ def test_labels_keep_datasets_apart():
 
 def test_an_identity_of_two_persons():
     rows = [ManifestRow("a", "one", "1", "L", "x", "0"), ManifestRow("b", "one", "2", "L", "x", "")]
-    with pytest.raises(EvaluationError, match=r"identity x of one belongs to the subjects 1 and"):
+    with pytest.raises(
+        EvaluationError, match=r"identity 'x' of one belongs to the subjects '1' and '2'; correct"
+    ):
         label_images(rows)
+    with pytest.raises(EvaluationError, match=r"subjects '1' and 'a\\nb'; correct"):
+        label_images([rows[0], dataclasses.replace(rows[1], subject="a\nb")])
 
 
 def test_who_is_compared():

@@ -153,6 +153,7 @@ def test_a_folder_with_other_files_is_refused(folder):
         lambda text: text.replace('"best_epoch": 2', '"best_epoch": 3'),
         lambda text: text.replace('"loss": 1.0', '"loss": null'),
         lambda text: text.replace('"history"', '"histories"'),
+        lambda text: text.replace('"loss"', '"\\ud800"'),
     ],
 )
 def test_a_damaged_state_is_one_sentence(folder, change):
