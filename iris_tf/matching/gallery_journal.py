@@ -14,14 +14,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from iris_tf.matching.gallery_names import EnrolledImage as EnrolledImage
-from iris_tf.matching.gallery_state import ENCRYPTED_FORMAT, Change, Snapshot
+from iris_tf.matching.gallery_state import ENCRYPTED_FORMAT, Change, Snapshot, only_row
 from iris_tf.matching.gallery_vault import GalleryVault
 from iris_tf.matching.row_file import DamagedRowsError
 from iris_tf.matching.sealed_files import DataKey, encryption_id, wrapped_by
 from iris_tf.matching.secret_keys import SecretKey
 from iris_tf.matching.template import Origin
 from iris_tf.matching.template_records import TemplateKind
-from iris_tf.support.errors import ModelError, ProtectionError
+from iris_tf.support.errors import ModelError, ProtectionError, first_line
 from iris_tf.support.foreign_files import UNUSABLE
 from iris_tf.tflite.phase_code_layout import PhaseCodeLayout
 from iris_tf.tflite.score_model import Levelling
@@ -107,7 +107,7 @@ class Journal:
                     f"{self._file}: this is not the journal of a gallery; give a folder that "
                     "`iris-tf enroll` made."
                 )
-            text, stored = connection.execute("SELECT kind, encoding FROM about").fetchone()
+            text, stored = only_row(connection, "SELECT kind, encoding FROM about")
             if version not in (FORMAT, ENCRYPTED_FORMAT) or stored != encoding:
                 raise ModelError(
                     f"{self._folder}: this gallery is of another version (format {version}, "
@@ -276,8 +276,8 @@ class Journal:
         if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
             return OSError(errno.EACCES, os.strerror(errno.EACCES), str(self._file))
         return ModelError(
-            f"{self._file}: the journal of this gallery cannot be read ({error}); restore it from "
-            "a copy, or enrol again."
+            f"{self._file}: the journal of this gallery cannot be read ({first_line(error)}); "
+            "restore it from a copy, or enrol again."
         )
 
 

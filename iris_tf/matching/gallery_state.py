@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +18,20 @@ ENCRYPTED_FORMAT = 2
 _VARIABLES = 500  # in one query; SQLite's limit was 999
 _PROTECTION = "CREATE TABLE protection (data_key BLOB NOT NULL, state BLOB NOT NULL)"
 _IMAGES = "SELECT slot, identity, image, content FROM images"
+
+
+def only_row(connection: sqlite3.Connection, query: str) -> tuple[Any, ...]:
+    """The row of a table that has one.
+
+    Raises
+    ------
+    DamagedRowsError
+        When it has none.
+    """
+    found: tuple[Any, ...] | None = connection.execute(query).fetchone()
+    if found is None:
+        raise DamagedRowsError("a table of its journal is empty")
+    return found
 
 
 class Snapshot:
@@ -35,9 +50,9 @@ class Snapshot:
     def __init__(self, connection: sqlite3.Connection, vault: GalleryVault | None):
         self._connection, self._vault = connection, vault
         query = "SELECT generation, slots, images FROM state"
-        self.generation, self.slots, self.images = connection.execute(query).fetchone()
+        self.generation, self.slots, self.images = only_row(connection, query)
         if vault is not None:
-            [stated] = connection.execute("SELECT state FROM protection").fetchone()
+            [stated] = only_row(connection, "SELECT state FROM protection")
             if stated != self._seal(vault):
                 raise DamagedRowsError("its journal was changed since it was encrypted")
         self._names = names_of(vault, self.generation)
@@ -87,7 +102,7 @@ class Snapshot:
         return {slot: self._names.read(slot, tuple(columns)) for slot, *columns in found}
 
     def _seal(self, vault: GalleryVault) -> bytes:
-        about = self._execute("SELECT kind, encoding FROM about").fetchone()
+        about = only_row(self._connection, "SELECT kind, encoding FROM about")
         return vault.seal_of((*about, *self.state))
 
     def _execute(self, query: str, values: Sequence = ()) -> sqlite3.Cursor:

@@ -106,7 +106,7 @@ def _mutated_h5(content, rng):
         file.visit(names.append)
         for _ in range(int(rng.integers(1, 3))):
             name = mutations.pick(rng, names)
-            if name in file:
+            if file.get(name) is not None:  # neither gone nor a dangling link
                 _replace(file, name, rng)
     return buffer.getvalue()
 

@@ -221,6 +221,8 @@ def test_rows_cannot_be_exchanged_erased_or_taken_from_another_generation(encryp
         "UPDATE protection SET state = x'00'",
         "UPDATE protection SET data_key = substr(data_key, 1, 67)",
         "DELETE FROM protection",
+        "DELETE FROM state",
+        "DELETE FROM about",
         "PRAGMA user_version = 1",
     ),
 )
