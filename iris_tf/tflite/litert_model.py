@@ -68,7 +68,8 @@ class LiteRTModel:
                 f"has {signature}; use a file from `{maker}`."
             )
         self._interpreters = interpreters
-        with interpreters.runner() as runner:
+        # The names of a damaged file's tensors may be no text.
+        with self._loading(maker), interpreters.runner() as runner:
             input_details = runner.get_input_details()[taken]
             output_details = runner.get_output_details()[given]
         shape = tuple(int(n) for n in input_details["shape"])

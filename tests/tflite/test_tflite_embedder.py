@@ -127,6 +127,14 @@ def test_truncated_file(tmp_path, model_file):
         TFLiteEmbedder(path)
 
 
+def test_a_tensor_s_name_that_is_no_text(tmp_path, model_file):
+    path, content = tmp_path / "named.tflite", model_file.read_bytes()
+    assert content.count(b"StatefulPartitionedCall") > 0
+    path.write_bytes(content.replace(b"StatefulPartitionedCall", b"Stateful\xff\xfertitionedCall"))
+    with pytest.raises(ModelError, match=r"LiteRT cannot load it .*decode byte 0xff"):
+        TFLiteEmbedder(path)
+
+
 def test_threads_must_be_positive(model_file):
     with pytest.raises(ModelError, match="threads is 0"):
         TFLiteEmbedder(model_file, threads=0)
