@@ -154,20 +154,18 @@ class NetworkSegmenter:
         """Segment one eye; see `Segmenter`."""
         found = self._find(image)
         attempt = self._refine(image, found.outwards(found.iris), 0.0)
-        tilt = 0.0
-        if attempt.eye is None or not _seems_upright(attempt.eye):
-            overlaps = self._rotated_overlaps(image, attempt.iris)
-            surest = _ANGLE_STEP * int(1 + overlaps[1:].argmax())
-            rotated = self._refine(image, attempt.iris, surest)
-            # The surest of eight is sure by chance more often than one, also of what is no eye.
-            if rotated.confidence > max(attempt.confidence, _SURE):
-                attempt = rotated
-            if attempt.eye is not None:
-                tilt = _tilt(attempt.eye, _rotation(overlaps))
+        if attempt.eye is not None and _seems_upright(attempt.eye):
+            return attempt.eye
+        overlaps = self._rotated_overlaps(image, attempt.iris)
+        surest = _ANGLE_STEP * int(1 + overlaps[1:].argmax())
+        rotated = self._refine(image, attempt.iris, surest)
+        # The surest of eight is sure by chance more often than one, also of what is no eye.
+        if rotated.confidence > max(attempt.confidence, _SURE):
+            attempt = rotated
         if attempt.eye is None:
             assert attempt.refusal is not None
             raise attempt.refusal
-        return dataclasses.replace(attempt.eye, tilt=tilt)
+        return dataclasses.replace(attempt.eye, tilt=_tilt(attempt.eye, _rotation(overlaps)))
 
     def _refine(self, image: np.ndarray, iris: Ellipse, angle: float) -> _Attempt:
         """Outline an eye in windows around its iris that are rotated by an angle."""

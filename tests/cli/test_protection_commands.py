@@ -190,7 +190,7 @@ def test_a_gallery_is_transformed_searched_and_replaced(
             found = json.loads(out)["matches"]
             assert [m["identity"] for m in found] == [m["identity"] for m in plain["matches"]]
             for match, expected in zip(found, plain["matches"], strict=True):
-                # Keys are random, and six bits a response round each transformed code anew: the
+                # Keys are random, and six bits a response round each transformed code again: the
                 # standard deviation of similarities is 0.0015, of which this is five times as much.
                 assert match["similarity"] == pytest.approx(expected["similarity"], abs=7.5e-3)
             wrong = run_cli(*identify, copy, "--transform", other)
