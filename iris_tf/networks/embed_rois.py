@@ -11,7 +11,7 @@ import iris_tf.networks.embedding_model  # noqa: F401
 from iris_tf.config.names import CHANNELS
 from iris_tf.imaging.images import MAX_INPUT_SIDE, with_channel_axis
 from iris_tf.networks.keras_files import load_keras_file
-from iris_tf.support.errors import ModelError
+from iris_tf.support.errors import ModelError, first_line
 
 _BATCH = 64
 
@@ -22,7 +22,8 @@ def load_embedding_model(path: str | Path) -> keras.Model:
     Raises
     ------
     ModelError
-        If the file is missing or damaged, or holds another kind of model or foreign classes.
+        If the file is missing or damaged, holds another kind of model or foreign classes, or a
+        network that fails on a crop.
     """
     model = load_keras_file(path)
     if not is_embedding_model(model):
@@ -31,6 +32,17 @@ def load_embedding_model(path: str | Path) -> keras.Model:
             "model maps (None, height, width, 1 or 3) to (None, size); give a .keras file from "
             "`iris-tf train`."
         )
+    # Keras checks what layers are given only when they are called.
+    try:
+        model(np.zeros((1, *model.input_shape[1:]), np.float32))
+    except MemoryError:
+        raise
+    except Exception as error:  # layers raise exceptions of any kind
+        reason = first_line(error).rstrip(".")
+        raise ModelError(
+            f"{path}: its network fails on a black crop ({reason}); give a .keras file from "
+            "`iris-tf train`."
+        ) from None
     return model
 
 

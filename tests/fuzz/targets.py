@@ -335,9 +335,8 @@ def _read_tflite(path):
 def _read_keras(path):
     from iris_tf.networks.embed_rois import load_embedding_model
 
-    model = load_embedding_model(path)
-    # Not `embed_rois`, which compiles each model for seconds.
-    model(np.full((1, *model.input_shape[1:]), 100, np.float32))
+    # Also calls the model. `embed_rois` compiles each for seconds.
+    load_embedding_model(path)
 
 
 def _mutated_keras(content, rng):

@@ -11,6 +11,7 @@ import pytest
 
 from iris_tf.networks.embed_rois import load_embedding_model
 from iris_tf.networks.keras_files import hdf5_arrays, load_keras_file, open_hdf5
+from iris_tf.networks.strip_normalization import StripNormalization
 from iris_tf.support.errors import ModelError
 
 ROOT = Path(__file__).parents[2]
@@ -219,3 +220,25 @@ def test_damaged_json_and_weights(saved):
     refusal(edited(saved, weights=b"\x89HDF\r\n\x1a\n" + bytes(100)))
     for damage in (lambda text: text[:-10], lambda text: "[]", lambda text: "{}", lambda text: ""):
         refusal(edited(saved, config=damage))
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [('"mask": null', '"mask": "text"'), ('"mask": null', '"mask": 1.5'), ("[3, 5]", '[3, "5"]')],
+)
+def test_values_that_only_a_call_finds(tmp_path, before, after):
+    """Keras passes a layer whatever its configuration and the saved calls hold."""
+    crop = keras.Input((64, 128, 1))
+    strip = StripNormalization(windows=((3, 5), (5, 9)))(crop)
+    outputs = keras.layers.GlobalAveragePooling2D()(keras.layers.BatchNormalization()(strip))
+    path = tmp_path / "model.keras"
+    keras.Model(crop, outputs).save(path)
+    assert load_embedding_model(path).output_shape == (None, 3)
+    edited(path, config=lambda text: swapped(text, before, after))
+    with pytest.raises(ModelError, match=r"its network fails on a black crop \(Exc.*call\(\)\);"):
+        load_embedding_model(path)
+
+
+def swapped(text, before, after):
+    assert before in text
+    return text.replace(before, after)
