@@ -161,7 +161,10 @@ private fun embeddingsAgree(
     model: ModelFile, folders: Map<ModelFile, File>, engines: LiteRtEngines, reference: File,
 ): Boolean {
     val card = card(folders.getValue(model)) as? RecognitionCard ?: return true
-    val (segmenter, folder) = folders.entries.first { card(it.value) is SegmenterCard }
+    // The one that Python takes.
+    val (segmenter, folder) = folders.entries.first { (file, folder) ->
+        card(folder).let { it is SegmenterCard && it.files[file.file]?.precision == "int8" }
+    }
     val images = EyeAgreement.read(File(reference, EyeAgreement.FILE).readText(), model.file).cases
     val expected = floats(File(reference, "${model.file}.embeddings"))
     val opened = Recognizer.open(engines, segmenter to card(folder) as SegmenterCard, model to card, Clock(System::nanoTime))

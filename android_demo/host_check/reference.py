@@ -28,7 +28,6 @@ from iris_tf.segmentation.roi_modes import crop_roi
 from iris_tf.support.errors import ExtractionError
 from iris_tf.synthetic.dataset_writer import synthesize
 from iris_tf.tflite.model_card import CARD_NAME, ModelCard
-from iris_tf.tflite.released_models import released_model
 from iris_tf.tflite.tflite_embedder import TFLiteEmbedder
 
 DEMO = Path(__file__).resolve().parents[1]
@@ -54,7 +53,7 @@ def eye_images() -> list[np.ndarray]:
 
 def embeddings(path: Path, roi_mode: str, images: list[np.ndarray]) -> np.ndarray:
     """Embeddings of the images that give a crop."""
-    segmenter = NetworkSegmenter(released_model("iris-segmenter"))  # the one that the app takes
+    segmenter = NetworkSegmenter()
     crops = []
     for image in images:
         with contextlib.suppress(ExtractionError):

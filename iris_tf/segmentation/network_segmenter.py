@@ -31,7 +31,6 @@ from iris_tf.tflite.signatures import MASKS, MASKS_OF_WHOLE
 FILE_NAME = "iris_segmenter"
 """Stem of the model file names (`Precision.file_name`)."""
 
-_PRECISION = "int8"  # of the released model by default: half the time, the same results
 _CODE = 6  # increment when the same masks yield different results
 _RAYS = 96
 _ANGLES = directions(_RAYS)
@@ -134,7 +133,7 @@ class NetworkSegmenter:
     name = "network"
 
     def __init__(self, model: Path | None = None):
-        self._path = released_model("iris-segmenter", _PRECISION) if model is None else model
+        self._path = released_model("iris-segmenter") if model is None else model
         self._finder = LiteRTModel(self._path, MASKS_OF_WHOLE)
         self._model = LiteRTModel(self._path, MASKS)
         for network in (self._finder, self._model):

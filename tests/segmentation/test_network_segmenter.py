@@ -41,7 +41,7 @@ def test_card_is_that_of_the_file():
     path = released_model("iris-segmenter")
     card = json.loads((released_folder("iris-segmenter") / "model_card.json").read_text())
     assert card["files"][path.name] == {
-        "precision": "float16",
+        "precision": "int8",
         "bytes": path.stat().st_size,
         "sha256": sha256(path),
     }

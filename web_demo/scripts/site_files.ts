@@ -14,7 +14,10 @@ const PUBLIC = join(DEMO, 'public')
 const LITERT = join(DEMO, 'node_modules/@litertjs/core/wasm')
 const CARD = 'model_card.json'
 
-/** Only this precision: a page with the float32 file would take as long again to load. */
+/**
+ * Only this precision: a page with the float32 file would take as long again to load, and 8-bit integers are no faster
+ * in WebAssembly and computed wrongly by WebGPU (LiteRT.js 2.5.3).
+ */
 const PRECISION = 'float16'
 
 /** Files that only some browsers or backends need; the service worker keeps them after their first use. */

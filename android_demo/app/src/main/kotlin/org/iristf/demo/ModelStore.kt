@@ -21,6 +21,9 @@ import java.nio.channels.FileChannel
 
 /** A model file that the app can run; [card] is null for files added by the user. */
 class StoredModel(val file: ModelFile, val card: ModelCard?, private val open: () -> ByteBuffer) {
+    /** That of the card; null without one. */
+    val precision: String? get() = card?.files?.get(file.file)?.precision
+
     /** Map the file into memory. */
     @Throws(EngineException::class)
     fun map(): ByteBuffer = try {

@@ -84,7 +84,7 @@ class TryItActivity : Activity() {
 
     /** Recognition models with a card; float16 first, the precision meant for phones. */
     private fun recognitionModels() = models.filter { it.card is RecognitionCard }
-        .sortedBy { it.card?.files?.get(it.file.file)?.precision != "float16" }
+        .sortedBy { it.precision != "float16" }
 
     private fun offer(names: List<String>) {
         chooser.visibility = if (names.isEmpty()) View.GONE else View.VISIBLE
@@ -112,7 +112,9 @@ class TryItActivity : Activity() {
         recognizer = null
         enrolled.fill(null) // embeddings of different models are not comparable
         onUiThread { verdict.text = "" }
-        val segmenter = models.firstOrNull { it.card is SegmenterCard }
+        val segmenters = models.filter { it.card is SegmenterCard }
+        // As in Python.
+        val segmenter = (segmenters.firstOrNull { it.precision == "int8" } ?: segmenters.firstOrNull())
             ?: throw ModelException("The app contains no segmenter; rebuild it with models/iris-segmenter in the repository.")
         val engines = LiteRtEngines(models.associateBy { it.file }::getValue)
         val opened = Recognizer.open(
