@@ -26,11 +26,25 @@ def load_embedding_model(path: str | Path) -> keras.Model:
         network that fails on a crop.
     """
     model = load_keras_file(path)
+    try:
+        check_embedding_model(model)
+    except ValueError as error:
+        raise ModelError(f"{path}: {error}; give a .keras file from `iris-tf train`.") from None
+    return model
+
+
+def check_embedding_model(model: keras.Model) -> None:
+    """Check that a model from a file embeds a crop.
+
+    Raises
+    ------
+    ValueError
+        If it is another kind of model, or fails on a crop. The message is a clause.
+    """
     if not is_embedding_model(model):
-        raise ModelError(
-            f"{path}: its model maps {model.input_shape} to {model.output_shape}, but an embedding "
-            "model maps (None, height, width, 1 or 3) to (None, size); give a .keras file from "
-            "`iris-tf train`."
+        raise ValueError(
+            f"its model maps {model.input_shape} to {model.output_shape}, but an embedding model "
+            "maps (None, height, width, 1 or 3) to (None, size)"
         )
     # Keras checks what layers are given only when they are called.
     try:
@@ -39,11 +53,7 @@ def load_embedding_model(path: str | Path) -> keras.Model:
         raise
     except Exception as error:  # layers raise exceptions of any kind
         reason = first_line(error).rstrip(".")
-        raise ModelError(
-            f"{path}: its network fails on a black crop ({reason}); give a .keras file from "
-            "`iris-tf train`."
-        ) from None
-    return model
+        raise ValueError(f"its network fails on a black crop ({reason})") from None
 
 
 def is_embedding_model(model: keras.Model) -> bool:

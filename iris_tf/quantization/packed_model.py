@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from iris_tf.networks.embed_rois import check_embedding_model
 from iris_tf.networks.keras_files import check_configuration, check_size
 from iris_tf.quantization.bit_masks import average_bits
 from iris_tf.quantization.bit_packing import (
@@ -154,6 +155,7 @@ def _unpacked(packed: PackedFile) -> keras.Model:
         constants = [numbers.take(part) for part in packed.header["constants"][layer.name]]
         layer.restore(own.reshape(shape), bits.reshape(shape), constants)
     numbers.check_used_up()
+    check_embedding_model(model)
     return model
 
 

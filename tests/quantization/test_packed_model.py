@@ -159,9 +159,22 @@ def break_class(header):
     header["graph"]["config"]["layers"][1]["registered_name"] = "Lambda"
 
 
+def mask_with_text(header):
+    layers = header["graph"]["config"]["layers"]
+    layer = next(layer for layer in layers if layer["class_name"] == "FusedBatchNormalization")
+    layer["inbound_nodes"][0]["kwargs"]["mask"] = "text"
+
+
+def embed_twice(header):
+    config = header["graph"]["config"]
+    config["output_layers"] = [config["output_layers"]] * 2
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        (mask_with_text, r"its network fails on a black crop \(Exception .*BatchNorm"),
+        (embed_twice, r"its model maps \(None, .* to \[\(None, "),
         (lambda header: header.update(format=9), "its network cannot be built .format 9"),
         (lambda header: header.pop("graph"), "its network cannot be built"),
         (lambda header: header["sections"].pop("mask"), "sections and length differ"),
