@@ -23,8 +23,8 @@ from iris_tf.support.errors import DatasetError, ExtractionError
 from iris_tf.support.files import real_path, write_json
 from iris_tf.support.parallel import one_opencv_thread, run_in_processes
 from iris_tf.support.progress import StageProgress
+from iris_tf.synthetic.degradations import reduce_contrast
 
-_CONTRAST = 0.3
 _BLUR = 1.5  # sigma in pixels
 _SMALL = 90.0  # iris diameter in pixels
 _JITTER = 0.04  # of a radius
@@ -47,12 +47,6 @@ class Degradation:
 
     image: Callable[[np.ndarray, float], np.ndarray] = lambda pixels, _: pixels
     eye: Callable[[SegmentedEye, np.random.Generator], SegmentedEye] = lambda eye, _: eye
-
-
-def reduce_contrast(pixels: np.ndarray, iris_diameter: float) -> np.ndarray:
-    """Scale all grey levels to 30 % of their distance from the mean, in 8 bits."""
-    mean = pixels.mean()
-    return np.round(mean + _CONTRAST * (pixels - mean)).astype(np.uint8)
 
 
 def blur(pixels: np.ndarray, iris_diameter: float) -> np.ndarray:
@@ -94,15 +88,13 @@ def _scaled(outline: Ellipse, factor: float) -> Ellipse:
 
 
 DEGRADATIONS = {
-    "contrast 30 %": Degradation(image=reduce_contrast),
+    "contrast 30 %": Degradation(image=lambda pixels, _: reduce_contrast(pixels)),
     "blur 1.5 px": Degradation(image=blur),
     "iris 90 px wide": Degradation(image=shrink),
     "radii off by 4 %": Degradation(eye=jitter_outlines),
     "upper 40 % covered": Degradation(eye=cover_above),
     "all together": Degradation(
-        image=lambda pixels, diameter: reduce_contrast(
-            blur(shrink(pixels, diameter), diameter), diameter
-        ),
+        image=lambda pixels, diameter: reduce_contrast(blur(shrink(pixels, diameter), diameter)),
         eye=lambda eye, rng: cover_above(jitter_outlines(eye, rng), rng),
     ),
 }

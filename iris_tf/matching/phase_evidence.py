@@ -100,7 +100,7 @@ class CodeSet:
             part = slice(start, start + _DESCRIBED)
             plain = levelled = codes[part]
             energies = _energies(plain)
-            seen = (energies > 0.0).astype(np.float32)
+            seen = _seen(plain)
             coarseness[part] = _coarseness(energies, seen)
             if levelling is not None:
                 levelled = levelled_codes(plain, layout, levelling)
@@ -162,7 +162,7 @@ def code_figures(
     for start in range(0, len(codes), _DESCRIBED):
         part = slice(start, start + _DESCRIBED)
         plain = levelled = codes[part]
-        seen = (plain.view(np.complex64) != 0).astype(np.float32)
+        seen = _seen(plain)
         if levelling is not None:
             levelled = levelled_codes(plain, layout, levelling)
         figures[part] = _figures(plain, levelled, seen, layout)
@@ -290,6 +290,11 @@ def _evidence(
     crossings = steps * np.sqrt(2.0 * (1.0 - found.smoothness)) / (2.0 * np.pi)
     evidence = 0.5 * freedom * np.square(similarity) - np.log((0.5 + crossings) / share)
     return freedom, evidence
+
+
+def _seen(codes: np.ndarray) -> np.ndarray:
+    """1 where a code shows the iris, 0 where its responses are 0 because it is hidden."""
+    return (codes.view(np.complex64) != 0).astype(np.float32)
 
 
 def _energies(codes: np.ndarray) -> np.ndarray:

@@ -125,6 +125,11 @@ class Cropper:
             )
         return segmenter
 
+    @property
+    def segmenter_version(self) -> str:
+        """Version of the segmenter, which names its network, too."""
+        return self._segment.version
+
     def __call__(self, image: EyeImageSource, kind: str = "auto") -> Crop:
         """Crop one image.
 

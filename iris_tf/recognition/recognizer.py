@@ -139,6 +139,11 @@ class IrisRecognizer:
                 "and card from one place again."
             )
 
+    @property
+    def segmenter_version(self) -> str:
+        """Version of the segmenter that crops eye images, which names its network, too."""
+        return self._crop.segmenter_version
+
     def __reduce__(self) -> tuple[type, tuple]:
         # Interpreters cannot be pickled; another process makes its own.
         arguments = self.model, self._threads, self._calibration_file, self._segmenter_model

@@ -91,7 +91,7 @@ def site_embeddings(
         Which images.
     folder : str or Path
         Keeps the embeddings of each complete site, which are not computed again for the same
-        model file, plan and version of this library.
+        model file, segmenter, plan and version of this library.
     """
     folder = Path(folder)
     with StageProgress("Embedding generated sites", plan.sites) as progress:
@@ -107,6 +107,7 @@ def _stored(recognizer: IrisRecognizer, plan: SitePlan, number: int, path: Path)
     # A card with scores has more images refused.
     model["scored"] = recognizer.card.score is not None
     of = asdict(plan) | {"sites": None, "version": __version__, "model": model}
+    of["segmenter"] = recognizer.segmenter_version
     stamp = json.dumps(of, sort_keys=True)
     if path.is_file():
         try:

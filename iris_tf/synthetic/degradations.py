@@ -34,13 +34,14 @@ def _noisy(image: np.ndarray, _: float, rng: np.random.Generator) -> np.ndarray:
     return np.clip(image + rng.normal(0.0, _NOISE, image.shape), 0, 255).astype(np.uint8)
 
 
-def _faint(image: np.ndarray) -> np.ndarray:
+def reduce_contrast(image: np.ndarray) -> np.ndarray:
+    """Scale all grey levels to 30 % of their distance from the mean, in 8 bits."""
     mean = image.mean()
     return np.round(mean + _CONTRAST * (image - mean)).astype(np.uint8)
 
 
 def _soft_small_and_faint(image: np.ndarray, diameter: float, _: np.random.Generator) -> np.ndarray:
-    return _faint(_shrink(_ALSO_SMALL, cv2.GaussianBlur(image, (0, 0), _SOFT), diameter))
+    return reduce_contrast(_shrink(_ALSO_SMALL, cv2.GaussianBlur(image, (0, 0), _SOFT), diameter))
 
 
 def _tilted(image: np.ndarray, _: float, rng: np.random.Generator) -> np.ndarray:
@@ -53,7 +54,7 @@ DEGRADATIONS: dict[str, Degrade] = {
     **{f"blur {sigma}": partial(_blur, float(sigma)) for sigma in (2, 4, 6, 8, 12)},
     "small": _small,
     "noisy": _noisy,
-    "faint": lambda image, diameter, rng: _faint(image),
+    "faint": lambda image, diameter, rng: reduce_contrast(image),
     "soft, small and faint": _soft_small_and_faint,
     "tilted": _tilted,
 }

@@ -15,7 +15,6 @@ from iris_tf.evaluation.degradation import (
     cover_above,
     degrade_dataset,
     jitter_outlines,
-    reduce_contrast,
     shrink,
 )
 from iris_tf.evaluation.prepared_sets import PreparedSet
@@ -24,6 +23,7 @@ from iris_tf.preparation.prepare_dataset import prepare
 from iris_tf.segmentation.roi_modes import algorithm1
 from iris_tf.segmentation.segmenter import SegmentedEye
 from iris_tf.support.errors import DatasetError
+from iris_tf.synthetic.degradations import reduce_contrast
 
 DIAMETER = 180.0
 
@@ -45,7 +45,7 @@ def eye():
 
 
 def test_contrast_is_three_tenths_in_whole_grey_levels(pixels):
-    found = reduce_contrast(pixels, DIAMETER)
+    found = reduce_contrast(pixels)
     assert found.dtype == np.uint8
     assert found.mean() == pytest.approx(pixels.mean(), abs=0.5)
     assert found.std() == pytest.approx(0.3 * pixels.std(), rel=0.03)

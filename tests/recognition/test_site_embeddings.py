@@ -7,6 +7,7 @@ from iris_tf import IrisRecognizer
 from iris_tf.recognition import site_embeddings as module
 from iris_tf.recognition.fit_scores import fit_at_sites
 from iris_tf.recognition.site_embeddings import SitePlan, site_embeddings
+from iris_tf.tflite.released_models import released_model
 from iris_tf.tflite.score_model import ScoreModel
 
 PLAN = SitePlan(2, 4, 2, seed=3, degraded=True)
@@ -43,6 +44,14 @@ def test_more_sites_do_not_change_those_that_there_are(recognizer, folder, monke
     with pytest.raises(InterruptedError):
         list(site_embeddings(recognizer, dataclasses.replace(PLAN, sites=3), folder))
     assert drawn == [2]
+
+
+def test_another_segmenter_computes_again(recognizer, folder, monkeypatch):
+    monkeypatch.setattr(module, "draw_site", lambda seed, number: pytest.fail("drawn"))
+    list(site_embeddings(recognizer, PLAN, folder))
+    other = IrisRecognizer(segmenter_model=released_model("iris-segmenter", "float16"))
+    with pytest.raises(pytest.fail.Exception, match="drawn"):
+        list(site_embeddings(other, PLAN, folder))
 
 
 def test_a_damaged_file_is_computed_again(recognizer, folder):
