@@ -67,10 +67,17 @@ def read_lfw_pairs(path: str | Path, rows: Sequence[ManifestRow]) -> FoldedPairs
         )
     images = {str(PurePosixPath(row.image).with_suffix("")): i for i, row in enumerate(rows)}
     pairs: dict[bool, list[tuple[int, int]]] = {True: [], False: []}
+    lines_of: dict[frozenset[int], int] = {}
     for place, (number, fields) in enumerate(listed):
         genuine = place % (2 * each) < each
         named = _named(fields, genuine, f"{path}, line {number}")
         first, second = (_index(images, *one, f"{path}, line {number}") for one in named)
+        before = lines_of.setdefault(frozenset((first, second)), number)
+        if before != number:
+            raise EvaluationError(
+                f"{path}, line {number}: compares the same images as line {before}; get the file "
+                "again."
+            )
         pairs[genuine].append((first, second))
     of_fold = np.repeat(np.arange(folds), each)
     return FoldedPairs(
@@ -98,6 +105,11 @@ def _named(fields: Sequence[str], genuine: bool, place: str) -> list[tuple[str, 
     images = [(name, int(number)) for name, number in zip(whole[::2], numbers, strict=True)]
     if images[0] == images[1]:
         raise EvaluationError(f"{place}: compares an image with itself; get the file again.")
+    if not genuine and images[0][0] == images[1][0]:
+        raise EvaluationError(
+            f"{place}: compares two images of {shown(images[0][0])}, but an impostor comparison is "
+            "due here; get the file again."
+        )
     return images
 
 

@@ -47,10 +47,16 @@ def load_matching_weights(model: keras.Model, path: str | Path) -> list[str]:
     Raises
     ------
     ModelError
-        If the file is missing or of another kind, its network normalises crops
+        If the file is missing or of another kind, has no head, its network normalises crops
         differently, or a backbone layer does not match; `model` is unmodified then.
     """
     stored, normalization = _read_weights(Path(path))
+    if not any(parameter_group(name) == "head" for name in stored):
+        # Such a network normalises its input in another way, which this kind of file does not tell.
+        raise ModelError(
+            f"{path}: has no weights of a head, so its network is not of this project; give "
+            "weights of keras.applications as an .h5 file, which `model.save` writes."
+        )
     _check_normalization(model, normalization, str(path))
     return assign_layers(model, stored, path)
 

@@ -46,6 +46,10 @@ class DistilledObjective(Objective):
         """Files of the objective; what a distiller adds serves no model."""
         return self.objective.files()
 
+    def load_files(self, folder: Path) -> None:
+        """Load the files of the objective."""
+        self.objective.load_files(folder)
+
     def begin_epoch(self, epoch: int) -> None:
         """Set the scheduled values of both."""
         self.objective.begin_epoch(epoch)

@@ -15,14 +15,14 @@ PROJECTIONS = "projections"
 
 
 class FeaturesDistiller(Distiller):
-    """Mean squared difference between projected feature maps (FEAT of AFL-KD).
+    """Squared distance between projected feature maps (FEAT of AFL-KD).
 
-    ``1/L sum over L layers of mean (phi_T - P(phi_S))^2``: the mean over positions and channels
-    where the paper has the sum, so that layers of all sizes count alike. P is a trainable 1x1
-    convolution with bias per layer; it starts as the identity if both maps have as many channels,
-    so that a student equal to its teacher has no loss. A teacher's map of another size is resized
-    to the student's. Projections are trained in a group of the optimiser of their own, and are no
-    part of the exported model.
+    ``1/L sum over L layers of |phi_T - P(phi_S)|^2``, summed over positions and channels, mean
+    over images: thousands for maps of usual size, for which constant weights have to be small.
+    P is a trainable 1x1 convolution with bias per layer; it starts as the identity if both maps
+    have as many channels, so that a student equal to its teacher has no loss. A teacher's map of
+    another size is resized to the student's. Projections are trained in a group of the optimiser
+    of their own, and are no part of the exported model.
 
     Metric: ``feature_distance``, the unweighted value; NaN in steps in which the teacher is
     inactive.
@@ -97,7 +97,7 @@ class FeaturesDistiller(Distiller):
         target = tf.stop_gradient(resize(target, tuple(student.shape[1:3])))
         kernel, bias = (tf.convert_to_tensor(v[own]) for v in (self.kernels, self.biases))
         projected = tf.tensordot(student, kernel, axes=1) + bias
-        losses = tf.reduce_mean(tf.square(target - projected), axis=(1, 2, 3))
+        losses = tf.reduce_sum(tf.square(target - projected), axis=(1, 2, 3))
         return tf.reduce_mean(tf.where(tf.gather(batch.queried, batch.rows), losses, 0.0))
 
     def parameter_groups(self) -> dict[str, list[keras.Variable]]:

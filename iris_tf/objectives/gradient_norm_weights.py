@@ -7,8 +7,7 @@ import tensorflow as tf
 
 from iris_tf.objectives.term_weights import GradientNorm, TermWeights
 
-_LEAST_SHARE = 1e-3
-_TINY = 1e-20
+_LEAST_SHARE = 1e-6  # of the largest norm
 
 
 class GradientNormWeights(TermWeights):
@@ -19,9 +18,9 @@ class GradientNormWeights(TermWeights):
     the second term to the first and vice versa (alpha : beta : gamma = 1/g_KD : 1/g_CE : 1/g_FA,
     with alpha the weight of CE), which looks like a slip; ``order="printed"`` does so.
 
-    All weights are equal at first. A norm below 0.001 of the largest counts as that, so that a
-    term without a gradient does not take all the weight; norms that are not finite, as float16
-    may give, leave the weights as they are.
+    All weights are equal before the first step. A term whose norm is below 1e-6 of the largest has
+    no gradient, as one of a frozen stage; its weight is 0, where the inverse would give it all
+    the weight. Norms that are not finite, as float16 may give, leave the weights as they are.
 
     Each term needs a backward pass of its own in addition to that of the step.
 
@@ -95,8 +94,9 @@ class GradientNormWeights(TermWeights):
     def _renewed(self, norms: list[tf.Tensor]) -> tf.Tensor:
         before = tf.convert_to_tensor(self.weights_now)
         sizes = tf.stack([norms[source] for source in self.sources])
-        floor = tf.maximum(_LEAST_SHARE * tf.reduce_max(sizes), _TINY)
-        inverse = 1.0 / tf.maximum(sizes, floor)
-        inverse /= tf.reduce_sum(inverse)
+        inverse = tf.where(
+            sizes > _LEAST_SHARE * tf.reduce_max(sizes), tf.math.reciprocal_no_nan(sizes), 0.0
+        )
+        inverse /= tf.reduce_sum(inverse)  # not finite without any gradient
         found = self.smoothing * before + (1.0 - self.smoothing) * inverse
         return tf.where(tf.reduce_all(tf.math.is_finite(found)), found, before)

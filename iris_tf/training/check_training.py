@@ -72,7 +72,9 @@ def _check_teacher_of(
         return
     teacher = next((other for other in recipes.values() if other.run == path), None)
     if teacher is None:
-        check_teacher(recipe, path, Teacher.load(path), roi_mode)
+        check_features(recipe.network.name, recipe.distillation.features)
+        teacher = Teacher.load(path, tuple(recipe.distillation.features.values()))
+        check_teacher(recipe, path, teacher, roi_mode)
     else:
         _check_pair(recipe, teacher)
 
@@ -154,6 +156,11 @@ def check_strips(recipe: TrainRecipe, roi_mode: str, channels: int = 1) -> None:
             f"{recipe.dataset}: its crops are unrolled strips, but `augmentation.flip_share` would "
             "mirror them, which gives irises of nobody; leave it out."
         )
+    if roi_mode == "unrolled" and recipe.augmentation.colour_jitter:
+        raise RecipeError(
+            f"{recipe.dataset}: its crops are unrolled strips, but `augmentation.colour_jitter` "
+            "would change the 0 of hidden places, which then count as iris; leave it out."
+        )
     network, strip = recipe.network, [STRIP_RADII, STRIP_ANGLES]
     if network.normalization == "local_contrast" and list(network.input_size) != strip:
         # Resizing a strip loses which pixels are masked.
@@ -193,7 +200,7 @@ def check_teacher(
     try:
         _check_sizes(recipe, teacher.embedding_size)
         teacher.check_input(recipe.network.crop_size)
-        if classes is not None and any(d.compares_logits for d in _distillers(recipe)):
+        if any(distiller.compares_logits for distiller in _distillers(recipe)):
             check_same_classes(teacher.centres, classes)
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from None

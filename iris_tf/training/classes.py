@@ -48,8 +48,14 @@ def class_names(identities: Sequence[str], turned: bool) -> tuple[str, ...]:
     return tuple(name for identity in identities for name in (identity, f"{identity} turned"))
 
 
-def check_same_classes(teacher: ClassCentres | None, classes: Sequence[str]) -> None:
-    """Check that a teacher's class logits are of the student's classes.
+def check_same_classes(teacher: ClassCentres | None, classes: Sequence[str] | None = None) -> None:
+    """Check that a teacher gives class logits, and that they are of the student's classes.
+
+    Parameters
+    ----------
+    teacher : ClassCentres or None
+    classes : sequence of str, optional
+        The student's; None while they are not known.
 
     Raises
     ------
@@ -61,6 +67,8 @@ def check_same_classes(teacher: ClassCentres | None, classes: Sequence[str]) -> 
             "the teacher has no class centres, so it gives no class logits; choose the run folder "
             "of a model trained with the objective arcface, cosface or softmax."
         )
+    if classes is None:
+        return
     if len(teacher.names) != len(classes):
         raise ModelError(
             f"the teacher was trained on {len(teacher.names)} classes, but the student's labels "

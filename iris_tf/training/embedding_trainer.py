@@ -243,7 +243,9 @@ class EmbeddingTrainer(keras.Model):
         """Euclidean norm of the gradient of a term, see `GradientNorm`."""
         variables = self.student.trainable_variables if student_only else self._trainable_now()
         with tape.stop_recording():
-            gradients = tape.gradient(term, variables)
+            # Scaled as in the step, so that gradients in float16 do not vanish.
+            scale = self.optimizer.scale_loss(tf.ones_like(term))
+            gradients = tape.gradient(term, variables, output_gradients=scale)
             # `convert_to_tensor` sums the duplicate rows of sparse gradients.
             gradients = [None if g is None else tf.convert_to_tensor(g) for g in gradients]
             context = tf.distribute.get_replica_context()
@@ -251,7 +253,7 @@ class EmbeddingTrainer(keras.Model):
                 # The gradient of the mean over replicas, so that all of them weigh alike.
                 found = [g for g in gradients if g is not None]
                 gradients = context.all_reduce(tf.distribute.ReduceOp.MEAN, found)
-            return tf.linalg.global_norm(gradients)
+            return tf.linalg.global_norm(gradients) / scale
 
     def _apply_gradients(self, tape: tf.GradientTape, loss: tf.Tensor) -> None:
         # MultiOptimizer needs an entry for every variable it was built with. Frozen variables

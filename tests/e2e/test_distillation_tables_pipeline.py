@@ -118,4 +118,4 @@ def test_a_recipe_without_a_plain_student_is_refused(tmp_path, monkeypatch):
     from distillation_tables import main
 
     with pytest.raises(RecipeError, match="names no model plain"):
-        main(PIPELINES / "demo.yaml", [f"run={tmp_path / 'x'}"])
+        main(PIPELINES / "paper_tables_demo.yaml", [f"run={tmp_path / 'x'}"])

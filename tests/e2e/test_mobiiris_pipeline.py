@@ -16,15 +16,17 @@ SHORTER = (
     "training.warm_epochs=1",
     "training.batch.groups=8",
     "training.batch.steps_per_epoch=2",
-    "models.resnet50.epochs=2",
-    "models.resnet50.warm_epochs=1",
-    "models.resnet50.batch.steps_per_epoch=2",
-    # The last model is the shipped one; two small ones show the same of the stages.
-    *(f"models.{name}.network.name={tiny_network.NAME}" for name in ("resnet50", "baseline")),
-    "models.baseline.network.weights=none",
+    "models.finetuned.batch.steps_per_epoch=2",
+    # `mobiiris` is the shipped one; small ones show the same of the stages.
+    *(
+        f"models.{name}.network.name={tiny_network.NAME}"
+        for name in ("plain", "resnet50", "finetuned")
+    ),
+    "models.plain.network.attention=[]",
+    "models.finetuned.network.weights=none",
     "latency.runs=50",
 )
-MODELS = ("resnet50", "baseline", "mobiiris")
+MODELS = ("plain", "resnet50", "mobiiris", "finetuned")
 PRECISIONS = ("float32", "float16", "int8")
 pytestmark = pytest.mark.usefixtures("tiny_module")
 
@@ -84,7 +86,7 @@ def test_report_shows_the_measured_figures_and_says_that_they_are_synthetic(fini
         eer = f"{100 * found['differences']['eer']['difference']:+.2f}"
         line = rf">{other}, float32</th><td[^>]*>EER</td><td[^>]*>{re.escape(eer)}<"
         assert re.search(line, page)
-    assert "minus that of resnet50, float32" in page
+    assert "minus that of plain, float32" in page
     for name in MODELS:
         assert f"<summary>Saliency maps of {name}, float32</summary>" in page
     assert "http://" not in page and "https://" not in page  # nothing is fetched
@@ -125,7 +127,9 @@ def test_a_second_run_repeats_no_stage_and_another_recipe_is_refused(finished):
     again = launch("mobiiris.py", *arguments(folder, *SHORTER))
     assert again.returncode == 0, again.stderr
     # Training, export, references, evaluations, comparisons of models and with teachers, latency.
-    assert again.stderr.count("done before") == 3 + 3 + 1 + 3 * len(PRECISIONS) + 1 + 1 + 1
+    models = len(MODELS)
+    done = models + models + 1 + models * len(PRECISIONS) + 1 + 1 + 1
+    assert again.stderr.count("done before") == done
     assert {path: path.stat().st_mtime_ns for path in files} == before
 
     other = subprocess.run(

@@ -41,6 +41,14 @@ def test_pairs_are_read_in_folds(tmp_path):
         ("Ann\t1\t2\n", "line 1: must have the number of folds"),
         ("", "line 1: must have"),
         (TEXT.replace("Ann\t1\t2", "Ann\t2\t02"), "line 2: compares an image with itself"),
+        (
+            TEXT.replace("Ann\t1\tBob_B\t1", "Ann\t1\tAnn\t2"),
+            "line 3: compares two images of 'Ann'",
+        ),
+        (
+            TEXT.replace("Bob_B\t1\t10", "Ann\t2\t1"),
+            r"line 4: compares the same images as line 2; get",
+        ),
         (TEXT.replace("2\t1\n", "9" * 5000 + "\t1\n", 1), "line 1: must have the number of folds"),
         (TEXT.replace("\t10\tAnn", "\t" + "9" * 5000 + "\tAnn"), "line 5: has"),
         (TEXT.replace("2\t1\n", "3\t1\n", 1), "lists 4 comparisons"),

@@ -96,6 +96,15 @@ def test_published_weights_of_another_network(published):
         build_embedding_model("resnet50", (SIDE, SIDE), weights=str(path))
 
 
+def test_published_weights_in_keras_3_s_file_are_not_taken_for_ours(published, tmp_path):
+    """They would be loaded without folding the normalisation of their input."""
+    _, base = published
+    path = tmp_path / "no_top.weights.h5"
+    base.save_weights(path)
+    with pytest.raises(ModelError, match=r"no_top\.weights\.h5: has no weights of a head"):
+        build_embedding_model("mobilenet_v3_large", (SIDE, SIDE), weights=str(path))
+
+
 def test_missing_file(tmp_path):
     with pytest.raises(ModelError, match=r"no weights file .*missing\.h5"):
         build_embedding_model("mobilenet_v3_large", (32, 32), weights=str(tmp_path / "missing.h5"))

@@ -85,14 +85,23 @@ def test_weights_are_kept_between(compiled):
     np.testing.assert_allclose(seen[2], np.array([10, 15, 12]) / 37, rtol=1e-6)
 
 
-def test_a_term_without_a_gradient_does_not_take_all_the_weight():
+@pytest.mark.parametrize("small", [0.0, 1e-9])
+def test_a_term_without_a_gradient_gets_no_weight(small):
     weights = GradientNormWeights(TERMS)
-    step(weights, factors=((3, 0), (0, 0), (3, 4)))
-    # A norm of 0 counts as a thousandth of the largest, 5.
-    inverse = np.array([1 / 3, 1 / 0.005, 1 / 5])
-    np.testing.assert_allclose(found(weights), inverse / inverse.sum(), rtol=1e-5)
+    gradient = step(weights, factors=((3, 0), (0, small), (3, 4)))
+    # The others share it as 1/3 to 1/5.
+    np.testing.assert_allclose(found(weights), [5 / 8, 0, 3 / 8], rtol=1e-5)
+    np.testing.assert_allclose(gradient, [15 / 8 + 9 / 8, 12 / 8], rtol=1e-5)
     step(weights, factors=((0, 0), (0, 0), (0, 0)))
-    np.testing.assert_allclose(found(weights), [1 / 3] * 3, rtol=1e-6)
+    np.testing.assert_allclose(found(weights), [5 / 8, 0, 3 / 8], rtol=1e-5)
+
+
+def test_a_term_of_far_larger_values_leaves_the_others_their_pull():
+    """FEAT is a sum over whole feature maps."""
+    weights = GradientNormWeights(TERMS)
+    gradient = step(weights, factors=((3, 0), (0, 4), (0, 4e4)))
+    total = 1 / 3 + 1 / 4 + 1 / 4e4
+    np.testing.assert_allclose(gradient, [1 / total, 2 / total], rtol=1e-5)
 
 
 def test_norms_that_are_not_finite_leave_the_weights():

@@ -2,6 +2,7 @@
 
 import csv
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,8 +16,11 @@ import pytest
 import tensorflow as tf
 from small_recipes import small_recipe, write_recipe
 
+from iris_tf.config.training_recipe import BatchRecipe, DistillationRecipe, TrainRecipe
 from iris_tf.networks.embed_rois import load_embedding_model
 from iris_tf.objectives.class_centres import FILE_NAME, ClassCentres
+from iris_tf.objectives.objective import ModelShapes
+from iris_tf.objectives.registry import build_objective
 from iris_tf.support.errors import DatasetError, ModelError, RecipeError
 from iris_tf.training.check_training import check_models
 from iris_tf.training.classes import check_same_classes, number_identities
@@ -287,6 +291,36 @@ def test_a_feature_map_that_a_network_lacks(teacher, tmp_path, small_dataset):
         )
         with pytest.raises(ModelError, match="no feature map 'stride64'; choose from stride4, str"):
             train(recipe)
+
+
+@pytest.mark.parametrize(
+    ("distillation", "message"),
+    [
+        ({"distiller": "features", "features": {"stride64": "stride4"}}, "no feature map 'str"),
+        ({"distiller": "features", "features": {"stride4": "stride64"}}, "no feature map 'str"),
+        ({"distiller": "soft_labels"}, "the teacher has no class centres"),
+    ],
+)
+def test_a_pipeline_checks_teachers_of_other_runs_before_any_training(
+    teacher, tmp_path, small_dataset, distillation, message
+):
+    alone = Path(shutil.copy(RunFolder(teacher).best, tmp_path / "alone.keras"))
+    student = student_recipe(tmp_path, small_dataset, alone, distillation)
+    with pytest.raises(ModelError, match=rf"models\.student: .*{message}"):
+        check_models({"student": student}, "algorithm1")
+
+
+@pytest.mark.parametrize("distiller", ["cosine", "soft_labels", "hybrid"])
+def test_a_distilled_objective_continues_the_stored_centres(tmp_path, distiller):
+    stored = np.array([[0.6, 0.8], [-0.8, 0.6]], np.float32)
+    ClassCentres(stored, 8.0, ("a", "b")).save(tmp_path / FILE_NAME)
+    recipe = TrainRecipe(objective="arcface", batch=BatchRecipe(layout="shuffled"))
+    recipe.distillation = DistillationRecipe(teacher="run", distiller=distiller)
+    objective = build_objective(recipe)
+    objective.create_variables(ModelShapes(2, ("a", "b"), {}, {}))
+    objective.load_files(tmp_path)
+    (centres,) = objective.parameter_groups()["centres"]
+    np.testing.assert_array_equal(centres, stored)
 
 
 def test_a_student_of_logits_needs_a_teacher_with_classes(tiny_module, tmp_path, small_dataset):

@@ -9,6 +9,7 @@ from iris_tf.metrics.evaluate_embeddings import evaluate_embeddings
 from iris_tf.objectives.contrastive_objective import ContrastiveObjective
 from iris_tf.objectives.cosine_distiller import CosineDistiller
 from iris_tf.objectives.distilled_objective import DistilledObjective
+from iris_tf.objectives.gradient_norm_weights import GradientNormWeights
 from iris_tf.objectives.objective import Losses, Objective, Outputs, StepBatch
 from iris_tf.objectives.term_weights import (
     ConstantWeights,
@@ -527,3 +528,27 @@ def test_weights_can_read_the_norms_of_gradients_in_a_step():
     moved = centres - objective.centres.numpy()
     expected = gradients[1] / norm + centres / np.linalg.norm(centres)
     np.testing.assert_allclose(moved, expected, atol=1e-4)
+
+
+class HalfPrecisionTerms(Objective):
+    """Two terms whose gradients pass through float16, where 1e-8 is 0."""
+
+    term_names = ("one", "two")
+
+    def compute(self, batch):
+        half = tf.cast(tf.cast(batch.student.embedding, tf.float16), tf.float32)
+        total = tf.reduce_sum(half[:, 0])
+        return Losses({"one": 1e-8 * total, "two": 4e-8 * total}, {}, batch.rows)
+
+
+def test_gradient_norms_survive_float16_by_the_scale_of_the_loss():
+    weights = GradientNormWeights(("one", "two"))
+    student = linear_student(np.random.default_rng(3).normal(size=(12, SIZE)).astype(np.float32))
+    trainer = EmbeddingTrainer(student, HalfPrecisionTerms({}), weights)
+    trainer.compile(keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.0)))
+    trainer.begin_epoch(0)
+    images = np.random.default_rng(4).normal(size=(2, 3, *PIXELS, 1)).astype(np.float32)
+    trainer.train_step((tf.constant(images), tf.zeros((2, 3), tf.int32)))
+    # Inverse to norms of 1 to 4. float16 has 3 digits.
+    found = [float(value) for value in weights.measured().values()]
+    np.testing.assert_allclose(found, [0.8, 0.2], rtol=0.02)
