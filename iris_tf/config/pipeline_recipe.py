@@ -138,5 +138,5 @@ class PipelineRecipe:
         yield from under("dataset", self.dataset.problems())
         yield from under("latency", self.latency.problems())
         yield from between(1, 100, repeats=self.repeats)
-        folders = ("dataset", "comparison", "eyes")
+        folders = ("dataset", "comparison", "distillation", "eyes")
         yield from models_and_precisions(self.models, self.precisions, folders)

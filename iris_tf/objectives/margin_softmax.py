@@ -17,8 +17,8 @@ def arcface_cosine(cosine: Any, margin: float) -> tf.Tensor:
 
     ``cos(theta + m) = cos(theta) cos(m) - sin(theta) sin(m)``, without acos, whose gradient is
     infinite at 0 and pi. For theta > pi - m, where cos(theta + m) would rise again,
-    ``cos(theta) - m sin(m)``, as InsightFace has it without ``easy_margin``: it keeps falling with
-    the angle, with a step of ``1 - cos(m) - m sin(m)`` at pi - m.
+    ``cos(theta) - m sin(m)``, as InsightFace has it without ``easy_margin``: for m up to 2.33
+    it keeps falling with the angle, with a step of ``1 - cos(m) - m sin(m)`` at pi - m.
 
     Parameters
     ----------

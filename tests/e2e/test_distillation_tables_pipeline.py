@@ -98,7 +98,7 @@ def test_no_released_file_holds_centres_or_projections(finished):
     assert abs(sizes[0] - sizes[1]) < 100
 
 
-@pytest.mark.parametrize("file", ["irises", "faces", "papers"])
+@pytest.mark.parametrize("file", ["irises", "faces", "afl", "hybrid"])
 def test_shipped_recipes_fit_together(file):
     from iris_tf.training.check_training import _check_pair
 
