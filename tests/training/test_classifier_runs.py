@@ -19,7 +19,7 @@ from small_recipes import small_recipe, write_recipe
 from iris_tf.config.training_recipe import BatchRecipe, DistillationRecipe, TrainRecipe
 from iris_tf.networks.embed_rois import load_embedding_model
 from iris_tf.objectives.class_centres import FILE_NAME, ClassCentres
-from iris_tf.objectives.objective import ModelShapes
+from iris_tf.objectives.objective import ModelShapes, Outputs, StepBatch
 from iris_tf.objectives.registry import build_objective
 from iris_tf.support.errors import DatasetError, ModelError, RecipeError
 from iris_tf.training.check_training import check_models
@@ -183,8 +183,16 @@ def test_a_student_that_is_its_teacher_has_nothing_to_learn_from_it(
     objective.centres.assign(centres.vectors)
     teaching = Teacher.load(teacher, ["stride8"])(crops)
     np.testing.assert_allclose(own(crops), teaching.embedding, atol=1e-6)
-    logits = objective.scale * own(crops).numpy() @ objective.centres.numpy().T
-    np.testing.assert_allclose(logits, teaching.logits, atol=1e-4)
+    learning = Teacher(own, ["stride8"], centres)(crops)
+    batch = StepBatch(
+        Outputs(learning.embedding, learning.features), teaching, tf.zeros(4, tf.int32),
+        tf.ones(4, tf.bool), tf.constant(True), tf.range(4), 4, 1, tf.constant(0), 0,
+    )  # fmt: skip
+    terms = training.trainer.objective.compute(batch).terms
+    assert terms.keys() == {"arcface", "soft_labels", "features"}
+    assert float(terms["arcface"]) > 0.1  # labels of others
+    assert float(terms["soft_labels"]) == pytest.approx(0.0, abs=1e-5)
+    assert float(terms["features"]) == pytest.approx(0.0, abs=1e-5)
 
 
 def test_weights_of_terms_are_logged_at_each_step(teacher, tmp_path, small_dataset):
