@@ -16,6 +16,7 @@ from iris_tf.imaging.images import (
     require_sides,
     to_grey,
 )
+from iris_tf.recognition.strip_checks import why_no_strip
 from iris_tf.segmentation.quality import IrisQuality, iris_quality
 from iris_tf.segmentation.roi_modes import STRIP_ANGLES, STRIP_RADII, crop_roi
 from iris_tf.segmentation.segmenter import Segmenter, segmenter_by_name
@@ -24,10 +25,13 @@ from iris_tf.support.errors import ArgumentError, ExtractionError, FailureReason
 # A masked crop is exactly 0 in the pupil and outside the iris, its corners included; in an eye
 # image few pixels are.
 _MIN_BLACK_SHARE_OF_CROP = 0.15
-# No image of one eye is this wide.
+# No image of one eye is this wide or high.
 _MAX_ASPECT_OF_EYE_IMAGE = 4.0
 # Standard deviation of the visible pixels in grey levels: less than a camera's noise.
 _MIN_TEXTURE = 0.5
+_WHAT_A_STRIP_IS = (
+    f"a strip of {STRIP_ANGLES}x{STRIP_RADII} shows the ring of one iris, whose hidden places are 0"
+)
 
 EyeImageSource = str | Path | np.ndarray
 """An eye image or ROI crop: its file, or its pixels as uint8, grey (height, width) or red, green
@@ -60,12 +64,17 @@ def looks_like_roi(image: np.ndarray, roi_mode: str) -> bool:
     image : ndarray of shape (height, width) or (height, width, 3), uint8
     roi_mode : str
         ROI mode of the crops to recognise, one of `ROI_MODES`. Unrolled strips are recognised by
-        their size alone, because some cameras mask the corners of their images.
+        size, mask and seam (see `iris_tf.recognition.strip_checks`), because some cameras mask
+        the corners of their images.
     """
     if roi_mode == "unrolled":
-        return image.shape[:2] == (STRIP_RADII, STRIP_ANGLES)
+        return _has_size_of_strip(image) and not why_no_strip(image)
     corners = image[[0, 0, -1, -1], [0, -1, 0, -1]]
     return bool((corners == 0).all() and np.mean(image == 0) >= _MIN_BLACK_SHARE_OF_CROP)
+
+
+def _has_size_of_strip(image: np.ndarray) -> bool:
+    return image.shape[:2] == (STRIP_RADII, STRIP_ANGLES)
 
 
 def name_of(image: EyeImageSource) -> str:
@@ -167,19 +176,45 @@ class Cropper:
             )
         if self._roi_mode in IMAGE_ROI_MODES:
             return Crop(pixels if kind == "roi" else crop_roi(pixels, None, self._roi_mode), None)
-        if kind == "roi" or (kind == "auto" and looks_like_roi(pixels, self._roi_mode)):
+        if kind == "roi":
+            self._check_crop(pixels)
             return Crop(pixels, None)
-        if kind == "auto" and width >= _MAX_ASPECT_OF_EYE_IMAGE * height:
-            raise ExtractionError(
-                FailureReason.IMPLAUSIBLE_GEOMETRY,
-                f"With {width}x{height} pixels the image is too wide for one eye, and it is not a "
-                f"strip of {STRIP_ANGLES}x{STRIP_RADII}; cut it to one eye, or call it a finished "
-                "crop with `--kind roi`.",
-            )
+        if kind == "auto":
+            if looks_like_roi(pixels, self._roi_mode):
+                return Crop(pixels, None)
+            self._check_aspect(pixels)
         require_sides(pixels, MIN_SIDE)
         grey = to_grey(pixels)
         eye = self._segment(grey)
         return Crop(crop_roi(pixels, eye, self._roi_mode), iris_quality(grey, eye))
+
+    def _check_crop(self, pixels: np.ndarray) -> None:
+        """Refuse what is called a crop and is none that the model takes."""
+        if self._roi_mode != "unrolled":
+            return
+        _check_texture(pixels)  # Says more about a blank strip than the lack of a mask.
+        if why := why_no_strip(pixels):
+            raise ExtractionError(
+                FailureReason.IMPLAUSIBLE_GEOMETRY,
+                f"The image is no finished crop for this model: {why}; {_WHAT_A_STRIP_IS}, so "
+                "make crops with `iris-tf prepare --roi-mode unrolled`, or give an image of one "
+                "eye without `--kind roi`.",
+            )
+
+    def _check_aspect(self, pixels: np.ndarray) -> None:
+        """Refuse what has the shape of no image of one eye, such as a band with both eyes."""
+        height, width = pixels.shape[:2]
+        if max(height, width) < _MAX_ASPECT_OF_EYE_IMAGE * min(height, width):
+            return
+        no_strip = ""
+        if self._roi_mode == "unrolled" and _has_size_of_strip(pixels):
+            _check_texture(pixels)
+            no_strip = f", and it is no finished crop: {why_no_strip(pixels)} ({_WHAT_A_STRIP_IS})"
+        raise ExtractionError(
+            FailureReason.IMPLAUSIBLE_GEOMETRY,
+            f"With {width}x{height} pixels the image is too {'wide' if width > height else 'high'} "
+            f"for one eye{no_strip}; cut out one eye.",
+        )
 
 
 def _check_texture(roi: np.ndarray) -> None:
