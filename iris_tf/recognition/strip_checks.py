@@ -41,7 +41,6 @@ def why_no_strip(image: np.ndarray) -> str:
     Parameters
     ----------
     image : ndarray of shape (height, width) or (height, width, 3), uint8
-        With texture, see `Cropper`.
 
     Returns
     -------
@@ -60,6 +59,8 @@ def why_no_strip(image: np.ndarray) -> str:
 
 def _fault_of_mask(strip: np.ndarray) -> str:
     hidden = strip == 0
+    if hidden.all():
+        return "no pixel of it is visible"
     attached, holes = _hidden_places(hidden)
     if attached < max(_MIN_ATTACHED * hidden.size, _MIN_ATTACHED_OF_HIDDEN * hidden.sum()):
         return "hardly any pixels along its upper and lower edge are hidden (0)"
@@ -88,18 +89,20 @@ def _fault_of_texture(strip: np.ndarray) -> str:
 
 def _hidden_places(hidden: np.ndarray) -> tuple[int, int]:
     """Hidden pixels connected to the first or last row, and the number of other hidden places."""
-    # Two turns of the ring, of which the columns at mid-length see all their connections.
+    # Half a turn more at either end, so that places are connected across the seam.
     half = STRIP_ANGLES // 2
-    turns = np.concatenate([hidden[:, half:], hidden, hidden[:, :half]], axis=1)
-    _, labels = cv2.connectedComponents(turns.astype(np.uint8), connectivity=8)
+    ring = np.pad(hidden.astype(np.uint8), ((0, 0), (half, half)), mode="wrap")
+    count, labels = cv2.connectedComponents(ring, connectivity=8)
     labels = labels[:, half:-half]
-    # Label 0 is what is visible.
-    edges = np.setdiff1d(labels[[0, -1]], 0)
-    others = np.setdiff1d(labels, np.append(edges, 0))
-    return int(np.isin(labels, edges).sum()), len(others)
+    pixels = np.bincount(labels.ravel(), minlength=count)
+    pixels[0] = 0  # what is visible
+    at_edge = np.zeros(count, bool)
+    at_edge[labels[[0, -1]]] = True
+    return int(pixels[at_edge].sum()), int((pixels[~at_edge] > 0).sum())
 
 
 def _around(hidden: np.ndarray, reach: int) -> np.ndarray:
+    """Pixels at most so far from hidden ones, row- and columnwise."""
     ring = np.pad(hidden.astype(np.uint8), ((0, 0), (reach, reach)), mode="wrap")
     square = np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
     return cv2.dilate(ring, square)[:, reach:-reach] > 0
