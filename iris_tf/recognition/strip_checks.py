@@ -51,9 +51,7 @@ def why_no_strip(image: np.ndarray) -> str:
     if width * STRIP_RADII != height * STRIP_ANGLES:
         return f"it has {width}x{height} pixels"
     # Without interpolation, which would blend hidden pixels with visible ones.
-    strip = cv2.resize(
-        to_grey(image), (STRIP_ANGLES, STRIP_RADII), interpolation=cv2.INTER_NEAREST
-    )
+    strip = cv2.resize(to_grey(image), (STRIP_ANGLES, STRIP_RADII), interpolation=cv2.INTER_NEAREST)
     return _fault_of_mask(strip) or _fault_of_texture(strip)
 
 
@@ -88,16 +86,18 @@ def _fault_of_texture(strip: np.ndarray) -> str:
 
 
 def _hidden_places(hidden: np.ndarray) -> tuple[int, int]:
-    """Hidden pixels connected to the first or last row, and the number of other hidden places."""
+    """Hidden pixels connected to the first or last row, and the number of other hidden places.
+
+    A place across the seam counts twice.
+    """
     # Half a turn more at either end, so that places are connected across the seam.
     half = STRIP_ANGLES // 2
     ring = np.pad(hidden.astype(np.uint8), ((0, 0), (half, half)), mode="wrap")
     count, labels = cv2.connectedComponents(ring, connectivity=8)
-    labels = labels[:, half:-half]
-    pixels = np.bincount(labels.ravel(), minlength=count)
-    pixels[0] = 0  # what is visible
     at_edge = np.zeros(count, bool)
     at_edge[labels[[0, -1]]] = True
+    pixels = np.bincount(labels[:, half:-half].ravel(), minlength=count)
+    pixels[0] = 0  # what is visible
     return int(pixels[at_edge].sum()), int((pixels[~at_edge] > 0).sum())
 
 

@@ -196,21 +196,25 @@ def test_a_blank_crop_is_refused(level, reason, kind):
     assert caught.value.reason is reason
 
 
-def test_the_least_texture_is_less_than_a_cameras_noise():
-    rng = np.random.default_rng(0)
-    crop = Cropper("network", "unrolled")
-    noisy = np.clip(np.round(100 + rng.normal(0, 1.0, (64, 512))), 1, 255).astype(np.uint8)
-    np.testing.assert_array_equal(crop(noisy).roi, noisy)
+def test_the_least_texture_is_less_than_a_cameras_noise(eyes):
+    strip = crop_roi(read_image(eyes[0]).pixels, SegmentedEye(*read_truth(eyes[0])), "unrolled")
+    visible = strip[strip > 0]
+    faint = np.round(100 + (strip - visible.mean()) / visible.std())  # standard deviation 1
+    faint = np.where(strip > 0, faint, 0).astype(np.uint8)
+    for kind in ("auto", "roi"):
+        np.testing.assert_array_equal(Cropper("network", "unrolled")(faint, kind).roi, faint)
 
 
 @pytest.mark.parametrize("shape", [(200, 800), (480, 1920), (64, 511)])
-def test_a_band_of_another_size_is_neither_eye_image_nor_strip(shape):
+@pytest.mark.parametrize(("kind", "match"), [("auto", "too {} for one eye"), ("roi", "it has {}")])
+def test_a_band_of_another_size_is_neither_eye_image_nor_strip(shape, kind, match):
     rng = np.random.default_rng(0)
     image = rng.integers(1, 256, shape, dtype=np.uint8)
-    with pytest.raises(ExtractionError, match="too wide for one eye") as caught:
-        Cropper("network", "unrolled")(image)
-    assert caught.value.reason is FailureReason.IMPLAUSIBLE_GEOMETRY
-    np.testing.assert_array_equal(Cropper("network", "unrolled")(image, "roi").roi, image)
+    for picture, side in ((image, "wide"), (np.ascontiguousarray(image.T), "high")):
+        found = side if kind == "auto" else f"{picture.shape[1]}x{picture.shape[0]} pixels"
+        with pytest.raises(ExtractionError, match=match.format(found)) as caught:
+            Cropper("network", "unrolled")(picture, kind)
+        assert caught.value.reason is FailureReason.IMPLAUSIBLE_GEOMETRY
 
 
 def test_arguments_of_other_types_are_told(crop):
