@@ -1,7 +1,7 @@
-"""Whether a picture is a finished strip: the unrolled, masked ring of one iris.
+"""Whether an image is a finished strip: the unrolled, masked ring of one iris.
 
-The network compares any two pictures, and finds two lines of text or two halves of a face alike. A
-strip (see `iris_tf.segmentation.roi_modes.unrolled`) is told from other pictures by its mask and by
+The network compares any two images, and finds two lines of text or two halves of a face alike. A
+strip (see `iris_tf.segmentation.roi_modes.unrolled`) is told from other images by its mask and by
 its being a ring. The limits accept all of 3,181 strips: of two cameras (450 and 2,229), and of 252
 generated images of 25 cameras by two segmenters and the ground truth.
 """
@@ -36,7 +36,7 @@ _MIN_SEAM_ROWS = 32
 
 
 def why_no_strip(image: np.ndarray) -> str:
-    """Say what shows that a picture is no strip.
+    """Say what shows that an image is no strip.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def why_no_strip(image: np.ndarray) -> str:
     Returns
     -------
     str
-        A clause with ``it`` for the picture, or ``""`` if nothing shows that.
+        A clause with ``it`` for the image, or ``""`` if nothing shows that.
     """
     height, width = image.shape[:2]
     if width * STRIP_RADII != height * STRIP_ANGLES:

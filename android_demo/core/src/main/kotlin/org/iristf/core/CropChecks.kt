@@ -7,15 +7,16 @@ import kotlin.math.sqrt
  * similar. As in `iris_tf/recognition/cropper.py`, with the same limits and messages.
  */
 internal object CropChecks {
-    private const val MAX_ASPECT = 4 // no image of one eye is wider, relative to its height
+    private const val MAX_ASPECT = 4 // no image of one eye is wider or higher, relative to its other side
     private const val MIN_TEXTURE = 0.5 // standard deviation in grey levels; less than a camera's noise
 
-    /** Refuse an image that is too wide for one eye, such as a finished strip. */
+    /** Refuse an image with the shape of no image of one eye, such as a finished strip. */
     @Throws(ExtractionException::class)
     fun checkShape(height: Int, width: Int) {
-        if (width >= MAX_ASPECT * height.toLong()) {
+        if (maxOf(height, width) >= MAX_ASPECT * minOf(height, width).toLong()) {
+            val side = if (width > height) "wide" else "high"
             throw ExtractionException(
-                "With ${width}x$height pixels the image is too wide for one eye; use an image of one eye, not a crop of it.",
+                "With ${width}x$height pixels the image is too $side for one eye; use an image of one eye, not a crop of it.",
             )
         }
     }
