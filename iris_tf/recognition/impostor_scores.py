@@ -119,7 +119,8 @@ def _apparent_identities(embeddings: np.ndarray, matcher: Matcher) -> np.ndarray
     of 40 eyes of the development set, the FMR at the threshold for 0.1 % was 1.2 %.
     """
     adapted = unit(adapt_learned(embeddings, adaptation(embeddings, matcher), matcher))
-    distances = 1.0 - matcher.similarities(adapted, adapted)
+    # By rounding, similarities of copies exceed 1.
+    distances = np.maximum(1.0 - matcher.similarities(adapted, adapted), 0.0)
     # Average linkage: single linkage would chain moderately similar impostors together.
     tree = linkage(squareform(distances, checks=False), method="average")
     same = _SAME_EYE_WITH_CODE if matcher.code_size else _SAME_EYE

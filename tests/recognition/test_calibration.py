@@ -190,6 +190,14 @@ def test_of_many_images_some_are_compared():
     assert estimate_impostors(embeddings, groups.tolist()).pairs == 1500 * 1499 // 2
 
 
+def test_copies_of_images_are_apparent_identities():
+    eyes = unit_rows(np.random.default_rng(0).normal(size=(62, 64)))
+    copied = np.concatenate([eyes, eyes[:10]]).astype(np.float32)
+    assert estimate_impostors(copied).pairs == 72 * 71 // 2 - 10
+    with pytest.raises(DatasetError, match="so similar that they appear to show 1 eye,"):
+        estimate_impostors(np.repeat(copied[:1], 60, axis=0))
+
+
 def test_images_that_are_all_alike():
     with pytest.raises(DatasetError, match="all images are the same"):
         estimate_impostors(np.ones((60, 4)) / 2, list(range(60)))
