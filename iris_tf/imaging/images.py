@@ -36,7 +36,13 @@ _FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "PPM")
 _EXIF_ORIENTATION = 0x0112
 _NOT_UPRIGHT = range(2, 9)  # EXIF orientations; values beyond 8 are invalid tags
 _BIT_DEPTHS = (8, 10, 12, 14, 16)
-_TOO_LARGE = "The header claims more pixels than an iris camera has."
+_TOO_LARGE = (
+    "The header claims more pixels than an iris camera has: at most "
+    f"{MAX_PIXELS // 10**5 / 10} megapixels, and {MAX_SIDE} pixels a side, are read; scale the "
+    "image down."
+)
+# Share of pixels that may be brighter than the bit depth holds: hot ones of a sensor.
+_HOT_SHARE = 1e-4
 _WANTED = {
     1: "grey levels as uint8 of shape (height, width), or red, green and blue as uint8 of shape "
     "(height, width, 3), both 0 to 255",
@@ -112,8 +118,9 @@ def read_image(path: str | Path, channels: int = 1) -> DecodedImage:
     - to colour: a grey image is replicated to three equal channels;
     - an alpha channel is dropped;
     - more than 8 bits are scaled to 8 by the smallest bit depth of 8, 10, 12, 14 and 16 that
-      holds the brightest pixel: near-infrared cameras store 10 or 12 bits in 16 without any
-      indication, and dividing those by 257 would give an almost black image;
+      holds all but one in 10,000 pixels: near-infrared cameras store 10 or 12 bits in 16 without
+      any indication, and dividing those by 257 would give an almost black image. Brighter pixels,
+      such as hot ones of the sensor, become white;
     - an EXIF orientation is applied, so that the image is upright as in a viewer.
 
     Only the first page of a multi-page TIFF is read.
@@ -398,7 +405,10 @@ def _convert_channels(pixels: np.ndarray, wanted: int) -> tuple[np.ndarray, list
 
 def _to_8_bits(pixels: np.ndarray) -> tuple[np.ndarray, str]:
     """Scale uint16 to uint8 by the bit depth that the image uses."""
-    brightest = int(pixels.max())
+    hot = int(_HOT_SHARE * pixels.size)
+    brightest = int(np.partition(pixels, -1 - hot, axis=None)[-1 - hot])
     bits = next(bits for bits in _BIT_DEPTHS if brightest < 2**bits)
-    scaled = np.round(pixels.astype(np.float32) * (255.0 / (2**bits - 1))).astype(np.uint8)
+    top = 2**bits - 1
+    within = np.minimum(pixels, top).astype(np.float32)
+    scaled = np.round(within * (255.0 / top)).astype(np.uint8)
     return scaled, "16-bit to 8-bit" if bits == 16 else f"{bits} of 16 bits to 8-bit"

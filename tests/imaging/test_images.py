@@ -147,6 +147,21 @@ def test_fewer_bits_in_16_are_scaled_by_their_own_maximum(tmp_path, bits):
     assert eye.note == f"{bits} of 16 bits to 8-bit"
 
 
+def test_hot_pixels_do_not_determine_the_bit_depth():
+    grey = np.tile(texture(100, 200), (2, 1)).astype(np.uint16)
+    stored = np.round(grey / 255 * 1023).astype(np.uint16)
+    hot = [(3, 3), (150, 7), (399 // 2, 199), (0, 0)]  # 4 of 40,000 pixels: one in 10,000
+    for place in hot:
+        stored[place] = 65535
+    eye = image_of_array(stored)
+    assert eye.note == "10 of 16 bits to 8-bit"
+    expected = grey.copy()
+    expected[tuple(zip(*hot, strict=True))] = 255
+    np.testing.assert_array_equal(eye.pixels, expected)
+    stored[9, 9] = 65535  # one more belongs to the image
+    assert image_of_array(stored).note == "16-bit to 8-bit"
+
+
 def test_16_bit_colour_is_noted_as_both(tmp_path):
     grey = texture().astype(np.uint16) * 257
     path = tmp_path / "eye.png"
@@ -342,7 +357,9 @@ def declared_png(width, height):
 def test_sizes_that_no_camera_has_are_refused_before_decoding(tmp_path, size, monkeypatch):
     monkeypatch.setattr(ImageFile.ImageFile, "load", lambda self: pytest.fail("decoded"))
     (tmp_path / "x.png").write_bytes(declared_png(*size))
-    with pytest.raises(ExtractionError, match="more pixels than an iris camera has") as caught:
+    with pytest.raises(
+        ExtractionError, match=r"33\.5 megapixels, .* scale the image down"
+    ) as caught:
         read_eye(tmp_path / "x.png")
     assert caught.value.reason == FailureReason.UNREADABLE
 
