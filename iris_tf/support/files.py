@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -219,8 +220,17 @@ def check_writable(path: str | os.PathLike, folder: bool = False) -> None:
         existing = existing.parent
     if not existing.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(existing))
-    if not os.access(existing, os.W_OK | os.X_OK):
+    if not os.access(existing, os.W_OK | os.X_OK) or not _takes_files(existing):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(existing))
+
+
+def _takes_files(folder: Path) -> bool:
+    """Whether a file can be made in a folder: system folders refuse what permissions allow."""
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError as error:
+        return error.errno in FULL_DISK  # that is for the writing to tell
 
 
 def write_bytes(path: str | os.PathLike, data: bytes) -> None:

@@ -230,6 +230,13 @@ def test_a_folder_without_permission_is_told_before(tmp_path, monkeypatch):
     assert error.value.filename == str(tmp_path)
 
 
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="no folder that refuses files from root")
+def test_a_folder_that_takes_no_files_is_told_before():
+    with pytest.raises(PermissionError) as error:
+        check_writable("/proc/x/calibration.json")
+    assert error.value.filename == "/proc"
+
+
 def test_json_is_stable_and_strict(tmp_path):
     write_json(tmp_path / "a.json", {"b": 1.5, "a": [None, "ä"]})
     text = (tmp_path / "a.json").read_text("utf-8")
