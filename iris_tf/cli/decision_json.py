@@ -50,6 +50,8 @@ def identification_json(
     matches = []
     for match in result.matches[:top]:
         values = dataclasses.asdict(match)
+        if not recognizer.has_scores:
+            del values["inconclusive"]
         matches.append(values | _scored(values.pop("score")))
     return _written(
         {
@@ -62,6 +64,7 @@ def identification_json(
                 "missing": [] if enrolled is None else list(enrolled.missing),
             },
         }
+        | ({"inconclusive": result.inconclusive} if recognizer.has_scores else {})
         | _circumstances(result, recognizer)
     )
 

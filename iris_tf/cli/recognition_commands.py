@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import math
 import os
 import re
 from pathlib import Path
@@ -123,9 +122,10 @@ def verify(
 ) -> None:
     """Decide whether two images show the same eye: exit status 0 if so, 1 if not.
 
-    The decision is by score where the model card has scores, at a false match rate of 1 in 10,000
-    unless another is named; otherwise, with a calibration, or at a point named far_..., it is by
-    similarity. If the images show too little to decide, the exit status is 2.
+    The decision is by score where the model card or, if one is given, the calibration has scores:
+    at a false match rate of 1 in 10,000 unless another is named. Otherwise, at a point named
+    far_..., or at a number, it is by similarity. If the images show too little to decide, the exit
+    status is 2.
     """
     from iris_tf.recognition.recognizer import IrisRecognizer
 
@@ -183,8 +183,9 @@ def identify(
 ) -> None:
     """Search a gallery for an eye: exit status 0 if an identity reaches the threshold, else 1.
 
-    The similarity of an identity is that of its most similar image. In a folder without
-    subfolders, each image is an identity of its own.
+    Score and similarity of an identity are those of its best image. In a folder without subfolders,
+    each image is an identity of its own. If probe and gallery show too little to compare the probe
+    with any image, the exit status is 2.
     """
     from iris_tf.recognition.recognizer import IrisRecognizer
 
@@ -207,32 +208,22 @@ def identify(
         result = recognizer.identify(template, enrolled, point, exact=exact)
         identities = enrolled.count_identities()
     accepted = sum(match.same_eye for match in result.matches)
+    ending = typer.Exit(2) if result.inconclusive else decision(accepted > 0)
     if as_json:
         echo(identification_json(result, recognizer, identities, top, found))
-        raise decision(accepted > 0)
+        raise ending
     if found is not None:
         print_failed(found)
     echo(f"gallery: {result.images} images of {identities} identities")
     if save_gallery is not None:
         plain = "" if secret else ", which is not encrypted (--key)"
         echo(f"gallery written to {save_gallery}{plain}")
-    shown = result.matches[:top]
-    by_score = result.operating_point in SCORE_RATES
-    width = max(len("identity"), *(len(match.identity) for match in shown))
-    heading = f"{'score':>9}  " if by_score else ""
-    echo(f"rank  {'identity':<{width}}  {heading}similarity  decision        image")
-    for rank, match in enumerate(shown, start=1):
-        verdict = "same eye" if match.same_eye else "different eyes"
-        if match.score is not None and math.isinf(match.score):
-            verdict = "inconclusive"
-        score = "" if match.score is None else f"{match.score:>9.3f}  "
-        echo(
-            f"{rank:>4}  {match.identity:<{width}}  {score}{match.similarity:>10.6f}  "
-            f"{verdict:<14}  {match.image}"
-        )
+    _print_matches(result, top)
     outcome = {0: "no identity reaches it", 1: f"the eye is {result.identity}'s"}.get(
         accepted, f"{accepted} identities reach it, the most similar is {result.identity}"
     )
+    if result.inconclusive:
+        outcome = f"inconclusive, {result.inconclusive}"
     echo(f"threshold {result.threshold:.6f} ({_called(result)}): {outcome}")
     if result.operating_point in SCORE_RATES:
         echo(
@@ -249,7 +240,7 @@ def identify(
             f"{_support(recognizer, result.operating_point)}"
         )
     _print_circumstances(recognizer, result.quality)
-    raise decision(accepted > 0)
+    raise ending
 
 
 def calibrate(
@@ -319,16 +310,21 @@ def _print_gain(made: "Calibration") -> None:
     before, after = gain["before"], gain["after"]
     if "eer" in before:
         echo(f"  EER {100 * before['eer']:.2f} % and {100 * after['eer']:.2f} %")
-    for point, rate in before["fmr"].items():
-        claim = (SCORE_RATES | FALSE_MATCH_RATES)[point]
-        fnmr = (
-            f"; FNMR {100 * before['fnmr'][point]:.2f} % and {100 * after['fnmr'][point]:.2f} %"
-            if "fnmr" in before
-            else ""
-        )
+    for point in SCORE_RATES | FALSE_MATCH_RATES:
+        figures = []
+        if point in before["fmr"]:
+            claim = (SCORE_RATES | FALSE_MATCH_RATES)[point]
+            one, other = (figure["fmr"][point] / claim for figure in (before, after))
+            figures.append(f"FMR {one:.2f} and {other:.2f} times the claim")
+        if point in before.get("fnmr", {}):
+            one, other = (100 * figure["fnmr"][point] for figure in (before, after))
+            figures.append(f"FNMR {one:.2f} % and {other:.2f} %")
+        if figures:
+            echo(f"  {point}: {'; '.join(figures)}")
+    if not before["fmr"]:
         echo(
-            f"  {point}: FMR {rate / claim:.2f} and {after['fmr'][point] / claim:.2f} times the "
-            f"claim{fnmr}"
+            "  no FMR: at none of its operating points are 30 false matches to be expected; give "
+            "images of more eyes"
         )
 
 
@@ -349,6 +345,29 @@ def _print_verification(result: "Verification") -> None:
         echo(
             f"{similarity}; the score is the natural logarithm of the likelihood ratio, and one in "
             f"{1 / SCORE_RATES[point]:,.0f} pairs of strangers reaches the threshold"
+        )
+
+
+def _print_matches(result: "Identification", top: int) -> None:
+    """Print the best identities as a table, and what makes some of all inconclusive."""
+    shown = result.matches[:top]
+    width = max(len("identity"), *(len(match.identity) for match in shown))
+    heading = f"{'score':>9}  " if result.operating_point in SCORE_RATES else ""
+    echo(f"rank  {'identity':<{width}}  {heading}similarity  decision        image")
+    for rank, match in enumerate(shown, start=1):
+        verdict = "same eye" if match.same_eye else "different eyes"
+        if match.inconclusive:
+            verdict = "inconclusive"
+        score = "" if match.score is None else f"{match.score:>9.3f}  "
+        echo(
+            f"{rank:>4}  {match.identity:<{width}}  {score}{match.similarity:>10.6f}  "
+            f"{verdict:<14}  {match.image}"
+        )
+    unknown = [match for match in result.matches if match.inconclusive]
+    if unknown and not result.inconclusive:
+        echo(
+            f"inconclusive for {len(unknown)} of {len(result.matches)} identities, of "
+            f"{unknown[0].identity} because {unknown[0].inconclusive}"
         )
 
 

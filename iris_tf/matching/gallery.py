@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from iris_tf.matching.gallery_search import Comparisons, Search
-from iris_tf.matching.matcher import DescribedTemplates, Matcher
+from iris_tf.matching.matcher import DescribedTemplates, Matcher, Scores
 from iris_tf.matching.secret_keys import KeyGiven
 from iris_tf.matching.template import (
     Origin,
@@ -148,10 +148,18 @@ class Gallery:
         """Cosine similarities (n,) of a probe (D,) to each image, -1..1."""
         return matcher.similarities(embedding[None], self.embeddings)[0].clip(-1.0, 1.0)
 
+    def described(self, matcher: Matcher) -> DescribedTemplates:
+        """The images as a matcher with scores needs them: described once for all probes."""
+        if matcher not in self._described:
+            self._described[matcher] = matcher.describe(
+                self.embeddings, self.figures, bool(self.origin.transform), self.levelling
+            )
+        return self._described[matcher]
+
     def scores(
         self, embedding: np.ndarray, matcher: Matcher, figures: np.ndarray | None = None
-    ) -> np.ndarray:
-        """Score a probe against each image; the images are described once for all probes.
+    ) -> Scores:
+        """Score a probe against each image.
 
         Parameters
         ----------
@@ -164,17 +172,12 @@ class Gallery:
 
         Returns
         -------
-        ndarray of shape (n,)
-            See `iris_tf.matching.matcher.Scores.values`.
+        Scores
+            Of one template and n.
         """
-        transformed = bool(self.origin.transform)
-        if matcher not in self._described:
-            self._described[matcher] = matcher.describe(
-                self.embeddings, self.figures, transformed, self.levelling
-            )
         known = None if figures is None else figures[None]
-        probe = matcher.describe(embedding[None], known, transformed)
-        return matcher.scores(probe, self._described[matcher]).values[0]
+        probe = matcher.describe(embedding[None], known, bool(self.origin.transform))
+        return matcher.scores(probe, self.described(matcher))
 
     def compared(self, search: Search) -> Comparisons:
         """Compare a probe with every image."""

@@ -93,7 +93,7 @@ class GalleryMoment:
         for part in self.parts():
             parts.append(part)
             if matcher.has_scores:
-                values.append(part.scores(embedding, matcher, figures))
+                values.append(part.scores(embedding, matcher, figures).values[0])
             else:
                 values.append(part.similarities(embedding, matcher))
             if sum(map(len, values)) > count + _CHUNK:

@@ -52,14 +52,18 @@ class Match:
     identity : str
         The identity.
     similarity : float
-        Highest cosine similarity of its images, -1..1.
+        Cosine similarity of its best image, -1..1: of those with a conclusive comparison, if there
+        are any, the one of the highest score, or of the highest similarity in searches by these.
     image : str
-        The image with this similarity, or ``""`` if unknown.
+        That image, or ``""`` if unknown.
     same_eye : bool
         The decision: whether the score, or the similarity, reaches the threshold; never where the
         comparison is inconclusive.
     score : float or None
-        Highest score of its images; None in searches by similarity.
+        Score of that image, minus infinity if inconclusive; None in searches by similarity.
+    inconclusive : str
+        Why probe and image do not show enough to decide, or ``""``; always ``""`` where there are
+        no scores.
     """
 
     identity: str
@@ -67,6 +71,7 @@ class Match:
     image: str
     same_eye: bool
     score: float | None = None
+    inconclusive: str = ""
 
 
 @dataclass(frozen=True)
@@ -76,8 +81,8 @@ class Identification:
     Attributes
     ----------
     matches : tuple of Match
-        All identities, the one of the highest score or similarity first; of a gallery folder,
-        those among the candidates.
+        All identities, the one of the highest score or similarity first, those whose comparisons
+        are inconclusive last; of a gallery folder, those among the candidates.
     threshold : float
         Least score, or least similarity, that is accepted as the same eye. With scores, it is
         raised such that the whole gallery shares the FMR of the operating point.
@@ -102,3 +107,8 @@ class Identification:
     def identity(self) -> str | None:
         """The first identity if it reaches the threshold, else None."""
         return self.matches[0].identity if self.matches[0].same_eye else None
+
+    @property
+    def inconclusive(self) -> str:
+        """Why nothing can be decided, if no comparison is conclusive, else ``""``."""
+        return self.matches[0].inconclusive

@@ -1,7 +1,9 @@
 """Iris recognition by one object: enrolment, verification, identification."""
 
 import dataclasses
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +21,9 @@ from iris_tf.matching.calibration import Calibration
 from iris_tf.matching.embeddings import Embeddings
 from iris_tf.matching.gallery import Gallery
 from iris_tf.matching.gallery_folder import GalleryFolder
-from iris_tf.matching.gallery_search import Comparisons, Search, best_of_identities
+from iris_tf.matching.gallery_search import Comparisons, Search
 from iris_tf.matching.gallery_shards import ShardedGallery
-from iris_tf.matching.matcher import Matcher
+from iris_tf.matching.matcher import DescribedTemplates, Matcher
 from iris_tf.matching.packed_embeddings import can_pack
 from iris_tf.matching.template import Origin, Template, require_unit, unit
 from iris_tf.matching.template_records import TemplateKind
@@ -37,6 +39,7 @@ from iris_tf.support.files import path_given
 from iris_tf.support.foreign_files import shown
 from iris_tf.tflite.model_card import ModelCard, is_cosine
 from iris_tf.tflite.released_models import RECOGNITION, released_model
+from iris_tf.tflite.score_model import ScoreModel
 from iris_tf.tflite.tflite_embedder import TFLiteEmbedder
 
 EyeImages = EyeImageSource | Sequence[EyeImageSource]
@@ -280,8 +283,7 @@ class IrisRecognizer:
     @property
     def has_scores(self) -> bool:
         """Whether templates can be scored: the card, or the calibration in use, has scores."""
-        source = self.card if self.calibration is None else self.calibration
-        return source.score is not None
+        return self.matcher.has_scores
 
     def scores(self, first: Embeddings | np.ndarray, second: Embeddings | np.ndarray) -> np.ndarray:
         """Score every embedding of one set against every embedding of another.
@@ -326,7 +328,8 @@ class IrisRecognizer:
             See `enroll`.
         operating_point : str or float, optional
             Name of one of `thresholds`, or a least similarity; by default ``"fmr_1e-4"``; without
-            scores ``"far_1e-3"``, or ``"far_1e-2"`` if too few comparisons support that.
+            scores ``"far_1e-3"``, or ``"far_1e-2"`` if too few comparisons support that. A number
+            below the similarity of ``"far_1e-2"`` gives a UserWarning.
         kind : {"auto", "eye", "roi"}
             Whether images are eye images or crops.
 
@@ -341,7 +344,7 @@ class IrisRecognizer:
         point = operating_point
         if point is None:
             point = SCORE_POINT if self.has_scores else self._similarity_point
-        threshold = self.threshold(point)
+        threshold = self._checked_threshold(point)
         origin = self._origin_with(probe)
         template = self._template(template, kind, "The template", origin)
         probe = self._template(probe, kind, "The probe", origin)
@@ -362,19 +365,18 @@ class IrisRecognizer:
 
     def _score(self, template: Template, probe: Template) -> tuple[float, str]:
         """Score of two templates, and why they are inconclusive, or ``""``."""
-        first, second = (
-            self.matcher.describe(
-                eye.embedding[None],
-                None if eye.figures is None else eye.figures[None],
-                bool(eye.origin.transform),
-            )
-            for eye in (template, probe)
-        )
+        first, second = self._described(template), self._described(probe)
         found = self.matcher.scores(first, second)
         [[score]], [[common]] = found.values, found.freedom
-        assert self.card.score is not None  # `has_scores`
-        own = {"template": first.codes, "probe": second.codes}
-        return float(score), why_inconclusive(self.card.score, own, common)
+        own = {"template": _shown_by(first), "probe": _shown_by(second)}
+        return float(score), why_inconclusive(self._score_model, own, common)
+
+    def _described(self, eye: Template) -> DescribedTemplates:
+        return self.matcher.describe(
+            eye.embedding[None],
+            None if eye.figures is None else eye.figures[None],
+            bool(eye.origin.transform),
+        )
 
     def identify(
         self,
@@ -388,7 +390,8 @@ class IrisRecognizer:
 
         Every enrolled image is one more chance of a false match. With scores, the threshold is
         therefore raised until the FMR of the operating point is that of the whole search; a
-        threshold of similarities is stricter only by name.
+        threshold of similarities is stricter only by name. Images that show too little in common
+        with the probe to decide rank last.
 
         Parameters
         ----------
@@ -398,8 +401,7 @@ class IrisRecognizer:
             The enrolled templates. Of gallery folders with many images, only the candidates of
             the first stage are compared.
         operating_point : str or float, optional
-            Name of one of `thresholds`, or a least similarity; by default ``"fmr_1e-4"``, or
-            ``"far_1e-3"`` without scores.
+            As for `verify`; by default ``"fmr_1e-4"``, or ``"far_1e-3"`` without scores.
         kind : {"auto", "eye", "roi"}
             Whether the probe is an eye image or a crop.
         exact : bool
@@ -413,7 +415,7 @@ class IrisRecognizer:
         point = operating_point
         if point is None:
             point = SCORE_POINT if self.has_scores else STRICT_POINT
-        threshold = self.threshold(point)
+        threshold = self._checked_threshold(point)
         by_score = self.has_scores and point in SCORE_RATES
         if not isinstance(gallery, Gallery | GalleryFolder | ShardedGallery):
             gallery = Gallery.of_templates(gallery)
@@ -425,24 +427,20 @@ class IrisRecognizer:
         probe = self._template(probe, kind, "The probe", origin)
         search = Search(probe.embedding, self.matcher, by_score, probe.figures, exact)
         found = self._compared(gallery, search, str(point))
-        decisive = found.decisive(search)
-        scores: list[float] | list[None] = [None] * len(found)
-        conclusive = np.ones(len(found), bool)
-        if found.scores is not None:
-            conclusive = np.isfinite(found.scores)
+        decisive, conclusive = found.decisive(search), found.conclusive
         if by_score:
-            assert self.card.score is not None  # `has_scores`
-            threshold = self.card.score.threshold(str(point), found.searched)
-            scores = decisive.tolist()
+            threshold = self._score_model.threshold(str(point), found.searched)
+        problems = self._problems(found, probe)
         matches = tuple(
             Match(
                 found.identities[image],
                 float(found.similarities[image]),
                 found.images[image],
                 bool(conclusive[image] and decisive[image] >= threshold),
-                scores[image],
+                float(decisive[image]) if by_score else None,
+                problems.get(image, ""),
             )
-            for image in best_of_identities(found.identities, decisive)
+            for image in found.best_of_identities(search)
         )
         return Identification(
             matches,
@@ -453,17 +451,35 @@ class IrisRecognizer:
             found.searched,
         )
 
+    def _problems(self, found: Comparisons, probe: Template) -> dict[int, str]:
+        """Why those comparisons that are inconclusive are, by their index."""
+        if found.shown is None:
+            return {}
+        own = _shown_by(self._described(probe))
+        problems = {}
+        for image in np.flatnonzero(~found.conclusive).tolist():
+            common, *others = found.shown[image].tolist()
+            figures = {"probe": own, "enrolled image": (others[0], others[1])}
+            problems[image] = why_inconclusive(self._score_model, figures, common)
+        return problems
+
+    @property
+    def _score_model(self) -> ScoreModel:
+        """Scores of the calibration or, without one, of the card; only if there are any."""
+        assert self.matcher.score_model is not None  # `has_scores`
+        return self.matcher.score_model
+
     def _compared(self, gallery: AnyGallery, search: Search, point: str) -> Comparisons:
         """Compare a probe with a gallery's candidates; `point` is that of a search by score.
 
         Images rotated beyond the range of head tilts are rare, so they are looked for only if no
         other image reaches the threshold.
         """
-        found, score = gallery.compared(search), self.card.score
-        if not search.by_score or score is None or not score.wide_share or search.exact:
+        found = gallery.compared(search)
+        if not search.by_score or not self._score_model.wide_share or search.exact:
             return found
         assert found.scores is not None  # `has_scores`
-        reached = found.scores.max() >= score.threshold(point, found.searched)
+        reached = found.scores.max() >= self._score_model.threshold(point, found.searched)
         if reached or len(found) == found.searched:
             return found
         wide = gallery.compared(dataclasses.replace(search, wide=True))
@@ -475,7 +491,8 @@ class IrisRecognizer:
         Parameters
         ----------
         operating_point : str or float
-            Name of one of `thresholds`, or a threshold itself, which is checked and returned.
+            Name of one of `thresholds`, or a least similarity itself, which is checked and
+            returned.
 
         Raises
         ------
@@ -485,7 +502,8 @@ class IrisRecognizer:
             When the number is no similarity, -1..1.
         """
         if not isinstance(operating_point, str):
-            if not is_cosine(operating_point):
+            number = isinstance(operating_point, Real) and not isinstance(operating_point, bool)
+            if not number or not is_cosine(float(operating_point)):
                 raise ArgumentError(
                     f"The threshold is {operating_point}, but similarities lie between -1 and 1; "
                     f"give a number in this range, or one of {', '.join(sorted(self.thresholds))}."
@@ -498,6 +516,22 @@ class IrisRecognizer:
                 f"choose one of {', '.join(sorted(self.thresholds))}."
             )
         return self.thresholds[operating_point]
+
+    def _checked_threshold(self, operating_point: str | float) -> float:
+        """The `threshold` of a decision; warns of one that is rather a false match rate."""
+        threshold = self.threshold(operating_point)
+        lenient = self.thresholds.get(LENIENT_POINT, -1.0)
+        if not isinstance(operating_point, str) and threshold < lenient:
+            strict = SCORE_POINT if self.has_scores else STRICT_POINT
+            rate = (SCORE_RATES | FALSE_MATCH_RATES)[strict]
+            warnings.warn(
+                f"The threshold {threshold:g} is a least similarity, below the {lenient:.4f} of "
+                f"{LENIENT_POINT}, which 1 in 100 pairs of strangers reaches; for a false match "
+                f"rate of 1 in {1 / rate:,.0f} give the operating point {strict} "
+                f"(`--operating-point {strict}`).",
+                stacklevel=2,
+            )
+        return threshold
 
     def _require_scores(self) -> None:
         if not self.has_scores:
@@ -552,7 +586,9 @@ class IrisRecognizer:
 
     def _embed(self, images: EyeImages, kind: str) -> tuple[np.ndarray, list[IrisQuality]]:
         """Embeddings (n, D) of all images, and the quality of those that are eye images."""
-        one = isinstance(images, str | Path | np.ndarray) or not isinstance(images, Iterable)
+        # Iterating over bytes gives numbers.
+        single = str | Path | np.ndarray | bytes | bytearray
+        one = isinstance(images, single) or not isinstance(images, Iterable)
         sources: Any = [images] if one else images
         qualities, names = [], []
 
@@ -565,12 +601,19 @@ class IrisRecognizer:
                 yield crop.roi
 
         embeddings = self._embedder.embed(rois())
-        if self.card.score is not None and self.card.phase is not None:
+        # A calibration of an earlier version has no scores, but its images need texture, too.
+        scores = self.matcher.score_model or self.card.score
+        if scores is not None and self.card.phase is not None:
             _, codes = self.matcher.split(embeddings)
-            require_texture(self.card.score, codes, self.card.phase, names)
+            require_texture(scores, codes, self.card.phase, names)
         if self.calibration is not None:
             embeddings = self.calibration.adapt(embeddings)
         return embeddings, qualities
+
+
+def _shown_by(eye: DescribedTemplates) -> tuple[float, float]:
+    """Degrees of freedom and coarseness of one template's phase code."""
+    return eye.codes.freedom.item(), eye.codes.coarseness.item()
 
 
 def _name_of(operating_point: str | float) -> str | None:

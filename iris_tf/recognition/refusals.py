@@ -1,5 +1,6 @@
 """Refusals of images and pairs that show too little for a decision, each with its reason."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -40,7 +41,9 @@ def require_texture(
             raise ExtractionError(FailureReason.LOW_QUALITY, f"{name}: The image {problem}.")
 
 
-def why_inconclusive(model: ScoreModel, own: Mapping[str, CodeSet], common: float) -> str:
+def why_inconclusive(
+    model: ScoreModel, own: Mapping[str, tuple[float, float]], common: float
+) -> str:
     """Why two templates do not show enough to decide, or ``""``.
 
     Templates of several images are not judged by their coarseness alone: the mean of codes has
@@ -50,18 +53,18 @@ def why_inconclusive(model: ScoreModel, own: Mapping[str, CodeSet], common: floa
     ----------
     model : ScoreModel
         States how many degrees of freedom are needed.
-    own : mapping of str to CodeSet
-        Phase code of each template, by what it is called.
+    own : mapping of str to tuple of float
+        Degrees of freedom and coarseness of each template's phase code, by what it is called.
     common : float
         Degrees of freedom of what both show.
     """
-    for what, code in own.items():
-        if problem := _lack_of_texture(model, code.freedom.item(), code.coarseness.item()):
+    for what, (freedom, coarseness) in own.items():
+        if problem := _lack_of_texture(model, freedom, coarseness):
             return f"the {what} {problem}"
     if common >= model.least_freedom:
         return ""
     return (
-        f"the two show too little in common ({common:.0f} degrees of freedom, at least "
+        f"the two show too little in common ({math.floor(common)} degrees of freedom, at least "
         f"{model.least_freedom:.0f} are needed); use images that show the same parts of the iris"
     )
 
@@ -71,7 +74,7 @@ def _lack_of_texture(model: ScoreModel, freedom: float, coarseness: float) -> st
     if freedom >= least:
         return ""
     return (
-        f"shows too little texture ({freedom:.0f} degrees of freedom, at least "
+        f"shows too little texture ({math.floor(freedom)} degrees of freedom, at least "
         f"{least:.0f} are needed); use an image in focus that shows more of the "
         "iris"
     )
@@ -80,7 +83,8 @@ def _lack_of_texture(model: ScoreModel, freedom: float, coarseness: float) -> st
 def _blur(coarseness: float) -> str:
     if coarseness <= MOST_COARSENESS:
         return ""
+    shown = math.ceil(10 * coarseness) / 10  # never the limit itself
     return (
-        f"is blurred (its coarse texture is {coarseness:.1f} times as strong as its fine texture, "
+        f"is blurred (its coarse texture is {shown:.1f} times as strong as its fine texture, "
         f"at most {MOST_COARSENESS} times is accepted); use an image in focus"
     )

@@ -319,6 +319,9 @@ def test_calibrate_and_use_it(run_cli, released, camera, eyes):
     assert "skipped, not_read .gif: 1" in out
     assert f"{52 * 51 // 2} impostor comparisons" in out
     assert f"written to {written}" in out
+    gain = out[out.index("gain by similarity") :].splitlines()
+    assert gain[0].endswith("before and after:")
+    assert gain[1].startswith("  no FMR: at none of its operating points are 30 false matches")
     made = Calibration.read(written)
     threshold = made.impostors.thresholds["far_1e-2"]
     assert f"far_1e-2: threshold {threshold:.6f} (fitted tail), without calibration 0.8" in out
@@ -341,6 +344,29 @@ def test_calibrate_and_use_it(run_cli, released, camera, eyes):
         run_cli, "verify", first, second, "--calibration", written, "--threshold", "eer"
     )
     assert "front-door: there is no threshold for the operating point 'eer'" in message
+
+
+def test_calibrate_prints_what_labels_tell(run_cli, pixel_model, noisy_eye, tmp_path):
+    for eye in range(25):
+        (tmp_path / "camera" / f"eye{eye}").mkdir(parents=True)
+        for image in range(2):
+            path = tmp_path / "camera" / f"eye{eye}" / f"{image}.png"
+            cv2.imwrite(str(path), noisy_eye(eye, image))
+    arguments = ("--model", pixel_model, "--images", tmp_path / "camera", "--layout", "folder")
+    status, out, _ = run_cli("calibrate", *arguments, "--out", tmp_path / "gate.json")
+    assert status == 0
+    gain = Calibration.read(tmp_path / "gate.json").gain
+    assert gain["before"]["fmr"] == {}  # of 1,200 comparisons
+    for point in ("far_1e-2", "far_1e-3"):
+        before, after = (100 * gain[when]["fnmr"][point] for when in ("before", "after"))
+        assert f"  {point}: FNMR {before:.2f} % and {after:.2f} %\n" in out
+
+
+def test_a_calibration_that_cannot_be_written_is_told_before(run_cli, pixel_model, camera):
+    arguments = ("--model", pixel_model, "--images", camera, "--out", "/proc/x/c.json")
+    status, _, err = run_cli("calibrate", *arguments)
+    assert status == 2
+    assert "/proc" in err and "Calibrating" not in err
 
 
 def test_a_calibration_is_named_after_its_file(run_cli, pixel_model, camera, tmp_path):

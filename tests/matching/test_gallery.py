@@ -38,7 +38,7 @@ def test_every_identity_ranks_by_its_best_image():
     images = tuple(f"{number}.png" for number in range(40))
     probe = unit_rows(rng.normal(size=(1, 6)))[0]
     similarities = Gallery(embeddings, identities, images, ORIGIN).similarities(probe, Matcher())
-    found = best_of_identities(identities, similarities)
+    found = best_of_identities(identities, similarities, np.ones(40, bool))
     best = {}
     for embedding, identity, image in zip(embeddings, identities, images, strict=True):
         cosine = sum(float(x) * float(y) for x, y in zip(embedding, probe, strict=True))
@@ -50,6 +50,12 @@ def test_every_identity_ranks_by_its_best_image():
     np.testing.assert_allclose(
         similarities[found], [value for _, (value, _) in expected], atol=1e-6
     )
+
+
+def test_what_is_inconclusive_ranks_last():
+    values, conclusive = np.array([0.9, 0.1, 0.5, 0.8, 0.7]), np.array([0, 1, 1, 0, 0], bool)
+    # The conclusive image of "a" counts although another one of it is more similar.
+    assert best_of_identities(("a", "a", "b", "c", "d"), values, conclusive) == [2, 1, 3, 4]
 
 
 def test_a_folder_is_enrolled_and_failures_are_counted(recognizer, folder, embedding_of):

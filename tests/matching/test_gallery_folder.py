@@ -183,18 +183,20 @@ def test_ten_thousand_are_enrolled_found_as_by_comparing_all_and_removed(gallery
         for probe in range(0, 10_000, 1_250):
             found = gallery.candidates(probes[probe], MATCHER, 100)
             assert found.images == 10_000
-            first = found.gallery.scores(probes[probe], MATCHER).argmax()
+            first = found.gallery.scores(probes[probe], MATCHER).values.argmax()
             assert found.gallery.identities[first] == f"p{probe}"
         exact = gallery.candidates(probes[1_250], MATCHER, 100, exact=True).gallery
-        scores = exact.scores(probes[1_250], MATCHER)
+        scores = exact.scores(probes[1_250], MATCHER).values[0]
         assert exact.identities[0] == "p1250"
         assert (np.diff(scores) <= 1e-5).all()
         whole = gallery.load()
-        expected = np.sort(whole.scores(probes[1_250], MATCHER))[::-1][:100]
+        expected = np.sort(whole.scores(probes[1_250], MATCHER).values[0])[::-1][:100]
         np.testing.assert_allclose(scores, expected, atol=1e-3)
         part = Gallery(whole.embeddings[:99], ("",) * 99, ("",) * 99, KIND.origin)  # no figures
         np.testing.assert_allclose(
-            part.scores(probes[9], MATCHER), whole.scores(probes[9], MATCHER)[:99], atol=1e-3
+            part.scores(probes[9], MATCHER).values[0],
+            whole.scores(probes[9], MATCHER).values[0, :99],
+            atol=1e-3,
         )
         assert writer.remove([f"p{n}" for n in range(10_000)]) == 10_000
         writer.compact()

@@ -200,8 +200,9 @@ def test_a_template_and_a_gallery_are_transformed(tmp_path):
     assert again.origin == template.origin and again.quality is None
     np.testing.assert_array_equal(again.figures, template.figures)
     np.testing.assert_array_equal(all_again.figures, gallery.figures)
-    scores = gallery.scores(template.embedding, MATCHER, template.figures)
-    np.testing.assert_array_equal(all_again.scores(again.embedding, MATCHER, again.figures), scores)
+    scores = gallery.scores(template.embedding, MATCHER, template.figures).values
+    found = all_again.scores(again.embedding, MATCHER, again.figures).values
+    np.testing.assert_array_equal(found, scores)
     assert scores.argmax() == 0
     with pytest.raises(ModelError, match=f"The transform {FIRST.id} protects"):
         SECOND.template(template)

@@ -192,7 +192,9 @@ def test_a_threshold_may_be_a_number(recognizer, eye_files):
         assert (
             recognizer.identify(eye_files[2], {"me": template}, threshold).operating_point is None
         )
-    for number in (-9, 1.5, float("nan"), True):
+        single = np.float32(threshold)
+        assert recognizer.verify(template, eye_files[2], single).threshold == float(single)
+    for number in (-9, 1.5, float("nan"), True, np.float32(1.5), np.bool_(True), 1j):
         with pytest.raises(ArgumentError, match="similarities lie between -1 and 1"):
             recognizer.verify(template, eye_files[2], number)
 
@@ -384,6 +386,8 @@ def test_what_is_no_image_is_named(recognizer, eye_files, value):
         with pytest.raises((ArgumentError, ExtractionError)) as caught:
             call()
         assert "\n" not in str(caught.value)
+        if isinstance(value, bytes):
+            assert "given as bytes" in str(caught.value)
 
 
 @pytest.mark.parametrize("gallery", [5, "gallery.npz", ["template"], {"a": 5}, {"a": "file"}])

@@ -3,14 +3,17 @@
 import contextlib
 import dataclasses
 import itertools
+import json
 import math
+import shutil
+import warnings
 
 import cv2
 import numpy as np
 import pytest
 
 from iris_tf import IrisRecognizer
-from iris_tf.config.names import SCORE_RATES
+from iris_tf.config.names import CARD_NAME, SCORE_RATES
 from iris_tf.data.layouts import read_layout
 from iris_tf.data.manifest import ManifestRow
 from iris_tf.matching.calibration import Calibration, ImpostorEstimate
@@ -24,6 +27,7 @@ from iris_tf.metrics.evaluate_embeddings import evaluate_embeddings
 from iris_tf.recognition.cropper import Cropper
 from iris_tf.recognition.embed_folder import embed_folder
 from iris_tf.recognition.fit_scores import SiteComparisons, fit_scores
+from iris_tf.recognition.refusals import _blur, why_inconclusive
 from iris_tf.support.errors import ExtractionError, FailureReason, ModelError
 from iris_tf.synthetic.sites import draw_site, render_site_eye
 from iris_tf.tflite.cost import model_cost
@@ -201,6 +205,16 @@ def test_blurred_images_are_refused(recognizer, sharp_and_blurred, tmp_path):
     assert str(refused.value).startswith(f"{tmp_path / 'blurred.png'}: The image ")
 
 
+def test_figures_are_rounded_away_from_limits(recognizer):
+    model = recognizer.card.score
+    assert _blur(1.6) == ""
+    assert "is 1.7 times as strong as its fine texture, at most 1.6" in _blur(1.601)
+    own = {"probe": (60.0, 1.0)}
+    assert "(63 degrees of freedom, at least 64 are needed)" in why_inconclusive(model, own, 63.9)
+    reason = why_inconclusive(model, {"probe": (47.9, 1.0)}, 70.0)
+    assert "(47 degrees of freedom, at least 48 are needed)" in reason
+
+
 def test_blurred_images_of_a_folder_are_counted(recognizer, sharp_and_blurred, tmp_path):
     for name, image in zip(("sharp.png", "blurred.png"), sharp_and_blurred, strict=True):
         cv2.imwrite(str(tmp_path / name), image)
@@ -258,18 +272,23 @@ def test_scores_are_fitted_to_comparisons(embedded, recognizer):
     assert fitted.thresholds_from["cameras"] == 1
 
 
-def test_calibrated_embeddings_have_no_scores(embedded, recognizer, tmp_path):
-    """Those of the card are fitted to its own learned components."""
+def with_scores_of(recognizer, path, score):
+    """A calibration that changes nothing but the scores."""
     impostors = ImpostorEstimate(1, 0.0, 9.0, {"far_1e-2": 0.2, "far_1e-3": 0.3}, {})
     size = recognizer.card.embedding_size - recognizer.matcher.code_size
     origin = recognizer.origin
-    calibration = Calibration(
+    Calibration(
         "gate", origin.model, origin.model_sha256, np.eye(size, dtype=np.float32), 2, 2, {},
         dataclasses.replace(impostors, methods=dict.fromkeys(impostors.thresholds, "empirical")),
-        recognizer.matcher,
-    )  # fmt: skip
-    calibration.write(tmp_path / "gate.json")
-    calibrated = IrisRecognizer(recognizer.model, calibration=tmp_path / "gate.json")
+        recognizer.matcher, score=score,
+    ).write(path)  # fmt: skip
+    return path
+
+
+def test_calibrated_embeddings_have_no_scores(embedded, recognizer, tmp_path):
+    """Those of the card are fitted to its own learned components."""
+    path = with_scores_of(recognizer, tmp_path / "gate.json", None)
+    calibrated = IrisRecognizer(recognizer.model, calibration=path)
     rows = [
         ManifestRow(str(i), "made", name[:3], "L", name, str(i))
         for i, name in enumerate(embedded[0])
@@ -280,8 +299,8 @@ def test_calibrated_embeddings_have_no_scores(embedded, recognizer, tmp_path):
         assert (found.scores is not None) == scored
     assert not calibrated.has_scores
     # Unless the calibration brings its own.
-    dataclasses.replace(calibration, score=recognizer.card.score).write(tmp_path / "gate.json")
-    scored = IrisRecognizer(recognizer.model, calibration=tmp_path / "gate.json")
+    with_scores_of(recognizer, path, recognizer.card.score)
+    scored = IrisRecognizer(recognizer.model, calibration=path)
     assert scored.has_scores and scored.matcher.has_scores
     assert {"far_1e-2", "fmr_1e-4"} < set(scored.thresholds)
     np.testing.assert_allclose(  # the matrix changes nothing
@@ -289,10 +308,131 @@ def test_calibrated_embeddings_have_no_scores(embedded, recognizer, tmp_path):
     )
 
 
-def test_old_cards_have_no_scores(recognizer, embedded, monkeypatch):
-    monkeypatch.setattr(recognizer, "card", dataclasses.replace(recognizer.card, score=None))
+@pytest.fixture
+def old_model(recognizer, tmp_path):
+    """The released model with a card of an earlier version, which has no scores."""
+    folder = tmp_path / "old"
+    folder.mkdir()
+    shutil.copy(recognizer.model, folder)
+    dataclasses.replace(recognizer.card, score=None).write(folder / CARD_NAME)
+    return folder / recognizer.model.name
+
+
+def test_old_cards_have_no_scores(old_model, embedded):
+    old = IrisRecognizer(old_model)
+    assert "fmr_1e-4" not in old.thresholds
     with pytest.raises(ModelError, match="no scores"):
-        recognizer.scores(embedded[1], embedded[1])
+        old.scores(embedded[1], embedded[1])
+
+
+def test_scores_and_thresholds_are_those_of_the_calibration(
+    recognizer, old_model, embedded, sharp_and_blurred, tmp_path
+):
+    card = recognizer.card.score
+    thresholds = {point: value + 7.0 for point, value in card.thresholds.items()}
+    own = dataclasses.replace(card, thresholds=thresholds, slope=2 * card.slope)
+    names, vectors = embedded
+    for model in (recognizer.model, old_model):
+        path = with_scores_of(recognizer, tmp_path / "gate.json", own)
+        calibrated = IrisRecognizer(model, calibration=path)
+        probe = Template(vectors[0], calibrated.origin)
+        found = calibrated.verify(probe, probe)
+        assert (found.operating_point, found.threshold) == ("fmr_1e-4", thresholds["fmr_1e-4"])
+        gallery = Gallery(vectors, tuple(names), ("",) * len(names), calibrated.origin)
+        searched = calibrated.identify(probe, gallery)
+        raised = thresholds["fmr_1e-4"] + 2 * card.slope * math.log(len(names))
+        assert searched.threshold == pytest.approx(raised)
+        assert searched.identity == names[0]
+        best = (found.score - card.offset) / (2 * card.slope)  # of the image itself
+        expected = (recognizer.scores(vectors[:1], vectors[:1])[0, 0] - card.offset) / card.slope
+        assert best == pytest.approx(expected, rel=1e-4)
+        with pytest.raises(ExtractionError, match="use an image in focus"):
+            calibrated.enroll(sharp_and_blurred[1])
+
+
+@pytest.fixture(scope="module")
+def halves(recognizer, sharp_and_blurred):
+    """Templates of two parts of one iris that hardly overlap, and of the whole."""
+    strip = recognizer._crop(sharp_and_blurred[0]).roi
+    left, right = strip.copy(), strip.copy()
+    left[:, 288:] = 0
+    right[:, :224] = 0
+    return [recognizer.enroll(image, "roi") for image in (left, right, strip)]
+
+
+def test_a_search_says_why_it_is_inconclusive(recognizer, halves):
+    left, right, whole = halves
+    reason = recognizer.verify(left, right).inconclusive
+    assert "too little in common" in reason
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the low thresholds
+        for point in (None, 0.01, -1.0):
+            found = recognizer.identify(left, {"right": right}, point)
+            assert (found.identity, found.inconclusive) == (None, reason)
+            assert [(match.same_eye, match.inconclusive) for match in found.matches] == [
+                (False, reason)
+            ]
+            # A conclusive match ranks first, whatever the similarities are.
+            found = recognizer.identify(left, {"right": right, "whole": whole}, point)
+            assert (found.identity, found.inconclusive) == ("whole", "")
+            assert [match.inconclusive for match in found.matches] == ["", reason]
+
+
+def test_conclusive_strangers_rank_before_inconclusive_ones(recognizer, halves, embedded):
+    left, right, _ = halves
+    vectors = embedded[1]
+    similarities = recognizer.similarities(left.embedding[None], vectors)[0]
+    stranger = Template(vectors[similarities.argmin()], recognizer.origin)
+    found = recognizer.identify(left, {"right": right, "stranger": stranger}, "far_1e-3")
+    assert [match.identity for match in found.matches] == ["stranger", "right"]
+    assert found.matches[0].similarity < found.matches[1].similarity
+    assert (found.identity, found.inconclusive) == (None, "")
+
+
+def test_the_command_ends_with_2_if_a_search_is_inconclusive(
+    recognizer, sharp_and_blurred, run_cli, tmp_path
+):
+    strip = recognizer._crop(sharp_and_blurred[0]).roi
+    for name, hidden in (("left", slice(288, None)), ("right", slice(224))):
+        part = strip.copy()
+        part[:, hidden] = 0
+        (tmp_path / name).mkdir()
+        cv2.imwrite(str(tmp_path / name / "eye.png"), part)
+    recognizer.embed([tmp_path / "right" / "eye.png"], "roi")
+    arguments = ("identify", tmp_path / "left" / "eye.png", "--gallery", tmp_path / "g.npz")
+    right = recognizer.enroll(tmp_path / "right" / "eye.png", "roi")
+    Gallery.of_templates({"ann": right}).save(tmp_path / "g.npz")
+    for more in ((), ("--threshold", "0.3")):
+        status, out, _ = run_cli(*arguments, "--kind", "roi", *more)
+        assert status == 2
+        assert "inconclusive" in out.splitlines()[2]
+        assert "): inconclusive, the two show too little in common (" in out
+        assert "no identity reaches it" not in out
+        status, out, _ = run_cli(*arguments, "--kind", "roi", "--json", *more)
+        found = json.loads(out)
+        assert (status, found["identity"]) == (2, None)
+        assert found["inconclusive"].startswith("the two show too little in common (")
+        assert found["matches"][0]["inconclusive"] == found["inconclusive"]
+    whole = Template(recognizer.embed(strip, "roi")[0], recognizer.origin)
+    Gallery.of_templates({"ann": right, "bea": whole}).save(tmp_path / "g.npz")
+    status, out, _ = run_cli(*arguments, "--kind", "roi")
+    assert status == 0 and "the eye is bea's" in out
+    assert "inconclusive for 1 of 2 identities, of ann because the two show too little" in out
+
+
+def test_a_rate_taken_for_a_similarity_is_told(recognizer, sharp_and_blurred):
+    template = recognizer.enroll(sharp_and_blurred[0])
+    for call in (
+        lambda: recognizer.verify(template, template, 1e-4),
+        lambda: recognizer.identify(template, {"a": template}, 1e-4),
+    ):
+        lenient = recognizer.thresholds["far_1e-2"]
+        with pytest.warns(UserWarning, match=f"0.0001 .* {lenient:.4f} .*fmr_1e-4"):
+            call()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        recognizer.verify(template, template, recognizer.thresholds["far_1e-2"])
+        recognizer.verify(template, template, "far_1e-2")
 
 
 def test_transformed_templates_are_decided_upon_as_plain_ones_are(recognizer, small_images):
