@@ -1,6 +1,5 @@
 """`iris-tf embed`, `verify`, `identify` and `calibrate`."""
 
-import dataclasses
 import json
 import os
 import re
@@ -11,25 +10,18 @@ import typer
 
 from iris_tf.cli.console import LayoutName, Scheduler, decision, echo, one_of
 from iris_tf.cli.decision_json import identification_json, verification_json
+from iris_tf.cli.decision_text import print_gain, print_identification, print_verification
 from iris_tf.cli.keys import KeyOption, TransformOption, key_given, transform_given
 from iris_tf.cli.searched_gallery import GalleryGiven, in_memory, searched_gallery
 from iris_tf.cli.skipped_images import print_failed, print_failures
-from iris_tf.config.names import (
-    FALSE_MATCH_RATES,
-    KINDS,
-    OPERATING_POINTS,
-    SCORE_RATES,
-)
+from iris_tf.config.names import KINDS, OPERATING_POINTS, SCORE_RATES
 from iris_tf.data.layouts import AUTO
 from iris_tf.support.errors import ExtractionError, ModelError, OutputError
 from iris_tf.support.files import check_writable, real_path
 from iris_tf.support.own_files import check_replaceable
 
 if TYPE_CHECKING:
-    from iris_tf.matching.calibration import Calibration
-    from iris_tf.recognition.decisions import Identification, Verification
     from iris_tf.recognition.recognizer import IrisRecognizer
-    from iris_tf.segmentation.quality import IrisQuality
 
 ModelFile = Annotated[
     Path | None,
@@ -137,15 +129,7 @@ def verify(
     if as_json:
         echo(verification_json(result, recognizer))
         raise outcome
-    _print_verification(result)
-    if result.operating_point in FALSE_MATCH_RATES:
-        echo(
-            f"one in {1 / FALSE_MATCH_RATES[result.operating_point]:,.0f} pairs of strangers "
-            "reaches the threshold on the images that it comes from"
-            f"{_support(recognizer, result.operating_point)}; on another camera it may be several "
-            "times as many"
-        )
-    _print_circumstances(recognizer, result.quality)
+    print_verification(result, recognizer)
     raise outcome
 
 
@@ -207,8 +191,7 @@ def identify(
             in_memory(enrolled).save(save_gallery, secret)
         result = recognizer.identify(template, enrolled, point, exact=exact)
         identities = enrolled.count_identities()
-    accepted = sum(match.same_eye for match in result.matches)
-    ending = typer.Exit(2) if result.inconclusive else decision(accepted > 0)
+    ending = typer.Exit(2) if result.inconclusive else decision(result.identity is not None)
     if as_json:
         echo(identification_json(result, recognizer, identities, top, found))
         raise ending
@@ -218,28 +201,7 @@ def identify(
     if save_gallery is not None:
         plain = "" if secret else ", which is not encrypted (--key)"
         echo(f"gallery written to {save_gallery}{plain}")
-    _print_matches(result, top)
-    outcome = {0: "no identity reaches it", 1: f"the eye is {result.identity}'s"}.get(
-        accepted, f"{accepted} identities reach it, the most similar is {result.identity}"
-    )
-    if result.inconclusive:
-        outcome = f"inconclusive, {result.inconclusive}"
-    echo(f"threshold {result.threshold:.6f} ({_called(result)}): {outcome}")
-    if result.operating_point in SCORE_RATES:
-        echo(
-            f"an eye that is not enrolled would match any of these {result.images} images "
-            f"by chance in one of {1 / SCORE_RATES[result.operating_point]:,.0f} searches: the "
-            f"threshold of one comparison, {recognizer.thresholds[result.operating_point]:.6f}, "
-            "is raised accordingly"
-        )
-    if result.operating_point in FALSE_MATCH_RATES:
-        rate = 1.0 - (1.0 - FALSE_MATCH_RATES[result.operating_point]) ** result.images
-        echo(
-            f"an eye that is not enrolled would match one of these {result.images} images "
-            f"by chance in up to {100 * rate:.1f} % of searches"
-            f"{_support(recognizer, result.operating_point)}"
-        )
-    _print_circumstances(recognizer, result.quality)
+    print_identification(result, recognizer, top)
     raise ending
 
 
@@ -292,87 +254,12 @@ def calibrate(
             f"{point}: threshold {threshold:.6f} ({found.methods[point]}), without calibration "
             f"{recognizer.thresholds[point]:.6f}"
         )
-    _print_gain(made)
+    print_gain(made)
     echo(f"written to {out}")
-
-
-def _print_gain(made: "Calibration") -> None:
-    gain = made.gain
-    if not gain:
-        echo("gain: not measured, it takes at least 20 eyes, half of which are held out")
-        return
-    by = "similarity" if made.score is None else "score"
-    echo(
-        f"gain by {by} on eyes that took no part ({gain['eyes']} eyes, in halves; "
-        f"{gain.get('genuine_comparisons', 'unknown')} genuine, "
-        f"{gain['impostor_comparisons']} impostor comparisons), before and after:"
-    )
-    before, after = gain["before"], gain["after"]
-    if "eer" in before:
-        echo(f"  EER {100 * before['eer']:.2f} % and {100 * after['eer']:.2f} %")
-    for point in SCORE_RATES | FALSE_MATCH_RATES:
-        figures = []
-        if point in before["fmr"]:
-            claim = (SCORE_RATES | FALSE_MATCH_RATES)[point]
-            one, other = (figure["fmr"][point] / claim for figure in (before, after))
-            figures.append(f"FMR {one:.2f} and {other:.2f} times the claim")
-        if point in before.get("fnmr", {}):
-            one, other = (100 * figure["fnmr"][point] for figure in (before, after))
-            figures.append(f"FNMR {one:.2f} % and {other:.2f} %")
-        if figures:
-            echo(f"  {point}: {'; '.join(figures)}")
-    if not before["fmr"]:
-        echo(
-            "  no FMR: at none of its operating points are 30 false matches to be expected; give "
-            "images of more eyes"
-        )
 
 
 def _name_or_number(point: str | None) -> str | float | None:
     return point if point is None or point in _POINTS else float(point)
-
-
-def _print_verification(result: "Verification") -> None:
-    point = result.operating_point
-    verdict = "same eye" if result.same_eye else "different eyes"
-    similarity = f"similarity {result.similarity:.6f}"
-    if result.inconclusive:
-        echo(f"inconclusive: {result.inconclusive}")
-    elif point not in SCORE_RATES:
-        echo(f"{similarity}, threshold {result.threshold:.6f} ({_called(result)}): {verdict}")
-    else:
-        echo(f"score {result.score:.3f}, threshold {result.threshold:.3f} ({point}): {verdict}")
-        echo(
-            f"{similarity}; the score is the natural logarithm of the likelihood ratio, and one in "
-            f"{1 / SCORE_RATES[point]:,.0f} pairs of strangers reaches the threshold"
-        )
-
-
-def _print_matches(result: "Identification", top: int) -> None:
-    """Print the best identities as a table, and what makes some of all inconclusive."""
-    shown = result.matches[:top]
-    width = max(len("identity"), *(len(match.identity) for match in shown))
-    heading = f"{'score':>9}  " if result.operating_point in SCORE_RATES else ""
-    echo(f"rank  {'identity':<{width}}  {heading}similarity  decision        image")
-    for rank, match in enumerate(shown, start=1):
-        verdict = "same eye" if match.same_eye else "different eyes"
-        if match.inconclusive:
-            verdict = "inconclusive"
-        score = "" if match.score is None else f"{match.score:>9.3f}  "
-        echo(
-            f"{rank:>4}  {match.identity:<{width}}  {score}{match.similarity:>10.6f}  "
-            f"{verdict:<14}  {match.image}"
-        )
-    unknown = [match for match in result.matches if match.inconclusive]
-    if unknown and not result.inconclusive:
-        echo(
-            f"inconclusive for {len(unknown)} of {len(result.matches)} identities, of "
-            f"{unknown[0].identity} because {unknown[0].inconclusive}"
-        )
-
-
-def _called(result: "Verification | Identification") -> str:
-    return result.operating_point or "given as a number"
 
 
 def _check_no_other_file(gallery: Path) -> None:
@@ -386,31 +273,6 @@ def _check_no_other_file(gallery: Path) -> None:
             f"{gallery}: exists and is an encrypted template, so it is not overwritten; choose "
             "another name."
         )
-
-
-def _print_circumstances(recognizer: "IrisRecognizer", quality: "IrisQuality | None") -> None:
-    """Print the circumstances of a result: the probe's quality, and the calibration."""
-    if quality is not None:
-        figures = dataclasses.asdict(quality).items()
-        shown = ", ".join(f"{name.replace('_', ' ')} {value:.1f}" for name, value in figures)
-        echo(f"quality of the probe: {shown}")
-    calibration = recognizer.calibration
-    echo(f"calibration: {'none' if calibration is None else calibration.id}")
-
-
-def _support(recognizer: "IrisRecognizer", point: str) -> str:
-    """The comparisons that the rate of a threshold comes from, where their number is known."""
-    from iris_tf.metrics.metrics import RULE_OF_30
-
-    calibration = recognizer.calibration
-    if calibration is not None:
-        found = calibration.impostors
-        return f" (threshold from {found.pairs} impostor comparisons, {found.methods[point]})"
-    pairs = recognizer.card.thresholds_from.get("impostor_comparisons")
-    if not isinstance(pairs, int):
-        return ""
-    few = ", too few to support this rate" if pairs * FALSE_MATCH_RATES[point] < RULE_OF_30 else ""
-    return f" (threshold from {pairs} impostor comparisons{few})"
 
 
 def _beside_the_model(recognizer: "IrisRecognizer", name: str) -> Path:

@@ -3,7 +3,6 @@
 import dataclasses
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -430,7 +429,8 @@ class IrisRecognizer:
         decisive, conclusive = found.decisive(search), found.conclusive
         if by_score:
             threshold = self._score_model.threshold(str(point), found.searched)
-        problems = self._problems(found, probe)
+        best = found.best_of_identities(search)
+        problems = self._problems(found, probe, best)
         matches = tuple(
             Match(
                 found.identities[image],
@@ -440,7 +440,7 @@ class IrisRecognizer:
                 float(decisive[image]) if by_score else None,
                 problems.get(image, ""),
             )
-            for image in found.best_of_identities(search)
+            for image in best
         )
         return Identification(
             matches,
@@ -451,16 +451,16 @@ class IrisRecognizer:
             found.searched,
         )
 
-    def _problems(self, found: Comparisons, probe: Template) -> dict[int, str]:
-        """Why those comparisons that are inconclusive are, by their index."""
+    def _problems(self, found: Comparisons, probe: Template, chosen: list[int]) -> dict[int, str]:
+        """Why those of some comparisons that are inconclusive are, by their index."""
         if found.shown is None:
             return {}
-        own = _shown_by(self._described(probe))
-        problems = {}
-        for image in np.flatnonzero(~found.conclusive).tolist():
-            common, *others = found.shown[image].tolist()
-            figures = {"probe": own, "enrolled image": (others[0], others[1])}
-            problems[image] = why_inconclusive(self._score_model, figures, common)
+        own, conclusive, problems = _shown_by(self._described(probe)), found.conclusive, {}
+        for image in chosen:
+            if not conclusive[image]:
+                common, freedom, coarseness = found.shown[image].tolist()
+                figures = {"probe": own, "enrolled image": (freedom, coarseness)}
+                problems[image] = why_inconclusive(self._score_model, figures, common)
         return problems
 
     @property
@@ -502,13 +502,13 @@ class IrisRecognizer:
             When the number is no similarity, -1..1.
         """
         if not isinstance(operating_point, str):
-            number = isinstance(operating_point, Real) and not isinstance(operating_point, bool)
-            if not number or not is_cosine(float(operating_point)):
+            number = _python_number(operating_point)
+            if not is_cosine(number):
                 raise ArgumentError(
                     f"The threshold is {operating_point}, but similarities lie between -1 and 1; "
                     f"give a number in this range, or one of {', '.join(sorted(self.thresholds))}."
                 )
-            return float(operating_point)
+            return float(number)
         if operating_point not in self.thresholds:
             source = self.card.name if self.calibration is None else self.calibration.name
             raise ModelError(
@@ -609,6 +609,11 @@ class IrisRecognizer:
         if self.calibration is not None:
             embeddings = self.calibration.adapt(embeddings)
         return embeddings, qualities
+
+
+def _python_number(value: Any) -> Any:
+    """A number of NumPy as one of Python; anything else unchanged."""
+    return value.item() if isinstance(value, np.number) else value
 
 
 def _shown_by(eye: DescribedTemplates) -> tuple[float, float]:
