@@ -147,13 +147,14 @@ class Cropper:
         image : str, Path, or ndarray of shape (height, width) or (height, width, 3), uint8
             An eye image, or a crop made by `iris-tf prepare`.
         kind : {"auto", "eye", "roi"}
-            Whether it is an eye image or a crop; ``"auto"`` decides by `looks_like_roi`.
+            Whether it is an eye image or a crop; ``"auto"`` decides by `looks_like_roi`. For
+            ``"unrolled"``, a crop that `why_no_strip` refuses is none.
 
         Raises
         ------
         ExtractionError
-            When the image cannot be read, no iris is found in it, or the crop is blank; names
-            the file.
+            When the image cannot be read, no iris is found in it, it is no crop but called one,
+            or the crop is blank; names the file.
         ArgumentError
             When `kind` is none of `KINDS`, or `image` neither a path nor an array.
         """
