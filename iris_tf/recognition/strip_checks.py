@@ -14,11 +14,11 @@ from iris_tf.segmentation.roi_modes import STRIP_ANGLES, STRIP_RADII
 
 # Hidden places are those of eyelids, or lie along the outlines, which are rarely found to the
 # pixel, so they reach the strip's first or last row; highlights and single eyelashes do not.
-# Shares of the strip, and of its hidden pixels (least of the strips: 0.8 % and 44 %).
+# Shares of the strip, and of its hidden pixels (least of all strips: 0.8 % and 25 %).
 _MIN_ATTACHED = 0.004
-_MIN_ATTACHED_OF_HIDDEN = 1.0 / 3.0
+_MIN_ATTACHED_OF_HIDDEN = 0.1
 # Hidden places apart from these rows: black letters or noise have hundreds, the strips at most 22.
-_MAX_HOLES = 40
+_MAX_HOLES = 30
 # Borders between a hidden pixel and a visible one below or above it, relative to those with one
 # beside it: bars have hardly any (at least 0.43).
 _MIN_RADIAL_BORDERS = 0.25
@@ -26,8 +26,8 @@ _MIN_RADIAL_BORDERS = 0.25
 # (at least 0.59), but a dark place of a photograph, a pupil for instance, has a dark rim.
 _RIM = 2
 _MIN_RIM_LEVEL = 0.45
-# Correlation of neighbouring pixels, which noise and small print lack (at least 0.68).
-_MIN_CORRELATION = 0.5
+# Correlation of neighbouring pixels, which noise and small print lack (at least 0.49).
+_MIN_CORRELATION = 0.45
 # Mean difference, in grey levels, between the last column and the first, which is its neighbour:
 # at most this factor of that of other neighbours, plus an offset for smooth strips. Not judged if
 # fewer rows than this show both.

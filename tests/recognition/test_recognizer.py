@@ -157,8 +157,8 @@ def test_embeddings_of_several(recognizer, eye_files, embedding_of):
     assert recognizer.embed([]).shape == (0, 128)
 
 
-def test_crops_have_no_quality(recognizer):
-    crop = np.random.default_rng(0).integers(0, 256, (64, 512), dtype=np.uint8)
+def test_crops_have_no_quality(recognizer, eye_files):
+    crop = recognizer._crop(eye_files[0]).roi
     template = recognizer.enroll(crop)
     assert template.quality is None
     assert recognizer.verify(template, crop).quality is None
@@ -232,7 +232,7 @@ def test_the_released_model_is_the_default(monkeypatch, pixel_model, tmp_path, e
 
 
 def test_templates_come_back_as_they_were(recognizer, eye_files, tmp_path):
-    crop = np.random.default_rng(0).integers(0, 256, (64, 512), dtype=np.uint8)
+    crop = recognizer._crop(eye_files[1]).roi
     for number, image in enumerate((eye_files[0], crop)):
         template = recognizer.enroll(image)
         # The name is taken as it is, whatever its suffix.
