@@ -1,7 +1,7 @@
 """Whether an image is a finished strip: the unrolled, masked ring of one iris.
 
-The network compares any two pictures, and finds two lines of text or two halves of a face alike. A
-strip (see `iris_tf.segmentation.roi_modes.unrolled`) is told from other pictures by its mask and by
+The network compares any two images, and finds two lines of text or two halves of a face alike. A
+strip (see `iris_tf.segmentation.roi_modes.unrolled`) is told from other images by its mask and by
 its being a ring. The limits accept all of 3,211 strips: 2,679 of two cameras, and 532 of 216
 generated images of 25 cameras, by two segmenters and by the ground truth.
 """
