@@ -43,7 +43,7 @@ from iris_tf.support.machine import machine_description
 from iris_tf.support.progress import track
 from iris_tf.synthetic.dataset_writer import synthesize
 from iris_tf.tflite.cost import model_cost
-from iris_tf.tflite.released_models import PRETRAINED, weights_file
+from iris_tf.tflite.released_models import PRETRAINED, RECOGNITION, released_weights, weights_file
 from iris_tf.training.model_recipes import model_recipes
 from iris_tf.training.run_folder import RunFolder, teacher_file
 
@@ -240,7 +240,7 @@ class MobiIrisPipeline:
 
     def evaluate_references(self) -> None:
         """Evaluate the baselines: raw pixels, the untrained network, released initial weights."""
-        from iris_tf.networks.embed_rois import embed_rois
+        from iris_tf.networks.embed_rois import embed_rois, load_embedding_model
         from iris_tf.training.build_student import build_student
 
         recipe = list(self.models.values())[-1]
@@ -256,7 +256,9 @@ class MobiIrisPipeline:
                 "untrained network": embed_rois(build_student(fresh, channels), rois),
             }
             if recipe.network.weights == PRETRAINED:
-                vectors[AS_RELEASED] = embed_rois(build_student(recipe, channels), rois)
+                # The student may lack layers of the released network, such as attention.
+                released = load_embedding_model(released_weights(RECOGNITION))
+                vectors[AS_RELEASED] = embed_rois(released, rois)
             found = {
                 name: evaluate_embeddings(vector, rows, matcher=Matcher()).metrics.to_json()
                 for name, vector in vectors.items()

@@ -73,8 +73,8 @@ def _check_teacher_of(
     teacher = next((other for other in recipes.values() if other.run == path), None)
     if teacher is None:
         check_features(recipe.network.name, recipe.distillation.features)
-        teacher = Teacher.load(path, tuple(recipe.distillation.features.values()))
-        check_teacher(recipe, path, teacher, roi_mode)
+        external = Teacher.load(path, tuple(recipe.distillation.features.values()))
+        check_teacher(recipe, path, external, roi_mode)
     else:
         _check_pair(recipe, teacher)
 
