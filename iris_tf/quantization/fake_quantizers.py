@@ -1,8 +1,9 @@
 """Quantisation and dequantisation in the forward pass, with straight-through gradients.
 
 All functions take and return float tensors. Their gradient is that of the clipped identity: 1
-where a value lies in the range of the quantiser, 0 where it is clipped. Values halfway between two
-levels go to the even one, as in IEEE 754.
+where a value lies in the range that the quantiser was given, 0 outside. (Levels are multiples of the
+step, so the outermost ones lie up to half a step inside or outside that range.) Values halfway
+between two levels go to the even one, as in IEEE 754.
 """
 
 from typing import Any
@@ -66,7 +67,7 @@ def fake_quantize(values: Any, low: Any, high: Any, bits: int) -> Any:
     Parameters
     ----------
     values, low, high, bits
-        See `quantize`.
+        See `quantize`. Only `values` get a gradient.
 
     Returns
     -------
@@ -74,9 +75,8 @@ def fake_quantize(values: Any, low: Any, high: Any, bits: int) -> Any:
         At most half a step from `values` within the range.
     """
     integers, step, zero = quantize(values, low, high, bits)
-    clipped = ops.clip(
-        values, step * (zero - 2.0 ** (bits - 1)), step * (zero + 2.0 ** (bits - 1) - 1.0)
-    )
+    # A kernel's range comes from the kernel itself. No gradient reaches its extreme weights by it.
+    clipped = ops.clip(values, ops.stop_gradient(low), ops.stop_gradient(high))
     return straight_through(clipped, step * (integers + zero))
 
 
@@ -93,7 +93,19 @@ def fake_quantize_activations(values: Any, low: Any, high: Any, bits: int) -> An
     """
     _, step, zero = quantize(low, low, high, bits)
     half = 2.0 ** (bits - 1)
-    return _round_within(values, step * (zero - half), step * (zero + half - 1.0), step)
+    least, most = step * (zero - half), step * (zero + half - 1.0)
+
+    @tf.custom_gradient
+    def rounded(values: tf.Tensor) -> Any:
+        within = tf.raw_ops.ClipByValue(t=values, clip_value_min=least, clip_value_max=most)
+
+        def gradient(upstream: tf.Tensor) -> tf.Tensor:
+            inside = tf.logical_and(values >= low, values <= high)
+            return tf.where(inside, upstream, 0.0)
+
+        return tf.round(within / step) * step, gradient
+
+    return rounded(values)
 
 
 def straight_through(differentiable: Any, value: Any) -> Any:
@@ -216,7 +228,7 @@ def _round_within(values: Any, low: Any, high: Any, step: Any) -> Any:
 
         def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             # That of TensorFlow's own fake quantiser, one pass. Its forward pass rounds ties and
-            # ends differently; its finest grid leaves the ends where they are.
+            # ends differently; its finest grid moves the ends by less than 1/65535 of the range.
             return tf.raw_ops.FakeQuantWithMinMaxVarsGradient(
                 gradients=upstream, inputs=values, min=low, max=high, num_bits=16
             )

@@ -19,6 +19,9 @@ from iris_tf.quantization.fake_quantizers import (
     signed_pact,
 )
 
+LEAST_ALPHA = 1e-3
+"""Least limit of inputs in `MixedPrecision`. From 0 on all inputs would be the same."""
+
 
 class QuantizedLayer(keras.layers.Wrapper):
     """A layer with a `kernel`, called with a quantised one on quantised inputs.
@@ -191,7 +194,10 @@ class MixedPrecision(QuantizedLayer):
         self.scale = self.add_weight(name="scale", shape=(), initializer="ones", trainable=False)
         # Of activations after batch normalisation; `wrap_model` sets it from crops.
         self.alpha = self.add_weight(
-            name="alpha", shape=(), initializer=keras.initializers.Constant(6.0)
+            name="alpha",
+            shape=(),
+            initializer=keras.initializers.Constant(6.0),
+            constraint=lambda alpha: ops.maximum(alpha, LEAST_ALPHA),
         )
 
     def get_config(self) -> dict[str, Any]:

@@ -9,14 +9,18 @@ from iris_tf.imaging.images import with_channel_axis
 from iris_tf.networks.channel_scaling import LINEAR_LAYERS
 from iris_tf.networks.spatial_attention import SpatialAttention
 from iris_tf.quantization.bit_masks import BitMask, check_mask
-from iris_tf.quantization.quantized_layers import FixedPrecision, MixedPrecision, QuantizedLayer
+from iris_tf.quantization.quantized_layers import (
+    LEAST_ALPHA,
+    FixedPrecision,
+    MixedPrecision,
+    QuantizedLayer,
+)
 
 WITH_KERNELS = (*LINEAR_LAYERS, keras.layers.Conv2DTranspose, SpatialAttention)
 """Layers whose weights are quantised."""
 
 _BATCH = 16
 _ALPHA_SHARE = 0.9999  # of the inputs seen, which the first limit of PACT leaves unclipped
-_LEAST_ALPHA = 1e-3  # of a layer whose inputs are all 0
 
 
 def fix_precision(model: keras.Model, bits: int, rois: np.ndarray) -> keras.Model:
@@ -82,7 +86,7 @@ def mix_precision(model: keras.Model, mask: BitMask, rois: np.ndarray) -> keras.
         layer = copy.get_layer(name)
         layer.bits.assign(bits)
         layer.scale.assign(np.abs(weights[name]).max())
-        layer.alpha.assign(max(ranges[name][1], _LEAST_ALPHA))
+        layer.alpha.assign(max(ranges[name][1], LEAST_ALPHA))
     return copy
 
 

@@ -141,3 +141,27 @@ def test_gradient_of_activations_is_that_of_the_clipped_identity():
     (found,), weights = gradients(quantizer, VALUES)
     expected = finite_differences(lambda x: np.clip(x, -1.0, 2.0), weights, [VALUES], 0)
     np.testing.assert_allclose(found, expected, atol=2e-3)
+
+
+@pytest.mark.parametrize("bits", [8, 6, 4, 2])
+def test_gradient_is_1_at_the_ends_of_ranges_off_the_grid(bits):
+    values = [-1.0, -0.99, 0.0, 2.25, 2.3]
+    outside = [-1.01, 2.31]
+    upstream = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]
+    for quantizer in (fake_quantize, fake_quantize_activations):
+        x = tf.constant([*values, *outside])
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = quantizer(x, tf.constant(-1.0), tf.constant(2.3), bits)
+        found = np.asarray(tape.gradient(y, x, tf.constant(upstream)))
+        assert found.tolist() == [1.0, 2.0, 3.0, 4.0, 5.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize("bits", [8, 6, 4, 2])
+def test_gradient_passes_a_kernel_whose_range_is_its_own(bits):
+    kernel = tf.constant([-0.34, 0.1, 0.2, 0.3, 1.0])
+    with tf.GradientTape() as tape:
+        tape.watch(kernel)
+        y = fake_quantize(kernel, tf.reduce_min(kernel), tf.reduce_max(kernel), bits)
+    found = tape.gradient(y, kernel, tf.constant([1.0, 2.0, 3.0, 4.0, 5.0]))
+    assert np.asarray(found).tolist() == [1.0, 2.0, 3.0, 4.0, 5.0]

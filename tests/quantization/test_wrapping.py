@@ -119,10 +119,26 @@ def test_all_weights_can_be_trained(mobile, scheme):
     found = tape.gradient(loss, [variable.value for variable in trained])
     for variable, gradient in zip(trained, found, strict=True):
         assert gradient is not None and np.isfinite(gradient).all(), variable.path
+        # A limit has a gradient only where it clips inputs.
+        assert np.any(gradient) or variable.name == "alpha", variable.path
+    limits = [np.any(g) for v, g in zip(trained, found, strict=True) if v.name == "alpha"]
+    assert sum(limits) >= len(limits) / 2
     missing = {v.path for v in mobile.trainable_variables} - {
         v.path.replace(f"/{v.path.split('/')[1]}/", "/", 1) for v in trained
     }
     assert len(trained) >= len(mobile.trainable_variables), missing
+
+
+def test_training_keeps_the_limit_of_inputs_above_0(mobile):
+    model = mix_precision(mobile, uniform_mask(kernels(mobile), 8), ROIS)
+    alpha = model.get_layer("head_dense").alpha
+    before = float(alpha)
+    optimizer = keras.optimizers.SGD(1.0)
+    optimizer.build([alpha])
+    optimizer.apply([tf.constant(before - 0.5)], [alpha])
+    assert float(alpha) == pytest.approx(0.5)
+    optimizer.apply([tf.constant(7.0)], [alpha])  # to -6.5
+    assert float(alpha) == pytest.approx(1e-3)
 
 
 @pytest.mark.parametrize("scheme", ["fixed", "mixed"])
