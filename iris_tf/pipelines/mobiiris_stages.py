@@ -70,8 +70,9 @@ def train_stage(
 ) -> None:
     """Train a model, or resume its interrupted run.
 
-    If recipe, initial weights or teacher have changed, the model is trained from the start and its
-    earlier run is set aside. If only the number of epochs has changed, the run is resumed.
+    If recipe, initial weights, teacher or what else `start` depends on have changed, the model is
+    trained from the start and its earlier run is set aside. If only the number of epochs has
+    changed, the run is resumed.
     `start` is what the training starts from, if not from the network of the recipe.
     """
     from iris_tf.training.starting_point import FROM_RECIPE
@@ -79,14 +80,14 @@ def train_stage(
 
     run, start = RunFolder(recipe.run), start or FROM_RECIPE
     inputs: dict[str, Any] = {"recipe": recipe, "manifest": manifest}
-    inputs |= starting_weights(recipe)
+    inputs |= starting_weights(recipe) | start.inputs()
     if recipe.distillation.teacher is not None:
         teacher = recipe.distillation.teacher
         inputs["teacher"] = teacher_file(teacher) or teacher
 
     def start_over(changed: set[str]) -> None:
         # `resume` itself refuses to continue with changed images.
-        replaced = changed & {"weights", "teacher"} or (
+        replaced = changed & {"weights", "teacher", *start.inputs()} or (
             "recipe" in changed and not run.continues(recipe)
         )
         if replaced and run.path.exists():

@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import re
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,17 +16,19 @@ from iris_tf.evaluation.evaluate_model import EvaluationRequest
 from iris_tf.evaluation.evaluation_result import EvaluationResult
 from iris_tf.evaluation.prepared_sets import PreparedSet
 from iris_tf.exporting.pack_run import pack_run, packed_file
+from iris_tf.networks.embed_rois import load_embedding_model
 from iris_tf.pipelines.evaluation_stage import METRICS_NAME, REPORT_NAME, evaluate_and_report
 from iris_tf.pipelines.mobiiris_stages import train_stage
 from iris_tf.pipelines.stages import Stages, read_result
-from iris_tf.quantization.schemes import QuantizationStep
+from iris_tf.quantization.packed_model import quantized_layers
+from iris_tf.quantization.schemes import MixedScheme, MixedStep, QuantizationStep
 from iris_tf.report.model_report import write_model_report
 from iris_tf.report.quantization_plots import accuracy_by_bits_plot, bits_by_layer_plot
 from iris_tf.report.quantization_table import quantization_table
 from iris_tf.report.report_data import QuantizationRow
-from iris_tf.support.errors import TrainingError
+from iris_tf.support.errors import RecipeError, TrainingError
 from iris_tf.support.files import real_path, sha256, write_bytes, write_json, write_text
-from iris_tf.training.quantized_training import QuantizedStart, fine_tuning_recipe
+from iris_tf.training.quantized_training import SCHEME, QuantizedStart, fine_tuning_recipe
 from iris_tf.training.run_folder import RunFolder
 
 BITS_NAME = "bits.json"
@@ -32,6 +36,8 @@ BITS_NAME = "bits.json"
 
 TABLE_NAME = "quantization.md"
 """The table of all quantised networks of a run."""
+
+_MIXED = re.compile(r"mixed\d+")
 
 
 def quantized_folder(run: Path) -> Path:
@@ -53,7 +59,7 @@ class RunQuantization:
     Raises
     ------
     TrainingError
-        If the run is not complete.
+        If the run is not complete, or of a quantised network.
     RecipeError
         If the folder beside it is in use for something else.
     """
@@ -63,6 +69,11 @@ class RunQuantization:
             raise TrainingError(
                 f"{run.path}: this run is not complete; finish it with "
                 f"`iris-tf train --resume {run.path}`."
+            )
+        if quantized_layers(load_embedding_model(run.best_model())):
+            raise TrainingError(
+                f"{run.path}: the network of this run is quantised already; give the run of the "
+                "float network."
             )
         self.run = run
         self.recipe = replace(recipe, dataset=str(real_path(run.dataset())))
@@ -98,11 +109,28 @@ class RunQuantization:
 
     def train(self, step: QuantizationStep) -> None:
         """Fine-tune the network of a step, or resume it."""
+        if isinstance(step, MixedStep):
+            self.set_aside_other_schemes(step.scheme)
         run = self.step_run(step.name)
         source = self.run if step.first is None else self.step_run(step.first)
         recipe = fine_tuning_recipe(self.recipe, step, run.path, real_path(source.best_model()))
         start = QuantizedStart(step, source, self.run)
-        train_stage(self.stages, step.name, recipe, self.manifest, start)
+        train_stage(self.stages, step.name, _with_own_export(recipe, run), self.manifest, start)
+
+    def set_aside_other_schemes(self, scheme: MixedScheme) -> None:
+        """Move away iterations of other schemes, or of an unknown one, finished or not.
+
+        Tables must not mix schemes, and an interrupted training must not go on with other bits.
+        """
+        steps = {step.name: step for step in scheme.steps()}
+        for folder in sorted(self.folder.glob("mixed*")):
+            if not _MIXED.fullmatch(folder.name):
+                continue
+            step = steps.get(folder.name)
+            recorded = self.stages.recorded(f"train {folder.name}").get(SCHEME, {})
+            if step is None or recorded != step.settings:
+                aside = RunFolder(folder).set_aside()
+                print(f"{folder.name} is of another scheme: {aside}", file=sys.stderr)
 
     def pack(self, step: QuantizationStep) -> None:
         """Write the ``.irq`` file of a step and its card."""
@@ -133,13 +161,16 @@ class RunQuantization:
 
     def results(self) -> dict[str, EvaluationResult]:
         """Evaluations of all steps in the folder that are of the present files, by name."""
-        found = {}
+        found, float_sha256 = {}, sha256(self.run.best_model())
         for path in sorted(self.folder.glob(f"*/evaluation/{METRICS_NAME}")):
             result = EvaluationResult.from_json(read_result(path))
             name = path.parent.parent.name
             (quantised,) = result.others
             file = packed_file(self.step_run(name), self.name, name)
-            if file.is_file() and sha256(file) == quantised.model.sha256:
+            compared_with = result.first.model.sha256
+            if compared_with != float_sha256 or not file.is_file():
+                continue
+            if sha256(file) == quantised.model.sha256:
                 found[name] = result
         return found
 
@@ -174,3 +205,16 @@ class RunQuantization:
     def _float_bytes(self) -> int:
         environment = json.loads(self.run.environment.read_text("utf-8"))
         return 4 * environment["parameters"]
+
+
+def _with_own_export(recipe: TrainRecipe, run: RunFolder) -> TrainRecipe:
+    """Recipe of a step with the `keep_float` of its earlier run, which that can go on with.
+
+    It concerns export alone, so another one is no reason to train again.
+    """
+    try:
+        own = run.recipe().quantization.keep_float
+    except RecipeError:  # no earlier run, or one of another version
+        return recipe
+    same = replace(recipe, quantization=replace(recipe.quantization, keep_float=own))
+    return same if run.continues(same) else recipe

@@ -100,7 +100,7 @@ class Stages:
             If another process runs a stage in this folder.
         """
         with sole_user(self.folder):
-            stamp = self.folder / ".stages" / f"{name.replace(' ', '-')}.json"
+            stamp = self._stamp(name)
             fingerprint = {key: _fingerprint(value) for key, value in inputs.items()}
             # JSON turns tuples into lists, as in the stored stamp.
             fingerprint = json.loads(json.dumps(fingerprint))
@@ -126,6 +126,15 @@ class Stages:
                 raise FileNotFoundError(f"stage {name} did not write {', '.join(missing)}")
             write_json(stamp, fingerprint)
             return True
+
+
+    def recorded(self, name: str) -> dict[str, Any]:
+        """Inputs of the last attempt at a stage, finished or not; empty if there was none."""
+        stamp = _read_stamp(self._stamp(name)) or {}
+        return stamp.get(_UNFINISHED, stamp)
+
+    def _stamp(self, name: str) -> Path:
+        return self.folder / ".stages" / f"{name.replace(' ', '-')}.json"
 
 
 def _read_stamp(stamp: Path) -> dict[str, Any] | None:

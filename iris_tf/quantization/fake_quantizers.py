@@ -1,8 +1,8 @@
 """Quantisation and dequantisation in the forward pass, with straight-through gradients.
 
 All functions take and return float tensors. Their gradient is that of the clipped identity: 1
-where a value lies in the range that the quantiser was given, 0 outside. (Levels are multiples of the
-step, so the outermost ones lie up to half a step inside or outside that range.) Values halfway
+where a value lies in the range that the quantiser was given, 0 outside. (Levels are multiples of
+the step, so the outermost ones lie up to half a step inside or outside that range.) Values halfway
 between two levels go to the even one, as in IEEE 754.
 """
 
@@ -10,6 +10,8 @@ from typing import Any
 
 import tensorflow as tf
 from keras import ops
+
+from iris_tf.support.errors import ArgumentError
 
 LEAST_BITS, MOST_BITS = 2, 8
 """Bits that weights and activations can have."""
@@ -22,10 +24,10 @@ def check_bits(bits: int) -> None:
 
     Raises
     ------
-    ValueError
+    ArgumentError
     """
     if not LEAST_BITS <= bits <= MOST_BITS:
-        raise ValueError(f"bits is {bits}; choose from {LEAST_BITS} to {MOST_BITS}.")
+        raise ArgumentError(f"bits is {bits}; choose from {LEAST_BITS} to {MOST_BITS}.")
 
 
 def quantize(values: Any, low: Any, high: Any, bits: int) -> tuple[Any, Any, Any]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import keras
 import numpy as np
@@ -12,6 +12,7 @@ from iris_tf.quantization.bit_masks import BitMask, halve_smallest, uniform_mask
 from iris_tf.quantization.fake_quantizers import MOST_BITS, check_bits
 from iris_tf.quantization.quantized_layers import MixedPrecision
 from iris_tf.quantization.wrapping import fix_precision, kernels, mix_precision
+from iris_tf.support.errors import ArgumentError
 
 
 class QuantizationStep(Protocol):
@@ -23,6 +24,8 @@ class QuantizationStep(Protocol):
         Name of its folder, and in tables.
     first : str or None
         Step whose trained network it starts from; None for the float network.
+    settings : dict
+        What its bits follow from besides its name, as values of JSON.
     """
 
     @property
@@ -31,6 +34,10 @@ class QuantizationStep(Protocol):
 
     @property
     def first(self) -> str | None:
+        """See the class."""
+
+    @property
+    def settings(self) -> dict[str, Any]:
         """See the class."""
 
     def epochs(self, tuning: FineTuningRecipe) -> int:
@@ -59,7 +66,7 @@ class FixedStep:
 
     Raises
     ------
-    ValueError
+    ArgumentError
         If bits are out of range.
     """
 
@@ -73,6 +80,11 @@ class FixedStep:
     def name(self) -> str:
         """Name with its bits."""
         return f"fixed{self.bits}"
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """None: its name says all."""
+        return {}
 
     def epochs(self, tuning: FineTuningRecipe) -> int:
         """See `QuantizationStep`."""
@@ -98,7 +110,7 @@ class MixedScheme:
 
     Raises
     ------
-    ValueError
+    ArgumentError
         If a setting is out of range.
     """
 
@@ -109,11 +121,11 @@ class MixedScheme:
     def __post_init__(self) -> None:
         check_bits(self.minimum_bits)
         if self.minimum_bits == MOST_BITS:
-            raise ValueError(f"minimum_bits is {MOST_BITS}, which every weight has at first.")
+            raise ArgumentError(f"minimum_bits is {MOST_BITS}, which every weight has at first.")
         if self.iterations < 2:
-            raise ValueError(f"iterations is {self.iterations}; choose at least 2.")
+            raise ArgumentError(f"iterations is {self.iterations}; choose at least 2.")
         if not 0.0 < self.fraction <= 1.0:
-            raise ValueError(f"fraction is {self.fraction}; choose a share above 0 and up to 1.")
+            raise ArgumentError(f"fraction is {self.fraction}; choose a share above 0 and up to 1.")
 
     def steps(self) -> list["MixedStep"]:
         """All iterations in order."""
@@ -160,6 +172,16 @@ class MixedStep:
     def first(self) -> str | None:
         """The first iteration, for all others."""
         return None if self.iteration == 1 else _mixed_name(1)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """None of the first iteration, whose bits are the same in any scheme."""
+        if self.iteration == 1:
+            return {}
+        scheme = self.scheme
+        if self.iteration == scheme.iterations:
+            return {"bits": scheme.minimum_bits}
+        return {"fraction": scheme.fraction, "minimum_bits": scheme.minimum_bits}
 
     def epochs(self, tuning: FineTuningRecipe) -> int:
         """See `QuantizationStep`."""

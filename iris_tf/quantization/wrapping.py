@@ -15,6 +15,7 @@ from iris_tf.quantization.quantized_layers import (
     MixedPrecision,
     QuantizedLayer,
 )
+from iris_tf.support.errors import ArgumentError
 
 WITH_KERNELS = (*LINEAR_LAYERS, keras.layers.Conv2DTranspose, SpatialAttention)
 """Layers whose weights are quantised."""
@@ -39,7 +40,13 @@ def fix_precision(model: keras.Model, bits: int, rois: np.ndarray) -> keras.Mode
     -------
     keras.Model
         Layers keep their names.
+
+    Raises
+    ------
+    ArgumentError
+        If the model is quantised already, or there are no crops.
     """
+    _check_float(model)
     copy = _wrapped(model, lambda layer, inner: FixedPrecision(inner, bits, name=layer.name))
     layers = [layer for layer in copy.layers if isinstance(layer, FixedPrecision)]
     for layer in layers:
@@ -70,9 +77,12 @@ def mix_precision(model: keras.Model, mask: BitMask, rois: np.ndarray) -> keras.
 
     Raises
     ------
+    ArgumentError
+        If the model is quantised already, or there are no crops.
     ValueError
         If the mask is of another network.
     """
+    _check_float(model)
     weights = kernels(model)
     check_mask(mask, weights)
     ranges = _input_ranges(model, [model.get_layer(name) for name in mask], rois)
@@ -134,6 +144,11 @@ def _inner(layer: keras.layers.Layer) -> keras.layers.Layer:
     return layer.layer if isinstance(layer, FixedPrecision | MixedPrecision) else layer
 
 
+def _check_float(model: keras.Model) -> None:
+    if any(isinstance(layer, QuantizedLayer) for layer in model.layers):
+        raise ArgumentError(f"the model {model.name} is quantised already; give the float one.")
+
+
 Wrap = Callable[[keras.layers.Layer, keras.layers.Layer], keras.layers.Layer]
 
 
@@ -151,6 +166,8 @@ def _wrapped(model: keras.Model, wrap: Wrap) -> keras.Model:
 
 def _batches(rois: np.ndarray) -> Iterator[np.ndarray]:
     crops = with_channel_axis(rois)
+    if not len(crops):
+        raise ArgumentError("there are no crops to calibrate with; give at least one.")
     for start in range(0, len(crops), _BATCH):
         yield crops[start : start + _BATCH].astype(np.float32)
 

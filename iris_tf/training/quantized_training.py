@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -12,9 +13,14 @@ from iris_tf.data.crop_store import load_rois
 from iris_tf.data.manifest import read_manifest, read_settings
 from iris_tf.networks.embed_rois import load_embedding_model
 from iris_tf.objectives.objective import Objective
+from iris_tf.quantization.calibration import lack_of_crops
 from iris_tf.quantization.schemes import QuantizationStep
+from iris_tf.support.errors import DatasetError
 from iris_tf.training.run_folder import RunFolder
 from iris_tf.training.starting_point import StartingPoint
+
+SCHEME = "scheme"
+"""Name of the settings of a step among the inputs of its training."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,10 @@ class QuantizedStart(StartingPoint):
         model = load_embedding_model(self.source.best_model())
         return self.step.quantize(model, calibration_crops(self.crops, recipe.quantization))
 
+    def inputs(self) -> dict[str, Any]:
+        """Settings of the step, where its name does not say all about its bits."""
+        return {SCHEME: self.step.settings} if self.step.settings else {}
+
     def load_objective(self, objective: Objective) -> None:
         """Continue with what was trained beside the checkpoint."""
         objective.load_files(self.source.best.parent)
@@ -59,6 +69,11 @@ def calibration_crops(run: RunFolder, wanted: QuantizationRecipe) -> np.ndarray:
     -------
     ndarray of shape (n, H, W) or (n, H, W, 3), uint8
         At the network's input size.
+
+    Raises
+    ------
+    DatasetError
+        If fewer than `LEAST_CROPS` of them are distinct.
     """
     rows = [row for row in read_manifest(run.manifest) if row.split == "train"]
     channels = read_settings(run.dataset_description)["channels"]
@@ -66,7 +81,10 @@ def calibration_crops(run: RunFolder, wanted: QuantizationRecipe) -> np.ndarray:
     chosen = np.random.default_rng(wanted.seed).choice(len(rows), count, replace=False)
     # The packed copy of all training crops is there since training.
     rois = load_rois(rows, run.dataset(), run.recipe().network.crop_size, channels)
-    return np.asarray(rois[np.sort(chosen)])
+    crops = np.asarray(rois[np.sort(chosen)])
+    if lack := lack_of_crops(crops):
+        raise DatasetError(f"{run.dataset()}: {lack}.")
+    return crops
 
 
 def fine_tuning_recipe(

@@ -1,5 +1,7 @@
 """What a training starts from."""
 
+from typing import Any
+
 import keras
 
 from iris_tf.config.training_recipe import TrainRecipe
@@ -16,6 +18,10 @@ class StartingPoint:
     def student(self, recipe: TrainRecipe, channels: int) -> keras.Model:
         """Build the network, for crops of 1 or 3 channels; the same one for the same recipe."""
         return build_student(recipe, channels)
+
+    def inputs(self) -> dict[str, Any]:
+        """What it depends on besides the recipe: inputs of the stage that trains."""
+        return {}
 
     def load_objective(self, objective: Objective) -> None:
         """Set trainable variables of the objective, which have their random initial values."""

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from small_recipes import small_recipe
 from iris_tf.networks.embed_rois import embed_rois, load_embedding_model
 from iris_tf.pipelines.quantization_stages import RunQuantization
 from iris_tf.quantization.schemes import FixedStep, MixedScheme
+from iris_tf.quantization.wrapping import fix_precision
 from iris_tf.recognition.open_model import open_model
 from iris_tf.support.errors import TrainingError
 from iris_tf.tflite.model_card import ModelCard
@@ -97,6 +99,102 @@ def test_iterations_start_from_the_first_ones_weights(run):
     names = [name for name, _ in bits["layers"]]
     assert names == ["conv1_conv", "conv2_conv", "conv3_conv", "head_dense"]  # from input to output
     assert (folder / "bits_by_layer.png").is_file()
+
+
+def rows_of(table):
+    """Average bits in the table by network."""
+    lines = [line.strip("| ").split(" | ") for line in table.splitlines()]
+    return {cells[0]: cells[1] for cells in lines if cells[0].startswith(("fixed", "mixed"))}
+
+
+def test_a_table_has_networks_of_one_scheme(run, capfd):
+    quantization = RunQuantization(run, run.recipe())
+    first = rows_of(quantization.carry_out(MixedScheme(3).steps()))
+    assert first == {"mixed01": "8.00", "mixed02": "6.00", "mixed03": "2.00"}
+    capfd.readouterr()
+    other = rows_of(quantization.carry_out(MixedScheme(2, minimum_bits=4).steps()))
+    assert other == {"mixed01": "8.00", "mixed02": "4.00"}
+    messages = capfd.readouterr().err
+    assert "train mixed01: done before" in messages
+    assert "mixed03 is of another scheme" in messages
+
+
+@pytest.fixture
+def begun(run):
+    """Writes folders and stamps of iterations, as `MixedScheme(3)` leaves them."""
+    folder = run.path.with_name("run_quantized")
+
+    def write(**stamps):
+        quantization = RunQuantization(run, run.recipe())
+        for name, stamp in stamps.items():
+            (folder / name).mkdir()
+            (folder / ".stages").mkdir(exist_ok=True)
+            (folder / ".stages" / f"train-{name}.json").write_text(json.dumps(stamp))
+        return quantization
+
+    return write
+
+
+MIDDLE, LAST = {"fraction": 0.5, "minimum_bits": 2}, {"bits": 2}
+
+
+@pytest.mark.parametrize(
+    ("scheme", "kept"),
+    [
+        (MixedScheme(3), ["mixed01", "mixed02", "mixed03"]),
+        (MixedScheme(4), ["mixed01", "mixed02"]),  # the last of 3 has fewer bits
+        (MixedScheme(3, fraction=0.1), ["mixed01", "mixed03"]),
+        (MixedScheme(3, minimum_bits=4), ["mixed01"]),
+        (MixedScheme(2), ["mixed01"]),
+    ],
+)
+def test_iterations_of_another_scheme_are_set_aside(begun, scheme, kept):
+    quantization = begun(
+        mixed01={"recipe": "a"},
+        mixed02={"unfinished": {"recipe": "a", "scheme": MIDDLE}},  # as a killed one leaves it
+        mixed03={"recipe": "a", "scheme": LAST},
+    )
+    quantization.set_aside_other_schemes(scheme)
+    folders = sorted(path.name for path in quantization.folder.glob("mixed*"))
+    moved = {"mixed01", "mixed02", "mixed03"} - set(kept)
+    assert folders == sorted([*kept, *(f"{name}.replaced" for name in moved)])
+
+
+def test_iterations_of_an_unknown_scheme_are_set_aside(begun):
+    """Earlier versions did not record the scheme; the first iteration is the same in all."""
+    quantization = begun(mixed01={"recipe": "a"}, mixed02={"recipe": "a"}, mixed03={})
+    quantization.set_aside_other_schemes(MixedScheme(3))
+    assert sorted(path.name for path in quantization.folder.glob("mixed*")) == [
+        "mixed01", "mixed02.replaced", "mixed03.replaced",
+    ]  # fmt: skip
+
+
+def test_the_table_has_no_rows_about_an_earlier_float_network(run):
+    quantization = RunQuantization(run, run.recipe())
+    assert list(rows_of(quantization.carry_out([FixedStep(4)]))) == ["fixed4"]
+    model = load_embedding_model(run.best)
+    model.set_weights([1.1 * value for value in model.get_weights()])
+    model.save(run.best)
+    assert list(rows_of(quantization.carry_out([FixedStep(8)]))) == ["fixed8"]
+
+
+def test_layers_that_export_keeps_in_float_are_no_reason_to_train_again(run, capfd):
+    recipe = run.recipe()
+    RunQuantization(run, recipe).carry_out([FixedStep(6)])
+    capfd.readouterr()
+    changed = replace(recipe, quantization=replace(recipe.quantization, keep_float=["head_dense"]))
+    RunQuantization(run, changed).carry_out([FixedStep(6)])
+    assert capfd.readouterr().err.count("done before, inputs unchanged") == 3
+
+
+def test_a_run_of_a_quantised_network_is_refused(run):
+    rois = np.random.default_rng(0).integers(0, 256, (2, 32, 32), dtype=np.uint8)
+    fix_precision(load_embedding_model(run.best), 6, rois).save(run.best)
+    with pytest.raises(
+        TrainingError, match=r"run: the network of this run is quantised already; give the run"
+    ):
+        RunQuantization(run, run.recipe())
+    assert not run.path.with_name("run_quantized").exists()
 
 
 def test_an_unfinished_run_is_refused(run):

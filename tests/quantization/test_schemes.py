@@ -1,5 +1,5 @@
 from collections import Counter
-from itertools import pairwise
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
@@ -54,6 +54,20 @@ def test_names_order_and_length_of_the_steps():
     tuning = FineTuningRecipe(epochs=3, first_epochs=7)
     assert [step.epochs(tuning) for step in (*steps, FixedStep(6))] == [7, 3, 3, 3]
     assert (FixedStep(6).name, FixedStep(6).first) == ("fixed6", None)
+
+
+def test_settings_are_what_bits_follow_from():
+    """Steps of two schemes with the same name and the same settings have the same mask."""
+    schemes = [MixedScheme(*each) for each in ((3,), (4,), (3, 0.1), (3, 0.5, 4), (2,), (2, 0.1))]
+    steps = [step for scheme in schemes for step in scheme.steps()]
+    for first, second in product(steps, repeat=2):
+        if first.name == second.name and first.settings == second.settings:
+            masks = [step.scheme.mask(WEIGHTS, step.iteration) for step in (first, second)]
+            assert all((masks[0][name] == masks[1][name]).all() for name in WEIGHTS)
+    assert steps[0].settings == steps[3].settings  # the first iterations
+    assert steps[1].settings == steps[4].settings  # second ones of 3 and of 4 iterations
+    assert steps[2].settings != steps[5].settings  # a last and a third one
+    assert FixedStep(4).settings == {}
 
 
 @pytest.mark.parametrize(
