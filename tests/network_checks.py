@@ -6,11 +6,12 @@ import tensorflow as tf
 
 from iris_tf.config.precision import PRECISIONS
 from iris_tf.exporting.export_tflite import export_model
-from iris_tf.exporting.static_quantization import LEAST_CROPS, Quantization
+from iris_tf.exporting.static_quantization import Quantization
 from iris_tf.networks.embedding_model import build_embedding_model
 from iris_tf.networks.feature_maps import with_feature_maps
 from iris_tf.networks.parameter_groups import backbone_stages, parameter_groups
 from iris_tf.networks.registry import NETWORKS
+from iris_tf.quantization.calibration import LEAST_CROPS
 from iris_tf.tflite.operators import foreign_operators
 
 SIZE = (64, 96)

@@ -88,7 +88,7 @@ def export_segmenter(
     models = _signatures(model)
     with temporary_folder() as saved, atomic_path(path) as file:
         if PRECISIONS[precision].calibrated and calibration is not None:
-            rewritten = _signatures(prepare_for_integers(model, calibration[MASKS]))
+            rewritten = _signatures(prepare_for_integers(model, calibration[MASKS], _FLOAT_LAYERS))
             content = _converted(rewritten, saved, FLOAT32, path)
             content = quantize_statically(
                 content, PRECISIONS[precision], calibration, _FLOAT_LAYERS

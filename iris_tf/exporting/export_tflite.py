@@ -176,16 +176,18 @@ class _Graphs:
         self._quantized = None
         if not precision.calibrated or self._quantization is None:
             return convert(self._saved("as_it_is", lambda: self._model), precision.name, path)
-        rois = self._quantization.rois
+        rois, kept = self._quantization.rois, self._quantization.float_layers(self._model)
         if self._for_integers is None:
-            saved = self._saved("for_integers", lambda: prepare_for_integers(self._model, rois))
+            saved = self._saved(
+                "for_integers", lambda: prepare_for_integers(self._model, rois, kept)
+            )
             self._for_integers = convert(saved, FLOAT32, path)
         try:
             self._quantized = quantize_statically(
                 self._for_integers,
                 precision,
                 {EMBEDDING: rois},
-                self._quantization.float_layers(self._model),
+                kept,
                 self._quantization.seed,
             )
         except (ValueError, KeyError, RuntimeError) as error:

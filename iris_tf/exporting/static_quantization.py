@@ -11,7 +11,7 @@ import numpy as np
 from iris_tf.config.precision import Precision
 from iris_tf.exporting.activation_ranges import observe_activations, with_ranges
 from iris_tf.imaging.images import with_channel_axis
-from iris_tf.networks.batch_norm_folding import fold_batch_normalization
+from iris_tf.networks.batch_norm_folding import fold_batch_normalization, folded_normalizations
 from iris_tf.networks.bias_correction import correct_biases
 from iris_tf.networks.equalization import equalize
 from iris_tf.networks.hard_swish import split_hard_swish
@@ -19,12 +19,10 @@ from iris_tf.networks.phase_code import PhaseCode, WeightedUnits
 from iris_tf.networks.roi_normalization import RoiNormalization
 from iris_tf.networks.spatial_attention import SpatialAttention
 from iris_tf.networks.strip_normalization import StripNormalization
+from iris_tf.quantization.calibration import lack_of_crops
 from iris_tf.support.errors import ExportError
 from iris_tf.support.quiet import quiet
 from iris_tf.tflite.signatures import Signature
-
-LEAST_CROPS = 16
-"""Fewest distinct crops that ranges are estimated from."""
 
 _BIAS_CROPS = 64  # means of channels need fewer crops than ranges
 # Eight bits are too few for local contrast and phase, and the rest is small.
@@ -64,7 +62,7 @@ class Quantization:
     report: bool = False
 
     def check(self, name: str, model: keras.Model) -> None:
-        """Refuse crops that give no ranges, and expressions that match no layer.
+        """Refuse crops that give no ranges, and expressions that keep no layer in float.
 
         Raises
         ------
@@ -76,20 +74,10 @@ class Quantization:
                 f"{name} takes crops of {model.input_shape[1]}x{model.input_shape[2]} pixels, but "
                 f"those for calibration have shape {self.rois.shape}; give crops of that size."
             )
-        distinct = len({crop.tobytes() for crop in crops})
-        if distinct < LEAST_CROPS:
-            raise ExportError(
-                f"{name}: there are {len(crops)} crops to calibrate with, {distinct} of them "
-                f"distinct, but ranges of activations need at least {LEAST_CROPS}; prepare more "
-                "images, or raise `quantization.calibration_crops`."
-            )
+        if lack := lack_of_crops(crops):
+            raise ExportError(f"{name}: {lack}.")
         for expression in self.keep_float:
-            if not any(re.fullmatch(expression, layer.name) for layer in model.layers):
-                raise ExportError(
-                    f"{name}: `quantization.keep_float` has {expression!r}, which matches no "
-                    f"layer; layers are named {model.layers[2].name}, {model.layers[-2].name} "
-                    "and so on."
-                )
+            _check_expression(name, model, expression)
 
     def float_layers(self, model: keras.Model) -> list[str]:
         """Names of the layers of `model` that stay float32."""
@@ -101,7 +89,27 @@ class Quantization:
         ]
 
 
-def prepare_for_integers(model: keras.Model, rois: np.ndarray) -> keras.Model:
+def _check_expression(name: str, model: keras.Model, expression: str) -> None:
+    """Refuse an expression of `keep_float` that no layer of the file follows."""
+    found = [layer.name for layer in model.layers if re.fullmatch(expression, layer.name)]
+    folded = folded_normalizations(model)
+    if not found:
+        examples = ", ".join(layer.name for layer in model.layers[1:4])
+        raise ExportError(
+            f"{name}: `quantization.keep_float` has {expression!r}, which matches no layer; "
+            f"layers are named {examples} and so on."
+        )
+    if folded.keys() >= set(found):
+        raise ExportError(
+            f"{name}: `quantization.keep_float` has {expression!r}, which matches nothing but "
+            f"batch normalisation, and {found[0]} is folded into {folded[found[0]]}; match that "
+            "layer."
+        )
+
+
+def prepare_for_integers(
+    model: keras.Model, rois: np.ndarray, float_layers: Sequence[str]
+) -> keras.Model:
     """Rewrite a model's layers so that integers lose little; its outputs stay the same.
 
     Batch normalisation is folded, ranges of weights are equalised across layers, h-swish is split
@@ -114,9 +122,12 @@ def prepare_for_integers(model: keras.Model, rois: np.ndarray) -> keras.Model:
         Functional; not modified.
     rois : ndarray of shape (n, H, W), or (n, H, W, 3), uint8
         Crops for bias correction.
+    float_layers : sequence of str
+        Names of layers whose weights will not be rounded, see `quantize_statically`.
     """
     rewritten = split_hard_swish(equalize(fold_batch_normalization(model)))
-    corrected = correct_biases(rewritten, rois[:: max(1, len(rois) // _BIAS_CROPS)])
+    some = rois[:: max(1, len(rois) // _BIAS_CROPS)]
+    corrected = correct_biases(rewritten, some, float_layers)
     named = keras.models.clone_model(
         corrected,
         clone_function=lambda layer: type(layer).from_config(

@@ -23,23 +23,13 @@ def fold_batch_normalization(model: keras.Model) -> keras.Model:
     keras.Model
         Same outputs up to rounding at inference; layers keep their names and gain a bias.
     """
-    weights, folded = {}, set()
-    for layer in model.layers:
-        readers = consumers(model, layer)
-        if not (
-            isinstance(layer, LINEAR_LAYERS)
-            and layer.get_config()["activation"] == "linear"
-            and len(readers) == 1
-            and isinstance(readers[0], keras.layers.BatchNormalization)
-            and not is_output(model, layer)
-        ):
-            continue
-        (norm,) = readers
+    weights, folded = {}, folded_normalizations(model)
+    for norm_name, name in folded.items():
+        norm, layer = model.get_layer(norm_name), model.get_layer(name)
         scale, offset = _affine(norm)
         values = [np.array(value) for value in layer.get_weights()]
         bias = values[1] if layer.use_bias else np.zeros_like(offset)
         weights[layer.name] = [scale_outputs(layer, values[0], scale), bias * scale + offset]
-        folded.add(norm.name)
 
     def with_bias(layer: keras.layers.Layer) -> keras.layers.Layer | None:
         if layer.name not in weights:
@@ -47,6 +37,22 @@ def fold_batch_normalization(model: keras.Model) -> keras.Model:
         return type(layer).from_config(layer.get_config() | {"use_bias": True})
 
     return copy_model(model, weights, with_bias, lambda layer: layer.name in folded)
+
+
+def folded_normalizations(model: keras.Model) -> dict[str, str]:
+    """Names of the batch normalisations that can be folded, each with its layer before it."""
+    found = {}
+    for layer in model.layers:
+        readers = consumers(model, layer)
+        if (
+            isinstance(layer, LINEAR_LAYERS)
+            and layer.get_config()["activation"] == "linear"
+            and len(readers) == 1
+            and isinstance(readers[0], keras.layers.BatchNormalization)
+            and not is_output(model, layer)
+        ):
+            found[readers[0].name] = layer.name
+    return found
 
 
 def _affine(norm: keras.layers.BatchNormalization) -> tuple[np.ndarray, np.ndarray]:

@@ -1,5 +1,7 @@
 """Layer rewrite: bias correction for rounded weights (Nagel et al., 2019)."""
 
+from collections.abc import Collection
+
 import keras
 import numpy as np
 
@@ -11,7 +13,9 @@ _BATCH = 16
 _STEPS = 127  # of a signed 8-bit weight that is symmetric about 0
 
 
-def correct_biases(model: keras.Model, rois: np.ndarray) -> keras.Model:
+def correct_biases(
+    model: keras.Model, rois: np.ndarray, float_layers: Collection[str] = ()
+) -> keras.Model:
     """Take from every bias what rounding the layer's weights to 8 bits adds on average.
 
     Rounding errors of weights do not average out over inputs whose mean is not 0, such as those
@@ -24,6 +28,8 @@ def correct_biases(model: keras.Model, rois: np.ndarray) -> keras.Model:
         Functional, from crops; not modified.
     rois : ndarray of shape (n, H, W), or (n, H, W, 3) for colour, uint8
         Crops of the model's input size, at least one.
+    float_layers : collection of str, optional
+        Names of layers whose weights stay as they are, and therefore their biases, too.
 
     Returns
     -------
@@ -36,7 +42,9 @@ def correct_biases(model: keras.Model, rois: np.ndarray) -> keras.Model:
     ICCV 2019.
     """
     layers = [
-        layer for layer in model.layers if isinstance(layer, LINEAR_LAYERS) and layer.use_bias
+        layer
+        for layer in model.layers
+        if isinstance(layer, LINEAR_LAYERS) and layer.use_bias and layer.name not in float_layers
     ]
     errors = keras.Model(model.input, [_rounding_error(layer) for layer in layers])
     crops = with_channel_axis(rois).astype(np.float32)

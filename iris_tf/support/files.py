@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from iris_tf.support.errors import ArgumentError, InUseError
+from iris_tf.support.errors import ArgumentError, InUseError, IrisTfError
 from iris_tf.support.folder_lock import locked_folder
 from iris_tf.support.temporary_names import OLD, owner_mark, sweep_once
 
@@ -100,13 +100,19 @@ def atomic_path(path: str | os.PathLike, private: bool = False) -> Iterator[Path
 
 @contextlib.contextmanager
 def _errors_named(path: Path, temporary: Path) -> Iterator[None]:
-    """Make errors name `path`: a failed write names no file, or the temporary one."""
+    """Make errors name `path`: a failed write names no file, or the temporary one.
+
+    So do sentences about what was written there.
+    """
     try:
         yield
     except OSError as error:
         named = str(error.filename or "")
         if error.errno in FULL_DISK or named.startswith(str(temporary)):
             error.filename, error.filename2 = str(path), None
+        raise
+    except IrisTfError as error:
+        error.args = (str(error).replace(str(temporary), str(path)),)
         raise
 
 

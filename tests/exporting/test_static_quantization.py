@@ -1,11 +1,21 @@
+import keras
 import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 
 from iris_tf.exporting.activation_ranges import best_range
 from iris_tf.exporting.export_tflite import export_model
-from iris_tf.exporting.static_quantization import Quantization, in_graph, layer_of_tensor
+from iris_tf.exporting.static_quantization import (
+    Quantization,
+    in_graph,
+    layer_of_tensor,
+    prepare_for_integers,
+    quantized_name,
+)
+from iris_tf.networks.batch_norm_folding import fold_batch_normalization
 from iris_tf.networks.embedding_model import build_embedding_model
+from iris_tf.networks.equalization import equalize
+from iris_tf.networks.hard_swish import split_hard_swish
 from iris_tf.support.errors import ExportError
 from iris_tf.tflite.operators import operator_names
 
@@ -133,6 +143,10 @@ def test_failed_parity_names_the_layers_that_hurt(model, tmp_path):
         (Quantization(np.repeat(ROIS[:1], 30, axis=0)), "30 crops to calibrate with, 1 of them"),
         (Quantization(ROIS[:, :32]), "takes crops of 64x96 pixels, but those for calibration"),
         (Quantization(ROIS, ("con",)), "'con', which matches no layer"),
+        (
+            Quantization(ROIS, ("expanded_conv_project_bn",)),
+            "expanded_conv_project_bn is folded into expanded_conv_project; match that layer",
+        ),
     ],
 )
 def test_bad_input(model, tmp_path, quantization, message):
@@ -140,3 +154,25 @@ def test_bad_input(model, tmp_path, quantization, message):
         export_model(
             model, tmp_path, "small", ["int8"], parity_rois=ROIS[:1], quantization=quantization
         )
+
+
+def test_a_model_of_two_layers_is_named_in_a_message():
+    roi = keras.Input((64, 96, 1), name="roi")
+    model = keras.Model(roi, keras.layers.Flatten(name="flatten")(roi))
+    with pytest.raises(ExportError, match="layers are named flatten and so on"):
+        Quantization(ROIS, ("con",)).check("small", model)
+
+
+def test_layers_kept_in_float_keep_their_biases(model):
+    kept = ["expanded_conv_1_depthwise", "head_dense"]
+    plain = prepare_for_integers(model, ROIS, [])
+    some = prepare_for_integers(model, ROIS, kept)
+    exact = split_hard_swish(equalize(fold_batch_normalization(model)))
+    for name in kept:
+        bias = np.asarray(exact.get_layer(name).bias)
+        np.testing.assert_array_equal(some.get_layer(quantized_name(name)).bias, bias)
+        assert not np.array_equal(plain.get_layer(quantized_name(name)).bias, bias)
+    other = quantized_name("expanded_conv_2_depthwise")
+    assert not np.array_equal(
+        some.get_layer(other).bias, exact.get_layer("expanded_conv_2_depthwise").bias
+    )

@@ -1,5 +1,6 @@
 import hashlib
 import json
+import math
 import struct
 import tracemalloc
 import zlib
@@ -7,6 +8,8 @@ import zlib
 import keras
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from network_checks import SIZE, build
 
 from iris_tf.networks.embed_rois import embed_rois
@@ -24,6 +27,14 @@ from iris_tf.support.errors import ModelError
 
 ROIS = np.random.default_rng(0).integers(0, 256, (4, *SIZE), dtype=np.uint8)
 X = ROIS[..., None].astype(np.float32)
+
+
+# The same examples in every run, on slow machines, too.
+REPEATABLE = settings(derandomize=True, database=None, deadline=None)
+
+
+def codes_of(bits):
+    return st.lists(st.integers(0, 2**bits - 1), max_size=100)
 
 
 def test_packed_bits_by_hand():
@@ -46,6 +57,26 @@ def test_any_codes_survive_packing():
         assert packed == bytes(
             int(digits[i : i + 8].ljust(8, "0"), 2) for i in range(0, len(digits), 8)
         )
+
+
+@REPEATABLE
+@given(st.integers(1, 8).flatmap(lambda bits: st.tuples(st.just(bits), codes_of(bits))))
+def test_codes_are_the_bits_of_one_long_number(case):
+    bits, codes = case
+    packed = pack_bits(np.array(codes, np.uint8), bits)
+    number = 0
+    for code in codes:
+        number = number << bits | code
+    filled = -bits * len(codes) % 8
+    assert packed == (number << filled).to_bytes((bits * len(codes) + filled) // 8, "big")
+    assert unpack_bits(packed, bits, len(codes)).tolist() == codes
+
+
+@REPEATABLE
+@given(st.lists(st.integers(1, 8), min_size=1, max_size=300))
+def test_masks_come_back(bits):
+    mask = np.array(bits, np.uint8)
+    assert decompress_mask(compress_mask(mask), len(bits)).tolist() == bits
 
 
 def test_any_mask_survives_compression():
@@ -117,7 +148,18 @@ def test_size_on_disk(mobile, mixed, packed):
     average = sum(int(part.sum()) for part in bits) / count
     assert size.average_bits == pytest.approx(average)
     assert size.weights == pytest.approx(average * count / 8, abs=8)
-    assert path.stat().st_size == size.weights + size.mask + size.numbers + size.graph
+    # By hand: the weights of each width without gaps, filled up to a whole byte.
+    with_bits = {width: sum(int((part == width).sum()) for part in bits) for width in (2, 4, 8)}
+    assert sum(with_bits.values()) == count
+    assert size.weights == sum(math.ceil(number * width / 8) for width, number in with_bits.items())
+    content = path.read_bytes()
+    (header,) = struct.unpack_from("<I", content, 4)
+    checksum = 32
+    assert size.graph == 4 + 4 + header + checksum
+    assert 8 + header + size.weights + size.mask + size.numbers + checksum == len(content)
+    # Four bytes for every other parameter, and scale and limit of inputs of every layer.
+    raw = zlib.decompress(content[-checksum - size.numbers : -checksum])
+    assert len(raw) == 4 * (mobile.count_params() - count + 2 * len(bits))
     # Of everything else, only the entropy of the mask grows with the weights.
     assert size.graph < 20_000
     assert size.numbers < 4 * (mobile.count_params() - count + 10 * len(bits))

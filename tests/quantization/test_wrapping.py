@@ -15,6 +15,7 @@ from iris_tf.quantization.wrapping import (
     mix_precision,
     without_quantizers,
 )
+from iris_tf.support.errors import ArgumentError
 
 ROIS = np.random.default_rng(0).integers(0, 256, (4, *SIZE), dtype=np.uint8)
 X = ROIS[..., None].astype(np.float32)
@@ -172,6 +173,19 @@ def test_plain_layers_with_the_rounded_weights(mobile, scheme):
         plain.get_layer("head_dense").bias, mobile.get_layer("head_dense").bias
     )
     assert without_quantizers(mobile) is mobile
+
+
+@pytest.mark.parametrize("scheme", ["fixed", "mixed"])
+def test_no_crops_and_quantised_models_are_refused(mobile, scheme):
+    def quantised(model, rois):
+        if scheme == "fixed":
+            return fix_precision(model, 8, rois)
+        return mix_precision(model, uniform_mask(kernels(mobile), 8), rois)
+
+    with pytest.raises(ArgumentError, match="there are no crops to calibrate with"):
+        quantised(mobile, ROIS[:0])
+    with pytest.raises(ArgumentError, match="is quantised already; give the float one"):
+        quantised(quantised(mobile, ROIS), ROIS)
 
 
 def test_a_mask_of_another_network(mobile):

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from iris_tf.support.errors import InUseError
+from iris_tf.support.errors import ExportError, InUseError
 from iris_tf.support.files import (
     atomic_path,
     check_writable,
@@ -293,3 +293,11 @@ def test_a_link_to_a_file_stays_one(tmp_path):
         assert link.is_symlink()
         assert (tmp_path / target).read_text() == "new"
     assert sorted(p.name for p in (tmp_path / "elsewhere").iterdir()) == ["file", "none_yet"]
+
+
+@pytest.mark.parametrize("writer", [replace_folder, atomic_path])
+def test_a_sentence_about_what_was_written_names_the_final_path(tmp_path, writer):
+    target = tmp_path / "models"
+    with pytest.raises(ExportError) as error, writer(target) as temporary:
+        raise ExportError(f"{temporary}: is wrong; choose another.")
+    assert str(error.value) == f"{target}: is wrong; choose another."

@@ -8,6 +8,7 @@ from iris_tf.config.quantization_recipe import QuantizationRecipe
 from iris_tf.objectives.class_centres import ClassCentres
 from iris_tf.quantization.quantized_layers import FixedPrecision
 from iris_tf.quantization.schemes import FixedStep, MixedScheme
+from iris_tf.support.errors import DatasetError
 from iris_tf.training.prepare_training import prepare_training
 from iris_tf.training.quantized_training import (
     QuantizedStart,
@@ -76,3 +77,17 @@ def test_calibration_crops_are_chosen_by_seed(run):
     assert not np.array_equal(chosen(calibration_crops=16, seed=1), some)
     everything = chosen(calibration_crops=1000)
     assert len(everything) < 1000
+
+
+def test_crops_without_16_distinct_ones_are_refused(run, monkeypatch):
+    module = "iris_tf.training.quantized_training.load_rois"
+    rng = np.random.default_rng(0)
+    for distinct in (1, 15):
+        crops = rng.integers(0, 256, (distinct, 32, 32), dtype=np.uint8)
+
+        def repeated(rows, *_, crops=crops):
+            return np.resize(crops, (len(rows), 32, 32))
+
+        monkeypatch.setattr(module, repeated)
+        with pytest.raises(DatasetError, match=f"to calibrate with, {distinct} of them distinct"):
+            calibration_crops(run, QuantizationRecipe())
