@@ -46,6 +46,8 @@ def correct_biases(
         for layer in model.layers
         if isinstance(layer, LINEAR_LAYERS) and layer.use_bias and layer.name not in float_layers
     ]
+    if not layers:
+        return copy_model(model, {})
     errors = keras.Model(model.input, [_rounding_error(layer) for layer in layers])
     crops = with_channel_axis(rois).astype(np.float32)
     shifts = [0.0] * len(layers)

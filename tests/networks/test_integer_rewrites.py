@@ -154,6 +154,9 @@ def test_bias_correction_removes_the_mean_error_of_rounding():
     model = keras.Model(roi, keras.layers.GlobalAveragePooling2D()(x))
     rois = np.random.default_rng(0).integers(0, 256, (20, 8, 8), dtype=np.uint8)
     corrected = correct_biases(model, rois)
+    untouched = correct_biases(model, rois, ["conv"])
+    before = model.get_layer("conv").bias
+    np.testing.assert_array_equal(untouched.get_layer("conv").bias, before)
     layer = corrected.get_layer("conv")
     kernel, bias = layer.get_weights()
     layer.set_weights([round_kernel(layer, kernel), bias])
