@@ -27,7 +27,7 @@ from iris_tf.report.quantization_plots import accuracy_by_bits_plot, bits_by_lay
 from iris_tf.report.quantization_table import quantization_table
 from iris_tf.report.report_data import QuantizationRow
 from iris_tf.support.errors import RecipeError, TrainingError
-from iris_tf.support.files import real_path, sha256, write_bytes, write_json, write_text
+from iris_tf.support.files import real_path, sha256, sole_user, write_bytes, write_json, write_text
 from iris_tf.training.quantized_training import SCHEME, QuantizedStart, fine_tuning_recipe
 from iris_tf.training.run_folder import RunFolder
 
@@ -121,16 +121,22 @@ class RunQuantization:
         """Move away iterations of other schemes, or of an unknown one, finished or not.
 
         Tables must not mix schemes, and an interrupted training must not go on with other bits.
+
+        Raises
+        ------
+        InUseError
+            If another process quantises this run.
         """
         steps = {step.name: step for step in scheme.steps()}
-        for folder in sorted(self.folder.glob("mixed*")):
-            if not _MIXED.fullmatch(folder.name):
-                continue
-            step = steps.get(folder.name)
-            recorded = self.stages.recorded(f"train {folder.name}").get(SCHEME, {})
-            if step is None or recorded != step.settings:
-                aside = RunFolder(folder).set_aside()
-                print(f"{folder.name} is of another scheme: {aside}", file=sys.stderr)
+        with sole_user(self.folder):
+            for folder in sorted(self.folder.glob("mixed*")):
+                if not _MIXED.fullmatch(folder.name):
+                    continue
+                step = steps.get(folder.name)
+                recorded = self.stages.recorded(f"train {folder.name}").get(SCHEME, {})
+                if step is None or recorded != step.settings:
+                    aside = RunFolder(folder).set_aside()
+                    print(f"{folder.name} is of another scheme: {aside}", file=sys.stderr)
 
     def pack(self, step: QuantizationStep) -> None:
         """Write the ``.irq`` file of a step and its card."""

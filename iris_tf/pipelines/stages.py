@@ -127,7 +127,6 @@ class Stages:
             write_json(stamp, fingerprint)
             return True
 
-
     def recorded(self, name: str) -> dict[str, Any]:
         """Inputs of the last attempt at a stage, finished or not; empty if there was none."""
         stamp = _read_stamp(self._stamp(name)) or {}
