@@ -90,5 +90,5 @@ def test_a_recipe_without_the_paper_s_models_is_refused_before_any_work(tmp_path
         capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert refused.returncode == 2
-    assert "names no model attention" in refused.stderr
+    assert "names no model baseline" in refused.stderr
     assert not (tmp_path / "short").exists()
