@@ -43,9 +43,9 @@ from iris_tf.support.machine import machine_description
 from iris_tf.support.progress import track
 from iris_tf.synthetic.dataset_writer import synthesize
 from iris_tf.tflite.cost import model_cost
-from iris_tf.tflite.released_models import PRETRAINED, RECOGNITION, released_weights, weights_file
+from iris_tf.tflite.released_models import PRETRAINED, weights_file
 from iris_tf.training.model_recipes import model_recipes
-from iris_tf.training.run_folder import RunFolder, teacher_file
+from iris_tf.training.run_folder import RunFolder, model_file, teacher_file
 
 if TYPE_CHECKING:
     from iris_tf.training.starting_point import StartingPoint
@@ -258,7 +258,7 @@ class MobiIrisPipeline:
             }
             if recipe.network.weights == PRETRAINED:
                 # The student may lack layers of the released network, such as attention.
-                released = load_embedding_model(released_weights(RECOGNITION))
+                released = load_embedding_model(model_file(Path(PRETRAINED)))
                 vectors[AS_RELEASED] = embed_rois(released, rois)
             found = {
                 name: evaluate_embeddings(vector, rows, matcher=Matcher()).metrics.to_json()

@@ -119,6 +119,5 @@ def _difference(pairs: np.ndarray) -> float:
 
 
 def _correlation(pairs: np.ndarray) -> float:
-    deviations = pairs - pairs.mean(axis=1, keepdims=True) if pairs.size else pairs
-    scale = np.sqrt(np.prod((deviations**2).sum(axis=1)))
-    return float((deviations[0] * deviations[1]).sum() / scale) if scale else 0.0
+    varied = pairs.size and np.ptp(pairs, axis=1).all()
+    return float(np.corrcoef(pairs)[0, 1]) if varied else 0.0

@@ -210,10 +210,10 @@ def test_the_least_texture_is_less_than_a_cameras_noise(eyes):
 def test_a_band_of_another_size_is_neither_eye_image_nor_strip(shape, kind, match):
     rng = np.random.default_rng(0)
     image = rng.integers(1, 256, shape, dtype=np.uint8)
-    for picture, side in ((image, "wide"), (np.ascontiguousarray(image.T), "high")):
-        found = side if kind == "auto" else f"{picture.shape[1]}x{picture.shape[0]} pixels"
+    for band, side in ((image, "wide"), (np.ascontiguousarray(image.T), "high")):
+        found = side if kind == "auto" else f"{band.shape[1]}x{band.shape[0]} pixels"
         with pytest.raises(ExtractionError, match=match.format(found)) as caught:
-            Cropper("network", "unrolled")(picture, kind)
+            Cropper("network", "unrolled")(band, kind)
         assert caught.value.reason is FailureReason.IMPLAUSIBLE_GEOMETRY
 
 

@@ -59,16 +59,16 @@ def refused(crop, image, kind, match):
 
 
 def text(words, background=230, letters=20):
-    picture = np.full((64, 512), background, np.uint8)
-    return cv2.putText(picture, words, (5, 45), cv2.FONT_HERSHEY_SIMPLEX, 0.7, letters, 1)
+    candidate = np.full((64, 512), background, np.uint8)
+    return cv2.putText(candidate, words, (5, 45), cv2.FONT_HERSHEY_SIMPLEX, 0.7, letters, 1)
 
 
 def barcode(dark, light, noise=0.0):
     rng = np.random.default_rng(2)
     bars = np.repeat(rng.integers(0, 2, 256), rng.integers(1, 6, 256))[:512]
-    picture = np.repeat(np.where(bars, light, dark)[None], 64, axis=0)
-    picture = picture + rng.normal(0.0, noise, picture.shape) * (picture > 0)
-    return np.clip(np.round(picture), 0, 255).astype(np.uint8)
+    candidate = np.repeat(np.where(bars, light, dark)[None], 64, axis=0)
+    candidate = candidate + rng.normal(0.0, noise, candidate.shape) * (candidate > 0)
+    return np.clip(np.round(candidate), 0, 255).astype(np.uint8)
 
 
 @pytest.mark.parametrize("kind", ["auto", "roi"])
@@ -92,7 +92,7 @@ def test_rotated_resized_and_faint_strips_are_taken(strips, crop):
 
 @pytest.mark.parametrize("kind", ["auto", "roi"])
 @pytest.mark.parametrize(
-    ("picture", "finding"),
+    ("candidate", "finding"),
     [
         (text(WORDS[0]), "hardly any pixels along its .* edge are hidden"),
         (text(WORDS[1]), "hardly any pixels along its .* edge are hidden"),
@@ -107,8 +107,8 @@ def test_rotated_resized_and_faint_strips_are_taken(strips, crop):
     ids=["text", "other text", "black text", "text on black", "barcode", "noisy barcode",
          "barcode of 0", "noise", "noise of a camera"],
 )  # fmt: skip
-def test_text_barcodes_and_noise_are_no_strips(crop, kind, picture, finding):
-    message = refused(crop, picture, kind, finding)
+def test_text_barcodes_and_noise_are_no_strips(crop, kind, candidate, finding):
+    message = refused(crop, candidate, kind, finding)
     if kind == "roi":
         assert "`iris-tf prepare --roi-mode unrolled`" in message
     else:
@@ -145,25 +145,25 @@ def test_cut_outs_of_eye_images_are_no_strips(views, crop):
         image = cv2.resize(view.image, (640, 480))
         for _ in range(5):
             top, left = rng.integers(0, 480 - 64), rng.integers(0, 640 - 512)
-            picture = np.ascontiguousarray(image[top : top + 64, left : left + 512])
-            if picture[picture > 0].std() < 1.0:
+            candidate = np.ascontiguousarray(image[top : top + 64, left : left + 512])
+            if candidate[candidate > 0].std() < 1.0:
                 continue
             cut += 1
             for kind in ("auto", "roi"):
-                refused(crop, picture, kind, "finished crop")
+                refused(crop, candidate, kind, "finished crop")
     assert cut > 100
 
 
 def test_eye_images_and_other_crops_are_no_strips(views, crop):
     for view in views:
         eye = SegmentedEye(view.pupil, view.iris, view.visible)
-        for picture in (
+        for candidate in (
             view.image,
             crop_roi(view.image, eye, "algorithm1"),
             crop_roi(view.image, eye, "aligned"),
         ):
-            height, width = picture.shape
-            refused(crop, picture, "roi", f"it has {width}x{height} pixels; a strip of 512x64")
+            height, width = candidate.shape
+            refused(crop, candidate, "roi", f"it has {width}x{height} pixels; a strip of 512x64")
 
 
 @pytest.mark.parametrize("kind", ["auto", "roi"])
@@ -171,11 +171,11 @@ def test_a_band_with_both_eyes_is_refused_in_any_orientation(image, crop, kind):
     eye = cv2.resize(image, (640, 480))
     skin = np.full((480, 320), 90, np.uint8)
     band = np.hstack([skin, eye, skin, np.ascontiguousarray(eye[:, ::-1])])
-    for picture, side in ((band, "wide"), (np.ascontiguousarray(np.rot90(band)), "high")):
+    for candidate, side in ((band, "wide"), (np.ascontiguousarray(np.rot90(band)), "high")):
         if kind == "roi":
-            refused(crop, picture, kind, "it has (1920x480|480x1920) pixels")
+            refused(crop, candidate, kind, "it has (1920x480|480x1920) pixels")
         else:
-            message = refused(crop, picture, kind, f"too {side} for one eye; cut out one eye")
+            message = refused(crop, candidate, kind, f"too {side} for one eye; cut out one eye")
             assert "--kind" not in message
 
 
