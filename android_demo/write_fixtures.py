@@ -1,7 +1,7 @@
 """Write the expected results of the tests of :core, computed by the Python code.
 
 Run it in the project's environment (OpenCV 5), from any folder, after a change of the ROI modes,
-the geometry of the network segmenter, resizing or the result schema:
+the geometry of the network segmenter, the figure of motion blur, resizing or the result schema:
 
     python android_demo/write_fixtures.py
 
@@ -24,6 +24,7 @@ from iris_tf.config.names import IRIS_ROI_MODES
 from iris_tf.imaging.geometry import Ellipse, Window
 from iris_tf.imaging.images import resize_roi
 from iris_tf.imaging.rotated_window import RotatedWindow
+from iris_tf.recognition.motion_blur import anisotropy
 from iris_tf.segmentation.network_segmenter import CHANNELS, NetworkSegmenter
 from iris_tf.segmentation.polar import fit_ellipse
 from iris_tf.segmentation.roi_modes import crop_roi
@@ -213,10 +214,14 @@ def write_eye(name: str, image: np.ndarray, pupil: Ellipse, iris: Ellipse, visib
     eye = SegmentedEye(pupil, iris, np.ascontiguousarray(visible))
     write_pgm(RESOURCES / f"{name}.pgm", image)
     write_pgm(RESOURCES / f"{name}_visible.pgm", visible.astype(np.uint8) * np.uint8(255))
-    outlines = {"pupil": outline(pupil), "iris": outline(iris)}
-    (RESOURCES / f"{name}.json").write_text(json.dumps(outlines, indent=2) + "\n", encoding="utf-8")
     for mode in IRIS_ROI_MODES:
         write_pgm(RESOURCES / f"{name}_{mode}.pgm", crop_roi(image, eye, mode))
+    values = {
+        "pupil": outline(pupil),
+        "iris": outline(iris),
+        "anisotropy": anisotropy(crop_roi(image, eye, "unrolled")),
+    }
+    (RESOURCES / f"{name}.json").write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
 
 
 def numpy_statistics() -> dict:

@@ -35,6 +35,8 @@ _LEAST_SPREAD = 1.0 / (2 * _FILTERS)  # places per degree of freedom
 # A code shares the sampling error of its autocorrelation with itself, not with strangers.
 _SHARED = 0.85
 _SMOOTHEST = 0.95  # correlation of similarities at neighbouring rotations
+# Evidence that one stranger in a hundred reaches, hence no sign that an image is rotated.
+_BY_CHANCE = 4.6
 _TINY = 1e-12
 # Codes that are described and compared at a time, such that all of it stays in a processor's cache.
 _DESCRIBED = 64
@@ -178,7 +180,8 @@ class PhaseEvidence:
     freedom : ndarray of shape (n, m)
         Degrees of freedom of the comparison: the reciprocal variance of strangers' similarities
         over commonly visible places. They fall with blur and with a smaller common area; 0 where
-        nothing is visible in both.
+        nothing is visible in both. Rotations beyond those of the layout count where their evidence
+        is larger than one stranger in a hundred would have.
     evidence : ndarray of shape (n, m)
         Negative natural logarithm of the share of strangers that are as similar at any rotation;
         by this definition exponentially distributed among strangers.
@@ -217,7 +220,9 @@ def _compare(first: CodeSet, second: CodeSet, wide_share: float) -> tuple[np.nda
     freedom, evidence = _evidence(correlations, layout.rotations, 1.0 - wide_share)
     if wide_share and layout.wide_rotations:
         wide_freedom, wide = _evidence(correlations, layout.wide_rotations, wide_share)
-        freedom = np.where(wide > evidence, wide_freedom, freedom)
+        # Else what both show upright counts, which may be nothing.
+        rotated = (wide > evidence) & (wide > _BY_CHANCE)
+        freedom = np.where(rotated, wide_freedom, freedom)
         evidence = np.maximum(wide, evidence)
     return freedom, evidence
 

@@ -16,6 +16,7 @@ from iris_tf.imaging.images import (
     require_sides,
     to_grey,
 )
+from iris_tf.recognition.motion_blur import require_still
 from iris_tf.recognition.strip_checks import why_no_strip
 from iris_tf.segmentation.quality import IrisQuality, iris_quality
 from iris_tf.segmentation.roi_modes import STRIP_ANGLES, STRIP_RADII, crop_roi
@@ -154,7 +155,7 @@ class Cropper:
         ------
         ExtractionError
             When the image cannot be read, no iris is found in it, it is no crop but called one,
-            or the crop is blank; names the file.
+            or the crop is blank or blurred by motion; names the file.
         ArgumentError
             When `kind` is none of `KINDS`, or `image` neither a path nor an array.
         """
@@ -163,6 +164,8 @@ class Cropper:
         try:
             crop = self._crop(_pixels(image, self._channels), kind)
             _check_texture(crop.roi)
+            if self._roi_mode == "unrolled":
+                require_still(crop.roi)
             return crop
         except ExtractionError as error:
             raise ExtractionError(error.reason, f"{name_of(image)}: {error}") from None

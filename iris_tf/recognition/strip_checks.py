@@ -50,9 +50,15 @@ def why_no_strip(image: np.ndarray) -> str:
     height, width = image.shape[:2]
     if width * STRIP_RADII != height * STRIP_ANGLES:
         return f"it has {width}x{height} pixels"
-    # Without interpolation, which would blend hidden pixels with visible ones.
-    strip = cv2.resize(to_grey(image), (STRIP_ANGLES, STRIP_RADII), interpolation=cv2.INTER_NEAREST)
+    strip = grey_strip(image)
     return _fault_of_mask(strip) or _fault_of_texture(strip)
+
+
+def grey_strip(image: np.ndarray) -> np.ndarray:
+    """A strip (height, width) or (height, width, 3), uint8, as a grey one of the usual size."""
+    # Without interpolation, which would blend hidden pixels with visible ones.
+    size = (STRIP_ANGLES, STRIP_RADII)
+    return cv2.resize(to_grey(image), size, interpolation=cv2.INTER_NEAREST)
 
 
 def _fault_of_mask(strip: np.ndarray) -> str:

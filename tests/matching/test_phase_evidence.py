@@ -158,6 +158,26 @@ def test_images_rotated_by_any_angle_are_found_at_a_price(columns):
     assert back == pytest.approx(rotated, abs=1e-3)
 
 
+def test_opposite_halves_of_strangers_have_nothing_in_common():
+    layout = PhaseCodeLayout(4096, 128, 10)
+    codes = random_codes(np.random.default_rng(11), 40, layout=layout, smooth=4)
+    columns = codes.reshape(40, 128, -1)
+    columns[:20, 64:] = columns[20:, :64] = 0.0
+    left, right = CodeSet.of(codes[:20], layout), CodeSet.of(codes[20:], layout)
+    found = compare_codes(left, right, 0.25)
+    # Half a turn shows all of both, but no more than one stranger in a hundred are alike there.
+    by_chance = found.evidence < math.log(100)
+    assert by_chance.mean() > 0.99
+    np.testing.assert_array_equal(
+        found.freedom[by_chance], compare_codes(left, right).freedom[by_chance]
+    )
+    assert found.freedom[by_chance].max() < 0.4 * left.freedom.min()
+    # The same half, rotated by half a turn, is found there.
+    mirrored = CodeSet.of(np.roll(codes[:20], 2048, axis=1), layout)
+    own = np.diag(compare_codes(left, mirrored, 0.25).freedom)
+    np.testing.assert_allclose(own, np.diag(compare_codes(left, left).freedom), rtol=1e-3)
+
+
 def test_strangers_reach_evidence_at_any_rotation_as_rarely_as_it_says():
     layout = PhaseCodeLayout(4096, 128, 10)
     codes = random_codes(np.random.default_rng(9), 200, layout=layout, smooth=4)

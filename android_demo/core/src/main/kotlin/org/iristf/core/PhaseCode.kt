@@ -69,7 +69,9 @@ class PhaseCode private constructor(code: DoubleArray, private val layout: Phase
         val beyond = layout.maxShift + 1..<layout.columns - layout.maxShift
         if (wideShare == 0.0 || beyond.isEmpty()) return upright
         val wide = compareAt(other, beyond, wideShare)
-        return if (wide.evidence > upright.evidence) wide else upright
+        if (wide.evidence <= upright.evidence) return upright
+        // Else what both show upright counts, which may be nothing.
+        return PhaseEvidence(if (wide.evidence > BY_CHANCE) wide.freedom else upright.freedom, wide.evidence)
     }
 
     /** Evidence at the best of some shifts, which are to contribute a share of strangers' evidence. */
@@ -150,6 +152,7 @@ class PhaseCode private constructor(code: DoubleArray, private val layout: Phase
         /** A code shares the sampling error of its autocorrelation with itself, not with strangers. */
         private const val SHARED = 0.85
         private const val SMOOTHEST = 0.95
+        private const val BY_CHANCE = 4.6 // evidence that one stranger in a hundred reaches, no sign of rotation
         private const val TINY = 1e-12
 
         /** The code in the last entries of an embedding, levelled if there is a [levelling]. */

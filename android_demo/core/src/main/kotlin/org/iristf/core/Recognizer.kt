@@ -70,6 +70,7 @@ class Recognizer private constructor(
         val whole = mode.crop(image, eye)
         val crop = recognition?.card?.inputSize?.let { (height, width) -> Resize.roi(whole, height, width) } ?: whole
         CropChecks.checkTexture(whole)
+        if (mode == RoiMode.UNROLLED) MotionBlur.check(whole)
         val cropped = clock.nanoseconds()
         val embedding = recognition?.let { embed(it, crop) }
         val embedded = clock.nanoseconds()

@@ -98,9 +98,22 @@ class ScorerTest {
         val (one, rotated) = listOf(0 to 0.8f, 8 to 0.8f).map { PhaseCode.of(embedding(learned, it), layout) }
         assertEquals(0.0, one.compare(rotated).freedom)
         val found = one.compare(rotated, 0.25)
-        assertEquals(4.0, found.freedom, 1e-9)
         assertEquals(4.0 / 2 - ln(0.5 / 0.25), found.evidence, 1e-9)
+        // One stranger in a hundred has more evidence, so what both show upright counts: nothing.
+        assertEquals(0.0, found.freedom)
         assertEquals(4.0 / 2 - ln(0.95015816 / 0.75), one.compare(one, 0.25).evidence, 1e-6)
+    }
+
+    @Test
+    fun `what an image and its rotated copy show counts`() {
+        val numbers = PseudoRandom(3)
+        val wide = PhaseCodeLayout(512, 32, 3)
+        val code = FloatArray(512) { numbers.below(201) / 100f - 1 }
+        val rotated = FloatArray(512) { code[(it + 256) % 512] } // by half a turn
+        val (one, other) = listOf(code, rotated).map { PhaseCode.of(it, wide) }
+        assertEquals(one.compare(one, 0.25).freedom, one.compare(other, 0.25).freedom, 1e-9)
+        assertTrue(one.compare(other, 0.25).evidence > 20)
+        assertTrue(one.compare(other).evidence < 5)
     }
 
     @Test
