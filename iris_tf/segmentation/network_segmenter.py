@@ -3,23 +3,23 @@
 import contextlib
 import dataclasses
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from iris_tf.imaging.geometry import Ellipse, Window
 from iris_tf.imaging.rotated_window import RotatedWindow
 from iris_tf.segmentation.mask_channels import CHANNELS
+from iris_tf.segmentation.mask_outline import mask_outline
 from iris_tf.segmentation.plausibility import (
     check_confidence,
     check_geometry,
     check_visible,
     expected_overlap,
 )
-from iris_tf.segmentation.polar import directions, fit_ellipse, sample
 from iris_tf.segmentation.segmenter import SegmentedEye
 from iris_tf.segmentation.tilt import lid_tilt
 from iris_tf.support.errors import ExtractionError, FailureReason, ModelError
@@ -32,12 +32,17 @@ FILE_NAME = "iris_segmenter"
 """Stem of the model file names (`Precision.file_name`)."""
 
 _CODE = 6  # increment when the same masks yield different results
-_RAYS = 96
-_ANGLES = directions(_RAYS)
 # Fallback tiles, for irises too small to be found at the resolution of the whole image:
 # their height as a share of the image height, and their centres.
 _TILE_HEIGHT = 0.55
 _TILE_CENTRES = ((0.5, 0.5), (0.3, 0.3), (0.7, 0.3), (0.3, 0.7), (0.7, 0.7))
+# Where another eye may be: distances from an iris, and the height of windows there, in iris
+# diameters. The eyes of a face are 4 to 7 apart, images of eyes side by side 2 or more.
+_OTHER_DISTANCES, _OTHER_WINDOW = (2.2, 4.2, 6.2), 3.0
+_OTHER_RADII = (0.5, 2.0)  # of another iris, relative to the first
+# Least room for another eye between an iris's centre and the border, in iris diameters: in any
+# image, and in the direction in which one is at least so much longer.
+_LEAST_ROOM, _LEAST_ROOM_IF_LONG, _LONG = 3.5, 1.5, 1.45
 _FILL = 0.75  # iris diameter in a refinement window, as a share of the window height
 # Refinement repeats until the limbus of two successive passes overlaps this much (intersection
 # over union), because the first pass outlines a small iris only coarsely.
@@ -64,8 +69,6 @@ _MAX_TILT_IN_WINDOW = math.radians(35.0)
 # tilt does, over which comparisons search.
 _LEAST_TILT = math.radians(25.0)
 _MIN_DIAMETER = 0.06  # of iris and pupil in the window, as a share of the window height
-_RIDGE = 0.02  # regularisation of the ellipse fits towards circles
-_RADIUS_RANGE = (0.6, 1.6)  # of a fitted outline, relative to a disc with the area of the mask
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,8 @@ class NetworkSegmenter:
     results is given. Outlines and masks are always those of the image, and `SegmentedEye.tilt`
     tells the eye's rotation, if it clearly is rotated.
 
+    An image that has room for another eye is searched for it, and refused if it shows one.
+
     The confidence is the expected overlap of the last pass's masks with the ground truth,
     assuming calibrated probabilities. It is reduced where the last two passes disagree.
     Results of low confidence are rejected.
@@ -151,6 +156,16 @@ class NetworkSegmenter:
 
     def __call__(self, image: np.ndarray) -> SegmentedEye:
         """Segment one eye; see `Segmenter`."""
+        eye = self._surest_eye(image)
+        if self._shows_another(image, eye):
+            raise ExtractionError(
+                FailureReason.SEVERAL_EYES,
+                "The image shows more than one eye; cut out one of them.",
+            )
+        return eye
+
+    def _surest_eye(self, image: np.ndarray) -> SegmentedEye:
+        """Segment an eye, upright or rotated."""
         found = self._find(image)
         attempt = self._refine(image, found.outwards(found.iris), 0.0)
         if attempt.eye is not None and _seems_upright(attempt.eye):
@@ -165,6 +180,26 @@ class NetworkSegmenter:
             assert attempt.refusal is not None
             raise attempt.refusal
         return dataclasses.replace(attempt.eye, tilt=_tilt(attempt.eye, _rotation(overlaps)))
+
+    def _shows_another(self, image: np.ndarray, eye: SegmentedEye) -> bool:
+        """Whether there is another eye, rotated alike, beside, above or below one."""
+        return any(
+            self._finds_another(image, eye, window) for window in _other_windows(image.shape, eye)
+        )
+
+    def _finds_another(
+        self, image: np.ndarray, eye: SegmentedEye, window: Window | RotatedWindow
+    ) -> bool:
+        try:
+            found = _infer(self._finder, image, window)
+        except ExtractionError:
+            return False
+        other = found.outwards(found.iris)
+        if not _OTHER_RADII[0] < other.radius / eye.iris.radius < _OTHER_RADII[1]:
+            return False
+        attempt = self._refine(image, other, eye.tilt)
+        # As sure as of an upright eye: what has one by chance is no eye.
+        return attempt.confidence >= _SURE and _apart(attempt.iris, eye.iris)
 
     def _refine(self, image: np.ndarray, iris: Ellipse, angle: float) -> _Attempt:
         """Outline an eye in windows around its iris that are rotated by an angle."""
@@ -210,10 +245,34 @@ class NetworkSegmenter:
 
 def _window(iris: Ellipse, angle: float) -> Window | RotatedWindow:
     """Window around an iris; the pixels of one that is not rotated are the image's."""
-    height = 2 * iris.radius / _FILL
+    return _window_around(iris.x, iris.y, 2 * iris.radius / _FILL, angle)
+
+
+def _window_around(x: float, y: float, height: float, angle: float) -> Window | RotatedWindow:
     if angle:
-        return RotatedWindow.around(iris.x, iris.y, height, angle)
-    return Window.around(iris.x, iris.y, height)
+        return RotatedWindow.around(x, y, height, angle)
+    return Window.around(x, y, height)
+
+
+def _other_windows(shape: tuple[int, ...], eye: SegmentedEye) -> Iterator[Window | RotatedWindow]:
+    """Windows of an image in which another eye may be, if the image has room for one."""
+    height, width = shape
+    x, y, diameter = eye.iris.x, eye.iris.y, 2 * eye.iris.radius
+    for along, across, at, step_x, step_y in ((width, height, x, 1, 0), (height, width, y, 0, 1)):
+        least = _LEAST_ROOM_IF_LONG if along >= _LONG * across else _LEAST_ROOM
+        for sign, room in ((1, along - 1 - at), (-1, at)):
+            if room < least * diameter:
+                continue
+            for distance in _OTHER_DISTANCES:
+                if (distance - _OTHER_WINDOW / 2) * diameter <= room:
+                    moved = sign * distance * diameter
+                    yield _window_around(
+                        x + moved * step_x, y + moved * step_y, _OTHER_WINDOW * diameter, eye.tilt
+                    )
+
+
+def _apart(one: Ellipse, other: Ellipse) -> bool:
+    return math.hypot(one.x - other.x, one.y - other.y) > one.radius + other.radius
 
 
 def _plausible_eye(found: _Inference, confidence: float, shape: tuple[int, int]) -> SegmentedEye:
@@ -282,7 +341,7 @@ def _infer(
         ("iris", FailureReason.NO_IRIS, "iris"),
         ("pupil", FailureReason.NO_PUPIL, "pupil"),
     ):
-        fitted = _outline(masks[CHANNELS.index(name)], _MIN_DIAMETER * height / 2)
+        fitted = mask_outline(masks[CHANNELS.index(name)], _MIN_DIAMETER * height / 2)
         if fitted is None:
             raise ExtractionError(reason, f"The network sees no {what} in the image.")
         outlines[name] = fitted
@@ -298,49 +357,6 @@ def _expected_overlap(masks: np.ndarray) -> float:
     """Product of the expected IoU (intersection over union) of visible iris, pupil and iris."""
     wanted = [masks[CHANNELS.index(name)] for name in ("visible", "pupil", "iris")]
     return math.prod(expected_overlap(mask, mask > 0.5) for mask in wanted)
-
-
-def _outline(mask: np.ndarray, smallest: float) -> Ellipse | None:
-    """Fit an ellipse to the edge of the largest connected component of a mask.
-
-    Returns None if no component has at least the equivalent radius `smallest`, or if the
-    radius of the ellipse differs too much from that of the component.
-    """
-    shown = (mask > 0.5).view(np.uint8)
-    left, top, width, height = cv2.boundingRect(shown)
-    if not width:
-        return None
-    box = slice(top, top + height), slice(left, left + width)
-    # Labelling takes a third of the time, and less for a pupil, within the box of what is shown.
-    count, labels, stats, centres = cv2.connectedComponentsWithStats(shown[box], connectivity=4)
-    largest = 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
-    radius = float(np.sqrt(stats[largest, cv2.CC_STAT_AREA] / np.pi))
-    if radius < smallest:
-        return None
-    x, y = (float(value) for value in centres[largest] + (left, top))
-    if count > 2:
-        mask = mask.copy()
-        mask[box] = np.where(labels == largest, mask[box], np.minimum(mask[box], 0.5))
-    step = 0.5
-    reach = np.arange(0.3 * radius, 1.8 * radius + 2.0, step)
-    cos, sin = np.cos(_ANGLES)[:, None], np.sin(_ANGLES)[:, None]
-    profile = sample(mask, x + cos * reach, y + sin * reach)
-    # The outermost crossing counts: a highlight may leave a hole inside the mask.
-    falls = (profile[:, :-1] > 0.5) & (profile[:, 1:] <= 0.5)
-    at = falls.shape[1] - 1 - falls[:, ::-1].argmax(axis=1)
-    rays = np.arange(_RAYS)
-    before, after = profile[rays, at], profile[rays, at + 1]
-    slope = np.maximum(before - after, 1e-6)
-    edge = reach[at] + step * np.clip((before - 0.5) / slope, 0.0, 1.0)
-    inner = profile[rays, np.maximum(at - 2, 0)]
-    outer = profile[rays, np.minimum(at + 3, profile.shape[1] - 1)]
-    sharpness = np.clip(inner - outer, 0.02, 1.0)
-    weights = np.where(falls.any(axis=1), sharpness, 0.0)
-    fitted = fit_ellipse(x + edge * cos[:, 0], y + edge * sin[:, 0], weights, _RIDGE)
-    if fitted is None:
-        return None
-    outline = fitted[0]
-    return outline if _RADIUS_RANGE[0] < outline.radius / radius < _RADIUS_RANGE[1] else None
 
 
 def _overlap(one: Ellipse, other: Ellipse) -> float:

@@ -16,6 +16,7 @@ class FailureReason(StrEnum):
     NO_PUPIL = "no_pupil"
     NO_IRIS = "no_iris"
     IMPLAUSIBLE_GEOMETRY = "implausible_geometry"  # radii, aspect ratio or centres no eye has
+    SEVERAL_EYES = "several_eyes"  # the segmenter would have to choose one
     OCCLUDED = "occluded"  # too little of the iris is visible
     ROI_IS_WHOLE_IMAGE = "roi_is_whole_image"  # discarded by Algorithm 1
     LOW_CONFIDENCE = "low_confidence"  # the segmenter's confidence is below its limit

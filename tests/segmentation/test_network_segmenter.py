@@ -1,6 +1,7 @@
 """The released segmentation network: figures on eyes of known outlines, refusals, determinism."""
 
-import dataclasses
+import contextlib
+import itertools
 import json
 import pickle
 
@@ -8,10 +9,11 @@ import cv2
 import numpy as np
 import pytest
 
+from iris_tf.data.layouts import read_layout
 from iris_tf.evaluation.segmenter_scores import intersection_over_union, score_segmenter, summarise
 from iris_tf.imaging.geometry import Ellipse, Window
 from iris_tf.segmentation.mask_channels import CHANNELS
-from iris_tf.segmentation.network_segmenter import NetworkSegmenter, _infer, _outline, _overlap
+from iris_tf.segmentation.network_segmenter import NetworkSegmenter, _infer, _overlap
 from iris_tf.support.errors import ExtractionError, FailureReason, ModelError
 from iris_tf.support.files import sha256
 from iris_tf.tflite.released_models import released_folder, released_model
@@ -160,66 +162,52 @@ def test_no_eye_is_an_extraction_error(segment, shape):
         assert raised.value.reason in set(FailureReason) - {FailureReason.INTERNAL}
 
 
-class TestOutline:
-    """The fit through a mask's edge, against ellipses that are known."""
+def _on_skin(shape, eyes):
+    """Eye images by their first row and column, on skin of their own mean level."""
+    image = np.full(shape, np.mean([np.median(eye[:40]) for eye, _, _ in eyes]), np.uint8)
+    for eye, row, column in eyes:
+        image[row : row + eye.shape[0], column : column + eye.shape[1]] = eye
+    return image
 
-    ELLIPSE = Ellipse(120.0, 90.0, 52.0, 45.0, 0.6)
 
-    def mask(self, ellipse):
-        fine = ellipse.scaled(8.0, (3.5, 3.5)).mask((192 * 8, 256 * 8)).astype(np.float32)
-        return cv2.resize(fine, (256, 192), interpolation=cv2.INTER_AREA)
+def test_images_of_several_eyes_are_refused(segment, small_images):
+    rows = read_layout(small_images, "auto").rows[::4][:12]
+    eyes = [cv2.imread(str(small_images / row.image), cv2.IMREAD_GRAYSCALE) for row in rows]
+    several = []
+    for left, right in itertools.pairwise(eyes):
+        several.append(np.hstack([left, right]))
+        several.append(np.vstack([left, right]))
+    for left, right in zip(eyes[::2], eyes[1::2], strict=True):
+        small = [cv2.resize(eye, None, fx=0.5, fy=0.5) for eye in (left, right)]
+        face = _on_skin((600, 1000), [(small[0], 150, 60), (small[1], 160, 610)])
+        several += [face, np.ascontiguousarray(np.rot90(face))]
+    refused = 0
+    for image in several:
+        with contextlib.suppress(ExtractionError):
+            segment(image)
+            continue
+        refused += 1
+    assert refused >= 0.9 * len(several)
+    with pytest.raises(ExtractionError, match="shows more than one eye; cut out one") as raised:
+        segment(several[0])
+    assert raised.value.reason == FailureReason.SEVERAL_EYES
 
-    def check(self, found, tolerance):
-        for name in ("x", "y", "a", "b"):
-            one = sorted((found.a, found.b)) if name in "ab" else None
-            got = getattr(found, name) if one is None else one["ba".index(name)]
-            assert got == pytest.approx(getattr(self.ELLIPSE, name), abs=tolerance)
 
-    def test_exact_mask(self):
-        self.check(_outline(self.mask(self.ELLIPSE), 5.0), 0.3)
-
-    def test_noise_and_holes(self):
-        mask = self.mask(self.ELLIPSE)
-        mask[80:90, 100:130] = 0.1
-        noise = cv2.GaussianBlur(np.random.default_rng(0).normal(0, 1, mask.shape), (0, 0), 2)
-        self.check(_outline((mask + 0.5 * noise).clip(0, 1).astype(np.float32), 5.0), 1.0)
-
-    def test_missing_arc_where_the_network_only_guesses(self):
-        mask = self.mask(self.ELLIPSE)
-        guessed = self.mask(Ellipse(120.0, 84.0, 60.0, 50.0, 0.6))
-        blurred = cv2.GaussianBlur(guessed, (0, 0), 8.0)
-        mask[:62] = blurred[:62]
-        found = _outline(mask, 5.0)
-        assert _overlap(found, self.ELLIPSE) > 0.95
-
-    def test_other_spots_do_not_count(self):
-        mask = self.mask(self.ELLIPSE)
-        mask[5:20, 5:40] = 1.0
-        self.check(_outline(mask, 5.0), 0.3)
-
-    @pytest.mark.parametrize("spots", [[(5, 5)], [(5, 200), (170, 10), (88, 240)], []])
-    def test_a_component_is_outlined_as_if_it_were_alone(self, spots):
-        mask = cv2.GaussianBlur(self.mask(self.ELLIPSE), (0, 0), 3.0)
-        for row, column in spots:
-            mask[row : row + 12, column : column + 12] = 0.9
-        _, labels = cv2.connectedComponents((mask > 0.5).astype(np.uint8), connectivity=4)
-        of_the_iris = labels == labels[90, 120]
-        alone = np.where(of_the_iris, mask, np.minimum(mask, 0.5))
-        before = mask.copy()
-        found, expected = _outline(mask, 5.0), _outline(alone, 5.0)
-        np.testing.assert_allclose(dataclasses.astuple(found), dataclasses.astuple(expected))
-        np.testing.assert_array_equal(mask, before)
-
-    def test_crooked_mask_has_no_outline_beyond_it(self):
-        mask = np.zeros((192, 256), np.float32)
-        mask[90:96, 10:250] = 1.0  # a bar
-        mask[20:180, 240:250] = 1.0
-        found = _outline(mask, 5.0)
-        assert found is None or found.radius < 1.6 * np.sqrt(mask.sum() / np.pi)
-
-    def test_nothing_or_too_little_is_none(self):
-        assert _outline(np.zeros((192, 256), np.float32), 5.0) is None
-        assert _outline(self.mask(Ellipse(50, 50, 3, 3)), 5.0) is None
+def test_one_eye_with_much_room_is_not_several(segment, small_images):
+    rows = read_layout(small_images, "auto").rows[1::4][:12]
+    found = 0
+    for row in rows:
+        eye = cv2.imread(str(small_images / row.image), cv2.IMREAD_GRAYSCALE)
+        small = cv2.resize(eye, None, fx=0.5, fy=0.5)
+        try:
+            one = segment(_on_skin((600, 1000), [(small, 150, 60)]))
+        except ExtractionError as error:
+            assert error.reason != FailureReason.SEVERAL_EYES
+            continue
+        found += 1
+        alone = segment(small)
+        assert one.iris.x == pytest.approx(alone.iris.x + 60, abs=0.1 * alone.iris.radius)
+    assert found >= 8
 
 
 def test_overlap_of_ellipses_is_that_of_their_masks():

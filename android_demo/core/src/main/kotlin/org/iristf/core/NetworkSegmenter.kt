@@ -3,6 +3,7 @@ package org.iristf.core
 import kotlin.math.PI
 import kotlin.math.abs
 import kotlin.math.cos
+import kotlin.math.hypot
 
 /**
  * Segments eye images with the released network, step by step as
@@ -36,10 +37,19 @@ class NetworkSegmenter(finder: Engine, outliner: Engine, channels: List<String>)
     /**
      * Segment one eye image.
      *
-     * @throws ExtractionException if no eye is found, or the result is not plausible
+     * @throws ExtractionException if no eye is found, or several are, or the result is not plausible
      */
     @Throws(ExtractionException::class)
     fun segment(image: GrayImage): SegmentedEye {
+        val eye = surestEye(image)
+        if (otherWindows(image, eye).any { findsAnother(image, eye, it) }) {
+            throw ExtractionException("The image shows more than one eye; cut out one of them.")
+        }
+        return eye
+    }
+
+    /** Segment an eye, upright or rotated. */
+    private fun surestEye(image: GrayImage): SegmentedEye {
         val upright = refine(image, find(image).iris, 0.0)
         if (upright.eye?.let(::seemsUpright) == true) return upright.eye
         val overlaps = rotatedOverlaps(image, upright.iris)
@@ -59,6 +69,39 @@ class NetworkSegmenter(finder: Engine, outliner: Engine, channels: List<String>)
      */
     private class Attempt(val iris: Ellipse, val eye: SegmentedEye?, val refusal: ExtractionException?) {
         val confidence: Double get() = eye?.confidence ?: 0.0
+    }
+
+    /** Windows in which another eye may be, beside, above or below one, if the image has room for it. */
+    private fun otherWindows(image: GrayImage, eye: SegmentedEye): List<Section> {
+        val iris = eye.iris
+        val diameter = 2 * iris.radius
+        return listOf(true, false).flatMap { horizontal ->
+            val (along, across) = if (horizontal) image.width to image.height else image.height to image.width
+            val at = if (horizontal) iris.x else iris.y
+            val least = if (along >= LONG * across) LEAST_ROOM_IF_LONG else LEAST_ROOM
+            listOf(1 to along - 1 - at, -1 to at).filter { (_, room) -> room >= least * diameter }.flatMap { (sign, room) ->
+                OTHER_DISTANCES.filter { (it - OTHER_WINDOW / 2) * diameter <= room }.map {
+                    val moved = sign * it * diameter
+                    val (x, y) = if (horizontal) iris.x + moved to iris.y else iris.x to iris.y + moved
+                    section(x, y, OTHER_WINDOW * diameter, eye.tilt)
+                }
+            }
+        }
+    }
+
+    private fun findsAnother(image: GrayImage, eye: SegmentedEye, window: Section): Boolean {
+        val iris = eye.iris
+        val other = try {
+            finder.segment(image, window).iris
+        } catch (nothing: ExtractionException) {
+            return false
+        }
+        val ratio = other.radius / iris.radius
+        if (ratio <= LEAST_OTHER_RADIUS || ratio >= MOST_OTHER_RADIUS) return false
+        val attempt = refine(image, other, eye.tilt)
+        // As sure as of an upright eye: what has one by chance is no eye.
+        val apart = hypot(attempt.iris.x - iris.x, attempt.iris.y - iris.y) > attempt.iris.radius + iris.radius
+        return attempt.confidence >= SURE && apart
     }
 
     /** Outline an eye in windows around its iris that are rotated by an angle. */
@@ -121,10 +164,10 @@ class NetworkSegmenter(finder: Engine, outliner: Engine, channels: List<String>)
     }
 
     /** Window around an iris; the pixels of one that is not rotated are the image's. */
-    private fun window(iris: Ellipse, angle: Double): Section {
-        val height = 2 * iris.radius / IRIS_SHARE
-        return if (angle == 0.0) Window.around(iris.x, iris.y, height) else RotatedWindow.around(iris.x, iris.y, height, angle)
-    }
+    private fun window(iris: Ellipse, angle: Double) = section(iris.x, iris.y, 2 * iris.radius / IRIS_SHARE, angle)
+
+    private fun section(x: Double, y: Double, height: Double, angle: Double): Section =
+        if (angle == 0.0) Window.around(x, y, height) else RotatedWindow.around(x, y, height, angle)
 
     /** Locate the iris in the whole image or, if that fails, in overlapping tiles of it. */
     private fun find(image: GrayImage): WindowResult = try {
@@ -226,6 +269,16 @@ class NetworkSegmenter(finder: Engine, outliner: Engine, channels: List<String>)
         const val ANGLE_STEP = 2.0 * PI / 8
         const val LEAST_TILT = 25.0 * (PI / 180.0) // that is made up for
         const val MAX_TILT_IN_WINDOW = 35.0 * (PI / 180.0) // from a window's rotation to a tilt of the eyelids that is believed
+        // Where another eye may be: distances from an iris, and the height of windows there, in iris diameters.
+        val OTHER_DISTANCES = listOf(2.2, 4.2, 6.2)
+        const val OTHER_WINDOW = 3.0
+        const val LEAST_OTHER_RADIUS = 0.5 // relative to the first
+        const val MOST_OTHER_RADIUS = 2.0
+        // Least room from an iris's centre to the border, in iris diameters, and the same in the direction in which the
+        // image is so much longer.
+        const val LEAST_ROOM = 3.5
+        const val LEAST_ROOM_IF_LONG = 1.5
+        const val LONG = 1.45
         const val MIN_DIAMETER = 0.06 // of iris and pupil, relative to the height of the window
 
         /** Angle, -pi..pi, of the window in which an eye is most upright; 0 if none clearly is. */

@@ -128,6 +128,25 @@ class NetworkSegmenterTest {
     }
 
     @Test
+    fun `an image of two eyes is refused`() {
+        fun eyes(otherRadius: Double?): GrayImage {
+            val image = GrayImage(450, 600)
+            image.pixels.fill(220.toByte())
+            for ((x, radius) in listOf(130.0 to 20.0, 378.0 to otherRadius)) {
+                if (radius == null) continue
+                val (irisMask, pupilMask) = listOf(1.0, 0.4).map { Ellipse(x, 225.0, it * radius, it * radius).mask(450, 600) }
+                for (i in image.pixels.indices) if (pupilMask.inside[i]) image.pixels[i] = 30 else if (irisMask.inside[i]) image.pixels[i] = 110
+            }
+            return image
+        }
+        assertEquals(130.0, segmenter.segment(eyes(null)).iris.x, 0.5)
+        val error = assertThrows(ExtractionException::class.java) { segmenter.segment(eyes(18.0)) }
+        assertEquals("The image shows more than one eye; cut out one of them.", error.message)
+        // Less than half as large: no other eye of the same face.
+        assertEquals(130.0, segmenter.segment(eyes(9.0)).iris.x, 0.5)
+    }
+
+    @Test
     fun `the first pass sees the whole image, the second the iris, then its mirror image and rotations if unsure`() {
         // Grey level 110 is certainly iris; 134 is iris with a probability of 0.93.
         // Unsure: the window, its mirror image, eight rotations, and the surest of these with its mirror image.
