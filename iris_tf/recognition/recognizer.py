@@ -31,7 +31,7 @@ from iris_tf.quantization.packed_file import PACKED_SUFFIX
 from iris_tf.recognition.cropper import Cropper, EyeImageSource, name_of
 from iris_tf.recognition.decisions import Identification, Match, Verification
 from iris_tf.recognition.open_model import KerasEmbedder
-from iris_tf.recognition.refusals import require_texture, why_inconclusive
+from iris_tf.recognition.refusals import require_texture, warn_of_strangers, why_inconclusive
 from iris_tf.segmentation.quality import IrisQuality
 from iris_tf.support.errors import ArgumentError, ExtractionError, FailureReason, ModelError
 from iris_tf.support.files import path_given
@@ -193,7 +193,7 @@ class IrisRecognizer:
         images : str, Path, ndarray of shape (height, width), uint8, or a sequence of these
             Near-infrared images of the eye, or ROI crops. The template of several is their mean
             embedding, scaled to unit length, after rotation of the phase codes to align with the
-            first image's.
+            first image's. A UserWarning names those that are like none of the others.
         kind : {"auto", "eye", "roi"}
             Whether these are eye images or crops, see `iris_tf.recognition.cropper.Cropper`.
 
@@ -203,11 +203,15 @@ class IrisRecognizer:
             When an image cannot be read, shows no usable iris or, where the card has scores, too
             little texture to tell eyes apart; ``reason`` tells which.
         """
-        embeddings, qualities = self._embed(images, kind)
+        sources = _listed(images)
+        embeddings, qualities = self._embed(sources, kind)
         if not len(embeddings):
             raise ExtractionError(
                 FailureReason.UNREADABLE, "There is no image to enrol; give at least one."
             )
+        if self.has_scores:
+            least = self.threshold("fmr_1e-2")
+            warn_of_strangers(self.matcher, embeddings, [*map(name_of, sources)], least)
         layout = self.matcher.layout
         return Template(
             self._template_embedding(embeddings),
@@ -586,10 +590,7 @@ class IrisRecognizer:
 
     def _embed(self, images: EyeImages, kind: str) -> tuple[np.ndarray, list[IrisQuality]]:
         """Embeddings (n, D) of all images, and the quality of those that are eye images."""
-        # Iterating over bytes gives numbers.
-        single = str | Path | np.ndarray | bytes | bytearray
-        one = isinstance(images, single) or not isinstance(images, Iterable)
-        sources: Any = [images] if one else images
+        sources = _listed(images)
         qualities, names = [], []
 
         def rois() -> Iterator[np.ndarray]:
@@ -609,6 +610,15 @@ class IrisRecognizer:
         if self.calibration is not None:
             embeddings = self.calibration.adapt(embeddings)
         return embeddings, qualities
+
+
+def _listed(images: EyeImages) -> list[Any]:
+    """One image or several, as a list."""
+    # Iterating over bytes gives numbers.
+    single = str | Path | np.ndarray | bytes | bytearray
+    if isinstance(images, single) or not isinstance(images, Iterable):
+        return [images]
+    return list(images)
 
 
 def _python_number(value: Any) -> Any:

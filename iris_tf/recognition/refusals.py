@@ -1,10 +1,12 @@
 """Refusals of images and pairs that show too little for a decision, each with its reason."""
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from iris_tf.matching.matcher import Matcher
 from iris_tf.matching.phase_evidence import CodeSet
 from iris_tf.support.errors import ExtractionError, FailureReason
 from iris_tf.tflite.phase_code_layout import PhaseCodeLayout
@@ -67,6 +69,40 @@ def why_inconclusive(
         f"the two show too little in common ({math.floor(common)} degrees of freedom, at least "
         f"{model.least_freedom:.0f} are needed); use images that show the same parts of the iris"
     )
+
+
+def warn_of_strangers(
+    matcher: Matcher, embeddings: np.ndarray, names: Sequence[str], least: float
+) -> None:
+    """Warn of images that are like none of the others of the same eye.
+
+    Parameters
+    ----------
+    matcher : Matcher
+        Gives scores.
+    embeddings : ndarray of shape (n, D), float32
+        Of the images of one eye.
+    names : sequence of str
+        What each image is called.
+    least : float
+        Score that two images of an eye hardly ever fall below.
+
+    Warns
+    -----
+    UserWarning
+        For each image whose scores are all below `least`. Inconclusive comparisons say nothing.
+    """
+    described = matcher.describe(embeddings)
+    scores = matcher.scores(described, described).values
+    np.fill_diagonal(scores, -np.inf)
+    for name, best in zip(names, scores.max(axis=1, initial=-np.inf), strict=True):
+        if -np.inf < best < least:
+            warnings.warn(
+                f"{name}: The image is like none of the others of this eye (its best score is "
+                f"{best:.1f}, at least {least:.1f} is expected); leave it out if it shows another "
+                "eye.",
+                stacklevel=3,
+            )
 
 
 def _lack_of_texture(model: ScoreModel, freedom: float, coarseness: float) -> str:

@@ -217,6 +217,24 @@ def test_blurred_images_are_refused(recognizer, sharp_and_blurred, tmp_path):
     assert str(refused.value).startswith(f"{tmp_path / 'blurred.png'}: The image ")
 
 
+def test_an_image_of_another_eye_is_named_when_enrolled(recognizer, small_images):
+    rows = read_layout(small_images, "auto").rows
+    *own, _ = [small_images / row.image for row in rows if row.identity == rows[0].identity]
+    stranger = next(row.image for row in rows if row.identity != rows[0].identity)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        template = recognizer.enroll(iter(own))
+        recognizer.enroll(own[0])
+    np.testing.assert_array_equal(template.embedding, recognizer.enroll(own).embedding)
+    with pytest.warns(UserWarning, match="is like none of the others of this eye") as found:
+        recognizer.enroll([*own, small_images / stranger])
+    assert [str(small_images / stranger) in str(each.message) for each in found] == [True]
+    # Of two images that differ, either may be the wrong one.
+    with pytest.warns(UserWarning, match="is like none") as found:
+        recognizer.enroll([own[0], small_images / stranger])
+    assert len(found) == 2
+
+
 def test_figures_are_rounded_away_from_limits(recognizer):
     model = recognizer.card.score
     assert _blur(1.6) == ""
