@@ -31,8 +31,11 @@ def print_precision_report(path: Path) -> None:
 def _in_words(found: dict[str, Any]) -> str:
     overflows = ", ".join(f"{layer} ({count})" for layer, count in found["overflows"].items())
     cosine = found["min_cosine"]
+    sums = ""
+    if found["largest_sum_layer"]:
+        sums = f"largest sum {found['largest_sum']:.4g} ({found['largest_sum_layer']}), "
     return (
-        f"largest output {found['largest']:.4g} ({found['largest_layer']}), "
+        f"largest output {found['largest']:.4g} ({found['largest_layer']}), {sums}"
         f"overflows: {overflows or 'none'}, "
         f"least cosine with float32 {'none' if cosine is None else f'{cosine:.5f}'}"
     )

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
@@ -30,12 +31,18 @@ class Float16Check:
     min_cosine : float or None
         Least cosine between the embeddings of one crop in float16 and in float32; None where one
         is 0, infinite or NaN, as after an overflow within a layer.
+    largest_sum_layer : str
+        Layer with the largest sum over the places of an image, ``""`` if none takes a mean of them.
+    largest_sum : float
+        That sum, of magnitudes in float32: more than any order of summation comes to.
     """
 
     largest_layer: str
     largest: float
     overflows: dict[str, int]
     min_cosine: float | None
+    largest_sum_layer: str = ""
+    largest_sum: float = 0.0
 
 
 def extreme_crops(size: tuple[int, int], channels: int = 1) -> dict[str, np.ndarray]:
@@ -87,6 +94,9 @@ def check_float16(model: keras.Model, rois: np.ndarray) -> Float16Check:
     layers = [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
     wide = keras.Model(model.input, [layer.output for layer in layers])
     narrow = _in_float16(wide)
+    pooling = [layer for layer in layers if isinstance(layer, keras.layers.GlobalAveragePooling2D)]
+    pooled = keras.Model(model.input, [layer.input for layer in pooling]) if pooling else None
+    sums = np.zeros(len(pooling))
     largest = np.zeros(len(layers))
     overflows: dict[str, int] = {}
     cosines: list[float] = []
@@ -97,6 +107,9 @@ def check_float16(model: keras.Model, rois: np.ndarray) -> Float16Check:
             largest[i] = max(largest[i], np.abs(exact[i]).max())
             if count := int((~np.isfinite(outputs)).sum()):
                 overflows[layer.name] = overflows.get(layer.name, 0) + count
+        if pooled is not None:
+            inputs = keras.tree.flatten(pooled(batch, training=False))
+            sums = np.maximum(sums, [_largest_sum(values) for values in inputs])
         embedding = next(i for i, layer in enumerate(layers) if layer.output is model.output)
         cosines += _cosines(exact[embedding], found[embedding])
     order = {layer.name: i for i, layer in enumerate(layers)}
@@ -107,7 +120,14 @@ def check_float16(model: keras.Model, rois: np.ndarray) -> Float16Check:
         float(largest[worst]),
         dict(sorted(overflows.items(), key=lambda item: order[item[0]])),
         None if math.isnan(least) else least,
+        pooling[int(np.argmax(sums))].name if pooling else "",
+        float(sums.max(initial=0.0)),
     )
+
+
+def _largest_sum(values: Any) -> float:
+    """Of magnitudes over the places of an image, of values (n, height, width, channels)."""
+    return float(np.abs(np.asarray(values, np.float64)).sum(axis=(1, 2)).max())
 
 
 def _batches(crops: np.ndarray) -> Iterator[np.ndarray]:

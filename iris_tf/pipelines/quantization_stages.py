@@ -188,15 +188,9 @@ class RunQuantization:
         for name, result in results.items():
             bits = read_result(self.folder / name / BITS_NAME)
             (quantised,) = result.others
-            rows.append(
-                QuantizationRow(
-                    name,
-                    bits["size"]["average_bits"],
-                    quantised.model.bytes,
-                    quantised,
-                    dict(bits["layers"]),
-                )
-            )
+            average = bits["size"].pop("average_bits")
+            size, layers = quantised.model.bytes, dict(bits["layers"])
+            rows.append(QuantizationRow(name, average, size, quantised, layers, bits["size"]))
         rows[1:] = sorted(rows[1:], key=lambda row: (row.scheme, -row.average_bits))
         settings = read_settings(Path(self.recipe.dataset) / "dataset.json")
         table = quantization_table(rows, f"{dataset_title(settings)}, test split")

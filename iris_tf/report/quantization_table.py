@@ -10,6 +10,7 @@ from iris_tf.report.report_words import NOTHING
 _RATES = {"vr_far_1e-2": "VR@FAR=1 %, %"} | {
     f"fnmr_{name}": f"FNMR@FMR={name.removeprefix('fmr_')}, %" for name in FMRS
 }
+_PARTS = ("weights", "mask", "numbers", "graph")
 
 
 def quantization_table(rows: Sequence[QuantizationRow], data: str) -> str:
@@ -37,7 +38,8 @@ def quantization_table(rows: Sequence[QuantizationRow], data: str) -> str:
         "",
         "Intervals are 90 %, by bootstrap over subjects; differences are of the same images and "
         "resamples. FNMR is shown where the comparisons support it (rule of 30). Size: of the "
-        "packed file; of float32, 4 bytes a parameter.",
+        "packed file: weights at their own widths, which the mask states; numbers are scales and "
+        "what is float. Size of float32: 4 bytes a parameter.",
     ]
     return "\n".join(lines) + "\n"
 
@@ -53,19 +55,25 @@ def table_cells(rows: Sequence[QuantizationRow]) -> tuple[list[str], list[list[s
     rates = [
         name for name in _RATES if any(row.result.metrics.values[name] is not None for row in rows)
     ]
-    heads = ["network", "average bits", "size, KiB", "EER, %", "EER, difference to float32"]
+    heads = ["network", "average bits", "size, KiB", f"of which {', '.join(_PARTS)}"]
+    heads += ["EER, %", "EER, difference to float32"]
     heads += [_RATES[name] for name in rates]
     return heads, [
         [
             row.name,
             f"{row.average_bits:.2f}",
-            f"{row.bytes / 1024:,.0f}",
+            _kib(row.bytes),
+            ", ".join(_kib(row.parts[part]) for part in _PARTS) if row.parts else NOTHING,
             _with_bounds(row.result, "eer"),
             _difference(row.result),
             *(_rate(row.result.metrics.values[name]) for name in rates),
         ]
         for row in rows
     ]
+
+
+def _kib(size: int) -> str:
+    return f"{size / 1024:,.0f}"
 
 
 def _with_bounds(result: ModelResult, name: str) -> str:

@@ -203,6 +203,9 @@ class QuantizationRow:
     layers : mapping of str to float
         Average bits of the weights of each layer, from input to output; empty for the float
         network.
+    parts : mapping of str to int, optional
+        Bytes of the file's parts: ``"weights"``, ``"mask"`` (their widths), ``"numbers"`` (scales
+        and what is float) and ``"graph"``; empty for the float network.
     """
 
     name: str
@@ -210,6 +213,7 @@ class QuantizationRow:
     bytes: int
     result: ModelResult
     layers: Mapping[str, float]
+    parts: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def scheme(self) -> str:

@@ -19,6 +19,8 @@ def test_largest_activation_and_cosine_by_hand():
     white = np.full((3, 8, 8), 255, np.uint8)
     found = check_float16(model_with(4.0), white)
     assert (found.largest_layer, found.largest) == ("scaled", 255.0 * 4.0)
+    # 64 places of 255, of which the mean is 255.
+    assert (found.largest_sum_layer, found.largest_sum) == ("mean", 64 * 255.0)
     # The norm squares 1020, which overflows within the layer: the output is 0 instead of a unit.
     assert found.overflows == {} and found.min_cosine is None
     assert check_float16(model_with(0.25), white).overflows == {}
@@ -31,6 +33,19 @@ def test_overflow_is_found_at_its_layer():
     assert next(iter(found.overflows)) == "scaled"
     assert found.overflows["scaled"] == 4
     assert found.min_cosine is None
+
+
+def test_sums_within_a_mean_are_of_magnitudes_and_of_each_channel():
+    roi = keras.Input((4, 8, 1), name="roi")
+    kernel = keras.initializers.Constant(np.array([[[[1.0, -2.0]]]]))
+    x = keras.layers.Conv2D(2, 1, kernel_initializer=kernel, use_bias=False)(roi)
+    x = keras.layers.GlobalAveragePooling2D(name="mean")(x)
+    model = keras.Model(roi, keras.layers.UnitNormalization(dtype="float32")(x))
+    rois = np.stack([np.full((4, 8), 1, np.uint8), np.arange(32, dtype=np.uint8).reshape(4, 8)])
+    assert check_float16(model, rois).largest_sum == 2 * 31 * 32 / 2
+    x = keras.layers.UnitNormalization(dtype="float32")(keras.layers.Flatten()(roi))
+    without = keras.Model(roi, x)
+    assert check_float16(without, rois).largest_sum_layer == ""
 
 
 def test_extreme_crops():
