@@ -336,10 +336,13 @@ def export(
     precisions = [part.strip() for part in precision.split(",")]
     if (run.suffix in (".keras", ".tflite")) != (out is not None):
         raise typer.BadParameter("give --out with a .keras or .tflite file, and only then")
+    if report and run.suffix == ".tflite":
+        raise typer.BadParameter("--report is for run folders and .keras files")
     load_tensorflow()
-    from iris_tf.exporting.export_run import REPORT_NAME, export_run
+    from iris_tf.exporting.export_run import export_run
     from iris_tf.exporting.export_segmenter_file import export_segmenter_file
     from iris_tf.exporting.export_weights import export_weights
+    from iris_tf.exporting.precision_report import REPORT_NAME
 
     if out is not None and run.suffix == ".tflite":
         for path in export_segmenter_file(run, out, precisions):
@@ -354,7 +357,7 @@ def export(
         )
     ):
         if out is not None:
-            folder, card = export_weights(run, out, precisions)
+            folder, card = export_weights(run, out, precisions, report)
         else:
             folder, card = export_run(run, precisions, report)
     for name, file in card.files.items():
@@ -362,7 +365,7 @@ def export(
             f"{folder / name}: {file.bytes / 2**20:.2f} MiB, "
             f"least cosine with Keras {card.parity[file.precision]:.6f}"
         )
-    if report and out is None:
+    if report:
         print_precision_report(folder / REPORT_NAME)
 
 

@@ -1,28 +1,21 @@
 """`iris-tf export`: export of a run to ``.tflite`` files with a model card."""
 
-import dataclasses
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-import keras
-import numpy as np
-
 from iris_tf.config.names import CARD_NAME
 from iris_tf.config.precision import DEFAULT_PRECISIONS, PRECISIONS
-from iris_tf.exporting.export_tflite import ExportedFile, export_model
-from iris_tf.exporting.float16_check import check_float16, extreme_crops
+from iris_tf.exporting.export_tflite import export_model
+from iris_tf.exporting.precision_report import REPORT_NAME, write_precision_report
 from iris_tf.exporting.run_model import CREATOR, RunModel
 from iris_tf.exporting.static_quantization import Quantization
 from iris_tf.matching.calibration import Calibration
 from iris_tf.support.errors import ModelError
-from iris_tf.support.files import path_given, real_path, replace_folder, sha256, write_json
+from iris_tf.support.files import path_given, real_path, replace_folder, sha256
 from iris_tf.tflite.model_card import ModelCard, ModelFile
 from iris_tf.training.quantized_training import calibration_crops
 from iris_tf.training.run_folder import RunFolder
-
-REPORT_NAME = "precision_report.json"
-"""File beside the models of an export with `report`."""
 
 
 def export_run(
@@ -80,7 +73,7 @@ def export_run(
             quantization=_quantization(run, report) if calibrated else None,
         )
         if report:
-            _write_report(folder, source.model, source.parity_rois, made)
+            write_precision_report(folder, source.model, source.parity_rois, made)
         files = {
             file.path.name: ModelFile(file.precision, file.sha256, file.bytes) for file in made
         }
@@ -116,27 +109,6 @@ def _earlier(models: Path, name: str, weights: str) -> dict[str, tuple[ModelFile
         for file, entry in card.files.items()
         if (models / file).is_file() and sha256(models / file) == entry.sha256
     }
-
-
-def _write_report(
-    folder: Path, model: keras.Model, rois: np.ndarray, made: Sequence[ExportedFile]
-) -> None:
-    size, channels = model.input_shape[1:3], model.input_shape[3]
-    extreme = np.stack(list(extreme_crops(size, channels).values()))
-    write_json(
-        folder / REPORT_NAME,
-        {
-            "layers": {
-                file.precision: [dataclasses.asdict(layer) for layer in file.layers]
-                for file in made
-                if file.layers
-            },
-            "float16_arithmetic": {
-                name: dataclasses.asdict(check_float16(model, crops))
-                for name, crops in (("real", rois), ("extreme", extreme))
-            },
-        },
-    )
 
 
 def _keep_others(models: Path, folder: Path, files: dict[str, ModelFile]) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from iris_tf.config.names import CARD_NAME
 from iris_tf.config.precision import DEFAULT_PRECISIONS, PRECISIONS
 from iris_tf.exporting.export_tflite import export_model
+from iris_tf.exporting.precision_report import write_precision_report
 from iris_tf.exporting.static_quantization import Quantization
 from iris_tf.matching.matcher import Matcher
 from iris_tf.networks.embed_rois import load_embedding_model
@@ -28,7 +29,10 @@ _SHARE_DECIMALS = 3  # of a phase code's share, as recipes state it
 
 
 def export_weights(
-    weights: str | Path, out: str | Path, precisions: Sequence[str] = DEFAULT_PRECISIONS
+    weights: str | Path,
+    out: str | Path,
+    precisions: Sequence[str] = DEFAULT_PRECISIONS,
+    report: bool = False,
 ) -> tuple[Path, ModelCard]:
     """Export the weights of a released model to another folder.
 
@@ -42,6 +46,8 @@ def export_weights(
     precisions : sequence of str, optional
         From `iris_tf.config.precision.PRECISIONS`. Ranges of activations of those that are
         calibrated are estimated from generated strips, on which the model was trained.
+    report : bool, optional
+        Whether to write `precision_report.REPORT_NAME` beside the files.
 
     Returns
     -------
@@ -66,19 +72,16 @@ def export_weights(
         if card.phase is not None:
             model = _with_released_phase(model, weights.parent, card, strips)
     calibrated = any(name in PRECISIONS and PRECISIONS[name].calibrated for name in precisions)
-    quantization = Quantization(_calibration_strips()) if calibrated else None
-    files = {
-        made.path.name: made
-        for made in export_model(
-            model, out, card.name, precisions, parity_rois=strips, quantization=quantization
-        )
-    }
+    quantization = Quantization(_calibration_strips(), report=report) if calibrated else None
+    made = export_model(
+        model, out, card.name, precisions, parity_rois=strips, quantization=quantization
+    )
+    if report:
+        write_precision_report(out, model, strips, made)
     card = dataclasses.replace(
         card,
-        files={
-            name: ModelFile(made.precision, made.sha256, made.bytes) for name, made in files.items()
-        },
-        parity={made.precision: made.parity_min_cosine for made in files.values()},
+        files={file.path.name: ModelFile(file.precision, file.sha256, file.bytes) for file in made},
+        parity={file.precision: file.parity_min_cosine for file in made},
     )
     card.write(out / CARD_NAME)
     return out, card

@@ -11,8 +11,9 @@ from small_recipes import small_recipe
 
 from iris_tf.config.precision import PRECISIONS
 from iris_tf.data.manifest import read_manifest, write_manifest
-from iris_tf.exporting.export_run import REPORT_NAME, export_run
+from iris_tf.exporting.export_run import export_run
 from iris_tf.exporting.export_tflite import ExportedFile
+from iris_tf.exporting.precision_report import REPORT_NAME
 from iris_tf.imaging.images import read_image
 from iris_tf.matching.matcher import Matcher
 from iris_tf.metrics.evaluate_embeddings import evaluate_embeddings

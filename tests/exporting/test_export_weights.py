@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 
 from iris_tf.exporting.export_weights import export_weights
+from iris_tf.exporting.float16_check import LARGEST_FLOAT16
+from iris_tf.exporting.precision_report import REPORT_NAME
 from iris_tf.support.errors import ExportError, ModelError
 from iris_tf.synthetic.strips import draw_strips
 from iris_tf.tflite.model_card import ModelCard
@@ -59,6 +61,24 @@ def test_what_cannot_be_exported(copy, tmp_path, run_cli):
         status, _, err = run_cli("export", *arguments)
         assert status == 2 and "give --out with a .keras or .tflite file" in err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_report_says_how_the_release_fares_in_float16_arithmetic(copy, tmp_path, run_cli):
+    out = tmp_path / "out"
+    status, printed, err = run_cli(
+        "export", copy, "--precision", "float16", "--out", out, "--report"
+    )
+    assert status == 0, err
+    found = json.loads((out / REPORT_NAME).read_text())
+    assert found["layers"] == {}
+    for crops, arithmetic in found["float16_arithmetic"].items():
+        assert f"float16 arithmetic, {crops} crops: largest output" in printed
+        assert arithmetic["overflows"] == {} and arithmetic["min_cosine"] > 0.999
+        assert arithmetic["largest_sum"] < LARGEST_FLOAT16
+    segmenter = tmp_path / "segmenter.tflite"
+    segmenter.touch()
+    status, _, err = run_cli("export", segmenter, "--out", tmp_path / "other", "--report")
+    assert status == 2 and "--report is for run folders and .keras files" in err
 
 
 def test_integers_are_calibrated_on_generated_strips(copy, tmp_path, monkeypatch):
