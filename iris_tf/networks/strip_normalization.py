@@ -66,11 +66,14 @@ class StripNormalization(keras.layers.Layer):
 
     def call(self, inputs: Any) -> Any:
         """Normalise `inputs`."""
-        mask = ops.clip(inputs, 0.0, 1.0)  # visible pixels are 1 and more
-        tile = (self.rows, self.columns)
-        both = ops.average_pool(ops.concatenate([inputs / 255.0, mask], axis=-1), tile, tile)
-        # From here on (batch, kinds of values, columns, rows); see `_mean_around`.
-        both = ops.transpose(both, (0, 3, 2, 1))
+        height, width = inputs.shape[1:3]
+        # (batch, kinds of values, rows, columns), then columns before rows: see `_mean_around`.
+        level = ops.reshape(inputs, (-1, 1, height, width))
+        mask = ops.clip(level, 0.0, 1.0)  # visible pixels are 1 and more
+        both = ops.concatenate([level / 255.0, mask], axis=1)
+        both = ops.average_pool(both, (1, self.rows), (1, self.rows))
+        both = ops.transpose(both, (0, 1, 3, 2))
+        both = ops.average_pool(both, (1, self.columns), (1, self.columns))
         margin, spare = self.margin, self.margin - self.wrap
         both = ops.concatenate([both[:, :, -margin:], both, both[:, :, :margin]], axis=2)
         coverage = both[:, 1:]
