@@ -32,6 +32,7 @@ from iris_tf.config.names import (
     CHANNELS,
     CLOSED_WORLD,
     DEFAULT_SEGMENTER,
+    IDENTITIES,
     IMAGE_FORMATS,
     IMAGE_ROI_MODES,
     NO_SEGMENTER,
@@ -154,6 +155,14 @@ def prepare(
             f"{NO_SEGMENTER}.",
         ),
     ] = False,
+    identities: Annotated[
+        str,
+        one_of(
+            IDENTITIES,
+            f"What is one identity; subject: both eyes, for periocular images, with --segmenter "
+            f"{NO_SEGMENTER}.",
+        ),
+    ] = IDENTITIES[0],
     split_by: Annotated[
         str,
         one_of(
@@ -197,6 +206,7 @@ def prepare(
             split=split,
             channels=None if channels is None else int(channels),
             mirror_left=mirror_left,
+            identities=identities,
             segmenter_model=segmenter_model,
             min_quality=parse_limits(min_quality),
             scheduler=scheduler,

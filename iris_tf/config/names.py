@@ -21,6 +21,12 @@ NO_SEGMENTER = "none"
 SPLIT_BY = ("subject", "identity")
 """Unit that a train/val/test split keeps together."""
 
+BY_SUBJECT = "subject"
+"""Both eyes of a subject are one identity, as in periocular recognition with mirrored left eyes."""
+
+IDENTITIES = ("eye", BY_SUBJECT)
+"""What counts as one identity, where subjects have both eyes."""
+
 CLOSED_WORLD = "image"
 """Instead of a unit of `SPLIT_BY`: splits of a table may separate images of one identity."""
 

@@ -4,7 +4,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from iris_tf.config.checks import segmenter_problem
-from iris_tf.config.names import CHANNELS, CLOSED_WORLD, NO_SEGMENTER, ROI_MODES
+from iris_tf.config.names import (
+    BY_SUBJECT,
+    CHANNELS,
+    CLOSED_WORLD,
+    IDENTITIES,
+    NO_SEGMENTER,
+    ROI_MODES,
+)
 from iris_tf.data.manifest import ManifestRow
 from iris_tf.preparation.quality_rules import check_limits
 from iris_tf.segmentation.segmenter import segmenter_by_name
@@ -80,6 +87,24 @@ def check_mirroring(mirror_left: bool, segmenter: str) -> None:
         raise DatasetError(
             "Mirroring left eyes is for periocular crops, which need no segmenter; set the "
             f"segmenter to {NO_SEGMENTER!r}, or leave out the mirroring."
+        )
+
+
+def check_identities(identities: str, segmenter: str) -> None:
+    """Refuse both eyes of a subject as one identity where irises are cropped: they are unrelated.
+
+    Raises
+    ------
+    DatasetError
+    """
+    if identities not in IDENTITIES:
+        raise DatasetError(
+            f"Identities are counted by {identities!r}; choose one of {', '.join(IDENTITIES)}."
+        )
+    if identities == BY_SUBJECT and segmenter != NO_SEGMENTER:
+        raise DatasetError(
+            "The two irises of a subject are as different as those of two subjects; count "
+            f"identities by eye, or set the segmenter to {NO_SEGMENTER!r} for periocular images."
         )
 
 

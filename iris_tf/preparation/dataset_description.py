@@ -19,6 +19,10 @@ SPLIT_TABLE = "split_table"
 MIRROR_LEFT = "mirror_left"
 """Setting of a dataset whose crops of left eyes are mirrored: True, otherwise absent."""
 
+IDENTITIES_BY = "identities"
+"""Setting of a dataset in which both eyes of a subject are one identity: ``"subject"``, otherwise
+absent."""
+
 
 def read_description(out: Path, settings: dict[str, Any]) -> dict[str, Any]:
     """Read ``dataset.json`` of an earlier run with the same settings.
@@ -63,7 +67,7 @@ def read_description(out: Path, settings: dict[str, Any]) -> dict[str, Any]:
         earlier = description["settings"] = canonical_settings(description["settings"])
         differing = [
             name
-            for name in dict.fromkeys((*settings, SPLIT_TABLE, MIRROR_LEFT))
+            for name in dict.fromkeys((*settings, SPLIT_TABLE, MIRROR_LEFT, IDENTITIES_BY))
             if name != "min_quality" and earlier.get(name) != settings.get(name)
         ]
     except (ValueError, KeyError, TypeError, AttributeError):

@@ -21,8 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from iris_tf.config.names import (
+    BY_SUBJECT,
     CHANNELS,
     DEFAULT_SEGMENTER,
+    IDENTITIES,
     NO_SEGMENTER,
     SPLIT_BY_ALIASES,
     SPLITS,
@@ -37,12 +39,14 @@ from iris_tf.preparation import contact_sheet
 from iris_tf.preparation.choices import (
     check_apart,
     check_choices,
+    check_identities,
     check_mirroring,
     check_sides,
     check_split,
     segmenter_version,
 )
 from iris_tf.preparation.dataset_description import (
+    IDENTITIES_BY,
     MIRROR_LEFT,
     SPLIT_TABLE,
     is_complete,
@@ -110,6 +114,7 @@ def prepare(
     split: str | Path | None = None,
     channels: int | None = None,
     mirror_left: bool = False,
+    identities: str = IDENTITIES[0],
     segmenter_model: str | Path | None = None,
     min_quality: Mapping[str, float] | None = None,
     scheduler: str | None = None,
@@ -158,6 +163,9 @@ def prepare(
         Whether to mirror the crops of left eyes left to right, so that the inner corner of all eyes
         is on the same side, as periocular recognition may want. Models then need mirrored crops of
         left eyes in use, too. Only without a segmenter.
+    identities : {"eye", "subject"}
+        Whether the two eyes of a subject are two identities or one, as periocular recognition may
+        want with `mirror_left`; one only without a segmenter.
     segmenter_model : str or Path, optional
         File with the segmenter's network, for those that have one; None for its default.
     min_quality : mapping of str to float, optional
@@ -189,6 +197,7 @@ def prepare(
     check_choices(segmenter, roi_mode, split_by, channels, min_quality)
     check_split(split_by, split is not None)
     check_mirroring(mirror_left, segmenter)
+    check_identities(identities, segmenter)
     check_jobs(jobs, scheduler)
     split_by = SPLIT_BY_ALIASES.get(split_by, split_by)
     limits = dict(sorted((min_quality or {}).items()))
@@ -201,11 +210,15 @@ def prepare(
     version = segmenter_version(segmenter, model)
     check_apart(images, out)
     scan = read_layout(images, layout)
+    if identities == BY_SUBJECT and split_by == "identity":
+        split_by = "subject"  # the same, but identities are those of eyes until splits are known
     rows = _with_roi_paths(
         split_rows(scan.rows, split_by, seed)
         if split is None
         else split_by_table(scan.rows, split, split_by)
     )
+    if identities == BY_SUBJECT:
+        rows = [replace(row, identity=row.subject) for row in rows]
     crop_channels = channels or CHANNELS[0]
     settings = {
         "images": str(real_path(images)),
@@ -225,6 +238,8 @@ def prepare(
     if mirror_left:
         check_sides(scan.rows, images)
         settings[MIRROR_LEFT] = True
+    if identities == BY_SUBJECT:
+        settings[IDENTITIES_BY] = BY_SUBJECT
     stamps = {row.image: file_stamp(images / row.image) for row in rows}
     inputs = hashlib.sha256(json.dumps(stamps, sort_keys=True).encode()).hexdigest()
 

@@ -206,6 +206,25 @@ def test_left_eyes_are_mirrored_on_request(both_eyes):
         prepared(both_eyes, roi_mode="whole", channels=3)
 
 
+def test_both_eyes_of_a_subject_are_one_identity_on_request(both_eyes, tmp_path):
+    dataset = prepared(both_eyes, roi_mode="whole", channels=3, identities="subject")
+    assert [row.identity for row in dataset.rows] == ["a", "a", "b", "b", "c", "c"]
+    assert [row.subject for row in dataset.rows] == ["a", "a", "b", "b", "c", "c"]
+    assert [row.eye for row in dataset.rows] == ["L", "R"] * 3
+    assert len({row.split for row in dataset.rows}) == 3
+    assert all(
+        left.split == right.split
+        for left, right in zip(dataset.rows[::2], dataset.rows[1::2], strict=True)
+    )
+    assert read_settings(dataset.folder / "dataset.json")["identities"] == "subject"
+    with pytest.raises(DatasetError, match="identities 'subject' instead of None"):
+        prepared(both_eyes, roi_mode="whole", channels=3)
+    with pytest.raises(DatasetError, match="two irises of a subject are as different"):
+        prepare(both_eyes, tmp_path / "irises", identities="subject")
+    with pytest.raises(DatasetError, match="by 'side'; choose one of eye, subject"):
+        prepare(both_eyes, tmp_path / "irises", identities="side")
+
+
 def test_eyes_that_cannot_be_mirrored(both_eyes, faces, tmp_path):
     with pytest.raises(
         DatasetError, match=r"not known whether a/0\.png shows a left or a right eye"
