@@ -66,10 +66,13 @@ def test_a_fixed_network_is_trained_packed_and_evaluated_once(run, capfd):
     (other,) = metrics["others"]
     assert other["model"]["precision"] == "fixed6"
     line = next(line for line in table.splitlines() if line.startswith("| fixed6"))
-    size = file.stat().st_size / 1024
-    assert line.startswith(
-        f"| fixed6 | 6.00 | {size:,.0f} | {100 * other['evaluation']['metrics']['eer']:.2f}"
-    )
+    parts = json.loads((folder / "fixed6" / "bits.json").read_text())["size"]
+    size = file.stat().st_size
+    assert sum(parts[part] for part in ("weights", "mask", "numbers", "graph")) == size
+    cells = line.split(" | ")
+    assert cells[:3] == ["| fixed6", "6.00", f"{size / 1024:,.0f}"]
+    assert cells[3].startswith(f"{parts['weights'] / 1024:,.0f}, {parts['mask'] / 1024:,.0f}, ")
+    assert cells[4].startswith(f"{100 * other['evaluation']['metrics']['eer']:.2f}")
     assert (folder / "quantization.md").read_text("utf-8") == table
     assert "Quantised networks" in (folder / "report.html").read_text("utf-8")
 
