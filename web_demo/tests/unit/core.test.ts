@@ -141,7 +141,9 @@ describe('comparisons', () => {
     let now = 0
     return new EyeComparer(segmenter(), segmenter(), segmenterCard, embedder, recognitionCard(wideShare), () => now++)
   }
-  const textured = toGray(HEIGHT, WIDTH, Int32Array.from({ length: HEIGHT * WIDTH }, (_, i) => (((i * 37) % 200) * 0x10101) | 0xff000000))
+  // Noise, because stripes would pass for motion blur.
+  const noise = (i: number) => (Math.imul(Math.imul(i + 1, 0x9e3779b1) ^ (i >>> 5), 0x85ebca6b) >>> 16) % 200
+  const textured = toGray(HEIGHT, WIDTH, Int32Array.from({ length: HEIGHT * WIDTH }, (_, i) => (noise(i) * 0x10101) | 0xff000000))
 
   test("scores equal those of plain loops in Python, and decide by the card's thresholds", () => {
     expect(scores.pairs.length).toBeGreaterThanOrEqual(9)
