@@ -16,7 +16,7 @@ import math
 import cv2
 import numpy as np
 
-from iris_tf.recognition.strip_checks import grey_strip
+from iris_tf.recognition.strip_checks import grey_strip, near_hidden
 from iris_tf.support.errors import ExtractionError, FailureReason
 
 # Beyond it, more strangers are accepted than thresholds claim, if all images moved alike. The
@@ -97,7 +97,8 @@ def _sector_tensors(strip: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     visible = strip > 0
     texture = _texture(strip, visible)
-    known = _far_from_hidden(visible)
+    known = ~near_hidden(~visible, _MARGIN)
+    known[:_EDGE] = known[-_EDGE:] = False
     rows = slice(_STEP, -_STEP)
     angular = (np.roll(texture, -_STEP, axis=1) - np.roll(texture, _STEP, axis=1))[rows]
     radial = texture[2 * _STEP :] - texture[: -2 * _STEP]
@@ -130,14 +131,6 @@ def _texture(strip: np.ndarray, visible: np.ndarray) -> np.ndarray:
 
     found = [blur(levels) / np.maximum(blur(weights), _TINY) for blur in (fine, coarse)]
     return (found[0] - found[1])[:, _COARSE_SIZE:-_COARSE_SIZE]
-
-
-def _far_from_hidden(visible: np.ndarray) -> np.ndarray:
-    size = 2 * _MARGIN + 1
-    ring = _around_the_ring(visible.astype(np.uint8))
-    known = cv2.erode(ring, np.ones((size, size), np.uint8))[:, _COARSE_SIZE:-_COARSE_SIZE] > 0
-    known[:_EDGE] = known[-_EDGE:] = False
-    return known
 
 
 def _around_the_ring(image: np.ndarray) -> np.ndarray:

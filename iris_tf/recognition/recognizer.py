@@ -203,13 +203,13 @@ class IrisRecognizer:
             When an image cannot be read, shows no usable iris or, where the card has scores, too
             little texture to tell eyes apart; ``reason`` tells which.
         """
-        sources = _listed(images)
+        sources = list(_several(images))
         embeddings, qualities = self._embed(sources, kind)
         if not len(embeddings):
             raise ExtractionError(
                 FailureReason.UNREADABLE, "There is no image to enrol; give at least one."
             )
-        if self.has_scores:
+        if len(sources) > 1 and self.has_scores:
             least = self.threshold("fmr_1e-2")
             warn_of_strangers(self.matcher, embeddings, [*map(name_of, sources)], least)
         layout = self.matcher.layout
@@ -590,7 +590,7 @@ class IrisRecognizer:
 
     def _embed(self, images: EyeImages, kind: str) -> tuple[np.ndarray, list[IrisQuality]]:
         """Embeddings (n, D) of all images, and the quality of those that are eye images."""
-        sources = _listed(images)
+        sources = _several(images)
         qualities, names = [], []
 
         def rois() -> Iterator[np.ndarray]:
@@ -612,13 +612,13 @@ class IrisRecognizer:
         return embeddings, qualities
 
 
-def _listed(images: EyeImages) -> list[Any]:
-    """One image or several, as a list."""
+def _several(images: EyeImages) -> Iterable[Any]:
+    """One image or several, which may come one after the other from a generator."""
     # Iterating over bytes gives numbers.
     single = str | Path | np.ndarray | bytes | bytearray
     if isinstance(images, single) or not isinstance(images, Iterable):
         return [images]
-    return list(images)
+    return images
 
 
 def _python_number(value: Any) -> Any:

@@ -73,7 +73,7 @@ def _fault_of_mask(strip: np.ndarray) -> str:
     above, beside = hidden[1:] != hidden[:-1], hidden != np.roll(hidden, 1, axis=1)
     if above.sum() < _MIN_RADIAL_BORDERS * beside.sum():
         return "its hidden pixels (0) form bars, as in a barcode"
-    rim = _around(hidden, _RIM) & ~hidden
+    rim = near_hidden(hidden, _RIM) & ~hidden
     if np.median(strip[rim]) < _MIN_RIM_LEVEL * np.median(strip[~hidden]):
         return "its black places (0) have a dark rim, so that they are no mask"
     return ""
@@ -107,8 +107,8 @@ def _hidden_places(hidden: np.ndarray) -> tuple[int, int]:
     return int(pixels[at_edge].sum()), int((pixels[~at_edge] > 0).sum())
 
 
-def _around(hidden: np.ndarray, reach: int) -> np.ndarray:
-    """Pixels at most so far from hidden ones, row- and columnwise."""
+def near_hidden(hidden: np.ndarray, reach: int) -> np.ndarray:
+    """Pixels (height, width), bool, at most so far from hidden ones, row- and columnwise."""
     ring = np.pad(hidden.astype(np.uint8), ((0, 0), (reach, reach)), mode="wrap")
     square = np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
     return cv2.dilate(ring, square)[:, reach:-reach] > 0
