@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import keras
 import numpy as np
@@ -95,21 +94,19 @@ def check_float16(model: keras.Model, rois: np.ndarray) -> Float16Check:
     wide = keras.Model(model.input, [layer.output for layer in layers])
     narrow = _in_float16(wide)
     pooling = [layer for layer in layers if isinstance(layer, keras.layers.GlobalAveragePooling2D)]
-    pooled = keras.Model(model.input, [layer.input for layer in pooling]) if pooling else None
+    watched = keras.Model(model.input, [*wide.outputs, *(layer.input for layer in pooling)])
     sums = np.zeros(len(pooling))
     largest = np.zeros(len(layers))
     overflows: dict[str, int] = {}
     cosines: list[float] = []
     for batch in _batches(with_channel_axis(rois)):
-        exact = [np.asarray(output, np.float64) for output in wide(batch, training=False)]
+        exact = [np.asarray(output, np.float64) for output in watched(batch, training=False)]
         found = [np.asarray(output, np.float64) for output in narrow(batch, training=False)]
         for i, (layer, outputs) in enumerate(zip(layers, found, strict=True)):
             largest[i] = max(largest[i], np.abs(exact[i]).max())
             if count := int((~np.isfinite(outputs)).sum()):
                 overflows[layer.name] = overflows.get(layer.name, 0) + count
-        if pooled is not None:
-            inputs = keras.tree.flatten(pooled(batch, training=False))
-            sums = np.maximum(sums, [_largest_sum(values) for values in inputs])
+        sums = np.maximum(sums, [_largest_sum(values) for values in exact[len(layers) :]])
         embedding = next(i for i, layer in enumerate(layers) if layer.output is model.output)
         cosines += _cosines(exact[embedding], found[embedding])
     order = {layer.name: i for i, layer in enumerate(layers)}
@@ -125,9 +122,9 @@ def check_float16(model: keras.Model, rois: np.ndarray) -> Float16Check:
     )
 
 
-def _largest_sum(values: Any) -> float:
+def _largest_sum(values: np.ndarray) -> float:
     """Of magnitudes over the places of an image, of values (n, height, width, channels)."""
-    return float(np.abs(np.asarray(values, np.float64)).sum(axis=(1, 2)).max())
+    return float(np.abs(values).sum(axis=(1, 2)).max())
 
 
 def _batches(crops: np.ndarray) -> Iterator[np.ndarray]:
