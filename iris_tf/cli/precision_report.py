@@ -10,7 +10,7 @@ _LAYERS = 10  # with the lowest signal-to-noise ratio
 
 
 def print_precision_report(path: Path) -> None:
-    """Print the worst layers of integer files, and the behaviour in float16 arithmetic.
+    """Print the worst and the float layers of integer files, and what float16 arithmetic does.
 
     Parameters
     ----------
@@ -24,6 +24,10 @@ def print_precision_report(path: Path) -> None:
                 f"{precision}, {layer['layer']}: {layer['signal_to_noise']:.1f} dB signal to "
                 f"noise, cosine {layer['cosine']:.5f}"
             )
+        for layer in layers:
+            if layer["float_operations"]:
+                operations = ", ".join(layer["float_operations"])
+                echo(f"{precision}, {layer['layer']}: computes in float32 ({operations})")
     for crops, found in report["float16_arithmetic"].items():
         echo(f"float16 arithmetic, {crops} crops: {_in_words(found)}")
 

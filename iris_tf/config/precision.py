@@ -109,6 +109,11 @@ def finest(names: Iterable[str]) -> str:
     return min(names, key=list(PRECISIONS).index)
 
 
+def any_calibrated(names: Iterable[str]) -> bool:
+    """Whether files in some of these precisions need ranges of activations; unknown ones do not."""
+    return any(name in PRECISIONS and PRECISIONS[name].calibrated for name in names)
+
+
 def current_name(name: str) -> str:
     """Current name of a precision in a card of schema 1; an unknown name is returned unchanged."""
     for precision in PRECISIONS.values():

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from iris_tf.config.names import CARD_NAME
-from iris_tf.config.precision import DEFAULT_PRECISIONS, PRECISIONS
+from iris_tf.config.precision import DEFAULT_PRECISIONS, any_calibrated
 from iris_tf.exporting.export_tflite import export_model
 from iris_tf.exporting.precision_report import REPORT_NAME, write_precision_report
 from iris_tf.exporting.run_model import CREATOR, RunModel
@@ -62,7 +62,6 @@ def export_run(
     run = RunFolder.open(path_given(path, "The run folder"))
     source = RunModel.of(run)
     name = real_path(run.path).name
-    calibrated = any(name in PRECISIONS and PRECISIONS[name].calibrated for name in precisions)
     with replace_folder(run.models) as folder:
         made = export_model(
             source.model,
@@ -70,13 +69,11 @@ def export_run(
             name,
             precisions,
             parity_rois=source.parity_rois,
-            quantization=_quantization(run, report) if calibrated else None,
+            quantization=_quantization(run, report) if any_calibrated(precisions) else None,
         )
         if report:
             write_precision_report(folder, source.model, source.parity_rois, made)
-        files = {
-            file.path.name: ModelFile(file.precision, file.sha256, file.bytes) for file in made
-        }
+        files = {file.path.name: file.card_entry() for file in made}
         parity = {file.precision: file.parity_min_cosine for file in made}
         for file, (entry, cosine) in _earlier(run.models, name, source.weights).items():
             if file not in files:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from iris_tf.config.names import CARD_NAME
-from iris_tf.config.precision import PRECISIONS
+from iris_tf.config.precision import PRECISIONS, any_calibrated
 from iris_tf.exporting.export_segmenter import (
     WHOLE_HEIGHT,
     export_segmenter,
@@ -76,7 +76,7 @@ def export_segmenter_file(
         height = model.input_shape[1]
         parity = _drawn(_PARITY_SEED, _PARITY_EYES, height)
     calibration: dict[Signature, np.ndarray] | None = None
-    if any(PRECISIONS[name].calibrated for name in precisions):
+    if any_calibrated(precisions):
         heights = {MASKS: height, MASKS_OF_WHOLE: min(WHOLE_HEIGHT, height)}
         with status("Generating eyes for calibration"):
             calibration = {

@@ -23,6 +23,7 @@ from iris_tf.support.errors import ExportError, ModelError, first_line
 from iris_tf.support.files import atomic_path, sha256
 from iris_tf.support.progress import StageProgress
 from iris_tf.support.temporary_names import temporary_folder
+from iris_tf.tflite.model_card import ModelFile
 from iris_tf.tflite.operators import foreign_operators
 from iris_tf.tflite.signatures import EMBEDDING
 from iris_tf.tflite.tflite_embedder import TFLiteEmbedder
@@ -57,6 +58,10 @@ class ExportedFile:
     sha256: str
     parity_min_cosine: float
     layers: tuple[LayerFidelity, ...] = ()
+
+    def card_entry(self) -> ModelFile:
+        """What the model card says about the file."""
+        return ModelFile(self.precision, self.sha256, self.bytes)
 
 
 def export_model(

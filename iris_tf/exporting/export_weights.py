@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from iris_tf.config.names import CARD_NAME
-from iris_tf.config.precision import DEFAULT_PRECISIONS, PRECISIONS
+from iris_tf.config.precision import DEFAULT_PRECISIONS, any_calibrated
 from iris_tf.exporting.export_tflite import export_model
 from iris_tf.exporting.precision_report import write_precision_report
 from iris_tf.exporting.static_quantization import Quantization
@@ -19,7 +19,7 @@ from iris_tf.support.errors import ExportError, ModelError
 from iris_tf.support.files import sha256
 from iris_tf.support.progress import status
 from iris_tf.synthetic.strips import draw_strips
-from iris_tf.tflite.model_card import ModelCard, ModelFile
+from iris_tf.tflite.model_card import ModelCard
 from iris_tf.tflite.tflite_embedder import TFLiteEmbedder
 
 _STRIPS = 8  # on which files are compared with the Keras model
@@ -71,8 +71,9 @@ def export_weights(
         strips = draw_strips(0, 0, _STRIPS)
         if card.phase is not None:
             model = _with_released_phase(model, weights.parent, card, strips)
-    calibrated = any(name in PRECISIONS and PRECISIONS[name].calibrated for name in precisions)
-    quantization = Quantization(_calibration_strips(), report=report) if calibrated else None
+    quantization = None
+    if any_calibrated(precisions):
+        quantization = Quantization(_calibration_strips(), report=report)
     made = export_model(
         model, out, card.name, precisions, parity_rois=strips, quantization=quantization
     )
@@ -80,7 +81,7 @@ def export_weights(
         write_precision_report(out, model, strips, made)
     card = dataclasses.replace(
         card,
-        files={file.path.name: ModelFile(file.precision, file.sha256, file.bytes) for file in made},
+        files={file.path.name: file.card_entry() for file in made},
         parity={file.precision: file.parity_min_cosine for file in made},
     )
     card.write(out / CARD_NAME)

@@ -1,14 +1,15 @@
 """What quantisation costs, layer by layer."""
 
 import math
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from iris_tf.exporting.static_quantization import layer_of_tensor
 from iris_tf.support.quiet import quiet
+from iris_tf.tflite.operators import float_operations
 from iris_tf.tflite.signatures import Signature
 
 _LEAST_RATIO = 1e-12  # of powers; the logarithm needs one
@@ -30,11 +31,15 @@ class LayerFidelity:
         before the logarithm.
     cosine : float
         Of both outputs, averaged over crops.
+    float_operations : tuple of str
+        Its operations that compute in float32, sorted: those of `static_quantization`'s float
+        layers, and operations without integer kernels. Empty if all are in integers.
     """
 
     layer: str
     signal_to_noise: float
     cosine: float
+    float_operations: tuple[str, ...] = ()
 
 
 def compare_layers(
@@ -64,18 +69,19 @@ def compare_layers(
         compared = model_validator.compare_model(
             content, quantized, {signature.name: inputs}, metrics, num_threads=1
         ).get_signature_comparison_result(signature.name)
+    in_float: defaultdict[str | None, set[str]] = defaultdict(set)
+    for operation, tensor in float_operations(quantized):
+        in_float[layer_of_tensor(tensor)].add(operation)
     layers: dict[str, LayerFidelity] = {}
     for tensor, values in compared.intermediate_tensors.items():
         layer = layer_of_tensor(tensor)
         if layer is not None:
             layers.pop(layer, None)  # the order is that of the last operations
-            layers[layer] = _fidelity(layer, values, *metrics)
+            ratio, cosine = (values[metric.value] for metric in metrics)
+            decibels = 10.0 * math.log10(max(ratio, _LEAST_RATIO))
+            operations = tuple(sorted(in_float[layer]))
+            layers[layer] = LayerFidelity(layer, decibels, cosine, operations)
     return list(layers.values())
-
-
-def _fidelity(layer: str, values: dict[str, float], ratio: Any, cosine: Any) -> LayerFidelity:
-    decibels = 10.0 * math.log10(max(values[ratio.value], _LEAST_RATIO))
-    return LayerFidelity(layer, decibels, values[cosine.value])
 
 
 def worst_layers(layers: Sequence[LayerFidelity], count: int) -> list[LayerFidelity]:

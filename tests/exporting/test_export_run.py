@@ -1,6 +1,7 @@
 import dataclasses
 import hashlib
 import json
+import re
 import shutil
 
 import keras
@@ -74,6 +75,8 @@ def test_report_on_integers_and_float16_arithmetic(run, run_cli, monkeypatch):
     layers = {layer["layer"]: layer for layer in report["layers"]["int8"]}
     worst = min(layers.values(), key=lambda layer: layer["signal_to_noise"])
     assert f"int8, {worst['layer']}: {worst['signal_to_noise']:.1f} dB" in out
+    assert re.search(r"int8, head_unit_norm: computes in float32 \(.*SQUARE.*\)", out)
+    assert "int8, conv: computes in float32" not in out
     assert "float16 arithmetic, real crops: largest output" in out
     assert "float16 arithmetic, extreme crops: largest output" in out
     assert report["float16_arithmetic"]["real"]["overflows"] == {}

@@ -121,6 +121,37 @@ def test_report_has_every_layer_from_input_to_output(exported):
     assert len(set(names)) == len(names) > 50
 
 
+@keras.saving.register_keras_serializable("tests")
+class Sine(keras.layers.Layer):
+    """An operation of TFLite that has no kernel for integers."""
+
+    def call(self, inputs):
+        return keras.ops.sin(inputs)
+
+
+def test_an_operation_without_integers_computes_in_float32_and_is_named(tmp_path):
+    keras.utils.set_random_seed(0)
+    roi = keras.Input((64, 96, 1), name="roi")
+    x = keras.layers.Rescaling(1.0 / 255.0)(roi)
+    x = keras.layers.Conv2D(8, 3, strides=4, name="before")(x)
+    x = Sine(name="odd")(x)
+    x = keras.layers.Conv2D(8, 3, strides=4, activation="relu", name="after")(x)
+    x = keras.layers.Dense(16, name="head")(keras.layers.Flatten()(x))
+    model = keras.Model(roi, keras.layers.UnitNormalization(name="norm")(x))
+    [int8] = export_model(
+        model,
+        tmp_path,
+        "odd",
+        ["int8"],
+        parity_rois=ROIS[:4],
+        quantization=Quantization(ROIS, report=True),
+    )
+    operations = {layer.layer: set(layer.float_operations) for layer in int8.layers}
+    assert operations["odd"] == {"SIN"}
+    assert operations["before"] == operations["after"] == operations["head"] == set()
+    assert "SQUARE" in operations["norm"]  # one of the layers that stay float
+
+
 def test_failed_parity_names_the_layers_that_hurt(model, tmp_path):
     with pytest.raises(ExportError, match=r"signal-to-noise ratio are \w+ \(.*dB\).*keep_float"):
         export_model(

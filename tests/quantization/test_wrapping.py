@@ -164,11 +164,21 @@ def test_plain_layers_with_the_rounded_weights(mobile, scheme):
     plain = without_quantizers(quantized)
     assert not any(isinstance(layer, FixedPrecision | MixedPrecision) for layer in plain.layers)
     assert [layer.name for layer in plain.layers] == [layer.name for layer in mobile.layers]
+    exact = kernels(mobile)
     for name, kernel in kernels(plain).items():
         np.testing.assert_array_equal(kernel, quantized.get_layer(name).quantized_kernel())
-    # Sixteen levels in each output channel of the first convolution.
-    first = next(iter(kernels(plain).values()))
-    assert max(len(np.unique(first[..., channel])) for channel in range(first.shape[-1])) <= 16
+        depthwise = isinstance(mobile.get_layer(name), keras.layers.DepthwiseConv2D)
+        for channel in np.ndindex(kernel.shape[2:] if depthwise else kernel.shape[-1:]):
+            levels = np.unique(kernel[(..., *channel)])
+            assert len(levels) <= 16
+            if scheme == "fixed":  # of the channel's own range, which contains 0
+                wanted = exact[name][(..., *channel)]
+                step = (max(wanted.max(), 0.0) - min(wanted.min(), 0.0)) / 15.0
+                assert np.abs(kernel[(..., *channel)] - wanted).max() <= 1.001 * step
+                assert np.allclose(levels / step, np.round(levels / step), atol=1e-3)
+            else:  # of tanh, at odd fifteenths of the kernel's largest weight
+                scaled = 15.0 * levels / np.abs(exact[name]).max()
+                assert np.allclose((scaled - 1.0) / 2.0, np.round((scaled - 1.0) / 2.0), atol=1e-3)
     np.testing.assert_array_equal(
         plain.get_layer("head_dense").bias, mobile.get_layer("head_dense").bias
     )
