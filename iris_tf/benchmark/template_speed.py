@@ -1,5 +1,6 @@
 """Time from an eye image to its embedding, stage by stage, on one thread."""
 
+import dataclasses
 import operator
 import statistics
 import time
@@ -16,6 +17,7 @@ from iris_tf.segmentation.quality import iris_quality
 from iris_tf.segmentation.roi_modes import crop_roi
 from iris_tf.segmentation.segmenter import segmenter_by_name
 from iris_tf.support.errors import BenchmarkError
+from iris_tf.support.temporary_names import temporary_folder
 from iris_tf.tflite.tflite_embedder import TFLiteEmbedder
 
 MIN_RUNS = 5
@@ -87,6 +89,30 @@ def measure_template(
             ratios = map(operator.truediv, times, default[stage])
             figures[stage]["ratio"] = statistics.median(ratios)
     return figures
+
+
+def template_bytes(image: str | Path, model: str | Path | None = None) -> tuple[int, int]:
+    """Bytes of an eye's template file, and of one in float32 as version 0.1.0 wrote all.
+
+    Parameters
+    ----------
+    image, model
+        See `measure_template`.
+
+    Raises
+    ------
+    ExtractionError
+        If the image cannot be used.
+    ModelError
+        If the model cannot be used.
+    """
+    template = IrisRecognizer(model).enroll(image, kind="eye")
+    with temporary_folder() as folder:
+        sizes = []
+        for form in (template, dataclasses.replace(template, layout=None)):
+            form.save(folder / "template.npz")
+            sizes.append((folder / "template.npz").stat().st_size)
+    return sizes[0], sizes[1]
 
 
 class _Stages:

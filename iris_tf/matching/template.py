@@ -140,8 +140,11 @@ class Template:
         quality = dataclasses.astuple(self.quality) if known and self.quality else []
         if self.layout is not None:
             header = _header(path, "template", self.origin)
-            said = header | {"quality": [float(figure) for figure in quality]}
-            content = packed_template(said, self.embedding, self.layout)
+            said: dict[str, Any] = {"quality": [_rounded(figure) for figure in quality]}
+            # An encrypted file says who made it in its own header, which is authenticated.
+            content = packed_template(
+                said if key_or_none(key) else header | said, self.embedding, self.layout
+            )
             _write(path, header, {_PACKED: content}, key, np.savez_compressed)
             return
         arrays = {"embedding": self.embedding, "quality": np.array(quality)}
@@ -175,6 +178,11 @@ class Template:
         if figures is not None and not are_figures(figures, (2,)):
             raise _refuse(path, "template")
         return cls(embedding, origin, known, figures, arrays.get("layout"))
+
+
+def _rounded(figure: float) -> float:
+    """A figure of quality in seven digits, as in float32: more were never measured."""
+    return float(f"{figure:.7g}")
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
@@ -329,7 +337,7 @@ def read_arrays(
     if not path.is_file():
         raise ModelError(f"{path}: there is no such {kind} file; save one first.")
     try:
-        found, origin, arrays = _read(_opened(path, key), names)
+        found, origin, arrays = _read(*_opened(path, key), names)
     except (OSError, ValueError):
         raise _refuse(path, kind) from None
     if found != kind:
@@ -346,17 +354,22 @@ def origin_of(path: Path) -> tuple[str, Origin]:
         When it is no such file.
     """
     try:
-        kind, origin, _ = _read(path, ())
+        kind, origin, _ = _read(path, {}, ())
     except (OSError, ValueError):
         raise _refuse(path, "template or gallery") from None
     return kind, origin
 
 
-def _read(content: Path | BinaryIO, names: tuple[str, ...]) -> tuple[str, Origin, dict[str, Any]]:
-    """Kind, origin and some arrays of a file; OSError or ValueError if it is none."""
+def _read(
+    content: Path | BinaryIO, sealed: Mapping[str, str], names: tuple[str, ...]
+) -> tuple[str, Origin, dict[str, Any]]:
+    """Kind, origin and some arrays of a file; OSError or ValueError if it is none.
+
+    `sealed` is the header of the encrypted file that it comes from, if any.
+    """
     optional = (*_ADDED_TO_ORIGIN, *_ADDED) if names else _ADDED_TO_ORIGIN
     if packed := load_arrays(content, (), (_PACKED,)):
-        return _read_packed(packed[_PACKED])
+        return _read_packed(packed[_PACKED], sealed)
     arrays = load_arrays(content, ("kind", *_ORIGIN_AT_FIRST, *names), optional)
     texts = {name: arrays.pop(name).item() for name in ("kind", *_ORIGIN) if name in arrays}
     if not all(isinstance(text, str) for text in texts.values()):
@@ -364,9 +377,12 @@ def _read(content: Path | BinaryIO, names: tuple[str, ...]) -> tuple[str, Origin
     return texts.pop("kind"), Origin(**texts), arrays
 
 
-def _read_packed(content: np.ndarray) -> tuple[str, Origin, dict[str, Any]]:
+def _read_packed(
+    content: np.ndarray, sealed: Mapping[str, str]
+) -> tuple[str, Origin, dict[str, Any]]:
     """As `_read`, of a packed template."""
     header, embedding, layout = unpacked_template(content)
+    header = {**sealed, **header}
     texts: dict[str, Any] = {name: header.get(name) for name in ("kind", *_ORIGIN)}
     quality = header.get("quality")
     if not all(isinstance(text, str) for text in texts.values()):
@@ -377,16 +393,17 @@ def _read_packed(content: np.ndarray) -> tuple[str, Origin, dict[str, Any]]:
     return texts.pop("kind"), Origin(**texts), arrays
 
 
-def _opened(path: Path, key: SecretKey | None) -> Path | BinaryIO:
-    """The file, or the decrypted content of an encrypted one."""
+def _opened(path: Path, key: SecretKey | None) -> tuple[Path | BinaryIO, dict[str, str]]:
+    """The file, or the decrypted content and the header of an encrypted one."""
     if is_sealed(path):
-        return io.BytesIO(read_sealed(path, key)[1])
+        header, content = read_sealed(path, key)
+        return io.BytesIO(content), header
     if key is not None:
         raise ProtectionError(
             f"{path}: it is not encrypted although a key is given, so somebody may have exchanged "
             "it; encrypt it with `iris-tf gallery encrypt`, or give no key."
         )
-    return path
+    return path, {}
 
 
 _PACKED = "template"  # the only array of a packed template

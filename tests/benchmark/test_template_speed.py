@@ -4,7 +4,7 @@ import cv2
 import pytest
 
 from iris_tf.benchmark import template_speed
-from iris_tf.benchmark.template_speed import measure_template
+from iris_tf.benchmark.template_speed import measure_template, template_bytes
 from iris_tf.recognition.recognizer import IrisRecognizer
 from iris_tf.support.errors import BenchmarkError, ExtractionError
 from iris_tf.tflite.released_models import released_model
@@ -55,6 +55,14 @@ def test_the_crop_that_is_embedded_is_the_recognisers(eye, monkeypatch):
     measure_template(eye, IrisRecognizer().model, runs=5)
     by_stage, whole = seen[:2]
     assert (by_stage == whole).all()
+
+
+def test_sizes_are_those_of_files_in_both_forms(eye, tmp_path):
+    size, in_float = template_bytes(eye)
+    IrisRecognizer().enroll(eye).save(tmp_path / "template.npz")
+    assert size == (tmp_path / "template.npz").stat().st_size <= 2253  # 2.2 KB
+    # 112 + 4,096 numbers of four bytes, and who made them.
+    assert 4 * 4208 < in_float < 4 * 4208 + 4096
 
 
 def test_what_cannot_be_measured_is_said(tmp_path, eye):

@@ -1,5 +1,6 @@
 import cmath
 import dataclasses
+import hashlib
 import json
 
 import numpy as np
@@ -9,6 +10,7 @@ from iris_tf.matching.gallery import Gallery
 from iris_tf.matching.matcher import Matcher
 from iris_tf.matching.packed_embeddings import can_pack, pack, packed_size, unpack
 from iris_tf.matching.packed_templates import VERSION
+from iris_tf.matching.protected_files import encrypt_stored
 from iris_tf.matching.secret_keys import SecretKey
 from iris_tf.matching.template import Origin, Template
 from iris_tf.segmentation.quality import IrisQuality
@@ -16,8 +18,8 @@ from iris_tf.support.errors import ModelError
 from iris_tf.tflite.phase_code_layout import PhaseCodeLayout
 
 LAYOUT = PhaseCodeLayout(4096, 128, 10)
-ORIGIN = Origin("mobiiris", "ab" * 32)
-QUALITY = IrisQuality(*(float(np.float64(1) / n) for n in range(3, 12)))
+ORIGIN = Origin("mobiiris", hashlib.sha256(b"a model").hexdigest())
+QUALITY = IrisQuality(*(float(f"{100.0 / n:.7g}") for n in range(3, 12)))
 RINGS = {1: 6, 2: 12, 3: 18, 4: 27}  # points by distance from zero
 
 
@@ -107,11 +109,27 @@ def test_a_template_takes_two_kilobytes_and_comes_back(tmp_path, hidden):
     np.testing.assert_array_equal(again.embedding, vector)
     assert (again.origin, again.quality, again.layout) == (ORIGIN, QUALITY, LAYOUT)
     key = SecretKey(bytes(range(32)))
-    dataclasses.replace(again, quality=None).save(tmp_path / "sealed.npz", key)
-    assert (tmp_path / "sealed.npz").stat().st_size <= 2560
+    template.save(tmp_path / "sealed.npz", key)
+    # 2.2 KB; noise that hides nothing cannot be compressed at all, which no eye is.
+    assert (tmp_path / "sealed.npz").stat().st_size <= (2252 if hidden else 2304)
     sealed = Template.load(tmp_path / "sealed.npz", key)
     np.testing.assert_array_equal(sealed.embedding, vector)
-    assert sealed.quality is None
+    assert (sealed.origin, sealed.quality, sealed.layout) == (ORIGIN, QUALITY, LAYOUT)
+    dataclasses.replace(again, quality=None).save(tmp_path / "sealed.npz", key)
+    assert Template.load(tmp_path / "sealed.npz", key).quality is None
+    # A plain file that is encrypted later says itself, too, who made it.
+    encrypt_stored(tmp_path / "eye.npz", key)
+    stored = Template.load(tmp_path / "eye.npz", key)
+    assert (stored.origin, stored.quality) == (ORIGIN, QUALITY)
+    np.testing.assert_array_equal(stored.embedding, vector)
+
+
+def test_quality_is_stored_as_exactly_as_it_is_measured(tmp_path):
+    [vector] = rounded(embeddings(1), LAYOUT)
+    exact = IrisQuality(*np.random.default_rng(0).uniform(0.0, 200.0, 9))
+    Template(vector, ORIGIN, exact, layout=LAYOUT).save(tmp_path / "eye.npz")
+    found = Template.load(tmp_path / "eye.npz").quality
+    assert dataclasses.astuple(found) == pytest.approx(dataclasses.astuple(exact), rel=5e-7)
 
 
 def test_templates_of_both_versions_are_compared(tmp_path):
