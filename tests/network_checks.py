@@ -7,6 +7,7 @@ import tensorflow as tf
 from iris_tf.config.precision import PRECISIONS
 from iris_tf.exporting.export_tflite import export_model
 from iris_tf.exporting.static_quantization import Quantization
+from iris_tf.networks.channel_scaling import LINEAR_LAYERS
 from iris_tf.networks.embedding_model import build_embedding_model
 from iris_tf.networks.feature_maps import with_feature_maps
 from iris_tf.networks.parameter_groups import backbone_stages, parameter_groups
@@ -96,8 +97,16 @@ def check_integers(model, tmp_path):
         model.name,
         ["int8"],
         parity_rois=crops(model),
-        quantization=Quantization(crops(model, LEAST_CROPS)),
+        quantization=Quantization(crops(model, LEAST_CROPS), report=True),
     )
     assert file.parity_min_cosine >= PRECISIONS["int8"].min_cosine
     assert foreign_operators(file.path) == []
-    assert file.bytes < 0.27 * 4 * model.count_params()
+    kept = {layer.layer for layer in file.layers if layer.float_operations}
+    allowed = "roi_normalization", "spatial_attention_", "head_unit_norm"
+    assert [name for name in kept if not name.startswith(allowed)] == []
+    # A byte for each weight; for each channel a bias of four bytes, and for both a scale of four
+    # and a zero point of eight; and the graph.
+    channels = sum(
+        layer.output.shape[-1] for layer in model.layers if isinstance(layer, LINEAR_LAYERS)
+    )
+    assert file.bytes < model.count_params() + 28 * channels + 1500 * len(model.layers)

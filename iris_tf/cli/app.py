@@ -329,6 +329,14 @@ def export(
         bool,
         typer.Option("--report", help="Report on layers in integers and on float16 arithmetic."),
     ] = False,
+    keep_float: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="REGEX",
+            help="Full names of layers that stay float32 in int8 and int16x8, beside those of the "
+            "recipe's quantization.keep_float; may be repeated.",
+        ),
+    ] = None,
 ) -> None:
     """Export a run's best checkpoint as .tflite files with a model card.
 
@@ -346,8 +354,9 @@ def export(
     precisions = [part.strip() for part in precision.split(",")]
     if (run.suffix in (".keras", ".tflite")) != (out is not None):
         raise typer.BadParameter("give --out with a .keras or .tflite file, and only then")
-    if report and run.suffix == ".tflite":
-        raise typer.BadParameter("--report is for run folders and .keras files")
+    if (report or keep_float) and run.suffix == ".tflite":
+        option = "--report" if report else "--keep-float"
+        raise typer.BadParameter(f"{option} is for run folders and .keras files")
     load_tensorflow()
     from iris_tf.exporting.export_run import export_run
     from iris_tf.exporting.export_segmenter_file import export_segmenter_file
@@ -367,9 +376,9 @@ def export(
         )
     ):
         if out is not None:
-            folder, card = export_weights(run, out, precisions, report)
+            folder, card = export_weights(run, out, precisions, report, keep_float or ())
         else:
-            folder, card = export_run(run, precisions, report)
+            folder, card = export_run(run, precisions, report, keep_float or ())
     for name, file in card.files.items():
         echo(
             f"{folder / name}: {file.bytes / 2**20:.2f} MiB, "

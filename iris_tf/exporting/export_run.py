@@ -19,7 +19,10 @@ from iris_tf.training.run_folder import RunFolder
 
 
 def export_run(
-    path: str | Path, precisions: Sequence[str] = DEFAULT_PRECISIONS, report: bool = False
+    path: str | Path,
+    precisions: Sequence[str] = DEFAULT_PRECISIONS,
+    report: bool = False,
+    keep_float: Sequence[str] = (),
 ) -> tuple[Path, ModelCard]:
     """Export the best checkpoint of a run to ``RUN/models/``.
 
@@ -40,6 +43,8 @@ def export_run(
     report : bool, optional
         Whether to write `REPORT_NAME` beside the files: how far the layers of calibrated
         precisions agree with float32, and how the model fares in float16 arithmetic.
+    keep_float : sequence of str, optional
+        Regular expressions of layers that stay float32, beside those of the run's recipe.
 
     Returns
     -------
@@ -69,7 +74,9 @@ def export_run(
             name,
             precisions,
             parity_rois=source.parity_rois,
-            quantization=_quantization(run, report) if any_calibrated(precisions) else None,
+            quantization=_quantization(run, report, keep_float)
+            if any_calibrated(precisions)
+            else None,
         )
         if report:
             write_precision_report(folder, source.model, source.parity_rois, made)
@@ -85,11 +92,11 @@ def export_run(
     return run.models, card
 
 
-def _quantization(run: RunFolder, report: bool) -> Quantization:
+def _quantization(run: RunFolder, report: bool, keep_float: Sequence[str]) -> Quantization:
     """Crops of the training split by the run's recipe."""
     wanted = run.recipe().quantization
     rois = calibration_crops(run, wanted)
-    return Quantization(rois, tuple(wanted.keep_float), wanted.seed, report)
+    return Quantization(rois, (*wanted.keep_float, *keep_float), wanted.seed, report)
 
 
 def _earlier(models: Path, name: str, weights: str) -> dict[str, tuple[ModelFile, float]]:

@@ -1,6 +1,8 @@
 """Export of embedding models to TFLite; files only appear after their parity check."""
 
 import os
+import warnings
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +16,7 @@ from iris_tf.exporting.conversion import convert, foreign_operators_error, save_
 from iris_tf.exporting.layer_fidelity import LayerFidelity, compare_layers, worst_layers
 from iris_tf.exporting.static_quantization import (
     Quantization,
+    layer_of_tensor,
     prepare_for_integers,
     quantize_statically,
 )
@@ -24,7 +27,7 @@ from iris_tf.support.files import atomic_path, sha256
 from iris_tf.support.progress import StageProgress
 from iris_tf.support.temporary_names import temporary_folder
 from iris_tf.tflite.model_card import ModelFile
-from iris_tf.tflite.operators import foreign_operators
+from iris_tf.tflite.operators import float_operations, foreign_operators
 from iris_tf.tflite.signatures import EMBEDDING
 from iris_tf.tflite.tflite_embedder import TFLiteEmbedder
 
@@ -195,10 +198,11 @@ class _Graphs:
                 kept,
                 self._quantization.seed,
             )
+            _tell_float_operations(path, self._quantized, kept)
         except (ValueError, KeyError, RuntimeError) as error:
             raise ExportError(
                 f"{path}: litert-quantizer could not quantise the model ({first_line(error)}); "
-                "keep the layer named in this message with `quantization.keep_float`."
+                "keep the layer named in this message with `--keep-float`."
             ) from error
         return self._quantized
 
@@ -225,7 +229,23 @@ class _Graphs:
         )
         return (
             f"the layers with the lowest signal-to-noise ratio are {worst}: keep them, or those "
-            "before them, in float32 with `quantization.keep_float`"
+            "before them, in float32 with `--keep-float`"
+        )
+
+
+def _tell_float_operations(path: Path, content: bytes, kept: Sequence[str]) -> None:
+    """Warn of layers that nobody wanted in float32: they cost conversions, and time."""
+    operations: defaultdict[str, set[str]] = defaultdict(set)
+    for operation, tensor in float_operations(content):
+        layer = layer_of_tensor(tensor)
+        if layer is not None and layer not in kept:
+            operations[layer].add(operation)
+    if operations:
+        layers = "; ".join(f"{name}: {', '.join(sorted(ops))}" for name, ops in operations.items())
+        warnings.warn(
+            f"{path.name}: operations of {len(operations)} layers have no integers and compute in "
+            f"float32 ({layers}).",
+            stacklevel=2,
         )
 
 

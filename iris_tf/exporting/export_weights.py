@@ -33,6 +33,7 @@ def export_weights(
     out: str | Path,
     precisions: Sequence[str] = DEFAULT_PRECISIONS,
     report: bool = False,
+    keep_float: Sequence[str] = (),
 ) -> tuple[Path, ModelCard]:
     """Export the weights of a released model to another folder.
 
@@ -48,6 +49,8 @@ def export_weights(
         calibrated are estimated from generated strips, on which the model was trained.
     report : bool, optional
         Whether to write `precision_report.REPORT_NAME` beside the files.
+    keep_float : sequence of str, optional
+        Regular expressions of layers that stay float32 in calibrated precisions.
 
     Returns
     -------
@@ -73,7 +76,7 @@ def export_weights(
             model = _with_released_phase(model, weights.parent, card, strips)
     quantization = None
     if any_calibrated(precisions):
-        quantization = Quantization(_calibration_strips(), report=report)
+        quantization = Quantization(_calibration_strips(), tuple(keep_float), report=report)
     made = export_model(
         model, out, card.name, precisions, parity_rois=strips, quantization=quantization
     )

@@ -16,6 +16,7 @@ from iris_tf.networks.bias_correction import correct_biases
 from iris_tf.networks.equalization import equalize
 from iris_tf.networks.hard_swish import split_hard_swish
 from iris_tf.networks.phase_code import PhaseCode, WeightedUnits
+from iris_tf.networks.prelu import split_prelu
 from iris_tf.networks.roi_normalization import RoiNormalization
 from iris_tf.networks.spatial_attention import SpatialAttention
 from iris_tf.networks.strip_normalization import StripNormalization
@@ -91,17 +92,23 @@ class Quantization:
 
 def _check_expression(name: str, model: keras.Model, expression: str) -> None:
     """Refuse an expression of `keep_float` that no layer of the file follows."""
-    found = [layer.name for layer in model.layers if re.fullmatch(expression, layer.name)]
+    try:
+        found = [layer.name for layer in model.layers if re.fullmatch(expression, layer.name)]
+    except re.error as error:
+        raise ExportError(
+            f"{name}: {expression!r}, of layers to keep in float32, is no regular expression "
+            f"({error})."
+        ) from None
     folded = folded_normalizations(model)
     if not found:
         examples = ", ".join(layer.name for layer in model.layers[1:4])
         raise ExportError(
-            f"{name}: `quantization.keep_float` has {expression!r}, which matches no layer; "
+            f"{name}: `keep_float` has {expression!r}, which matches no layer; "
             f"layers are named {examples} and so on."
         )
     if folded.keys() >= set(found):
         raise ExportError(
-            f"{name}: `quantization.keep_float` has {expression!r}, which matches nothing but "
+            f"{name}: `keep_float` has {expression!r}, which matches nothing but "
             f"batch normalisation, and {found[0]} is folded into {folded[found[0]]}; match that "
             "layer."
         )
@@ -112,9 +119,10 @@ def prepare_for_integers(
 ) -> keras.Model:
     """Rewrite a model's layers so that integers lose little; its outputs stay the same.
 
-    Batch normalisation is folded, ranges of weights are equalised across layers, h-swish is split
-    into operations with fast kernels, and biases are corrected for the rounding of weights (the
-    one step that changes float outputs). Layers get names that can be told apart in a file.
+    Batch normalisation is folded, ranges of weights are equalised across layers, h-swish and
+    PReLU are split into operations with fast kernels, and biases are corrected for the rounding of
+    weights (the one step that changes float outputs). Layers get names that can be told apart in a
+    file.
 
     Parameters
     ----------
@@ -125,7 +133,7 @@ def prepare_for_integers(
     float_layers : sequence of str
         Names of layers whose weights will not be rounded, see `quantize_statically`.
     """
-    rewritten = split_hard_swish(equalize(fold_batch_normalization(model)))
+    rewritten = split_prelu(split_hard_swish(equalize(fold_batch_normalization(model))))
     some = rois[:: max(1, len(rois) // _BIAS_CROPS)]
     corrected = correct_biases(rewritten, some, float_layers)
     named = keras.models.clone_model(

@@ -12,6 +12,7 @@ LINEAR_LAYERS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers
 _PASSING = (
     keras.layers.GlobalAveragePooling2D,
     keras.layers.ZeroPadding2D,
+    keras.layers.PReLU,
     keras.layers.Multiply,  # by a gate, which lies behind a layer that takes up the scales
 )
 
@@ -46,9 +47,9 @@ def largest_weights(layer: keras.layers.Layer, kernel: np.ndarray, outputs: bool
 def absorbers(model: keras.Model, layer: keras.Operation, scales: np.ndarray) -> Absorbed | None:
     """Layers whose kernels can make up for dividing the output of `layer` by `scales`.
 
-    Everything on the way must commute with positive scales of channels: ReLU without a limit,
-    average pooling, the product with a gate, and for scales that all channels share, spatial
-    attention.
+    Everything on the way must commute with positive scales of channels: PReLU, ReLU without a
+    limit, average pooling, the product with a gate, and for scales that all channels share,
+    spatial attention.
 
     Parameters
     ----------

@@ -35,8 +35,10 @@ def quantize(values: Any, low: Any, high: Any, bits: int) -> tuple[Any, Any, Any
 
     ``Q(r) = round(r / S) - Z`` with ``S = (high - low) / (2^b - 1)``. `low` has to map to the
     least integer, -2^(b-1), hence ``Z = round(low / S) + 2^(b-1)``, and `high` to the largest,
-    ``Q(high) = 2^(b-1) - 1``. (Their printed Eq. 3, Z = round(high / S - 2^b - 1), would put
-    `high` at 2^b + 1, beyond b bits.)
+    ``Q(high) = 2^(b-1) - 1``. (Where ``low / S`` lies halfway between two whole numbers, so does
+    ``high / S``, and both round to the even one: `high` is then one level lower, at most half a
+    step from its value like all others. Their printed Eq. 3, Z = round(high / S - 2^b - 1), would
+    put `high` at 2^b + 1, beyond b bits.)
 
     Parameters
     ----------

@@ -4,12 +4,16 @@ import shutil
 import numpy as np
 import pytest
 
+from iris_tf.exporting.export_tflite import export_model
 from iris_tf.exporting.export_weights import export_weights
 from iris_tf.exporting.float16_check import LARGEST_FLOAT16
 from iris_tf.exporting.precision_report import REPORT_NAME
+from iris_tf.exporting.static_quantization import layer_of_tensor
+from iris_tf.networks.embed_rois import load_embedding_model
 from iris_tf.support.errors import ExportError, ModelError
 from iris_tf.synthetic.strips import draw_strips
 from iris_tf.tflite.model_card import ModelCard
+from iris_tf.tflite.operators import float_operations
 from iris_tf.tflite.released_models import released_model, released_weights
 from iris_tf.tflite.tflite_embedder import TFLiteEmbedder
 
@@ -81,20 +85,30 @@ def test_a_report_says_how_the_release_fares_in_float16_arithmetic(copy, tmp_pat
     assert status == 2 and "--report is for run folders and .keras files" in err
 
 
-def test_integers_are_calibrated_on_generated_strips(copy, tmp_path, monkeypatch):
+def test_the_released_model_in_integers(copy, tmp_path, monkeypatch):
     asked = []
 
-    def stand_in(model, out, name, precisions, *, parity_rois, quantization):
+    def recorded(*arguments, quantization, **named):
         asked.append(quantization)
-        return []
+        return export_model(*arguments, quantization=quantization, **named)
 
-    monkeypatch.setattr("iris_tf.exporting.export_weights.export_model", stand_in)
-    monkeypatch.setattr("iris_tf.exporting.export_weights._EYES", 3)
-    export_weights(copy, tmp_path / "integers", ["float16", "int8"])
-    export_weights(copy, tmp_path / "floats", ["float16"])
-    expected = np.concatenate([draw_strips(27, eye, 2) for eye in range(3)])
-    np.testing.assert_array_equal(asked[0].rois, expected)
-    assert asked[1] is None
+    monkeypatch.setattr("iris_tf.exporting.export_weights.export_model", recorded)
+    monkeypatch.setattr("iris_tf.exporting.export_weights._EYES", 8)
+    out = tmp_path / "integers"
+    _, card = export_weights(
+        copy, out, ["float16", "int8"], keep_float=["expanded_conv_14_depth.*"]
+    )
+    [quantization] = asked
+    expected = np.concatenate([draw_strips(27, eye, 2) for eye in range(8)])
+    np.testing.assert_array_equal(quantization.rois, expected)
+    assert quantization.keep_float == ("expanded_conv_14_depth.*",)
+    # Relative to four bytes a parameter, of which the learned component has 3.1 million.
+    int8 = card.files["mobiiris_int8.tflite"]
+    assert int8.bytes < 0.31 * load_embedding_model(copy).count_params() * 4
+    assert card.parity["int8"] > 0.98 and card.parity["float16"] > 0.9999
+    content = (out / "mobiiris_int8.tflite").read_bytes()
+    in_float = {layer_of_tensor(tensor) for _, tensor in float_operations(content)}
+    assert "expanded_conv_14_depthwise" in in_float and "expanded_conv_13_depthwise" not in in_float
 
 
 def test_a_precision_that_is_not_released_says_how_to_make_it():

@@ -138,14 +138,15 @@ def test_an_operation_without_integers_computes_in_float32_and_is_named(tmp_path
     x = keras.layers.Conv2D(8, 3, strides=4, activation="relu", name="after")(x)
     x = keras.layers.Dense(16, name="head")(keras.layers.Flatten()(x))
     model = keras.Model(roi, keras.layers.UnitNormalization(name="norm")(x))
-    [int8] = export_model(
-        model,
-        tmp_path,
-        "odd",
-        ["int8"],
-        parity_rois=ROIS[:4],
-        quantization=Quantization(ROIS, report=True),
-    )
+    with pytest.warns(UserWarning, match=r"odd_int8.tflite: operations of 1 layers .*\(odd: SIN\)"):
+        [int8] = export_model(
+            model,
+            tmp_path,
+            "odd",
+            ["int8"],
+            parity_rois=ROIS[:4],
+            quantization=Quantization(ROIS, report=True),
+        )
     operations = {layer.layer: set(layer.float_operations) for layer in int8.layers}
     assert operations["odd"] == {"SIN"}
     assert operations["before"] == operations["after"] == operations["head"] == set()
@@ -153,7 +154,7 @@ def test_an_operation_without_integers_computes_in_float32_and_is_named(tmp_path
 
 
 def test_failed_parity_names_the_layers_that_hurt(model, tmp_path):
-    with pytest.raises(ExportError, match=r"signal-to-noise ratio are \w+ \(.*dB\).*keep_float"):
+    with pytest.raises(ExportError, match=r"signal-to-noise ratio are \w+ \(.*dB\).*--keep-float"):
         export_model(
             model,
             tmp_path,
@@ -174,6 +175,7 @@ def test_failed_parity_names_the_layers_that_hurt(model, tmp_path):
         (Quantization(np.repeat(ROIS[:1], 30, axis=0)), "30 crops to calibrate with, 1 of them"),
         (Quantization(ROIS[:, :32]), "takes crops of 64x96 pixels, but those for calibration"),
         (Quantization(ROIS, ("con",)), "'con', which matches no layer"),
+        (Quantization(ROIS, ("con(",)), r"'con\(', of layers to keep .* is no regular expression"),
         (
             Quantization(ROIS, ("expanded_conv_project_bn",)),
             "expanded_conv_project_bn is folded into expanded_conv_project; match that layer",

@@ -10,6 +10,7 @@ from iris_tf.networks.bias_correction import correct_biases, round_kernel
 from iris_tf.networks.channel_scaling import absorbers
 from iris_tf.networks.equalization import equalize
 from iris_tf.networks.hard_swish import SplitHardSwish, split_hard_swish
+from iris_tf.networks.prelu import SplitPReLU, split_prelu
 from iris_tf.networks.spatial_attention import SpatialAttention
 
 X = np.random.default_rng(0).integers(0, 256, (8, *SIZE, 1)).astype(np.float32)
@@ -93,7 +94,33 @@ def test_split_h_swish_by_hand(value):
     assert np.asarray(found).item() == pytest.approx(expected / 6.0, abs=1e-6)
 
 
-@pytest.mark.parametrize("name", ["mobilenet_v3_small", "resnet50"])
+@pytest.mark.parametrize("slopes", [(0.25, 0.0, 2.0), (0.25, -0.5, 0.0)])
+def test_split_prelu_by_hand(slopes):
+    image = keras.Input((2, 1, 3))
+    model = keras.Model(image, keras.layers.PReLU(shared_axes=[1, 2], name="prelu")(image))
+    model.set_weights([np.reshape(slopes, (1, 1, 3)).astype(np.float32)])
+    split = split_prelu(model)
+    assert isinstance(split.get_layer("prelu"), SplitPReLU)
+    values = np.array([[-4.0, 2.0, -1.0], [3.0, -6.0, 0.0]], np.float32)
+    expected = [[v if v > 0 else a * v for v, a in zip(row, slopes, strict=True)] for row in values]
+    np.testing.assert_allclose(np.asarray(split(values.reshape(1, 2, 1, 3)))[0, :, 0], expected)
+    again = keras.models.model_from_json(split.to_json())
+    again.set_weights(split.get_weights())
+    np.testing.assert_array_equal(again(values.reshape(1, 2, 1, 3)), split(values[None, :, None]))
+
+
+def test_prelu_of_a_network_is_split():
+    model = trained("mobilefacenet")
+    slopes = np.random.default_rng(0)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.PReLU):
+            layer.alpha.assign(slopes.uniform(-0.1, 0.5, layer.alpha.shape))
+    split = split_prelu(model)
+    assert not kinds(split) & {keras.layers.PReLU}
+    np.testing.assert_allclose(split(X), model(X), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v3_small", "resnet50", "mobilefacenet"])
 def test_equalisation_leaves_float_outputs_as_they_were(name, mobile):
     model = mobile if name == mobile.name else trained(name)
     plain = fold_batch_normalization(model)

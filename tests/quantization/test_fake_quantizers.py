@@ -31,6 +31,22 @@ def test_both_ends_of_a_range_are_the_ends_of_the_integers(bits):
         assert [step * (n + zero) for n in found[:3]] == [low, high, 0.0]
 
 
+@pytest.mark.parametrize("bits", [2, 4, 8])
+def test_ends_of_any_range_are_within_half_a_step(bits):
+    rng = np.random.default_rng(bits)
+    least, largest = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
+    for low, high in zip(-rng.uniform(0.0, 9.0, 50), rng.uniform(0.0, 9.0, 50), strict=True):
+        low, high = float(np.float32(low)), float(np.float32(high))
+        found, step, zero = integers([low, high], low, high, bits)
+        assert found == [least, largest]
+        values = [step * (n + zero) for n in found]
+        assert np.abs(np.subtract(values, [low, high])).max() <= 0.5001 * step
+    # Both ends lie halfway between levels, and round to the even one.
+    low = -(2 ** (bits - 1)) + 0.5
+    found, step, zero = integers([low, low + 2**bits - 1], low, low + 2**bits - 1, bits)
+    assert step == 1.0 and found in ([least, largest], [least, largest - 1])
+
+
 def test_the_printed_equation_3_is_off_by_a_shift():
     # 4 bits, [-1, 2.75], S = 0.25: low has to be -8 and high 7, so Z = 4.
     assert integers([-1.0, 2.75], -1.0, 2.75, 4) == ([-8.0, 7.0], 0.25, 4.0)
