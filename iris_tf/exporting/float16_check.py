@@ -1,13 +1,14 @@
 """Whether a model survives float16 arithmetic, which phones' GPUs compute with."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import keras
 import numpy as np
 
 from iris_tf.imaging.images import with_channel_axis
+from iris_tf.networks.channel_scaling import LINEAR_LAYERS
 
 LARGEST_FLOAT16 = 65504.0
 """Largest finite number of 16 bits; products and sums beyond it overflow."""
@@ -31,7 +32,8 @@ class Float16Check:
         Least cosine between the embeddings of one crop in float16 and in float32; None where one
         is 0, infinite or NaN, as after an overflow within a layer.
     largest_sum_layer : str
-        Layer with the largest sum over the places of an image, ``""`` if none takes a mean of them.
+        Layer with the largest sum, of those that are known to add up: convolutions and linear
+        layers, means over an image, and the squares of a norm; ``""`` if there is none.
     largest_sum : float
         That sum, of magnitudes in float32: more than any order of summation comes to.
     """
@@ -93,20 +95,21 @@ def check_float16(model: keras.Model, rois: np.ndarray) -> Float16Check:
     layers = [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
     wide = keras.Model(model.input, [layer.output for layer in layers])
     narrow = _in_float16(wide)
-    pooling = [layer for layer in layers if isinstance(layer, keras.layers.GlobalAveragePooling2D)]
-    watched = keras.Model(model.input, [*wide.outputs, *(layer.input for layer in pooling)])
-    sums = np.zeros(len(pooling))
+    summing = {layer.name: total for layer in layers if (total := _total(layer)) is not None}
+    inputs = [model.get_layer(name).input for name in summing]
+    watched = keras.Model(model.input, [*wide.outputs, *inputs])
+    sums = np.zeros(len(summing))
     largest = np.zeros(len(layers))
     overflows: dict[str, int] = {}
     cosines: list[float] = []
     for batch in _batches(with_channel_axis(rois)):
-        exact = [np.asarray(output, np.float64) for output in watched(batch, training=False)]
-        found = [np.asarray(output, np.float64) for output in narrow(batch, training=False)]
+        exact, found = _outputs(watched, batch), _outputs(narrow, batch)
         for i, (layer, outputs) in enumerate(zip(layers, found, strict=True)):
             largest[i] = max(largest[i], np.abs(exact[i]).max())
             if count := int((~np.isfinite(outputs)).sum()):
                 overflows[layer.name] = overflows.get(layer.name, 0) + count
-        sums = np.maximum(sums, [_largest_sum(values) for values in exact[len(layers) :]])
+        totals = zip(summing.values(), exact[len(layers) :], strict=True)
+        sums = np.maximum(sums, [total(values) for total, values in totals])
         embedding = next(i for i, layer in enumerate(layers) if layer.output is model.output)
         cosines += _cosines(exact[embedding], found[embedding])
     order = {layer.name: i for i, layer in enumerate(layers)}
@@ -117,14 +120,28 @@ def check_float16(model: keras.Model, rois: np.ndarray) -> Float16Check:
         float(largest[worst]),
         dict(sorted(overflows.items(), key=lambda item: order[item[0]])),
         None if math.isnan(least) else least,
-        pooling[int(np.argmax(sums))].name if pooling else "",
+        list(summing)[int(np.argmax(sums))] if summing else "",
         float(sums.max(initial=0.0)),
     )
 
 
-def _largest_sum(values: np.ndarray) -> float:
-    """Of magnitudes over the places of an image, of values (n, height, width, channels)."""
-    return float(np.abs(values).sum(axis=(1, 2)).max())
+def _total(layer: keras.layers.Layer) -> Callable[[np.ndarray], float] | None:
+    """What gives the largest sum of magnitudes within a layer from its input; None if unknown."""
+    if isinstance(layer, keras.layers.GlobalAveragePooling2D):
+        return lambda values: float(np.abs(values).sum(axis=(1, 2)).max())
+    if isinstance(layer, keras.layers.UnitNormalization):
+        return lambda values: float(np.square(values).sum(axis=-1).max())
+    if not isinstance(layer, LINEAR_LAYERS):
+        return None
+    linear = type(layer).from_config(layer.get_config() | {"activation": None, "dtype": "float32"})
+    linear.build(layer.input.shape)
+    linear.set_weights([np.abs(values) for values in layer.get_weights()])
+    return lambda values: float(np.max(linear(np.abs(values).astype(np.float32))))
+
+
+def _outputs(model: keras.Model, batch: np.ndarray) -> list[np.ndarray]:
+    outputs = keras.tree.flatten(model(batch, training=False))
+    return [np.asarray(output, np.float64) for output in outputs]
 
 
 def _batches(crops: np.ndarray) -> Iterator[np.ndarray]:
