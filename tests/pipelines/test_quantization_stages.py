@@ -9,8 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ai_edge_litert.interpreter import Interpreter
 from small_recipes import small_recipe
 
+from iris_tf.exporting.export_run import export_run
 from iris_tf.networks.embed_rois import embed_rois, load_embedding_model
 from iris_tf.pipelines.quantization_stages import RunQuantization
 from iris_tf.quantization.schemes import FixedStep, MixedScheme
@@ -81,6 +83,27 @@ def test_a_fixed_network_is_trained_packed_and_evaluated_once(run, capfd):
     assert RunQuantization(run, run.recipe()).carry_out([FixedStep(6)]) == table
     assert (trained.best.stat().st_mtime_ns, file.stat().st_mtime_ns) == before
     assert capfd.readouterr().err.count("done before, inputs unchanged") == 3
+
+
+def test_a_quantised_network_is_exported_with_its_rounded_weights(uninterrupted, tmp_path):
+    quantization, _ = uninterrupted
+    step = shutil.copytree(quantization.folder / "mixed02", tmp_path / "mixed02")
+    folder, card = export_run(step, ["float32", "int8"])
+    assert set(card.parity) == {"float32", "int8"} and card.parity["float32"] > 0.9999
+    interpreter = Interpreter(model_path=str(folder / "mixed02_float32.tflite"))
+    interpreter.allocate_tensors()
+    kernels = [
+        interpreter.get_tensor(detail["index"])
+        for detail in interpreter.get_tensor_details()
+        if len(detail["shape"]) == 4 and detail["shape"][0] > 1  # by output channel
+    ]
+    assert len(kernels) == 3
+    for kernel in kernels:
+        # Two bits: one or three thirds of the largest weight, times the normalisation's scale.
+        magnitudes = np.abs(kernel.reshape(len(kernel), -1))
+        ratios = magnitudes / magnitudes.min(axis=1, keepdims=True)
+        assert set(np.unique(np.round(ratios, 3))) <= {1.0, 3.0}
+        assert 3.0 in np.round(ratios, 3)
 
 
 def test_iterations_start_from_the_first_ones_weights(run):
