@@ -44,7 +44,8 @@ def fix_precision(model: keras.Model, bits: int, rois: np.ndarray) -> keras.Mode
     Raises
     ------
     ArgumentError
-        If the model is quantised already, or there are no crops.
+        If the model is quantised already, has layers with kernels of other kinds than
+        `WITH_KERNELS`, or there are no crops.
     """
     _check_float(model)
     copy = _wrapped(model, lambda layer, inner: FixedPrecision(inner, bits, name=layer.name))
@@ -78,7 +79,8 @@ def mix_precision(model: keras.Model, mask: BitMask, rois: np.ndarray) -> keras.
     Raises
     ------
     ArgumentError
-        If the model is quantised already, or there are no crops.
+        If the model is quantised already, has layers with kernels of other kinds than
+        `WITH_KERNELS`, or there are no crops.
     ValueError
         If the mask is of another network.
     """
@@ -145,8 +147,20 @@ def _inner(layer: keras.layers.Layer) -> keras.layers.Layer:
 
 
 def _check_float(model: keras.Model) -> None:
+    """Refuse models of quantised layers, and of layers whose kernels would silently stay float."""
     if any(isinstance(layer, QuantizedLayer) for layer in model.layers):
         raise ArgumentError(f"the model {model.name} is quantised already; give the float one.")
+    unknown = [
+        f"{layer.name} ({type(layer).__name__})"
+        for layer in model.layers
+        if not isinstance(layer, WITH_KERNELS)
+        and any(weight.name.endswith("kernel") for weight in layer.weights)
+    ]
+    if unknown:
+        raise ArgumentError(
+            f"the model {model.name} has layers whose kernels cannot be quantised: "
+            f"{', '.join(unknown)}; known are {', '.join(kind.__name__ for kind in WITH_KERNELS)}."
+        )
 
 
 Wrap = Callable[[keras.layers.Layer, keras.layers.Layer], keras.layers.Layer]

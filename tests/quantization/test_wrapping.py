@@ -198,6 +198,21 @@ def test_no_crops_and_quantised_models_are_refused(mobile, scheme):
         quantised(quantised(mobile, ROIS), ROIS)
 
 
+@pytest.mark.parametrize(
+    "quantised",
+    [
+        lambda model, rois: fix_precision(model, 8, rois),
+        lambda model, rois: mix_precision(model, uniform_mask(kernels(model), 8), rois),
+    ],
+)
+def test_kernels_of_unknown_layers_do_not_silently_stay_float(quantised):
+    roi = keras.Input((8, 8, 1))
+    x = keras.layers.Conv2D(2, 3, name="conv")(roi)
+    model = keras.Model(roi, keras.layers.SeparableConv2D(2, 3, name="two_kernels")(x))
+    with pytest.raises(ArgumentError, match=r"two_kernels \(SeparableConv2D\); known are Conv2D, "):
+        quantised(model, np.zeros((1, 8, 8), np.uint8))
+
+
 def test_a_mask_of_another_network(mobile):
     other = uniform_mask({"conv": np.zeros((3, 3, 3, 16))}, 8)
     with pytest.raises(ValueError, match="the mask is of another network"):
