@@ -75,6 +75,8 @@ class DistillationRecipe:
         if self.clean and self.teacher is None:
             yield "clean", "needs a `teacher`"
         yield from one_of(DISTILLERS, distiller=self.distiller)
+        if self.teacher is None and self.distiller in set(DISTILLERS) - {"cosine"}:
+            yield "distiller", f"is {self.distiller}, which needs a `teacher`"
         if self.teacher == PHASE_CODE and self.distiller != "relational":
             yield (
                 "distiller",
@@ -95,6 +97,12 @@ class DistillationRecipe:
                 yield from between(0.0, 1.0, weight=value)
             if self.term_weights == "gradient_norm":
                 yield "term_weights", "must be constant or scheduled with `distiller: hybrid`"
+        if self.gradient_norm.order == "printed" and self.distiller not in ("afl", "soft_labels"):
+            yield (
+                "gradient_norm.order",
+                "is printed, which swaps labels and soft labels, and needs `distiller: afl` or "
+                f"soft_labels, but that is {self.distiller}",
+            )
         if self.term_weights == "gradient_norm" and self.teacher is None:
             yield "term_weights", "is gradient_norm, which needs a `teacher`"
         if self.term_weights == "constant" and len(set(self.weight)) > 1:

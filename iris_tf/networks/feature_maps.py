@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import keras
 
-from iris_tf.networks.registry import network_spec
+from iris_tf.networks.registry import NETWORKS, network_spec
 from iris_tf.support.errors import ModelError
 
 EMBEDDING = "embedding"
@@ -34,6 +34,11 @@ def with_feature_maps(model: keras.Model, names: Sequence[str]) -> keras.Model:
         If the model's name is no network's, or its network lacks a feature map; it names
         those that there are.
     """
+    if model.name not in NETWORKS:
+        raise ModelError(
+            f"a model's name tells its network, whose feature maps have names, but {model.name!r} "
+            f"is none of {', '.join(NETWORKS)}."
+        )
     check_features(model.name, names)
     features = network_spec(model.name).features
     maps = {name: model.get_layer(features[name]).output for name in names}

@@ -27,6 +27,7 @@ from iris_tf.training.photometric_augmentation import grey
 from iris_tf.training.run_folder import RunFolder, teacher_file
 
 _BATCH = 64
+_LENGTH_TOLERANCE = 0.01  # float16 rounds
 
 
 class Teacher:
@@ -76,18 +77,21 @@ class Teacher:
         Raises
         ------
         ModelError
-            If there is no such model, or it lacks a feature map.
+            If there is no such model, its embeddings are not of unit length, or it lacks a feature
+            map.
         """
         file = teacher_file(path)
         if file is None:
             model, code = phase_code_network()
             return cls(model, features, code=code)
         centres = file.with_name(CENTRES_FILE)
-        return cls(
-            load_embedding_model(file),
-            features,
-            ClassCentres.load(centres) if centres.is_file() else None,
-        )
+        model = load_embedding_model(file)
+        _check_unit_length(file, model)
+        loaded = ClassCentres.load(centres) if centres.is_file() else None
+        try:
+            return cls(model, features, loaded)
+        except ModelError as error:
+            raise ModelError(f"distillation.features of the teacher {path}: {error}") from None
 
     @property
     def input_size(self) -> tuple[int, int]:
@@ -195,6 +199,17 @@ class Teacher:
         if self.centres is not None:
             values["logits"] = tf.zeros((rows, len(self.centres.names)))
         return values
+
+
+def _check_unit_length(file: Path, model: keras.Model) -> None:
+    """Refuse a model that lacks the last layer of embedding models."""
+    noise = np.random.default_rng(0).integers(1, 256, (1, *model.input_shape[1:]))
+    length = float(np.linalg.norm(model(noise.astype(np.float32), training=False)))
+    if not abs(length - 1.0) <= _LENGTH_TOLERANCE:  # also for NaN
+        raise ModelError(
+            f"{file}: the teacher's embeddings are not of unit length (that of a noise crop is "
+            f"{length:.3g}); end the model with keras.layers.UnitNormalization."
+        )
 
 
 def _with_channels(crops: tf.Tensor, channels: int) -> tf.Tensor:

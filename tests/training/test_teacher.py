@@ -78,3 +78,18 @@ def test_strips_are_not_resized_for_a_teacher_that_computes_local_contrast():
     teacher.check_input((64, 512))
     with pytest.raises(ModelError, match=r"\(64, 512\) unresized, .* are \(32, 256\)"):
         teacher.check_input((32, 256))
+
+
+def test_models_that_cannot_teach_are_refused_with_their_file(tmp_path):
+    roi = keras.Input((8, 8, 1))
+    x = keras.layers.Dense(4, name="dense")(keras.layers.Flatten()(roi))
+    keras.Model(roi, x).save(tmp_path / "long.keras")
+    with pytest.raises(
+        ModelError, match=r"long\.keras: .* not of unit length.*UnitNorm"
+    ):
+        Teacher.load(tmp_path / "long.keras")
+    unit = keras.Model(roi, keras.layers.UnitNormalization()(x), name="foreign")
+    unit.save(tmp_path / "unit.keras")
+    assert Teacher.load(tmp_path / "unit.keras").embedding_size == 4
+    with pytest.raises(ModelError, match=r"unit\.keras: .*'foreign' is none of mobilenet_v3_large"):
+        Teacher.load(tmp_path / "unit.keras", ["stride8"])
