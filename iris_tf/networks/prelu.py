@@ -1,4 +1,4 @@
-"""PReLU as ReLUs and a difference, for which quantisers and runtimes have 8-bit kernels."""
+"""PReLU as a sum of products, for which quantisers and runtimes have 8-bit kernels."""
 
 from typing import Any
 
@@ -11,42 +11,39 @@ from iris_tf.networks.layer_graph import copy_model
 
 @keras.saving.register_keras_serializable(package="iris_tf")
 class SplitPReLU(keras.layers.Layer):
-    """PReLU, ``max(x, 0) + a min(x, 0)``, as ``relu(x) - relu(-a x)`` for slopes a >= 0.
+    """PReLU with slopes a of the channels, as ``a x + relu((1 - a) x)``.
 
-    The output has the shape of the input.
+    XNNPACK, which runs TFLite files on CPUs, has fast 8-bit kernels of products, ReLU after them,
+    and sums, but none of PReLU, of ReLU by itself, or of differences. Input and output have the
+    shape (batch, height, width, channels).
 
     Parameters
     ----------
-    signed : bool
-        Whether slopes may be negative, which takes one product more.
-    shared_axes : sequence of int or None
-        Axes without slopes of their own, as of `keras.layers.PReLU`.
+    steep : bool
+        Whether some slopes exceed 1, which takes one product more: ``1 - a`` is negative then,
+        and its sign has to stay outside the ReLU.
     """
 
-    def __init__(self, signed: bool, shared_axes: Any, **kwargs: Any):
+    def __init__(self, steep: bool, **kwargs: Any):
         super().__init__(**kwargs)
-        self.signed = signed
-        self.shared_axes = shared_axes
+        self.steep = steep
 
     def build(self, input_shape: tuple) -> None:
-        """Create the slopes, in the order and shape of `keras.layers.PReLU`'s weights."""
-        shared = self.shared_axes or ()
-        shape = [
-            1 if axis in shared else side for axis, side in enumerate(input_shape[1:], start=1)
-        ]
-        self.slopes = self.add_weight(shape=shape, name="slopes")
+        """Create the slopes, in the shape of `keras.layers.PReLU`'s weights."""
+        self.slopes = self.add_weight(shape=(1, 1, input_shape[-1]), name="slopes")
 
     def get_config(self) -> dict[str, Any]:
         """Constructor arguments, for serialisation."""
-        return {**super().get_config(), "signed": self.signed, "shared_axes": self.shared_axes}
+        return {**super().get_config(), "steep": self.steep}
 
     def call(self, inputs: Any) -> Any:
-        """Subtract the rectified negative part."""
+        """Add what both signs share and what positive inputs have besides."""
         slopes = ops.convert_to_tensor(self.slopes)
-        negative = ops.relu(inputs * -ops.abs(slopes))
-        if self.signed:
-            negative = negative * ops.sign(slopes)
-        return ops.relu(inputs) - negative
+        rest = 1.0 - slopes
+        positive = ops.relu(inputs * ops.abs(rest))
+        if self.steep:
+            positive = positive * ops.sign(rest)
+        return positive + inputs * slopes
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         """Shape of the input."""
@@ -54,7 +51,7 @@ class SplitPReLU(keras.layers.Layer):
 
 
 def split_prelu(model: keras.Model) -> keras.Model:
-    """Replace PReLU by `SplitPReLU`.
+    """Replace PReLU with slopes of the channels by `SplitPReLU`.
 
     litert-quantizer leaves PReLU in float32, with a conversion before and after each.
 
@@ -66,13 +63,12 @@ def split_prelu(model: keras.Model) -> keras.Model:
     Returns
     -------
     keras.Model
-        Same outputs up to rounding.
+        Same outputs up to rounding. PReLU with slopes of its own at every place stays.
     """
 
     def split(layer: keras.layers.Layer) -> keras.layers.Layer | None:
-        if not isinstance(layer, keras.layers.PReLU):
+        if not isinstance(layer, keras.layers.PReLU) or layer.alpha.shape[:-1] != (1, 1):
             return None
-        signed = bool(np.any(np.asarray(layer.alpha) < 0.0))
-        return SplitPReLU(signed, layer.shared_axes, name=layer.name)
+        return SplitPReLU(bool(np.any(np.asarray(layer.alpha) > 1.0)), name=layer.name)
 
     return copy_model(model, {}, split)

@@ -84,9 +84,7 @@ def test_models_that_cannot_teach_are_refused_with_their_file(tmp_path):
     roi = keras.Input((8, 8, 1))
     x = keras.layers.Dense(4, name="dense")(keras.layers.Flatten()(roi))
     keras.Model(roi, x).save(tmp_path / "long.keras")
-    with pytest.raises(
-        ModelError, match=r"long\.keras: .* not of unit length.*UnitNorm"
-    ):
+    with pytest.raises(ModelError, match=r"long\.keras: .* not of unit length.*UnitNorm"):
         Teacher.load(tmp_path / "long.keras")
     unit = keras.Model(roi, keras.layers.UnitNormalization()(x), name="foreign")
     unit.save(tmp_path / "unit.keras")
