@@ -5,8 +5,10 @@ import io
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tiny_network
+from ai_edge_litert.interpreter import Interpreter
 
 from iris_tf.config.load_recipe import load_recipe
 from iris_tf.config.pipeline_recipe import PipelineRecipe
@@ -36,7 +38,7 @@ models:
     distillation:
       teacher: teacher
       distiller: afl
-      features: {{stride8: stride8}}
+      features: {{stride8: stride4}}  # of 8 and of 6 channels
       term_weights: gradient_norm
     optimizer:
       groups: {{projections: {{maximum: 0.01, weight_decay: 0.0}}}}
@@ -96,6 +98,24 @@ def test_no_released_file_holds_centres_or_projections(finished):
         (folder / n / "models" / f"{n}_float32.tflite").stat().st_size for n in ("plain", "afl")
     ]
     assert abs(sizes[0] - sizes[1]) < 100
+
+
+def test_no_tensor_of_a_released_file_has_the_shape_of_centres_or_projections(finished):
+    folder, _ = finished
+    with np.load(RunFolder(folder / "afl").state_weights()) as trained:
+        trained = {trained[name].shape for name in trained.files}
+    with np.load(folder / "afl" / "checkpoints" / "class_centres.npz") as stored:
+        classes = len(stored["names"])
+    unwanted = {(classes, 8), (8, 6)}
+    assert unwanted < trained
+    shapes = {}
+    for name in ("teacher", "plain", "afl"):
+        file = folder / name / "models" / f"{name}_float32.tflite"
+        tensors = Interpreter(model_path=str(file)).get_tensor_details()
+        shapes[name] = [tuple(int(n) for n in one["shape"] if n > 1) for one in tensors]
+        assert (8, 8) in shapes[name]  # of the head, which is D by channels
+        assert not {*shapes[name]} & {*unwanted, *(shape[::-1] for shape in unwanted)}
+    assert shapes["afl"] == shapes["plain"] == shapes["teacher"]
 
 
 @pytest.mark.parametrize("file", ["irises", "faces", "afl", "hybrid"])

@@ -263,6 +263,100 @@ def test_facenet_in_both_formats(tmp_path):
     assert np.abs(outputs[0] - model(x)).max() > 0.1
 
 
+# -- Keras's FaceNet, with a forward pass written after its sources --------------------------------
+
+
+class FaceNet:
+    """Random arrays by keras-facenet's names, made as its forward pass asks for them."""
+
+    def __init__(self):
+        self.arrays = {}
+
+    def array(self, layer, name, *shape, low=-1.0, high=1.0):
+        array = RNG.uniform(low, high, shape).astype(np.float32)
+        self.arrays[f"{layer}/{layer}/{name}:0"] = array
+        return array
+
+    def bn(self, x, name):
+        """Without a scale."""
+        c = x.shape[-1]
+        # Small variances, where the epsilon counts.
+        variance = self.array(name, "moving_variance", c, low=0.001)
+        x = (x - self.array(name, "moving_mean", c)) / np.sqrt(variance + 1e-3)
+        return x + self.array(name, "beta", c)
+
+    def kernel(self, name, *shape):
+        # Small enough for the small variances.
+        scale = 0.7 * (3 / np.prod(shape[:-1])) ** 0.5
+        return self.array(name, "kernel", *shape, low=-scale, high=scale)
+
+    def conv(self, x, name, filters, stride=1, padding="SAME"):
+        """Convolution whose name ends with its height and width, normalisation, ReLU."""
+        height, width = map(int, name.split("_")[-1].split("x"))
+        x = tf.nn.conv2d(x, self.kernel(name, height, width, x.shape[-1], filters), stride, padding)
+        return tf.nn.relu(self.bn(x, f"{name}_BatchNorm"))
+
+    def residual(self, x, name, scale, *branches):
+        up = tf.concat([self.branch(x, f"{name}_Branch_{i}", b) for i, b in enumerate(branches)], 3)
+        name, c = f"{name}_Conv2d_1x1", x.shape[-1]
+        up = up @ self.kernel(name, 1, 1, up.shape[-1], c)[0, 0] + self.array(name, "bias", c)
+        return x + scale * up
+
+    def reduction(self, x, name, *branches):
+        found = [self.branch(x, f"{name}_Branch_{i}", b) for i, b in enumerate(branches)]
+        return tf.concat([*found, tf.nn.max_pool2d(x, 3, 2, "VALID")], 3)
+
+    def branch(self, x, name, convolutions):
+        for own, filters in convolutions.items():
+            settings = (2, "VALID") if own == "1a_3x3" else (1, "SAME")
+            x = self.conv(x, f"{name}_Conv2d_{own}", filters, *settings)
+        return x
+
+
+def facenet(net, x, size):
+    """Inception-ResNet-v1 of davidsandberg/facenet, whose weights keras-facenet has."""
+    x = (x - 127.5) / 128
+    x = net.conv(x, "Conv2d_1a_3x3", 32, 2, "VALID")
+    x = net.conv(x, "Conv2d_2a_3x3", 32, 1, "VALID")
+    x = net.conv(x, "Conv2d_2b_3x3", 64)
+    x = tf.nn.max_pool2d(x, 3, 2, "VALID")
+    x = net.conv(x, "Conv2d_3b_1x1", 80, 1, "VALID")
+    x = net.conv(x, "Conv2d_4a_3x3", 192, 1, "VALID")
+    x = net.conv(x, "Conv2d_4b_3x3", 256, 2, "VALID")
+    for i in range(1, 6):
+        first, second = {"1x1": 32}, {"0a_1x1": 32, "0b_3x3": 32}
+        third = {"0a_1x1": 32, "0b_3x3": 32, "0c_3x3": 32}
+        x = tf.nn.relu(net.residual(x, f"Block35_{i}", 0.17, first, second, third))
+    first, second = {"1a_3x3": 384}, {"0a_1x1": 192, "0b_3x3": 192, "1a_3x3": 256}
+    x = net.reduction(x, "Mixed_6a", first, second)
+    for i in range(1, 11):
+        first, second = {"1x1": 128}, {"0a_1x1": 128, "0b_1x7": 128, "0c_7x1": 128}
+        x = tf.nn.relu(net.residual(x, f"Block17_{i}", 0.10, first, second))
+    first, second = {"0a_1x1": 256, "1a_3x3": 384}, {"0a_1x1": 256, "1a_3x3": 256}
+    third = {"0a_1x1": 256, "0b_3x3": 256, "1a_3x3": 256}
+    x = net.reduction(x, "Mixed_7a", first, second, third)
+    for i in range(1, 7):
+        first, second = {"1x1": 192}, {"0a_1x1": 192, "0b_1x3": 192, "0c_3x1": 192}
+        x = net.residual(x, f"Block8_{i}", 0.20 if i < 6 else 1.0, first, second)
+        x = tf.nn.relu(x) if i < 6 else x
+    x = tf.reduce_mean(x, axis=(1, 2))
+    x = net.bn(x @ net.kernel("Bottleneck", 1792, size), "Bottleneck_BatchNorm")
+    return tf.math.l2_normalize(x, axis=1)
+
+
+def test_facenet_of_keras_facenet(tmp_path):
+    net, x = FaceNet(), faces(75)
+    expected = facenet(net, tf.constant(x), 16)
+    with h5py.File(tmp_path / "face.h5", "w") as file:
+        for name, array in net.arrays.items():
+            file[name] = array
+    model = build_embedding_model(
+        "inception_resnet_v1", (75, 75), 16, str(tmp_path / "face.h5"), channels=3
+    )
+    assert np.linalg.norm(expected[0] - expected[1]) > 0.01
+    np.testing.assert_allclose(model(x), expected, atol=1e-4)
+
+
 # -- Files that cannot be used ---------------------------------------------------------------------
 
 

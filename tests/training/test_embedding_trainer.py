@@ -530,6 +530,61 @@ def test_weights_can_read_the_norms_of_gradients_in_a_step():
     np.testing.assert_allclose(moved, expected, atol=1e-4)
 
 
+class LineAndCentres(Objective):
+    """Terms of one coordinate e and its class centre c, both of which get a gradient."""
+
+    term_names = ("pull", "product")
+
+    def __init__(self):
+        super().__init__({}, name="line_and_centres")
+        self.centres = self.add_weight(name="centres", shape=(2,))
+        self.centres.assign([1.0, 3.0])
+
+    def compute(self, batch):
+        own, centres = batch.student.embedding[:, 0], tf.gather(self.centres.value, batch.labels)
+        pull, product = tf.reduce_sum((own - centres) ** 2), tf.reduce_sum(own * centres)
+        return Losses({"pull": pull, "product": product}, {}, batch.rows)
+
+    def parameter_groups(self):
+        return {"centres": [self.centres]}
+
+
+class NotedNorms(GradientNormWeights):
+    """Notes the norms of both kinds that it can ask for."""
+
+    def weigh(self, terms, gradient_norm):
+        self.noted = {
+            name: [float(gradient_norm(term, only)) for only in (True, False)]
+            for name, term in terms.items()
+        }
+        return super().weigh(terms, gradient_norm)
+
+
+def test_the_student_s_gradient_norms_leave_out_the_centres():
+    # e = 4 x + 2 for x = 0 and 1, of centres 1 and 3.
+    roi = keras.Input((1, 1, 1))
+    student = keras.Model(roi, keras.layers.Dense(1)(keras.layers.Flatten()(roi)))
+    student.set_weights([np.array([[4.0]]), np.array([2.0])])
+    objective, weights = LineAndCentres(), NotedNorms(("pull", "product"))
+    trainer = EmbeddingTrainer(student, objective, weights)
+    trainer.compile(keras.optimizers.SGD(1.0))
+    images = np.array([0, 1], np.float32).reshape(1, 2, 1, 1, 1)
+    logs = trainer.train_step((images, np.array([[0, 1]], np.int32)))
+    # e = 2 and 6, e - c = 1 and 3. By slope and offset, sum (e - c)^2 has the gradient
+    # 2 (0 1 + 1 3, 1 + 3) = (6, 8), and sum e c has (0 1 + 1 3, 1 + 3) = (3, 4).
+    # By the centres they have -2 (e - c) = (-2, -6) and e = (2, 6).
+    assert weights.noted["pull"] == pytest.approx([10, np.sqrt(100 + 40)])
+    assert weights.noted["product"] == pytest.approx([5, np.sqrt(25 + 40)])
+    # Inverse to 10 and 5; the terms are 1 + 9 and 2 1 + 6 3.
+    assert float(logs["weight_pull"]) == pytest.approx(1 / 3)
+    assert float(logs["pull_loss"]) == pytest.approx(10 / 3)
+    assert float(logs["product_loss"]) == pytest.approx(40 / 3)
+    # The step goes along the weighted sum of the gradients, also in the centres.
+    np.testing.assert_allclose(student.get_weights()[0], [[4 - 4]], atol=1e-5)
+    np.testing.assert_allclose(student.get_weights()[1], [2 - 16 / 3], rtol=1e-5)
+    np.testing.assert_allclose(objective.centres.numpy(), [1 - 2 / 3, 3 - 2], rtol=1e-5)
+
+
 class HalfPrecisionTerms(Objective):
     """Two terms whose gradients pass through float16, where 1e-8 is 0."""
 
