@@ -1,4 +1,4 @@
-"""PReLU as a sum of products, for which quantisers and runtimes have 8-bit kernels."""
+"""PReLU as a product and a maximum, for which quantisers and runtimes have 8-bit kernels."""
 
 from typing import Any
 
@@ -11,17 +11,17 @@ from iris_tf.networks.layer_graph import copy_model
 
 @keras.saving.register_keras_serializable(package="iris_tf")
 class SplitPReLU(keras.layers.Layer):
-    """PReLU with slopes a of the channels, as ``a x + relu((1 - a) x)``.
+    """PReLU with slopes a of the channels, as ``max(x, a x)`` for slopes of at most 1.
 
     XNNPACK, which runs TFLite files on CPUs, has fast 8-bit kernels of products, ReLU after them,
-    and sums, but none of PReLU, of ReLU by itself, or of differences. Input and output have the
-    shape (batch, height, width, channels).
+    sums and maxima, but none of PReLU, of ReLU by itself, or of differences. Input and output have
+    the shape (batch, height, width, channels).
 
     Parameters
     ----------
     steep : bool
-        Whether some slopes exceed 1, which takes one product more: ``1 - a`` is negative then,
-        and its sign has to stay outside the ReLU.
+        Whether some slopes exceed 1. Then it is ``a x + s relu(|1 - a| x)`` with the sign s of
+        ``1 - a``, which takes longer.
     """
 
     def __init__(self, steep: bool, **kwargs: Any):
@@ -37,13 +37,12 @@ class SplitPReLU(keras.layers.Layer):
         return {**super().get_config(), "steep": self.steep}
 
     def call(self, inputs: Any) -> Any:
-        """Add what both signs share and what positive inputs have besides."""
+        """Multiply negative inputs by their channel's slope."""
         slopes = ops.convert_to_tensor(self.slopes)
+        if not self.steep:
+            return ops.maximum(inputs, inputs * slopes)
         rest = 1.0 - slopes
-        positive = ops.relu(inputs * ops.abs(rest))
-        if self.steep:
-            positive = positive * ops.sign(rest)
-        return positive + inputs * slopes
+        return inputs * slopes + ops.relu(inputs * ops.abs(rest)) * ops.sign(rest)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         """Shape of the input."""
