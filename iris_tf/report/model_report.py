@@ -99,6 +99,7 @@ def write_model_report(
             worst=[_worst_pairs(found, crops, settings["channels"]) for found in result.models],
             occlusion=occlusion or {},
             quantization=quantization,
+            folds={found.model.name: found.folds for found in result.models if found.folds},
         ),
     )
     return True

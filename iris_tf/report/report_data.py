@@ -266,6 +266,9 @@ class Report:
         The distilled models.
     quantization : sequence of QuantizationRow
         The float network, and its quantised ones; empty where the page is not about these.
+    folds : mapping of str to mapping
+        `iris_tf.evaluation.protocols.Protocol.fold_figures` by the name of a model, where the
+        protocol has folds.
     """
 
     title: str
@@ -287,6 +290,7 @@ class Report:
     occlusion: Mapping[str, Sequence[OcclusionMap]] = field(default_factory=dict)
     taught: Sequence[TaughtModel] = ()
     quantization: Sequence[QuantizationRow] = ()
+    folds: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 def count_splits(rows: Sequence[ManifestRow]) -> dict[str, dict[str, int]]:

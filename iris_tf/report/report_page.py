@@ -7,7 +7,13 @@ from typing import Any
 
 from iris_tf.config.names import ACROSS_DATASETS, ALL_PAIRS, PAIR_LISTS, SAME_EYE
 from iris_tf.metrics.scales import SCORES, SIMILARITIES
-from iris_tf.report import report_figures, report_quantization, report_results, report_tables
+from iris_tf.report import (
+    report_figures,
+    report_folds,
+    report_quantization,
+    report_results,
+    report_tables,
+)
 from iris_tf.report.report_data import Report
 from iris_tf.report.report_html import escaped, unbroken
 from iris_tf.report.report_style import CSS, SCRIPT
@@ -81,6 +87,7 @@ def render(report: Report) -> str:
         f"<title>{escaped(report.title)}</title>", f"<style>{CSS}</style>", "</head>", "<body>",
         *_head(report), *_counts(report), *report_results.results(report, tables),
         *report_results.decisions(report, tables),
+        *report_folds.folds(report, tables, figures),
         *report_quantization.quantization(report, tables, figures),
         *report_figures.curves(report, figures), *report_results.details(report, tables),
         *report_results.slices(report, tables, figures), *report_figures.worst_comparisons(report),
