@@ -2,7 +2,6 @@
 
 import os
 import warnings
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +12,14 @@ import numpy as np
 
 from iris_tf.config.precision import DEFAULT_PRECISIONS, FLOAT32, PRECISIONS, Precision
 from iris_tf.exporting.conversion import convert, foreign_operators_error, save_signatures
-from iris_tf.exporting.layer_fidelity import LayerFidelity, compare_layers, worst_layers
+from iris_tf.exporting.layer_fidelity import (
+    LayerFidelity,
+    compare_layers,
+    float_operations_by_layer,
+    worst_layers,
+)
 from iris_tf.exporting.static_quantization import (
     Quantization,
-    layer_of_tensor,
     prepare_for_integers,
     quantize_statically,
 )
@@ -27,7 +30,7 @@ from iris_tf.support.files import atomic_path, sha256
 from iris_tf.support.progress import StageProgress
 from iris_tf.support.temporary_names import temporary_folder
 from iris_tf.tflite.model_card import ModelFile
-from iris_tf.tflite.operators import float_operations, foreign_operators
+from iris_tf.tflite.operators import foreign_operators
 from iris_tf.tflite.signatures import EMBEDDING
 from iris_tf.tflite.tflite_embedder import TFLiteEmbedder
 
@@ -198,12 +201,12 @@ class _Graphs:
                 kept,
                 self._quantization.seed,
             )
-            _tell_float_operations(path, self._quantized, kept)
         except (ValueError, KeyError, RuntimeError) as error:
             raise ExportError(
                 f"{path}: litert-quantizer could not quantise the model ({first_line(error)}); "
                 "keep the layer named in this message with `--keep-float`."
             ) from error
+        _warn_of_float_operations(path, self._quantized, kept)
         return self._quantized
 
     def _saved(self, name: str, model: Callable[[], keras.Model]) -> str:
@@ -233,15 +236,15 @@ class _Graphs:
         )
 
 
-def _tell_float_operations(path: Path, content: bytes, kept: Sequence[str]) -> None:
+def _warn_of_float_operations(path: Path, content: bytes, kept: Sequence[str]) -> None:
     """Warn of layers that nobody wanted in float32: they cost conversions, and time."""
-    operations: defaultdict[str, set[str]] = defaultdict(set)
-    for operation, tensor in float_operations(content):
-        layer = layer_of_tensor(tensor)
-        if layer is not None and layer not in kept:
-            operations[layer].add(operation)
+    operations = {
+        layer: names
+        for layer, names in float_operations_by_layer(content).items()
+        if layer not in kept
+    }
     if operations:
-        layers = "; ".join(f"{name}: {', '.join(sorted(ops))}" for name, ops in operations.items())
+        layers = "; ".join(f"{layer}: {', '.join(names)}" for layer, names in operations.items())
         warnings.warn(
             f"{path.name}: operations of {len(operations)} layers have no integers and compute in "
             f"float32 ({layers}).",

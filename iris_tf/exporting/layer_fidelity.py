@@ -69,9 +69,7 @@ def compare_layers(
         compared = model_validator.compare_model(
             content, quantized, {signature.name: inputs}, metrics, num_threads=1
         ).get_signature_comparison_result(signature.name)
-    in_float: defaultdict[str | None, set[str]] = defaultdict(set)
-    for operation, tensor in float_operations(quantized):
-        in_float[layer_of_tensor(tensor)].add(operation)
+    in_float = float_operations_by_layer(quantized)
     layers: dict[str, LayerFidelity] = {}
     for tensor, values in compared.intermediate_tensors.items():
         layer = layer_of_tensor(tensor)
@@ -79,9 +77,18 @@ def compare_layers(
             layers.pop(layer, None)  # the order is that of the last operations
             ratio, cosine = (values[metric.value] for metric in metrics)
             decibels = 10.0 * math.log10(max(ratio, _LEAST_RATIO))
-            operations = tuple(sorted(in_float[layer]))
-            layers[layer] = LayerFidelity(layer, decibels, cosine, operations)
+            layers[layer] = LayerFidelity(layer, decibels, cosine, in_float.get(layer, ()))
     return list(layers.values())
+
+
+def float_operations_by_layer(quantized: bytes) -> dict[str, tuple[str, ...]]:
+    """Operations of a quantised file that compute in float32, sorted, by their layer."""
+    found: defaultdict[str, set[str]] = defaultdict(set)
+    for operation, tensor in float_operations(quantized):
+        layer = layer_of_tensor(tensor)
+        if layer is not None:
+            found[layer].add(operation)
+    return {layer: tuple(sorted(operations)) for layer, operations in found.items()}
 
 
 def worst_layers(layers: Sequence[LayerFidelity], count: int) -> list[LayerFidelity]:

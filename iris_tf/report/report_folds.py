@@ -71,12 +71,11 @@ def folds(report: Report, tables: Iterator[int], figures: Iterator[int]) -> Iter
     yield '<figure><div class="panels">'
     for name in FIGURES:
         yield image_tag(sweep_plot(report.folds, name), f"{_NAMES[name]} by threshold")
-    text = "Accuracy, precision, recall and F1 of all comparisons, by the threshold from which on a"
-    yield (
-        "</div>"
-        + figure_caption(figures, f"{text} comparison is accepted.")
-        + "</figure></section>"
+    text = (
+        "Accuracy, precision, recall and F1 of all comparisons, by the threshold from which on a "
+        "comparison is accepted."
     )
+    yield "</div>" + figure_caption(figures, text) + "</figure></section>"
 
 
 def sweep_plot(folds: Mapping[str, Mapping[str, Any]], name: str) -> bytes:

@@ -98,7 +98,9 @@ def test_the_released_model_in_integers(copy, tmp_path, monkeypatch):
     _, card = export_weights(
         copy, out, ["float16", "int8"], keep_float=["expanded_conv_14_depth.*"]
     )
-    [quantization] = asked
+    export_weights(copy, tmp_path / "floats", ["float16"])
+    quantization, without = asked
+    assert without is None
     expected = np.concatenate([draw_strips(27, eye, 2) for eye in range(8)])
     np.testing.assert_array_equal(quantization.rois, expected)
     assert quantization.keep_float == ("expanded_conv_14_depth.*",)
