@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from iris_tf.config.checks import Problem, between, length, one_of, positive, under
 from iris_tf.config.names import (
+    AFL_TERMS,
     DISTILLERS,
     FEATURE_DISTILLERS,
     NORM_ORDERS,
@@ -67,6 +68,8 @@ class DistillationRecipe:
     term_weights: str = "scheduled"
     gradient_norm: GradientNormRecipe = field(default_factory=GradientNormRecipe)
     weight: list[float] = field(default_factory=lambda: [0.0, 0.5])  # alpha from, to
+    # afl, constant or scheduled: term (soft_labels | features) -> factor of alpha; else 1
+    factors: dict[str, float] = field(default_factory=dict)
     # Whether the teacher receives unaugmented crops (the student receives augmented ones)
     clean: bool = False
 
@@ -85,6 +88,7 @@ class DistillationRecipe:
             )
         yield from one_of(TERM_WEIGHTS, term_weights=self.term_weights)
         yield from length(2, weight=self.weight)
+        yield from self._factor_problems()
         yield from positive(temperature=self.temperature)
         yield from one_of(RELATIONS, relation=self.relation)
         yield from under("gradient_norm", self.gradient_norm.problems())
@@ -109,3 +113,19 @@ class DistillationRecipe:
             yield "weight", f"must be two equal values with constant weights, but is {self.weight}"
         for value in self.weight:
             yield from between(0.0, 100.0, weight=value)
+
+    def _factor_problems(self) -> Iterator[Problem]:
+        """Factors that serve no term."""
+        if not self.factors:
+            return
+        if self.distiller != "afl":
+            yield (
+                "factors",
+                f"must be empty with `distiller: {self.distiller}`, whose one term `weight` weighs",
+            )
+        elif self.term_weights == "gradient_norm":
+            yield "factors", "must be empty with `term_weights: gradient_norm`, which weighs all"
+        else:
+            for name, value in self.factors.items():
+                yield from one_of(AFL_TERMS, factors=name)
+                yield from between(0.0, 1000.0, **{f"factors.{name}": value})

@@ -107,6 +107,9 @@ LOGIT_DISTILLERS = ("soft_labels", "hybrid", "afl")
 FEATURE_DISTILLERS = ("features", "afl")
 """Distillers that compare feature maps."""
 
+AFL_TERMS = ("soft_labels", "features")
+"""Loss terms of the distiller afl, the only one with several."""
+
 RELATIONS = ("distance", "angle", "distance_angle", "similarity")
 """Relations of the relational distiller (`iris_tf.objectives.relations`)."""
 

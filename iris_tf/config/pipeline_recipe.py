@@ -56,6 +56,9 @@ class DatasetRecipe:
     channels: int | None = None
     split_by: str = "subject"  # subject | identity (the paper's) | image (closed world)
     split: str | None = None  # table of splits, instead of drawing them; image: required
+    # LFW's pairs.txt, of images of the test split: models are compared with each other on its
+    # pairs, with accuracy over its folds; none: on all pairs of the test split
+    folds: str | None = None
 
     def __post_init__(self) -> None:
         self.split_by = SPLIT_BY_ALIASES.get(self.split_by, self.split_by)

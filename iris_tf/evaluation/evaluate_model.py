@@ -189,7 +189,7 @@ def read_inputs(request: EvaluationRequest) -> EvaluationInputs:
             refuse_copies(found, crops[0][len(rows) :])
         rows += found
         failed = None if failed is None or without is None else failed + without
-    protocol = _protocol(request, rows, failed)
+    protocol = requested_protocol(request, rows, failed)
     protocol.check(rows)
     return EvaluationInputs(request, rows, crops, failed, protocol, models)
 
@@ -213,9 +213,24 @@ def _check_settings(request: EvaluationRequest) -> None:
         )
 
 
-def _protocol(
+def requested_protocol(
     request: EvaluationRequest, rows: Sequence[ManifestRow], failed: list[FailedImage] | None
 ) -> Protocol:
+    """The comparisons that a request names.
+
+    Parameters
+    ----------
+    request : EvaluationRequest
+    rows : sequence of ManifestRow
+        Images to compare.
+    failed : list of FailedImage or None
+        Images without a crop, which lists of pairs may name.
+
+    Raises
+    ------
+    EvaluationError
+        If a list cannot be read, or names other images.
+    """
     if request.folds is not None:
         return FoldedPairLists.read_folds(request.folds, rows, failed or ())
     if request.pairs is None:

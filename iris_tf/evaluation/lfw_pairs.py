@@ -47,8 +47,8 @@ def read_lfw_pairs(path: str | Path, rows: Sequence[ManifestRow]) -> FoldedPairs
     Raises
     ------
     EvaluationError
-        If the file is missing or not such a list, or names an image that is not among `rows`;
-        names the line.
+        If the file is missing or not such a list, or names an image that is not among `rows`,
+        or of which there are two with different endings; names the line.
     """
     path = Path(path)
     if not path.is_file():
@@ -65,7 +65,9 @@ def read_lfw_pairs(path: str | Path, rows: Sequence[ManifestRow]) -> FoldedPairs
             f"{path}: lists {len(listed)} comparisons, but its first line says {folds} folds of "
             f"{each} genuine and {each} impostor ones; give the whole file."
         )
-    images = {str(PurePosixPath(row.image).with_suffix("")): i for i, row in enumerate(rows)}
+    images: dict[str, list[int]] = {}
+    for i, row in enumerate(rows):
+        images.setdefault(str(PurePosixPath(row.image).with_suffix("")), []).append(i)
     pairs: dict[bool, list[tuple[int, int]]] = {True: [], False: []}
     lines_of: dict[frozenset[int], int] = {}
     for place, (number, fields) in enumerate(listed):
@@ -117,11 +119,16 @@ def _is_number(text: str) -> bool:
     return text.isdecimal() and len(text) <= _MOST_DIGITS
 
 
-def _index(images: dict[str, int], name: str, number: int, place: str) -> int:
+def _index(images: dict[str, list[int]], name: str, number: int, place: str) -> int:
     image = f"{name}/{name}_{number:04d}"
     if image not in images:
         raise EvaluationError(
             f"{place}: there is no image {image} among those evaluated; prepare the whole set, and "
             "choose its split (`--split all` for all)."
         )
-    return images[image]
+    if len(images[image]) > 1:
+        raise EvaluationError(
+            f"{place}: there are several images {image} with different endings; prepare a folder "
+            "that has each image once."
+        )
+    return images[image][0]

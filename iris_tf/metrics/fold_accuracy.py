@@ -1,6 +1,7 @@
 """Accuracy over folds, as the protocol of Labeled Faces in the Wild has it (Huang et al., 2007)."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,9 @@ class FoldFigures:
     far, frr : float
         Mean over the folds of the share of impostor comparisons accepted and of genuine
         comparisons rejected.
+    f1 : float
+        Mean over the folds of F1, 2 TP / (2 TP + FP + FN); it depends on the share of genuine
+        comparisons.
     auc : float
         Area under the ROC curve of all comparisons: the probability that a genuine comparison
         scores higher than an impostor one, with ties counted half.
@@ -37,7 +41,13 @@ class FoldFigures:
     standard_error: float
     far: float
     frr: float
+    f1: float
     auc: float
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any]) -> "FoldFigures":
+        """Read the figures among those of `iris_tf.evaluation.protocols.Protocol.fold_figures`."""
+        return cls(**{field.name: found[field.name] for field in fields(cls)})
 
     def to_json(self) -> dict[str, Any]:
         """JSON object."""
@@ -107,14 +117,42 @@ def fold_figures(scores: np.ndarray, genuine: np.ndarray, folds: np.ndarray) -> 
             )
         thresholds.append(threshold)
         accuracies.append(float(np.mean(accepted == real)))
-        rates.append((np.mean(accepted[~real]), np.mean(~accepted[real])))
-    far, frr = np.mean(rates, axis=0)
-    return FoldFigures(
-        accuracies,
-        thresholds,
-        float(np.mean(accuracies)),
-        float(np.std(accuracies, ddof=1) / np.sqrt(len(numbers))),
-        float(far),
-        float(frr),
-        area_under_roc(error_curve(scores[genuine], scores[~genuine])),
-    )
+        f1 = 2 * np.sum(accepted & real) / (np.sum(accepted) + np.sum(real))
+        rates.append((np.mean(accepted[~real]), np.mean(~accepted[real]), f1))
+    far, frr, f1 = map(float, np.mean(rates, axis=0))
+    mean, standard_error = _mean(accuracies)
+    auc = area_under_roc(error_curve(scores[genuine], scores[~genuine]))
+    return FoldFigures(accuracies, thresholds, mean, standard_error, far, frr, f1, auc)
+
+
+def mean_fold_figures(trainings: Sequence[FoldFigures]) -> FoldFigures:
+    """Mean figures of models that differ only in the seed of their training.
+
+    Parameters
+    ----------
+    trainings : sequence of FoldFigures
+        Of the same comparisons in the same folds.
+    """
+    means: dict[str, Any] = {
+        field.name: np.mean([getattr(one, field.name) for one in trainings], axis=0).tolist()
+        for field in fields(FoldFigures)
+    }
+    _, standard_error = _mean(means["accuracies"])
+    return FoldFigures(**means | {"standard_error": standard_error})
+
+
+def accuracy_difference(first: FoldFigures, second: FoldFigures) -> tuple[float, float]:
+    """Difference in accuracy, second minus first: mean over the folds, and its standard error.
+
+    Parameters
+    ----------
+    first, second : FoldFigures
+        Of the same comparisons in the same folds.
+    """
+    return _mean(np.subtract(second.accuracies, first.accuracies))
+
+
+def _mean(of_folds: Sequence[float] | np.ndarray) -> tuple[float, float]:
+    """Mean over the folds, and its standard error."""
+    error = np.std(of_folds, ddof=1) / np.sqrt(len(of_folds))
+    return float(np.mean(of_folds)), float(error)

@@ -17,6 +17,7 @@ from iris_tf.objectives.margin_softmax import (
     softmax_cosine,
 )
 from iris_tf.objectives.objective import Losses, ModelShapes, Objective, StepBatch
+from iris_tf.support.errors import ModelError
 
 CENTRES = "centres"
 """Parameter group of the class centres."""
@@ -92,12 +93,32 @@ class ClassifierObjective(Objective):
         return {FILE_NAME: self._save_centres}
 
     def load_files(self, folder: Path) -> None:
-        """The centres, if they are of the same classes."""
+        """The centres of the classes, if any were stored.
+
+        Raises
+        ------
+        ModelError
+            If an identity is not among the stored classes, or the embeddings had another size.
+        """
         path = folder / FILE_NAME
-        if path.is_file():
-            stored = ClassCentres.load(path)
-            if stored.names == self.classes and stored.vectors.shape == self.centres.shape:
-                self.centres.assign(stored.vectors)
+        if not path.is_file():
+            return
+        stored = ClassCentres.load(path)
+        places = {name: place for place, name in enumerate(stored.names)}
+        for name in self.classes:
+            if name not in places:
+                raise ModelError(
+                    f"{path}: the identity {name!r} of the training split is not among the "
+                    f"{len(places)} classes that the model was trained on; give the dataset and "
+                    "the split of its run."
+                )
+        size = self.centres.shape[1]
+        if stored.vectors.shape[1] != size:
+            raise ModelError(
+                f"{path}: has centres of {stored.vectors.shape[1]} dimensions, but the embeddings "
+                f"have {size}; give the file of the model's own run."
+            )
+        self.centres.assign(stored.vectors[[places[name] for name in self.classes]])
 
     def _save_centres(self, path: Path) -> None:
         vectors = self.centres.numpy()

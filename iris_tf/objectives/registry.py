@@ -64,8 +64,8 @@ def _complementary(recipe: TrainRecipe) -> bool:
 
 def _constant(recipe: TrainRecipe) -> TermWeights:
     own, distilled = _terms(recipe)
-    alpha = recipe.distillation.weight[0]
-    weights = dict.fromkeys(distilled, alpha)
+    alpha, factors = recipe.distillation.weight[0], recipe.distillation.factors
+    weights = {name: alpha * factors.get(name, 1.0) for name in distilled}
     if _complementary(recipe):
         weights |= dict.fromkeys(own, 1.0 - alpha)
     return ConstantWeights(weights)
@@ -75,7 +75,14 @@ def _scheduled(recipe: TrainRecipe) -> TermWeights:
     own, distilled = _terms(recipe)
     first, last = recipe.distillation.weight
     alpha = DistillationSchedule(first, last, recipe.warm_epochs, recipe.epochs)
-    weights = [ScheduledWeight(name, "distill_weight", alpha) for name in distilled]
+    factors = recipe.distillation.factors
+
+    def weight(name: str) -> ScheduledWeight:
+        if name not in factors:
+            return ScheduledWeight(name, "distill_weight", alpha)
+        return ScheduledWeight(name, f"{name}_weight", lambda epoch: factors[name] * alpha(epoch))
+
+    weights = list(map(weight, distilled))
     if _complementary(recipe):
         weights += [
             ScheduledWeight(name, "label_weight", lambda epoch: 1.0 - alpha(epoch)) for name in own

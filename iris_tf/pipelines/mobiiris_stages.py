@@ -27,12 +27,11 @@ from iris_tf.metrics.evaluate_embeddings import evaluate_embeddings
 from iris_tf.metrics.metrics import Metrics
 from iris_tf.pipelines.evaluation_stage import evaluate_and_report
 from iris_tf.pipelines.stages import Stages, read_result
-from iris_tf.pipelines.teacher_stage import read_taught, teacher_stage
+from iris_tf.pipelines.teacher_stage import TeacherFigures, read_teacher_figures, teacher_stage
 from iris_tf.preparation.prepare_dataset import prepare
 from iris_tf.report.report_data import (
     Report,
     ReportRow,
-    TaughtModel,
     TrainingCurve,
     count_splits,
 )
@@ -212,10 +211,15 @@ class MobiIrisPipeline:
     def compare(self) -> None:
         """Compare the other models with the first."""
         files = {name: self.model_file(name, self.compared_precision) for name in self.models}
-        request = EvaluationRequest(list(files.values()), [self.manifest], "test")
+        folds = self.recipe.dataset.folds
+        request = EvaluationRequest(list(files.values()), [self.manifest], "test", folds=folds)
+        inputs: dict[str, Any] = {"models": list(files), "manifest": self.manifest}
+        inputs |= files_by_path(files.values())
+        if folds is not None:
+            inputs["folds"] = Path(folds)
         self.stages.run(
             "compare models",
-            {"models": list(files), "manifest": self.manifest, **files_by_path(files.values())},
+            inputs,
             [self.comparison / "metrics.json"],
             lambda: evaluate_and_report(request, self.comparison),
         )
@@ -225,9 +229,9 @@ class MobiIrisPipeline:
         channels = self.recipe.dataset.crop_channels
         teacher_stage(self.stages, self.models, self.manifest, channels, self.folder / TEACHERS)
 
-    def taught(self) -> list[TaughtModel]:
-        """Distilled models with their teachers, once they were compared."""
-        return read_taught(self.folder / TEACHERS)
+    def teachers(self) -> TeacherFigures:
+        """Teachers and their students, once they were compared."""
+        return read_teacher_figures(self.folder / TEACHERS)
 
     @property
     def compared_precision(self) -> str:
@@ -305,8 +309,15 @@ class MobiIrisPipeline:
         settings = prepared.settings
         assert settings is not None  # written by `make_dataset`
         path = self.folder / "report.html"
-        first, *others = (f"{name}, {self.compared_precision}" for name in self.models)
-        compared = read_result(self.comparison / "metrics.json")
+        names = [f"{name}, {self.compared_precision}" for name in self.models]
+        first, *others = names
+        compared = EvaluationResult.from_json(read_result(self.comparison / "metrics.json"))
+        notes = ["Latency was measured on this machine's CPU, not on a phone."]
+        if folds := self.recipe.dataset.folds:
+            notes.append(
+                f"Differences between models, and accuracy over folds, are of the pairs that "
+                f"{Path(folds).name} lists; all other figures are of all pairs."
+            )
         write_report(
             path,
             Report(
@@ -326,17 +337,20 @@ class MobiIrisPipeline:
                 crops=self.sample_crops(prepared.of_split("test")),
                 differences={
                     name: other.differences
-                    for name, other in zip(
-                        others, EvaluationResult.from_json(compared).others, strict=True
-                    )
+                    for name, other in zip(others, compared.others, strict=True)
                     if other.differences  # none with a single subject
                 },
                 compared_with=first,
                 occlusion={
                     f"{name}, {self.compared_precision}": self.maps(name) for name in self.models
                 },
-                taught=self.taught(),
-                notes=["Latency was measured on this machine's CPU, not on a phone."],
+                taught=self.teachers().taught,
+                folds={
+                    name: one.folds
+                    for name, one in zip(names, compared.models, strict=True)
+                    if one.folds
+                },
+                notes=notes,
             ),
         )
         Console(width=max(100, Console().width)).print(format_table(rows))
@@ -352,7 +366,7 @@ class MobiIrisPipeline:
         return found
 
     def report_rows(self) -> list[ReportRow]:
-        """Rows of the report: references, then all exported files."""
+        """Rows of the report: references, teachers from elsewhere, then all exported files."""
         references = read_result(self.folder / "references.json")
         latency = read_result(self.folder / "latency.json")
         times = {
@@ -361,6 +375,10 @@ class MobiIrisPipeline:
         rows = [
             ReportRow(name, "", Metrics.from_json(content), reference=name != AS_RELEASED)
             for name, content in references.items()
+        ]
+        rows += [
+            ReportRow(f"{name} (teacher)", "float32", metrics)
+            for name, metrics in self.teachers().external.items()
         ]
         for name in self.models:
             for precision in self.recipe.precisions:

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +11,38 @@ import numpy as np
 from iris_tf.config.training_recipe import TrainRecipe
 from iris_tf.data.crop_store import load_rois
 from iris_tf.evaluation.prepared_sets import PreparedSet
+from iris_tf.evaluation.protocols import EveryPair, Protocol
 from iris_tf.matching.matcher import Matcher
-from iris_tf.metrics.evaluate_embeddings import evaluate_embeddings
-from iris_tf.networks.phase_code_network import phase_code_network
+from iris_tf.metrics.evaluate_embeddings import RESAMPLES, Evaluation
+from iris_tf.metrics.kernel_alignment import linear_cka
+from iris_tf.metrics.metrics import Metrics
 from iris_tf.pipelines.stages import Stages, read_result
-from iris_tf.recognition.open_model import Embedder, KerasEmbedder, open_model
 from iris_tf.report.report_data import TaughtModel
 from iris_tf.support.files import write_json
 from iris_tf.training.run_folder import model_file, teacher_file
+from iris_tf.training.teacher import Teacher
+
+
+@dataclass(frozen=True)
+class TeacherFigures:
+    """What a pipeline's report says of teachers.
+
+    Attributes
+    ----------
+    taught : list of TaughtModel
+        The distilled models, with the errors of their teachers.
+    external : dict of str to Metrics
+        Figures of the teachers that are no models of the pipeline, by what recipes call them.
+    """
+
+    taught: list[TaughtModel]
+    external: dict[str, Metrics]
 
 
 def teacher_stage(
     stages: Stages, models: Mapping[str, TrainRecipe], manifest: Path, channels: int, out: Path
 ) -> None:
-    """Write what `taught_models` finds to the file `out`."""
+    """Write what `teacher_figures` finds to the file `out`."""
     inputs: dict[str, Any] = {"manifest": manifest}
     for name, recipe in models.items():
         if recipe.distillation.teacher is not None:
@@ -33,24 +51,77 @@ def teacher_stage(
             inputs[f"teacher of {name}"] = teacher_file(teacher) or teacher
 
     def action() -> None:
-        found = taught_models(models, manifest, channels)
-        write_json(out, {"models": list(map(asdict, found))})
+        found = teacher_figures(models, manifest, channels)
+        external = {name: metrics.to_json() for name, metrics in found.external.items()}
+        write_json(out, {"models": list(map(asdict, found.taught)), "teachers": external})
 
     stages.run("compare with teachers", inputs, [out], action)
 
 
-def read_taught(path: Path) -> list[TaughtModel]:
+def read_teacher_figures(path: Path) -> TeacherFigures:
     """Read the file of `teacher_stage`."""
-    return [TaughtModel(**found) for found in read_result(path)["models"]]
+    found = read_result(path)
+    return TeacherFigures(
+        [TaughtModel(**model) for model in found["models"]],
+        {name: Metrics.from_json(metrics) for name, metrics in found.get("teachers", {}).items()},
+    )
 
 
-def taught_models(
+def external_teachers(models: Mapping[str, TrainRecipe]) -> list[str]:
+    """Teachers that are no models of the pipeline, by what recipes call them; each once."""
+    runs = {recipe.run for recipe in models.values()}
+    taught = (recipe.distillation.teacher for recipe in models.values())
+    return list(dict.fromkeys(path for path in taught if path is not None and path not in runs))
+
+
+def evaluate_teacher(
+    path: str,
+    dataset: PreparedSet,
+    protocol: Protocol,
+    channels: int,
+    resamples: int = RESAMPLES,
+) -> tuple[Evaluation, dict[str, Any] | None]:
+    """Evaluate a teacher on the test split, at its own input size.
+
+    Parameters
+    ----------
+    path : str
+        See `Teacher.load`.
+    dataset : PreparedSet
+    protocol : Protocol
+        Which images are compared.
+    channels : {1, 3}
+        Of the crops, which are converted to the teacher's.
+    resamples : int
+        Resamples of the bootstrap over subjects.
+
+    Returns
+    -------
+    evaluation : Evaluation
+        At full precision.
+    folds : dict or None
+        See `Protocol.fold_figures`.
+
+    Raises
+    ------
+    ModelError, DatasetError
+        If the model or a crop cannot be read.
+    """
+    rows, teacher = dataset.of_split("test"), Teacher.load(path)
+    crops = load_rois(rows, dataset.manifest.parent, teacher.input_size, channels)
+    embeddings, matcher = teacher.embeddings(crops), Matcher(teacher.code)
+    evaluation = protocol.evaluate(embeddings, rows, matcher, resamples)
+    return evaluation, protocol.fold_figures(embeddings, matcher)
+
+
+def teacher_figures(
     models: Mapping[str, TrainRecipe], manifest: Path, channels: int
-) -> list[TaughtModel]:
+) -> TeacherFigures:
     """Compare the distilled models of a pipeline with their teachers on the test split.
 
-    Both are given the student's crops without augmentation, and are compared at full precision. A
-    teacher that is no model of the pipeline is evaluated like one.
+    Errors of a teacher are of crops at its own input size, as those of any model; the distance of a
+    student is of the student's crops without augmentation, which the teacher is given in training.
+    Both at full precision.
 
     Parameters
     ----------
@@ -66,40 +137,33 @@ def taught_models(
     ModelError, DatasetError
         If a model or a crop cannot be read.
     """
-    rows = PreparedSet.read(manifest).of_split("test")
+    dataset = PreparedSet.read(manifest)
+    rows, external = dataset.of_split("test"), external_teachers(models)
     names = {recipe.run: name for name, recipe in models.items()}
-    opened = functools.cache(_open)
-    embeddings: dict[tuple[str, tuple[int, int]], np.ndarray] = {}
-    errors: dict[tuple[str, tuple[int, int]], float] = {}
 
+    @functools.cache
     def embedded(path: str, size: tuple[int, int]) -> np.ndarray:
-        if (path, size) not in embeddings:
-            rois = load_rois(rows, manifest.parent, size, channels)
-            embeddings[path, size] = np.asarray(opened(path).embed(rois))
-        return embeddings[path, size]
+        rois = load_rois(rows, manifest.parent, size, channels)
+        return Teacher.load(path).embeddings(rois)
+
+    @functools.cache
+    def figures(path: str) -> Metrics:
+        resamples = RESAMPLES if path in external else 0
+        return evaluate_teacher(path, dataset, EveryPair(), channels, resamples)[0].metrics
 
     def compared(name: str, recipe: TrainRecipe, path: str) -> TaughtModel:
         size = recipe.network.crop_size
         student, teacher = embedded(recipe.run, size), embedded(path, size)
-        if (path, size) not in errors:
-            found = evaluate_embeddings(teacher, rows, resamples=0, matcher=opened(path).matcher)
-            errors[path, size] = found.metrics.eer
         distance = None
         if student.shape[1] == teacher.shape[1]:
             distance = float(1.0 - np.sum(student * teacher, axis=1).mean())
-        return TaughtModel(name, names.get(path, path), errors[path, size], distance)
+        return TaughtModel(
+            name, names.get(path, path), figures(path).eer, distance, linear_cka(student, teacher)
+        )
 
-    return [
+    taught = [
         compared(name, recipe, recipe.distillation.teacher)
         for name, recipe in models.items()
         if recipe.distillation.teacher is not None
     ]
-
-
-def _open(path: str) -> Embedder:
-    """A model, without the phase code that exported files of its run may have; or a teacher."""
-    file = teacher_file(path)
-    if file is not None:
-        return open_model(file)
-    model, layout = phase_code_network()
-    return KerasEmbedder(path, model, Matcher(layout))
+    return TeacherFigures(taught, {path: figures(path) for path in external})

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from iris_tf.metrics.differences import Difference
+from iris_tf.metrics.fold_accuracy import FoldFigures
 from iris_tf.metrics.plausible_rates import contradiction
 from iris_tf.metrics.repeats import MeanFigure
 from iris_tf.report.report_words import NOTHING
@@ -38,6 +39,8 @@ class PrintedFigures:
     auc: float | None = None
 
 
+_FOLD_FIGURES = {"f1": "F1, %", "far": "FAR, %", "frr": "FRR, %"}
+
 _AFL, _LFW = "AFL-KD, its own pairs", "AFL-KD, LFW with ArcFace's protocol"
 PRINTED = (
     PrintedFigures("teacher (ResNet, ArcFace)", _AFL, 97.2, f1=91.7),
@@ -69,11 +72,21 @@ class DistilledModel:
     teacher_distance : float or None
         Mean cosine distance between the embeddings of model and teacher, 0..2; None without a
         teacher, or where sizes differ.
+    teacher_alignment : float or None
+        Linear centred kernel alignment of both, 0..1; None without a teacher.
+    folds : FoldFigures or None
+        Over the folds of the protocol, if it has any.
+    accuracy_difference : tuple of two float, or None
+        Difference in accuracy over these folds to the first model of the table, and its standard
+        error.
     """
 
     figures: Mapping[str, MeanFigure]
     differences: Mapping[str, Difference]
     teacher_distance: float | None = None
+    teacher_alignment: float | None = None
+    folds: FoldFigures | None = None
+    accuracy_difference: tuple[float, float] | None = None
 
 
 def distillation_table(models: Mapping[str, DistilledModel], data: str) -> str:
@@ -103,21 +116,46 @@ def comparison_table(models: Mapping[str, DistilledModel], title: str) -> str:
     first = next(iter(models))
     heads = ["model", *(f"{name} (90 % interval)" for name in _FIGURES.values())]
     heads += [f"{name.split(',')[0]}, difference to {first}" for name in _FIGURES.values()]
-    heads.append("distance to its teacher")
+    heads += ["distance to its teacher", "CKA with its teacher"]
     lines = [f"## {title}", "", _line(heads), _line(["---"] * len(heads))]
     for name, model in models.items():
         cells = [name, *(_figure(model.figures.get(figure)) for figure in _FIGURES)]
         cells += [_difference(model.differences.get(figure)) for figure in _FIGURES]
-        distance = model.teacher_distance
-        cells.append(NOTHING if distance is None else f"{distance:.3f}")
+        cells += [_number(model.teacher_distance), _number(model.teacher_alignment)]
         lines.append(_line(cells))
     lines += [
         *_repeated(models.values()),
         "",
         f"Differences are of the same images and the same resamples of subjects as {first}'s; an "
         "interval without 0 is a difference at that level.",
+        *_fold_table(models, first),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _fold_table(models: Mapping[str, DistilledModel], first: str) -> Iterable[str]:
+    """Figures over folds; nothing if the protocol has none."""
+    found = {name: model for name, model in models.items() if model.folds is not None}
+    if not found:
+        return
+    heads = ["model", "accuracy, % (± standard error)", f"accuracy, difference to {first}"]
+    yield from ("", _line([*heads, *_FOLD_FIGURES.values()]), _line(["---"] * 6))
+    for name, model in found.items():
+        folds = model.folds
+        assert folds is not None
+        cells = [name, f"{100 * folds.accuracy:.2f} ± {100 * folds.standard_error:.2f}", NOTHING]
+        if model.accuracy_difference is not None:
+            difference, error = model.accuracy_difference
+            cells[2] = f"{100 * difference:+.2f} ± {100 * error:.2f}"
+        cells += [f"{100 * getattr(folds, figure):.2f}" for figure in _FOLD_FIGURES]
+        yield _line(cells)
+    number = max(len(model.folds.accuracies) for model in found.values() if model.folds)
+    yield ""
+    yield (
+        f"Means over {number} folds, those of each decided at the threshold that is best for all "
+        "others. Since thresholds differ, an EER, which is of all comparisons at one threshold, "
+        "may lie slightly outside the FAR and FRR beside it."
+    )
 
 
 def _repeated(models: Iterable[DistilledModel]) -> list[str]:
@@ -157,6 +195,10 @@ def _figure(found: MeanFigure | None) -> str:
         interval = f" ({100 * found.interval[0]:.2f} to {100 * found.interval[1]:.2f})"
     each = ", ".join(f"{100 * value:.2f}" for value in found.each)
     return f"{100 * found.value:.2f}{interval}" + (f" [{each}]" if len(found.each) > 1 else "")
+
+
+def _number(value: float | None) -> str:
+    return NOTHING if value is None else f"{value:.3f}"
 
 
 def _difference(found: Difference | None) -> str:

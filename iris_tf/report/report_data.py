@@ -137,12 +137,15 @@ class TaughtModel:
         Equal error rate of the teacher, 0..1.
     distance : float or None
         Mean cosine distance of the embeddings of both, 0..2; None if their sizes differ.
+    alignment : float or None
+        Their linear centred kernel alignment, 0..1, see `iris_tf.metrics.kernel_alignment`.
     """
 
     model: str
     teacher: str
     teacher_eer: float
     distance: float | None
+    alignment: float | None = None
 
 
 @dataclass(frozen=True)

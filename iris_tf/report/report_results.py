@@ -99,9 +99,10 @@ def details(report: Report, tables: Iterator[int]) -> Iterable[str]:
         yield report_tables.teachers_table(report.taught)
         yield table_caption(
             tables,
-            "Teachers on the same images as their students, at full precision. Distance: mean of "
-            "1 − cosine between the embeddings of student and teacher; a dash where these differ "
-            "in size.",
+            "Teachers on the same images as their students, at full precision and their own input "
+            "size. Distance: mean of 1 − cosine between the embeddings of student and teacher; a "
+            "dash where these differ in size. CKA: linear centred kernel alignment of both, 1 if "
+            "equal up to rotation and scale.",
         )
         yield "</section>"
     if cost := report_tables.cost_table(rows):

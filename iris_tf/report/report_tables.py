@@ -293,9 +293,11 @@ def teachers_table(taught: Sequence[TaughtModel]) -> str:
     for found in taught:
         distance = NOTHING if found.distance is None else f"{found.distance:.3f}"
         cells = [Cell(found.model), Cell(found.teacher), _share(found.teacher_eer)]
-        lines.append(Line([*cells, Cell(distance, found.distance)]))
+        alignment = NOTHING if found.alignment is None else f"{found.alignment:.3f}"
+        cells += [Cell(distance, found.distance), Cell(alignment, found.alignment)]
+        lines.append(Line(cells))
     columns = [Column("model", False), Column("teacher", False), Column("its EER %")]
-    return table([*columns, Column("distance")], lines, "Teachers")
+    return table([*columns, Column("distance"), Column("CKA")], lines, "Teachers")
 
 
 def splits_table(splits: Mapping[str, Mapping[str, int]]) -> str:

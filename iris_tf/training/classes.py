@@ -2,39 +2,8 @@
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from iris_tf.objectives.class_centres import ClassCentres
-from iris_tf.support.errors import DatasetError, ModelError
-
-
-def number_identities(identities: Sequence[str], classes: Sequence[str]) -> np.ndarray:
-    """Number the identity of each image by its place among the classes.
-
-    Parameters
-    ----------
-    identities : sequence of str
-        Identity of each image.
-    classes : sequence of str
-        Distinct identities.
-
-    Returns
-    -------
-    ndarray of shape (n_images,), int32
-
-    Raises
-    ------
-    DatasetError
-        If an identity is not among the classes; names it.
-    """
-    numbers = {name: number for number, name in enumerate(classes)}
-    for name in identities:
-        if name not in numbers:
-            raise DatasetError(
-                f"The identity {name!r} is not among the {len(classes)} classes; train on the "
-                "identities that the classes were made of."
-            )
-    return np.array([numbers[name] for name in identities], np.int32)
+from iris_tf.support.errors import ModelError
 
 
 def class_names(identities: Sequence[str], turned: bool) -> tuple[str, ...]:

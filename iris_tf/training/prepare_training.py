@@ -21,7 +21,7 @@ from iris_tf.preparation.other_roi_modes import cut_if_asked_for
 from iris_tf.support.errors import DatasetError, RecipeError
 from iris_tf.training.batches import BalancedBatches, Batches, ShuffledBatches, TripletBatches
 from iris_tf.training.check_training import check_strips, check_teacher, warn_of_squeezed_crops
-from iris_tf.training.classes import class_names, number_identities
+from iris_tf.training.classes import class_names
 from iris_tf.training.embedding_trainer import EmbeddingTrainer
 from iris_tf.training.fit_batch import fit_batch
 from iris_tf.training.input_pipeline import training_dataset
@@ -190,8 +190,8 @@ def _rows(recipe: TrainRecipe) -> dict[str, list[ManifestRow]]:
 
 def _labels(rows: Sequence[ManifestRow]) -> np.ndarray:
     """Identity of each row, numbered from 0."""
-    identities = [row.identity for row in rows]
-    return number_identities(identities, sorted(set(identities)))
+    _, labels = np.unique([row.identity for row in rows], return_inverse=True)
+    return labels.astype(np.int32)
 
 
 def _batches(

@@ -5,6 +5,7 @@ import io
 import json
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import tiny_network
@@ -12,6 +13,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 from iris_tf.config.load_recipe import load_recipe
 from iris_tf.config.pipeline_recipe import PipelineRecipe
+from iris_tf.networks.embedding_model import build_embedding_model
 from iris_tf.support.errors import RecipeError
 from iris_tf.training.model_recipes import model_recipes
 from iris_tf.training.run_folder import RunFolder
@@ -20,14 +22,19 @@ PIPELINES = Path(__file__).parents[2] / "pipelines"
 RECIPE = """
 run: {run}
 dataset:
-  synthetic: {{subjects: 10, images: 3}}
-  roi_mode: unrolled
+  images: {images}
+  layout: folder
+  segmenter: none
+  roi_mode: whole
+  channels: 1
+  split: {folder}/split.csv
+  folds: {folder}/pairs.txt
 training:
   epochs: 1
   warm_epochs: 0
   unfreeze_epochs: 0
   objective: arcface
-  network: {{name: {network}, input_size: [32, 128], embedding_size: 8, weights: none}}
+  network: {{name: {network}, input_size: [32, 48], embedding_size: 8, weights: none}}
   batch: {{layout: balanced, groups: 8, images_per_identity: 2, steps_per_epoch: 2}}
   optimizer: {{groups: {{centres: {{maximum: 0.01, weight_decay: 0.0}}}}}}
 repeats: 2
@@ -42,18 +49,54 @@ models:
       term_weights: gradient_norm
     optimizer:
       groups: {{projections: {{maximum: 0.01, weight_decay: 0.0}}}}
+  relational:
+    distillation: {{teacher: {folder}/foreign.keras, distiller: relational}}
 precisions: [float32]
 latency: {{threads: [1], runs: 50}}
 """
+
+
+SPLIT = {"train": "abcdef", "val": "gh", "test": "ijkl"}
+# Two folds of two genuine and two impostor comparisons.
+PAIRS = """2 2
+i 1 2
+j 1 3
+i 1 j 2
+i 3 j 3
+k 2 3
+l 1 2
+k 1 l 1
+k 2 l 3
+"""
+
+
+def make_faces(folder):
+    """Noise, of which each identity has its own, with more noise in each of three images."""
+    rng = np.random.default_rng(0)
+    for name in "".join(SPLIT.values()):
+        own = rng.normal(128, 40, (48, 64))
+        (folder / "faces" / name).mkdir(parents=True)
+        for number in (1, 2, 3):
+            image = np.clip(own + rng.normal(0, 20, own.shape), 0, 255).astype(np.uint8)
+            cv2.imwrite(str(folder / "faces" / name / f"{name}_{number:04d}.png"), image)
+    rows = [f"{name},{split}" for split, names in SPLIT.items() for name in names]
+    (folder / "split.csv").write_text("\n".join(["subject,split", *rows, ""]))
+    (folder / "pairs.txt").write_text(PAIRS)
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     folder, printed = tmp_path_factory.mktemp("runs"), io.StringIO()
     recipe = folder / "recipe.yaml"
-    recipe.write_text(RECIPE.format(run=folder / "tables", network=tiny_network.NAME))
+    make_faces(folder)
+    settings = {"run": folder / "tables", "images": folder / "faces", "folder": folder}
+    recipe.write_text(RECIPE.format(**settings, network=tiny_network.NAME))
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
         patch.setitem(tiny_network.NETWORKS, tiny_network.NAME, tiny_network.SPEC)
+        foreign = build_embedding_model(
+            tiny_network.NAME, input_size=(64, 64), embedding_size=4, weights="none", channels=3
+        )
+        foreign.save(folder / "foreign.keras")
         patch.syspath_prepend(str(PIPELINES))
         from distillation_tables import main
 
@@ -66,13 +109,48 @@ def test_the_table_has_all_models(finished):
     table = (folder / "distillation.md").read_text()
     assert table in printed
     lines = table.splitlines()
-    assert [line.split(" | ")[0] for line in lines[4:7]] == ["| plain", "| teacher", "| afl"]
-    assert 0 <= float(lines[6].split("|")[-2]) <= 2  # its distance to the teacher
-    assert lines[5].split("|")[-2].strip() == "–"
+    names = ["plain", str(folder.parent / "foreign.keras"), "teacher", "afl", "relational"]
+    assert [line.split(" | ")[0] for line in lines[4:9]] == [f"| {name}" for name in names]
+    distance, alignment = map(float, lines[7].split("|")[-3:-1])
+    assert 0 <= distance <= 2
+    assert 0 <= alignment <= 1
+    assert [cell.strip() for cell in lines[6].split("|")[-3:-1]] == ["–", "–"]
+    assert lines[8].split("|")[-3].strip() == "–"  # embeddings of different sizes
+    assert 0 <= float(lines[8].split("|")[-2]) <= 1
     assert "Means of 2 trainings" in table
     seeds = {RunFolder(folder / name).recipe().seed for name in ("afl", "afl_2")}
     assert seeds == {0, 1}
     assert not (folder / "teacher_2").exists()
+
+
+def test_the_table_has_figures_of_the_folds(finished):
+    folder, _ = finished
+    found = json.loads((folder / "distillation" / "metrics.json").read_text())
+    results = {one["model"]["name"].split("_float32")[0]: one for one in (found, *found["others"])}
+    table = (folder / "distillation.md").read_text()
+    lines = table[table.index("| model | accuracy") :].splitlines()[2:7]
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
+    accuracies = {
+        name: np.mean([results[one]["folds"]["accuracies"] for one in own], axis=0)
+        for name, own in (("plain", ("plain", "plain_2")), ("teacher", ("teacher",)))
+    }
+    assert len(accuracies["plain"]) == 2
+    assert cells[0][1].startswith(f"{100 * accuracies['plain'].mean():.2f} ± ")
+    assert cells[2][1].startswith(f"{100 * accuracies['teacher'].mean():.2f} ± ")
+    difference = accuracies["teacher"] - accuracies["plain"]
+    assert cells[2][2].startswith(f"{100 * difference.mean():+.2f} ± ")
+    assert [row[2] for row in cells].count("–") == 1
+    assert found["folds"]["comparisons"] == 8
+    report = (folder / "report.html").read_text()
+    assert "Accuracy over folds" in report
+    assert "are of the pairs that pairs.txt lists" in report
+
+
+def test_a_teacher_from_elsewhere_has_a_row_in_the_report(finished):
+    folder, _ = finished
+    teachers = json.loads((folder / "teachers.json").read_text())["teachers"]
+    assert list(teachers) == [str(folder.parent / "foreign.keras")]
+    assert "foreign.keras (teacher)" in (folder / "report.html").read_text()
 
 
 def test_figures_of_the_table_are_means_over_trainings(finished):
@@ -80,7 +158,7 @@ def test_figures_of_the_table_are_means_over_trainings(finished):
     found = json.loads((folder / "distillation" / "metrics.json").read_text())
     results = {one["model"]["name"].split("_float32")[0]: one for one in (found, *found["others"])}
     eers = [results[name]["evaluation"]["metrics"]["eer"] for name in ("afl", "afl_2")]
-    line = (folder / "distillation.md").read_text().splitlines()[6]
+    line = (folder / "distillation.md").read_text().splitlines()[7]
     assert f"| {50 * sum(eers):.2f} (" in line
     assert f" [{100 * eers[0]:.2f}, {100 * eers[1]:.2f}] |" in line
 

@@ -1,8 +1,13 @@
 import numpy as np
 import pytest
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import f1_score, roc_auc_score
 
-from iris_tf.metrics.fold_accuracy import best_threshold, fold_figures
+from iris_tf.metrics.fold_accuracy import (
+    accuracy_difference,
+    best_threshold,
+    fold_figures,
+    mean_fold_figures,
+)
 from iris_tf.support.errors import EvaluationError
 
 
@@ -42,6 +47,36 @@ def test_folds_by_hand():
     assert (found.accuracy, found.standard_error) == (0.75, 0.0)
     assert found.far == pytest.approx((0.5 + 0 + 0.5) / 3)
     assert found.frr == pytest.approx((0 + 0.5 + 0) / 3)
+    # Accepted, of which genuine: 3, 2; 1, 1; 3, 2. F1 = 2 TP / (accepted + 2 genuine).
+    assert found.f1 == pytest.approx((4 / 5 + 2 / 3 + 4 / 5) / 3)
+
+
+def test_mean_of_trainings_and_difference_by_hand():
+    genuine, folds = np.tile([True, False], 4), np.repeat([0, 1], 4)
+    # Right in all; in fold 0 one impostor is accepted at fold 1's threshold; the same in fold 1.
+    right = fold_figures(np.array([0.9, 0.1] * 4), genuine, folds)
+    one = fold_figures(np.array([0.9, 0.1, 0.9, 0.8] + [0.9, 0.1] * 2), genuine, folds)
+    both = mean_fold_figures([right, one])
+    assert right.accuracies == [1.0, 1.0]
+    assert one.accuracies == [0.75, 1.0]
+    assert both.accuracies == [0.875, 1.0]
+    assert both.accuracy == 0.9375
+    assert both.standard_error == pytest.approx(0.125 / 2)
+    assert (both.far, both.frr) == (0.125, 0.0)
+    # Differences of -0.25 and 0: mean -0.125, standard deviation 0.25 / sqrt(2).
+    assert accuracy_difference(right, one) == pytest.approx((-0.125, 0.125))
+    assert accuracy_difference(right, both) == pytest.approx((-0.0625, 0.0625))
+
+
+def test_f1_is_scikit_learns():
+    rng = np.random.default_rng(3)
+    scores, genuine, folds = rng.random(300), rng.random(300) < 0.3, np.arange(300) % 3
+    scores[genuine] += 0.3
+    found = fold_figures(scores, genuine, folds)
+    expected = [
+        f1_score(genuine[folds == k], scores[folds == k] >= found.thresholds[k]) for k in range(3)
+    ]
+    assert found.f1 == pytest.approx(np.mean(expected))
 
 
 def test_standard_error_by_hand():

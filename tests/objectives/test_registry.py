@@ -18,6 +18,9 @@ def test_recipes_know_the_names_of_the_registry():
     assert tuple(OBJECTIVES) == names.OBJECTIVES
     assert tuple(DISTILLERS) == names.DISTILLERS
     assert tuple(TERM_WEIGHTS) == names.TERM_WEIGHTS
+    terms = {name: [t for one in own for t in one.term_names] for name, own in DISTILLERS.items()}
+    assert tuple(terms.pop("afl")) == names.AFL_TERMS
+    assert all(len(own) == 1 for own in terms.values())
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)

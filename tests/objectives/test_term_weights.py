@@ -78,6 +78,53 @@ def test_a_recipe_names_its_weights():
     assert weighed(constant)["distillation"] == pytest.approx(0.6)
 
 
+@pytest.mark.parametrize("kind", ["constant", "scheduled"])
+def test_terms_of_afl_have_factors(kind):
+    recipe = TrainRecipe(objective="arcface", epochs=2, warm_epochs=1)
+    recipe.distillation = DistillationRecipe(
+        teacher="run",
+        distiller="afl",
+        features={"stride8": "stride8"},
+        term_weights=kind,
+        weight=[0.5, 0.5],
+        factors={"features": 0.01},
+    )
+    assert list(recipe.distillation.problems()) == []
+    weights = build_term_weights(recipe)
+    terms = dict.fromkeys(("arcface", "soft_labels", "features"), tf.constant(10.0))
+    weights.begin_epoch(1)
+    found = {name: float(value) for name, value in weights.weigh(terms, None).items()}
+    assert found == pytest.approx({"arcface": 10.0, "soft_labels": 5.0, "features": 0.05})
+    if kind == "scheduled":
+        recorded = weights.scheduled_values()
+        assert recorded == pytest.approx({"distill_weight": 0.5, "features_weight": 0.005})
+        weights.begin_epoch(0)
+        assert float(weights.weigh(terms, None)["features"]) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"distiller": "hybrid"}, "must be empty with `distiller: hybrid`"),
+        ({"term_weights": "gradient_norm"}, "must be empty with `term_weights: gradient_norm`"),
+        ({"factors": {"arcface": 2.0}}, "soft_labels"),
+        ({"factors": {"features": -1.0}}, "0.0"),
+    ],
+)
+def test_factors_that_serve_no_term_are_refused(changes, message):
+    settings = {
+        "teacher": "run",
+        "distiller": "afl",
+        "features": {} if changes.get("distiller") else {"stride8": "stride8"},
+        "term_weights": "constant",
+        "weight": [0.5, 0.5],
+        "factors": {"features": 0.01},
+    }
+    [(key, problem)] = DistillationRecipe(**settings | changes).problems()
+    assert key.startswith("factors")
+    assert message in problem
+
+
 class InverseNorms(TermWeights):
     """Weights by gradient norms, to show that a step gives all that they need."""
 

@@ -1,5 +1,6 @@
 """Teachers of finished trainings, on the tiny network."""
 
+import cv2
 import numpy as np
 import pytest
 import tiny_network
@@ -10,13 +11,14 @@ from iris_tf.evaluation.prepared_sets import PreparedSet
 from iris_tf.matching.matcher import Matcher
 from iris_tf.metrics.evaluate_embeddings import evaluate_embeddings
 from iris_tf.networks.embed_rois import embed_rois, load_embedding_model
-from iris_tf.pipelines.teacher_stage import taught_models
+from iris_tf.networks.embedding_model import build_embedding_model
+from iris_tf.pipelines.teacher_stage import teacher_figures
 from iris_tf.training.train_model import train
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory, small_dataset):
-    """A teacher, a student of its embedding size, and one of another."""
+    """A teacher, its student, and students of a file of another size, in colour."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(tiny_network.NETWORKS, tiny_network.NAME, tiny_network.SPEC)
         folder = tmp_path_factory.mktemp("runs")
@@ -25,10 +27,13 @@ def runs(tmp_path_factory, small_dataset):
         teacher = train(small_recipe(folder / "teacher", small_dataset, epochs=1, seed=1))
         taught = {"teacher": str(teacher.path), "distiller": "relational"}
         same = small_recipe(folder / "same", small_dataset, epochs=1, distillation=taught)
+        external = folder / "external.keras"
+        build_embedding_model(
+            "tiny", input_size=(48, 64), embedding_size=4, weights="none", channels=3
+        ).save(external)
         other = small_recipe(
             folder / "other", small_dataset, epochs=1,
-            distillation=taught | {"teacher": str(teacher.best)},
-            network={"embedding_size": 4},
+            distillation=taught | {"teacher": str(external)},
         )  # fmt: skip
         train(same)
         train(other)
@@ -37,7 +42,7 @@ def runs(tmp_path_factory, small_dataset):
 
 def test_errors_and_distances_are_those_of_the_embeddings(runs, small_dataset):
     manifest = small_dataset / "manifest.csv"
-    same, other = taught_models(runs, manifest, 1)
+    same, _ = teacher_figures(runs, manifest, 1).taught
     rows = PreparedSet.read(manifest).of_split("test")
     rois = load_rois(rows, small_dataset, runs["same"].network.crop_size, 1)
     student, teacher = (
@@ -49,7 +54,24 @@ def test_errors_and_distances_are_those_of_the_embeddings(runs, small_dataset):
     expected = evaluate_embeddings(teacher, rows, resamples=0, matcher=Matcher()).metrics.eer
     assert same.teacher_eer == pytest.approx(expected, abs=1e-6)
     assert (same.model, same.teacher) == ("same", "teacher")
-    # A file that is no model of the pipeline is evaluated like one.
-    assert other.teacher_eer == pytest.approx(expected, abs=1e-6)
-    assert other.teacher.endswith("best.keras")
-    assert other.distance is None
+
+
+def test_a_teacher_from_elsewhere_is_evaluated_at_its_own_size_and_in_its_channels(
+    runs, small_dataset
+):
+    manifest = small_dataset / "manifest.csv"
+    figures = teacher_figures(runs, manifest, 1)
+    path = runs["other"].distillation.teacher
+    assert list(figures.external) == [path]
+    rows = PreparedSet.read(manifest).of_split("test")
+    crops = [cv2.imread(str(small_dataset / row.roi), cv2.IMREAD_GRAYSCALE) for row in rows]
+    crops = np.stack([cv2.resize(crop, (64, 48), interpolation=cv2.INTER_AREA) for crop in crops])
+    colour = np.repeat(crops[..., None], 3, axis=-1).astype(np.float32)
+    embeddings = load_embedding_model(path).predict(colour, verbose=0)
+    expected = evaluate_embeddings(embeddings, rows, matcher=Matcher()).metrics
+    assert figures.external[path].eer == pytest.approx(expected.eer, abs=0.01)
+    assert figures.external[path].intervals.bounds["eer"]
+    found = figures.taught[1]
+    assert (found.model, found.teacher, found.distance) == ("other", path, None)
+    assert found.teacher_eer == figures.external[path].eer
+    assert 0 < found.alignment < 1

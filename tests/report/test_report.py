@@ -530,13 +530,13 @@ def test_differences_say_what_is_better(tmp_path):
 
 def test_teachers_stand_with_their_errors_and_their_students_distance(tmp_path):
     taught = [
-        TaughtModel("pupil", "master", 0.0123, 0.4567),
+        TaughtModel("pupil", "master", 0.0123, 0.4567, 0.8768),
         TaughtModel("other", "x.keras", 0.5, None),
     ]
     source, _, _ = written(tmp_path, taught=taught)
     assert tables_of(source)["Teachers"][1:] == [
-        ["pupil", "master", "1.23", "0.457"],
-        ["other", "x.keras", "50.00", "–"],
+        ["pupil", "master", "1.23", "0.457", "0.877"],
+        ["other", "x.keras", "50.00", "–", "–"],
     ]
     source, _, _ = written(tmp_path)
     assert "Teachers" not in tables_of(source)

@@ -21,9 +21,9 @@ from iris_tf.networks.embed_rois import load_embedding_model
 from iris_tf.objectives.class_centres import FILE_NAME, ClassCentres
 from iris_tf.objectives.objective import ModelShapes, Outputs, StepBatch
 from iris_tf.objectives.registry import build_objective
-from iris_tf.support.errors import DatasetError, ModelError, RecipeError
+from iris_tf.support.errors import ModelError, RecipeError
 from iris_tf.training.check_training import check_models
-from iris_tf.training.classes import check_same_classes, number_identities
+from iris_tf.training.classes import check_same_classes
 from iris_tf.training.prepare_training import Training, prepare_training
 from iris_tf.training.run_folder import RunFolder
 from iris_tf.training.teacher import Teacher
@@ -284,10 +284,29 @@ def test_a_teacher_of_other_classes_or_none():
         check_same_classes(None, ("a", "b"))
 
 
-def test_an_identity_that_is_not_among_the_classes():
-    np.testing.assert_array_equal(number_identities(["b", "a", "b"], ["a", "b"]), [1, 0, 1])
-    with pytest.raises(DatasetError, match="'c' is not among the 2 classes"):
-        number_identities(["a", "c"], ["a", "b"])
+def stored_centres(folder, classes, embedding_size=2):
+    """Centres of "a" and "b", continued by an objective of `classes`."""
+    stored = np.array([[0.6, 0.8], [-0.8, 0.6]], np.float32)
+    ClassCentres(stored, 8.0, ("a", "b")).save(folder / FILE_NAME)
+    recipe = TrainRecipe(objective="arcface", batch=BatchRecipe(layout="shuffled"))
+    objective = build_objective(recipe)
+    objective.create_variables(ModelShapes(embedding_size, classes, {}, {}))
+    objective.load_files(folder)
+    (centres,) = objective.parameter_groups()["centres"]
+    return centres.numpy().tolist()
+
+
+def test_stored_centres_are_continued_by_name(tmp_path):
+    second = pytest.approx([-0.8, 0.6])
+    assert stored_centres(tmp_path, ("a", "b"))[1] == second
+    assert stored_centres(tmp_path, ("b",)) == [second]
+
+
+def test_an_identity_that_is_not_among_the_classes(tmp_path):
+    with pytest.raises(ModelError, match="'c' of the training split is not among the 2 classes"):
+        stored_centres(tmp_path, ("a", "c"))
+    with pytest.raises(ModelError, match="centres of 2 dimensions, but the embeddings have 3"):
+        stored_centres(tmp_path, ("a", "b"), embedding_size=3)
 
 
 def test_a_feature_map_that_a_network_lacks(teacher, tmp_path, small_dataset):

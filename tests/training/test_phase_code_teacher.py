@@ -12,7 +12,7 @@ from iris_tf.data.manifest import read_manifest
 from iris_tf.evaluation.prepared_sets import PreparedSet
 from iris_tf.matching.matcher import Matcher
 from iris_tf.metrics.evaluate_embeddings import evaluate_embeddings
-from iris_tf.pipelines.teacher_stage import taught_models
+from iris_tf.pipelines.teacher_stage import teacher_figures
 from iris_tf.preparation.other_roi_modes import cut_if_asked_for
 from iris_tf.support.errors import ModelError, RecipeError
 from iris_tf.training.check_training import check_models
@@ -78,7 +78,8 @@ def test_its_errors_are_those_of_its_codes(tiny_module, tmp_path, strips):
     taught = recipe(tmp_path, strips, epochs=1)
     train(taught)
     manifest = strips / "manifest.csv"
-    [found] = taught_models({"student": taught}, manifest, 1)
+    figures = teacher_figures({"student": taught}, manifest, 1)
+    [found] = figures.taught
     rows = PreparedSet.read(manifest).of_split("test")
     teacher = Teacher.load("phase_code")
     codes = teacher.embeddings(load_rois(rows, strips, SIZE))
@@ -86,6 +87,8 @@ def test_its_errors_are_those_of_its_codes(tiny_module, tmp_path, strips):
     expected = evaluate_embeddings(codes, rows, resamples=0, matcher=matcher).metrics.eer
     assert (found.teacher, found.distance) == ("phase_code", None)
     assert found.teacher_eer == pytest.approx(expected, abs=1e-6)
+    assert figures.external["phase_code"].eer == found.teacher_eer
+    assert 0 < found.alignment < 1
 
 
 def test_what_it_cannot_teach(tiny_module, tmp_path, small_dataset, strips):
