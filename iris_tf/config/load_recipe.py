@@ -1,6 +1,7 @@
 """Loading of recipes: YAML plus ``key=value`` overrides, validated against the dataclasses."""
 
 import difflib
+import functools
 from collections.abc import Iterator
 from dataclasses import Field, fields, is_dataclass
 from pathlib import Path
@@ -272,7 +273,7 @@ def _build(schema: type[R], values: Any, source: _Source, prefixes: list[str] | 
     for key, problem in _wrong_containers(schema, values):
         raise source.error(key, problem, candidates(key))
     try:
-        merged = OmegaConf.merge(OmegaConf.structured(schema), values)
+        merged = OmegaConf.merge(_structured(schema), values)
         recipe: Any = OmegaConf.to_object(merged)
         OmegaConf.structured(recipe)  # checks the elements of lists, too
     except ConfigKeyError as error:
@@ -288,6 +289,12 @@ def _build(schema: type[R], values: Any, source: _Source, prefixes: list[str] | 
     for key, problem in recipe.problems():
         raise source.error(key, problem, candidates(key))
     return recipe
+
+
+@functools.cache
+def _structured(schema: type) -> Any:
+    """Defaults of a schema; made once, since that takes longer than all else. `merge` copies it."""
+    return OmegaConf.structured(schema)
 
 
 def _wrong_containers(schema: type, values: Any) -> Iterator[Problem]:

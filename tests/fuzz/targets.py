@@ -357,7 +357,7 @@ CARDS = [
 TARGETS = {
     "image": Target("eye.image", _images, _mutated_image, _read_image),
     "tflite": Target("model.tflite", _files(*TFLITE), _mutated_tflite, _read_tflite),
-    "keras": Target("model.keras", _files(*KERAS), _mutated_keras, _read_keras),
+    "keras": Target("model.keras", _files(*KERAS), _mutated_keras, _read_keras, in_suite=250),
     "card": Target("model_card.json", _files(*CARDS), mutations.of_json, _read_card),
     "calibration": Target("camera.json", _calibration, mutations.of_json, _read_calibration),
     "template": Target("eye.npz", _template, _mutated_arrays, _read_template),
@@ -385,7 +385,8 @@ TARGETS = {
     ),
     "state": Target("mutant.json", _state, mutations.of_json, _read_state),
     "environment": Target(
-        "environment.json", _files(RUN / "environment.json"), mutations.of_json, _read_environment
+        "environment.json", _files(RUN / "environment.json"), mutations.of_json,
+        _read_environment, in_suite=125,
     ),
     "splits": Target("splits.csv", _splits, mutations.of_table, _read_splits),
     "pairs": Target("genuine.csv", _pairs, mutations.of_table, _read_pairs),
