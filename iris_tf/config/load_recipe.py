@@ -273,7 +273,8 @@ def _build(schema: type[R], values: Any, source: _Source, prefixes: list[str] | 
     for key, problem in _wrong_containers(schema, values):
         raise source.error(key, problem, candidates(key))
     try:
-        merged = OmegaConf.merge(_structured(schema), values)
+        kind: Any = schema  # mypy takes dataclasses, as types, for unhashable
+        merged = OmegaConf.merge(_structured(kind), values)
         recipe: Any = OmegaConf.to_object(merged)
         OmegaConf.structured(recipe)  # checks the elements of lists, too
     except ConfigKeyError as error:

@@ -1,21 +1,13 @@
 """Iris recognition by one object: enrolment, verification, identification."""
 
 import dataclasses
-import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from iris_tf.config.names import (
-    CARD_NAME,
-    FALSE_MATCH_RATES,
-    LENIENT_POINT,
-    SCORE_POINT,
-    SCORE_RATES,
-    STRICT_POINT,
-)
+from iris_tf.config.names import CARD_NAME, SCORE_RATES
 from iris_tf.matching.calibration import Calibration
 from iris_tf.matching.embeddings import Embeddings
 from iris_tf.matching.gallery import Gallery
@@ -26,17 +18,17 @@ from iris_tf.matching.matcher import DescribedTemplates, Matcher
 from iris_tf.matching.packed_embeddings import can_pack
 from iris_tf.matching.template import Origin, Template, require_unit, unit
 from iris_tf.matching.template_records import TemplateKind
-from iris_tf.metrics.metrics import RULE_OF_30
 from iris_tf.quantization.packed_file import PACKED_SUFFIX
 from iris_tf.recognition.cropper import Cropper, EyeImageSource, name_of
 from iris_tf.recognition.decisions import Identification, Match, Verification
 from iris_tf.recognition.open_model import KerasEmbedder
+from iris_tf.recognition.operating_points import OperatingPoints
 from iris_tf.recognition.refusals import require_texture, warn_of_strangers, why_inconclusive
 from iris_tf.segmentation.quality import IrisQuality
 from iris_tf.support.errors import ArgumentError, ExtractionError, FailureReason, ModelError
 from iris_tf.support.files import path_given
 from iris_tf.support.foreign_files import shown
-from iris_tf.tflite.model_card import ModelCard, is_cosine
+from iris_tf.tflite.model_card import ModelCard
 from iris_tf.tflite.released_models import RECOGNITION, released_model
 from iris_tf.tflite.score_model import ScoreModel
 from iris_tf.tflite.tflite_embedder import TFLiteEmbedder
@@ -79,9 +71,6 @@ class IrisRecognizer:
     origin : Origin
         Model and calibration of the templates made here; only templates of the same origin are
         compared.
-    thresholds : dict of str to float
-        Thresholds of the calibration or, without one, of the card, by operating point: of scores
-        for those in `SCORE_RATES`, of similarities for the others.
 
     Raises
     ------
@@ -124,9 +113,7 @@ class IrisRecognizer:
         )
         self._check_sizes()
         self.calibration: Calibration | None = None
-        self.thresholds = dict(self.card.thresholds)
-        if self.card.score is not None:
-            self.thresholds |= self.card.score.thresholds
+        self._points = OperatingPoints.of_card(self.card)
         self.origin = Origin(self.card.name, self.card.files[self.model.name].sha256)
         if calibration is not None:
             self._use(calibration)
@@ -140,6 +127,14 @@ class IrisRecognizer:
                 f"but its {CARD_NAME} says {said[0]}x{said[1]} and {shown(said[2])}; copy model "
                 "and card from one place again."
             )
+
+    @property
+    def thresholds(self) -> dict[str, float]:
+        """Thresholds of the calibration or, without one, of the card, by operating point.
+
+        Of scores for those in `SCORE_RATES`, of similarities for the others.
+        """
+        return self._points.thresholds
 
     @property
     def segmenter_version(self) -> str:
@@ -173,9 +168,7 @@ class IrisRecognizer:
         self.calibration = calibration
         # The scores of the card are those of its own learned components.
         self.matcher = dataclasses.replace(self.matcher, score_model=calibration.score)
-        self.thresholds = dict(calibration.impostors.thresholds)
-        if calibration.score is not None:
-            self.thresholds |= calibration.score.thresholds
+        self._points = OperatingPoints.of_calibration(calibration)
         self.origin = dataclasses.replace(self.origin, calibration=calibration.id)
 
     @property
@@ -344,10 +337,8 @@ class IrisRecognizer:
             When a template was made with another model or calibration, the two are not protected
             by the same keyed transform, or there is no such operating point.
         """
-        point = operating_point
-        if point is None:
-            point = SCORE_POINT if self.has_scores else self._similarity_point
-        threshold = self._checked_threshold(point)
+        point = self._points.of_verification if operating_point is None else operating_point
+        threshold = self._points.threshold_of_decision(point)
         origin = self._origin_with(probe)
         template = self._template(template, kind, "The template", origin)
         probe = self._template(probe, kind, "The probe", origin)
@@ -415,10 +406,8 @@ class IrisRecognizer:
         ExtractionError, ModelError
             As for `verify`.
         """
-        point = operating_point
-        if point is None:
-            point = SCORE_POINT if self.has_scores else STRICT_POINT
-        threshold = self._checked_threshold(point)
+        point = self._points.of_search if operating_point is None else operating_point
+        threshold = self._points.threshold_of_decision(point)
         by_score = self.has_scores and point in SCORE_RATES
         if not isinstance(gallery, Gallery | GalleryFolder | ShardedGallery):
             gallery = Gallery.of_templates(gallery)
@@ -505,52 +494,13 @@ class IrisRecognizer:
         ArgumentError
             When the number is no similarity, -1..1.
         """
-        if not isinstance(operating_point, str):
-            number = _python_number(operating_point)
-            if not is_cosine(number):
-                raise ArgumentError(
-                    f"The threshold is {operating_point}, but similarities lie between -1 and 1; "
-                    f"give a number in this range, or one of {', '.join(sorted(self.thresholds))}."
-                )
-            return float(number)
-        if operating_point not in self.thresholds:
-            source = self.card.name if self.calibration is None else self.calibration.name
-            raise ModelError(
-                f"{source}: there is no threshold for the operating point {operating_point!r}; "
-                f"choose one of {', '.join(sorted(self.thresholds))}."
-            )
-        return self.thresholds[operating_point]
-
-    def _checked_threshold(self, operating_point: str | float) -> float:
-        """The `threshold` of a decision; warns of one that is rather a false match rate."""
-        threshold = self.threshold(operating_point)
-        lenient = self.thresholds.get(LENIENT_POINT, -1.0)
-        if not isinstance(operating_point, str) and threshold < lenient:
-            strict = SCORE_POINT if self.has_scores else STRICT_POINT
-            rate = (SCORE_RATES | FALSE_MATCH_RATES)[strict]
-            warnings.warn(
-                f"The threshold {threshold:g} is a least similarity, below the {lenient:.4f} of "
-                f"{LENIENT_POINT}, which 1 in 100 pairs of strangers reaches; for a false match "
-                f"rate of 1 in {1 / rate:,.0f} give the operating point {strict} "
-                f"(`--operating-point {strict}`).",
-                stacklevel=2,
-            )
-        return threshold
+        return self._points.threshold(operating_point)
 
     def _require_scores(self) -> None:
         if not self.has_scores:
-            source = self.card.name if self.calibration is None else self.calibration.name
-            raise ModelError(f"{source}: there are no scores; compare by `similarities`.")
-
-    @property
-    def _similarity_point(self) -> str:
-        """The strictest operating point of similarities that the comparisons behind it support."""
-        strict = FALSE_MATCH_RATES[STRICT_POINT]
-        if self.calibration is not None:  # by counts or, where these do not suffice, by the tail
-            return STRICT_POINT
-        pairs = self.card.thresholds_from.get("impostor_comparisons")
-        supported = isinstance(pairs, int) and pairs * strict >= RULE_OF_30
-        return STRICT_POINT if supported else LENIENT_POINT
+            raise ModelError(
+                f"{self._points.source}: there are no scores; compare by `similarities`."
+            )
 
     @property
     def _calibration_name(self) -> str | None:
@@ -619,11 +569,6 @@ def _several(images: EyeImages) -> Iterable[Any]:
     if isinstance(images, single) or not isinstance(images, Iterable):
         return [images]
     return images
-
-
-def _python_number(value: Any) -> Any:
-    """A number of NumPy as one of Python; anything else unchanged."""
-    return value.item() if isinstance(value, np.number) else value
 
 
 def _shown_by(eye: DescribedTemplates) -> tuple[float, float]:
