@@ -38,6 +38,7 @@ _OWNED_BY_PIPELINE = ("run", "dataset", "seed")
 _LATER_SETTINGS = {
     "dataset.channels": None,
     "dataset.split": None,
+    "dataset.folds": None,
     "dataset.synthetic.cameras": "one",
     "repeats": 1,
 }

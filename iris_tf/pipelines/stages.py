@@ -19,9 +19,9 @@ from iris_tf.support.files import is_unused, sha256, sole_user, write_json, writ
 from iris_tf.support.foreign_files import read_object
 
 # Recipe keys that may change between calls. Nothing in the folder depends on `out`, where results
-# are published, and the stages of each of `models` (and their `repeats`) and of `scores` have its
-# settings as their inputs.
-_CHANGEABLE = ("out", "models", "repeats", "scores")
+# are published, and the stages of each of `models` (and their `repeats`), of `scores` and of
+# `dataset.folds` have its settings as their inputs.
+_CHANGEABLE = ("out", "models", "repeats", "scores", "dataset.folds")
 _UNFINISHED = "unfinished"  # key in the stamp of a stage that has been started
 
 
@@ -33,8 +33,8 @@ class Stages:
     folder : Path
         Run folder of the pipeline. Stamps are in ``.stages/`` inside.
     recipe : str
-        The resolved recipe as YAML. Its `out`, `models`, `repeats` and `scores` may differ from the
-        stored ones: stages of models that have not changed stay complete.
+        The resolved recipe as YAML. Its `out`, `models`, `repeats`, `scores` and `dataset.folds`
+        may differ from the stored ones: stages of models that have not changed stay complete.
 
     Raises
     ------
@@ -182,4 +182,6 @@ def _fixed(recipe: str) -> str:
         values: dict[str, Any] = OmegaConf.to_container(parse_yaml(recipe))  # type: ignore[assignment]
     except RecipeProblem as problem:
         raise RecipeError(f"The stored recipe cannot be read: {problem}.") from None
+    if isinstance(dataset := values.get("dataset"), dict):
+        values["dataset"] = {k: v for k, v in dataset.items() if f"dataset.{k}" not in _CHANGEABLE}
     return yaml.safe_dump({key: value for key, value in values.items() if key not in _CHANGEABLE})

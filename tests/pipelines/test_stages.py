@@ -169,6 +169,15 @@ def test_a_model_s_setting_may_be_corrected(folder):
         assert (teacher.count, student.count) == trained
 
 
+def test_models_may_be_compared_on_another_list(folder):
+    recipe = "run: out\ndataset:\n  images: faces\n"
+    Stages(folder, recipe)
+    Stages(folder, recipe + "  folds: pairs.txt\n")
+    assert "folds: pairs.txt" in (folder / "recipe.yaml").read_text()
+    with pytest.raises(RecipeError, match=r"dataset\.images is faces there and eyes here"):
+        Stages(folder, recipe.replace("faces", "eyes"))
+
+
 def test_results_may_be_published_elsewhere(folder):
     first = RECIPE + "out: here\ntraining:\n  out: 3\n"
     Stages(folder, first)
