@@ -4,8 +4,8 @@
     python pipelines/distillation_tables.py pipelines/distillation_faces.yaml dataset.images=FACES
 
 Runs `mobiiris.py` on the recipe, one of whose models must be named plain, and writes
-`distillation.md` next to its report. Complete stages are skipped, so the same command starts,
-resumes and repeats a run.
+`distillation.md` next to its report, with accuracy over the folds of the list `dataset.folds`, if
+there is one. Complete stages are skipped, so the same command starts, resumes and repeats a run.
 """
 
 import os

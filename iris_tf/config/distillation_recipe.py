@@ -69,7 +69,7 @@ class DistillationRecipe:
     gradient_norm: GradientNormRecipe = field(default_factory=GradientNormRecipe)
     weight: list[float] = field(default_factory=lambda: [0.0, 0.5])  # alpha from, to
     # afl, constant or scheduled: term (soft_labels | features) -> factor of alpha; else 1
-    factors: dict[str, float] = field(default_factory=dict)
+    term_factors: dict[str, float] = field(default_factory=dict)
     # Whether the teacher receives unaugmented crops (the student receives augmented ones)
     clean: bool = False
 
@@ -116,16 +116,19 @@ class DistillationRecipe:
 
     def _factor_problems(self) -> Iterator[Problem]:
         """Factors that serve no term."""
-        if not self.factors:
+        if not self.term_factors:
             return
         if self.distiller != "afl":
             yield (
-                "factors",
+                "term_factors",
                 f"must be empty with `distiller: {self.distiller}`, whose one term `weight` weighs",
             )
         elif self.term_weights == "gradient_norm":
-            yield "factors", "must be empty with `term_weights: gradient_norm`, which weighs all"
+            yield (
+                "term_factors",
+                "must be empty with `term_weights: gradient_norm`",
+            )
         else:
-            for name, value in self.factors.items():
-                yield from one_of(AFL_TERMS, factors=name)
-                yield from between(0.0, 1000.0, **{f"factors.{name}": value})
+            for name, value in self.term_factors.items():
+                yield from one_of(AFL_TERMS, term_factors=name)
+                yield from between(0.0, 1000.0, **{f"term_factors.{name}": value})

@@ -77,6 +77,8 @@ class DatasetRecipe:
         yield from one_of(ROI_MODES, roi_mode=self.roi_mode)
         if self.channels not in (None, *CHANNELS):
             yield "channels", f"must be 1 (grey) or 3 (colour), but is {self.channels}"
+        if self.folds == "":
+            yield "folds", "is empty; give the path of a list, or null"
         if problem := segmenter_problem(self.segmenter, self.roi_mode):
             yield "segmenter", problem
         yield from one_of((*SPLIT_BY, CLOSED_WORLD), split_by=self.split_by)

@@ -16,6 +16,7 @@ from iris_tf.matching.matcher import Matcher
 from iris_tf.metrics.fold_accuracy import fold_figures
 from iris_tf.metrics.threshold_sweep import sweep_thresholds
 from iris_tf.recognition.open_model import Embedder
+from iris_tf.support.errors import EvaluationError
 from iris_tf.support.progress import track
 
 
@@ -36,8 +37,19 @@ class FoldedPairLists(PairLists):
     def read_folds(
         cls, path: str | Path, rows: Sequence[ManifestRow], failed: Sequence[FailedImage]
     ) -> "FoldedPairLists":
-        """Read a list (see `read_lfw_pairs`), which may name failed images too."""
+        """Read a list (see `read_lfw_pairs`), which may name failed images too.
+
+        Raises
+        ------
+        EvaluationError
+            If it cannot be read, or has a single fold.
+        """
         found = read_lfw_pairs(path, [*rows, *(row for row, _ in failed)])
+        if len(np.unique(found.genuine_folds)) < 2:
+            raise EvaluationError(
+                f"{path}: has one fold, but the threshold of each is chosen on the others; give a "
+                "list of two folds or more."
+            )
         return cls(found.genuine, found.impostor, found.genuine_folds, found.impostor_folds)
 
     def fold_figures(self, embeddings: np.ndarray, matcher: Matcher) -> dict[str, Any]:

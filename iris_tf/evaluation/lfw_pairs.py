@@ -36,7 +36,7 @@ def read_lfw_pairs(path: str | Path, rows: Sequence[ManifestRow]) -> FoldedPairs
 
     The first line has the number of folds and of genuine comparisons in each; as many impostor
     ones follow. A genuine comparison is ``name number number``, an impostor one ``name number name
-    number``, and image 4 of a name is ``<name>/<name>_0004`` with any ending.
+    number``, and image 4 of a name is ``<name>/<name>_0004`` with any file extension.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def read_lfw_pairs(path: str | Path, rows: Sequence[ManifestRow]) -> FoldedPairs
     ------
     EvaluationError
         If the file is missing or not such a list, or names an image that is not among `rows`,
-        or of which there are two with different endings; names the line.
+        or of which there are two with different file extensions; names the line.
     """
     path = Path(path)
     if not path.is_file():
@@ -123,12 +123,12 @@ def _index(images: dict[str, list[int]], name: str, number: int, place: str) -> 
     image = f"{name}/{name}_{number:04d}"
     if image not in images:
         raise EvaluationError(
-            f"{place}: there is no image {image} among those evaluated; prepare the whole set, and "
-            "choose its split (`--split all` for all)."
+            f"{place}: there is no image {image} among those evaluated; give a list of images of "
+            "the evaluated split, or evaluate all images (`--split all`)."
         )
     if len(images[image]) > 1:
         raise EvaluationError(
-            f"{place}: there are several images {image} with different endings; prepare a folder "
-            "that has each image once."
+            f"{place}: there are several images {image} with different extensions; prepare a "
+            "folder that has each image once."
         )
     return images[image][0]

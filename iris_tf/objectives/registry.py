@@ -64,7 +64,7 @@ def _complementary(recipe: TrainRecipe) -> bool:
 
 def _constant(recipe: TrainRecipe) -> TermWeights:
     own, distilled = _terms(recipe)
-    alpha, factors = recipe.distillation.weight[0], recipe.distillation.factors
+    alpha, factors = recipe.distillation.weight[0], recipe.distillation.term_factors
     weights = {name: alpha * factors.get(name, 1.0) for name in distilled}
     if _complementary(recipe):
         weights |= dict.fromkeys(own, 1.0 - alpha)
@@ -75,7 +75,7 @@ def _scheduled(recipe: TrainRecipe) -> TermWeights:
     own, distilled = _terms(recipe)
     first, last = recipe.distillation.weight
     alpha = DistillationSchedule(first, last, recipe.warm_epochs, recipe.epochs)
-    factors = recipe.distillation.factors
+    factors = recipe.distillation.term_factors
 
     def weight(name: str) -> ScheduledWeight:
         if name not in factors:

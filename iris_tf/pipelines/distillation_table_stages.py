@@ -1,8 +1,6 @@
 """Comparison of distillation methods: a MobiIris recipe, and one table of its models."""
 
 from iris_tf.config.pipeline_recipe import PipelineRecipe
-from iris_tf.data.dataset_title import dataset_title
-from iris_tf.data.manifest import read_settings
 from iris_tf.pipelines.mobiiris_stages import MobiIrisPipeline
 from iris_tf.pipelines.repeated_comparison import compared_models
 from iris_tf.pipelines.stages import Stages
@@ -16,7 +14,8 @@ def run_distillation_tables(recipe: PipelineRecipe, stages: Stages) -> None:
 
     All models are compared with the plain student on the same images and resamples, where the
     recipe repeats trainings by the means over these. Teachers are evaluated as any model is, and
-    each student's distance to its teacher is a figure.
+    each student's distance to its teacher and CKA with it are figures. If the recipe names a list
+    with folds, its pairs are those compared, and accuracy over the folds is a figure, too.
 
     Parameters
     ----------
@@ -37,10 +36,7 @@ def run_distillation_tables(recipe: PipelineRecipe, stages: Stages) -> None:
         )
     pipeline = MobiIrisPipeline(recipe, stages)
     pipeline.run()
-    settings = read_settings(pipeline.dataset / "dataset.json")
-    table = distillation_table(
-        compared_models(pipeline, PLAIN), f"{dataset_title(settings)}, test split"
-    )
+    table = distillation_table(compared_models(pipeline, PLAIN), pipeline.compared_on)
     path = pipeline.folder / "distillation.md"
     write_text(path, table)
     print(table)

@@ -16,9 +16,10 @@ from iris_tf.config.precision import PRECISIONS, finest
 from iris_tf.config.training_recipe import TrainRecipe
 from iris_tf.data.crop_store import load_rois
 from iris_tf.data.dataset_title import dataset_title
-from iris_tf.data.manifest import ManifestRow
+from iris_tf.data.manifest import ManifestRow, read_settings
 from iris_tf.evaluation.evaluate_model import EvaluationRequest
 from iris_tf.evaluation.evaluation_result import EvaluationResult
+from iris_tf.evaluation.fold_protocol import FoldedPairLists
 from iris_tf.evaluation.prepared_sets import PreparedSet
 from iris_tf.evaluation.raw_pixels import raw_pixel_embeddings
 from iris_tf.evaluation.saliency import MAPS_NAME, OcclusionMap, read_maps
@@ -146,6 +147,7 @@ class MobiIrisPipeline:
         check_models(self.models, self.recipe.dataset.roi_mode, self.recipe.dataset.crop_channels)
         self.make_dataset()
         check_batches(self.models)
+        self.check_folds()
         for name, recipe in self.models.items():
             train_stage(self.stages, name, recipe, self.manifest)
         for name, recipe in self.models.items():
@@ -185,6 +187,19 @@ class MobiIrisPipeline:
             f"{counts['identities']} identities{''.join(converted)}",
             file=sys.stderr,
         )
+
+    def check_folds(self) -> None:
+        """Check, before any model is trained, that the list names images of the test split.
+
+        Raises
+        ------
+        EvaluationError
+            If not, or if it cannot be read or has a single fold.
+        """
+        if self.recipe.dataset.folds is not None:
+            dataset = PreparedSet.read(self.manifest)
+            rows, failed = dataset.of_split("test"), dataset.failed_of_split("test") or ()
+            FoldedPairLists.read_folds(self.recipe.dataset.folds, rows, failed)
 
     def model_file(self, name: str, precision: str) -> Path:
         """Path of an exported model."""
@@ -232,6 +247,13 @@ class MobiIrisPipeline:
     def teachers(self) -> TeacherFigures:
         """Teachers and their students, once they were compared."""
         return read_teacher_figures(self.folder / TEACHERS)
+
+    @property
+    def compared_on(self) -> str:
+        """What the models are compared on, as the heading of a table."""
+        title = f"{dataset_title(read_settings(self.dataset / 'dataset.json'))}, test split"
+        folds = self.recipe.dataset.folds
+        return title if folds is None else f"{title}, pairs of {Path(folds).name}"
 
     @property
     def compared_precision(self) -> str:
@@ -313,7 +335,8 @@ class MobiIrisPipeline:
         first, *others = names
         compared = EvaluationResult.from_json(read_result(self.comparison / "metrics.json"))
         notes = ["Latency was measured on this machine's CPU, not on a phone."]
-        if folds := self.recipe.dataset.folds:
+        folds = self.recipe.dataset.folds
+        if folds is not None:
             notes.append(
                 f"Differences between models, and accuracy over folds, are of the pairs that "
                 f"{Path(folds).name} lists; all other figures are of all pairs."
@@ -377,7 +400,7 @@ class MobiIrisPipeline:
             for name, content in references.items()
         ]
         rows += [
-            ReportRow(f"{name} (teacher)", "float32", metrics)
+            ReportRow(f"{name} (teacher)", "float32", metrics, external=True)
             for name, metrics in self.teachers().external.items()
         ]
         for name in self.models:

@@ -36,7 +36,8 @@ def run_paper_tables(recipe: PipelineRecipe, stages: Stages) -> None:
             paper_tables(pipeline.report_rows(), dataset, machine),
             comparison_table(
                 {MODELS.get(name, name): found for name, found in compared.items()},
-                f"Attention and distillation, measured on {dataset}, {pipeline.compared_precision}",
+                f"Attention and distillation, measured on {pipeline.compared_on}, "
+                f"{pipeline.compared_precision}",
             ),
         ]
     )

@@ -24,8 +24,9 @@ def compared_models(pipeline: MobiIrisPipeline, first: str) -> dict[str, Distill
     Returns
     -------
     dict of str to DistilledModel
-        By name: `first`, the teachers that are no models of the pipeline, all others. A report and
-        ``metrics.json`` of all trainings are in the folder ``distillation``.
+        By name: `first`, the teachers that are no models of the pipeline, all others. Figures are
+        of the pairs of the recipe's `dataset.folds`, if it names a list, else of all pairs. A
+        report and ``metrics.json`` of all trainings are in the folder ``distillation``.
     """
     names = [first, *(name for name in pipeline.models if name != first)]
     files = [pipeline.model_file(name, pipeline.compared_precision) for name in names]
@@ -35,16 +36,15 @@ def compared_models(pipeline: MobiIrisPipeline, first: str) -> dict[str, Distill
     evaluations = dict(zip(names, outcome.evaluations.values(), strict=True))
     in_folds = {name: one.folds for name, one in zip(names, outcome.result.models, strict=True)}
     repeated = trainings(pipeline.recipe)
-    external = external_teachers(pipeline.models)
+    external = {f"{path} (teacher, float32)": path for path in external_teachers(pipeline.models)}
     if external:
         dataset = PreparedSet.read(pipeline.manifest)
         rows, failed = dataset.of_split("test"), dataset.failed_of_split("test")
         protocol = requested_protocol(request, rows, failed)
         channels = pipeline.recipe.dataset.crop_channels
-        for path in external:
-            found = evaluate_teacher(path, dataset, protocol, channels)
-            evaluations[path], in_folds[path] = found
-            repeated[path] = [path]
+        for name, path in external.items():
+            evaluations[name], in_folds[name] = evaluate_teacher(path, dataset, protocol, channels)
+            repeated[name] = [name]
     taught = {one.model: one for one in pipeline.teachers().taught}
 
     def line(name: str) -> DistilledModel:

@@ -1,7 +1,7 @@
 """Teachers as figures of a pipeline's report: their own errors, and their students' distance."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ import numpy as np
 
 from iris_tf.config.training_recipe import TrainRecipe
 from iris_tf.data.crop_store import load_rois
+from iris_tf.data.manifest import ManifestRow
 from iris_tf.evaluation.prepared_sets import PreparedSet
 from iris_tf.evaluation.protocols import EveryPair, Protocol
 from iris_tf.matching.matcher import Matcher
@@ -21,6 +22,8 @@ from iris_tf.report.report_data import TaughtModel
 from iris_tf.support.files import write_json
 from iris_tf.training.run_folder import model_file, teacher_file
 from iris_tf.training.teacher import Teacher
+
+_FIGURES = 2  # version of the figures, so that those of an earlier one are measured again
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ def teacher_stage(
     stages: Stages, models: Mapping[str, TrainRecipe], manifest: Path, channels: int, out: Path
 ) -> None:
     """Write what `teacher_figures` finds to the file `out`."""
-    inputs: dict[str, Any] = {"manifest": manifest}
+    inputs: dict[str, Any] = {"manifest": manifest, "figures": _FIGURES}
     for name, recipe in models.items():
         if recipe.distillation.teacher is not None:
             inputs[name] = model_file(Path(recipe.run))
@@ -63,7 +66,7 @@ def read_teacher_figures(path: Path) -> TeacherFigures:
     found = read_result(path)
     return TeacherFigures(
         [TaughtModel(**model) for model in found["models"]],
-        {name: Metrics.from_json(metrics) for name, metrics in found.get("teachers", {}).items()},
+        {name: Metrics.from_json(metrics) for name, metrics in found["teachers"].items()},
     )
 
 
@@ -79,7 +82,6 @@ def evaluate_teacher(
     dataset: PreparedSet,
     protocol: Protocol,
     channels: int,
-    resamples: int = RESAMPLES,
 ) -> tuple[Evaluation, dict[str, Any] | None]:
     """Evaluate a teacher on the test split, at its own input size.
 
@@ -92,8 +94,6 @@ def evaluate_teacher(
         Which images are compared.
     channels : {1, 3}
         Of the crops, which are converted to the teacher's.
-    resamples : int
-        Resamples of the bootstrap over subjects.
 
     Returns
     -------
@@ -104,14 +104,24 @@ def evaluate_teacher(
 
     Raises
     ------
-    ModelError, DatasetError
-        If the model or a crop cannot be read.
+    ModelError, DatasetError, EvaluationError
+        If the model or a crop cannot be read, or the images give no comparisons.
     """
     rows, teacher = dataset.of_split("test"), Teacher.load(path)
     crops = load_rois(rows, dataset.manifest.parent, teacher.input_size, channels)
-    embeddings, matcher = teacher.embeddings(crops), Matcher(teacher.code)
-    evaluation = protocol.evaluate(embeddings, rows, matcher, resamples)
-    return evaluation, protocol.fold_figures(embeddings, matcher)
+    embeddings = teacher.embeddings(crops)
+    evaluation = _evaluate(teacher, embeddings, rows, protocol, RESAMPLES)
+    return evaluation, protocol.fold_figures(embeddings, Matcher(teacher.code))
+
+
+def _evaluate(
+    teacher: Teacher,
+    embeddings: np.ndarray,
+    rows: Sequence[ManifestRow],
+    protocol: Protocol,
+    resamples: int,
+) -> Evaluation:
+    return protocol.evaluate(embeddings, rows, Matcher(teacher.code), resamples)
 
 
 def teacher_figures(
@@ -134,22 +144,25 @@ def teacher_figures(
 
     Raises
     ------
-    ModelError, DatasetError
-        If a model or a crop cannot be read.
+    ModelError, DatasetError, EvaluationError
+        If a model or a crop cannot be read, or the images give no comparisons.
     """
     dataset = PreparedSet.read(manifest)
     rows, external = dataset.of_split("test"), external_teachers(models)
     names = {recipe.run: name for name, recipe in models.items()}
 
+    opened = functools.cache(Teacher.load)
+
     @functools.cache
     def embedded(path: str, size: tuple[int, int]) -> np.ndarray:
-        rois = load_rois(rows, manifest.parent, size, channels)
-        return Teacher.load(path).embeddings(rois)
+        return opened(path).embeddings(load_rois(rows, manifest.parent, size, channels))
 
     @functools.cache
     def figures(path: str) -> Metrics:
+        teacher = opened(path)
+        embeddings = embedded(path, teacher.input_size)
         resamples = RESAMPLES if path in external else 0
-        return evaluate_teacher(path, dataset, EveryPair(), channels, resamples)[0].metrics
+        return _evaluate(teacher, embeddings, rows, EveryPair(), resamples).metrics
 
     def compared(name: str, recipe: TrainRecipe, path: str) -> TaughtModel:
         size = recipe.network.crop_size

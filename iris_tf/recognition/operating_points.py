@@ -61,12 +61,12 @@ class OperatingPoints:
         return cls(thresholds, calibration.name, calibration.score is not None, STRICT_POINT)
 
     @property
-    def of_verification(self) -> str:
+    def default_for_verification(self) -> str:
         """Operating point of a verification that names none."""
         return SCORE_POINT if self.has_scores else self.similarity_point
 
     @property
-    def of_search(self) -> str:
+    def default_for_search(self) -> str:
         """Operating point of a search that names none."""
         return SCORE_POINT if self.has_scores else STRICT_POINT
 
@@ -92,7 +92,7 @@ class OperatingPoints:
         threshold = self.threshold(operating_point)
         lenient = self.thresholds.get(LENIENT_POINT, -1.0)
         if not isinstance(operating_point, str) and threshold < lenient:
-            strict = self.of_search
+            strict = self.default_for_search
             rate = (SCORE_RATES | FALSE_MATCH_RATES)[strict]
             warnings.warn(
                 f"The threshold {threshold:g} is a least similarity, below the {lenient:.4f} of "

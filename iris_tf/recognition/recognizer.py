@@ -337,7 +337,9 @@ class IrisRecognizer:
             When a template was made with another model or calibration, the two are not protected
             by the same keyed transform, or there is no such operating point.
         """
-        point = self._points.of_verification if operating_point is None else operating_point
+        point = (
+            self._points.default_for_verification if operating_point is None else operating_point
+        )
         threshold = self._points.threshold_of_decision(point)
         origin = self._origin_with(probe)
         template = self._template(template, kind, "The template", origin)
@@ -406,7 +408,7 @@ class IrisRecognizer:
         ExtractionError, ModelError
             As for `verify`.
         """
-        point = self._points.of_search if operating_point is None else operating_point
+        point = self._points.default_for_search if operating_point is None else operating_point
         threshold = self._points.threshold_of_decision(point)
         by_score = self.has_scores and point in SCORE_RATES
         if not isinstance(gallery, Gallery | GalleryFolder | ShardedGallery):

@@ -12,6 +12,7 @@ from iris_tf.report.report_words import NOTHING
 PLAIN = "plain"
 """Name in the recipe of the student without distillation, which the others are compared with."""
 
+_FOLD_FIGURES = {"f1": "F1, %", "far": "FAR, %", "frr": "FRR, %"}
 _FIGURES = {"eer": "EER, %", "vr_far_1e-2": "VR@FAR=1 %, %", "auc": "AUC, %"}
 
 
@@ -38,8 +39,6 @@ class PrintedFigures:
     eer: float | None = None
     auc: float | None = None
 
-
-_FOLD_FIGURES = {"f1": "F1, %", "far": "FAR, %", "frr": "FRR, %"}
 
 _AFL, _LFW = "AFL-KD, its own pairs", "AFL-KD, LFW with ArcFace's protocol"
 PRINTED = (
@@ -73,7 +72,8 @@ class DistilledModel:
         Mean cosine distance between the embeddings of model and teacher, 0..2; None without a
         teacher, or where sizes differ.
     teacher_alignment : float or None
-        Linear centred kernel alignment of both, 0..1; None without a teacher.
+        Linear centred kernel alignment of both, see `iris_tf.metrics.kernel_alignment.linear_cka`;
+        None without a teacher.
     folds : FoldFigures or None
         Over the folds of the protocol, if it has any.
     accuracy_difference : tuple of two float, or None
@@ -95,7 +95,8 @@ def distillation_table(models: Mapping[str, DistilledModel], data: str) -> str:
     Parameters
     ----------
     models : mapping of str to DistilledModel
-        By the models' names in the recipe; the first is the plain student.
+        By the models' names in the recipe, or what external teachers are called; the first is the
+        plain student.
     data : str
         What the models were measured on.
     """
@@ -139,7 +140,8 @@ def _fold_table(models: Mapping[str, DistilledModel], first: str) -> Iterable[st
     if not found:
         return
     heads = ["model", "accuracy, % (± standard error)", f"accuracy, difference to {first}"]
-    yield from ("", _line([*heads, *_FOLD_FIGURES.values()]), _line(["---"] * 6))
+    heads += _FOLD_FIGURES.values()
+    yield from ("", _line(heads), _line(["---"] * len(heads)))
     for name, model in found.items():
         folds = model.folds
         assert folds is not None
@@ -152,9 +154,9 @@ def _fold_table(models: Mapping[str, DistilledModel], first: str) -> Iterable[st
     number = max(len(model.folds.accuracies) for model in found.values() if model.folds)
     yield ""
     yield (
-        f"Means over {number} folds, those of each decided at the threshold that is best for all "
-        "others. Since thresholds differ, an EER, which is of all comparisons at one threshold, "
-        "may lie slightly outside the FAR and FRR beside it."
+        f"Means over {number} folds, each of which is decided at the threshold with the highest "
+        "accuracy on the others. As thresholds differ, a model's EER, which is of one threshold, "
+        "may lie slightly outside its FAR and FRR here."
     )
 
 

@@ -41,6 +41,9 @@ class ReportRow:
         Number of these times.
     reference : bool, optional
         True for an untrained baseline (untrained network, raw pixels).
+    external : bool, optional
+        True for a model that was made elsewhere, such as an external teacher: the conclusions are
+        not about it.
     parameters, macs : int, optional
         Constants of the model, and multiply-accumulate operations of one inference.
     generalised : mapping, optional
@@ -55,12 +58,18 @@ class ReportRow:
     bytes: int | None = None
     latency_ms: float | None = None
     reference: bool = False
+    external: bool = False
     parameters: int | None = None
     macs: int | None = None
     latency_p95_ms: float | None = None
     latency_runs: int | None = None
     generalised: Mapping[str, Any] | None = None
     slices: Mapping[str, Any] | None = None
+
+    @property
+    def trained(self) -> bool:
+        """Whether the conclusions are about this model."""
+        return not self.reference and not self.external
 
     @property
     def eer(self) -> float:
@@ -138,7 +147,7 @@ class TaughtModel:
     distance : float or None
         Mean cosine distance of the embeddings of both, 0..2; None if their sizes differ.
     alignment : float or None
-        Their linear centred kernel alignment, 0..1, see `iris_tf.metrics.kernel_alignment`.
+        Their linear centred kernel alignment, see `iris_tf.metrics.kernel_alignment.linear_cka`.
     """
 
     model: str

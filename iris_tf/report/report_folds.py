@@ -24,7 +24,7 @@ def folds(report: Report, tables: Iterator[int], figures: Iterator[int]) -> Iter
     source = " on synthetic images" if report.synthetic else ""
     yield "<section><h2>Accuracy over folds</h2>"
     columns = [Column("model", numeric=False), Column("accuracy %"), Column("FAR %"),
-               Column("FRR %"), Column("AUC")]  # fmt: skip
+               Column("FRR %"), Column("F1 %"), Column("AUC")]  # fmt: skip
     lines = [
         Line(
             [
@@ -34,7 +34,7 @@ def folds(report: Report, tables: Iterator[int], figures: Iterator[int]) -> Iter
                     found["accuracy"],
                     f"± {100 * found['standard_error']:.2f}",
                 ),
-                *(Cell(f"{100 * found[rate]:.2f}", found[rate]) for rate in ("far", "frr")),
+                *(Cell(f"{100 * found[rate]:.2f}", found[rate]) for rate in ("far", "frr", "f1")),
                 Cell(f"{found['auc']:.4f}", found["auc"]),
             ]
         )
@@ -43,9 +43,9 @@ def folds(report: Report, tables: Iterator[int], figures: Iterator[int]) -> Iter
     yield table(columns, lines, "Accuracy over folds")
     yield table_caption(
         tables,
-        f"{first['comparisons']:,} comparisons{source} in {len(first['accuracies'])} folds, those "
-        "of each decided at the threshold that is best for all others. Small print: standard error "
-        "of the mean over folds. AUC is of all comparisons.",
+        f"{first['comparisons']:,} comparisons{source} in {len(first['accuracies'])} folds, each "
+        "of which is decided at the threshold with the highest accuracy on the others. Small "
+        "print: standard error of the mean over folds. AUC is of all comparisons.",
     )
     kinds = "best", "mean"
     columns = [Column("model", numeric=False)]

@@ -101,8 +101,8 @@ def details(report: Report, tables: Iterator[int]) -> Iterable[str]:
             tables,
             "Teachers on the same images as their students, at full precision and their own input "
             "size. Distance: mean of 1 − cosine between the embeddings of student and teacher; a "
-            "dash where these differ in size. CKA: linear centred kernel alignment of both, 1 if "
-            "equal up to rotation and scale.",
+            "dash where these differ in size. CKA: debiased linear centred kernel alignment of "
+            "both, about 0 if unrelated, 1 if equal up to rotation and scale.",
         )
         yield "</section>"
     if cost := report_tables.cost_table(rows):

@@ -120,7 +120,7 @@ def results_table(rows: Sequence[ReportRow]) -> str:
     The lowest error of a trained model is bold.
     """
     shown = len(HEADINGS) - all(row.latency_ms is None for row in rows)
-    least = min((row.eer for row in rows if not row.reference), default=None)
+    least = min((row.eer for row in rows if row.trained), default=None)
     lines, previous = [], None
     for row in rows:
         figures = row.metrics.values
@@ -134,9 +134,7 @@ def results_table(rows: Sequence[ReportRow]) -> str:
             row.latency_ms,
         )
         cells = [
-            Cell(
-                text, value, small, heading == "EER (%)" and row.eer == least and not row.reference
-            )
+            Cell(text, value, small, heading == "EER (%)" and row.eer == least and row.trained)
             for heading, (text, small), value in zip(
                 HEADINGS, table_cells(row), values, strict=True
             )

@@ -89,7 +89,7 @@ def verdict(rows: Sequence[ReportRow]) -> str:
     "Clearly better" than a reference means that the confidence intervals of the two EERs
     do not overlap.
     """
-    trained = [row for row in rows if not row.reference]
+    trained = [row for row in rows if row.trained]
     references = [row for row in rows if row.reference]
     if not trained:
         return "No trained model was evaluated."

@@ -82,7 +82,7 @@ def fold_summary(name: str, folds: Mapping[str, Any]) -> Iterator[str]:
         f"{name}, {len(folds['accuracies'])} folds of {folds['comparisons']} comparisons: accuracy "
         f"{100 * folds['accuracy']:.2f} % (standard error {100 * folds['standard_error']:.2f}) at "
         f"the best threshold of all other folds, FAR {100 * folds['far']:.2f} %, FRR "
-        f"{100 * folds['frr']:.2f} %, AUC {folds['auc']:.4f}"
+        f"{100 * folds['frr']:.2f} %, F1 {100 * folds['f1']:.2f} %, AUC {folds['auc']:.4f}"
     )
     sweep = folds["sweep"]
     low, high = sweep["thresholds"][0], sweep["thresholds"][-1]

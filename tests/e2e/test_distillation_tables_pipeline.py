@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import cv2
+import keras
 import numpy as np
 import pytest
 import tiny_network
@@ -13,8 +14,10 @@ from ai_edge_litert.interpreter import Interpreter
 
 from iris_tf.config.load_recipe import load_recipe
 from iris_tf.config.pipeline_recipe import PipelineRecipe
+from iris_tf.imaging.images import resize_roi
+from iris_tf.metrics.fold_accuracy import fold_figures
 from iris_tf.networks.embedding_model import build_embedding_model
-from iris_tf.support.errors import RecipeError
+from iris_tf.support.errors import EvaluationError, RecipeError
 from iris_tf.training.model_recipes import model_recipes
 from iris_tf.training.run_folder import RunFolder
 
@@ -109,7 +112,8 @@ def test_the_table_has_all_models(finished):
     table = (folder / "distillation.md").read_text()
     assert table in printed
     lines = table.splitlines()
-    names = ["plain", str(folder.parent / "foreign.keras"), "teacher", "afl", "relational"]
+    foreign = f"{folder.parent / 'foreign.keras'} (teacher, float32)"
+    names = ["plain", foreign, "teacher", "afl", "relational"]
     assert [line.split(" | ")[0] for line in lines[4:9]] == [f"| {name}" for name in names]
     distance, alignment = map(float, lines[7].split("|")[-3:-1])
     assert 0 <= distance <= 2
@@ -140,17 +144,74 @@ def test_the_table_has_figures_of_the_folds(finished):
     difference = accuracies["teacher"] - accuracies["plain"]
     assert cells[2][2].startswith(f"{100 * difference.mean():+.2f} ± ")
     assert [row[2] for row in cells].count("–") == 1
+    one = results["teacher"]["folds"]
+    assert cells[2][3:] == [f"{100 * one[figure]:.2f}" for figure in ("f1", "far", "frr")]
+    assert cells[1][1:] == foreign_figures(folder)
+    assert ", test split, pairs of pairs.txt\n" in table
     assert found["folds"]["comparisons"] == 8
     report = (folder / "report.html").read_text()
     assert "Accuracy over folds" in report
     assert "are of the pairs that pairs.txt lists" in report
 
 
-def test_a_teacher_from_elsewhere_has_a_row_in_the_report(finished):
+def foreign_figures(folder):
+    """Cells of the external teacher, from its own embeddings of the listed images."""
+    model = keras.models.load_model(folder.parent / "foreign.keras")
+
+    def embedding(name, number):
+        path = folder.parent / "faces" / name / f"{name}_{int(number):04d}.png"
+        grey = resize_roi(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE), (64, 64))
+        return model(np.repeat(grey[None, :, :, None], 3, axis=3).astype(np.float32)).numpy()[0]
+
+    scores, genuine = [], []
+    for line in PAIRS.splitlines()[1:]:
+        fields = line.split()
+        genuine.append(len(fields) == 3)
+        first, second = fields[:2], fields[-2:] if len(fields) == 4 else [fields[0], fields[2]]
+        scores.append(embedding(*first) @ embedding(*second))
+    found = fold_figures(np.array(scores), np.array(genuine), np.repeat([0, 1], 4))
+    metrics = json.loads((folder / "distillation" / "metrics.json").read_text())
+    others = {one["model"]["name"]: one for one in metrics["others"]}
+    plain = [metrics["folds"], others["plain_2_float32.tflite"]["folds"]]
+    change = found.accuracies - np.mean([one["accuracies"] for one in plain], axis=0)
+    error = np.std(change, ddof=1) / np.sqrt(2)
+    return [
+        f"{100 * found.accuracy:.2f} ± {100 * found.standard_error:.2f}",
+        f"{100 * change.mean():+.2f} ± {100 * error:.2f}",
+        *(f"{100 * getattr(found, figure):.2f}" for figure in ("f1", "far", "frr")),
+    ]
+
+
+def test_an_external_teacher_has_a_row_in_the_report(finished):
     folder, _ = finished
     teachers = json.loads((folder / "teachers.json").read_text())["teachers"]
-    assert list(teachers) == [str(folder.parent / "foreign.keras")]
-    assert "foreign.keras (teacher)" in (folder / "report.html").read_text()
+    [(path, found)] = teachers.items()
+    assert path == str(folder.parent / "foreign.keras")
+    page = (folder / "report.html").read_text()
+    row = page[page.index("foreign.keras (teacher)</th>") :]
+    assert f">{100 * found['metrics']['eer']:.2f} <" in row[: row.index("</tr>")]
+
+
+def test_a_list_that_does_not_fit_is_refused_before_any_training(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(PIPELINES))
+    monkeypatch.setitem(tiny_network.NETWORKS, tiny_network.NAME, tiny_network.SPEC)
+    from distillation_tables import main
+
+    make_faces(tmp_path)
+    build_embedding_model(
+        tiny_network.NAME, input_size=(64, 64), embedding_size=4, weights="none", channels=3
+    ).save(tmp_path / "foreign.keras")
+    recipe = tmp_path / "recipe.yaml"
+    settings = {"run": tmp_path / "tables", "images": tmp_path / "faces", "folder": tmp_path}
+    recipe.write_text(RECIPE.format(**settings, network=tiny_network.NAME))
+    for text, message in (
+        (PAIRS.replace("i 1 2", "a 1 2"), r"line 2: there is no image a/a_0001 among those eval"),
+        ("1 2\n" + "".join(PAIRS.splitlines(keepends=True)[1:5]), "has one fold"),
+    ):
+        (tmp_path / "pairs.txt").write_text(text)
+        with pytest.raises(EvaluationError, match=message):
+            main(recipe)
+        assert not (tmp_path / "tables" / "plain").exists()
 
 
 def test_figures_of_the_table_are_means_over_trainings(finished):

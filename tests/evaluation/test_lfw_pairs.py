@@ -29,12 +29,12 @@ def test_pairs_are_read_in_folds(tmp_path):
     assert found.genuine_folds.tolist() == found.impostor_folds.tolist() == [0, 1]
 
 
-def test_an_image_with_two_endings_is_refused_where_it_is_compared(tmp_path):
+def test_an_image_with_two_extensions_is_refused_where_it_is_compared(tmp_path):
     (tmp_path / "pairs.txt").write_text(TEXT)
     twice = [*ROWS, replace(ROWS[3], image="Bob_B/Bob_B_0010.png")]
     with pytest.raises(EvaluationError, match=r"line 4: .*several images Bob_B/Bob_B_0010 with d"):
         read_lfw_pairs(tmp_path / "pairs.txt", twice)
-    others = [replace(ROWS[0], image=f"Carl/Carl_0001.{ending}") for ending in ("png", "jpg")]
+    others = [replace(ROWS[0], image=f"Carl/Carl_0001.{extension}") for extension in ("png", "jpg")]
     assert read_lfw_pairs(tmp_path / "pairs.txt", [*ROWS, *others]).genuine.tolist()[0] == [0, 1]
 
 

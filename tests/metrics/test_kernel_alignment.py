@@ -5,29 +5,34 @@ from iris_tf.metrics.kernel_alignment import linear_cka
 
 
 def naive(first, second):
-    """From the centred n x n similarities of each model (Kornblith et al., Eqs. 1 and 3)."""
+    """From the similarities of all pairs: the unbiased HSIC of Song et al., term by term."""
     n = len(first)
-    centring = np.eye(n) - np.ones((n, n)) / n
 
     def hsic(a, b):
-        return np.trace(a @ a.T @ centring @ b @ b.T @ centring)
+        k, m = a @ a.T, b @ b.T
+        np.fill_diagonal(k, 0.0)
+        np.fill_diagonal(m, 0.0)
+        ones = np.ones(n)
+        return (
+            np.trace(k @ m)
+            + (ones @ k @ ones) * (ones @ m @ ones) / ((n - 1) * (n - 2))
+            - 2 / (n - 2) * (ones @ k @ m @ ones)
+        ) / (n * (n - 3))
 
     return hsic(first, second) / np.sqrt(hsic(first, first) * hsic(second, second))
 
 
-def test_is_that_of_centred_similarities_for_different_sizes():
+def test_is_that_of_all_pairs_for_different_sizes():
     rng = np.random.default_rng(0)
     first = rng.normal(size=(30, 5)) + 3.0
     second = np.concatenate([first[:, :2], rng.normal(size=(30, 6))], axis=1)
-    assert linear_cka(first, second) == pytest.approx(naive(first, second))
-    assert linear_cka(second, first) == pytest.approx(naive(first, second))
-
-
-def test_by_hand():
-    # Centred: (1, -1) and (1, 0), (-1, 0): ‖YᵀX‖² = 4, ‖XᵀX‖ = 2, ‖YᵀY‖ = 2.
-    assert linear_cka([[2.0], [0.0]], [[3.0, 1.0], [1.0, 1.0]]) == pytest.approx(1.0)
-    # Three images: x = (1, 0, -1), y = (1, -2, 1): YᵀX = 0.
-    assert linear_cka([[1.0], [0.0], [-1.0]], [[1.0], [-2.0], [1.0]]) == pytest.approx(0.0)
+    found = linear_cka(first, second)
+    assert 0.2 < found < 0.8
+    assert found == pytest.approx(naive(first, second))
+    assert linear_cka(second, first) == pytest.approx(found)
+    assert linear_cka(first.astype(np.float32), second.astype(np.float32)) == pytest.approx(
+        found, abs=1e-5
+    )
 
 
 def test_rotated_and_scaled_embeddings_are_alike():
@@ -37,5 +42,20 @@ def test_rotated_and_scaled_embeddings_are_alike():
     assert linear_cka(first, 7.0 * first @ rotation) == pytest.approx(1.0)
 
 
-def test_constant_embeddings_have_none():
-    assert linear_cka(np.full((5, 3), 0.3), np.eye(5)) is None
+@pytest.mark.parametrize("sizes", [(64, 64), (64, 1024)])
+def test_unrelated_embeddings_are_not_alike_whatever_their_sizes(sizes):
+    rng = np.random.default_rng(2)
+    first, second = (rng.normal(size=(100, size)) for size in sizes)
+    assert abs(linear_cka(first, second)) < 0.1
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_constant_embeddings_have_none(kind):
+    constant = np.full((600, 256), 0.3, kind)
+    noise = np.random.default_rng(3).normal(size=(600, 8))
+    assert linear_cka(constant, noise) is None
+    assert linear_cka(noise, constant) is None
+
+
+def test_three_images_have_none():
+    assert linear_cka(np.eye(3), np.eye(3)) is None

@@ -87,7 +87,7 @@ def test_terms_of_afl_have_factors(kind):
         features={"stride8": "stride8"},
         term_weights=kind,
         weight=[0.5, 0.5],
-        factors={"features": 0.01},
+        term_factors={"features": 0.01},
     )
     assert list(recipe.distillation.problems()) == []
     weights = build_term_weights(recipe)
@@ -107,8 +107,8 @@ def test_terms_of_afl_have_factors(kind):
     [
         ({"distiller": "hybrid"}, "must be empty with `distiller: hybrid`"),
         ({"term_weights": "gradient_norm"}, "must be empty with `term_weights: gradient_norm`"),
-        ({"factors": {"arcface": 2.0}}, "soft_labels"),
-        ({"factors": {"features": -1.0}}, "0.0"),
+        ({"term_factors": {"arcface": 2.0}}, "soft_labels"),
+        ({"term_factors": {"features": -1.0}}, "0.0"),
     ],
 )
 def test_factors_that_serve_no_term_are_refused(changes, message):
@@ -118,10 +118,10 @@ def test_factors_that_serve_no_term_are_refused(changes, message):
         "features": {} if changes.get("distiller") else {"stride8": "stride8"},
         "term_weights": "constant",
         "weight": [0.5, 0.5],
-        "factors": {"features": 0.01},
+        "term_factors": {"features": 0.01},
     }
     [(key, problem)] = DistillationRecipe(**settings | changes).problems()
-    assert key.startswith("factors")
+    assert key.startswith("term_factors")
     assert message in problem
 
 

@@ -39,7 +39,7 @@ def test_tables_have_the_figures_of_each_model(found):
     # and 2 comparisons, of which 4, 3 and 2 are genuine. Best and mean of each figure:
     assert "8 comparisons in 2 folds" in text
     for model in ("plain", "hybrid"):
-        assert re.search(rf"{model}\s+100\.00\s+± 0\.00\s+0\.00\s+0\.00\s+1\.0000", text)
+        assert re.search(rf"{model}\s+100\.00\s+± 0\.00\s+0\.00\s+0\.00\s+100\.00\s+1\.0000", text)
     assert re.search(r"87\.5\s+83\.3", text)  # accuracy: 7, 7 and 6 of 8
     assert re.search(r"100\.0\s+93\.3", text)  # precision: 4/5, 1, 1
     assert re.search(r"100\.0\s+75\.0", text)  # recall: 1, 3/4, 2/4

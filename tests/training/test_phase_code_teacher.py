@@ -12,10 +12,13 @@ from iris_tf.data.manifest import read_manifest
 from iris_tf.evaluation.prepared_sets import PreparedSet
 from iris_tf.matching.matcher import Matcher
 from iris_tf.metrics.evaluate_embeddings import evaluate_embeddings
+from iris_tf.metrics.kernel_alignment import linear_cka
+from iris_tf.networks.embed_rois import embed_rois, load_embedding_model
 from iris_tf.pipelines.teacher_stage import teacher_figures
 from iris_tf.preparation.other_roi_modes import cut_if_asked_for
 from iris_tf.support.errors import ModelError, RecipeError
 from iris_tf.training.check_training import check_models
+from iris_tf.training.run_folder import RunFolder
 from iris_tf.training.teacher import Teacher
 from iris_tf.training.train_model import resume, train
 
@@ -88,7 +91,10 @@ def test_its_errors_are_those_of_its_codes(tiny_module, tmp_path, strips):
     assert (found.teacher, found.distance) == ("phase_code", None)
     assert found.teacher_eer == pytest.approx(expected, abs=1e-6)
     assert figures.external["phase_code"].eer == found.teacher_eer
-    assert 0 < found.alignment < 1
+    student = embed_rois(
+        load_embedding_model(RunFolder(taught.run).best), load_rois(rows, strips, SIZE)
+    )
+    assert found.alignment == pytest.approx(linear_cka(student, codes), abs=1e-4)
 
 
 def test_what_it_cannot_teach(tiny_module, tmp_path, small_dataset, strips):
