@@ -19,11 +19,14 @@ class Card:
 @pytest.fixture
 def drawn(monkeypatch):
     """The released recogniser, but of templates that tests draw."""
+    from iris_tf.recognition.operating_points import OperatingPoints
     from iris_tf.recognition.recognizer import IrisRecognizer
 
     def start(self, *_):
         self.card, self.matcher, self.origin = Card(), MATCHER, KIND.origin
-        self.thresholds, self.calibration = dict(MATCHER.score_model.thresholds), None
+        thresholds = dict(MATCHER.score_model.thresholds)
+        self._points = OperatingPoints(thresholds, "drawn", True, "far_1e-3")
+        self.calibration = None
 
     first, second = mates(0, 100, noise=0.3)
     site = SiteEmbeddings(0, np.concatenate([first, second]), np.tile(np.arange(100), 2), 0)

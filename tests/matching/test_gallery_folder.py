@@ -419,6 +419,7 @@ def test_images_rotated_beyond_the_layout_are_looked_for_where_asked(gallery):
 
 
 def test_identify_finds_images_rotated_by_any_angle_in_large_galleries(gallery):
+    from iris_tf.recognition.operating_points import OperatingPoints
     from iris_tf.recognition.recognizer import IrisRecognizer
 
     class Card:
@@ -429,7 +430,7 @@ def test_identify_finds_images_rotated_by_any_angle_in_large_galleries(gallery):
     recognizer = object.__new__(IrisRecognizer)
     recognizer.card, recognizer.origin, recognizer.calibration = Card(), KIND.origin, None
     recognizer.matcher = Matcher(LAYOUT, Card.score)
-    recognizer.thresholds = dict(Card.score.thresholds)
+    recognizer._points = OperatingPoints(dict(Card.score.thresholds), "drawn", True, "far_1e-3")
     enrolled, probes = mates(8, 1_500, noise=0.3)
     with gallery.writing() as writer:
         writer.add(named(1_500), enrolled)

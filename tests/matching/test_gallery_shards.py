@@ -167,6 +167,7 @@ def test_a_folder_of_shards_must_hold_nothing_else(divided, tmp_path):
 
 
 def test_the_threshold_follows_the_size_of_all_shards(divided):
+    from iris_tf.recognition.operating_points import OperatingPoints
     from iris_tf.recognition.recognizer import IrisRecognizer
 
     class Card:
@@ -174,7 +175,8 @@ def test_the_threshold_follows_the_size_of_all_shards(divided):
 
     recognizer = IrisRecognizer.__new__(IrisRecognizer)
     recognizer.card, recognizer.matcher, recognizer.origin = Card(), MATCHER, KIND.origin
-    recognizer.thresholds, recognizer.calibration = dict(MATCHER.score_model.thresholds), None
+    thresholds, recognizer.calibration = dict(MATCHER.score_model.thresholds), None
+    recognizer._points = OperatingPoints(thresholds, "drawn", True, "far_1e-3")
     folder, probes = divided
     probe = Template(probes[800], KIND.origin)
     expected = recognizer.identify(probe, GalleryFolder(folder / "whole"))
