@@ -124,10 +124,7 @@ class DistillationRecipe:
                 f"must be empty with `distiller: {self.distiller}`, whose one term `weight` weighs",
             )
         elif self.term_weights == "gradient_norm":
-            yield (
-                "term_factors",
-                "must be empty with `term_weights: gradient_norm`",
-            )
+            yield "term_factors", "must be empty with `term_weights: gradient_norm`"
         else:
             for name, value in self.term_factors.items():
                 yield from one_of(AFL_TERMS, term_factors=name)

@@ -7,7 +7,7 @@ from iris_tf.metrics.differences import Difference
 from iris_tf.metrics.fold_accuracy import FoldFigures
 from iris_tf.metrics.plausible_rates import contradiction
 from iris_tf.metrics.repeats import MeanFigure
-from iris_tf.report.report_words import NOTHING
+from iris_tf.report.report_words import NOTHING, three_digits
 
 PLAIN = "plain"
 """Name in the recipe of the student without distillation, which the others are compared with."""
@@ -122,7 +122,7 @@ def comparison_table(models: Mapping[str, DistilledModel], title: str) -> str:
     for name, model in models.items():
         cells = [name, *(_figure(model.figures.get(figure)) for figure in _FIGURES)]
         cells += [_difference(model.differences.get(figure)) for figure in _FIGURES]
-        cells += [_number(model.teacher_distance), _number(model.teacher_alignment)]
+        cells += map(three_digits, (model.teacher_distance, model.teacher_alignment))
         lines.append(_line(cells))
     lines += [
         *_repeated(models.values()),
@@ -197,10 +197,6 @@ def _figure(found: MeanFigure | None) -> str:
         interval = f" ({100 * found.interval[0]:.2f} to {100 * found.interval[1]:.2f})"
     each = ", ".join(f"{100 * value:.2f}" for value in found.each)
     return f"{100 * found.value:.2f}{interval}" + (f" [{each}]" if len(found.each) > 1 else "")
-
-
-def _number(value: float | None) -> str:
-    return NOTHING if value is None else f"{value:.3f}"
 
 
 def _difference(found: Difference | None) -> str:

@@ -10,7 +10,14 @@ from iris_tf.metrics.differences import Difference
 from iris_tf.metrics.figures import CMC_RANKS
 from iris_tf.metrics.open_set import FPIRS
 from iris_tf.report.report_data import ReportRow, TaughtModel
-from iris_tf.report.report_words import HEADINGS, NOTHING, interval, percent, table_cells
+from iris_tf.report.report_words import (
+    HEADINGS,
+    NOTHING,
+    interval,
+    percent,
+    table_cells,
+    three_digits,
+)
 
 SLICE_THRESHOLD = "far_1e-2"  # strict enough to be useful, lenient enough for small sets
 _METRIC_NAMES = {
@@ -289,10 +296,8 @@ def teachers_table(taught: Sequence[TaughtModel]) -> str:
     """Distilled models with their teachers."""
     lines = []
     for found in taught:
-        distance = NOTHING if found.distance is None else f"{found.distance:.3f}"
         cells = [Cell(found.model), Cell(found.teacher), _share(found.teacher_eer)]
-        alignment = NOTHING if found.alignment is None else f"{found.alignment:.3f}"
-        cells += [Cell(distance, found.distance), Cell(alignment, found.alignment)]
+        cells += [Cell(three_digits(n), n) for n in (found.distance, found.alignment)]
         lines.append(Line(cells))
     columns = [Column("model", False), Column("teacher", False), Column("its EER %")]
     return table([*columns, Column("distance"), Column("CKA")], lines, "Teachers")

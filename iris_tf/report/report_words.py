@@ -83,6 +83,11 @@ def collapse_note(models: Sequence[str]) -> str:
     )
 
 
+def three_digits(value: float | None) -> str:
+    """A number with three decimal places, or a dash."""
+    return NOTHING if value is None else f"{value:.3f}"
+
+
 def verdict(rows: Sequence[ReportRow]) -> str:
     """Up to three sentences: the best model, the best small one, and whether training helped.
 
